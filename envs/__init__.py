@@ -1,0 +1,23 @@
+"""Verifiable reasoning tasks: problems, traces and the check of every step."""
+
+from envs.base import Env, EnvSettings, StepError
+from envs.problem import Problem, Split
+from envs.registry import ENVS, make_env
+from envs.trace import Status, Step, StepKind, Trace, Verdict, parse_trace, render_trace
+
+__all__ = [
+    "ENVS",
+    "Env",
+    "EnvSettings",
+    "Problem",
+    "Split",
+    "Status",
+    "Step",
+    "StepError",
+    "StepKind",
+    "Trace",
+    "Verdict",
+    "make_env",
+    "parse_trace",
+    "render_trace",
+]

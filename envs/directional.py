@@ -1,0 +1,135 @@
+"""Directional reasoning: follow turns from a starting heading.
+
+Task and traces follow the directional-reasoning data of "Can Language Models Learn to Skip Steps?"
+(arXiv 2411.01855, released files). Each line is the new heading and the actions still to do::
+
+    You face north. Actions: left, right, around
+    Answer:
+    west. right, around
+    north. around
+    south
+    Thus, the answer is south.
+
+A cell is a number of actions. A step does 1 to `max_merge` of the actions still to do.
+
+Hand-skip rules (`skip_kinds`):
+    cancel_pair: the released rule. The first adjacent pair of actions that cancel is done in one line.
+    any_pair: ours. One adjacent pair drawn at random is done in one line.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from pydantic import field_validator
+
+from envs.base import Draw, Env, EnvSettings, StepError
+from envs.problem import Problem
+
+HEADINGS = ("north", "east", "south", "west")
+TURNS = {"left": 3, "right": 1, "around": 2}  # quarter turns clockwise
+ACTIONS = tuple(TURNS)
+_FACE, _DO = "You face ", ". Actions: "
+# Released training set: items per number of actions. Short ones are rare because few are distinct.
+_RELEASED = (9, 22, 60, 166, 322, 294, 295, 307, 285, 320)
+
+
+class DirectionalSettings(EnvSettings):
+    """Number of actions per split; the defaults are the released data's."""
+
+    train: dict[str, float] = {str(k): float(n) for k, n in enumerate(_RELEASED, 1)}
+    ood_easy: dict[str, float] = {str(k): 1.0 for k in range(11, 21)}
+    ood_hard: dict[str, float] = {str(k): 1.0 for k in range(21, 31)}
+
+    @field_validator("train", "ood_easy", "ood_hard")
+    @classmethod
+    def _counts(cls, value: dict[str, float]) -> dict[str, float]:
+        for cell in value:
+            if not (cell.isascii() and cell.isdigit() and 1 <= int(cell) <= 1000):
+                raise ValueError(f"a cell is a number of actions from 1 to 1000, got {cell!r}")
+        return value
+
+
+@dataclass(frozen=True, slots=True)
+class DirectionalState:
+    """Heading (0 north, clockwise) and the actions still to do."""
+
+    heading: int
+    actions: tuple[str, ...]
+
+
+class Directional(Env[DirectionalState]):
+    """Turn left, right or around; say where you face in the end."""
+
+    name = "directional"
+    Settings = DirectionalSettings
+    skip_kinds = ("cancel_pair", "any_pair")
+
+    def draw(self, cell: str, rng: random.Random) -> Draw:
+        """Draw a heading and `cell` actions, each alike."""
+        heading, count = int(rng.random() * 4), int(cell)
+        actions = rng.choices(ACTIONS, k=count)
+        final = (heading + sum([TURNS[action] for action in actions])) % 4
+        return Draw(
+            question=f"{_FACE}{HEADINGS[heading]}{_DO}{', '.join(actions)}",
+            answer=HEADINGS[final],
+            num_full_steps=count,
+            difficulty=count,
+        )
+
+    def start(self, problem: Problem) -> DirectionalState:
+        """The heading and all the actions the question names."""
+        heading, _, actions = problem.question.removeprefix(_FACE).partition(_DO)
+        return DirectionalState(HEADINGS.index(heading), tuple(actions.split(", ")))
+
+    def full_trace(self, problem: Problem) -> tuple[str, ...]:
+        """One line an action."""
+        return _write(self.start(problem), skip=None)
+
+    def skipped_trace(self, problem: Problem, kind: str, rng: random.Random) -> tuple[str, ...] | None:
+        """Do one adjacent pair in one line: the full trace without the line after the pair's first action."""
+        state = self.start(problem)
+        pairs = [
+            i
+            for i, (a, b) in enumerate(zip(state.actions, state.actions[1:], strict=False))
+            if kind == "any_pair" or (TURNS[a] + TURNS[b]) % 4 == 0
+        ]
+        if not pairs:
+            return None
+        return _write(state, skip=pairs[0] if kind == "cancel_pair" else rng.choice(pairs))
+
+    def advance(self, state: DirectionalState, line: str) -> DirectionalState:
+        """Do the first 1 to `max_merge` actions; the line must give the heading and what is left."""
+        heading, dot, rest = line.partition(". ")
+        left = tuple(rest.split(", ")) if dot else ()
+        done = len(state.actions) - len(left)
+        if heading not in HEADINGS:
+            raise StepError("not a heading and a list of actions")
+        if done < 1 or state.actions[done:] != left:
+            raise StepError("actions still to do are not the end of the list before")
+        if done > self.settings.max_merge:
+            raise StepError(f"{done} actions in one line, at most {self.settings.max_merge}")
+        turned = (state.heading + sum(TURNS[action] for action in state.actions[:done])) % 4
+        if HEADINGS[turned] != heading:
+            raise StepError(f"heading should be {HEADINGS[turned]}")
+        return DirectionalState(turned, left)
+
+    def check_answer(self, problem: Problem, answer: str) -> bool:
+        """Same heading, in any case of letters (as the released evaluation does)."""
+        return answer.isascii() and answer.lower() == problem.answer
+
+
+def _write(state: DirectionalState, skip: int | None) -> tuple[str, ...]:
+    lines: list[str] = []
+    heading, actions = state.heading, state.actions
+    for i, action in enumerate(actions):
+        heading = (heading + TURNS[action]) % 4
+        if i != skip:
+            lines.append(_line(heading, actions[i + 1 :]))
+    return tuple(lines)
+
+
+def _line(heading: int, left: Sequence[str]) -> str:
+    return f"{HEADINGS[heading]}. {', '.join(left)}" if left else HEADINGS[heading]

@@ -1,0 +1,29 @@
+"""Environments by name."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from difflib import get_close_matches
+from typing import Any
+
+from envs.base import Env
+from envs.directional import Directional
+
+ENVS: dict[str, type[Env[Any]]] = {env.name: env for env in (Directional,)}
+
+
+def make_env(name: str, settings: Mapping[str, Any] | None = None) -> Env[Any]:
+    """Build an environment.
+
+    Args:
+        name: A key of `ENVS`.
+        settings: Its settings, as in the config's `env.settings`.
+
+    Raises:
+        ValueError: The name is unknown (the message gives the nearest one) or a setting is wrong.
+    """
+    if name not in ENVS:
+        close = get_close_matches(name, ENVS, n=1)
+        hint = f"; did you mean '{close[0]}'?" if close else "."
+        raise ValueError(f"unknown environment '{name}'{hint} known: {', '.join(sorted(ENVS))}")
+    return ENVS[name](settings)

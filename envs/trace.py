@@ -1,0 +1,171 @@
+"""Reading and writing reasoning traces.
+
+In: the text a model wrote. Out: a `Trace`: its steps, its answer and whether it ended as it should.
+The grammar is one line a step, a line that starts with `<backtrack>` to go back, and one closing line::
+
+    west. right, around
+    <backtrack> 0
+    east. around
+    west
+    Thus, the answer is west.
+
+`<backtrack> j` restores the state after step j of the current path (0 is the start); a bare
+`<backtrack>` takes back the last step. `parse_trace` never raises, whatever the text, and is linear in
+its length; `parse_trace(render_trace(lines, answer))` gives the lines and the answer back.
+Verdicts are not set here: `Env.check` in `base.py` fills them in.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+
+CLOSING = "Thus, the answer is "
+BACKTRACK = "<backtrack>"
+_BACKTRACK_LINE = re.compile(rf"{re.escape(BACKTRACK)}(?: ([0-9]{{1,4}}))?")
+
+
+class StepKind(StrEnum):
+    """What a line does to the path."""
+
+    FORWARD = "forward"
+    BACKTRACK = "backtrack"
+
+
+class Verdict(StrEnum):
+    """What the environment says of one step."""
+
+    UNCHECKED = "unchecked"
+    VALID = "valid"
+    INVALID = "invalid"
+
+
+class Status(StrEnum):
+    """How the text ended: with one closing line, at the length limit, or in any other way."""
+
+    COMPLETE = "complete"
+    TRUNCATED = "truncated"
+    MALFORMED = "malformed"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Step:
+    """One line of reasoning.
+
+    Attributes:
+        text: The line, without its newline.
+        kind: Forward or backtrack.
+        span: Start and end offset of the line in the completion text, in characters.
+        target: For a backtrack, how many steps of the path it keeps; None means all but the last.
+        verdict: Set by the environment.
+        reason: Why the step is invalid, in a few words; empty otherwise.
+        undone: True for a forward step that a later backtrack took back.
+    """
+
+    text: str
+    kind: StepKind
+    span: tuple[int, int]
+    target: int | None = None
+    verdict: Verdict = Verdict.UNCHECKED
+    reason: str = ""
+    undone: bool = False
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Trace:
+    r"""A parsed completion.
+
+    Example::
+
+        parse_trace("1. 7 + 5 + 0 = 12, write 2, carry 1\nThus, the answer is 12.")
+        -> Trace(steps=(Step(text="1. 7 + ...", kind=FORWARD, span=(0, 35)),), answer="12",
+                 status=COMPLETE)
+
+    Attributes:
+        steps: Every line before the closing line, in order.
+        answer: What the closing line states, or None without one.
+        status: How the text ended.
+        correct: True where the environment accepted the answer; None until checked.
+        real_backtracks: Backtracks that returned to an earlier state and then took another branch.
+    """
+
+    steps: tuple[Step, ...]
+    answer: str | None
+    status: Status
+    correct: bool | None = None
+    real_backtracks: int = 0
+
+    @property
+    def num_steps(self) -> int:
+        """Forward steps written, undone ones included: what the model spent."""
+        return sum(step.kind is StepKind.FORWARD for step in self.steps)
+
+    @property
+    def num_backtracks(self) -> int:
+        """Backtrack lines written, real or not."""
+        return sum(step.kind is StepKind.BACKTRACK for step in self.steps)
+
+    @property
+    def num_invalid(self) -> int:
+        """Steps the environment refused."""
+        return sum(step.verdict is Verdict.INVALID for step in self.steps)
+
+    @property
+    def num_wasted(self) -> int:
+        """Forward steps that a later backtrack took back."""
+        return sum(step.undone for step in self.steps)
+
+    @property
+    def verified(self) -> bool:
+        """Answer right, text complete and every single step valid."""
+        return bool(self.correct) and self.status is Status.COMPLETE and self.num_invalid == 0
+
+
+def render_trace(lines: Sequence[str], answer: str) -> str:
+    """Join step lines and the closing line into the text a model is taught to write."""
+    return "\n".join([*lines, f"{CLOSING}{answer}."])
+
+
+def parse_trace(text: str, *, truncated: bool = False) -> Trace:
+    """Split a completion into steps and answer.
+
+    Args:
+        text: The completion, without prompt and end-of-text token.
+        truncated: True where sampling stopped at the length limit.
+
+    Returns:
+        A trace with unchecked steps. `status` is COMPLETE only where exactly one closing line ends the
+        text; empty lines are skipped.
+    """
+    steps: list[Step] = []
+    answer: str | None = None
+    closings, trailing, start = 0, False, 0
+    for line in text.split("\n"):
+        span = (start, start + len(line))
+        start = span[1] + 1
+        if not line.strip():
+            continue
+        if line.startswith(CLOSING) and line.endswith("."):
+            closings += 1
+            answer = line[len(CLOSING) : -1]
+        elif closings:
+            trailing = True
+        else:
+            steps.append(_parse_step(line, span))
+    if truncated:
+        status = Status.TRUNCATED
+    elif closings == 1 and not trailing:
+        status = Status.COMPLETE
+    else:
+        status = Status.MALFORMED
+    return Trace(steps=tuple(steps), answer=answer if closings == 1 else None, status=status)
+
+
+def _parse_step(line: str, span: tuple[int, int]) -> Step:
+    match = _BACKTRACK_LINE.fullmatch(line)
+    if match is None:
+        return Step(text=line, kind=StepKind.FORWARD, span=span)
+    target = None if match[1] is None else int(match[1])
+    return Step(text=line, kind=StepKind.BACKTRACK, span=span, target=target)
