@@ -22,7 +22,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 
 from envs.problem import Problem, Split
 from envs.seeding import derive_random
-from envs.trace import Step, StepKind, Trace, Verdict
+from envs.trace import Status, Step, StepKind, Trace, Verdict
 
 State = TypeVar("State")
 MAX_ANSWER_CHARS = 2000
@@ -130,6 +130,10 @@ class Env(ABC, Generic[State]):
         """Draw one problem of a difficulty cell."""
 
     @abstractmethod
+    def cell(self, problem: Problem) -> str:
+        """The difficulty cell a problem belongs to, read from its question."""
+
+    @abstractmethod
     def full_trace(self, problem: Problem) -> tuple[str, ...]:
         """The reference solution with every elementary step, one line each, no closing line."""
 
@@ -232,7 +236,7 @@ class Env(ABC, Generic[State]):
             if abandoned is not None:
                 real += step.text != abandoned
                 abandoned = None
-        answer = trace.answer
+        answer = trace.answer if trace.status is Status.COMPLETE else None
         correct = (
             answer is not None and len(answer) <= MAX_ANSWER_CHARS and self.check_answer(problem, answer)
         )

@@ -79,6 +79,10 @@ class Directional(Env[DirectionalState]):
             difficulty=count,
         )
 
+    def cell(self, problem: Problem) -> str:
+        """The number of actions in the question."""
+        return str(len(self.start(problem).actions))
+
     def start(self, problem: Problem) -> DirectionalState:
         """The heading and all the actions the question names."""
         heading, _, actions = problem.question.removeprefix(_FACE).partition(_DO)

@@ -6,10 +6,12 @@ from collections.abc import Mapping
 from difflib import get_close_matches
 from typing import Any
 
+from envs.addition import Addition
+from envs.algebra import Algebra
 from envs.base import Env
 from envs.directional import Directional
 
-ENVS: dict[str, type[Env[Any]]] = {env.name: env for env in (Directional,)}
+ENVS: dict[str, type[Env[Any]]] = {env.name: env for env in (Directional, Addition, Algebra)}
 
 
 def make_env(name: str, settings: Mapping[str, Any] | None = None) -> Env[Any]:

@@ -87,7 +87,7 @@ class Trace:
         steps: Every line before the closing line, in order.
         answer: What the closing line states, or None without one.
         status: How the text ended.
-        correct: True where the environment accepted the answer; None until checked.
+        correct: True where the text is complete and its answer right; None until checked.
         real_backtracks: Backtracks that returned to an earlier state and then took another branch.
     """
 
@@ -119,8 +119,8 @@ class Trace:
 
     @property
     def verified(self) -> bool:
-        """Answer right, text complete and every single step valid."""
-        return bool(self.correct) and self.status is Status.COMPLETE and self.num_invalid == 0
+        """Text complete, answer right and every single step valid."""
+        return bool(self.correct) and self.num_invalid == 0
 
 
 def render_trace(lines: Sequence[str], answer: str) -> str:

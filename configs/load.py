@@ -1,0 +1,155 @@
+"""From a YAML file and command-line overrides to a checked `Config`.
+
+`load_config("configs/quickstart.yaml", ["grpo.updates=20", "rollout.backend=ray"])`. Every mistake is a
+`ConfigError` whose one line names the key, what was given, what is allowed and, for a misspelt key, the
+nearest right one; all mistakes of a file are reported together.
+"""
+
+from __future__ import annotations
+
+import re
+import types
+import typing
+from collections.abc import Sequence
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import BaseModel, ValidationError
+
+from configs.schema import Config
+
+
+class ConfigError(ValueError):
+    """A mistake in a config file or an override."""
+
+
+def load_config(path: str | Path, overrides: Sequence[str] = ()) -> Config:
+    """Read, override and check a config.
+
+    Args:
+        path: A YAML file.
+        overrides: `dotted.key=value`, the value in YAML (`grpo.beta=0.01`, `eval.splits=[id]`).
+
+    Raises:
+        ConfigError: The file cannot be read or what it says is not allowed.
+    """
+    data = _read(Path(path))
+    for override in overrides:
+        _apply(data, override)
+    return check_config(data, source=str(path))
+
+
+def check_config(data: dict[str, Any], *, source: str = "config") -> Config:
+    """Check plain data against the schema.
+
+    Raises:
+        ConfigError: With one clause for every mistake.
+    """
+    try:
+        return Config.model_validate(data)
+    except ValidationError as error:
+        raise ConfigError(f"{source}: {describe_errors(error, Config)}") from None
+
+
+def dump_config(config: Config) -> str:
+    """The whole resolved config as YAML, defaults included; loading it gives the same config."""
+    return yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False)
+
+
+def describe_errors(error: ValidationError, model: type[BaseModel]) -> str:
+    """Every mistake of a validation error as one line of clauses."""
+    return "; ".join(_describe(dict(item), model) for item in error.errors())
+
+
+class _Loader(yaml.SafeLoader):
+    """YAML 1.1 reads `1e-5` as text; a person means the number."""
+
+
+_Loader.add_implicit_resolver(
+    "tag:yaml.org,2002:float",
+    re.compile(r"[-+]?[0-9]+(\.[0-9]*)?[eE][-+]?[0-9]+"),
+    list("-+0123456789"),
+)
+
+
+def _parse(text: str) -> Any:
+    return yaml.load(text, Loader=_Loader)
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        data = _parse(path.read_text())
+    except OSError as error:
+        known = sorted(str(p) for p in path.parent.glob("*.yaml")) if path.parent.is_dir() else []
+        close = get_close_matches(str(path), known, n=1)
+        hint = f"; did you mean {close[0]}?" if close else ""
+        raise ConfigError(f"cannot read config {path}: {error.strerror or error}{hint}") from None
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path} is not YAML: {' '.join(str(error).split())}") from None
+    if not isinstance(data, dict):
+        raise ConfigError(f"{path} holds {type(data).__name__}, not a mapping of config keys")
+    return data
+
+
+def _apply(data: dict[str, Any], override: str) -> None:
+    key, equals, text = override.partition("=")
+    if not equals or not key:
+        raise ConfigError(f"override {override!r} is not of the form dotted.key=value")
+    try:
+        value = _parse(text)
+    except yaml.YAMLError:
+        raise ConfigError(f"override {override!r}: {text!r} is not a YAML value") from None
+    *parents, leaf = key.split(".")
+    node: Any = data
+    for depth, parent in enumerate(parents):
+        child = node.get(parent)
+        if child is None:
+            child = node[parent] = {}
+        if isinstance(child, list):
+            raise ConfigError(
+                f"override {override!r}: {'.'.join(parents[: depth + 1])} is a list; give it whole"
+            )
+        if not isinstance(child, dict):
+            raise ConfigError(
+                f"override {override!r}: {'.'.join(parents[: depth + 1])} is {child!r}, not a section"
+            )
+        node = child
+    node[leaf] = value
+
+
+def _describe(item: dict[str, Any], model: type[BaseModel]) -> str:
+    location = [str(part) for part in item["loc"]]
+    key = ".".join(location)
+    given = item.get("input")
+    if item["type"] == "extra_forbidden":
+        fields = _fields_at(model, item["loc"][:-1])
+        close = get_close_matches(location[-1], fields, n=1, cutoff=0.5)
+        hint = f"; did you mean '{close[0]}'?" if close else ""
+        return f"unknown key '{key}'{hint} known: {', '.join(fields)}"
+    if item["type"] == "missing":
+        return f"missing key '{key}'"
+    if item["type"] == "value_error":
+        message = str(item["ctx"]["error"])
+        return f"{key}: {message}" if key else message
+    return f"{key} is {given!r}: {item['msg'][0].lower()}{item['msg'][1:]}"
+
+
+def _fields_at(model: type[BaseModel], location: tuple[Any, ...]) -> list[str]:
+    """Names of the fields of the section a location points into."""
+    current: Any = model
+    for part in location:
+        annotation = current.model_fields[part].annotation if isinstance(part, str) else current
+        current = _section_in(annotation) or current
+    return list(current.model_fields)
+
+
+def _section_in(annotation: Any) -> type[BaseModel] | None:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return annotation
+    if typing.get_origin(annotation) in (typing.Union, types.UnionType, list):
+        for inner in typing.get_args(annotation):
+            if found := _section_in(inner):
+                return found
+    return None

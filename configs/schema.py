@@ -1,0 +1,296 @@
+"""The one schema every config file is checked against.
+
+In: plain data from YAML and the command line (`load.py`). Out: a frozen `Config`. Each section belongs to
+one stage and is ordered from what nearly every run sets to what few do. Nothing here imports the packages it
+configures: names of environments and rewards are looked up, with their own messages, when a run is built.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+DType = Literal["float32", "bfloat16"]
+SplitName = Literal["train", "id", "ood_easy", "ood_hard"]
+
+
+def _check_divides(key: str, value: int | None, of: str, total: int) -> None:
+    if value is not None and total % value:
+        raise ValueError(f"{key} ({value}) must divide {of} ({total})")
+
+
+class Section(BaseModel):
+    """Base of all sections: unknown keys are errors, values do not change."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class EnvConfig(Section):
+    """Which task, and how hard."""
+
+    name: str
+    """Registered environment: `directional`, `addition`, `algebra`."""
+    settings: dict[str, Any] = {}
+    """The environment's own settings: cells per split, `max_merge`, data `seed`."""
+
+
+class TinyModelConfig(Section):
+    """A small Llama made from scratch, with a tokenizer made from the task's own text."""
+
+    hidden_size: int = Field(128, ge=8)
+    """Width of the residual stream."""
+    num_layers: int = Field(4, ge=1)
+    """Decoder blocks."""
+    num_heads: int = Field(4, ge=1)
+    """Attention heads; must divide `hidden_size`."""
+    intermediate_size: int = Field(512, ge=8)
+    """Width of the MLP."""
+    max_positions: int = Field(1024, ge=16)
+    """Longest prompt plus completion, in tokens."""
+
+    @model_validator(mode="after")
+    def _heads_divide(self) -> TinyModelConfig:
+        if self.hidden_size % (2 * self.num_heads):
+            raise ValueError(
+                f"hidden_size ({self.hidden_size}) must be a multiple of 2 * num_heads ({2 * self.num_heads})"
+            )
+        return self
+
+
+class LoraSettings(Section):
+    """A low-rank adapter (peft); the base weights stay frozen."""
+
+    r: int = Field(16, ge=1)
+    """Rank."""
+    alpha: int = Field(32, ge=1)
+    """Scale: updates are multiplied by alpha / r."""
+    dropout: float = Field(0.0, ge=0, lt=1)
+    """Dropout on the adapter's input while the warm start trains. GRPO needs 0: see `rl/policy.py`."""
+    target_modules: list[str] | Literal["all-linear"] = "all-linear"
+    """Which linear layers get an adapter."""
+
+
+class PolicyConfig(Section):
+    """The model that is trained."""
+
+    model: str = "tiny"
+    """`tiny` (made from scratch), a Hugging Face folder, a hub id, or `package:NAME` for weights inside an
+    installed Python package."""
+    tiny: TinyModelConfig = TinyModelConfig()
+    """Size of the `tiny` model."""
+    lora: LoraSettings | None = None
+    """Train an adapter instead of all weights."""
+    gguf_file: str | None = None
+    """File name inside `model` where the weights are in GGUF format."""
+    chat_template: bool = False
+    """Put the prompt into the tokenizer's chat template as a user message."""
+    system_prompt: str | None = None
+    """System message, with `chat_template`."""
+    dtype: DType = "float32"
+    """Of the trained weights. With `bfloat16`, small updates are rounded away unless `lora` is set."""
+    trust_remote_code: bool = False
+    """Run Python code that comes with the model."""
+
+
+class WarmStartConfig(Section):
+    """Supervised fine-tuning on full and hand-skipped traces, before GRPO."""
+
+    updates: int = Field(1000, ge=1)
+    """Optimiser steps."""
+    num_problems: int = Field(4000, ge=1)
+    """Train problems the traces are made of; they are seen again once used up."""
+    batch_size: int = Field(64, ge=1)
+    """Traces per update."""
+    micro_batch_size: int | None = Field(None, ge=1)
+    """Traces per forward pass; must divide `batch_size`. None: all at once."""
+    learning_rate: float = Field(1e-3, gt=0)
+    """Peak, reached after `warmup_frac` and then lowered to 0 along a cosine."""
+    warmup_frac: float = Field(0.05, ge=0, le=1)
+    """Share of the updates."""
+    weight_decay: float = Field(0.01, ge=0)
+    """AdamW's."""
+    skipped_frac: float = Field(0.5, ge=0, le=1)
+    """Share of hand-skipped traces in the mix. 0 is the cold start: full traces only."""
+    skip_kinds: list[str] = []
+    """Hand-skip rules of the environment to use, drawn alike. Empty: its first."""
+    budget_frac: float = Field(0.0, ge=0, le=1)
+    """Share of prompts that state the number of steps of their trace."""
+    save_every: int | None = Field(None, ge=1)
+    """Updates between checkpoints. None: only at the end."""
+
+    @model_validator(mode="after")
+    def _micro_divides(self) -> WarmStartConfig:
+        _check_divides("micro_batch_size", self.micro_batch_size, "batch_size", self.batch_size)
+        return self
+
+
+class RolloutConfig(Section):
+    """How completions are sampled."""
+
+    backend: Literal["local", "ray"] = "local"
+    """`local`: in this process, for debugging. `ray`: actors."""
+    engine: Literal["torch"] = "torch"
+    """What samples the tokens."""
+    samples_per_problem: int = Field(8, ge=2)
+    """G, the size of a group. GRPO compares the samples of a group, so 1 cannot work."""
+    max_prompt_tokens: int = Field(256, ge=1)
+    """A longer prompt is refused."""
+    max_new_tokens: int = Field(256, ge=1)
+    """Length limit of a completion."""
+    temperature: float = Field(1.0, gt=0)
+    """Sampling temperature; the log-probabilities used for training include it."""
+    problems_per_batch: int = Field(8, ge=1)
+    """Groups an engine samples in one batch. Part of what makes two runs bit-identical, so it does not
+    depend on the number of actors."""
+    num_actors: int = Field(2, ge=1)
+    """Ray actors."""
+    cpus_per_actor: float = Field(1, ge=0)
+    """Cores Ray sets aside for an actor."""
+    gpus_per_actor: float = Field(0, ge=0)
+    """GPUs, fractions allowed. 0: the actor samples on the CPU."""
+    threads: int = Field(1, ge=1)
+    """CPU threads of one engine, in this process or in an actor."""
+    dtype: DType | None = None
+    """Of the engine's copy of the weights. None: as `policy.dtype`."""
+    deadline_s: float = Field(600, gt=0)
+    """An actor that has not returned a batch after this long is replaced and the batch sampled again."""
+    max_restarts: int = Field(8, ge=0)
+    """Actor replacements in a run before it gives up."""
+
+
+class RewardTermConfig(Section):
+    """One named part of the reward."""
+
+    name: str
+    """Registered reward."""
+    weight: float
+    """Multiplies the reward's value; the part is logged after weighting."""
+    gate: Literal["none", "correct", "verified"] = "none"
+    """Count this part only where the answer is right (`correct`), or right with every step valid
+    (`verified`)."""
+    args: dict[str, Any] = {}
+    """Arguments of the reward function."""
+
+
+class RewardsConfig(Section):
+    """The parts the reward is the sum of."""
+
+    terms: list[RewardTermConfig] = Field(min_length=1)
+    """Parts; their weighted values add up to the total."""
+    allow_wrong_above_right: bool = False
+    """Accept weights with which a wrong answer can earn more than a right one."""
+
+
+class GrpoConfig(Section):
+    """Group-relative policy optimisation (TRL's GRPOTrainer does the update)."""
+
+    updates: int = Field(100, ge=1)
+    """Optimiser steps."""
+    problems_per_update: int = Field(16, ge=1)
+    """P. An update trains on P * rollout.samples_per_problem completions."""
+    learning_rate: float = Field(1e-5, gt=0)
+    """Peak."""
+    lr_schedule: Literal["constant", "linear", "cosine"] = "constant"
+    """After `warmup_updates`."""
+    warmup_updates: int = Field(0, ge=0)
+    """Updates over which the learning rate rises from 0."""
+    micro_batch_size: int | None = Field(None, ge=1)
+    """Completions per forward pass; must divide P * G. None: all at once."""
+    all_equal_groups: Literal["refill", "skip"] = "refill"
+    """A group whose rewards are all equal teaches nothing. `refill`: sample further problems until P useful
+    groups are there. `skip`: train on the useful ones among the first P."""
+    max_refills: int = Field(3, ge=0)
+    """With `refill`, how many times P further problems at most are sampled in one update."""
+    scale_rewards: bool = True
+    """Divide advantages by the group's standard deviation (GRPO); False leaves them (Dr. GRPO)."""
+    loss_type: Literal["dapo", "grpo", "bnpo", "dr_grpo"] = "dapo"
+    """How token losses are averaged; see TRL."""
+    epsilon: float = Field(0.2, gt=0)
+    """Clip range of the ratio, below and (unless `epsilon_high` is set) above 1."""
+    epsilon_high: float | None = Field(None, gt=0)
+    """Upper clip range (clip-higher)."""
+    beta: float = Field(0.0, ge=0)
+    """Weight of the KL term against the warm-started model."""
+    num_iterations: int = Field(1, ge=1)
+    """Passes over each batch of completions."""
+    max_grad_norm: float = Field(1.0, gt=0)
+    """Gradient clipping."""
+    budget_frac: float = Field(0.0, ge=0, le=1)
+    """Share of prompts that state a step budget, drawn between half and all of the full trace's steps."""
+    save_every: int | None = Field(None, ge=1)
+    """Updates between checkpoints. None: only at the end."""
+    keep_checkpoints: int = Field(2, ge=1)
+    """How many of the newest checkpoints stay on disk."""
+    max_logprob_diff: float | None = Field(None, gt=0)
+    """Stop where sampler and learner disagree on a token's log-probability by more than this."""
+
+
+class EvalConfig(Section):
+    """Evaluation before, between and after the stages."""
+
+    splits: list[SplitName] = ["id", "ood_easy", "ood_hard"]
+    """Splits to evaluate."""
+    num_problems: int = Field(200, ge=1)
+    """Problems per split."""
+    num_samples: int = Field(4, ge=0)
+    """k samples per problem at `temperature`, beside the greedy one. 0: greedy only."""
+    temperature: float = Field(1.0, gt=0)
+    """Of the k samples."""
+    max_new_tokens: dict[SplitName, int] = {}
+    """Length limit per split; `rollout.max_new_tokens` where not given."""
+    problems_per_batch: int = Field(64, ge=1)
+    """Problems an engine evaluates in one batch."""
+
+
+class Config(Section):
+    """A whole run."""
+
+    name: str = Field("run", pattern=r"^[A-Za-z0-9._-]+$")
+    """Name of the run, shown in its report."""
+    output_dir: str | None = None
+    """Folder of the run. None: `runs/<name>`."""
+    seed: int = Field(0, ge=0)
+    """Run seed: initial weights, order of problems, sampling."""
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    """Of the learner. `auto`: a GPU where there is one."""
+    threads: int = Field(2, ge=1)
+    """CPU threads of the learner."""
+    report_to: list[str] = ["tensorboard"]
+    """Metric backends, as in transformers."""
+    env: EnvConfig
+    policy: PolicyConfig = PolicyConfig()
+    warm_start: WarmStartConfig | None = WarmStartConfig()
+    """None: start GRPO from the model as it is."""
+    rollout: RolloutConfig = RolloutConfig()
+    rewards: RewardsConfig
+    grpo: GrpoConfig | None = GrpoConfig()
+    """None: stop after the warm start."""
+    eval: EvalConfig = EvalConfig()
+
+    @model_validator(mode="after")
+    def _sizes_agree(self) -> Config:
+        longest = self.rollout.max_prompt_tokens + max(
+            [self.rollout.max_new_tokens, *self.eval.max_new_tokens.values()]
+        )
+        if self.policy.model == "tiny" and longest > self.policy.tiny.max_positions:
+            raise ValueError(
+                f"rollout.max_prompt_tokens ({self.rollout.max_prompt_tokens}) plus the longest "
+                f"max_new_tokens ({longest - self.rollout.max_prompt_tokens}) is {longest}, over "
+                f"policy.tiny.max_positions ({self.policy.tiny.max_positions}); raise it or lower the others"
+            )
+        if self.grpo is not None:
+            rows = self.grpo.problems_per_update * self.rollout.samples_per_problem
+            _check_divides(
+                "grpo.micro_batch_size",
+                self.grpo.micro_batch_size,
+                "grpo.problems_per_update * rollout.samples_per_problem",
+                rows,
+            )
+            if self.policy.lora is not None and self.policy.lora.dropout > 0:
+                raise ValueError(
+                    f"policy.lora.dropout is {self.policy.lora.dropout}; GRPO needs 0, because with "
+                    "dropout the learner's log-probabilities differ from the sampler's. Set it to 0, or set "
+                    "grpo to null"
+                )
+        return self

@@ -1,0 +1,209 @@
+"""Multi-digit addition, column by column from the right.
+
+Task and traces follow the addition data of "Can Language Models Learn to Skip Steps?" (arXiv 2411.01855,
+released files), in fewer words. Each line is the sum of one column: the two digits and the carry in::
+
+    Add 345 and 78
+    Answer:
+    1. 5 + 8 + 0 = 13, write 3, carry 1
+    2. 4 + 7 + 1 = 12, write 2, carry 1
+    3. 3 + 0 + 1 = 4, write 4, carry 0
+    Thus, the answer is 423.
+
+Where the last column carries, one more line writes the carry: ``4. carry 1, write 1``. Unlike the released
+out-of-distribution files, which print the carry out there, every line prints the carry in.
+
+A line may add 1 to `max_merge` neighbouring columns as one number: ``1. 45 + 78 + 0 = 123, write 23,
+carry 1``. Operands and sums are plain integers (05 is printed 5); what is written has one digit a column (07
+stays 07), so it says how many columns the line adds. A line never reaches past the longer operand, so the
+final carry always has its own line. Lines are numbered by their place on the path.
+
+A cell is "a_b", the digit counts of the two operands.
+
+Hand-skip rules (`skip_kinds`), each of which adds one pair of neighbouring columns in one line:
+    random_pair: the released rule. A pair drawn at random; with two columns there is only one.
+    low_pair: ours. The two rightmost columns.
+    high_pair: ours. The two leftmost columns.
+"""
+
+from __future__ import annotations
+
+import random
+import re
+from dataclasses import dataclass
+
+from pydantic import Field, field_validator
+
+from envs.base import Draw, Env, EnvSettings, StepError
+from envs.problem import Problem
+
+MAX_DIGITS = 100
+MAX_WIDTH = 11  # columns in one line; keeps every number of a line within 12 digits
+_ADD, _AND = "Add ", " and "
+_CELL = re.compile(r"([1-9][0-9]{0,2})_([1-9][0-9]{0,2})")
+_COLUMNS = re.compile(
+    r"([0-9]{1,3})\. ([0-9]{1,12}) \+ ([0-9]{1,12}) \+ ([0-9]{1,12}) = ([0-9]{1,12}), "
+    r"write ([0-9]{1,12}), carry ([0-9]{1,12})"
+)
+_FIELDS = ("step number", "first operand", "second operand", "carry in", "sum", "written part", "carry")
+
+
+class AdditionSettings(EnvSettings):
+    """Digit counts per split, "a_b" for a first operand of a digits and a second of b.
+
+    The defaults are the released data's.
+    """
+
+    max_merge: int = Field(default=2, ge=1, le=MAX_WIDTH)
+    train: dict[str, float] = {
+        "1_1": 26.0,
+        "2_1": 472.0,
+        "2_2": 567.0,
+        "3_1": 571.0,
+        "3_2": 628.0,
+        "3_3": 591.0,
+    }
+    ood_easy: dict[str, float] = {f"{a}_{b}": 1.0 for a in range(4, 8) for b in range(1, 4)}
+    ood_hard: dict[str, float] = {f"{a}_{b}": 1.0 for a in range(4, 8) for b in range(4, 8)}
+
+    @field_validator("train", "ood_easy", "ood_hard")
+    @classmethod
+    def _digit_counts(cls, value: dict[str, float]) -> dict[str, float]:
+        for cell in value:
+            match = _CELL.fullmatch(cell)
+            if match is None or max(int(match[1]), int(match[2])) > MAX_DIGITS:
+                raise ValueError(
+                    f"a cell is two digit counts from 1 to {MAX_DIGITS} such as '3_2', got {cell!r}"
+                )
+        return value
+
+
+@dataclass(frozen=True, slots=True)
+class AdditionState:
+    """What is still to add.
+
+    Attributes:
+        first: The first operand without the columns already added.
+        second: The second operand, likewise.
+        columns: How many columns are still to add.
+        carry: Carry into the next column, 0 or 1.
+        number: The number the next line must have, from 1.
+    """
+
+    first: int
+    second: int
+    columns: int
+    carry: int
+    number: int
+
+
+class Addition(Env[AdditionState]):
+    """Add two integers on paper."""
+
+    name = "addition"
+    Settings = AdditionSettings
+    skip_kinds = ("random_pair", "low_pair", "high_pair")
+
+    def draw(self, cell: str, rng: random.Random) -> Draw:
+        """Draw two operands of the cell's digit counts, each number alike (0 has one digit)."""
+        a, _, b = cell.partition("_")
+        first, second = _operand(int(a), rng), _operand(int(b), rng)
+        answer, columns = str(first + second), max(int(a), int(b))
+        return Draw(
+            question=f"{_ADD}{first}{_AND}{second}",
+            answer=answer,
+            num_full_steps=max(columns, len(answer)),
+            difficulty=columns,
+        )
+
+    def cell(self, problem: Problem) -> str:
+        """The digit counts of the operands in the question."""
+        return "_".join(str(len(operand)) for operand in _operands(problem))
+
+    def start(self, problem: Problem) -> AdditionState:
+        """Both operands, nothing added."""
+        first, second = _operands(problem)
+        return AdditionState(int(first), int(second), max(len(first), len(second)), 0, 1)
+
+    def full_trace(self, problem: Problem) -> tuple[str, ...]:
+        """One line a column, and one for a final carry."""
+        return _write(self.start(problem), merged=None)
+
+    def skipped_trace(self, problem: Problem, kind: str, rng: random.Random) -> tuple[str, ...] | None:
+        """Add one pair of columns in one line; None where there is only one column."""
+        state = self.start(problem)
+        if state.columns < 2:
+            return None
+        last = state.columns - 2
+        at = {"low_pair": 0, "high_pair": last}.get(kind)
+        return _write(state, merged=rng.randint(0, last) if at is None else at)
+
+    def advance(self, state: AdditionState, line: str) -> AdditionState:
+        """Add the next 1 to `max_merge` columns, or write the final carry; every field must be right."""
+        if not state.columns and not state.carry:
+            raise StepError("everything is already written")
+        if not state.columns:
+            expected, after = _carry_line(state)
+            if line != expected:
+                raise StepError(f"only the final carry is left: should be '{expected}'")
+            return after
+        got = _COLUMNS.fullmatch(line)
+        if got is None:
+            raise StepError("not a column sum")
+        width = len(got[6])
+        if width > self.settings.max_merge:
+            raise StepError(f"{width} columns in one line, at most {self.settings.max_merge}")
+        if width > state.columns:
+            raise StepError(f"{width} columns in one line, only {state.columns} left")
+        expected, after = _column_line(state, width)
+        if line != expected:
+            right = _COLUMNS.fullmatch(expected)
+            assert right is not None
+            wrong = next(i for i in range(1, 8) if got[i] != right[i])
+            raise StepError(f"{_FIELDS[wrong - 1]} should be {right[wrong]}")
+        return after
+
+    def check_answer(self, problem: Problem, answer: str) -> bool:
+        """Same integer, in plain digits: no sign, space, underscore, leading zero or foreign digit.
+
+        An integer has one such text, so texts are compared and no untrusted text becomes a number.
+        """
+        return answer == problem.answer
+
+
+def _operand(digits: int, rng: random.Random) -> int:
+    low = 10 ** (digits - 1) if digits > 1 else 0
+    return rng.randrange(low, 10**digits)
+
+
+def _operands(problem: Problem) -> tuple[str, str]:
+    first, _, second = problem.question.removeprefix(_ADD).partition(_AND)
+    return first, second
+
+
+def _write(state: AdditionState, merged: int | None) -> tuple[str, ...]:
+    """Every line to the end; the column `merged` (from the right, 0 first) is added with the next one."""
+    lines: list[str] = []
+    columns = state.columns
+    while state.columns:
+        line, state = _column_line(state, 2 if columns - state.columns == merged else 1)
+        lines.append(line)
+    if state.carry:
+        lines.append(_carry_line(state)[0])
+    return tuple(lines)
+
+
+def _column_line(state: AdditionState, width: int) -> tuple[str, AdditionState]:
+    """The one right line for the next `width` columns, and the state after it."""
+    base = 10**width
+    first, a = divmod(state.first, base)
+    second, b = divmod(state.second, base)
+    total = a + b + state.carry
+    carry, written = divmod(total, base)
+    sum_text = f"{state.number}. {a} + {b} + {state.carry} = {total}"
+    line = f"{sum_text}, write {str(written).zfill(width)}, carry {carry}"
+    return line, AdditionState(first, second, state.columns - width, carry, state.number + 1)
+
+
+def _carry_line(state: AdditionState) -> tuple[str, AdditionState]:
+    return f"{state.number}. carry 1, write 1", AdditionState(0, 0, 0, 0, state.number + 1)

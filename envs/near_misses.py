@@ -1,0 +1,100 @@
+"""Traces that are almost right, made from an environment's own answers and traces.
+
+In: an environment, a problem and its full trace. Out: traces that must not be verified, for `check.py`: an
+answer or a step one character off, a step written twice, more steps in one line than allowed, the
+steps of another problem; and `HOSTILE`, texts that are no answer and no step of any task. Nothing here
+knows a task.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from envs.base import Env
+from envs.problem import Problem
+from envs.seeding import derive_random
+
+MAX_ALPHABET = 40  # characters tried in each place of an answer or step
+MAX_EDITS = 30  # edits of one answer or trace that are checked
+
+_FOREIGN = str.maketrans("0123456789", "٠١٢٣٤٥٦٧٨٩")
+
+HOSTILE = (
+    "\x00",
+    "\ud800",
+    "-",
+    "+1_0",
+    "1" * 1999,
+    "1" * 5000,
+    "٣٤٥",
+    "²",
+    "nan",
+    "1e999",
+    "( " * 5000,
+    "(" * 1999,
+    "-" * 1999,
+    "**" * 900,
+    ", " * 900,
+    "1. " * 600,
+    "__import__('os')",
+    "<backtrack> 9999",
+    "<backtrack> 99999999999999999999",
+    "<backtrack>",
+    "Thus, the answer is",
+    "Answer:",
+)
+
+
+def near_misses(
+    env: Env[Any], problem: Problem, other: Problem, lines: list[str]
+) -> Iterator[tuple[str, list[str], str]]:
+    """Make the wrong traces of one problem; the same ones on every call.
+
+    Args:
+        env: The environment.
+        problem: The problem they are almost right for.
+        other: Another problem, whose answer and steps are borrowed.
+        lines: The problem's full trace.
+
+    Yields:
+        What is wrong with it in words, the lines of a trace and the answer it states.
+    """
+    answer = problem.answer
+    key = (env.name, problem.split.value, problem.index)
+    rng = derive_random("check near misses", *key)
+
+    edits = list(_edits(answer, answer + other.answer))
+    for edited in rng.sample(edits, min(len(edits), MAX_EDITS)):
+        yield "an edited answer", lines, edited
+
+    if answer.isdigit():  # what int() would take for the same number
+        for spelling in (f"+{answer}", f" {answer}", f"0{answer}", f"0_{answer}", answer.translate(_FOREIGN)):
+            yield "a number in another spelling", lines, spelling
+
+    alphabet = "".join(lines)
+    changes = [(i, edited) for i, line in enumerate(lines) for edited in _edits(line, alphabet)]
+    for i, edited in rng.sample(changes, min(len(changes), MAX_EDITS)):
+        yield "a trace with one character of a step changed", [*lines[:i], edited, *lines[i + 1 :]], answer
+
+    for i, line in enumerate(lines):
+        yield "a trace with a step written twice", [*lines[:i], line, *lines[i:]], answer
+    gap = env.settings.max_merge
+    for i in range(len(lines) - gap):
+        dropped = [*lines[:i], *lines[i + gap :]]
+        yield f"a trace with {gap + 1} steps in one line (at most {gap} may be)", dropped, answer
+    # The steps of another problem lead to its answer; where that is wrong here, one of them must be.
+    if not env.check_answer(problem, other.answer):
+        yield "a trace with the steps of another problem", list(env.full_trace(other)), answer
+
+
+def _edits(text: str, alphabet: str) -> Iterator[str]:
+    """Every text one character away that differs in more than case: one left out, doubled or replaced."""
+    characters = sorted(set(alphabet))[:MAX_ALPHABET]
+    seen = {text}
+    for i, old in enumerate(text):
+        for new in ("", old * 2, *characters):
+            edited = text[:i] + new + text[i + 1 :]
+            if edited not in seen and edited.strip() and edited.casefold() != text.casefold():
+                seen.add(edited)
+                yield edited

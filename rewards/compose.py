@@ -1,0 +1,115 @@
+"""The reward of a run: named, weighted, gated parts that add up to a total.
+
+In: a problem and the checked traces of its group. Out: a `Score` each. The terms come from the config and
+nowhere else. Built once a run, it refuses weights with which a wrong answer could out-earn a right one.
+"""
+
+from __future__ import annotations
+
+import inspect
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from envs import Problem, Trace
+from rewards.registry import Reward, find_reward
+from rewards.types import Outcome, Score
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Term:
+    """One part of the reward.
+
+    Attributes:
+        name: Registered reward.
+        weight: Factor of its value.
+        gate: "none", "correct" or "verified": where it counts.
+        args: Arguments of the reward function.
+    """
+
+    name: str
+    weight: float
+    gate: str = "none"
+    args: Mapping[str, Any] = field(default_factory=dict)
+
+
+class RewardSum:
+    """Scores groups with a fixed list of terms."""
+
+    def __init__(self, terms: Sequence[Term], *, allow_wrong_above_right: bool = False) -> None:
+        """Check and keep the terms.
+
+        Raises:
+            ValueError: A reward or an argument is unknown, a name comes twice, a weight is not finite, or
+                a wrong answer could earn as much as a right one (unless allowed).
+        """
+        self.terms = tuple(terms)
+        self._rewards = [find_reward(term.name) for term in self.terms]
+        names = [term.name for term in self.terms]
+        for term, reward in zip(self.terms, self._rewards, strict=True):
+            if names.count(term.name) > 1:
+                raise ValueError(f"reward '{term.name}' is listed twice; give it one weight")
+            if not math.isfinite(term.weight):
+                raise ValueError(f"weight of reward '{term.name}' is {term.weight}; it must be finite")
+            _check_args(term, reward)
+        low, high = self.least_when_right, self.most_when_wrong
+        if low <= high and not allow_wrong_above_right:
+            raise ValueError(
+                f"with these weights a right answer can earn as little as {low:g} and a wrong one as much as "
+                f"{high:g}; lower the other weights or raise that of 'correct', or set "
+                "rewards.allow_wrong_above_right to true"
+            )
+
+    @property
+    def most_when_wrong(self) -> float:
+        """Upper bound of the total where the answer is wrong."""
+        pairs = zip(self.terms, self._rewards, strict=True)
+        return sum(max(t.weight * v for v in r.when_wrong) for t, r in pairs if t.gate == "none")
+
+    @property
+    def least_when_right(self) -> float:
+        """Lower bound of the total where the answer is right."""
+        total = 0.0
+        for term, reward in zip(self.terms, self._rewards, strict=True):
+            least = min(term.weight * value for value in reward.when_right)
+            total += min(least, 0.0) if term.gate == "verified" else least
+        return total
+
+    def __call__(self, problem: Problem, traces: Sequence[Trace]) -> list[Score]:
+        """Score the traces of one group.
+
+        Raises:
+            ValueError: A reward gave the wrong number of values or one that is not finite; that is a fault
+                of the reward, never a score of 0.
+        """
+        parts: list[dict[str, float]] = [{} for _ in traces]
+        for term, reward in zip(self.terms, self._rewards, strict=True):
+            values = reward(problem, traces, **term.args)
+            if len(values) != len(traces):
+                raise ValueError(f"reward '{term.name}' gave {len(values)} values for {len(traces)} traces")
+            for part, trace, value in zip(parts, traces, values, strict=True):
+                if not math.isfinite(value):
+                    raise ValueError(
+                        f"reward '{term.name}' gave {value} on {problem.env}/{problem.split}/{problem.index}"
+                    )
+                part[term.name] = term.weight * value if _counts(term.gate, trace) else 0.0
+        return [
+            Score(total=math.fsum(part.values()), parts=part, outcome=Outcome.of(trace))
+            for part, trace in zip(parts, traces, strict=True)
+        ]
+
+
+def _counts(gate: str, trace: Trace) -> bool:
+    return gate == "none" or bool(trace.correct if gate == "correct" else trace.verified)
+
+
+def _check_args(term: Term, reward: Reward) -> None:
+    keywords = [
+        name
+        for name, parameter in inspect.signature(reward.function).parameters.items()
+        if parameter.kind is inspect.Parameter.KEYWORD_ONLY
+    ]
+    if unknown := sorted(set(term.args) - set(keywords)):
+        allowed = ", ".join(keywords) or "none"
+        raise ValueError(f"reward '{term.name}' takes no argument {unknown}; allowed: {allowed}")

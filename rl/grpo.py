@@ -1,0 +1,314 @@
+"""The learner: TRL's `GRPOTrainer`, fed by the rollout pool.
+
+One update::
+
+    source.next_update -> credit -> micro-batches -> TRL's loss, clipping, optimiser -> pool.publish
+
+TRL gives the loss, PEFT, accelerate and the metric backends. Problem order, sampling, rewards and what happens
+to useless groups are the pool's and the source's: the trainer sees placeholder rows only. The sampler's own
+log-probabilities serve as the old ones, so the ratio in the loss corrects whatever differs between sampler and
+learner, and no second forward pass is needed. A checkpoint holds, beside what the Trainer saves, the cursor of
+the data order; a run resumed from it repeats the uninterrupted one exactly.
+
+What is relied on beyond TRL's public interface is listed in tests/rl/test_trl_contract.py.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable
+from contextlib import nullcontext
+from pathlib import Path
+from typing import Any
+
+import torch
+from datasets import Dataset
+from transformers import TrainerCallback
+from trl import GRPOConfig, GRPOTrainer
+from trl.trainer.utils import use_adapter
+
+from configs.schema import GrpoConfig, RolloutConfig
+from rl.credit import group_advantages
+from rl.metrics import harvest_metrics
+from rl.micro_batch import make_micro_batches, make_rows
+from rl.policy import Policy
+from rollout.pool import RolloutPool
+from rollout.source import GroupSource, Harvest
+
+STATE_FILE = "stride_state.json"
+_BARREN_UPDATES = 20
+
+
+class LogprobMismatchError(RuntimeError):
+    """Sampler and learner disagree on log-probabilities by more than the config allows."""
+
+
+class StalledError(RuntimeError):
+    """No group taught anything for many updates in a row."""
+
+
+def trainable_weights(model: torch.nn.Module) -> dict[str, torch.Tensor]:
+    """What an engine must be given after an update: trained parameters by name (an adapter's alone)."""
+    return {
+        name: parameter.detach().cpu()
+        for name, parameter in model.named_parameters()
+        if parameter.requires_grad and ".ref." not in name
+    }
+
+
+class StrideTrainer(GRPOTrainer):
+    """GRPO on groups from a `GroupSource`."""
+
+    def __init__(
+        self,
+        policy: Policy,
+        source: GroupSource,
+        pool: RolloutPool,
+        config: GrpoConfig,
+        rollout: RolloutConfig,
+        *,
+        folder: Path,
+        seed: int,
+        cpu: bool,
+        report_to: list[str],
+        callbacks: list[TrainerCallback],
+        on_harvest: Callable[[int, Harvest], None],
+    ) -> None:
+        """Set up TRL's trainer.
+
+        Args:
+            policy: What to train; with `beta` > 0, a policy loaded from a folder, which is the reference.
+            source: Hands out groups.
+            pool: Is told the weights.
+            config: The `grpo` section.
+            rollout: The `rollout` section.
+            folder: Checkpoints go here.
+            seed: Run seed.
+            cpu: Train on the CPU even where there is a GPU.
+            report_to: Metric backends.
+            callbacks: Told of every update.
+            on_harvest: Called with the update's number and its groups, before they are trained on.
+        """
+        rows = config.problems_per_update * rollout.samples_per_problem
+        micro = config.micro_batch_size or rows
+        arguments = GRPOConfig(
+            output_dir=str(folder),
+            max_steps=config.updates,
+            per_device_train_batch_size=micro,
+            gradient_accumulation_steps=rows // micro,
+            num_generations=rollout.samples_per_problem,
+            num_iterations=config.num_iterations,
+            max_completion_length=rollout.max_new_tokens,
+            temperature=rollout.temperature,
+            learning_rate=config.learning_rate,
+            lr_scheduler_type="constant_with_warmup"
+            if config.lr_schedule == "constant"
+            else config.lr_schedule,
+            warmup_steps=config.warmup_updates,
+            max_grad_norm=config.max_grad_norm,
+            beta=config.beta,
+            epsilon=config.epsilon,
+            epsilon_high=config.epsilon_high,
+            loss_type=config.loss_type,
+            logging_steps=1,
+            save_strategy="steps" if config.save_every else "no",
+            save_steps=config.save_every or config.updates,
+            save_total_limit=config.keep_checkpoints,
+            shuffle_dataset=False,
+            seed=seed,
+            use_cpu=cpu,
+            bf16=False,
+            gradient_checkpointing=False,
+            dataloader_pin_memory=False,
+            disable_tqdm=True,
+            report_to=report_to,
+        )
+        super().__init__(
+            model=policy.model,
+            reward_funcs=[_no_reward],
+            args=arguments,
+            train_dataset=Dataset.from_dict({"prompt": [""] * config.problems_per_update}),
+            processing_class=policy.tokenizer,
+            callbacks=callbacks,
+        )
+        if self.accelerator.num_processes > 1:
+            raise ValueError(
+                f"the learner runs in one process, but accelerate started {self.accelerator.num_processes}; "
+                "start it with plain python"
+            )
+        self._source = source
+        self._pool = pool
+        self._config = config
+        self._num_parts = rows // micro
+        self._pad_id = policy.encoder.pad_id
+        self._on_harvest = on_harvest
+        self._folder = folder
+        self._published: int | None = None
+        self._barren = 0
+        self._generation_s = 0.0
+        self._updated_at = time.perf_counter()
+        self._parts: list[dict[str, Any]] = []
+        self._new_logps: torch.Tensor | None = None
+        self._logprob_diffs: list[torch.Tensor] = []
+
+    def run(self, resume_from: Path | None = None) -> None:
+        """Train to the last update.
+
+        Args:
+            resume_from: Checkpoint folder to go on from, written by this class.
+        """
+        if resume_from is not None:
+            state = json.loads((resume_from / STATE_FILE).read_text())
+            self._source.cursor = state["cursor"]
+            self._step = state["update"] * self._num_parts
+        self.train(resume_from_checkpoint=str(resume_from) if resume_from else None)
+
+    # ---- what TRL asks for ----
+
+    def _prepare_inputs(self, generation_batch: dict[str, Any]) -> dict[str, Any]:
+        """The next micro-batch; sample and cut up a new batch when the last one is used up."""
+        if self._step % (self._num_parts * self.num_iterations) == 0 or not self._parts:
+            self._parts = self._next_micro_batches()
+        return self._parts[self._step % self._num_parts]
+
+    def _compute_loss(self, model: torch.nn.Module, inputs: dict[str, Any]) -> torch.Tensor:
+        loss: torch.Tensor = super()._compute_loss(model, inputs)
+        if self._step // self._num_parts % self.num_iterations == 0:
+            mask = inputs["completion_mask"].bool()
+            assert self._new_logps is not None
+            self._logprob_diffs.append((self._new_logps - inputs["old_per_token_logps"])[mask].abs())
+        return loss * inputs["loss_factor"]
+
+    def _get_per_token_logps_and_entropies(
+        self,
+        model: torch.nn.Module,
+        input_ids: torch.Tensor,
+        attention_mask: torch.Tensor,
+        logits_to_keep: int,
+        *args: Any,
+        **kwargs: Any,
+    ) -> tuple[torch.Tensor, torch.Tensor | None, torch.Tensor | None]:
+        """Log-probabilities [B, T] and entropies [B, T] of the completions.
+
+        As TRL's, but with position ids that count from each row's first real token, as the sampler does:
+        TRL's start at the padding, which models with absolute positions read as another prompt.
+        """
+        labels = input_ids.masked_fill(attention_mask == 0, -100)
+        labels[:, :-logits_to_keep] = -100
+        with self.accelerator.autocast():
+            outputs = model(
+                input_ids=input_ids,
+                attention_mask=attention_mask,
+                position_ids=(attention_mask.cumsum(1) - 1).clamp(min=0),
+                labels=labels,
+                fused_lm_head=True,
+            )
+        logps = outputs.log_probs[:, -logits_to_keep:]
+        self._new_logps = logps.detach()
+        return logps, outputs.entropy[:, -logits_to_keep:], None
+
+    def _save_checkpoint(self, model: torch.nn.Module, trial: Any) -> None:
+        super()._save_checkpoint(model, trial)
+        folder = self._folder / f"checkpoint-{self.state.global_step}"
+        state = {"update": self.state.global_step, "cursor": self._source.cursor}
+        # Written last: a checkpoint without it was cut off and is passed over on resume.
+        (folder / STATE_FILE).write_text(json.dumps(state))
+
+    def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
+        """Add what the Trainer does not know, then log."""
+        if "loss" in logs:
+            now = time.perf_counter()
+            logs["seconds/update"] = now - self._updated_at - self._generation_s
+            logs["seconds/total"] = now - self._updated_at
+            self._updated_at, self._generation_s = now, 0.0
+            if self._logprob_diffs:
+                difference = torch.cat(self._logprob_diffs)
+                logs["logprob_diff/mean"] = difference.mean().item()
+                logs["logprob_diff/max"] = difference.max().item()
+                self._logprob_diffs = []
+                self._check_logprobs(logs["logprob_diff/max"])
+        super().log(logs, start_time)
+
+    # ---- sampling ----
+
+    def _next_micro_batches(self) -> list[dict[str, Any]]:
+        started = time.perf_counter()
+        version = self.state.global_step
+        if self._published != version:
+            self._pool.publish(trainable_weights(self.accelerator.unwrap_model(self.model)), version)
+            self._published = version
+        published = time.perf_counter()
+        harvest = self._source.next_update(self._config.problems_per_update)
+        self._on_harvest(version + 1, harvest)
+        sampled = time.perf_counter()
+        # With nothing useful, the update still takes place, on groups whose advantages are all 0.
+        groups = harvest.useful or harvest.sampled[:1]
+        self._barren = 0 if harvest.useful else self._barren + 1
+        if self._barren >= _BARREN_UPDATES:
+            raise StalledError(
+                f"no group of the last {_BARREN_UPDATES} updates had rewards that differ "
+                f"({dict(harvest.useless)} in the last one): the task is too easy, too hard, or the reward "
+                "does not tell samples apart; change env.settings, rewards or rollout.temperature"
+            )
+        rewards_PG = torch.tensor([group.rewards for group in groups], dtype=torch.float64)
+        advantages_PG = group_advantages(rewards_PG, scale=self._config.scale_rewards)
+        batches = make_micro_batches(
+            make_rows(groups, advantages_PG),
+            self._num_parts,
+            pad_id=self._pad_id,
+            loss_type=self.loss_type,
+            device=self.accelerator.device,
+        )
+        if self.beta != 0.0:
+            for batch in batches:
+                batch["ref_per_token_logps"] = self._reference_logps(batch)
+        finished = time.perf_counter()
+        self._generation_s += finished - started
+        tokens = sum(len(s.completion.ids) for group in harvest.sampled for s in group.samples)
+        metrics = {
+            **harvest_metrics(harvest, self._config.problems_per_update),
+            "seconds/publish": published - started,
+            "seconds/rollout": sampled - published,
+            "seconds/score": harvest.score_s,
+            "seconds/prepare": finished - sampled,
+            "tokens_per_s": tokens / (sampled - published),
+            "cursor": float(self._source.cursor),
+        }
+        for key, value in metrics.items():
+            self._metrics["train"][key].append(value)
+        return batches
+
+    def _reference_logps(self, batch: dict[str, Any]) -> torch.Tensor:
+        model = self.accelerator.unwrap_model(self.model)
+        reference: Any = nullcontext()
+        if self.ref_model is None:
+            reference = use_adapter(model, adapter_name="ref" if "ref" in model.peft_config else None)
+        with torch.no_grad(), reference:
+            logps, _, _ = self._get_per_token_logps_and_entropies(
+                self.ref_model or model,
+                torch.cat([batch["prompt_ids"], batch["completion_ids"]], dim=1),
+                torch.cat([batch["prompt_mask"], batch["completion_mask"]], dim=1),
+                batch["completion_ids"].shape[1],
+            )
+        return logps
+
+    def _check_logprobs(self, worst: float) -> None:
+        limit = self._config.max_logprob_diff
+        if limit is not None and worst > limit:
+            raise LogprobMismatchError(
+                f"at update {self.state.global_step} sampler and learner differ by {worst:.4g} in the "
+                f"log-probability of a token, over grpo.max_logprob_diff ({limit:g}); compare their dtypes "
+                "(rollout.dtype, policy.dtype) or raise the limit"
+            )
+
+
+def latest_checkpoint(folder: Path) -> Path | None:
+    """The newest complete checkpoint of a stage, or None."""
+    found = [path for path in folder.glob("checkpoint-*") if (path / STATE_FILE).is_file()]
+    return max(found, key=lambda path: int(path.name.rpartition("-")[2]), default=None)
+
+
+def _no_reward(*args: Any, **kwargs: Any) -> list[float | None]:
+    """TRL wants a reward function; rewards come from the pool and this is never called."""
+    raise AssertionError("TRL computed rewards itself")

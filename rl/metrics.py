@@ -1,0 +1,58 @@
+"""What is logged of the groups of one update.
+
+In: a `Harvest`. Out: plain numbers by name. Means are over all sampled completions, useful or not, so that
+refilling does not colour them.
+"""
+
+from __future__ import annotations
+
+from statistics import fmean, pstdev
+
+from rewards import Outcome
+from rollout.source import Harvest
+
+
+def harvest_metrics(harvest: Harvest, num_groups: int) -> dict[str, float]:
+    """Numbers of one update.
+
+    Args:
+        harvest: The groups.
+        num_groups: P, how many useful groups were wanted.
+
+    Returns:
+        `reward` and `reward/<part>`; `reward/group_std` (mean within-group deviation); `outcome/<name>`
+        shares; `accuracy`; `steps` and, over correct completions, `steps_per_correct` and `steps_saved`;
+        `steps/invalid`, `steps/wasted`, `backtracks`, `backtracks/real` per completion; `groups/sampled`,
+        `groups/useful_frac`, `groups/filled_frac` (useful groups over P) and `groups/<cause>` shares;
+        `tokens/mean`, `tokens/max` per completion.
+    """
+    samples = [(group.problem, sample) for group in harvest.sampled for sample in group.samples]
+    traces = [sample.trace for _, sample in samples]
+    lengths = [len(sample.completion.ids) for _, sample in samples]
+    correct = [(problem, sample.trace) for problem, sample in samples if sample.trace.correct]
+    num = len(samples)
+    metrics = {
+        "reward": fmean(sample.score.total for _, sample in samples),
+        "reward/group_std": fmean(pstdev(group.rewards) for group in harvest.sampled),
+        "accuracy": len(correct) / num,
+        "steps": fmean(trace.num_steps for trace in traces),
+        "steps/invalid": fmean(trace.num_invalid for trace in traces),
+        "steps/wasted": fmean(trace.num_wasted for trace in traces),
+        "backtracks": fmean(trace.num_backtracks for trace in traces),
+        "backtracks/real": fmean(trace.real_backtracks for trace in traces),
+        "groups/sampled": float(len(harvest.sampled)),
+        "groups/useful_frac": 1.0 - harvest.useless.total() / len(harvest.sampled),
+        "groups/filled_frac": len(harvest.useful) / num_groups,
+        "tokens/mean": fmean(lengths),
+        "tokens/max": float(max(lengths)),
+    }
+    if correct:
+        metrics["steps_per_correct"] = fmean(trace.num_steps for _, trace in correct)
+        metrics["steps_saved"] = fmean(1.0 - t.num_steps / p.num_full_steps for p, t in correct)
+    for name in samples[0][1].score.parts:
+        metrics[f"reward/{name}"] = fmean(sample.score.parts[name] for _, sample in samples)
+    for outcome in Outcome:
+        metrics[f"outcome/{outcome}"] = sum(sample.score.outcome is outcome for _, sample in samples) / num
+    for cause, count in sorted(harvest.useless.items()):
+        metrics[f"groups/{cause}"] = count / len(harvest.sampled)
+    return metrics

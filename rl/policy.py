@@ -1,0 +1,177 @@
+"""The policy: a causal LM and its encoder, by folder, hub id, Python package or from scratch.
+
+In: the config's `policy` section, and the folder of a trained checkpoint if there is one. Out: a `Policy`. A
+model that is not there is reported within seconds: the local cache is looked at first, and the hub is asked
+once.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from huggingface_hub import HfApi, constants, try_to_load_from_cache
+from peft import LoraConfig, PeftModel, get_peft_model
+from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
+
+from configs.schema import PolicyConfig
+from envs import Env
+from rl.tiny import make_model, make_tokenizer
+from rollout.encoder import Encoder, make_encoder
+
+HUB_TIMEOUT_S = 3.0
+_PACKAGE = "package:"
+
+
+class PolicyError(ValueError):
+    """A model or tokenizer that cannot be used as asked."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Policy:
+    """A model with its encoder.
+
+    Attributes:
+        model: The causal LM, with its adapter if it has one, on the CPU.
+        encoder: Text to ids and back.
+    """
+
+    model: PreTrainedModel | PeftModel
+    encoder: Encoder
+
+    @property
+    def tokenizer(self) -> PreTrainedTokenizerBase:
+        """The encoder's tokenizer."""
+        return self.encoder.tokenizer
+
+    @property
+    def num_parameters(self) -> int:
+        """All parameters, adapter included."""
+        return sum(parameter.numel() for parameter in self.model.parameters())
+
+    def save(self, folder: Path) -> None:
+        """Write an ordinary Hugging Face folder: weights (or the adapter alone) and tokenizer."""
+        self.model.save_pretrained(str(folder))
+        self.tokenizer.save_pretrained(folder)
+
+
+def load_policy(
+    config: PolicyConfig, env: Env[Any], *, seed: int, checkpoint: Path | None = None, lora: bool = True
+) -> Policy:
+    """Build the policy.
+
+    Args:
+        config: The config's `policy` section.
+        env: Environment the `tiny` tokenizer is made for.
+        seed: Seed of new weights (tiny model, adapter).
+        checkpoint: Folder of a model or adapter trained with this config; its weights are used.
+        lora: Put the configured adapter on. False gives the base model.
+
+    Raises:
+        PolicyError: The model cannot be found or used; one line says which and what to do.
+    """
+    adapter = checkpoint if checkpoint and (checkpoint / "adapter_config.json").is_file() else None
+    if checkpoint is not None and adapter is None:
+        if not (checkpoint / "config.json").is_file():
+            raise PolicyError(
+                f"{checkpoint} is no model folder: it has neither config.json nor adapter_config.json"
+            )
+        model, tokenizer = _load_folder(str(checkpoint), config, gguf_file=None)
+    elif config.model == "tiny":
+        tokenizer = make_tokenizer(env)
+        model = make_model(config.tiny, tokenizer, seed)
+    else:
+        model, tokenizer = _load_folder(_locate(config), config, gguf_file=config.gguf_file)
+    model = model.to(getattr(torch, config.dtype))
+    wrapped: PreTrainedModel | PeftModel = model
+    if adapter is not None:
+        wrapped = PeftModel.from_pretrained(model, adapter, is_trainable=True)
+    elif config.lora is not None and lora and checkpoint is None:
+        wrapped = _add_adapter(model, config, seed)
+    try:
+        encoder = make_encoder(
+            tokenizer,
+            chat_template=config.chat_template,
+            system_prompt=config.system_prompt,
+            extra_stop_ids=_declared_stops(model),
+        )
+    except ValueError as error:
+        raise PolicyError(f"policy.model '{config.model}': {error}") from None
+    return Policy(model=wrapped, encoder=encoder)
+
+
+def _add_adapter(model: PreTrainedModel, config: PolicyConfig, seed: int) -> PeftModel:
+    lora = config.lora
+    assert lora is not None
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        wrapped = get_peft_model(
+            model,
+            LoraConfig(
+                r=lora.r,
+                lora_alpha=lora.alpha,
+                lora_dropout=lora.dropout,
+                target_modules=lora.target_modules,
+                task_type="CAUSAL_LM",
+            ),
+        )
+    assert isinstance(wrapped, PeftModel)
+    return wrapped
+
+
+def _declared_stops(model: PreTrainedModel) -> list[int]:
+    declared = model.generation_config.eos_token_id if model.generation_config is not None else None
+    return [] if declared is None else [declared] if isinstance(declared, int) else list(declared)
+
+
+def _load_folder(
+    name: str, config: PolicyConfig, *, gguf_file: str | None
+) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
+    options: dict[str, Any] = {"trust_remote_code": config.trust_remote_code}
+    if gguf_file is not None:
+        options["gguf_file"] = gguf_file
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(name, **options)
+        model = AutoModelForCausalLM.from_pretrained(name, dtype=torch.float32, **options)
+    except (OSError, ValueError, ImportError, KeyError) as error:
+        first = " ".join(str(error).split())[:300]
+        raise PolicyError(f"policy.model '{config.model}' cannot be loaded: {first}") from None
+    return model, tokenizer
+
+
+def _locate(config: PolicyConfig) -> str:
+    """A folder or hub id that can be loaded, found out without waiting for a network that is not there."""
+    name = config.model
+    if name.startswith(_PACKAGE):
+        package = name.removeprefix(_PACKAGE)
+        spec = importlib.util.find_spec(package)
+        if spec is None or not spec.submodule_search_locations:
+            raise PolicyError(f"policy.model '{name}': Python package '{package}' is not installed")
+        return str(spec.submodule_search_locations[0])
+    if Path(name).is_dir():
+        return name
+    looks_like_path = name.startswith((".", "/", "~")) or name.count("/") > 1
+    if looks_like_path:
+        raise PolicyError(f"policy.model '{name}': no such folder")
+    if not isinstance(try_to_load_from_cache(name, "config.json"), str):
+        _ask_hub(name)
+    return name
+
+
+def _ask_hub(name: str) -> None:
+    remedy = "give the path of a model folder, a hub id that is in the local cache, or 'tiny'"
+    if constants.HF_HUB_OFFLINE:
+        raise PolicyError(
+            f"policy.model '{name}' is neither a folder nor in the local cache (offline); {remedy}"
+        )
+    try:
+        HfApi().model_info(name, timeout=HUB_TIMEOUT_S)
+    except Exception as error:
+        reason = type(error).__name__
+        raise PolicyError(
+            f"policy.model '{name}' is neither a folder nor in the local cache, and the hub did not give it "
+            f"({reason}); {remedy}"
+        ) from None

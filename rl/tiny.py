@@ -1,0 +1,83 @@
+"""A small policy made from scratch: a Llama and a tokenizer made from the task's own text.
+
+It exists so that a CPU can run everything: the quickstart, the tests, the ablations. Saved, it is an ordinary
+Hugging Face folder.
+"""
+
+from __future__ import annotations
+
+import random
+import re
+from typing import Any
+
+import torch
+from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, pre_tokenizers
+from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
+
+from configs.schema import TinyModelConfig
+from envs import Env, Split, render_trace
+from envs.trace import BACKTRACK
+
+# Words and symbols take their neighbouring space with them; digits stand alone, so numbers are read digit by
+# digit whatever their length.
+_PIECE = rf"{BACKTRACK} ?| ?[^\w\s] ?|[^\W\d]+ ?|\d|\s"
+_PAD, _EOS, _UNKNOWN = "<|pad|>", "<|end|>", "<|unknown|>"
+_SAMPLES_PER_SPLIT = 200
+
+
+def make_tokenizer(env: Env[Any]) -> PreTrainedTokenizerFast:
+    """A tokenizer whose vocabulary is every piece the environment's prompts and traces are made of."""
+    pieces: set[str] = {str(digit) for digit in range(10)} | {BACKTRACK, f"{BACKTRACK} ", " ", "\n"}
+    for text in _sample_texts(env):
+        pieces.update(re.findall(_PIECE, text))
+    # A word or symbol may stand with or without its neighbouring spaces in texts not sampled here.
+    vocabulary = [_PAD, _EOS, _UNKNOWN, *sorted(pieces)]
+    tokenizer = Tokenizer(
+        models.WordLevel({piece: i for i, piece in enumerate(vocabulary)}, unk_token=_UNKNOWN)
+    )
+    tokenizer.pre_tokenizer = pre_tokenizers.Split(Regex(_PIECE), "isolated")
+    tokenizer.decoder = decoders.Fuse()
+    tokenizer.add_special_tokens([AddedToken(t, normalized=False) for t in (_PAD, _EOS, _UNKNOWN)])
+    return PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer,
+        pad_token=_PAD,
+        eos_token=_EOS,
+        unk_token=_UNKNOWN,
+        clean_up_tokenization_spaces=False,
+        padding_side="left",
+    )
+
+
+def make_model(config: TinyModelConfig, tokenizer: PreTrainedTokenizerFast, seed: int) -> LlamaForCausalLM:
+    """A Llama with random weights drawn from `seed`."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        return LlamaForCausalLM(
+            LlamaConfig(
+                vocab_size=len(tokenizer),
+                hidden_size=config.hidden_size,
+                intermediate_size=config.intermediate_size,
+                num_hidden_layers=config.num_layers,
+                num_attention_heads=config.num_heads,
+                num_key_value_heads=config.num_heads,
+                max_position_embeddings=config.max_positions,
+                tie_word_embeddings=True,
+                bos_token_id=None,
+                eos_token_id=tokenizer.eos_token_id,
+                pad_token_id=tokenizer.pad_token_id,
+            )
+        )
+
+
+def _sample_texts(env: Env[Any]) -> list[str]:
+    texts = []
+    for split in Split:
+        for index in range(_SAMPLES_PER_SPLIT):
+            problem = env.problem(split, index)
+            lines = [env.full_trace(problem)]
+            for kind in env.skip_kinds:
+                skipped = env.skipped_trace(problem, kind, random.Random(0))
+                lines += [skipped] if skipped is not None else []
+            texts += [env.with_budget(problem, b).prompt for b in (None, 1, 2)]
+            texts += [render_trace(trace, problem.answer) for trace in lines]
+    return texts

@@ -1,0 +1,108 @@
+"""Text to token ids and back, in one place.
+
+Problem text is data: control tokens spelt out in it stay ordinary text, and the chat template's own control
+tokens are added around it as ids.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from transformers import PreTrainedTokenizerBase
+
+_PLACEHOLDER = "QUESTIONGOESHERE"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Encoder:
+    """One tokenizer with one prompt form.
+
+    Attributes:
+        tokenizer: The policy's.
+        prefix_ids: Ids before the problem text: the chat template's opening; empty without one.
+        suffix_ids: Ids after it.
+        stop_ids: Tokens that end a completion; the first is the one taught in the warm start.
+        pad_id: Fills rows; always masked.
+    """
+
+    tokenizer: PreTrainedTokenizerBase
+    prefix_ids: tuple[int, ...]
+    suffix_ids: tuple[int, ...]
+    stop_ids: tuple[int, ...]
+    pad_id: int
+
+    def encode(self, text: str) -> tuple[int, ...]:
+        """Ids of plain text; control tokens in it are read as the characters they are made of."""
+        return tuple(self.tokenizer.encode(text, add_special_tokens=False, split_special_tokens=True))
+
+    def encode_prompt(self, prompt: str) -> tuple[int, ...]:
+        """Ids of a problem's prompt inside the chat template, if there is one."""
+        return (*self.prefix_ids, *self.encode(prompt), *self.suffix_ids)
+
+    def encode_completion(self, text: str) -> tuple[int, ...]:
+        """Ids of a reference completion, closed by the stop token."""
+        return (*self.encode(text), self.stop_ids[0])
+
+    def decode(self, ids: Sequence[int]) -> str:
+        """Text of a completion; a stop token at its end is left out, other control tokens are shown."""
+        if ids and ids[-1] in self.stop_ids:
+            ids = ids[:-1]
+        text = self.tokenizer.decode(list(ids), skip_special_tokens=False, clean_up_tokenization_spaces=False)
+        assert isinstance(text, str)
+        return text
+
+
+def make_encoder(
+    tokenizer: PreTrainedTokenizerBase,
+    *,
+    chat_template: bool = False,
+    system_prompt: str | None = None,
+    extra_stop_ids: Sequence[int] = (),
+) -> Encoder:
+    """Work out prompt form, stop tokens and padding of a tokenizer.
+
+    A tokenizer without a padding token gets its end-of-text token as filler: rows carry an explicit mask, so
+    nothing is ever learnt or read from padding.
+
+    Args:
+        tokenizer: Any fast tokenizer.
+        chat_template: Wrap prompts as a user message.
+        system_prompt: System message, with `chat_template`.
+        extra_stop_ids: Further tokens the model declares as ends.
+
+    Raises:
+        ValueError: There is no end-of-text token, or a chat template is asked for and there is none.
+    """
+    if tokenizer.eos_token_id is None:
+        raise ValueError(
+            "the tokenizer has no end-of-text (eos) token, so no completion would ever end; set "
+            "`eos_token` in its tokenizer_config.json"
+        )
+    stop_ids = tuple(dict.fromkeys([tokenizer.eos_token_id, *extra_stop_ids]))
+    pad_id = tokenizer.eos_token_id if tokenizer.pad_token_id is None else tokenizer.pad_token_id
+    prefix: tuple[int, ...] = ()
+    suffix: tuple[int, ...] = ()
+    if chat_template:
+        prefix, suffix = _template_parts(tokenizer, system_prompt)
+    return Encoder(tokenizer=tokenizer, prefix_ids=prefix, suffix_ids=suffix, stop_ids=stop_ids, pad_id=pad_id)
+
+
+def _template_parts(
+    tokenizer: PreTrainedTokenizerBase, system_prompt: str | None
+) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    if not tokenizer.chat_template:
+        raise ValueError(
+            "policy.chat_template is true, but the tokenizer has no chat template; set it to false, or add "
+            "`chat_template` to the tokenizer, for example one that renders 'user: {question}\\nassistant: '"
+        )
+    messages = [{"role": "user", "content": _PLACEHOLDER}]
+    if system_prompt is not None:
+        messages.insert(0, {"role": "system", "content": system_prompt})
+    text = tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True)
+    assert isinstance(text, str)
+    if text.count(_PLACEHOLDER) != 1:
+        raise ValueError(f"the chat template shows the user message {text.count(_PLACEHOLDER)} times, not once")
+    before, after = text.split(_PLACEHOLDER)
+    prefix, suffix = (tuple(tokenizer.encode(part, add_special_tokens=False)) for part in (before, after))
+    return prefix, suffix

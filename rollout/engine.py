@@ -1,0 +1,34 @@
+"""What samples tokens: the protocol every engine follows."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Protocol
+
+import torch
+
+from rollout.types import Completion, Prompt, Sampling
+
+Weights = Mapping[str, torch.Tensor]
+
+
+class Engine(Protocol):
+    """Token ids in, token ids and log-probabilities out."""
+
+    weight_version: int
+
+    def generate(self, prompts: Sequence[Prompt], sampling: Sampling) -> list[list[Completion]]:
+        """Sample every prompt once per seed; results in the order of prompts and seeds.
+
+        A completion depends on its prompt, its seed, the weights and, through rounding, on what else is
+        in the same call; it does not depend on earlier calls.
+        """
+        ...
+
+    def load_weights(self, weights: Weights, version: int) -> None:
+        """Take over trained weights by parameter name; parameters not named stay as they are.
+
+        Raises:
+            ValueError: A name or shape does not fit the model.
+        """
+        ...

@@ -1,0 +1,138 @@
+"""Where the learner's groups come from: the order of problems, and what is done with useless groups.
+
+Group number n is train problem n: the whole data order is one integer, the cursor, and resuming is setting
+it. A group whose rewards are all equal has no advantage in it; depending on the policy such groups are
+replaced by further ones (`refill`) or left out (`skip`), and always counted by cause.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+from typing import Any
+
+from envs import Env, Split
+from envs.seeding import derive_random
+from rewards import Outcome
+from rollout.pool import RolloutPool
+from rollout.types import GroupRequest, RolloutGroup
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Harvest:
+    """The groups sampled for one update.
+
+    Attributes:
+        useful: Groups to train on, at most P; the rewards in each differ.
+        sampled: All groups sampled, useful ones included, in order.
+        useless: Number of groups with all rewards equal, by cause: `all_verified`, `all_correct`,
+            `all_wrong`, `all_malformed`, `all_truncated`, or `all_equal` for a mix of outcomes.
+        sample_s: Engine seconds, summed over batches.
+        score_s: Reading and scoring seconds, summed over batches.
+    """
+
+    useful: tuple[RolloutGroup, ...]
+    sampled: tuple[RolloutGroup, ...]
+    useless: Counter[str]
+    sample_s: float
+    score_s: float
+
+
+class GroupSource:
+    """Hands out the groups of one update after the other.
+
+    Attributes:
+        cursor: Number of the next group; the only state there is.
+    """
+
+    def __init__(
+        self,
+        pool: RolloutPool,
+        env: Env[Any],
+        *,
+        seed: int,
+        num_samples: int,
+        problems_per_batch: int,
+        refill: bool,
+        max_refills: int,
+        budget_frac: float = 0.0,
+    ) -> None:
+        """Set up the order.
+
+        Args:
+            pool: Rolls the groups out.
+            env: Where the problems come from; asked for full step counts only.
+            seed: Run seed.
+            num_samples: G.
+            problems_per_batch: Groups in one engine call.
+            refill: Sample further problems in place of useless groups.
+            max_refills: With `refill`, how many times P further problems at most.
+            budget_frac: Share of prompts that state a budget, drawn between half and all full steps.
+        """
+        self.cursor = 0
+        self._pool = pool
+        self._env = env
+        self._seed = seed
+        self._num_samples = num_samples
+        self._problems_per_batch = problems_per_batch
+        self._extra = max_refills if refill else 0
+        self._budget_frac = budget_frac
+
+    def next_update(self, num_groups: int) -> Harvest:
+        """Sample until there are `num_groups` useful groups or the policy says stop."""
+        useful: list[RolloutGroup] = []
+        sampled: list[RolloutGroup] = []
+        useless: Counter[str] = Counter()
+        sample_s = score_s = 0.0
+        left = num_groups * (1 + self._extra)
+        while left > 0 and len(useful) < num_groups:
+            count = min(left, num_groups - len(useful))
+            for batch in self._pool.rollout(self._take(count)):
+                sample_s += batch.sample_s
+                score_s += batch.score_s
+                for group in batch.groups:
+                    sampled.append(group)
+                    cause = why_useless(group)
+                    if cause is None:
+                        useful.append(group)
+                    else:
+                        useless[cause] += 1
+            left -= count
+        return Harvest(
+            useful=tuple(useful),
+            sampled=tuple(sampled),
+            useless=useless,
+            sample_s=sample_s,
+            score_s=score_s,
+        )
+
+    def _take(self, count: int) -> list[list[GroupRequest]]:
+        requests = [self._request(group_id) for group_id in range(self.cursor, self.cursor + count)]
+        self.cursor += count
+        size = self._problems_per_batch
+        return [requests[start : start + size] for start in range(0, count, size)]
+
+    def _request(self, group_id: int) -> GroupRequest:
+        budget = None
+        if self._budget_frac > 0:
+            rng = derive_random(self._seed, "budget", group_id)
+            if rng.random() < self._budget_frac:
+                full = self._env.problem(Split.TRAIN, group_id).num_full_steps
+                budget = rng.randint((full + 1) // 2, full)
+        return GroupRequest(
+            group_id=group_id,
+            split=Split.TRAIN,
+            index=group_id,
+            budget=budget,
+            num_samples=self._num_samples,
+            seed=self._seed,
+        )
+
+
+def why_useless(group: RolloutGroup) -> str | None:
+    """Why a group teaches nothing, or None where its rewards differ."""
+    rewards = group.rewards
+    if max(rewards) - min(rewards) > 1e-9:
+        return None
+    outcomes: set[Outcome] = {sample.score.outcome for sample in group.samples}
+    return f"all_{outcomes.pop()}" if len(outcomes) == 1 else "all_equal"

@@ -1,0 +1,137 @@
+"""Records that pass between engine, worker, pool and learner.
+
+All are frozen and hold plain Python values, so they travel between processes as they are.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from envs import Problem, Split, Trace
+from rewards.types import Score
+
+
+class FinishReason(StrEnum):
+    """Why sampling of a completion ended."""
+
+    STOP = "stop"
+    LENGTH = "length"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Sampling:
+    """How tokens are drawn.
+
+    Attributes:
+        temperature: Divides the logits; 0 takes the likeliest token.
+        max_new_tokens: Length limit, the stop token included.
+    """
+
+    temperature: float
+    max_new_tokens: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Prompt:
+    """What an engine continues: token ids, and one 64-bit seed for each sample wanted."""
+
+    ids: tuple[int, ...]
+    seeds: tuple[int, ...]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Completion:
+    """One sampled continuation.
+
+    Example::
+
+        Completion(ids=(14, 7, 2), logprobs=(-0.1, -1.2, -0.0), finish_reason=STOP, weight_version=3)
+
+    Attributes:
+        ids: Sampled tokens, the stop token included; length 1 or more.
+        logprobs: Natural log-probability of each sampled token under the distribution it was drawn from
+            (temperature included); same length as `ids`.
+        finish_reason: Stop token or length limit.
+        weight_version: Version of the weights that sampled it.
+    """
+
+    ids: tuple[int, ...]
+    logprobs: tuple[float, ...]
+    finish_reason: FinishReason
+    weight_version: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class GroupRequest:
+    """An order for one group: which problem, how often, with which seed.
+
+    Attributes:
+        group_id: Position in the run's order of groups, from 0.
+        split: Split of the problem.
+        index: Index of the problem in its split.
+        budget: Step count the prompt asks for, or None.
+        num_samples: G.
+        seed: Run seed the samples' seeds are derived from.
+    """
+
+    group_id: int
+    split: Split
+    index: int
+    budget: int | None
+    num_samples: int
+    seed: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Sample:
+    """One completion, read and scored.
+
+    Attributes:
+        completion: Tokens and log-probabilities.
+        text: The decoded completion, stop token left out.
+        trace: The checked trace.
+        score: The reward and its parts.
+    """
+
+    completion: Completion
+    text: str
+    trace: Trace
+    score: Score
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RolloutGroup:
+    """The G samples of one problem.
+
+    Attributes:
+        group_id: As requested.
+        problem: The problem, with the prompt that was used.
+        prompt_ids: Token ids of the prompt.
+        samples: G samples.
+    """
+
+    group_id: int
+    problem: Problem
+    prompt_ids: tuple[int, ...]
+    samples: tuple[Sample, ...]
+
+    @property
+    def rewards(self) -> tuple[float, ...]:
+        """Total reward of each sample."""
+        return tuple([sample.score.total for sample in self.samples])
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Batch:
+    """What one engine call gave, in the order of its requests.
+
+    Attributes:
+        groups: Finished groups.
+        sample_s: Seconds spent sampling tokens.
+        score_s: Seconds spent reading and scoring them.
+    """
+
+    groups: tuple[RolloutGroup, ...]
+    sample_s: float
+    score_s: float

@@ -1,0 +1,160 @@
+"""A rollout worker: orders for groups in, scored groups out.
+
+A plain class that knows nothing of Ray: `pool.py` runs one in this process, `ray_pool.py` wraps one in each
+actor. A `WorkerSpec` holds all it is made of and travels to actors once.
+"""
+
+from __future__ import annotations
+
+import copy
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from transformers import PreTrainedModel
+
+from envs import Env, Problem, make_env, parse_trace
+from envs.seeding import derive_seed
+from rewards import RewardSum
+from rollout.encoder import Encoder
+from rollout.engine import Engine, Weights
+from rollout.torch_engine import TorchEngine
+from rollout.types import (
+    Batch,
+    Completion,
+    FinishReason,
+    GroupRequest,
+    Prompt,
+    RolloutGroup,
+    Sample,
+    Sampling,
+)
+
+
+class PromptTooLongError(ValueError):
+    """A problem whose prompt is over the limit."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class WorkerSpec:
+    """What a worker is made of.
+
+    Attributes:
+        model: The engine's own copy of the policy, not the trained one.
+        encoder: Text to ids and back.
+        env_name: Registered environment.
+        env_settings: Its settings.
+        rewards: The reward.
+        sampling: Temperature and length limit.
+        max_prompt_tokens: Longest prompt taken.
+        threads: CPU threads while sampling.
+        device: Where the engine's copy lives.
+        dtype: Of the engine's copy.
+    """
+
+    model: PreTrainedModel
+    encoder: Encoder
+    env_name: str
+    env_settings: Mapping[str, Any]
+    rewards: RewardSum
+    sampling: Sampling
+    max_prompt_tokens: int
+    threads: int
+    device: str
+    dtype: torch.dtype
+
+    def build(self) -> RolloutWorker:
+        """Make a worker with a model of its own."""
+        model = copy.deepcopy(self.model)
+        torch.nn.Module.to(model, device=self.device, dtype=self.dtype)
+        engine = TorchEngine(
+            model, stop_ids=self.encoder.stop_ids, pad_id=self.encoder.pad_id, threads=self.threads
+        )
+        return RolloutWorker(
+            engine=engine,
+            encoder=self.encoder,
+            env=make_env(self.env_name, self.env_settings),
+            rewards=self.rewards,
+            sampling=self.sampling,
+            max_prompt_tokens=self.max_prompt_tokens,
+        )
+
+
+class RolloutWorker:
+    """Samples, reads, checks and scores groups."""
+
+    def __init__(
+        self,
+        *,
+        engine: Engine,
+        encoder: Encoder,
+        env: Env[Any],
+        rewards: RewardSum,
+        sampling: Sampling,
+        max_prompt_tokens: int,
+    ) -> None:
+        self.engine = engine
+        self.encoder = encoder
+        self.env = env
+        self.rewards = rewards
+        self.sampling = sampling
+        self.max_prompt_tokens = max_prompt_tokens
+
+    def load_weights(self, weights: Weights, version: int) -> None:
+        """Take over trained weights."""
+        self.engine.load_weights(weights, version)
+
+    def rollout(self, requests: Sequence[GroupRequest], sampling: Sampling | None = None) -> Batch:
+        """Sample the requested groups in one engine call.
+
+        Args:
+            requests: Which groups.
+            sampling: Overrides the worker's, for evaluation.
+
+        Raises:
+            PromptTooLongError: A prompt is over the limit; names the problem, its length and the limit.
+        """
+        started = time.perf_counter()
+        problems = [self.env.problem(r.split, r.index, budget=r.budget) for r in requests]
+        prompts = [self._prompt(problem, request) for problem, request in zip(problems, requests, strict=True)]
+        completions = self.engine.generate(prompts, sampling or self.sampling)
+        sampled = time.perf_counter()
+        groups = tuple(
+            self._read(request, problem, prompt, group)
+            for request, problem, prompt, group in zip(requests, problems, prompts, completions, strict=True)
+        )
+        return Batch(groups=groups, sample_s=sampled - started, score_s=time.perf_counter() - sampled)
+
+    def _prompt(self, problem: Problem, request: GroupRequest) -> Prompt:
+        ids = self.encoder.encode_prompt(problem.prompt)
+        if len(ids) > self.max_prompt_tokens:
+            raise PromptTooLongError(
+                f"the prompt of {problem.env}/{problem.split}/{problem.index} has {len(ids)} tokens, over "
+                f"rollout.max_prompt_tokens ({self.max_prompt_tokens}); raise that or make env.settings easier"
+            )
+        seeds = tuple(sample_seed(request, sample) for sample in range(request.num_samples))
+        return Prompt(ids=ids, seeds=seeds)
+
+    def _read(
+        self, request: GroupRequest, problem: Problem, prompt: Prompt, completions: Sequence[Completion]
+    ) -> RolloutGroup:
+        texts = [self.encoder.decode(completion.ids) for completion in completions]
+        traces = [
+            self.env.check(
+                problem, parse_trace(text, truncated=completion.finish_reason is FinishReason.LENGTH)
+            )
+            for text, completion in zip(texts, completions, strict=True)
+        ]
+        scores = self.rewards(problem, traces)
+        samples = tuple(
+            Sample(completion=completion, text=text, trace=trace, score=score)
+            for completion, text, trace, score in zip(completions, texts, traces, scores, strict=True)
+        )
+        return RolloutGroup(group_id=request.group_id, problem=problem, prompt_ids=prompt.ids, samples=samples)
+
+
+def sample_seed(request: GroupRequest, sample: int) -> int:
+    """Seed of one sample: a hash of what it is for, so whoever samples it gets the same tokens."""
+    return derive_seed(request.seed, "sample", request.split.value, request.index, request.group_id, sample)
