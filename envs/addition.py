@@ -163,6 +163,10 @@ class Addition(Env[AdditionState]):
             raise StepError(f"{_FIELDS[wrong - 1]} should be {right[wrong]}")
         return after
 
+    def finished(self, state: AdditionState) -> bool:
+        """All columns and the final carry are written."""
+        return state.columns == 0 and state.carry == 0
+
     def check_answer(self, problem: Problem, answer: str) -> bool:
         """Same integer, in plain digits: no sign, space, underscore, leading zero or foreign digit.
 

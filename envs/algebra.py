@@ -173,6 +173,10 @@ class Algebra(Env[AlgebraState]):
             raise StepError("not the same solution")
         return AlgebraState(state.question, num_left)
 
+    def finished(self, state: AlgebraState) -> bool:
+        """The unknown stands alone on the left."""
+        return state.num_left == 0
+
     def check_answer(self, problem: Problem, answer: str) -> bool:
         """The unknown alone on the left, and any expression equal to the solution on the right."""
         try:

@@ -154,6 +154,10 @@ class Env(ABC, Generic[State]):
         """
 
     @abstractmethod
+    def finished(self, state: State) -> bool:
+        """Whether the steps have led to the end: nothing is left to do but state the answer."""
+
+    @abstractmethod
     def check_answer(self, problem: Problem, answer: str) -> bool:
         """Whether a stated answer is right. Never raises, whatever the text."""
 
@@ -207,7 +211,7 @@ class Env(ABC, Generic[State]):
         step then differs from the one it took back.
 
         Returns:
-            The trace with verdicts, `undone` marks, `correct` and `real_backtracks` filled in.
+            The trace with verdicts, `undone` marks, `finished`, `correct` and `real_backtracks` filled in.
         """
         path = [self.start(problem)]  # path[j] is the state after j valid steps
         taken: list[int] = []  # taken[j] is the position in `steps` of the step that led to path[j + 1]
@@ -240,7 +244,13 @@ class Env(ABC, Generic[State]):
         correct = (
             answer is not None and len(answer) <= MAX_ANSWER_CHARS and self.check_answer(problem, answer)
         )
-        return replace(trace, steps=tuple(steps), correct=correct, real_backtracks=real)
+        return replace(
+            trace,
+            steps=tuple(steps),
+            finished=self.finished(path[-1]),
+            correct=correct,
+            real_backtracks=real,
+        )
 
 
 class _Cells:

@@ -23,7 +23,7 @@ from envs.near_misses import HOSTILE, near_misses
 from envs.problem import Problem, Split
 from envs.registry import ENVS, make_env
 from envs.seeding import derive_random
-from envs.trace import Status, StepKind, Trace, Verdict, parse_trace, render_trace
+from envs.trace import Status, Step, StepKind, Trace, Verdict, parse_trace, render_trace
 
 RightAnyway = Callable[[Problem, Trace], bool]
 
@@ -195,7 +195,13 @@ def _check_reference(
     trace = _judge(env, problem, lines, problem.answer)
     if not trace.verified:
         wrong = next((step for step in trace.steps if step.verdict is not Verdict.VALID), None)
-        raise _fail(env, problem, f"{what} is refused: {checked_step(wrong) if wrong else 'its answer'}")
+        raise _fail(env, problem, f"{what} is refused: {_why_refused(trace, wrong)}")
+
+
+def _why_refused(trace: Trace, wrong: Step | None) -> str:
+    if wrong is not None:
+        return checked_step(wrong)
+    return "its answer" if trace.finished else "it does not finish"
 
 
 def _check_states(env: Env[Any], problem: Problem, lines: Sequence[str]) -> None:
@@ -225,9 +231,9 @@ def _check_near_misses(
             shown = repr(stated) if stated != answer else repr("\n".join(missed))
             raise _fail(env, problem, f"{what} is accepted: {shown}")
         num_misses += 1
-    bare = _judge(env, problem, (), answer)
-    if bare.num_steps:
-        raise _fail(env, problem, f"a bare answer counts {bare.num_steps} steps")
+    for num_kept in range(len(lines)):
+        if _judge(env, problem, lines[:num_kept], answer).verified:
+            raise _fail(env, problem, f"the first {num_kept} of {len(lines)} steps pass for all of them")
     return num_misses
 
 

@@ -120,6 +120,10 @@ class Directional(Env[DirectionalState]):
             raise StepError(f"heading should be {HEADINGS[turned]}")
         return DirectionalState(turned, left)
 
+    def finished(self, state: DirectionalState) -> bool:
+        """No action is left."""
+        return not state.actions
+
     def check_answer(self, problem: Problem, answer: str) -> bool:
         """Same heading, in any case of letters (as the released evaluation does)."""
         return answer.isascii() and answer.lower() == problem.answer

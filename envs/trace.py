@@ -88,6 +88,7 @@ class Trace:
         answer: What the closing line states, or None without one.
         status: How the text ended.
         correct: True where the text is complete and its answer right; None until checked.
+        finished: True where the valid steps lead all the way to an answer; None until checked.
         real_backtracks: Backtracks that returned to an earlier state and then took another branch.
     """
 
@@ -95,6 +96,7 @@ class Trace:
     answer: str | None
     status: Status
     correct: bool | None = None
+    finished: bool | None = None
     real_backtracks: int = 0
 
     @property
@@ -119,8 +121,8 @@ class Trace:
 
     @property
     def verified(self) -> bool:
-        """Text complete, answer right and every single step valid."""
-        return bool(self.correct) and self.num_invalid == 0
+        """Text complete, answer right, every single step valid and none missing."""
+        return bool(self.correct and self.finished) and self.num_invalid == 0
 
 
 def render_trace(lines: Sequence[str], answer: str) -> str:

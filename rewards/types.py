@@ -13,9 +13,9 @@ class Outcome(StrEnum):
     """What became of a completion, from best to worst."""
 
     VERIFIED = "verified"
-    """Answer right and every step valid."""
+    """Answer right, every step valid and none missing."""
     CORRECT = "correct"
-    """Answer right, but some step is invalid."""
+    """Answer right, but some step is invalid or missing."""
     WRONG = "wrong"
     """A complete text with a wrong answer."""
     MALFORMED = "malformed"

@@ -133,6 +133,16 @@ class RefusesGold(SmallDirectional):
         return False
 
 
+class AlwaysFinished(SmallDirectional):
+    def finished(self, state: DirectionalState) -> bool:
+        return True
+
+
+class NeverFinished(SmallDirectional):
+    def finished(self, state: DirectionalState) -> bool:
+        return False
+
+
 class WritesAnEmptyLine(SmallDirectional):
     def full_trace(self, problem: Problem) -> tuple[str, ...]:
         return ("", *super().full_trace(problem))
@@ -269,6 +279,8 @@ class RaisesAStepErrorOnAnAnswer(SmallDirectional):
         (HasNoCue, "directional train 0: prompt does not end with 'Answer:\\n'"),
         (ForgetsTheBudget, "directional train 0: with and without a budget it is not the same problem"),
         (RefusesGold, "directional train 0: gold answer 'east' is refused"),
+        (AlwaysFinished, "directional train 0: the first 0 of 3 steps pass for all of them"),
+        (NeverFinished, "directional train 0: full trace is refused: it does not finish"),
         (WritesAnEmptyLine, "directional train 0: full trace does not parse back"),
         (PromisesMoreSteps, "directional train 0: full trace has 3 steps, should have 9"),
         (

@@ -192,7 +192,8 @@ def test_backtracks(lines: list[str], verdicts: list[Verdict], undone: list[int]
     assert trace.num_backtracks == sum(line.startswith("<backtrack>") for line in lines)
     assert trace.num_steps == len(lines) - trace.num_backtracks  # undone steps were written all the same
     assert trace.num_invalid == verdicts.count(NO)
-    assert trace.verified == (NO not in verdicts)
+    assert trace.finished == (lines[-1] == "east")
+    assert trace.verified == (NO not in verdicts and lines[-1] == "east")
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,193 @@
+"""Evaluation: a policy on fixed problems of each split, greedy and with k samples.
+
+In: a pool that holds the weights to judge. Out: a `SplitResult` a split, and the greedy groups for the report.
+The same problems are used at every stage, so results can be compared problem by problem.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from math import comb
+from statistics import fmean
+from typing import Any
+
+from configs.schema import Config
+from envs import Split
+from rollout.pool import RolloutPool
+from rollout.types import GroupRequest, RolloutGroup, Sampling
+
+_Z = 1.959964  # 97.5 % quantile of the normal distribution
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SplitResult:
+    """How a policy does on one split.
+
+    Greedy decoding unless named `sampled`. Figures per correct answer are None where no answer is correct.
+
+    Attributes:
+        num_problems: Problems evaluated.
+        accuracy: Share answered correctly.
+        accuracy_low: Lower end of its 95 % Wilson interval.
+        accuracy_high: Upper end.
+        verified: Share answered correctly with every step valid.
+        steps_per_correct: Mean steps over correct answers.
+        full_steps_per_correct: Mean steps of the full traces of the same problems.
+        full_steps: Mean steps of the full traces of all problems.
+        steps_saved: Mean of 1 - steps / full steps over correct answers.
+        invalid_steps: Invalid steps per trace.
+        backtracks: Backtracks per trace.
+        real_backtracks: Those that restored a state and then took another branch, per trace.
+        wasted_steps: Steps later undone, per trace.
+        tokens: Completion tokens per trace.
+        truncated: Share cut off at the length limit.
+        sampled_accuracy: Share of all samples that are correct (mean@k).
+        sampled_steps_per_correct: Mean steps over correct samples.
+        pass_at_k: Chance that at least one of k samples is correct, for k = 1, 2, 4, ... up to the samples
+            taken; unbiased (Chen et al., arXiv 2107.03374, equation 1).
+    """
+
+    num_problems: int
+    accuracy: float
+    accuracy_low: float
+    accuracy_high: float
+    verified: float
+    steps_per_correct: float | None
+    full_steps_per_correct: float | None
+    full_steps: float
+    steps_saved: float | None
+    invalid_steps: float
+    backtracks: float
+    real_backtracks: float
+    wasted_steps: float
+    tokens: float
+    truncated: float
+    sampled_accuracy: float | None
+    sampled_steps_per_correct: float | None
+    pass_at_k: dict[str, float]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain data for `summary.json`."""
+        return asdict(self)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Evaluation:
+    """One stage's results and the greedy groups behind them, by split."""
+
+    results: dict[str, SplitResult]
+    greedy: dict[str, tuple[RolloutGroup, ...]]
+
+
+def evaluate(
+    pool: RolloutPool, config: Config, *, on_split: Callable[[str], None] = lambda split: None
+) -> Evaluation:
+    """Evaluate the weights a pool holds.
+
+    Args:
+        pool: Samples.
+        config: Its `eval`, `rollout` and `seed` are used.
+        on_split: Called with the name of each split before it is evaluated.
+    """
+    results, greedy = {}, {}
+    for name in config.eval.splits:
+        on_split(name)
+        limit = config.eval.max_new_tokens.get(name, config.rollout.max_new_tokens)
+        best = _sample(pool, config, name, 1, Sampling(temperature=0.0, max_new_tokens=limit))
+        sampled: Sequence[RolloutGroup] = ()
+        if config.eval.num_samples:
+            warm = Sampling(temperature=config.eval.temperature, max_new_tokens=limit)
+            sampled = _sample(pool, config, name, config.eval.num_samples, warm)
+        greedy[name] = tuple(best)
+        results[name] = summarise(best, sampled)
+    return Evaluation(results=results, greedy=greedy)
+
+
+def _sample(
+    pool: RolloutPool, config: Config, split: str, num_samples: int, sampling: Sampling
+) -> list[RolloutGroup]:
+    requests = [
+        GroupRequest(
+            group_id=index,
+            split=Split(split),
+            index=index,
+            budget=None,
+            num_samples=num_samples,
+            seed=config.seed,
+        )
+        for index in range(config.eval.num_problems)
+    ]
+    size = config.eval.problems_per_batch
+    batches = [requests[start : start + size] for start in range(0, len(requests), size)]
+    return [group for batch in pool.rollout(batches, sampling) for group in batch.groups]
+
+
+def summarise(greedy: Sequence[RolloutGroup], sampled: Sequence[RolloutGroup] = ()) -> SplitResult:
+    """Figures of one split from its groups.
+
+    Args:
+        greedy: One-sample groups.
+        sampled: k-sample groups of the same problems; may be empty.
+    """
+    pairs = [(group.problem, group.samples[0]) for group in greedy]
+    traces = [sample.trace for _, sample in pairs]
+    right = [(problem, sample.trace) for problem, sample in pairs if sample.trace.correct]
+    low, high = wilson_interval(len(right), len(pairs))
+    samples = [sample for group in sampled for sample in group.samples]
+    right_samples = [sample.trace for sample in samples if sample.trace.correct]
+    return SplitResult(
+        num_problems=len(pairs),
+        accuracy=len(right) / len(pairs),
+        accuracy_low=low,
+        accuracy_high=high,
+        verified=fmean(trace.verified for trace in traces),
+        steps_per_correct=_mean([trace.num_steps for _, trace in right]),
+        full_steps_per_correct=_mean([problem.num_full_steps for problem, _ in right]),
+        full_steps=fmean(problem.num_full_steps for problem, _ in pairs),
+        steps_saved=_mean([1.0 - t.num_steps / p.num_full_steps for p, t in right]),
+        invalid_steps=fmean(trace.num_invalid for trace in traces),
+        backtracks=fmean(trace.num_backtracks for trace in traces),
+        real_backtracks=fmean(trace.real_backtracks for trace in traces),
+        wasted_steps=fmean(trace.num_wasted for trace in traces),
+        tokens=fmean(len(sample.completion.ids) for _, sample in pairs),
+        truncated=fmean(trace.status == "truncated" for trace in traces),
+        sampled_accuracy=len(right_samples) / len(samples) if samples else None,
+        sampled_steps_per_correct=_mean([trace.num_steps for trace in right_samples]),
+        pass_at_k=_pass_curve(sampled),
+    )
+
+
+def wilson_interval(successes: int, trials: int) -> tuple[float, float]:
+    """95 % interval of a proportion (Wilson 1927); stays inside [0, 1] and is sensible at 0 and 1.
+
+    Example: 8 of 10: (0.490, 0.943).
+    """
+    if trials < 1 or not 0 <= successes <= trials:
+        raise ValueError(f"{successes} successes of {trials} trials")
+    share, z2 = successes / trials, _Z * _Z
+    centre = (share + z2 / (2 * trials)) / (1 + z2 / trials)
+    half = _Z / (1 + z2 / trials) * math.sqrt(share * (1 - share) / trials + z2 / (4 * trials * trials))
+    return max(0.0, centre - half), min(1.0, centre + half)
+
+
+def pass_at_k(num_samples: int, num_correct: int, k: int) -> float:
+    """Chance that k of the samples, drawn without replacement, hold a correct one.
+
+    Example: 4 samples, 1 correct, k = 2: 1 - C(3, 2) / C(4, 2) = 0.5.
+    """
+    return 1.0 - comb(num_samples - num_correct, k) / comb(num_samples, k)
+
+
+def _pass_curve(groups: Sequence[RolloutGroup]) -> dict[str, float]:
+    if not groups:
+        return {}
+    size = len(groups[0].samples)
+    counts = [sum(bool(sample.trace.correct) for sample in group.samples) for group in groups]
+    ks = sorted({2**power for power in range(size.bit_length())} | {size})
+    return {str(k): fmean(pass_at_k(size, count, k) for count in counts) for k in ks if k <= size}
+
+
+def _mean(values: Sequence[float]) -> float | None:
+    return fmean(values) if values else None
