@@ -91,7 +91,8 @@ def evaluate(
         config: Its `eval`, `rollout` and `seed` are used.
         on_split: Called with the name of each split before it is evaluated.
     """
-    results, greedy = {}, {}
+    results: dict[str, SplitResult] = {}
+    greedy: dict[str, tuple[RolloutGroup, ...]] = {}
     for name in config.eval.splits:
         on_split(name)
         limit = config.eval.max_new_tokens.get(name, config.rollout.max_new_tokens)

@@ -24,7 +24,7 @@ from typing import Any
 
 import torch
 from datasets import Dataset
-from transformers import TrainerCallback
+from transformers import PrinterCallback, TrainerCallback
 from trl import GRPOConfig, GRPOTrainer
 from trl.trainer.utils import use_adapter
 
@@ -132,6 +132,7 @@ class StrideTrainer(GRPOTrainer):
             processing_class=policy.tokenizer,
             callbacks=callbacks,
         )
+        self.remove_callback(PrinterCallback)  # progress is shown by our own
         if self.accelerator.num_processes > 1:
             raise ValueError(
                 f"the learner runs in one process, but accelerate started {self.accelerator.num_processes}; "

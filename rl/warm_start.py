@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from datasets import Dataset
-from transformers import TrainerCallback
+from transformers import PrinterCallback, TrainerCallback
 from trl import SFTConfig, SFTTrainer
 
 from configs.schema import WarmStartConfig
@@ -118,4 +118,12 @@ def warm_start(
         processing_class=policy.tokenizer,
         callbacks=callbacks,
     )
+    trainer.remove_callback(PrinterCallback)  # progress is shown by our own
     trainer.train(resume_from_checkpoint=str(resume_from) if resume_from else None)
+
+
+def latest_warm_checkpoint(folder: Path) -> Path | None:
+    """The newest complete checkpoint of the warm start, or None."""
+    # The Trainer writes trainer_state.json last.
+    found = [path for path in folder.glob("checkpoint-*") if (path / "trainer_state.json").is_file()]
+    return max(found, key=lambda path: int(path.name.rpartition("-")[2]), default=None)

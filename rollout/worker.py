@@ -13,8 +13,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from transformers import PreTrainedModel
-
 from envs import Env, Problem, make_env, parse_trace
 from envs.seeding import derive_seed
 from rewards import RewardSum
@@ -54,7 +52,7 @@ class WorkerSpec:
         dtype: Of the engine's copy.
     """
 
-    model: PreTrainedModel
+    model: torch.nn.Module
     encoder: Encoder
     env_name: str
     env_settings: Mapping[str, Any]
@@ -68,7 +66,7 @@ class WorkerSpec:
     def build(self) -> RolloutWorker:
         """Make a worker with a model of its own."""
         model = copy.deepcopy(self.model)
-        torch.nn.Module.to(model, device=self.device, dtype=self.dtype)
+        model.to(device=self.device, dtype=self.dtype)
         engine = TorchEngine(
             model, stop_ids=self.encoder.stop_ids, pad_id=self.encoder.pad_id, threads=self.threads
         )

@@ -1,0 +1,114 @@
+"""From a config to the pieces of a run; the only place where configs and packages meet.
+
+Everything a user can get wrong is found here, before a model is made.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from pydantic import ValidationError
+
+from configs import Config, ConfigError, describe_errors
+from envs import ENVS, Env, make_env
+from rewards import RewardSum, Term
+from rl.policy import Policy
+from rl.warm_start import make_examples
+from rollout.pool import LocalPool, RolloutPool
+from rollout.types import Sampling
+from rollout.worker import WorkerSpec
+
+
+@dataclass(frozen=True, kw_only=True)
+class Parts:
+    """The checked pieces of a run that need no model.
+
+    Attributes:
+        env: The task.
+        rewards: The reward.
+        device: "cpu" or "cuda", for the learner and the local engine.
+    """
+
+    env: Env[Any]
+    rewards: RewardSum
+    device: str
+
+
+def build_parts(config: Config) -> Parts:
+    """Build what needs no model.
+
+    Raises:
+        ConfigError: Something in the config names what does not exist or does not fit.
+    """
+    env = build_env(config)
+    try:
+        rewards = RewardSum(
+            [Term(name=t.name, weight=t.weight, gate=t.gate, args=t.args) for t in config.rewards.terms],
+            allow_wrong_above_right=config.rewards.allow_wrong_above_right,
+        )
+    except ValueError as error:
+        raise ConfigError(f"rewards: {error}") from None
+    if config.warm_start is not None:
+        try:
+            make_examples(env, config.warm_start.model_copy(update={"num_problems": 1}), seed=config.seed)
+        except ValueError as error:
+            raise ConfigError(str(error)) from None
+    return Parts(env=env, rewards=rewards, device=_device(config))
+
+
+def build_env(config: Config) -> Env[Any]:
+    """Build the environment.
+
+    Raises:
+        ConfigError: The name or a setting is wrong.
+    """
+    try:
+        return make_env(config.env.name, config.env.settings)
+    except ValidationError as error:
+        reason = describe_errors(error, ENVS[config.env.name].Settings)
+        raise ConfigError(f"env.settings of '{config.env.name}': {reason}") from None
+    except ValueError as error:
+        raise ConfigError(f"env.name: {error}") from None
+
+
+def build_pool(config: Config, parts: Parts, policy: Policy) -> RolloutPool:
+    """Start the sampling side; it takes a copy of the policy's weights as they are now.
+
+    Raises:
+        ConfigError: The cluster has less than is asked for.
+    """
+    rollout = config.rollout
+    spec = WorkerSpec(
+        model=policy.model,
+        encoder=policy.encoder,
+        env_name=config.env.name,
+        env_settings=config.env.settings,
+        rewards=parts.rewards,
+        sampling=Sampling(temperature=rollout.temperature, max_new_tokens=rollout.max_new_tokens),
+        max_prompt_tokens=rollout.max_prompt_tokens,
+        threads=rollout.threads,
+        device=parts.device,
+        dtype=getattr(torch, rollout.dtype or config.policy.dtype),
+    )
+    if rollout.backend == "local":
+        return LocalPool(spec)
+    from rollout.ray_pool import RayPool  # Ray is only imported where it is used: it takes a second
+
+    return RayPool(
+        spec,
+        num_actors=rollout.num_actors,
+        cpus_per_actor=rollout.cpus_per_actor,
+        gpus_per_actor=rollout.gpus_per_actor,
+        deadline_s=rollout.deadline_s,
+        max_restarts=rollout.max_restarts,
+    )
+
+
+def _device(config: Config) -> str:
+    if config.device == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    if config.device == "cuda" and not torch.cuda.is_available():
+        raise ConfigError("device is 'cuda', but torch sees no GPU; set device to 'cpu' or 'auto'")
+    return config.device

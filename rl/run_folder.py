@@ -1,0 +1,226 @@
+"""The folder of a run: what is in it, who may write to it, and how a run is found again.
+
+::
+
+    config.yaml         resolved config, defaults included
+    provenance.json     command, git revision, versions, machine
+    metrics.jsonl       one row an update
+    trajectories.jsonl  every completion GRPO trained on
+    summary.json        results of each stage and split
+    eval/<stage>.jsonl  greedy completions of the evaluation
+    models/<stage>/     Hugging Face folder (or PEFT adapter)
+    checkpoints/<stage>/checkpoint-<update>/
+    tensorboard/        event files
+    report.html         all of it on one page
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import platform
+import shutil
+import socket
+import subprocess
+import sys
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import IO, Any
+
+import yaml
+
+from configs import Config, dump_config
+from rl.runlog import JsonLines
+
+# What may differ when a run is resumed: where and how it runs, how far, and what is watched. Everything else
+# is part of what the run is.
+_FREE = (
+    "output_dir",
+    "report_to",
+    "eval.",
+    "grpo.updates",
+    "grpo.save_every",
+    "grpo.keep_checkpoints",
+    "grpo.max_logprob_diff",
+    "rollout.backend",
+    "rollout.num_actors",
+    "rollout.cpus_per_actor",
+    "rollout.deadline_s",
+    "rollout.max_restarts",
+)
+
+
+class RunFolderError(ValueError):
+    """A run folder that cannot be used as asked."""
+
+
+class RunBusyError(RuntimeError):
+    """Another process is writing to the run folder."""
+
+
+class RunFolder:
+    """Paths and small files of one run; holds the lock while the process lives."""
+
+    def __init__(self, path: Path, lock: IO[str]) -> None:
+        self.path = path
+        self._lock = lock
+        self.metrics = JsonLines(path / "metrics.jsonl")
+        self.trajectories = JsonLines(path / "trajectories.jsonl")
+
+    def model(self, stage: str) -> Path:
+        """Where a stage's trained model is."""
+        return self.path / "models" / stage
+
+    def checkpoints(self, stage: str) -> Path:
+        """Where a stage's checkpoints are."""
+        return self.path / "checkpoints" / stage
+
+    def evaluation(self, stage: str) -> JsonLines:
+        """The greedy completions of a stage's evaluation."""
+        return JsonLines(self.path / "eval" / f"{stage}.jsonl")
+
+    def summary(self) -> dict[str, Any]:
+        """What `summary.json` holds so far."""
+        path = self.path / "summary.json"
+        empty: dict[str, Any] = {"stages": {}, "seconds": {}}
+        return {**empty, **json.loads(path.read_text())} if path.exists() else empty
+
+    def write_summary(self, summary: dict[str, Any]) -> None:
+        """Replace `summary.json` in one move."""
+        write_text(self.path / "summary.json", json.dumps(summary, indent=2) + "\n")
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a file so that a kill leaves the old one or the new one."""
+    temporary = path.with_name(path.name + ".tmp")
+    with temporary.open("w") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+    temporary.replace(path)
+
+
+def open_run(config: Config, *, resume: bool, overwrite: bool) -> RunFolder:
+    """Make or reopen the folder of a run and lock it.
+
+    Raises:
+        RunFolderError: It cannot be written, holds something and neither `resume` nor `overwrite` is set,
+            holds something that is no run, or belongs to a run with another config.
+        RunBusyError: Another process holds it.
+    """
+    path = Path(config.output_dir or f"runs/{config.name}").absolute()
+    existing = path.exists() and (not path.is_dir() or any(path.iterdir()))
+    if existing and not path.is_dir():
+        raise RunFolderError(f"output_dir {path} is a file; give a folder")
+    is_run = (path / "config.yaml").is_file()
+    if existing and not resume and not overwrite:
+        if not is_run:
+            raise RunFolderError(f"output_dir {path} is not empty and holds no run; give another folder")
+        raise RunFolderError(
+            f"output_dir {path} already holds a run; continue it with --resume, replace it with --overwrite, "
+            "or give another output_dir"
+        )
+    if existing and overwrite and not is_run:
+        raise RunFolderError(
+            f"output_dir {path} is not empty and holds no run, so --overwrite leaves it alone; "
+            "give another folder"
+        )
+    if resume and not is_run:
+        raise RunFolderError(f"--resume: there is no run in {path}; leave --resume out to start one")
+    lock = _lock(path)
+    if existing and overwrite:
+        _clear(path)
+    if resume:
+        _check_same(path, config)
+    for name in ("eval", "models", "checkpoints"):
+        (path / name).mkdir(exist_ok=True)
+    write_text(path / "config.yaml", dump_config(config))
+    write_text(path / "provenance.json", json.dumps(_provenance(), indent=2) + "\n")
+    return RunFolder(path, lock)
+
+
+def _lock(path: Path) -> IO[str]:
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+        lock = (path / ".lock").open("a+")
+    except OSError as error:
+        raise RunFolderError(f"output_dir {path} cannot be written: {error.strerror}; give another") from None
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        lock.seek(0)
+        raise RunBusyError(
+            f"output_dir {path} is in use by {lock.read().strip() or 'another process'}"
+        ) from None
+    lock.truncate(0)
+    lock.write(f"process {os.getpid()} on {socket.gethostname()} since {_now()}")
+    lock.flush()
+    return lock
+
+
+def _clear(path: Path) -> None:
+    for child in path.iterdir():
+        if child.name == ".lock":
+            continue
+        if child.is_dir() and not child.is_symlink():
+            shutil.rmtree(child)
+        else:
+            child.unlink()
+
+
+def _check_same(path: Path, config: Config) -> None:
+    saved = _flatten(yaml.safe_load((path / "config.yaml").read_text()))
+    asked = _flatten(config.model_dump(mode="json"))
+    changed = [
+        f"{key} was {saved.get(key)!r}, is {asked.get(key)!r}"
+        for key in sorted(saved.keys() | asked.keys())
+        if saved.get(key) != asked.get(key) and not key.startswith(_FREE)
+    ]
+    if changed:
+        raise RunFolderError(
+            f"--resume: the config differs from the run in {path}: {'; '.join(changed)}. Give the same values, "
+            "or start a new run in another output_dir"
+        )
+
+
+def _flatten(value: Any, prefix: str = "") -> dict[str, Any]:
+    if not isinstance(value, dict) or not value:
+        return {prefix: value}
+    flat: dict[str, Any] = {}
+    for key, inner in value.items():
+        flat.update(_flatten(inner, f"{prefix}.{key}" if prefix else str(key)))
+    return flat
+
+
+def _provenance() -> dict[str, Any]:
+    packages = ("torch", "transformers", "trl", "ray", "peft", "numpy")
+    return {
+        "command": [Path(sys.argv[0]).name, *sys.argv[1:]],
+        "started": _now(),
+        "git_revision": _git("rev-parse", "HEAD"),
+        "git_changed_files": len((_git("status", "--porcelain", "-uno") or "").splitlines()),
+        "python": platform.python_version(),
+        "packages": {name: version(name) for name in packages},
+        "machine": {"system": platform.platform(), "cores": os.cpu_count()},
+    }
+
+
+def _git(*arguments: str) -> str | None:
+    try:
+        done = subprocess.run(
+            ["git", *arguments],
+            cwd=Path(__file__).parent,
+            capture_output=True,
+            text=True,
+            timeout=10,
+            check=True,
+        )
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return done.stdout.strip()
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")

@@ -1,0 +1,56 @@
+"""The result table a run ends with."""
+
+from __future__ import annotations
+
+from typing import Any
+
+_COLUMNS = (
+    "stage",
+    "split",
+    "accuracy",
+    "95 % interval",
+    "steps/correct",
+    "full",
+    "saved",
+    "backtracks",
+    "tokens",
+)
+
+
+def result_table(summary: dict[str, Any]) -> str:
+    """Results of every stage and split as aligned text.
+
+    Args:
+        summary: What `summary.json` holds.
+    """
+    rows = [list(_COLUMNS)]
+    for stage, splits in summary["stages"].items():
+        for split, result in splits.items():
+            rows.append([stage, split, *_cells(result)])
+    widths = [max(len(row[i]) for row in rows) for i in range(len(_COLUMNS))]
+    lines = [
+        "  ".join(
+            cell.ljust(w) if i < 2 else cell.rjust(w)
+            for i, (cell, w) in enumerate(zip(row, widths, strict=True))
+        )
+        for row in rows
+    ]
+    lines.insert(1, "-" * len(lines[0]))
+    return "\n".join(line.rstrip() for line in lines)
+
+
+def _cells(result: dict[str, Any]) -> list[str]:
+    saved = result["steps_saved"]
+    return [
+        f"{result['accuracy']:.3f}",
+        f"{result['accuracy_low']:.3f}-{result['accuracy_high']:.3f}",
+        _number(result["steps_per_correct"]),
+        _number(result["full_steps_per_correct"]),
+        "-" if saved is None else f"{saved:.1%}",
+        f"{result['backtracks']:.2f}",
+        f"{result['tokens']:.1f}",
+    ]
+
+
+def _number(value: float | None) -> str:
+    return "-" if value is None else f"{value:.2f}"

@@ -1,0 +1,200 @@
+"""A whole run: evaluate, warm start, evaluate, GRPO, evaluate, report.
+
+::
+
+    base --warm_start--> warm --grpo--> grpo        each evaluated on the same problems
+                 |                |
+            checkpoints      checkpoints            a resumed run goes on from the newest complete one
+
+A stage that is in `summary.json` is done and not repeated on resume.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from pathlib import Path
+from typing import TextIO
+
+import torch
+from transformers.utils import logging as transformers_logging
+
+from configs import Config
+from rl.build import Parts, build_parts, build_pool
+from rl.evaluate import Evaluation, evaluate
+from rl.grpo import StrideTrainer, latest_checkpoint, trainable_weights
+from rl.policy import Policy, load_policy
+from rl.report import write_report
+from rl.run_folder import RunFolder, open_run
+from rl.runlog import ProgressCallback, group_rows
+from rl.warm_start import latest_warm_checkpoint, warm_start
+from rollout.pool import RolloutPool
+from rollout.source import GroupSource, Harvest
+
+STAGES = ("base", "warm", "grpo")
+
+
+def train(
+    config: Config, *, resume: bool = False, overwrite: bool = False, out: TextIO = sys.stderr
+) -> RunFolder:
+    """Run a config from start to report.
+
+    Args:
+        config: What to do.
+        resume: Go on with the run in the output folder.
+        overwrite: Replace the run in the output folder.
+        out: Where progress is shown.
+
+    Returns:
+        The run's folder; `summary()` has the results.
+
+    Raises:
+        ConfigError, PolicyError, RunFolderError: A mistake of the user's, found before anything is trained.
+    """
+    parts = build_parts(config)
+    torch.set_num_threads(config.threads)
+    transformers_logging.set_verbosity_error()
+    transformers_logging.disable_progress_bar()
+    policy = load_policy(config.policy, parts.env, seed=config.seed)
+    folder = open_run(config, resume=resume, overwrite=overwrite)
+    os.environ["TENSORBOARD_LOGGING_DIR"] = str(folder.path / "tensorboard")
+    run = _Run(config, parts, folder, out)
+    run.say(f"{config.name}: {parts.env.name}, {policy.num_parameters:,} parameters, in {folder.path}")
+    pool = build_pool(config, parts, policy)
+    try:
+        run.stage_base(policy, pool)
+        if config.warm_start is not None:
+            policy = run.stage_warm(policy, pool)
+        if config.grpo is not None:
+            run.stage_grpo(policy, pool)
+    finally:
+        pool.close()
+    report = write_report(folder.path)
+    run.say(f"report: {report}")
+    return folder
+
+
+class _Run:
+    """One run's stages, which share a config, a folder and a place to report to."""
+
+    def __init__(self, config: Config, parts: Parts, folder: RunFolder, out: TextIO) -> None:
+        self.config = config
+        self.parts = parts
+        self.folder = folder
+        self._out = out
+
+    def say(self, line: str) -> None:
+        self._out.write(line + "\n")
+        self._out.flush()
+
+    def done(self, stage: str) -> bool:
+        return stage in self.folder.summary()["stages"]
+
+    def stage_base(self, policy: Policy, pool: RolloutPool) -> None:
+        if self.done("base"):
+            return
+        config = self.config
+        if config.policy.model == "tiny":  # random weights: k samples of noise would only cost time
+            config = config.model_copy(update={"eval": config.eval.model_copy(update={"num_samples": 0})})
+        if config.warm_start is None:
+            policy.save(self.folder.model("base"))
+        self.evaluate("base", policy, pool, config)
+
+    def stage_warm(self, policy: Policy, pool: RolloutPool) -> Policy:
+        config, model = self.config, self.folder.model("warm")
+        assert config.warm_start is not None
+        if not self.done("warm"):
+            checkpoints = self.folder.checkpoints("warm")
+            resume_from = latest_warm_checkpoint(checkpoints)
+            started = time.perf_counter()
+            self._rewind("warm", resume_from)
+            warm_start(
+                policy,
+                self.parts.env,
+                config.warm_start,
+                folder=checkpoints,
+                seed=config.seed,
+                cpu=self.parts.device == "cpu",
+                report_to=config.report_to,
+                callbacks=[ProgressCallback("warm", self.folder.metrics, out=self._out)],
+                resume_from=resume_from,
+            )
+            policy.save(model)
+            self._add_seconds("warm", time.perf_counter() - started)
+            self.evaluate("warm", policy, pool, config)
+        # Loaded anew: free of what the SFT trainer hung on it, and known by its folder to GRPO's reference.
+        return load_policy(config.policy, self.parts.env, seed=config.seed, checkpoint=model)
+
+    def stage_grpo(self, policy: Policy, pool: RolloutPool) -> None:
+        config = self.config
+        assert config.grpo is not None
+        if self.done("grpo"):
+            return
+        if config.warm_start is None:
+            base = self.folder.model("base")
+            policy = load_policy(config.policy, self.parts.env, seed=config.seed, checkpoint=base)
+        checkpoints = self.folder.checkpoints("grpo")
+        resume_from = latest_checkpoint(checkpoints)
+        self._rewind("grpo", resume_from)
+        source = GroupSource(
+            pool,
+            self.parts.env,
+            seed=config.seed,
+            num_samples=config.rollout.samples_per_problem,
+            problems_per_batch=config.rollout.problems_per_batch,
+            refill=config.grpo.all_equal_groups == "refill",
+            max_refills=config.grpo.max_refills,
+            budget_frac=config.grpo.budget_frac,
+        )
+        trainer = StrideTrainer(
+            policy,
+            source,
+            pool,
+            config.grpo,
+            config.rollout,
+            folder=checkpoints,
+            seed=config.seed,
+            cpu=self.parts.device == "cpu",
+            report_to=config.report_to,
+            callbacks=[ProgressCallback("grpo", self.folder.metrics, out=self._out)],
+            on_harvest=self._log_harvest,
+        )
+        started = time.perf_counter()
+        trainer.run(resume_from)
+        policy.save(self.folder.model("grpo"))
+        self._add_seconds("grpo", time.perf_counter() - started)
+        self.evaluate("grpo", policy, pool, config)
+
+    def evaluate(self, stage: str, policy: Policy, pool: RolloutPool, config: Config) -> None:
+        started = time.perf_counter()
+        pool.publish(trainable_weights(policy.model), 0)
+        evaluation = evaluate(pool, config, on_split=lambda split: self.say(f"evaluating {stage} on {split}"))
+        self._add_seconds(f"eval_{stage}", time.perf_counter() - started)
+        self._write(stage, evaluation)
+
+    def _write(self, stage: str, evaluation: Evaluation) -> None:
+        rows = [row for groups in evaluation.greedy.values() for g in groups for row in group_rows(stage, 0, g)]
+        log = self.folder.evaluation(stage)
+        log.path.unlink(missing_ok=True)
+        log.append(*rows)
+        summary = self.folder.summary()
+        summary["stages"][stage] = {name: result.to_dict() for name, result in evaluation.results.items()}
+        self.folder.write_summary(summary)
+
+    def _log_harvest(self, update: int, harvest: Harvest) -> None:
+        rows = [row for group in harvest.sampled for row in group_rows("grpo", update, group)]
+        self.folder.trajectories.append(*rows)
+
+    def _rewind(self, stage: str, checkpoint: Path | None) -> None:
+        """Forget what was logged after the checkpoint: it will be logged again."""
+        update = int(checkpoint.name.rpartition("-")[2]) if checkpoint else 0
+        self.folder.metrics.forget_after(stage, update)
+        self.folder.trajectories.forget_after(stage, update)
+        if update:
+            self.say(f"{stage}: going on from update {update}")
+
+    def _add_seconds(self, what: str, seconds: float) -> None:
+        summary = self.folder.summary()
+        summary["seconds"][what] = summary["seconds"].get(what, 0.0) + seconds
+        self.folder.write_summary(summary)
