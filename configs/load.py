@@ -55,7 +55,7 @@ def check_config(data: dict[str, Any], *, source: str = "config") -> Config:
 
 def dump_config(config: Config) -> str:
     """The whole resolved config as YAML, defaults included; loading it gives the same config."""
-    return yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False)
+    return yaml.dump(config.model_dump(mode="json"), Dumper=_Dumper, sort_keys=False)
 
 
 def describe_errors(error: ValidationError, model: type[BaseModel]) -> str:
@@ -64,14 +64,31 @@ def describe_errors(error: ValidationError, model: type[BaseModel]) -> str:
 
 
 class _Loader(yaml.SafeLoader):
-    """YAML 1.1 reads `1e-5` as text; a person means the number."""
+    """YAML 1.1 reads `1e-5` as text, where a person means the number, and takes the last of two like keys."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        """Refuse a key that is there twice."""
+        keys = [key.value for key, _ in node.value if isinstance(key, yaml.ScalarNode) and key.value != "<<"]
+        if twice := sorted({key for key in keys if keys.count(key) > 1}):
+            raise yaml.constructor.ConstructorError(
+                None, None, f"the key '{twice[0]}' is there twice", node.start_mark
+            )
+        return super().construct_mapping(node, deep=deep)
 
 
-_Loader.add_implicit_resolver(
-    "tag:yaml.org,2002:float",
-    re.compile(r"[-+]?[0-9]+(\.[0-9]*)?[eE][-+]?[0-9]+"),
-    list("-+0123456789"),
-)
+class _Dumper(yaml.SafeDumper):
+    """Quotes the texts `_Loader` would read as numbers."""
+
+
+for _side in (_Loader, _Dumper):
+    _side.add_implicit_resolver(
+        "tag:yaml.org,2002:float",
+        re.compile(r"[-+]?[0-9]+(\.[0-9]*)?[eE][-+]?[0-9]+"),
+        list("-+0123456789"),
+    )
+
+# A date or an integer that cannot be is a ValueError of Python's own, deep nesting a RecursionError.
+_NOT_YAML = (yaml.YAMLError, ValueError, RecursionError)
 
 
 def _parse(text: str) -> Any:
@@ -82,11 +99,11 @@ def _read(path: Path) -> dict[str, Any]:
     try:
         data = _parse(path.read_text())
     except OSError as error:
-        known = sorted(str(p) for p in path.parent.glob("*.yaml")) if path.parent.is_dir() else []
-        close = get_close_matches(str(path), known, n=1)
-        hint = f"; did you mean {close[0]}?" if close else ""
+        known = sorted(p.name for p in path.parent.glob("*.yaml")) if path.parent.is_dir() else []
+        close = get_close_matches(path.name, known, n=1)
+        hint = f"; did you mean {path.with_name(close[0])}?" if close else "; give a YAML file"
         raise ConfigError(f"cannot read config {path}: {error.strerror or error}{hint}") from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+    except _NOT_YAML as error:
         raise ConfigError(f"{path} is not YAML: {' '.join(str(error).split())}") from None
     if not isinstance(data, dict):
         raise ConfigError(f"{path} holds {type(data).__name__}, not a mapping of config keys")
@@ -99,7 +116,7 @@ def _apply(data: dict[str, Any], override: str) -> None:
         raise ConfigError(f"override {override!r} is not of the form dotted.key=value")
     try:
         value = _parse(text)
-    except yaml.YAMLError:
+    except _NOT_YAML:
         raise ConfigError(f"override {override!r}: {text!r} is not a YAML value") from None
     *parents, leaf = key.split(".")
     node: Any = data
@@ -126,7 +143,7 @@ def _describe(item: dict[str, Any], model: type[BaseModel]) -> str:
     if item["type"] == "extra_forbidden":
         fields = _fields_at(model, item["loc"][:-1])
         close = get_close_matches(location[-1], fields, n=1, cutoff=0.5)
-        hint = f"; did you mean '{close[0]}'?" if close else ""
+        hint = f"; did you mean '{close[0]}'?" if close else "."
         return f"unknown key '{key}'{hint} known: {', '.join(fields)}"
     if item["type"] == "missing":
         return f"missing key '{key}'"

@@ -7,7 +7,7 @@ configures: names of environments and rewards are looked up, with their own mess
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
@@ -21,9 +21,9 @@ def _check_divides(key: str, value: int | None, of: str, total: int) -> None:
 
 
 class Section(BaseModel):
-    """Base of all sections: unknown keys are errors, values do not change."""
+    """Base of all sections: unknown keys are errors, numbers are finite, values do not change."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 class EnvConfig(Section):
@@ -237,7 +237,7 @@ class EvalConfig(Section):
     """k samples per problem at `temperature`, beside the greedy one. 0: greedy only."""
     temperature: float = Field(1.0, gt=0)
     """Of the k samples."""
-    max_new_tokens: dict[SplitName, int] = {}
+    max_new_tokens: dict[SplitName, Annotated[int, Field(ge=1)]] = {}
     """Length limit per split; `rollout.max_new_tokens` where not given."""
     problems_per_batch: int = Field(64, ge=1)
     """Problems an engine evaluates in one batch."""
@@ -246,11 +246,11 @@ class EvalConfig(Section):
 class Config(Section):
     """A whole run."""
 
-    name: str = Field("run", pattern=r"^[A-Za-z0-9._-]+$")
+    name: str = Field("run", pattern=r"^[A-Za-z0-9_-][A-Za-z0-9._-]*$")
     """Name of the run, shown in its report."""
     output_dir: str | None = None
     """Folder of the run. None: `runs/<name>`."""
-    seed: int = Field(0, ge=0)
+    seed: int = Field(0, ge=0, lt=2**32)
     """Run seed: initial weights, order of problems, sampling."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
     """Of the learner. `auto`: a GPU where there is one."""
@@ -280,6 +280,13 @@ class Config(Section):
                 f"policy.tiny.max_positions ({self.policy.tiny.max_positions}); raise it or lower the others"
             )
         if self.grpo is not None:
+            passes = self.grpo.num_iterations
+            for key, value in (("updates", self.grpo.updates), ("save_every", self.grpo.save_every)):
+                if value is not None and value % passes:
+                    raise ValueError(
+                        f"grpo.{key} ({value}) must be a multiple of grpo.num_iterations ({passes}): a batch of "
+                        "completions is trained on that many times, and a checkpoint cannot cut it in two"
+                    )
             rows = self.grpo.problems_per_update * self.rollout.samples_per_problem
             _check_divides(
                 "grpo.micro_batch_size",

@@ -10,11 +10,14 @@ import inspect
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from difflib import get_close_matches
+from typing import Any, SupportsFloat
 
 from envs import Problem, Trace
 from rewards.registry import Reward, find_reward
 from rewards.types import Outcome, Score
+
+_GATES = ("none", "correct", "verified")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -41,8 +44,9 @@ class RewardSum:
         """Check and keep the terms.
 
         Raises:
-            ValueError: A reward or an argument is unknown, a name comes twice, a weight is not finite, or
-                a wrong answer could earn as much as a right one (unless allowed).
+            ValueError: A reward, an argument or a gate is unknown, an argument has no use, a name comes
+                twice, a weight is not finite, or a wrong answer could earn as much as a right one (unless
+                allowed).
         """
         self.terms = tuple(terms)
         self._rewards = [find_reward(term.name) for term in self.terms]
@@ -50,6 +54,8 @@ class RewardSum:
         for term, reward in zip(self.terms, self._rewards, strict=True):
             if names.count(term.name) > 1:
                 raise ValueError(f"reward '{term.name}' is listed twice; give it one weight")
+            if term.gate not in _GATES:
+                raise ValueError(f"gate of reward '{term.name}' is '{term.gate}'; known: {', '.join(_GATES)}")
             if not math.isfinite(term.weight):
                 raise ValueError(f"weight of reward '{term.name}' is {term.weight}; it must be finite")
             _check_args(term, reward)
@@ -89,9 +95,9 @@ class RewardSum:
             if len(values) != len(traces):
                 raise ValueError(f"reward '{term.name}' gave {len(values)} values for {len(traces)} traces")
             for part, trace, value in zip(parts, traces, values, strict=True):
-                if not math.isfinite(value):
+                if not isinstance(value, SupportsFloat) or not math.isfinite(value):
                     raise ValueError(
-                        f"reward '{term.name}' gave {value} on {problem.env}/{problem.split}/{problem.index}"
+                        f"reward '{term.name}' gave {value!r} on {problem.env}/{problem.split}/{problem.index}"
                     )
                 part[term.name] = term.weight * value if _counts(term.gate, trace) else 0.0
         return [
@@ -105,11 +111,19 @@ def _counts(gate: str, trace: Trace) -> bool:
 
 
 def _check_args(term: Term, reward: Reward) -> None:
-    keywords = [
-        name
+    keywords = {
+        name: parameter.default
         for name, parameter in inspect.signature(reward.function).parameters.items()
         if parameter.kind is inspect.Parameter.KEYWORD_ONLY
-    ]
-    if unknown := sorted(set(term.args) - set(keywords)):
-        allowed = ", ".join(keywords) or "none"
-        raise ValueError(f"reward '{term.name}' takes no argument {unknown}; allowed: {allowed}")
+    }
+    for name, value in term.args.items():
+        if name not in keywords:
+            close = get_close_matches(name, keywords, n=1)
+            hint = f"; did you mean '{close[0]}'?" if close else "."
+            allowed = ", ".join(keywords) or "none"
+            raise ValueError(f"reward '{term.name}' takes no argument '{name}'{hint} known: {allowed}")
+        # Counts are what rewards are divided by.
+        if type(keywords[name]) is int and (type(value) is not int or value < 1):
+            raise ValueError(
+                f"argument '{name}' of reward '{term.name}' is {value!r}; give a whole number of at least 1"
+            )

@@ -190,7 +190,7 @@ class StrideTrainer(GRPOTrainer):
         *args: Any,
         **kwargs: Any,
     ) -> tuple[torch.Tensor, torch.Tensor | None, torch.Tensor | None]:
-        """Log-probabilities [B, T] and entropies [B, T] of the completions.
+        """Log-probabilities [B, T] and (None of the reference model) entropies [B, T] of the completions.
 
         As TRL's, but with position ids that count from each row's first real token, as the sampler does:
         TRL's start at the padding, which models with absolute positions read as another prompt.
@@ -207,7 +207,8 @@ class StrideTrainer(GRPOTrainer):
             )
         logps = outputs.log_probs[:, -logits_to_keep:]
         self._new_logps = logps.detach()
-        return logps, outputs.entropy[:, -logits_to_keep:], None
+        entropy = outputs.entropy
+        return logps, None if entropy is None else entropy[:, -logits_to_keep:], None
 
     def _save_checkpoint(self, model: torch.nn.Module, trial: Any) -> None:
         super()._save_checkpoint(model, trial)

@@ -7,6 +7,7 @@ once.
 
 from __future__ import annotations
 
+import copy
 import importlib.util
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +17,7 @@ import torch
 from huggingface_hub import HfApi, constants, try_to_load_from_cache
 from peft import LoraConfig, PeftModel, get_peft_model
 from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
+from transformers.utils import logging
 
 from configs.schema import PolicyConfig
 from envs import Env
@@ -133,13 +135,25 @@ def _load_folder(
     options: dict[str, Any] = {"trust_remote_code": config.trust_remote_code}
     if gguf_file is not None:
         options["gguf_file"] = gguf_file
+    logging.disable_progress_bar()  # its bars would break up our own line
     try:
         tokenizer = AutoTokenizer.from_pretrained(name, **options)
         model = AutoModelForCausalLM.from_pretrained(name, dtype=torch.float32, **options)
     except (OSError, ValueError, ImportError, KeyError) as error:
         first = " ".join(str(error).split())[:300]
         raise PolicyError(f"policy.model '{config.model}' cannot be loaded: {first}") from None
-    return model, tokenizer
+    return model if gguf_file is None else _plain(model), tokenizer
+
+
+def _plain(model: PreTrainedModel) -> PreTrainedModel:
+    """A model read from GGUF is in full precision but still marked as quantized, which cannot be trained."""
+    config = copy.deepcopy(model.config)
+    if hasattr(config, "quantization_config"):
+        del config.quantization_config
+    plain = AutoModelForCausalLM.from_config(config, dtype=torch.float32)
+    plain.load_state_dict(model.state_dict())
+    plain.generation_config = model.generation_config
+    return plain
 
 
 def _locate(config: PolicyConfig) -> str:

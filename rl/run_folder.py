@@ -61,13 +61,17 @@ class RunBusyError(RuntimeError):
 
 
 class RunFolder:
-    """Paths and small files of one run; holds the lock while the process lives."""
+    """Paths and small files of one run; holds the lock until it is closed or the process ends."""
 
     def __init__(self, path: Path, lock: IO[str]) -> None:
         self.path = path
         self._lock = lock
         self.metrics = JsonLines(path / "metrics.jsonl")
         self.trajectories = JsonLines(path / "trajectories.jsonl")
+
+    def close(self) -> None:
+        """Give the lock back."""
+        self._lock.close()
 
     def model(self, stage: str) -> Path:
         """Where a stage's trained model is."""
@@ -84,7 +88,7 @@ class RunFolder:
     def summary(self) -> dict[str, Any]:
         """What `summary.json` holds so far."""
         path = self.path / "summary.json"
-        empty: dict[str, Any] = {"stages": {}, "seconds": {}}
+        empty: dict[str, Any] = {"stages": {}, "updates": {}, "seconds": {}}
         return {**empty, **json.loads(path.read_text())} if path.exists() else empty
 
     def write_summary(self, summary: dict[str, Any]) -> None:
@@ -111,7 +115,37 @@ def open_run(config: Config, *, resume: bool, overwrite: bool) -> RunFolder:
         RunBusyError: Another process holds it.
     """
     path = Path(config.output_dir or f"runs/{config.name}").absolute()
-    existing = path.exists() and (not path.is_dir() or any(path.iterdir()))
+    lock: IO[str] | None = None
+    try:
+        # A folder that has a lock is asked whether it is in use before anything else is said of it.
+        if (path / ".lock").is_file():
+            lock = _lock(path)
+        existing = _check_usable(path, resume=resume, overwrite=overwrite)
+        if resume:
+            _check_same(path, config)
+        if lock is None:
+            path.mkdir(parents=True, exist_ok=True)
+            lock = _lock(path)
+        _sign(lock)
+        if existing and overwrite:
+            _clear(path)
+        for name in ("eval", "models", "checkpoints"):
+            (path / name).mkdir(exist_ok=True)
+        write_text(path / "config.yaml", dump_config(config))
+        write_text(path / "provenance.json", json.dumps(_provenance(), indent=2) + "\n")
+    except Exception as error:
+        if lock is not None:
+            lock.close()
+        if isinstance(error, OSError):
+            reason = error.strerror or error
+            raise RunFolderError(f"output_dir {path} cannot be written: {reason}; give another") from None
+        raise
+    return RunFolder(path, lock)
+
+
+def _check_usable(path: Path, *, resume: bool, overwrite: bool) -> bool:
+    """Whether the folder holds something, and that this is what was asked for; changes nothing."""
+    existing = path.exists() and (not path.is_dir() or any(p.name != ".lock" for p in path.iterdir()))
     if existing and not path.is_dir():
         raise RunFolderError(f"output_dir {path} is a file; give a folder")
     is_run = (path / "config.yaml").is_file()
@@ -129,35 +163,25 @@ def open_run(config: Config, *, resume: bool, overwrite: bool) -> RunFolder:
         )
     if resume and not is_run:
         raise RunFolderError(f"--resume: there is no run in {path}; leave --resume out to start one")
-    lock = _lock(path)
-    if existing and overwrite:
-        _clear(path)
-    if resume:
-        _check_same(path, config)
-    for name in ("eval", "models", "checkpoints"):
-        (path / name).mkdir(exist_ok=True)
-    write_text(path / "config.yaml", dump_config(config))
-    write_text(path / "provenance.json", json.dumps(_provenance(), indent=2) + "\n")
-    return RunFolder(path, lock)
+    return existing
 
 
 def _lock(path: Path) -> IO[str]:
-    try:
-        path.mkdir(parents=True, exist_ok=True)
-        lock = (path / ".lock").open("a+")
-    except OSError as error:
-        raise RunFolderError(f"output_dir {path} cannot be written: {error.strerror}; give another") from None
+    lock = (path / ".lock").open("a+")
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError:
-        lock.seek(0)
-        raise RunBusyError(
-            f"output_dir {path} is in use by {lock.read().strip() or 'another process'}"
-        ) from None
+        with lock:
+            lock.seek(0)
+            holder = lock.read().strip() or "another process"
+        raise RunBusyError(f"output_dir {path} is in use by {holder}; wait for it or give another") from None
+    return lock
+
+
+def _sign(lock: IO[str]) -> None:
     lock.truncate(0)
     lock.write(f"process {os.getpid()} on {socket.gethostname()} since {_now()}")
     lock.flush()
-    return lock
 
 
 def _clear(path: Path) -> None:
@@ -171,7 +195,13 @@ def _clear(path: Path) -> None:
 
 
 def _check_same(path: Path, config: Config) -> None:
-    saved = _flatten(yaml.safe_load((path / "config.yaml").read_text()))
+    try:
+        saved = _flatten(yaml.safe_load((path / "config.yaml").read_text()))
+    except (OSError, ValueError, yaml.YAMLError) as error:
+        raise RunFolderError(
+            f"--resume: {path / 'config.yaml'} cannot be read ({type(error).__name__}), so nothing says what "
+            "the run is; start a new run in another output_dir"
+        ) from None
     asked = _flatten(config.model_dump(mode="json"))
     changed = [
         f"{key} was {saved.get(key)!r}, is {asked.get(key)!r}"

@@ -55,7 +55,6 @@ def train(
     parts = build_parts(config)
     torch.set_num_threads(config.threads)
     transformers_logging.set_verbosity_error()
-    transformers_logging.disable_progress_bar()
     policy = load_policy(config.policy, parts.env, seed=config.seed)
     folder = open_run(config, resume=resume, overwrite=overwrite)
     os.environ["TENSORBOARD_LOGGING_DIR"] = str(folder.path / "tensorboard")
@@ -88,8 +87,10 @@ class _Run:
         self._out.write(line + "\n")
         self._out.flush()
 
-    def done(self, stage: str) -> bool:
-        return stage in self.folder.summary()["stages"]
+    def done(self, stage: str, updates: int = 0) -> bool:
+        """Whether a stage was trained (for at least this long) and evaluated."""
+        summary = self.folder.summary()
+        return stage in summary["stages"] and summary["updates"].get(stage, 0) >= updates
 
     def stage_base(self, policy: Policy, pool: RolloutPool) -> None:
         if self.done("base"):
@@ -104,7 +105,7 @@ class _Run:
     def stage_warm(self, policy: Policy, pool: RolloutPool) -> Policy:
         config, model = self.config, self.folder.model("warm")
         assert config.warm_start is not None
-        if not self.done("warm"):
+        if not self.done("warm", config.warm_start.updates):
             checkpoints = self.folder.checkpoints("warm")
             resume_from = latest_warm_checkpoint(checkpoints)
             started = time.perf_counter()
@@ -121,7 +122,7 @@ class _Run:
                 resume_from=resume_from,
             )
             policy.save(model)
-            self._add_seconds("warm", time.perf_counter() - started)
+            self._trained("warm", config.warm_start.updates, time.perf_counter() - started)
             self.evaluate("warm", policy, pool, config)
         # Loaded anew: free of what the SFT trainer hung on it, and known by its folder to GRPO's reference.
         return load_policy(config.policy, self.parts.env, seed=config.seed, checkpoint=model)
@@ -129,7 +130,7 @@ class _Run:
     def stage_grpo(self, policy: Policy, pool: RolloutPool) -> None:
         config = self.config
         assert config.grpo is not None
-        if self.done("grpo"):
+        if self.done("grpo", config.grpo.updates):
             return
         if config.warm_start is None:
             base = self.folder.model("base")
@@ -163,23 +164,23 @@ class _Run:
         started = time.perf_counter()
         trainer.run(resume_from)
         policy.save(self.folder.model("grpo"))
-        self._add_seconds("grpo", time.perf_counter() - started)
+        self._trained("grpo", config.grpo.updates, time.perf_counter() - started)
         self.evaluate("grpo", policy, pool, config)
 
     def evaluate(self, stage: str, policy: Policy, pool: RolloutPool, config: Config) -> None:
         started = time.perf_counter()
         pool.publish(trainable_weights(policy.model), 0)
         evaluation = evaluate(pool, config, on_split=lambda split: self.say(f"evaluating {stage} on {split}"))
-        self._add_seconds(f"eval_{stage}", time.perf_counter() - started)
-        self._write(stage, evaluation)
+        self._write(stage, evaluation, time.perf_counter() - started)
 
-    def _write(self, stage: str, evaluation: Evaluation) -> None:
+    def _write(self, stage: str, evaluation: Evaluation, seconds: float) -> None:
         rows = [row for groups in evaluation.greedy.values() for g in groups for row in group_rows(stage, 0, g)]
         log = self.folder.evaluation(stage)
         log.path.unlink(missing_ok=True)
         log.append(*rows)
         summary = self.folder.summary()
         summary["stages"][stage] = {name: result.to_dict() for name, result in evaluation.results.items()}
+        summary["seconds"][f"eval_{stage}"] = seconds
         self.folder.write_summary(summary)
 
     def _log_harvest(self, update: int, harvest: Harvest) -> None:
@@ -194,7 +195,8 @@ class _Run:
         if update:
             self.say(f"{stage}: going on from update {update}")
 
-    def _add_seconds(self, what: str, seconds: float) -> None:
+    def _trained(self, stage: str, updates: int, seconds: float) -> None:
         summary = self.folder.summary()
-        summary["seconds"][what] = summary["seconds"].get(what, 0.0) + seconds
+        summary["updates"][stage] = updates
+        summary["seconds"][stage] = summary["seconds"].get(stage, 0.0) + seconds
         self.folder.write_summary(summary)

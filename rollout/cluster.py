@@ -15,6 +15,7 @@ import os
 import secrets
 import shutil
 import signal
+import socket
 import tempfile
 import threading
 from collections.abc import Mapping, Sequence
@@ -26,6 +27,7 @@ import ray
 _MODE, _TOKEN, _ADDRESS = "RAY_AUTH_MODE", "RAY_AUTH_TOKEN", "RAY_ADDRESS"
 # Ray puts sockets below its folder, and a socket's path may have 107 characters.
 _LONGEST_FOLDER = 30
+_KNOCK_S = 5.0
 
 
 class ResourceError(ValueError):
@@ -168,11 +170,19 @@ def _connect(*, cpus_wanted: float) -> Cluster:
 
 def _join(address: str) -> Cluster:
     try:
+        _knock(address)
         ray.init(logging_level=logging.WARNING)
-    except (ConnectionError, RuntimeError, ValueError, ray.exceptions.RayError) as error:
+    except (OSError, RuntimeError, ValueError, ray.exceptions.RayError) as error:
         reason = " ".join(str(error).split())[:300]
         raise ResourceError(f"cannot join the Ray cluster at {_ADDRESS}={address}: {reason}") from None
     return Cluster(folder=None, environment={}, joined=True)
+
+
+def _knock(address: str) -> None:
+    """Ray takes minutes to say that nothing listens at an address."""
+    host, _, port = address.rpartition(":")
+    if "/" not in host and port.isdigit():
+        socket.create_connection((host.strip("[]"), int(port)), timeout=_KNOCK_S).close()
 
 
 def _start(*, num_cpus: int) -> Cluster:

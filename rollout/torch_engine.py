@@ -167,7 +167,8 @@ class TorchEngine:
         return torch.from_numpy(np.stack(rows)).to(self.device)
 
     def _make_cache(self, capacity: int) -> DynamicCache:
-        cache = DynamicCache(config=self.model.config.get_text_config())
+        config: Any = self.model.config
+        cache = DynamicCache(config=config.get_text_config())
         cache.layers = [
             _PreallocatedLayer(capacity) if type(layer) is DynamicLayer else layer for layer in cache.layers
         ]

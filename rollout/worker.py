@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
+
 from envs import Env, Problem, make_env, parse_trace
 from envs.seeding import derive_seed
 from rewards import RewardSum

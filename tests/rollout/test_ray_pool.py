@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import sys
 import time
 from collections.abc import Iterator, Sequence
@@ -60,7 +61,14 @@ class Mischief(RewardSum):
 
 @pytest.fixture(scope="module")
 def cluster() -> Iterator[Cluster]:
-    cluster = connect(num_actors=2, size=ActorSize(cpus=1, gpus=0))
+    def save_and_leave(number: int, frame: object) -> None: ...
+
+    before = signal.signal(signal.SIGTERM, save_and_leave)
+    try:
+        cluster = connect(num_actors=2, size=ActorSize(cpus=1, gpus=0))
+        assert signal.getsignal(signal.SIGTERM) is save_and_leave  # Ray would put its own there
+    finally:
+        signal.signal(signal.SIGTERM, before)
     yield cluster
     cluster.close()
 
@@ -358,3 +366,16 @@ def test_nothing_is_left_of_the_private_cluster(cluster: Cluster, pair: RayPool,
     assert not cluster.folder.exists()
     assert not ray.is_initialized()
     assert "RAY_AUTH_TOKEN" not in os.environ
+
+
+def test_a_cluster_that_is_not_there_is_said_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """After the cluster has ended: a connected process would stay where it is."""
+    assert not ray.is_initialized()
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        address = f"127.0.0.1:{free.getsockname()[1]}"
+    monkeypatch.setenv("RAY_ADDRESS", address)
+    started = time.monotonic()
+    with pytest.raises(ResourceError, match=f"cannot join the Ray cluster at RAY_ADDRESS={address}: .*refused"):
+        connect(num_actors=1, size=ActorSize(cpus=1, gpus=0))
+    assert time.monotonic() - started < 10

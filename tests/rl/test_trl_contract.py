@@ -1,0 +1,64 @@
+"""What is relied on beyond TRL's public interface, one test each; they fail first when TRL is upgraded."""
+
+from __future__ import annotations
+
+import inspect
+
+import pytest
+import torch
+from transformers import LlamaConfig, LlamaForCausalLM
+from trl import GRPOTrainer
+from trl.trainer.utils import add_fused_lm_head, use_adapter
+
+
+@pytest.mark.parametrize(
+    ("name", "parameters"),
+    [
+        ("_prepare_inputs", ["generation_batch"]),
+        ("_compute_loss", ["model", "inputs"]),
+        ("_get_per_token_logps_and_entropies", ["model", "input_ids", "attention_mask", "logits_to_keep"]),
+        ("_save_checkpoint", ["model", "trial"]),
+        ("log", ["logs", "start_time"]),
+    ],
+)
+def test_overridden_methods_have_the_parameters_they_are_overridden_with(
+    name: str, parameters: list[str]
+) -> None:
+    signature = inspect.signature(getattr(GRPOTrainer, name))
+    assert list(signature.parameters)[1 : 1 + len(parameters)] == parameters
+
+
+def test_step_counts_micro_batches_and_metrics_are_averaged_per_log() -> None:
+    """`_step` rises after each micro-batch's loss, and `log` means and clears `_metrics["train"]`."""
+    step = inspect.getsource(GRPOTrainer.training_step)
+    assert step.index("super().training_step") < step.index("self._step += 1")
+    log = inspect.getsource(GRPOTrainer.log)
+    assert "self._metrics[mode].items()" in log and "self._metrics[mode].clear()" in log
+
+
+def test_the_fused_head_gives_logprobs_and_entropies_at_the_temperature() -> None:
+    torch.manual_seed(0)
+    model = LlamaForCausalLM(
+        LlamaConfig(
+            vocab_size=11, hidden_size=16, intermediate_size=16, num_hidden_layers=1, num_attention_heads=2
+        )
+    )
+    ids = torch.tensor([[3, 4, 5, 6]])
+    plain = torch.log_softmax(model(ids).logits / 0.5, dim=-1)
+    expected = plain[:, :-1].gather(2, ids[:, 1:, None]).squeeze(2)
+    entropy = -(plain.exp() * plain).sum(-1)
+    add_fused_lm_head(model, temperature=0.5, outputs=("log_probs", "entropy"))
+    labels = torch.tensor([[-100, -100, 5, 6]])
+    outputs = model(input_ids=ids, labels=labels, fused_lm_head=True)
+    assert torch.allclose(outputs.log_probs[:, -2:], expected[:, -2:], atol=1e-5)
+    assert torch.allclose(outputs.entropy[:, -2:], entropy[:, 1:3], atol=1e-5)
+
+
+def test_advantages_may_be_given_per_token() -> None:
+    source = inspect.getsource(GRPOTrainer._compute_loss)
+    assert "if advantages.dim() == 1:" in source
+    assert 'inputs.get("old_per_token_logps")' in source
+
+
+def test_use_adapter_is_a_context_manager_over_model_and_name() -> None:
+    assert list(inspect.signature(use_adapter).parameters) == ["model", "adapter_name"]
