@@ -15,6 +15,7 @@ import os
 import secrets
 import shutil
 import signal
+import site
 import socket
 import tempfile
 import threading
@@ -24,7 +25,8 @@ from pathlib import Path
 
 import ray
 
-_MODE, _TOKEN, _ADDRESS = "RAY_AUTH_MODE", "RAY_AUTH_TOKEN", "RAY_ADDRESS"
+_MODE, _TOKEN, _ADDRESS, _PATH = "RAY_AUTH_MODE", "RAY_AUTH_TOKEN", "RAY_ADDRESS", "PYTHONPATH"
+_CODE = str(Path(__file__).resolve().parent.parent)
 # Ray puts sockets below its folder, and a socket's path may have 107 characters.
 _LONGEST_FOLDER = 30
 _KNOCK_S = 5.0
@@ -187,7 +189,10 @@ def _knock(address: str) -> None:
 
 def _start(*, num_cpus: int) -> Cluster:
     folder = _make_folder()
-    environment = {name: os.environ.get(name) for name in (_MODE, _TOKEN)}
+    environment = {name: os.environ.get(name) for name in (_MODE, _TOKEN, _PATH)}
+    if _CODE not in site.getsitepackages():
+        # Actors import this package too, wherever the driver was started.
+        os.environ[_PATH] = os.pathsep.join(filter(None, (_CODE, environment[_PATH])))
     if environment[_MODE] is None:
         # With no mode set, Ray turns tokens on by itself (setting the variable here would be too late: it is
         # read when Ray is imported) and, finding a token here, writes none into the home folder.

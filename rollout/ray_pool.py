@@ -19,7 +19,7 @@ from enum import StrEnum
 from typing import Any
 
 import ray
-from ray.exceptions import RayError, RayTaskError
+from ray.exceptions import ActorDiedError, RayError, RayTaskError
 
 from rollout.cluster import ActorSize, ResourceError, connect
 from rollout.engine import Weights
@@ -146,7 +146,8 @@ class RayPool:
         """See `RolloutPool.rollout`.
 
         Raises:
-            RolloutError: More than `max_restarts` actors were lost, or three with the same batch.
+            RolloutError: More than `max_restarts` actors were lost, or three with the same batch, or no actor
+                can be made at all.
             ResourceError: No actor could be started in time.
             Exception: What a worker raised, as it was.
         """
@@ -259,6 +260,11 @@ class RayPool:
             if seat.call is not _Call.ROLLOUT or wanted:
                 raise (cause if isinstance(cause, Exception) else error) from error
             return None
+        except ActorDiedError as error:
+            if error.actor_init_failed:
+                reason = str(error).strip().splitlines()[-1]
+                raise RolloutError(f"rollout actors cannot be created: {reason}") from error
+            raise _LostError(_one_line(error)) from None
         except RayError as error:
             raise _LostError(_one_line(error)) from None
         if seat.call in (_Call.BUILD, _Call.PING):
@@ -303,7 +309,8 @@ class RayPool:
 
 
 def _one_line(error: BaseException) -> str:
-    return f"died: {type(error).__name__}: {' '.join(str(error).split())[:300]}"
+    first = str(error).strip().partition("\n")[0]
+    return f"died: {type(error).__name__}: {first[:300]}"
 
 
 def _blame(requests: Sequence[GroupRequest], loss: _LostError) -> str:

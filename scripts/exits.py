@@ -33,6 +33,6 @@ def _code(error: Exception) -> int | None:
         return USER_ERROR
     if "RunBusyError" in names:
         return TRY_AGAIN
-    if names & {"StalledError", "LogprobMismatchError"}:
+    if names & {"StalledError", "LogprobMismatchError", "RolloutError"}:
         return RUN_FAILED
     return None

@@ -27,7 +27,11 @@ SKIP = "north. around\nsouth\n"
 END = "Thus, the answer is south."
 # 345 + 78 = 423: columns 13, 12, 4.
 SUM = replace(TURNS, env="addition", question="Add 345 and 78", answer="423", num_full_steps=3, difficulty=3)
-COLUMNS = "1. 5 + 8 + 0 = 13, write 3, carry 1\n2. 4 + 7 + 1 = 12, write 2, carry 1\n3. 3 + 0 + 1 = 4, write 4, carry 0\n"
+COLUMNS = (
+    "1. 5 + 8 + 0 = 13, write 3, carry 1\n"
+    "2. 4 + 7 + 1 = 12, write 2, carry 1\n"
+    "3. 3 + 0 + 1 = 4, write 4, carry 0\n"
+)
 # ♦ - ♥ = ♠ takes two steps: -♥ = ♠ - ♦, then ♥ = -♠ + ♦.
 EQUATION = replace(
     TURNS, env="algebra", question="♦ ⊖ ♥ → ♠", answer="♥ → ⊖ ♠ ⊕ ♦", num_full_steps=2, difficulty=5
@@ -264,7 +268,7 @@ def test_an_empty_group_has_no_scores() -> None:
 
 
 def refuse(*terms: Term, allow: bool = False) -> str:
-    with pytest.raises(ValueError) as refused:  # noqa: PT011 - the message is what is looked at
+    with pytest.raises(ValueError) as refused:
         RewardSum(terms, allow_wrong_above_right=allow)
     return str(refused.value)
 
@@ -358,7 +362,7 @@ def scripted(function: Callable[..., object], *, group: bool = False) -> Reward:
 def test_a_reward_that_gives_no_finite_number_is_named(monkeypatch: pytest.MonkeyPatch, given: object) -> None:
     monkeypatch.setitem(REWARDS, "house", scripted(lambda problem, trace: given))
     rewards = RewardSum([Term(name="correct", weight=9.0), Term(name="house", weight=1.0)])
-    with pytest.raises(ValueError) as refused:  # noqa: PT011
+    with pytest.raises(ValueError) as refused:
         rewards(TURNS, [read(TURNS, END)])
     assert str(refused.value) == f"reward 'house' gave {given!r} on directional/train/0"
 

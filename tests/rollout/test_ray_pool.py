@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import socket
@@ -60,12 +61,13 @@ class Mischief(RewardSum):
 
 
 @pytest.fixture(scope="module")
-def cluster() -> Iterator[Cluster]:
+def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
     def save_and_leave(number: int, frame: object) -> None: ...
 
     before = signal.signal(signal.SIGTERM, save_and_leave)
     try:
-        cluster = connect(num_actors=2, size=ActorSize(cpus=1, gpus=0))
+        with contextlib.chdir(tmp_path_factory.mktemp("elsewhere")):  # actors find the code all the same
+            cluster = connect(num_actors=2, size=ActorSize(cpus=1, gpus=0))
         assert signal.getsignal(signal.SIGTERM) is save_and_leave  # Ray would put its own there
     finally:
         signal.signal(signal.SIGTERM, before)

@@ -1,0 +1,239 @@
+"""What the report is about: a run folder read once, and the comparisons drawn from it.
+
+In: the files of a run folder, finished or not. Out: a `RunRecord`, the verdict sentence, and what became of each
+problem between two stages. Nothing here knows HTML.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+from typing import Any, TypeVar
+
+import yaml
+
+from rl.run_folder import RunFolderError
+from rl.runlog import JsonLines
+
+Row = dict[str, Any]
+T = TypeVar("T")
+
+LABELS = {"base": "base", "warm": "warm start", "grpo": "GRPO"}
+"""Stages in order, as a reader calls them."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RunRecord:
+    """Everything the report shows.
+
+    Attributes:
+        name: Name of the run.
+        config: The resolved config, as plain data.
+        config_text: The same as it is in `config.yaml`.
+        provenance: What `provenance.json` holds; empty without it.
+        stages: Results by stage (in order) and split, each with the fields of `SplitResult`.
+        missing: Stages the config asks for that are not evaluated yet.
+        seconds: Wall time by what was done.
+        metrics: Logged updates by stage.
+        completions: Greedy completions by stage, split and problem index.
+    """
+
+    name: str
+    config: Row
+    config_text: str
+    provenance: Row
+    stages: dict[str, dict[str, Row]]
+    missing: tuple[str, ...]
+    seconds: dict[str, float]
+    metrics: dict[str, list[Row]]
+    completions: dict[str, dict[str, dict[int, Row]]]
+
+    @property
+    def splits(self) -> list[str]:
+        """Evaluated splits, in order."""
+        return list(dict.fromkeys(split for results in self.stages.values() for split in results))
+
+    def before_after(self, split: str) -> tuple[str | None, str | None]:
+        """The last stage evaluated on a split and the one before it; None where there is none."""
+        stages = [stage for stage, results in self.stages.items() if split in results]
+        return (stages[-2] if len(stages) > 1 else None), (stages[-1] if stages else None)
+
+
+class Change(StrEnum):
+    """What became of a problem between two stages, the worst news first."""
+
+    LOST = "no longer solved"
+    MORE = "solved in more steps"
+    NEITHER = "not solved by either"
+    SAME = "solved in as many steps"
+    FEWER = "solved in fewer steps"
+    GAINED = "newly solved"
+
+
+def read_run(folder: Path) -> RunRecord:
+    """Read a run folder.
+
+    Raises:
+        RunFolderError: It holds no run, or one of its files is damaged.
+    """
+    if not (folder / "config.yaml").is_file():
+        raise RunFolderError(
+            f"there is no run in {folder} (no config.yaml); give the folder of a run, as runs/quickstart"
+        )
+    text = _readable(folder / "config.yaml", lambda path: path.read_text())
+    config = _readable(folder / "config.yaml", lambda path: yaml.safe_load(path.read_text()))
+    provenance = _readable(folder / "provenance.json", _json)
+    summary = _readable(folder / "summary.json", _json)
+    metrics: dict[str, list[Row]] = {}
+    for row in _readable(folder / "metrics.jsonl", _rows):
+        metrics.setdefault(row["stage"], []).append(row)
+    stages = {stage: dict(summary.get("stages", {})[stage]) for stage in _ordered(summary.get("stages", {}))}
+    completions: dict[str, dict[str, dict[int, Row]]] = {}
+    for stage in stages:
+        by_split = completions.setdefault(stage, {})
+        for row in _readable(folder / "eval" / f"{stage}.jsonl", _rows):
+            if row["sample"] == 0:
+                by_split.setdefault(row["split"], {})[row["index"]] = row
+    planned = ["base", *(stage for stage, key in (("warm", "warm_start"), ("grpo", "grpo")) if config.get(key))]
+    return RunRecord(
+        name=str(config.get("name", folder.name)),
+        config=config,
+        config_text=text,
+        provenance=provenance,
+        stages=stages,
+        missing=tuple(stage for stage in planned if stage not in stages),
+        seconds=dict(summary.get("seconds", {})),
+        metrics={stage: metrics[stage] for stage in _ordered(metrics)},
+        completions=completions,
+    )
+
+
+def label(stage: str) -> str:
+    """A stage as a reader calls it."""
+    return LABELS.get(stage, stage)
+
+
+def verdict(run: RunRecord) -> str:
+    """The run in one or two sentences, computed from its results.
+
+    Example: GRPO: 99.5 % correct on id (warm start 97.5 %) with 2.30 steps per correct answer: 18 % fewer than
+    the warm start, 19 % fewer than the full traces.
+
+    Percentages of steps compare means over the answers each stage got right.
+    """
+    sentences = []
+    if run.splits:
+        main = run.splits[0]
+        before, after = run.before_after(main)
+        assert after is not None
+        sentences.append(_main_sentence(run, main, before, after))
+        none_right, some_right = [], []
+        for split in run.splits[1:]:
+            now, then = run.stages[after].get(split), run.stages.get(before or "", {}).get(split)
+            if now is not None and not now["accuracy"]:
+                none_right.append(split)
+            elif now is not None:
+                was = f" ({label(before or '')} {percent(then['accuracy'])})" if then else ""
+                some_right.append(f"{split} {percent(now['accuracy'])}{was}")
+        if some_right:
+            sentences.append(f"Correct elsewhere: {', '.join(some_right)}.")
+        if none_right:
+            sentences.append(f"No correct answer on {' and '.join(none_right)}.")
+    if run.missing:
+        logged = [f"{label(s)} has logged {run.metrics[s][-1]['update']} updates" for s in run.metrics]
+        rest = f"; {', '.join(logged)}" if logged and not run.stages.keys() >= run.metrics.keys() else ""
+        names = " and ".join(label(stage) for stage in run.missing)
+        sentences.append(f"Unfinished: {names} not evaluated yet{rest}.")
+    return " ".join(sentences)
+
+
+def _main_sentence(run: RunRecord, split: str, before: str | None, after: str) -> str:
+    now = run.stages[after][split]
+    then = run.stages[before][split] if before is not None else None
+    sentence = f"{label(after)}: {percent(now['accuracy'])} correct on {split}"
+    if before is not None and then is not None:
+        sentence += f" ({label(before)} {percent(then['accuracy'])})"
+    steps = now.get("steps_per_correct")
+    if steps is None:
+        return sentence + ", so there are no correct answers to count steps of."
+    sentence += f" with {steps:.2f} steps per correct answer"
+    than = []
+    if before is not None and then is not None and then.get("steps_per_correct"):
+        than.append(_compare(steps, then["steps_per_correct"], f"the {label(before)}"))
+    if now.get("full_steps_per_correct"):
+        than.append(_compare(steps, now["full_steps_per_correct"], "the full traces"))
+    return sentence + (f": {', '.join(than)}." if than else ".")
+
+
+def _compare(steps: float, other: float, what: str) -> str:
+    share = round(100 * (1 - steps / other))
+    if share == 0:
+        return f"as many as {what}"
+    return f"{abs(share)} % {'fewer' if share > 0 else 'more'} than {what}"
+
+
+def percent(share: float | None) -> str:
+    """A share as text: 0.975 is "97.5 %"; a dash where there is none."""
+    return "–" if share is None or not math.isfinite(share) else f"{100 * share:.1f} %"
+
+
+def is_correct(row: Row) -> bool:
+    """Whether a completion's answer is right."""
+    return row["outcome"] in ("verified", "correct")
+
+
+def num_steps(row: Row) -> int:
+    """Forward steps a completion spent, undone ones included."""
+    return sum(step["kind"] == "forward" for step in row["steps"])
+
+
+def changes(before: Mapping[int, Row], after: Mapping[int, Row]) -> dict[Change, list[int]]:
+    """Problems by what became of them, each list with the largest change of steps first, then by index."""
+    found: dict[Change, list[int]] = {change: [] for change in Change}
+    for index in sorted(before.keys() & after.keys()):
+        found[_change(before[index], after[index])].append(index)
+    for kind in (Change.MORE, Change.FEWER):
+        found[kind].sort(key=lambda index: -abs(num_steps(before[index]) - num_steps(after[index])))
+    return found
+
+
+def _change(before: Row, after: Row) -> Change:
+    was, now = is_correct(before), is_correct(after)
+    if not (was and now):
+        return Change.LOST if was else Change.GAINED if now else Change.NEITHER
+    saved = num_steps(before) - num_steps(after)
+    return Change.FEWER if saved > 0 else Change.MORE if saved < 0 else Change.SAME
+
+
+def take_turns(kinds: Sequence[Sequence[int]], num: int) -> list[int]:
+    """Up to `num` problems: the first of every kind, then the second of every kind, and so on.
+
+    Example: take_turns([[7], [], [1, 2, 3]], 3) -> [7, 1, 2], in order of kind.
+    """
+    turns = [(turn, kind) for kind, indices in enumerate(kinds) for turn in range(len(indices))]
+    chosen = sorted(sorted(turns)[:num], key=lambda pick: (pick[1], pick[0]))
+    return [kinds[kind][turn] for turn, kind in chosen]
+
+
+def _ordered(stages: Iterable[str]) -> list[str]:
+    order = list(LABELS)
+    return sorted(stages, key=lambda stage: order.index(stage) if stage in order else len(order))
+
+
+def _json(path: Path) -> Row:
+    return json.loads(path.read_text()) if path.exists() else {}
+
+
+def _rows(path: Path) -> list[Row]:
+    return JsonLines(path).read()
+
+
+def _readable(path: Path, read: Callable[[Path], T]) -> T:
+    try:
+        return read(path)
+    except (ValueError, OSError, yaml.YAMLError) as error:
+        raise RunFolderError(f"{path} cannot be read: {error}") from None

@@ -1,0 +1,50 @@
+"""Evaluation of one model outside a run: what `scripts/evaluate.py` does."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from configs import Config, ConfigError
+from rl.build import build_parts, build_pool
+from rl.evaluate import evaluate
+from rl.policy import load_policy
+
+
+def evaluate_model(model: str, config: Config, *, out_file: Path | None = None) -> dict[str, dict[str, Any]]:
+    """Evaluate a model on the config's splits.
+
+    Args:
+        model: Model or adapter folder, hub id, or "config" for the config's own policy.
+        config: Its `env`, `policy`, `rollout`, `eval` and `seed` are used.
+        out_file: Where the caller means to write; refused now rather than after the work.
+
+    Returns:
+        Figures by split, as in `summary.json`.
+
+    Raises:
+        ConfigError: `out_file` exists or cannot be written.
+        PolicyError: The model cannot be found or used.
+    """
+    if out_file is not None and (out_file.exists() or not out_file.parent.is_dir()):
+        reason = "already exists" if out_file.exists() else "is in a folder that does not exist"
+        raise ConfigError(f"--json {out_file} {reason}; give another file")
+    parts = build_parts(config)
+    torch.set_num_threads(config.threads)
+    checkpoint = Path(model) if Path(model).is_dir() else None
+    if checkpoint is None and model != "config":
+        config = config.model_copy(update={"policy": config.policy.model_copy(update={"model": model})})
+    policy = load_policy(config.policy, parts.env, seed=config.seed, checkpoint=checkpoint)
+    pool = build_pool(config, parts, policy)
+    try:
+        evaluation = evaluate(
+            pool,
+            config,
+            on_split=lambda split: print(f"evaluating on {split}", file=sys.stderr),  # noqa: T201
+        )
+    finally:
+        pool.close()
+    return {split: result.to_dict() for split, result in evaluation.results.items()}

@@ -1,0 +1,180 @@
+"""Right always beats wrong: in every shipped config, and wherever weights are accepted."""
+
+from __future__ import annotations
+
+import random
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
+
+from configs import load_config
+from envs import ENVS, Env, Problem, Split, Trace, make_env, parse_trace
+from rewards import REWARDS, RewardSum, Term
+
+SHIPPED = sorted((Path(__file__).resolve().parents[2] / "configs").rglob("*.yaml"))
+# Weights nobody ships but anybody may: all rewards at once, as far as the bounds allow.
+EVERYTHING = [
+    Term(name="correct", weight=5.0),
+    Term(name="verified", weight=1.0),
+    Term(name="format", weight=0.5),
+    Term(name="step_count", weight=-0.9),
+    Term(name="steps_saved", weight=0.7),
+    Term(name="steps_over_budget", weight=-0.3),
+    Term(name="steps_off_budget", weight=-0.2, gate="correct"),
+    Term(name="steps_over_shortest", weight=-0.6, gate="correct"),
+    Term(name="backtrack_count", weight=-0.4, args={"cap": 2}),
+    Term(name="fake_backtracks", weight=-0.5),
+    Term(name="wasted_steps", weight=-0.8, gate="correct"),
+]
+
+
+@cache
+def env_of(name: str) -> Env[Any]:
+    return make_env(name)
+
+
+def sum_of(path: Path) -> RewardSum:
+    rewards = load_config(path).rewards
+    return RewardSum(
+        [Term(name=t.name, weight=t.weight, gate=t.gate, args=t.args) for t in rewards.terms],
+        allow_wrong_above_right=rewards.allow_wrong_above_right,
+    )
+
+
+JUNK = ("", "?", "<backtrack>", "<backtrack> 0", "<backtrack> 1", "<backtrack> 2", "<backtrack> 99999")
+
+
+@st.composite
+def texts(draw: st.DrawFn, env: Env[Any], problem: Problem, other: Problem) -> tuple[str, bool]:
+    """A completion from good to hopeless: a reference trace, edited, closed in some way."""
+    full = list(env.full_trace(problem))
+    kind = draw(st.sampled_from(env.skip_kinds))
+    skipped = env.skipped_trace(problem, kind, random.Random(draw(st.integers(0, 3))))
+    lines = list(draw(st.sampled_from([full, list(skipped or full), full[:1], []])))
+    pool = [*JUNK, *full, *env.full_trace(other)]
+    for _ in range(draw(st.integers(0, 3))):
+        at = draw(st.integers(0, len(lines)))
+        if draw(st.booleans()):
+            lines.insert(at, draw(st.sampled_from(pool)))
+        else:
+            del lines[at : at + 1]
+    answer = draw(st.sampled_from([problem.answer, problem.answer, other.answer, "", "?"]))
+    closing = f"Thus, the answer is {answer}."
+    lines += draw(st.sampled_from([[closing], [closing], [closing], [closing, closing], [closing, "?"], []]))
+    return "\n".join(lines), draw(st.sampled_from([False, False, False, True]))
+
+
+@st.composite
+def groups(draw: st.DrawFn) -> tuple[Problem, list[Trace]]:
+    env = env_of(draw(st.sampled_from(sorted(ENVS))))
+    split = draw(st.sampled_from(list(Split)))
+    index = draw(st.integers(0, 500))
+    problem = env.problem(split, index, budget=draw(st.sampled_from([None, 1, 2, 5])))
+    other = env.problem(split, index + 1)
+    written = draw(st.lists(texts(env, problem, other), min_size=2, max_size=6))
+    return problem, [env.check(problem, parse_trace(text, truncated=cut)) for text, cut in written]
+
+
+def check(rewards: RewardSum, problem: Problem, traces: list[Trace]) -> None:
+    scores = rewards(problem, traces)
+    right = [score.total for score, trace in zip(scores, traces, strict=True) if trace.correct]
+    wrong = [score.total for score, trace in zip(scores, traces, strict=True) if not trace.correct]
+    rounding = 1e-9
+    assert min(right, default=rewards.least_when_right) >= rewards.least_when_right - rounding
+    assert max(wrong, default=rewards.most_when_wrong) <= rewards.most_when_wrong + rounding
+    if rewards.least_when_right > rewards.most_when_wrong and right and wrong:
+        assert min(right) > max(wrong)
+
+
+@pytest.mark.parametrize("path", SHIPPED, ids=lambda path: path.stem)
+def test_shipped_weights_put_right_above_wrong(path: Path) -> None:
+    rewards = sum_of(path)
+    assert rewards.least_when_right > rewards.most_when_wrong
+
+
+@settings(max_examples=200, deadline=None)
+@given(groups())
+def test_right_beats_wrong_in_every_shipped_config(group: tuple[Problem, list[Trace]]) -> None:
+    for path in SHIPPED:
+        check(_shipped(path), *group)
+
+
+@cache
+def _shipped(path: Path) -> RewardSum:
+    return sum_of(path)
+
+
+@settings(max_examples=200, deadline=None)
+@given(groups())
+def test_right_beats_wrong_with_all_rewards_at_once(group: tuple[Problem, list[Trace]]) -> None:
+    check(RewardSum(EVERYTHING), *group)
+
+
+def test_all_rewards_are_in_the_sum_of_all() -> None:
+    assert {term.name for term in EVERYTHING} == set(REWARDS)
+
+
+@st.composite
+def sums(draw: st.DrawFn) -> RewardSum:
+    names = draw(st.lists(st.sampled_from(sorted(REWARDS)), unique=True, min_size=1, max_size=5))
+    terms = [
+        Term(
+            name=name,
+            weight=draw(st.floats(-2, 2).map(lambda weight: round(weight, 2))),
+            gate=draw(st.sampled_from(["none", "correct", "verified"])),
+        )
+        for name in names
+    ]
+    return RewardSum(terms, allow_wrong_above_right=True)
+
+
+@settings(max_examples=300, deadline=None)
+@given(sums(), groups())
+def test_bounds_hold_for_any_weights(rewards: RewardSum, group: tuple[Problem, list[Trace]]) -> None:
+    check(rewards, *group)
+
+
+@settings(max_examples=200, deadline=None)
+@given(sums(), groups())
+def test_whatever_is_accepted_puts_right_above_wrong(
+    rewards: RewardSum, group: tuple[Problem, list[Trace]]
+) -> None:
+    problem, traces = group
+    assume(any(trace.correct for trace in traces) and not all(trace.correct for trace in traces))
+    scores = rewards(problem, traces)
+    right = min(score.total for score, trace in zip(scores, traces, strict=True) if trace.correct)
+    wrong = max(score.total for score, trace in zip(scores, traces, strict=True) if not trace.correct)
+    if right <= wrong:
+        with pytest.raises(ValueError, match="right answer can earn as little as"):
+            RewardSum(rewards.terms)
+
+
+@settings(max_examples=200, deadline=None)
+@given(groups())
+def test_rewards_stay_in_their_declared_ranges(group: tuple[Problem, list[Trace]]) -> None:
+    problem, traces = group
+    for name, reward in REWARDS.items():
+        for trace, value in zip(traces, reward(problem, traces), strict=True):
+            low, high = reward.when_right if trace.correct else reward.when_wrong
+            assert 0 <= low <= value <= high <= 1, (name, value)
+
+
+@pytest.mark.parametrize("name", sorted(ENVS))
+def test_the_groups_above_hold_all_outcomes(name: str) -> None:
+    # The search is only worth something if it meets right, wrong, verified and unverified traces.
+    env = env_of(name)
+    problem, other = env.problem(Split.ID, 3), env.problem(Split.ID, 4)
+    seen: set[tuple[bool, bool]] = set()
+
+    @settings(max_examples=200, deadline=None, derandomize=True, database=None)
+    @given(texts(env, problem, other))
+    def look(written: tuple[str, bool]) -> None:
+        trace = env.check(problem, parse_trace(written[0], truncated=written[1]))
+        seen.add((bool(trace.correct), trace.verified))
+
+    look()
+    assert seen == {(True, True), (True, False), (False, False)}

@@ -1,0 +1,281 @@
+"""Figures of the evaluation, worked by hand."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from itertools import combinations
+
+import pytest
+
+from configs import Config, check_config
+from envs import Problem, Split, make_env, parse_trace
+from rewards import RewardSum, Term
+from rl.evaluate import evaluate, pass_at_k, summarise, wilson_interval
+from rl.table import result_table
+from rollout.engine import Weights
+from rollout.types import Batch, Completion, FinishReason, GroupRequest, RolloutGroup, Sample, Sampling
+
+ENV = make_env("directional")
+REWARDS = RewardSum([Term(name="correct", weight=1.0)])
+PROBLEM = Problem(
+    env="directional",
+    split=Split.ID,
+    index=0,
+    question="You face north. Actions: left, right, around",
+    prompt="",
+    answer="south",
+    num_full_steps=3,
+    difficulty=3,
+)
+END = "Thus, the answer is south."
+FULL = f"west. right, around\nnorth. around\nsouth\n{END}"  # 3 steps
+SKIP = f"north. around\nsouth\n{END}"  # 2 steps
+DETOUR = f"west. right, around\n<backtrack> 0\n{SKIP}"  # 3 steps, 1 undone, 1 real backtrack
+AGAIN = f"west. right, around\n<backtrack>\n{FULL}"  # 4 steps, 1 undone, a fake backtrack
+BARE = END  # right, no step
+BROKEN = f"east. around\n{SKIP}"  # right, 3 steps, 1 invalid
+WRONG = "north. around\nThus, the answer is west."  # 1 step
+CUT = "west. right, around\nnorth. aro"  # 2 steps, the second invalid
+
+
+def group(*texts: str, problem: Problem = PROBLEM) -> RolloutGroup:
+    traces = [ENV.check(problem, parse_trace(text, truncated=text is CUT)) for text in texts]
+    samples = [
+        Sample(
+            completion=Completion(
+                ids=(1,) * (10 + len(trace.steps)),
+                logprobs=(0.0,) * (10 + len(trace.steps)),
+                finish_reason=FinishReason.LENGTH if text is CUT else FinishReason.STOP,
+                weight_version=0,
+            ),
+            text=text,
+            trace=trace,
+            score=score,
+        )
+        for text, trace, score in zip(texts, traces, REWARDS(problem, traces), strict=True)
+    ]
+    return RolloutGroup(group_id=0, problem=problem, prompt_ids=(1,), samples=tuple(samples))
+
+
+# ---- statistics ----
+
+
+@pytest.mark.parametrize(
+    ("successes", "trials", "low", "high"),
+    [
+        # z² = 3.841458. 8 of 10: centre (0.8 + 0.192073) / 1.384146 = 0.716740,
+        # half 1.959964 / 1.384146 * sqrt(0.016 + 0.0096036) = 0.226577.
+        (8, 10, 0.490163, 0.943317),
+        # 0 of n: from 0 to z² / (n + z²).
+        (0, 10, 0.0, 0.277535),
+        (0, 1, 0.0, 0.793450),
+        # n of n: from n / (n + z²) to 1.
+        (10, 10, 0.722465, 1.0),
+        # Half of 100: 0.5 ± 1.959964 * sqrt(0.0025 + 3.841458 / 40000) / 1.03841458 = 0.096171.
+        (50, 100, 0.403830, 0.596170),
+    ],
+)
+def test_wilson_interval(successes: int, trials: int, low: float, high: float) -> None:
+    assert wilson_interval(successes, trials) == pytest.approx((low, high), abs=2e-6)
+
+
+def test_wilson_intervals_hold_the_share_and_narrow() -> None:
+    for trials in (1, 3, 50, 2000):
+        for successes in {0, 1, trials // 2, trials}:
+            low, high = wilson_interval(successes, trials)
+            assert 0 <= low <= successes / trials <= high <= 1
+            wide_low, wide_high = wilson_interval(successes, trials)
+            low, high = wilson_interval(4 * successes, 4 * trials)
+            assert high - low < wide_high - wide_low
+
+
+@pytest.mark.parametrize(("successes", "trials"), [(0, 0), (-1, 3), (4, 3)])
+def test_impossible_counts(successes: int, trials: int) -> None:
+    with pytest.raises(ValueError, match=f"{successes} successes of {trials} trials"):
+        wilson_interval(successes, trials)
+
+
+@pytest.mark.parametrize(
+    ("n", "c", "k", "chance"),
+    [
+        (4, 1, 1, 0.25),
+        (4, 1, 2, 0.5),  # 1 - C(3,2) / C(4,2) = 1 - 3/6
+        (4, 2, 2, 5 / 6),  # 1 - 1/6
+        (8, 3, 4, 13 / 14),  # 1 - C(5,4) / C(8,4) = 1 - 5/70
+        (4, 3, 2, 1.0),  # two of four cannot both be the wrong one
+        (4, 0, 4, 0.0),
+        (1, 1, 1, 1.0),
+    ],
+)
+def test_pass_at_k(n: int, c: int, k: int, chance: float) -> None:
+    assert pass_at_k(n, c, k) == pytest.approx(chance)
+
+
+def test_pass_at_k_is_the_share_of_draws_that_hold_a_right_one() -> None:
+    for n in range(1, 7):
+        for c in range(n + 1):
+            for k in range(1, n + 1):
+                draws = list(combinations([i < c for i in range(n)], k))
+                assert pass_at_k(n, c, k) == pytest.approx(sum(map(any, draws)) / len(draws))
+
+
+# ---- one split ----
+
+
+def test_greedy_figures() -> None:
+    texts = [FULL, SKIP, DETOUR, AGAIN, BARE, BROKEN, WRONG, CUT]
+    result = summarise([group(text) for text in texts])
+    assert result.num_problems == 8
+    assert result.accuracy == 6 / 8
+    assert (result.accuracy_low, result.accuracy_high) == wilson_interval(6, 8)
+    assert result.verified == 4 / 8
+    # Right ones took 3, 2, 3, 4, 0 and 3 steps: 15 / 6.
+    assert result.steps_per_correct == 15 / 6
+    assert result.full_steps_per_correct == 3
+    assert result.full_steps == 3
+    # 0, 1/3, 0, -1/3, 1 and 0 of three steps saved: 1 / 6.
+    assert result.steps_saved == pytest.approx(1 / 6)
+    assert result.invalid_steps == 2 / 8
+    assert result.backtracks == 2 / 8
+    assert result.real_backtracks == 1 / 8
+    assert result.wasted_steps == 2 / 8
+    # Ten tokens and one a line: 3 + 2 + 4 + 5 + 0 + 3 + 1 + 2 = 20 lines.
+    assert result.tokens == 10 + 20 / 8
+    assert result.truncated == 1 / 8
+    assert (result.sampled_accuracy, result.sampled_steps_per_correct, result.pass_at_k) == (None, None, {})
+
+
+def test_full_steps_of_the_right_ones_and_of_all() -> None:
+    other = replace(PROBLEM, question="You face north. Actions: left", answer="west", num_full_steps=1)
+    result = summarise(
+        [group(FULL), group(WRONG, problem=replace(PROBLEM, num_full_steps=9)), group(END, problem=other)]
+    )
+    # One right answer of three: the last states south where west is right.
+    assert result.full_steps_per_correct == 3
+    assert result.full_steps == pytest.approx((3 + 9 + 1) / 3)
+
+
+def test_nothing_right_has_no_steps_per_right_answer() -> None:
+    result = summarise([group(WRONG), group(CUT)], [group(WRONG, CUT)])
+    assert result.accuracy == 0
+    assert result.steps_per_correct is result.steps_saved is result.full_steps_per_correct is None
+    assert result.sampled_accuracy == 0
+    assert result.sampled_steps_per_correct is None
+    assert result.pass_at_k == {"1": 0, "2": 0}
+
+
+def test_sampled_figures() -> None:
+    sampled = [group(FULL, WRONG, WRONG, WRONG), group(SKIP, FULL, WRONG, CUT)]
+    result = summarise([group(FULL), group(FULL)], sampled)
+    assert result.sampled_accuracy == 3 / 8
+    assert result.sampled_steps_per_correct == pytest.approx((3 + 2 + 3) / 3)
+    # k = 1: (1/4 + 2/4) / 2. k = 2: (1/2 + 5/6) / 2. k = 4: certain.
+    assert result.pass_at_k == pytest.approx({"1": 3 / 8, "2": 2 / 3, "4": 1.0})
+
+
+@pytest.mark.parametrize(
+    ("size", "ks"), [(1, ["1"]), (3, ["1", "2", "3"]), (5, ["1", "2", "4", "5"]), (8, ["1", "2", "4", "8"])]
+)
+def test_pass_curve_ends_at_the_samples_taken(size: int, ks: list[str]) -> None:
+    curve = summarise([group(FULL)], [group(*[WRONG] * (size - 1), FULL)]).pass_at_k
+    assert list(curve) == ks
+    # One right sample of n: the chance to draw it among k is k / n.
+    assert curve == pytest.approx({k: int(k) / size for k in ks})
+
+
+def test_no_problem_is_an_error() -> None:
+    with pytest.raises(ValueError, match="0 trials"):
+        summarise([])
+
+
+def test_the_table_shows_what_was_found() -> None:
+    stages = {
+        "base": {"id": summarise([group(WRONG)]).to_dict()},
+        "grpo": {"id": summarise([group(SKIP)]).to_dict()},
+    }
+    head, line, base, grpo = result_table({"stages": stages}).split("\n")
+    assert set(line) == {"-"}
+    assert head.split()[:3] == ["stage", "split", "accuracy"]
+    # 0 of 1: 0 to 0.793; no right answer, so no steps. One line, so 11 tokens.
+    assert base.split() == ["base", "id", "0.000", "0.000-0.793", "-", "-", "-", "0.00", "11.0"]
+    # 1 of 1: 0.207 to 1; two of three steps, one third saved; two lines, so 12 tokens.
+    assert grpo.split() == ["grpo", "id", "1.000", "0.207-1.000", "2.00", "3.00", "33.3%", "0.00", "12.0"]
+
+
+# ---- all splits ----
+
+
+class ScriptedPool:
+    """Answers problem n right in n of four samples, and writes down what it was asked for."""
+
+    def __init__(self) -> None:
+        self.asked: list[tuple[list[GroupRequest], Sampling]] = []
+
+    def publish(self, weights: Weights, version: int) -> None:
+        raise AssertionError("the evaluation does not change weights")
+
+    def rollout(
+        self, batches: Sequence[Sequence[GroupRequest]], sampling: Sampling | None = None
+    ) -> list[Batch]:
+        assert sampling is not None
+        done = []
+        for batch in batches:
+            self.asked.append((list(batch), sampling))
+            groups = [
+                group(*[FULL if sample < request.index % 5 else WRONG for sample in range(request.num_samples)])
+                for request in batch
+            ]
+            done.append(Batch(groups=tuple(groups), sample_s=0.0, score_s=0.0))
+        return done
+
+    def close(self) -> None:
+        pass
+
+
+def config(**evaluation: object) -> Config:
+    return check_config(
+        {
+            "env": {"name": "directional"},
+            "rewards": {"terms": [{"name": "correct", "weight": 1.0}]},
+            "seed": 7,
+            "rollout": {"max_new_tokens": 20},
+            "eval": evaluation,
+        }
+    )
+
+
+def test_all_splits_are_evaluated_greedily_and_with_samples() -> None:
+    pool, seen = ScriptedPool(), []
+    settings = config(
+        splits=["id", "ood_hard"],
+        num_problems=5,
+        num_samples=4,
+        temperature=0.5,
+        problems_per_batch=2,
+        max_new_tokens={"ood_hard": 90},
+    )
+    found = evaluate(pool, settings, on_split=seen.append)
+    assert seen == list(found.results) == list(found.greedy) == ["id", "ood_hard"]
+    for split, limit in (("id", 20), ("ood_hard", 90)):
+        greedy = Sampling(temperature=0.0, max_new_tokens=limit)
+        warm = Sampling(temperature=0.5, max_new_tokens=limit)
+        for sampling, num_samples in ((greedy, 1), (warm, 4)):
+            batches = [
+                batch for batch, given in pool.asked if given == sampling and batch[0].split == Split(split)
+            ]
+            assert [len(batch) for batch in batches] == [2, 2, 1]
+            requests = [request for batch in batches for request in batch]
+            assert [request.index for request in requests] == [0, 1, 2, 3, 4]
+            assert {(r.num_samples, r.budget, r.seed) for r in requests} == {(num_samples, None, 7)}
+        # Greedily problems 1 to 4 are right; of the samples 0, 1, 2, 3 and 4 of four are.
+        assert found.results[split].accuracy == 4 / 5
+        assert found.results[split].sampled_accuracy == 10 / 20
+        assert len(found.greedy[split]) == 5
+
+
+def test_greedy_only() -> None:
+    pool = ScriptedPool()
+    found = evaluate(pool, config(splits=["id"], num_problems=3, num_samples=0))
+    assert [sampling.temperature for _, sampling in pool.asked] == [0.0]
+    assert found.results["id"].pass_at_k == {}
