@@ -284,8 +284,8 @@ class Config(Section):
             for key, value in (("updates", self.grpo.updates), ("save_every", self.grpo.save_every)):
                 if value is not None and value % passes:
                     raise ValueError(
-                        f"grpo.{key} ({value}) must be a multiple of grpo.num_iterations ({passes}): a batch of "
-                        "completions is trained on that many times, and a checkpoint cannot cut it in two"
+                        f"grpo.{key} ({value}) must be a multiple of grpo.num_iterations ({passes}): a batch "
+                        "of completions is trained on that many times, and a checkpoint cannot cut it in two"
                     )
             rows = self.grpo.problems_per_update * self.rollout.samples_per_problem
             _check_divides(

@@ -12,13 +12,15 @@ import torch
 from pydantic import ValidationError
 
 from configs import Config, ConfigError, describe_errors
-from envs import ENVS, Env, make_env
+from envs import ENVS, Env, Split, make_env
 from rewards import RewardSum, Term
 from rl.policy import Policy
 from rl.warm_start import make_examples
 from rollout.pool import LocalPool, RolloutPool
 from rollout.types import Sampling
 from rollout.worker import WorkerSpec
+
+_PROMPTS_TRIED = 64  # of each split, before the run; a longer one met later is an error too
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,6 +73,37 @@ def build_env(config: Config) -> Env[Any]:
         raise ConfigError(f"env.settings of '{config.env.name}': {reason}") from None
     except ValueError as error:
         raise ConfigError(f"env.name: {error}") from None
+
+
+def check_lengths(config: Config, parts: Parts, policy: Policy) -> None:
+    """Refuse a run that would meet prompts over the limit, or outgrow the model's context, on the way.
+
+    Raises:
+        ConfigError: Names the numbers and what to change.
+    """
+    rollout = config.rollout
+    budget_asked = config.grpo is not None and config.grpo.budget_frac > 0
+    longest, where = 0, ""
+    for split in dict.fromkeys(("train", *config.eval.splits)):
+        for index in range(_PROMPTS_TRIED):
+            problem = parts.env.problem(Split(split), index)
+            if budget_asked:
+                problem = parts.env.with_budget(problem, problem.num_full_steps)
+            length = len(policy.encoder.encode_prompt(problem.prompt))
+            if length > longest:
+                longest, where = length, f"{split} {index}"
+    if longest > rollout.max_prompt_tokens:
+        raise ConfigError(
+            f"rollout.max_prompt_tokens is {rollout.max_prompt_tokens}, but the prompt of {where} has {longest} "
+            "tokens; raise it or make env.settings easier"
+        )
+    context = getattr(policy.model.config, "max_position_embeddings", None)
+    new = max([rollout.max_new_tokens, *config.eval.max_new_tokens.values()])
+    if context is not None and rollout.max_prompt_tokens + new > context:
+        raise ConfigError(
+            f"rollout.max_prompt_tokens ({rollout.max_prompt_tokens}) plus the longest max_new_tokens ({new}) is "
+            f"over the model's context of {context} tokens; lower one of them"
+        )
 
 
 def build_pool(config: Config, parts: Parts, policy: Policy) -> RolloutPool:

@@ -170,7 +170,8 @@ def wilson_interval(successes: int, trials: int) -> tuple[float, float]:
     share, z2 = successes / trials, _Z * _Z
     centre = (share + z2 / (2 * trials)) / (1 + z2 / trials)
     half = _Z / (1 + z2 / trials) * math.sqrt(share * (1 - share) / trials + z2 / (4 * trials * trials))
-    return max(0.0, centre - half), min(1.0, centre + half)
+    # At 0 and 1 the ends meet up to rounding; they are set, so that the interval always holds the share.
+    return (centre - half if successes else 0.0), (centre + half if successes < trials else 1.0)
 
 
 def pass_at_k(num_samples: int, num_correct: int, k: int) -> float:

@@ -1,6 +1,7 @@
 """The report's parts that are text: table, problems side by side, provenance.
 
-In: a `RunRecord`. Out: HTML. Everything that a model, a config or an environment wrote passes through `visible`.
+In: a `RunRecord`. Out: HTML. Everything that a model, a config or an environment wrote passes through
+`visible`.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ import html
 import math
 import unicodedata
 from collections.abc import Mapping, Sequence
+from itertools import groupby
 
 from envs import parse_trace
 from rl.report_run import (
@@ -25,24 +27,25 @@ from rl.report_style import stage_colour
 
 _MAX_LINES = 14
 _MAX_CHARS = 400
+_HIDDEN = ("Cc", "Cf", "Cs", "Co", "Zl", "Zp")
+_PICTURES = {"\n": "↵", "\r": "[CR]", "\t": "⇥"}
 _MARKS = {"valid": ("ok", "✓"), "invalid": ("no", "✗")}
 
 
 def visible(text: object, *, newlines: bool = False) -> str:
     """Escape text for HTML, with control and direction characters shown instead of obeyed.
 
-    Example: "a\\t<b>" -> "a<span class=ctl>␉</span>&lt;b&gt;".
+    Example: a tab and "<b>" give "<span class="ctl">⇥</span>&lt;b&gt;"; a long run of one such character is
+    shown once, with its length.
     """
     shown = []
-    for char in str(text):
-        if char == "\n" and newlines:
-            shown.append(char)
-        elif unicodedata.category(char) in ("Cc", "Cf", "Cs", "Co", "Zl", "Zp"):
-            code = ord(char)
-            picture = chr(0x2400 + code) if code < 0x20 else f"[U+{code:04X}]"
-            shown.append(f'<span class="ctl">{picture}</span>')
-        else:
-            shown.append(html.escape(char))
+    for char, run in groupby(str(text)):
+        num = sum(1 for _ in run)
+        if (char == "\n" and newlines) or unicodedata.category(char) not in _HIDDEN:
+            shown.append(html.escape(char) * num)
+            continue
+        picture = _PICTURES.get(char, f"[U+{ord(char):04X}]")
+        shown.append(f'<span class="ctl">{picture * num if num < 4 else f"{picture} ×{num}"}</span>')
     return "".join(shown)
 
 
@@ -61,20 +64,19 @@ def result_table(run: RunRecord) -> str:
     )
     heads = [
         "Stage",
-        "Accuracy<br>(95 % interval)",
-        "Every step<br>valid",
-        f"Sampled:<br>mean@{ks[-1]}" if ks else "Sampled:<br>mean@k",
-        *(f"Sampled:<br>pass@{k}" for k in ks if k > 1),
-        "Steps per<br>correct",
-        "Full steps,<br>same problems",
+        "Accuracy<br>(95 %<br>interval)",
+        "Every<br>step<br>valid",
+        f"Sampled<br>mean@{ks[-1]}" if ks else "Sampled<br>mean@k",
+        *(f"Sampled<br>pass@{k}" for k in ks if k > 1),
+        "Steps<br>per<br>correct",
+        "Full<br>steps,<br>same",
         "Steps<br>saved",
-        "Sampled: steps<br>per correct",
+        "Sampled<br>steps per<br>correct",
         "Invalid<br>steps",
-        "Back-<br>tracks",
-        "of them<br>real",
+        "Back-<br>tracks<br>(real)",
         "Wasted<br>steps",
         "Tokens",
-        "Cut off",
+        "Cut<br>off",
     ]
     lines = []
     for split in run.splits:
@@ -104,10 +106,9 @@ def _result_row(stage: str, result: Row, ks: Sequence[int]) -> str:
         _number(result.get("full_steps_per_correct")),
         percent(result.get("steps_saved")),
         _number(result.get("sampled_steps_per_correct")),
-        *(
-            _number(result.get(key))
-            for key in ("invalid_steps", "backtracks", "real_backtracks", "wasted_steps")
-        ),
+        _number(result.get("invalid_steps")),
+        f"{_number(result.get('backtracks'))}<small>{_number(result.get('real_backtracks'))}</small>",
+        _number(result.get("wasted_steps")),
         _number(result.get("tokens"), 1),
         percent(result.get("truncated")),
     ]
@@ -161,15 +162,16 @@ def _problem(rows: Mapping[str, Row | None], index: int, kind: str) -> str:
     any_row = next(row for row in reversed(list(rows.values())) if row is not None)
     columns = "".join(_column(stage, row) for stage, row in rows.items())
     return (
-        f'<article class="problem"><header><div class="prompt">{visible(any_row["prompt"].strip(), newlines=True)}'
-        f"</div><p>problem {index} · right answer <code>{visible(any_row['answer'])}</code> · full trace "
+        '<article class="problem"><header>'
+        f'<div class="prompt">{visible(any_row["prompt"].strip(), newlines=True)}</div>'
+        f"<p>problem {index} · right answer <code>{visible(any_row['answer'])}</code> · full trace "
         f"{_steps(any_row['full_steps'])} · <b>{kind}</b></p></header>"
         f'<div class="columns">{columns}</div></article>'
     )
 
 
 def _column(stage: str, row: Row | None) -> str:
-    head = f"{dot(stage)}{visible(label(stage))}"
+    head = f"<b>{dot(stage)}{visible(label(stage))}</b>"
     if row is None:
         return f"<section><h4>{head}</h4><p class=note>not evaluated on this problem</p></section>"
     right = is_correct(row)
@@ -191,7 +193,7 @@ def _column(stage: str, row: Row | None) -> str:
     elif lines:
         body += '<p class="raw">no answer</p>'
     else:
-        body += f'<p class="raw">no steps in {row["tokens"]} tokens: {clipped(row["text"], 120) or "empty"}</p>'
+        body += f'<p class="raw">no steps in {row["tokens"]} tokens: {clipped(row["text"]) or "empty"}</p>'
     return f"<section><h4>{head}</h4>{body}</section>"
 
 

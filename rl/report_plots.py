@@ -1,6 +1,7 @@
 """The report's plots as SVG text that can stand inside a page.
 
-In: plain numbers. Out: one `<svg>` a panel, in the page's colours (`report_style.py`), the same bytes every time.
+In: plain numbers. Out: one `<svg>` a panel, in the page's colours (`report_style.py`), the same bytes every
+time.
 Text from a model or a config never gets into a plot: titles, legends and names are the page's.
 """
 
@@ -16,14 +17,13 @@ from typing import Any
 import matplotlib as mpl
 import numpy as np
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator, StrMethodFormatter
+from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from rl.report_style import COLOURS, stage_colour, stand_in
 
-MARKERS = {"base": "s", "warm": "o", "grpo": "D"}
 LINE_STYLES = ("solid", "dashed", "dotted")
 
-_RC = {
+RC: dict[Any, Any] = {
     "svg.hashsalt": "report",
     "svg.fonttype": "none",
     "font.family": "DejaVu Sans",
@@ -42,18 +42,7 @@ _RC = {
     "text.color": stand_in("ink"),
     "hatch.linewidth": 0.6,
 }
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Point:
-    """A stage in the plot of accuracy against steps; shares in 0..1."""
-
-    stage: str
-    text: str
-    steps: float
-    accuracy: float
-    low: float
-    high: float
+"""What every plot of the report is drawn with."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -63,81 +52,6 @@ class Curve:
     values: Sequence[float]
     colour: str
     style: str
-
-
-def trade_off(points: Sequence[Point], full_steps: float, *, name: str, alt: str) -> str:
-    """Accuracy against steps per correct answer, an arrow from each stage to the next.
-
-    Args:
-        points: Stages in order; at least one.
-        full_steps: Mean steps of the full traces, drawn as a vertical line.
-        name: Prefix of the SVG's ids, unique on the page.
-        alt: What the plot shows, for screen readers.
-    """
-    with mpl.rc_context(_RC):
-        figure = Figure(figsize=(4.6, 3.1), layout="constrained")
-        axes = figure.subplots()
-        steps = [*(point.steps for point in points), full_steps]
-        span = max(1.0, max(steps) - min(steps))
-        axes.set_xlim(max(0.0, min(steps) - 0.45 * span), max(steps) + 0.45 * span)
-        low = 100 * min(point.low for point in points)
-        axes.set_ylim(max(0.0, min(80.0, 10 * np.floor((low - 4) / 10))), 102)
-        axes.axvline(full_steps, color=stand_in("muted"), linewidth=1.1, linestyle=(0, (5, 3)), zorder=1)
-        axes.annotate(
-            f"full traces {full_steps:.2f}",
-            (full_steps, 1.0),
-            xycoords=("data", "axes fraction"),
-            xytext=(0, 4),
-            textcoords="offset points",
-            ha="center",
-            color=stand_in("muted"),
-        )
-        for first, second in zip(points, points[1:], strict=False):
-            axes.annotate(
-                "",
-                (second.steps, 100 * second.accuracy),
-                (first.steps, 100 * first.accuracy),
-                arrowprops={
-                    "arrowstyle": "-|>,head_width=0.3,head_length=0.6",
-                    "color": stand_in("muted"),
-                    "linewidth": 1.2,
-                    "shrinkA": 7,
-                    "shrinkB": 7,
-                },
-                zorder=2,
-            )
-        sideways = sorted(points, key=lambda point: (point.steps, -points.index(point)))
-        for point in points:
-            colour = stand_in(stage_colour(point.stage))
-            y = 100 * point.accuracy
-            axes.errorbar(
-                [point.steps],
-                [y],
-                yerr=[[max(0.0, y - 100 * point.low)], [max(0.0, 100 * point.high - y)]],
-                fmt=MARKERS.get(point.stage, "^"),
-                markersize=7,
-                color=colour,
-                elinewidth=1.6,
-                capsize=3.5,
-                zorder=3,
-            )
-            place = sideways.index(point)
-            left, right = place == 0 and len(points) > 1, place == len(points) - 1
-            axes.annotate(
-                f"{point.text}\n{y:.1f} %, {point.steps:.2f}",
-                (point.steps, y),
-                xytext=(-11 if left else 11, 0 if left or right else -24),
-                textcoords="offset points",
-                ha="right" if left else "left",
-                va="center",
-                color=colour,
-                linespacing=1.3,
-                bbox={"boxstyle": "square,pad=0.15", "facecolor": stand_in("paper"), "edgecolor": "none"},
-                zorder=2.5,
-            )
-        axes.set_xlabel("steps per correct answer")
-        axes.set_ylabel("correct, %")
-        return _svg(figure, name, alt)
 
 
 def curves(
@@ -163,8 +77,9 @@ def curves(
         name: Prefix of the SVG's ids, unique on the page.
         alt: What the panel shows, for screen readers.
     """
-    with mpl.rc_context(_RC):
-        figure = Figure(figsize=(3.7, 2.05), layout="constrained")
+    with mpl.rc_context(RC):
+        figure = Figure(figsize=(3.7, 2.05))
+        figure.subplots_adjust(left=0.165, right=0.985, bottom=0.19, top=0.95)
         axes = figure.subplots()
         for line in lines:
             colour, values = stand_in(line.colour), np.asarray(line.values, dtype=float)
@@ -178,15 +93,16 @@ def curves(
         else:
             axes.yaxis.set_major_locator(MaxNLocator(5))
             if axes.get_ylim()[1] >= 1000:
-                axes.yaxis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))
+                axes.yaxis.set_major_formatter(FuncFormatter(_thousands))
             if from_zero:
-                axes.set_ylim(0, max(axes.get_ylim()[1], 0.05))
+                axes.set_ylim(0, max(axes.get_ylim()[1], 1.05 * axes.dataLim.y1, 0.05))
         if len(updates) > 1:
             axes.set_xlim(updates[0], updates[-1])
         axes.xaxis.set_major_locator(MaxNLocator(5, integer=True))
         axes.set_xlabel("update")
         axes.set_ylabel(unit)
-        return _svg(figure, name, alt)
+        axes.yaxis.set_label_coords(-0.155, 0.5)
+        return to_svg(figure, name, alt)
 
 
 def step_counts(
@@ -200,21 +116,24 @@ def step_counts(
         name: Prefix of the SVG's ids, unique on the page.
         alt: What the plot shows, for screen readers.
     """
-    last = min(max([*full, *(n for _, right, wrong in stages for n in (*right, *wrong)), 1]), 2 * max(full) + 6)
+    seen = [*full, *(n for _, right, wrong in stages for n in (*right, *wrong))]
+    last = max(1, min(max(seen), 2 * max(full) + 6))
     bins = np.arange(last + 1)
     outline = _shares(full, last, len(full))
-    with mpl.rc_context(_RC):
-        figure = Figure(figsize=(4.4, 0.55 + 1.25 * len(stages)), layout="constrained")
+    with mpl.rc_context(RC):
+        figure = Figure(figsize=(3.7, 0.5 + 1.1 * len(stages)), layout="constrained")
         rows = figure.subplots(len(stages), 1, sharex=True, sharey=True, squeeze=False)[:, 0]
         for axes, (stage, right, wrong) in zip(rows, stages, strict=True):
             num = len(right) + len(wrong)
             below, above = _shares(right, last, num), _shares(wrong, last, num)
-            axes.bar(bins, below, width=0.82, color=stand_in(stage_colour(stage)))
+            there = below > 0
+            axes.bar(bins[there], below[there], width=0.82, color=stand_in(stage_colour(stage)))
+            there = above > 0
             axes.bar(
-                bins,
-                above,
+                bins[there],
+                above[there],
                 width=0.82,
-                bottom=below,
+                bottom=below[there],
                 facecolor=stand_in("wrong"),
                 edgecolor=stand_in("muted"),
                 hatch="////",
@@ -222,12 +141,13 @@ def step_counts(
             )
             axes.stairs(outline, np.arange(last + 2) - 0.5, color=stand_in("ink"), linewidth=1.0)
             axes.grid(visible=False, axis="x")
-            axes.set_ylabel("problems, %")
+            axes.set_ylabel("problems, %", fontsize=7.5)
             axes.yaxis.set_major_locator(MaxNLocator(4))
         rows[-1].xaxis.set_major_locator(MaxNLocator(10, integer=True))
-        rows[-1].set_xlabel(f"steps written ({last} stands for {last} or more)")
+        more = f" ({last}: or more)" if max(seen) > last else ""
+        rows[-1].set_xlabel(f"steps written{more}")
         rows[-1].set_xlim(-0.6, last + 0.6)
-        return _svg(figure, name, alt)
+        return to_svg(figure, name, alt)
 
 
 def running_mean(values: Sequence[float] | np.ndarray[Any, Any], window: int) -> np.ndarray[Any, Any]:
@@ -244,12 +164,17 @@ def running_mean(values: Sequence[float] | np.ndarray[Any, Any], window: int) ->
     return np.where(known, total / np.maximum(count, 1.0), np.nan)
 
 
+def _thousands(value: float, position: int | None = None) -> str:
+    return f"{value / 1000:g}k"
+
+
 def _shares(counts: Iterable[int], last: int, num: int) -> np.ndarray[Any, Any]:
     found = Counter(min(count, last) for count in counts)
     return np.array([100.0 * found[n] / max(num, 1) for n in range(last + 1)])
 
 
-def _svg(figure: Figure, name: str, alt: str) -> str:
+def to_svg(figure: Figure, name: str, alt: str) -> str:
+    """A figure as `<svg>` text for the page, its ids starting with `name`."""
     buffer = io.StringIO()
     figure.savefig(
         buffer,
@@ -262,7 +187,7 @@ def _svg(figure: Figure, name: str, alt: str) -> str:
     text = re.sub(r"<metadata>.*?</metadata>", "", text, flags=re.DOTALL)
     body = text[text.index(">") + 1 :]
     width, height = (float(part) * 72 for part in figure.get_size_inches())
-    body = re.sub(r"(\d\.\d\d)\d+", r"\1", body)
+    body = re.sub(r"<[^>]*>", lambda tag: re.sub(r"(\d\.\d\d)\d+", r"\1", tag[0]), body)  # not the labels
     body = re.sub(r'\bid="', f'id="{name}-', body)
     body = re.sub(r"url\(#", f"url(#{name}-", body)
     body = re.sub(r'xlink:href="#', f'href="#{name}-', body)

@@ -1,7 +1,7 @@
 """What the report is about: a run folder read once, and the comparisons drawn from it.
 
-In: the files of a run folder, finished or not. Out: a `RunRecord`, the verdict sentence, and what became of each
-problem between two stages. Nothing here knows HTML.
+In: the files of a run folder, finished or not. Out: a `RunRecord`, the verdict sentence, and what became of
+each problem between two stages. Nothing here knows HTML.
 """
 
 from __future__ import annotations
@@ -86,6 +86,8 @@ def read_run(folder: Path) -> RunRecord:
         )
     text = _readable(folder / "config.yaml", lambda path: path.read_text())
     config = _readable(folder / "config.yaml", lambda path: yaml.safe_load(path.read_text()))
+    if not isinstance(config, dict):
+        raise RunFolderError(f"{folder / 'config.yaml'} holds no config; give the folder of a run")
     provenance = _readable(folder / "provenance.json", _json)
     summary = _readable(folder / "summary.json", _json)
     metrics: dict[str, list[Row]] = {}
@@ -142,12 +144,12 @@ def verdict(run: RunRecord) -> str:
         if some_right:
             sentences.append(f"Correct elsewhere: {', '.join(some_right)}.")
         if none_right:
-            sentences.append(f"No correct answer on {' and '.join(none_right)}.")
+            sentences.append(f"No correct answer on {' or '.join(none_right)}.")
     if run.missing:
-        logged = [f"{label(s)} has logged {run.metrics[s][-1]['update']} updates" for s in run.metrics]
-        rest = f"; {', '.join(logged)}" if logged and not run.stages.keys() >= run.metrics.keys() else ""
         names = " and ".join(label(stage) for stage in run.missing)
-        sentences.append(f"Unfinished: {names} not evaluated yet{rest}.")
+        begun = [f"{run.metrics[s][-1]['update']} of {label(s)}" for s in run.missing if run.metrics.get(s)]
+        logged = f" (updates logged: {', '.join(begun)})" if begun else ""
+        sentences.append(f"Unfinished: {names} not evaluated yet{logged}.")
     return " ".join(sentences)
 
 

@@ -1,8 +1,9 @@
 """How the report looks: its colours, in a light and a dark set, and its style sheet.
 
-Plots and page share the colours by name. A plot is drawn in stand-in colours (`stand_in`) that are replaced by the
-CSS variables of the page, so that one SVG fits both sets. The hues are Okabe and Ito's colour-blind-safe ones,
-made lighter for the dark set; whatever a colour says is also said by a mark, a line style or a word.
+Plots and page share the colours by name. A plot is drawn in stand-in colours (`stand_in`) that are replaced by
+the CSS variables of the page, so that one SVG fits both sets. The hues are near Okabe and Ito's
+colour-blind-safe ones, lighter for the dark set; whatever a colour says is also said by a mark, a line style or
+a word.
 """
 
 from __future__ import annotations
@@ -78,22 +79,28 @@ svg text{font-family:var(--sans)!important}
 .legend i{display:inline-block;width:20px;margin-right:6px;vertical-align:middle;border-top:3px solid}
 .legend i.box{width:13px;height:13px;border:0;border-radius:2px}
 .legend b{font-weight:400;margin-right:5px}
-.pair{display:grid;grid-template-columns:minmax(0,580px) minmax(0,1fr);gap:20px 40px;align-items:start;margin:14px 0}
-.panels{display:grid;grid-template-columns:repeat(auto-fill,minmax(min(100%,330px),1fr));gap:28px 32px;margin:18px 0}
+.pair{display:grid;grid-template-columns:minmax(0,580px) minmax(0,1fr);gap:20px 40px;margin:14px 0}
+.panels{display:grid;grid-template-columns:repeat(auto-fill,minmax(min(100%,330px),1fr));
+gap:28px 32px;margin:18px 0}
+.panels figure{display:flex;flex-direction:column;min-width:0}
+.panels svg{margin-top:auto}
 .panels.wide{grid-template-columns:repeat(auto-fill,minmax(min(100%,440px),1fr))}
 figcaption{margin-bottom:4px;font-size:14px;font-weight:600}
+figcaption p{margin:2px 0 0;font-weight:400;font-size:12.5px;color:var(--muted)}
 figcaption .legend{margin:2px 0 0;font-weight:400;font-size:12.5px;color:var(--muted);gap:1px 12px}
 .said{margin:0;padding:0;list-style:none;font-size:15px}
 .said li{margin:0 0 12px;padding-left:12px;border-left:3px solid var(--rule)}
 .scroll{overflow-x:auto;margin:14px 0;border:1px solid var(--rule);border-radius:8px;background:var(--card)}
 table{border-collapse:collapse;font-size:14px;font-variant-numeric:tabular-nums;white-space:nowrap;width:100%}
-th,td{padding:7px 12px;text-align:right;border-bottom:1px solid var(--rule)}
+th,td{padding:6px 9px;text-align:right;border-bottom:1px solid var(--rule)}
 tr:last-child>*{border-bottom:0}
 thead th{vertical-align:bottom;font-weight:600;font-size:12.5px;color:var(--muted);line-height:1.3}
 th:first-child,td:first-child{text-align:left;position:sticky;left:0;background:var(--card)}
 tbody th{font-weight:500}
-tr.group th{font-weight:600;background:var(--paper);padding-top:12px}
-td small{color:var(--muted);font-size:12px;margin-left:5px}
+tr.group>*{background:var(--paper)}
+tr.group th{font-weight:600;padding-top:12px}
+td small{color:var(--muted);font-size:12px}
+tr:not(.group) td small{display:block;line-height:1.2}
 .dot{display:inline-block;width:9px;height:9px;border-radius:50%;margin-right:7px}
 .counts{display:flex;flex-wrap:wrap;gap:6px;margin:10px 0;padding:0;list-style:none;font-size:13.5px}
 .counts li{border:1px solid var(--rule);border-radius:99px;padding:1px 11px;background:var(--card)}
@@ -106,9 +113,9 @@ td small{color:var(--muted);font-size:12px;margin-left:5px}
 .columns{display:grid;grid-template-columns:repeat(auto-fit,minmax(min(100%,270px),1fr));gap:1px;background:var(--rule)}
 .columns section{background:var(--card);padding:10px 16px 14px;min-width:0}
 .columns h4{margin:0 0 6px;font-size:13.5px;display:flex;flex-wrap:wrap;gap:0 10px;align-items:baseline}
-.columns h4 span{font-weight:400;color:var(--muted)}
-.columns h4 .ok,.mark.ok{color:var(--good)}
-.columns h4 .no,.mark.no{color:var(--bad)}
+.columns h4>span{font-weight:400;color:var(--muted)}
+.columns h4>.ok,.mark.ok{color:var(--good)}
+.columns h4>.no,.mark.no{color:var(--bad)}
 .mark.na{color:var(--muted)}
 .steps{margin:0;padding:0;list-style:none;font:13px/1.45 var(--mono);overflow-wrap:anywhere}
 .steps li{position:relative;padding:1px 0 1px 20px;white-space:pre-wrap}

@@ -24,6 +24,7 @@ import shutil
 import socket
 import subprocess
 import sys
+import weakref
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -61,11 +62,12 @@ class RunBusyError(RuntimeError):
 
 
 class RunFolder:
-    """Paths and small files of one run; holds the lock until it is closed or the process ends."""
+    """Paths and small files of one run; holds the lock until closed, dropped or the process ends."""
 
     def __init__(self, path: Path, lock: IO[str]) -> None:
         self.path = path
         self._lock = lock
+        weakref.finalize(self, lock.close)
         self.metrics = JsonLines(path / "metrics.jsonl")
         self.trajectories = JsonLines(path / "trajectories.jsonl")
 

@@ -6,6 +6,7 @@ python scripts/train.py configs/quickstart.yaml [key=value ...] [--resume | --ov
 from __future__ import annotations
 
 import argparse
+import signal
 import sys
 from pathlib import Path
 
@@ -23,6 +24,8 @@ def main(argv: list[str] | None = None) -> int:
     what.add_argument("--resume", action="store_true", help="go on with the run in the output folder")
     what.add_argument("--overwrite", action="store_true", help="replace the run in the output folder")
     arguments = parser.parse_intermixed_args(argv)
+    # Unwinding, rather than dying on the spot, lets the run give back its lock and its actors.
+    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
     with user_errors():
         from configs import load_config
 

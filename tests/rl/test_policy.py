@@ -1,0 +1,259 @@
+"""Policies: made, found, saved, loaded, and refused in time."""
+
+from __future__ import annotations
+
+import json
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+import torch
+from huggingface_hub import constants
+from safetensors import safe_open
+
+from configs.schema import LoraSettings, PolicyConfig, TinyModelConfig
+from envs import Split, make_env
+from rl.policy import Policy, PolicyError, load_policy
+
+ENV = make_env("addition")
+TINY = TinyModelConfig(hidden_size=16, num_layers=2, num_heads=2, intermediate_size=32, max_positions=64)
+SMALL = PolicyConfig(model="tiny", tiny=TINY)
+
+
+def logits(policy: Policy) -> torch.Tensor:
+    ids = torch.tensor([policy.encoder.encode_prompt(ENV.problem(Split.ID, 0).prompt)])
+    policy.model.eval()
+    with torch.no_grad():
+        return policy.model(input_ids=ids).logits
+
+
+def refuse(config: PolicyConfig, **more: Path) -> str:
+    with pytest.raises(PolicyError) as refused:
+        load_policy(config, ENV, seed=0, **more)
+    message = str(refused.value)
+    assert "\n" not in message
+    return message
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A model folder as anybody may have one."""
+    path = tmp_path_factory.mktemp("models") / "small"
+    load_policy(SMALL, ENV, seed=5).save(path)
+    return path
+
+
+# ---- from scratch ----
+
+
+def test_weights_are_drawn_from_the_seed_alone() -> None:
+    torch.manual_seed(1)
+    state = torch.get_rng_state()
+    one = logits(load_policy(SMALL, ENV, seed=3))
+    assert torch.equal(torch.get_rng_state(), state)
+    torch.manual_seed(2)
+    assert torch.equal(logits(load_policy(SMALL, ENV, seed=3)), one)
+    assert not torch.equal(logits(load_policy(SMALL, ENV, seed=4)), one)
+
+
+def test_dtype() -> None:
+    policy = load_policy(SMALL.model_copy(update={"dtype": "bfloat16"}), ENV, seed=3)
+    assert {parameter.dtype for parameter in policy.model.parameters()} == {torch.bfloat16}
+
+
+def test_number_of_parameters() -> None:
+    policy = load_policy(SMALL, ENV, seed=3)
+    words = len(policy.tokenizer)
+    # Embedding, shared with the head; per layer 4 attention and 3 MLP matrices and 2 norms; a last norm.
+    layer = 4 * 16 * 16 + 3 * 16 * 32 + 2 * 16
+    assert policy.num_parameters == words * 16 + 2 * layer + 16
+
+
+# ---- saved and loaded ----
+
+
+def test_a_saved_model_is_the_same_model(tmp_path: Path) -> None:
+    policy = load_policy(SMALL, ENV, seed=3)
+    with torch.no_grad():
+        for parameter in policy.model.parameters():
+            parameter.add_(0.25)
+    policy.save(tmp_path)
+    again = load_policy(SMALL, ENV, seed=99, checkpoint=tmp_path)
+    assert torch.equal(logits(again), logits(policy))
+    assert again.encoder.stop_ids == policy.encoder.stop_ids
+    # It is an ordinary folder: a run can start from it by its path.
+    by_path = load_policy(PolicyConfig(model=str(tmp_path)), ENV, seed=7)
+    assert torch.equal(logits(by_path), logits(policy))
+    assert by_path.encoder.encode("Add 3 and 45\n") == policy.encoder.encode("Add 3 and 45\n")
+
+
+def test_a_saved_adapter_is_the_same_adapter(tmp_path: Path) -> None:
+    config = SMALL.model_copy(update={"lora": LoraSettings(r=2, alpha=4)})
+    policy = load_policy(config, ENV, seed=3)
+    assert torch.allclose(logits(policy), logits(load_policy(SMALL, ENV, seed=3)))  # new adapters do nothing
+    trained = {name for name, p in policy.model.named_parameters() if p.requires_grad}
+    assert trained
+    assert all("lora_" in name for name in trained)
+    with torch.no_grad():
+        for name, parameter in policy.model.named_parameters():
+            if name in trained:
+                parameter.add_(0.25)
+    policy.save(tmp_path)
+    assert (tmp_path / "adapter_config.json").is_file()
+    with safe_open(tmp_path / "adapter_model.safetensors", "pt") as file:
+        assert all("lora_" in key for key in file.keys())  # noqa: SIM118 - not a dict
+    again = load_policy(config, ENV, seed=3, checkpoint=tmp_path)
+    assert torch.equal(logits(again), logits(policy))
+    assert {name for name, p in again.model.named_parameters() if p.requires_grad} == trained
+
+
+def test_adapters_are_drawn_from_the_seed() -> None:
+    config = SMALL.model_copy(update={"lora": LoraSettings(r=2)})
+
+    def drawn(seed: int) -> list[torch.Tensor]:
+        model = load_policy(config, ENV, seed=seed).model
+        return [p for name, p in model.named_parameters() if "lora_A" in name]
+
+    assert all(torch.equal(a, b) for a, b in zip(drawn(1), drawn(1), strict=True))
+    assert not any(torch.equal(a, b) for a, b in zip(drawn(1), drawn(2), strict=True))
+
+
+def test_the_base_without_its_adapter() -> None:
+    config = SMALL.model_copy(update={"lora": LoraSettings(r=2)})
+    base = load_policy(config, ENV, seed=3, lora=False)
+    assert not any("lora_" in name for name, _ in base.model.named_parameters())
+    assert torch.equal(logits(base), logits(load_policy(SMALL, ENV, seed=3)))
+
+
+def test_weights_inside_a_package(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    package = tmp_path / "some_weights"
+    package.mkdir()
+    for file in folder.iterdir():
+        (package / file.name).write_bytes(file.read_bytes())
+    (package / "__init__.py").write_text("raise RuntimeError('weights are found without running this')\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    policy = load_policy(PolicyConfig(model="package:some_weights"), ENV, seed=0)
+    assert torch.equal(logits(policy), logits(load_policy(SMALL, ENV, seed=5)))
+
+
+# ---- refused ----
+
+
+@pytest.mark.parametrize(
+    ("model", "parts"),
+    [
+        ("package:no_such_weights", ["'package:no_such_weights'", "'no_such_weights' is not installed"]),
+        ("./nowhere", ["policy.model './nowhere': no such folder"]),
+        ("/nowhere/at/all", ["policy.model '/nowhere/at/all': no such folder"]),
+        ("~/models/mine", ["policy.model '~/models/mine': no such folder"]),
+        ("a/b/c", ["policy.model 'a/b/c': no such folder"]),
+    ],
+)
+def test_models_that_are_not_there(model: str, parts: list[str]) -> None:
+    message = refuse(PolicyConfig(model=model))
+    for part in parts:
+        assert part in message
+
+
+def test_a_folder_without_a_model(tmp_path: Path) -> None:
+    message = refuse(PolicyConfig(model=str(tmp_path)))
+    assert message.startswith(f"policy.model '{tmp_path}' cannot be loaded: ")
+    message = refuse(SMALL, checkpoint=tmp_path)
+    assert message == f"{tmp_path} is no model folder: it has neither config.json nor adapter_config.json"
+
+
+def test_a_tokenizer_without_an_end(folder: Path, tmp_path: Path) -> None:
+    for file in folder.iterdir():
+        (tmp_path / file.name).write_bytes(file.read_bytes())
+    settings = json.loads((tmp_path / "tokenizer_config.json").read_text())
+    del settings["eos_token"]
+    (tmp_path / "tokenizer_config.json").write_text(json.dumps(settings))
+    message = refuse(PolicyConfig(model=str(tmp_path)))
+    assert f"policy.model '{tmp_path}': the tokenizer has no end-of-text (eos) token" in message
+    assert "set `eos_token` in its tokenizer_config.json" in message
+
+
+def test_a_chat_template_that_is_not_there(folder: Path) -> None:
+    message = refuse(PolicyConfig(model=str(folder), chat_template=True))
+    assert "policy.chat_template is true, but the tokenizer has no chat template; set it to false" in message
+
+
+# ---- the hub ----
+
+
+@contextmanager
+def hub(answer: bytes | None) -> Iterator[tuple[str, list[float]]]:
+    """A server that gives every request the same answer, or none; yields its address and when it was asked."""
+    asked: list[float] = []
+    held: list[socket.socket] = []
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def serve() -> None:
+            while True:
+                try:
+                    client, _ = server.accept()
+                except OSError:
+                    return
+                asked.append(time.perf_counter())
+                held.append(client)
+                if answer is not None:
+                    client.recv(65536)
+                    client.sendall(answer)
+                    client.close()
+
+        thread = threading.Thread(target=serve, daemon=True)
+        thread.start()
+        try:
+            yield f"http://127.0.0.1:{server.getsockname()[1]}", asked
+        finally:
+            server.shutdown(socket.SHUT_RDWR)
+            thread.join(5)
+            for client in held:
+                client.close()
+
+
+NOT_FOUND = b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
+BROKEN = b"HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
+
+
+@pytest.mark.parametrize("answer", [NOT_FOUND, BROKEN, None], ids=["not found", "broken", "silent"])
+def test_a_model_the_hub_does_not_give(
+    answer: bytes | None, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path))
+    with hub(answer) as (address, asked):
+        monkeypatch.setattr(constants, "ENDPOINT", address)
+        started = time.perf_counter()
+        message = refuse(PolicyConfig(model="someone/no-such-model"))
+        took = time.perf_counter() - started
+    assert "policy.model 'someone/no-such-model' is neither a folder nor in the local cache" in message
+    assert "give the path of a model folder, a hub id that is in the local cache, or 'tiny'" in message
+    assert took < 5
+    assert 1 <= len(asked) <= 2  # not again and again
+
+
+def test_a_hub_that_cannot_be_reached(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path))
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        address = f"http://127.0.0.1:{server.getsockname()[1]}"  # closed again: nobody listens there
+    monkeypatch.setattr(constants, "ENDPOINT", address)
+    started = time.perf_counter()
+    message = refuse(PolicyConfig(model="someone/no-such-model"))
+    assert time.perf_counter() - started < 5
+    assert "'someone/no-such-model'" in message
+
+
+def test_offline_nobody_is_asked(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path))
+    with hub(NOT_FOUND) as (address, asked):
+        monkeypatch.setattr(constants, "ENDPOINT", address)
+        message = refuse(PolicyConfig(model="someone/no-such-model"))
+    assert asked == []
+    assert "is neither a folder nor in the local cache (offline); give the path of a model folder" in message

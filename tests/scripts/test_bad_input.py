@@ -1,0 +1,349 @@
+"""What a user can get wrong is one line on stderr with an exit code, and nothing is written."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from configs import ConfigError
+from configs.schema import PolicyConfig, TinyModelConfig
+from envs import make_env
+from rl.policy import load_policy
+from rl.run_folder import RunBusyError, RunFolderError
+from scripts.exits import user_errors
+from scripts.train import main
+
+ROOT = Path(__file__).resolve().parents[2]
+CONFIG = """
+env: {name: directional}
+policy:
+  tiny: {hidden_size: 16, num_layers: 1, num_heads: 2, intermediate_size: 32, max_positions: 64}
+rewards: {terms: [{name: correct, weight: 1.0}]}
+rollout: {max_prompt_tokens: 40, max_new_tokens: 20}
+device: cpu
+report_to: []
+"""
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A working folder with a config, things that are no config, and a finished run."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    (tmp_path / "good.yaml").write_text(CONFIG)
+    (tmp_path / "broken.yaml").write_text("env: [")
+    (tmp_path / "list.yaml").write_text("- env\n")
+    (tmp_path / "empty.yaml").write_text("")
+    (tmp_path / "bare.yaml").write_text("name: x\n")
+    (tmp_path / "binary.yaml").write_bytes(b"\xff\xfe\x00\x01")
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "thesis.tex").write_text("years of work")
+    (tmp_path / "done").mkdir()
+    (tmp_path / "done" / "config.yaml").write_text(CONFIG + "seed: 3\n")
+    (tmp_path / "done" / "metrics.jsonl").write_text("{}\n")
+    return tmp_path
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A model folder."""
+    path = tmp_path_factory.mktemp("model") / "small"
+    tiny = TinyModelConfig(hidden_size=16, num_layers=1, num_heads=2, intermediate_size=32, max_positions=64)
+    load_policy(PolicyConfig(tiny=tiny), make_env("directional"), seed=0).save(path)
+    return path
+
+
+def contents(folder: Path) -> dict[str, bytes | None]:
+    return {
+        str(path.relative_to(folder)): path.read_bytes() if path.is_file() else None
+        for path in folder.rglob("*")
+    }
+
+
+def check(
+    arguments: list[str], parts: tuple[str, ...], capsys: pytest.CaptureFixture[str], code: int = 2
+) -> None:
+    folder = Path.cwd()
+    before = contents(folder)
+    started = time.perf_counter()
+    with pytest.raises(SystemExit) as ended:
+        main(arguments)
+    out, err = capsys.readouterr()
+    assert ended.value.code == code
+    assert out == ""
+    assert err.count("\n") == 1, err
+    assert err.startswith("error: ")
+    assert "Traceback" not in err
+    for part in parts:
+        assert part in err
+    assert contents(folder) == before
+    assert time.perf_counter() - started < 10
+
+
+CASES: dict[str, tuple[list[str], tuple[str, ...]]] = {
+    "no such file": (["god.yaml"], ("god.yaml", "did you mean good.yaml?")),
+    "a folder": (["mine"], ("mine: Is a directory", "give a YAML file")),
+    "not YAML": (["broken.yaml"], ("broken.yaml is not YAML", "line 1")),
+    "not text": (["binary.yaml"], ("binary.yaml is not YAML",)),
+    "a list": (["list.yaml"], ("list.yaml holds list, not a mapping of config keys",)),
+    "empty": (["empty.yaml"], ("empty.yaml holds NoneType, not a mapping",)),
+    "missing keys": (["bare.yaml"], ("missing key 'env'; missing key 'rewards'",)),
+    "unknown key": (["good.yaml", "grpo.updaets=3"], ("'grpo.updaets'; did you mean 'updates'?", "known: ")),
+    "unknown section": (["good.yaml", "polcy.model=tiny"], ("'polcy'; did you mean 'policy'?",)),
+    "wrong type": (["good.yaml", "grpo.updates=many"], ("grpo.updates is 'many'", "integer")),
+    "out of range": (["good.yaml", "grpo.learning_rate=-1"], ("grpo.learning_rate is -1", "greater than 0")),
+    "not finite": (["good.yaml", "rollout.temperature=.inf"], ("rollout.temperature is inf", "finite")),
+    "group of one": (["good.yaml", "rollout.samples_per_problem=1"], ("rollout.samples_per_problem is 1", "2")),
+    "micro-batch": (
+        ["good.yaml", "grpo.micro_batch_size=7"],
+        ("grpo.micro_batch_size (7)", "grpo.problems_per_update", "(128)"),
+    ),
+    "too long for the model": (
+        ["good.yaml", "rollout.max_new_tokens=30"],
+        ("(40)", "(30) is 70", "policy.tiny.max_positions (64)", "raise it or lower the others"),
+    ),
+    "two mistakes": (["good.yaml", "sed=1", "threads=0"], ("'sed'; did you mean 'seed'?", "threads is 0")),
+    "not an override": (["good.yaml", "grpo.updates"], ("'grpo.updates' is not of the form dotted.key=value",)),
+    "override into a list": (
+        ["good.yaml", "rewards.terms.0.weight=2"],
+        ("rewards.terms is a list; give it whole",),
+    ),
+    "unknown environment": (
+        ["good.yaml", "env.name=adition"],
+        ("env.name: unknown environment 'adition'; did you mean 'addition'?", "known: addition, algebra"),
+    ),
+    "unknown setting": (
+        ["good.yaml", "env.settings.max_merges=2"],
+        ("env.settings of 'directional'", "'max_merges'; did you mean 'max_merge'?"),
+    ),
+    "wrong setting": (
+        ["good.yaml", "env.settings.max_merge=0"],
+        ("env.settings", "max_merge is 0", "equal to 1"),
+    ),
+    "wrong cell": (
+        ["good.yaml", "env.settings.train=[0]"],
+        ("env.settings", "a cell is a number of actions", "'0'"),
+    ),
+    "shared cells": (
+        ["good.yaml", "env.settings.train=[11]"],
+        ("env.settings", "train and ood_easy share the cells ['11']"),
+    ),
+    "unknown reward": (
+        ["good.yaml", "rewards.terms=[{name: corect, weight: 1}]"],
+        ("rewards: unknown reward 'corect'; did you mean 'correct'?", "known: backtrack_count"),
+    ),
+    "unknown argument": (
+        ["good.yaml", "rewards.terms=[{name: backtrack_count, weight: 1, args: {caps: 2}}]"],
+        ("rewards: reward 'backtrack_count' takes no argument 'caps'; did you mean 'cap'?",),
+    ),
+    "useless argument": (
+        ["good.yaml", "rewards.terms=[{name: backtrack_count, weight: 1, args: {cap: 0}}]"],
+        ("argument 'cap' of reward 'backtrack_count' is 0; give a whole number of at least 1",),
+    ),
+    "a reward twice": (
+        ["good.yaml", "rewards.terms=[{name: correct, weight: 1}, {name: correct, weight: 2}]"],
+        ("reward 'correct' is listed twice; give it one weight",),
+    ),
+    "wrong pays": (
+        ["good.yaml", "rewards.terms=[{name: correct, weight: 1}, {name: backtrack_count, weight: -1}]"],
+        ("a right answer can earn as little as 0", "as much as 0", "rewards.allow_wrong_above_right"),
+    ),
+    "unknown skip rule": (
+        ["good.yaml", "warm_start.skip_kinds=[low_pair]"],
+        ("warm_start.skip_kinds has ['low_pair']", "known: cancel_pair, any_pair"),
+    ),
+    "no such folder": (["good.yaml", "policy.model=./nowhere"], ("policy.model './nowhere': no such folder",)),
+    "no such package": (["good.yaml", "policy.model=package:nowhere"], ("package:nowhere", "is not installed")),
+    "no model in the folder": (
+        ["good.yaml", "policy.model=./mine"],
+        ("policy.model './mine' cannot be loaded",),
+    ),
+    "resume nothing": (
+        ["good.yaml", "--resume", "output_dir=new"],
+        ("--resume: there is no run in", "leave --resume out to start one"),
+    ),
+    "a run is there": (["good.yaml", "output_dir=done"], ("already holds a run", "--resume", "--overwrite")),
+    "something else is there": (["good.yaml", "output_dir=mine"], ("mine is not empty", "give another folder")),
+    "overwrite something else": (
+        ["good.yaml", "output_dir=mine", "--overwrite"],
+        ("--overwrite leaves it alone", "give another folder"),
+    ),
+    "another config": (
+        ["good.yaml", "output_dir=done", "--resume"],
+        ("seed was 3, is 0", "Give the same values"),
+    ),
+    "a file for a folder": (["good.yaml", "output_dir=good.yaml"], ("is a file; give a folder",)),
+    "below a file": (
+        ["good.yaml", "output_dir=good.yaml/run"],
+        ("cannot be written: Not a directory; give another",),
+    ),
+    "too long a name": (
+        ["good.yaml", f"output_dir={'n' * 300}"],
+        ("cannot be written: File name too long; give another",),
+    ),
+}
+
+
+@pytest.mark.parametrize(("arguments", "parts"), CASES.values(), ids=CASES)
+def test_one_line_and_nothing_written(
+    arguments: list[str], parts: tuple[str, ...], capsys: pytest.CaptureFixture[str]
+) -> None:
+    check(arguments, parts, capsys)
+
+
+def test_a_gpu_that_is_not_there(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    check(["good.yaml", "device=cuda"], ("device is 'cuda'", "set device to 'cpu' or 'auto'"), capsys)
+
+
+def test_a_tokenizer_without_an_end(model: Path, folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    shutil.copytree(model, folder / "endless")
+    settings = folder / "endless" / "tokenizer_config.json"
+    settings.write_text(settings.read_text().replace('"eos_token": "<|end|>",', ""))
+    check(["good.yaml", "policy.model=endless"], ("no end-of-text (eos) token", "set `eos_token`"), capsys)
+
+
+def test_no_chat_template(model: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    check(
+        ["good.yaml", f"policy.model={model}", "policy.chat_template=true"],
+        ("policy.chat_template is true", "set it to false"),
+        capsys,
+    )
+
+
+@pytest.mark.parametrize("how", [[], ["--resume"], ["--overwrite"]])
+def test_a_folder_in_use_is_tried_again_later(
+    how: list[str], folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with (folder / "done" / ".lock").open("w") as lock:
+        lock.write("process 1 on elsewhere since yesterday")
+        lock.flush()
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        parts = ("is in use by process 1 on elsewhere since yesterday", "wait for it or give another")
+        check(["good.yaml", "output_dir=done", *how], parts, capsys, code=75)
+
+
+# Mistakes that are not yet told as they should be.
+@pytest.mark.xfail(strict=True, reason="ends in a traceback")
+@pytest.mark.parametrize(
+    ("overrides", "part"),
+    [
+        (["policy.model=package:no.such"], "package:no.such"),
+        (["policy.lora.target_modules=[nope]"], "policy.lora.target_modules"),
+    ],
+)
+def test_tracebacks_to_be_mended(overrides: list[str], part: str, capsys: pytest.CaptureFixture[str]) -> None:
+    check(["good.yaml", *overrides], (part,), capsys)
+
+
+@pytest.mark.xfail(strict=True, reason="ends in a traceback")
+def test_a_damaged_model(model: Path, folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    shutil.copytree(model, folder / "damaged")
+    weights = folder / "damaged" / "model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:100])
+    check(["good.yaml", "policy.model=damaged"], ("policy.model 'damaged' cannot be loaded",), capsys)
+
+
+@pytest.mark.xfail(strict=True, reason="found when the first batch is sampled, after the folder is made")
+def test_prompts_that_are_too_long(capsys: pytest.CaptureFixture[str]) -> None:
+    # The shortest prompt, with one action, is longer than five tokens.
+    check(["good.yaml", "rollout.max_prompt_tokens=5", "grpo=null"], ("rollout.max_prompt_tokens (5)",), capsys)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "part"),
+    [
+        ([], "config"),
+        (["good.yaml", "--resume", "--overwrite"], "--overwrite"),
+        (["good.yaml", "--verbose"], "--verbose"),
+    ],
+)
+def test_wrong_arguments(
+    arguments: list[str], part: str, folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = contents(folder)
+    with pytest.raises(SystemExit) as ended:
+        main(arguments)
+    out, err = capsys.readouterr()
+    assert (ended.value.code, out) == (2, "")
+    # How to call it, then what is wrong.
+    assert err.startswith("usage: ")
+    assert part in err.strip().split("\n")[-1]
+    assert contents(folder) == before
+
+
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [(ConfigError("a\nb\tc"), 2), (RunFolderError("a\n\nb c"), 2), (RunBusyError("a b\nc"), 75)],
+)
+def test_many_lines_become_one(error: Exception, code: int, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended, user_errors():
+        raise error
+    assert (ended.value.code, capsys.readouterr().err) == (code, "error: a b c\n")
+
+
+def test_what_is_no_mistake_of_the_user_keeps_its_traceback() -> None:
+    with pytest.raises(ZeroDivisionError), user_errors():
+        raise ZeroDivisionError
+
+
+# ---- as a person runs it ----
+
+
+def run(folder: Path, *arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
+    environment = {key: value for key, value in os.environ.items() if not key.startswith("HF_")}
+    return subprocess.run(
+        [sys.executable, str(ROOT / "scripts" / "train.py"), *arguments],
+        cwd=folder,
+        env={**environment, "OMP_NUM_THREADS": "1", **variables},
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+
+
+@pytest.fixture
+def unchanged(folder: Path) -> Iterator[None]:
+    before = contents(folder)
+    yield
+    assert contents(folder) == before
+
+
+@pytest.mark.usefixtures("unchanged")
+def test_in_a_process_of_its_own(folder: Path) -> None:
+    started = time.perf_counter()
+    done = run(folder, "good.yaml", "grpo.updaets=3")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.startswith("error: good.yaml: unknown key 'grpo.updaets'; did you mean 'updates'?")
+    assert done.stderr.count("\n") == 1
+    # Nothing heavy is imported before the config is read.
+    assert time.perf_counter() - started < 5
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("unchanged")
+@pytest.mark.parametrize("variables", [{}, {"HF_HUB_OFFLINE": "1"}], ids=["online", "offline"])
+def test_a_model_that_is_not_there(folder: Path, variables: dict[str, str]) -> None:
+    # Nobody listens on port 9: the network is there, the hub is not.
+    done = run(
+        folder,
+        "good.yaml",
+        "policy.model=someone/no-such-model",
+        HF_ENDPOINT="http://127.0.0.1:9",
+        HF_HOME=str(folder / "mine"),
+        **variables,
+    )
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.count("\n") == 1, done.stderr
+    assert done.stderr.startswith("error: policy.model 'someone/no-such-model' is neither a folder nor in the")
+    assert "give the path of a model folder, a hub id that is in the local cache, or 'tiny'" in done.stderr
