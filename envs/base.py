@@ -241,9 +241,7 @@ class Env(ABC, Generic[State]):
                 real += step.text != abandoned
                 abandoned = None
         answer = trace.answer if trace.status is Status.COMPLETE else None
-        correct = (
-            answer is not None and len(answer) <= MAX_ANSWER_CHARS and self.check_answer(problem, answer)
-        )
+        correct = answer is not None and len(answer) <= MAX_ANSWER_CHARS and self.check_answer(problem, answer)
         return replace(
             trace,
             steps=tuple(steps),

@@ -126,9 +126,7 @@ def _check_problems(env: Env[Any], num_problems: int) -> list[Problem]:
                 f"the problem says it is {problem.env} {problem.split} {problem.index}"
             )
         if problem != same:
-            raise _fail(
-                env, problem, "two copies of the environment disagree, or the order of access matters"
-            )
+            raise _fail(env, problem, "two copies of the environment disagree, or the order of access matters")
         if seen.setdefault(problem.question, split) is not split:
             raise _fail(env, problem, f"question is also in {seen[problem.question]}: {problem.question!r}")
         cell = env.cell(problem)
@@ -179,9 +177,7 @@ def _skipped(env: Env[Any], problem: Problem, kind: str) -> tuple[str, ...] | No
     return env.skipped_trace(problem, kind, rng)
 
 
-def _check_reference(
-    env: Env[Any], problem: Problem, what: str, lines: Sequence[str], num_steps: int
-) -> None:
+def _check_reference(env: Env[Any], problem: Problem, what: str, lines: Sequence[str], num_steps: int) -> None:
     parsed = parse_trace(render_trace(lines, problem.answer))
     if (
         tuple(step.text for step in parsed.steps) != tuple(lines)

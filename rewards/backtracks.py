@@ -22,8 +22,10 @@ def fake_backtracks(problem: Problem, trace: Trace, *, cap: int = 4) -> float:
 
 
 def wasted_steps(problem: Problem, trace: Trace) -> float:
-    """Steps later taken back, as a share of all steps written.
+    """Steps later taken back, as a share of all steps written; 1 where a line is invalid.
 
-    Example: 6 steps, 2 of them undone: 1/3.
+    Example: 6 valid steps, 2 of them undone: 1/3. Invalid lines would only thin the share out.
     """
+    if trace.num_invalid:
+        return 1.0
     return trace.num_wasted / trace.num_steps if trace.num_steps else 0.0

@@ -59,6 +59,13 @@ class RewardSum:
             if not math.isfinite(term.weight):
                 raise ValueError(f"weight of reward '{term.name}' is {term.weight}; it must be finite")
             _check_args(term, reward)
+            least = min(term.weight * value for value in reward.when_right)
+            if term.gate == "verified" and least < 0 and not allow_wrong_above_right:
+                raise ValueError(
+                    f"reward '{term.name}' can cost {-least:g} but is gated on 'verified', so writing an "
+                    "invalid step would save that much; gate it on 'correct', or set "
+                    "rewards.allow_wrong_above_right to true"
+                )
         low, high = self.least_when_right, self.most_when_wrong
         if low <= high and not allow_wrong_above_right:
             raise ValueError(
@@ -79,15 +86,15 @@ class RewardSum:
         total = 0.0
         for term, reward in zip(self.terms, self._rewards, strict=True):
             least = min(term.weight * value for value in reward.when_right)
-            total += min(least, 0.0) if term.gate == "verified" else least
+            total += min(least, 0.0) if term.gate == "verified" else least  # the gate may be shut
         return total
 
     def __call__(self, problem: Problem, traces: Sequence[Trace]) -> list[Score]:
         """Score the traces of one group.
 
         Raises:
-            ValueError: A reward gave the wrong number of values or one that is not finite; that is a fault
-                of the reward, never a score of 0.
+            ValueError: A reward gave the wrong number of values, or one that is not finite or outside its
+                declared range; that is a fault of the reward, never a score of 0.
         """
         parts: list[dict[str, float]] = [{} for _ in traces]
         for term, reward in zip(self.terms, self._rewards, strict=True):
@@ -95,9 +102,13 @@ class RewardSum:
             if len(values) != len(traces):
                 raise ValueError(f"reward '{term.name}' gave {len(values)} values for {len(traces)} traces")
             for part, trace, value in zip(parts, traces, values, strict=True):
-                if not isinstance(value, SupportsFloat) or not math.isfinite(value):
+                low, high = reward.when_right if trace.correct else reward.when_wrong
+                # Written so that NaN fails too.
+                if not isinstance(value, SupportsFloat) or not low <= value <= high:
+                    where = f"{problem.env}/{problem.split}/{problem.index}"
                     raise ValueError(
-                        f"reward '{term.name}' gave {value!r} on {problem.env}/{problem.split}/{problem.index}"
+                        f"reward '{term.name}' gave {value!r} on {where}, outside its declared range "
+                        f"[{low:g}, {high:g}]"
                     )
                 part[term.name] = term.weight * value if _counts(term.gate, trace) else 0.0
         return [

@@ -10,6 +10,7 @@ from typing import Any
 
 import torch
 from pydantic import ValidationError
+from transformers.integrations import get_available_reporting_integrations
 
 from configs import Config, ConfigError, describe_errors
 from envs import ENVS, Env, Split, make_env
@@ -45,6 +46,7 @@ def build_parts(config: Config) -> Parts:
         ConfigError: Something in the config names what does not exist or does not fit.
     """
     env = build_env(config)
+    _check_report_to(config.report_to)
     try:
         rewards = RewardSum(
             [Term(name=t.name, weight=t.weight, gate=t.gate, args=t.args) for t in config.rewards.terms],
@@ -94,15 +96,15 @@ def check_lengths(config: Config, parts: Parts, policy: Policy) -> None:
                 longest, where = length, f"{split} {index}"
     if longest > rollout.max_prompt_tokens:
         raise ConfigError(
-            f"rollout.max_prompt_tokens is {rollout.max_prompt_tokens}, but the prompt of {where} has {longest} "
-            "tokens; raise it or make env.settings easier"
+            f"rollout.max_prompt_tokens is {rollout.max_prompt_tokens}, but the prompt of {where} has "
+            f"{longest} tokens; raise it or make env.settings easier"
         )
     context = getattr(policy.model.config, "max_position_embeddings", None)
     new = max([rollout.max_new_tokens, *config.eval.max_new_tokens.values()])
     if context is not None and rollout.max_prompt_tokens + new > context:
         raise ConfigError(
-            f"rollout.max_prompt_tokens ({rollout.max_prompt_tokens}) plus the longest max_new_tokens ({new}) is "
-            f"over the model's context of {context} tokens; lower one of them"
+            f"rollout.max_prompt_tokens ({rollout.max_prompt_tokens}) plus the longest max_new_tokens "
+            f"({new}) is over the model's context of {context} tokens; lower one of them"
         )
 
 
@@ -137,6 +139,14 @@ def build_pool(config: Config, parts: Parts, policy: Policy) -> RolloutPool:
         deadline_s=rollout.deadline_s,
         max_restarts=rollout.max_restarts,
     )
+
+
+def _check_report_to(names: list[str]) -> None:
+    installed = get_available_reporting_integrations()
+    if unknown := [name for name in names if name not in (*installed, "none", "all")]:
+        raise ConfigError(
+            f"report_to has {unknown}; installed here: {', '.join(installed) or 'none'} (or 'none')"
+        )
 
 
 def _device(config: Config) -> str:

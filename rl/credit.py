@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import torch
 
-# Below this the rewards of a group are equal up to rounding: dividing by such a deviation would blow the
-# rounding up to advantages of full size.
+# Rewards that differ by less than this share of their size are equal up to rounding: dividing by such a
+# deviation would blow the rounding up to advantages of full size.
 _EQUAL = 1e-6
 
 
@@ -30,7 +30,9 @@ def group_advantages(rewards_PG: torch.Tensor, *, scale: bool = True) -> torch.T
     if rewards_PG.dim() != 2 or rewards_PG.shape[1] < 2 or not rewards_PG.is_floating_point():
         raise ValueError(f"rewards must be float [P, G] with G >= 2, got {tuple(rewards_PG.shape)}")
     centred_PG = rewards_PG - rewards_PG.mean(dim=1, keepdim=True)
-    std_P1 = rewards_PG.std(dim=1, keepdim=True)
+    low_P1, high_P1 = rewards_PG.amin(dim=1, keepdim=True), rewards_PG.amax(dim=1, keepdim=True)
+    differ_P1 = high_P1 - low_P1 > _EQUAL * torch.maximum(low_P1.abs(), high_P1.abs()).clamp(min=1.0)
     if scale:
-        centred_PG = centred_PG / std_P1.clamp(min=_EQUAL)
-    return torch.where(std_P1 > _EQUAL, centred_PG, torch.zeros_like(centred_PG))
+        std_P1 = rewards_PG.std(dim=1, keepdim=True)
+        centred_PG = centred_PG / torch.where(differ_P1, std_P1, torch.ones_like(std_P1))
+    return torch.where(differ_P1, centred_PG, torch.zeros_like(centred_PG))

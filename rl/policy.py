@@ -15,7 +15,10 @@ from typing import Any
 
 import torch
 from huggingface_hub import HfApi, constants, try_to_load_from_cache
+from huggingface_hub.errors import HFValidationError
 from peft import LoraConfig, PeftModel, get_peft_model
+from safetensors import SafetensorError
+from torch import nn
 from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
 from transformers.utils import logging
 
@@ -26,6 +29,7 @@ from rollout.encoder import Encoder, make_encoder
 
 HUB_TIMEOUT_S = 3.0
 _PACKAGE = "package:"
+_REMEDY = "give the path of a model folder, a hub id that is in the local cache, or 'tiny'"
 
 
 class PolicyError(ValueError):
@@ -108,18 +112,25 @@ def load_policy(
 def _add_adapter(model: PreTrainedModel, config: PolicyConfig, seed: int) -> PeftModel:
     lora = config.lora
     assert lora is not None
+    settings = LoraConfig(
+        r=lora.r,
+        lora_alpha=lora.alpha,
+        lora_dropout=lora.dropout,
+        target_modules=lora.target_modules,
+        task_type="CAUSAL_LM",
+    )
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        wrapped = get_peft_model(
-            model,
-            LoraConfig(
-                r=lora.r,
-                lora_alpha=lora.alpha,
-                lora_dropout=lora.dropout,
-                target_modules=lora.target_modules,
-                task_type="CAUSAL_LM",
-            ),
-        )
+        try:
+            wrapped = get_peft_model(model, settings)
+        except ValueError as error:
+            names = sorted(
+                {name.rpartition(".")[2] for name, m in model.named_modules() if isinstance(m, nn.Linear)}
+            )
+            raise PolicyError(
+                f"policy.lora.target_modules is {lora.target_modules!r}: {' '.join(str(error).split())[:200]} "
+                f"Linear layers here: {', '.join(names)}; or 'all-linear'"
+            ) from None
     assert isinstance(wrapped, PeftModel)
     return wrapped
 
@@ -139,7 +150,7 @@ def _load_folder(
     try:
         tokenizer = AutoTokenizer.from_pretrained(name, **options)
         model = AutoModelForCausalLM.from_pretrained(name, dtype=torch.float32, **options)
-    except (OSError, ValueError, ImportError, KeyError) as error:
+    except (OSError, ValueError, ImportError, KeyError, SafetensorError) as error:
         first = " ".join(str(error).split())[:300]
         raise PolicyError(f"policy.model '{config.model}' cannot be loaded: {first}") from None
     return model if gguf_file is None else _plain(model), tokenizer
@@ -161,7 +172,10 @@ def _locate(config: PolicyConfig) -> str:
     name = config.model
     if name.startswith(_PACKAGE):
         package = name.removeprefix(_PACKAGE)
-        spec = importlib.util.find_spec(package)
+        try:
+            spec = importlib.util.find_spec(package)
+        except (ImportError, ValueError):
+            spec = None
         if spec is None or not spec.submodule_search_locations:
             raise PolicyError(f"policy.model '{name}': Python package '{package}' is not installed")
         return str(spec.submodule_search_locations[0])
@@ -170,16 +184,19 @@ def _locate(config: PolicyConfig) -> str:
     looks_like_path = name.startswith((".", "/", "~")) or name.count("/") > 1
     if looks_like_path:
         raise PolicyError(f"policy.model '{name}': no such folder")
-    if not isinstance(try_to_load_from_cache(name, "config.json"), str):
+    try:
+        cached = isinstance(try_to_load_from_cache(name, "config.json"), str)
+    except HFValidationError:
+        raise PolicyError(f"policy.model '{name}' is neither a folder nor a hub id; {_REMEDY}") from None
+    if not cached:
         _ask_hub(name)
     return name
 
 
 def _ask_hub(name: str) -> None:
-    remedy = "give the path of a model folder, a hub id that is in the local cache, or 'tiny'"
     if constants.HF_HUB_OFFLINE:
         raise PolicyError(
-            f"policy.model '{name}' is neither a folder nor in the local cache (offline); {remedy}"
+            f"policy.model '{name}' is neither a folder nor in the local cache (offline); {_REMEDY}"
         )
     try:
         HfApi().model_info(name, timeout=HUB_TIMEOUT_S)
@@ -187,5 +204,5 @@ def _ask_hub(name: str) -> None:
         reason = type(error).__name__
         raise PolicyError(
             f"policy.model '{name}' is neither a folder nor in the local cache, and the hub did not give it "
-            f"({reason}); {remedy}"
+            f"({reason}); {_REMEDY}"
         ) from None

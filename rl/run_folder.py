@@ -108,6 +108,31 @@ def write_text(path: Path, text: str) -> None:
     temporary.replace(path)
 
 
+def check_run_folder(config: Config, *, resume: bool, overwrite: bool) -> None:
+    """Say early, and without touching anything, what `open_run` would refuse.
+
+    Raises:
+        RunFolderError, RunBusyError: As `open_run`.
+    """
+    path = _folder(config)
+    try:
+        if (path / ".lock").is_file():
+            _lock(path).close()
+        _check_usable(path, resume=resume, overwrite=overwrite)
+        if resume:
+            _check_same(path, config)
+    except OSError as error:
+        raise _unwritable(path, error) from None
+
+
+def _folder(config: Config) -> Path:
+    return Path(config.output_dir or f"runs/{config.name}").absolute()
+
+
+def _unwritable(path: Path, error: OSError) -> RunFolderError:
+    return RunFolderError(f"output_dir {path} cannot be written: {error.strerror or error}; give another")
+
+
 def open_run(config: Config, *, resume: bool, overwrite: bool) -> RunFolder:
     """Make or reopen the folder of a run and lock it.
 
@@ -116,7 +141,7 @@ def open_run(config: Config, *, resume: bool, overwrite: bool) -> RunFolder:
             holds something that is no run, or belongs to a run with another config.
         RunBusyError: Another process holds it.
     """
-    path = Path(config.output_dir or f"runs/{config.name}").absolute()
+    path = _folder(config)
     lock: IO[str] | None = None
     try:
         # A folder that has a lock is asked whether it is in use before anything else is said of it.
@@ -139,8 +164,7 @@ def open_run(config: Config, *, resume: bool, overwrite: bool) -> RunFolder:
         if lock is not None:
             lock.close()
         if isinstance(error, OSError):
-            reason = error.strerror or error
-            raise RunFolderError(f"output_dir {path} cannot be written: {reason}; give another") from None
+            raise _unwritable(path, error) from None
         raise
     return RunFolder(path, lock)
 

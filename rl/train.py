@@ -14,6 +14,7 @@ from __future__ import annotations
 import os
 import sys
 import time
+from contextlib import closing
 from pathlib import Path
 from typing import TextIO
 
@@ -21,12 +22,12 @@ import torch
 from transformers.utils import logging as transformers_logging
 
 from configs import Config
-from rl.build import Parts, build_parts, build_pool
+from rl.build import Parts, build_parts, build_pool, check_lengths
 from rl.evaluate import Evaluation, evaluate
 from rl.grpo import StrideTrainer, latest_checkpoint, trainable_weights
 from rl.policy import Policy, load_policy
 from rl.report import write_report
-from rl.run_folder import RunFolder, open_run
+from rl.run_folder import RunFolder, check_run_folder, open_run
 from rl.runlog import ProgressCallback, group_rows
 from rl.warm_start import latest_warm_checkpoint, warm_start
 from rollout.pool import RolloutPool
@@ -36,7 +37,7 @@ STAGES = ("base", "warm", "grpo")
 
 
 def train(
-    config: Config, *, resume: bool = False, overwrite: bool = False, out: TextIO = sys.stderr
+    config: Config, *, resume: bool = False, overwrite: bool = False, out: TextIO | None = None
 ) -> RunFolder:
     """Run a config from start to report.
 
@@ -44,33 +45,32 @@ def train(
         config: What to do.
         resume: Go on with the run in the output folder.
         overwrite: Replace the run in the output folder.
-        out: Where progress is shown.
+        out: Where progress is shown; None: stderr.
 
     Returns:
         The run's folder; `summary()` has the results.
 
     Raises:
-        ConfigError, PolicyError, RunFolderError: A mistake of the user's, found before anything is trained.
+        ConfigError, PolicyError, RunFolderError, ResourceError: A mistake of the user's, found before
+            anything is written.
     """
     parts = build_parts(config)
+    check_run_folder(config, resume=resume, overwrite=overwrite)
     torch.set_num_threads(config.threads)
     transformers_logging.set_verbosity_error()
     policy = load_policy(config.policy, parts.env, seed=config.seed)
-    folder = open_run(config, resume=resume, overwrite=overwrite)
-    os.environ["TENSORBOARD_LOGGING_DIR"] = str(folder.path / "tensorboard")
-    run = _Run(config, parts, folder, out)
-    run.say(f"{config.name}: {parts.env.name}, {policy.num_parameters:,} parameters, in {folder.path}")
+    check_lengths(config, parts, policy)
     pool = build_pool(config, parts, policy)
-    try:
+    with closing(pool), closing(open_run(config, resume=resume, overwrite=overwrite)) as folder:
+        os.environ["TENSORBOARD_LOGGING_DIR"] = str(folder.path / "tensorboard")
+        run = _Run(config, parts, folder, out or sys.stderr)
+        run.say(f"{config.name}: {parts.env.name}, {policy.num_parameters:,} parameters, in {folder.path}")
         run.stage_base(policy, pool)
         if config.warm_start is not None:
             policy = run.stage_warm(policy, pool)
         if config.grpo is not None:
             run.stage_grpo(policy, pool)
-    finally:
-        pool.close()
-    report = write_report(folder.path)
-    run.say(f"report: {report}")
+        run.say(f"report: {write_report(folder.path)}")
     return folder
 
 

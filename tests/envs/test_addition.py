@@ -160,9 +160,7 @@ def test_a_line_never_reaches_past_the_operands() -> None:
 
 def test_the_final_carry_is_not_merged_into_its_column() -> None:
     env = Addition()
-    trace = render_trace(
-        ["1. 5 + 7 + 0 = 12, write 2, carry 1", "2. 9 + 0 + 1 = 10, write 10, carry 0"], "102"
-    )
+    trace = render_trace(["1. 5 + 7 + 0 = 12, write 2, carry 1", "2. 9 + 0 + 1 = 10, write 10, carry 0"], "102")
     assert [step.reason for step in env.check(ask(95, 7), parse_trace(trace)).steps] == [
         "",
         "2 columns in one line, only 1 left",

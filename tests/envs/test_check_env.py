@@ -285,10 +285,7 @@ class RaisesAStepErrorOnAnAnswer(SmallDirectional):
         (PromisesMoreSteps, "directional train 0: full trace has 3 steps, should have 9"),
         (
             WritesAWrongStep,
-            (
-                "directional train 0: full trace is refused: up  [invalid: not a heading and a list of"
-                " actions]"
-            ),
+            ("directional train 0: full trace is refused: up  [invalid: not a heading and a list of actions]"),
         ),
         (SkipsNothing, "directional train 0: cancel_pair trace has 3 steps, should have 2"),
         (

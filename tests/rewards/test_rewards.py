@@ -67,8 +67,8 @@ BY_HAND: dict[str, tuple[Problem, str, Outcome, tuple[float, ...]]] = {
     "bare answer": (TURNS, END, Outcome.CORRECT, (1, 0, 1, 1, 0, 0, 0, 0)),
     "unfinished": (TURNS, "west. right, around\n" + END, Outcome.CORRECT, (1, 0, 1, 1, 0, 0, 0, 0)),
     # Three actions in one line, where two may be: refused, and so is every line but the answer.
-    "packed": (TURNS, "south\n" + END, Outcome.CORRECT, (1, 0, 1, 1, 0, 0, 0, 0)),
-    "invalid step": (TURNS, "east. around\n" + SKIP + END, Outcome.CORRECT, (1, 0, 1, 1, 0, 0, 0, 0)),
+    "packed": (TURNS, "south\n" + END, Outcome.CORRECT, (1, 0, 1, 1, 0, 0, 0, 1)),
+    "invalid step": (TURNS, "east. around\n" + SKIP + END, Outcome.CORRECT, (1, 0, 1, 1, 0, 0, 0, 1)),
     "wrong answer": (TURNS, FULL + "Thus, the answer is west.", Outcome.WRONG, (0, 0, 1, 1, 0, 0, 0, 0)),
     "nothing": (TURNS, "", Outcome.MALFORMED, (0, 0, 0, 1, 0, 0, 0, 0)),
     "no closing line": (TURNS, FULL, Outcome.MALFORMED, (0, 0, 0, 1, 0, 0, 0, 0)),
@@ -93,7 +93,7 @@ BY_HAND: dict[str, tuple[Problem, str, Outcome, tuple[float, ...]]] = {
         TURNS,
         "<backtrack>\n" + FULL + END,
         Outcome.CORRECT,
-        (1, 0, 1, 1, 0, 1 / 4, 1 / 4, 0),
+        (1, 0, 1, 1, 0, 1 / 4, 1 / 4, 1),
     ),
     # Three backtracks: from nowhere, real, fake. 6 steps, 2 undone.
     "three backtracks": (
@@ -101,14 +101,14 @@ BY_HAND: dict[str, tuple[Problem, str, Outcome, tuple[float, ...]]] = {
         "<backtrack>\nwest. right, around\n<backtrack> 0\nnorth. around\n<backtrack> 0\nnorth. around\nsouth\n"
         + END,
         Outcome.CORRECT,
-        (1, 0, 1, 1, 0, 3 / 4, 2 / 4, 2 / 4),  # 4 forward lines, of which 2 are undone
+        (1, 0, 1, 1, 0, 3 / 4, 2 / 4, 1),
     ),
     # More backtracks than the cap of 4 count as 4.
     "five backtracks": (
         TURNS,
         "<backtrack>\n" * 5 + FULL + END,
         Outcome.CORRECT,
-        (1, 0, 1, 1, 0, 1, 1, 0),
+        (1, 0, 1, 1, 0, 1, 1, 1),
     ),
     "columns": (SUM, COLUMNS + "Thus, the answer is 423.", Outcome.VERIFIED, (1, 1, 1, 1, 0, 0, 0, 0)),
     # 45 + 78 = 123 does two columns.
@@ -122,7 +122,7 @@ BY_HAND: dict[str, tuple[Problem, str, Outcome, tuple[float, ...]]] = {
         SUM,
         COLUMNS.replace("2, carry 1", "2, carry 0") + "Thus, the answer is 423.",
         Outcome.CORRECT,
-        (1, 0, 1, 1, 0, 0, 0, 0),
+        (1, 0, 1, 1, 0, 0, 0, 1),
     ),
     "two steps": (
         EQUATION,
@@ -141,7 +141,7 @@ BY_HAND: dict[str, tuple[Problem, str, Outcome, tuple[float, ...]]] = {
         EQUATION,
         "⊖ ♥ → ♠ ⊖ ♦\n⊖ ♥ → ♠ ⊖ ♦\n♥ → ⊖ ♠ ⊕ ♦\nThus, the answer is ♥ → ⊖ ♠ ⊕ ♦.",
         Outcome.CORRECT,
-        (1, 0, 1, 1, 0, 0, 0, 0),
+        (1, 0, 1, 1, 0, 0, 0, 1),
     ),
 }
 
@@ -327,7 +327,7 @@ def test_other_wrong_terms() -> None:
         ([Term(name="correct", weight=-1.0)], "-1", "0"),
         ([Term(name="correct", weight=0.0)], "0", "0"),
         # A gate keeps the cost from wrong answers, so it is no help.
-        ([QUICKSTART[0], Term(name="fake_backtracks", weight=-2.0, gate="verified")], "-1", "0"),
+        ([QUICKSTART[0], Term(name="fake_backtracks", weight=-2.0, gate="correct")], "-1", "0"),
     ],
 )
 def test_weights_that_pay_wrong_answers(terms: list[Term], low: str, high: str) -> None:
@@ -335,6 +335,18 @@ def test_weights_that_pay_wrong_answers(terms: list[Term], low: str, high: str) 
     assert f"as little as {low} and a wrong one as much as {high};" in message
     assert "rewards.allow_wrong_above_right" in message
     assert RewardSum(terms, allow_wrong_above_right=True).least_when_right == float(low)
+
+
+def test_a_cost_that_an_invalid_step_would_save_is_refused() -> None:
+    term = Term(name="step_count", weight=-0.5, gate="verified")
+    message = refuse(QUICKSTART[0], term)
+    assert "'step_count' can cost 0.5 but is gated on 'verified'" in message
+    assert "gate it on 'correct'" in message
+    # Allowed by name, it does what the message says: a bare answer earns 1, the full trace 0.5.
+    full, bare = RewardSum([QUICKSTART[0], term], allow_wrong_above_right=True)(
+        TURNS, [read(TURNS, FULL + END), read(TURNS, END)]
+    )
+    assert (full.total, bare.total) == (0.5, 1.0)
 
 
 @pytest.mark.parametrize(
@@ -358,13 +370,15 @@ def scripted(function: Callable[..., object], *, group: bool = False) -> Reward:
     return Reward(function=function, group=group)  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize("given", [math.nan, math.inf, -math.inf, "1", None, [1.0]])
-def test_a_reward_that_gives_no_finite_number_is_named(monkeypatch: pytest.MonkeyPatch, given: object) -> None:
+@pytest.mark.parametrize("given", [math.nan, math.inf, -math.inf, -0.1, 1.5, "1", None, [1.0]])
+def test_a_reward_outside_its_range_is_named(monkeypatch: pytest.MonkeyPatch, given: object) -> None:
     monkeypatch.setitem(REWARDS, "house", scripted(lambda problem, trace: given))
     rewards = RewardSum([Term(name="correct", weight=9.0), Term(name="house", weight=1.0)])
     with pytest.raises(ValueError) as refused:
         rewards(TURNS, [read(TURNS, END)])
-    assert str(refused.value) == f"reward 'house' gave {given!r} on directional/train/0"
+    assert str(refused.value) == (
+        f"reward 'house' gave {given!r} on directional/train/0, outside its declared range [0, 1]"
+    )
 
 
 @pytest.mark.parametrize("given", [True, 0, 0.25])

@@ -33,7 +33,7 @@ pytestmark = pytest.mark.slow
 ray.cloudpickle.register_pickle_by_value(sys.modules[__name__])
 
 CELLS = {"train": {"2": 1.0, "3": 1.0}, "ood_easy": {"4": 1.0}, "ood_hard": {"5": 1.0}}
-TERMS = [Term(name="correct", weight=1.0), Term(name="step_count", weight=-0.5, gate="verified")]
+TERMS = [Term(name="correct", weight=1.0), Term(name="step_count", weight=-0.5, gate="correct")]
 KILLED_ONCE, STOPPED_ONCE, RAISES, ALWAYS_KILLED = 1001, 1002, 1003, 1004
 
 
