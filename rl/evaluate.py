@@ -14,7 +14,7 @@ from statistics import fmean
 from typing import Any
 
 from configs.schema import Config
-from envs import Split
+from envs import Split, Status
 from rollout.pool import RolloutPool
 from rollout.types import GroupRequest, RolloutGroup, Sampling
 
@@ -153,7 +153,7 @@ def summarise(greedy: Sequence[RolloutGroup], sampled: Sequence[RolloutGroup] = 
         real_backtracks=fmean(trace.real_backtracks for trace in traces),
         wasted_steps=fmean(trace.num_wasted for trace in traces),
         tokens=fmean(len(sample.completion.ids) for _, sample in pairs),
-        truncated=fmean(trace.status == "truncated" for trace in traces),
+        truncated=fmean(trace.status is Status.TRUNCATED for trace in traces),
         sampled_accuracy=len(right_samples) / len(samples) if samples else None,
         sampled_steps_per_correct=_mean([trace.num_steps for trace in right_samples]),
         pass_at_k=_pass_curve(sampled),

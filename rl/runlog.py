@@ -122,9 +122,8 @@ class ProgressCallback(TrainerCallback):
         left_s = each_s * (state.max_steps - state.global_step)
         line = f"{self._stage} {state.global_step}/{state.max_steps}  {_summary(numbers)}  "
         line += f"{each_s:.2f} s/update  {_clock(left_s)} left"
-        self._out.write(
-            f"\r\x1b[K{line}" if terminal and not last else f"\r\x1b[K{line}\n" if terminal else line + "\n"
-        )
+        rewrite, end = ("\r\x1b[K", "\n" if last else "") if terminal else ("", "\n")
+        self._out.write(f"{rewrite}{line}{end}")
         self._out.flush()
 
 
