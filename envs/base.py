@@ -26,6 +26,7 @@ from envs.trace import Status, Step, StepKind, Trace, Verdict
 
 State = TypeVar("State")
 MAX_ANSWER_CHARS = 2000
+_MAX_DRAWS = 1000  # one question in four is an id one, so 100 would do wherever there are any
 
 
 class StepError(Exception):
@@ -173,13 +174,22 @@ class Env(ABC, Generic[State]):
             split: Which split.
             index: Any integer from 0 up; splits have no end.
             budget: Ask for this many steps in the prompt.
+
+        Raises:
+            ValueError: The cells hold so few problems that none fell to this split.
         """
         split = Split(split)
         rng = derive_random(self.settings.seed, self.name, split.value, index)
         cells = self._cells[split]
-        draw = self.draw(cells.pick(rng), rng)
-        while split in _SHARED and _home(draw.question) is not split:
+        for _ in range(_MAX_DRAWS):
             draw = self.draw(cells.pick(rng), rng)
+            if split not in _SHARED or _home(draw.question) is split:
+                break
+        else:
+            raise ValueError(
+                f"no {split} problem in {_MAX_DRAWS} draws from the train cells {list(self.settings.train)} of "
+                f"'{self.name}': they hold too few distinct problems to share; add cells"
+            )
         return Problem(
             env=self.name,
             split=split,

@@ -69,12 +69,18 @@ def build_env(config: Config) -> Env[Any]:
         ConfigError: The name or a setting is wrong.
     """
     try:
-        return make_env(config.env.name, config.env.settings)
+        env = make_env(config.env.name, config.env.settings)
     except ValidationError as error:
         reason = describe_errors(error, ENVS[config.env.name].Settings)
         raise ConfigError(f"env.settings of '{config.env.name}': {reason}") from None
     except ValueError as error:
         raise ConfigError(f"env.name: {error}") from None
+    try:
+        for split in Split:
+            env.problem(split, 0)
+    except ValueError as error:
+        raise ConfigError(f"env.settings: {error}") from None
+    return env
 
 
 def check_lengths(config: Config, parts: Parts, policy: Policy) -> None:

@@ -8,7 +8,7 @@ from collections import Counter
 import pytest
 from pydantic import ValidationError
 
-from envs.base import StepError
+from envs.base import Draw, StepError
 from envs.directional import TURNS, Directional
 from envs.problem import Problem, Split
 
@@ -197,3 +197,21 @@ def test_the_data_seed_changes_the_problems() -> None:
         [Directional({"seed": seed}).problem(Split.ID, i).question for i in range(20)] for seed in (0, 1)
     ]
     assert len(set(questions[0]) & set(questions[1])) < 5
+
+
+def test_a_split_without_problems_is_an_error_not_a_hang() -> None:
+    """One heading and one action make twelve questions; a task of one question can only be in one split."""
+
+    class OneQuestion(Directional):
+        def draw(self, cell: str, rng: random.Random) -> Draw:
+            return Draw(question="You face north. Actions: left", answer="west", num_full_steps=1, difficulty=1)
+
+    env = OneQuestion({"train": [1], "ood_easy": [2], "ood_hard": [3]})
+    outcomes = []
+    for split in (Split.TRAIN, Split.ID):
+        try:
+            outcomes.append(env.problem(split, 0).answer)
+        except ValueError as error:
+            outcomes.append(str(error))
+    assert "west" in outcomes
+    assert any("they hold too few distinct problems to share; add cells" in outcome for outcome in outcomes)
