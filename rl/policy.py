@@ -60,7 +60,10 @@ class Policy:
 
     def save(self, folder: Path) -> None:
         """Write an ordinary Hugging Face folder: weights (or the adapter alone) and tokenizer."""
-        self.model.save_pretrained(str(folder))
+        if isinstance(self.model, PeftModel):
+            self.model.save_pretrained(str(folder), selected_adapters=["default"])  # not GRPO's reference
+        else:
+            self.model.save_pretrained(str(folder))
         self.tokenizer.save_pretrained(folder)
 
 
