@@ -106,7 +106,7 @@ class Draw:
 class Env(ABC, Generic[State]):
     """A verifiable reasoning task.
 
-    Subclasses set `name`, `Settings`, `instruction` and `skip_kinds`, and implement the abstract methods.
+    Subclasses set `name`, `Settings` and `skip_kinds`, and implement the abstract methods.
     """
 
     name: ClassVar[str]

@@ -305,12 +305,6 @@ class StrideTrainer(GRPOTrainer):
             )
 
 
-def latest_checkpoint(folder: Path) -> Path | None:
-    """The newest complete checkpoint of a stage, or None."""
-    found = [path for path in folder.glob("checkpoint-*") if (path / STATE_FILE).is_file()]
-    return max(found, key=lambda path: int(path.name.rpartition("-")[2]), default=None)
-
-
 def _no_reward(*args: Any, **kwargs: Any) -> list[float | None]:
     """TRL wants a reward function; rewards come from the pool and this is never called."""
     raise AssertionError("TRL computed rewards itself")

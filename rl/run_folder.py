@@ -83,6 +83,13 @@ class RunFolder:
         """Where a stage's checkpoints are."""
         return self.path / "checkpoints" / stage
 
+    def latest_checkpoint(self, stage: str, written_last: str) -> Path | None:
+        """A stage's newest checkpoint that holds the file written last: one without it was cut off."""
+        found = [
+            path for path in self.checkpoints(stage).glob("checkpoint-*") if (path / written_last).is_file()
+        ]
+        return max(found, key=lambda path: int(path.name.rpartition("-")[2]), default=None)
+
     def evaluation(self, stage: str) -> JsonLines:
         """The greedy completions of a stage's evaluation."""
         return JsonLines(self.path / "eval" / f"{stage}.jsonl")

@@ -24,12 +24,14 @@ from transformers.utils import logging as transformers_logging
 from configs import Config
 from rl.build import Parts, build_parts, build_pool, check_lengths
 from rl.evaluate import Evaluation, evaluate
-from rl.grpo import StrideTrainer, latest_checkpoint, trainable_weights
+from rl.grpo import STATE_FILE as GRPO_STATE_FILE
+from rl.grpo import StrideTrainer, trainable_weights
 from rl.policy import Policy, load_policy
 from rl.report import write_report
 from rl.run_folder import RunFolder, check_run_folder, open_run
 from rl.runlog import ProgressCallback, group_rows
-from rl.warm_start import latest_warm_checkpoint, warm_start
+from rl.warm_start import STATE_FILE as WARM_STATE_FILE
+from rl.warm_start import warm_start
 from rollout.pool import RolloutPool
 from rollout.source import GroupSource, Harvest
 
@@ -107,7 +109,7 @@ class _Run:
         assert config.warm_start is not None
         if not self.done("warm", config.warm_start.updates):
             checkpoints = self.folder.checkpoints("warm")
-            resume_from = latest_warm_checkpoint(checkpoints)
+            resume_from = self.folder.latest_checkpoint("warm", WARM_STATE_FILE)
             started = time.perf_counter()
             self._rewind("warm", resume_from)
             warm_start(
@@ -136,7 +138,7 @@ class _Run:
             base = self.folder.model("base")
             policy = load_policy(config.policy, self.parts.env, seed=config.seed, checkpoint=base)
         checkpoints = self.folder.checkpoints("grpo")
-        resume_from = latest_checkpoint(checkpoints)
+        resume_from = self.folder.latest_checkpoint("grpo", GRPO_STATE_FILE)
         self._rewind("grpo", resume_from)
         source = GroupSource(
             pool,

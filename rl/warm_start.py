@@ -21,6 +21,7 @@ from rl.policy import Policy
 from rollout.encoder import Encoder
 
 IGNORED = -100  # label of tokens without loss
+STATE_FILE = "trainer_state.json"  # what the Trainer writes last into a checkpoint
 
 
 def make_examples(env: Env[Any], config: WarmStartConfig, *, seed: int) -> list[tuple[str, str]]:
@@ -120,10 +121,3 @@ def warm_start(
     )
     trainer.remove_callback(PrinterCallback)  # progress is shown by our own
     trainer.train(resume_from_checkpoint=str(resume_from) if resume_from else None)
-
-
-def latest_warm_checkpoint(folder: Path) -> Path | None:
-    """The newest complete checkpoint of the warm start, or None."""
-    # The Trainer writes trainer_state.json last.
-    found = [path for path in folder.glob("checkpoint-*") if (path / "trainer_state.json").is_file()]
-    return max(found, key=lambda path: int(path.name.rpartition("-")[2]), default=None)
