@@ -157,6 +157,8 @@ class RolloutConfig(Section):
     """An actor that has not returned a batch after this long is replaced and the batch sampled again."""
     max_restarts: int = Field(8, ge=0)
     """Actor replacements in a run before it gives up."""
+    max_ungraded: int = Field(32, ge=0)
+    """Completions left out of a run, because a grader failed and not the answer, before it gives up."""
 
 
 class RewardTermConfig(Section):

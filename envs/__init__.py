@@ -1,6 +1,7 @@
 """Verifiable reasoning tasks: problems, traces and the check of every step."""
 
 from envs.base import Env, EnvSettings, StepError
+from envs.grading import Grade, GraderError
 from envs.problem import Problem, Split
 from envs.registry import ENVS, make_env
 from envs.trace import Status, Step, StepKind, Trace, Verdict, parse_trace, render_trace
@@ -9,6 +10,8 @@ __all__ = [
     "ENVS",
     "Env",
     "EnvSettings",
+    "Grade",
+    "GraderError",
     "Problem",
     "Split",
     "Status",

@@ -35,6 +35,7 @@ from dataclasses import dataclass
 from pydantic import Field, field_validator
 
 from envs.base import Draw, Env, EnvSettings, StepError
+from envs.grading import Grade
 from envs.problem import Problem
 
 MAX_DIGITS = 100
@@ -167,12 +168,15 @@ class Addition(Env[AdditionState]):
         """All columns and the final carry are written."""
         return state.columns == 0 and state.carry == 0
 
-    def check_answer(self, problem: Problem, answer: str) -> bool:
+    def grade_answer(self, problem: Problem, answer: str) -> Grade:
         """Same integer, in plain digits: no sign, space, underscore, leading zero or foreign digit.
 
         An integer has one such text, so texts are compared and no untrusted text becomes a number.
         """
-        return answer == problem.answer
+        if answer == problem.answer:
+            return Grade.CORRECT
+        plain = answer.isascii() and answer.isdigit() and (answer[0] != "0" or answer == "0")
+        return Grade.WRONG if plain else Grade.MALFORMED
 
 
 def _operand(digits: int, rng: random.Random) -> int:

@@ -60,6 +60,7 @@ from envs.equation import (
     solution_value,
     solve,
 )
+from envs.grading import Grade
 from envs.problem import Problem
 from envs.seeding import derive_random
 
@@ -177,13 +178,15 @@ class Algebra(Env[AlgebraState]):
         """The unknown stands alone on the left."""
         return state.num_left == 0
 
-    def check_answer(self, problem: Problem, answer: str) -> bool:
+    def grade_answer(self, problem: Problem, answer: str) -> Grade:
         """The unknown alone on the left, and any expression equal to the solution on the right."""
         try:
             equation = parse_equation(answer, _constants(problem.question))
-            return num_steps_left(equation) == 0 and _solves(problem.question, equation)
+            if num_steps_left(equation):
+                return Grade.WRONG
         except EquationError:
-            return False
+            return Grade.MALFORMED
+        return Grade.CORRECT if _solves(problem.question, equation) else Grade.WRONG
 
 
 # ---- comparing solutions ----

@@ -20,12 +20,12 @@ from typing import Any, ClassVar, Generic, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
+from envs.grading import Grade, why_refused
 from envs.problem import Problem, Split
 from envs.seeding import derive_random
-from envs.trace import Status, Step, StepKind, Trace, Verdict
+from envs.trace import Status, Step, StepKind, Trace, Verdict, parse_trace
 
 State = TypeVar("State")
-MAX_ANSWER_CHARS = 2000
 _MAX_DRAWS = 1000  # one question in four is an id one, so 100 would do wherever there are any
 
 
@@ -159,8 +159,11 @@ class Env(ABC, Generic[State]):
         """Whether the steps have led to the end: nothing is left to do but state the answer."""
 
     @abstractmethod
-    def check_answer(self, problem: Problem, answer: str) -> bool:
-        """Whether a stated answer is right. Never raises, whatever the text."""
+    def grade_answer(self, problem: Problem, answer: str) -> Grade:
+        """Judge a stated answer that has passed the text gate.
+
+        Whatever the text, it raises nothing but `GraderError`, for a fault of the machinery.
+        """
 
     # ---- problems ----
 
@@ -213,6 +216,10 @@ class Env(ABC, Generic[State]):
 
     # ---- checking ----
 
+    def parse(self, text: str, *, truncated: bool = False) -> Trace:
+        """Read a completion; see `parse_trace`, which this is unless the task writes its answers otherwise."""
+        return parse_trace(text, truncated=truncated)
+
     def check(self, problem: Problem, trace: Trace) -> Trace:
         """Judge every step and the answer.
 
@@ -221,7 +228,10 @@ class Env(ABC, Generic[State]):
         step then differs from the one it took back.
 
         Returns:
-            The trace with verdicts, `undone` marks, `finished`, `correct` and `real_backtracks` filled in.
+            The trace with verdicts, `undone` marks, `finished`, `grade` and `real_backtracks` filled in.
+
+        Raises:
+            GraderError: Our machinery failed; nothing is known of the trace.
         """
         path = [self.start(problem)]  # path[j] is the state after j valid steps
         taken: list[int] = []  # taken[j] is the position in `steps` of the step that led to path[j + 1]
@@ -250,15 +260,20 @@ class Env(ABC, Generic[State]):
             if abandoned is not None:
                 real += step.text != abandoned
                 abandoned = None
-        answer = trace.answer if trace.status is Status.COMPLETE else None
-        correct = answer is not None and len(answer) <= MAX_ANSWER_CHARS and self.check_answer(problem, answer)
         return replace(
             trace,
             steps=tuple(steps),
             finished=self.finished(path[-1]),
-            correct=correct,
+            grade=self._grade(problem, trace),
             real_backtracks=real,
         )
+
+    def _grade(self, problem: Problem, trace: Trace) -> Grade:
+        if trace.status is not Status.COMPLETE or trace.answer is None:
+            return Grade.MALFORMED
+        if why_refused(trace.answer) is not None:
+            return Grade.REFUSED
+        return self.grade_answer(problem, trace.answer)
 
 
 class _Cells:

@@ -26,6 +26,7 @@ from dataclasses import dataclass
 from pydantic import field_validator
 
 from envs.base import Draw, Env, EnvSettings, StepError
+from envs.grading import Grade
 from envs.problem import Problem
 
 HEADINGS = ("north", "east", "south", "west")
@@ -124,9 +125,12 @@ class Directional(Env[DirectionalState]):
         """No action is left."""
         return not state.actions
 
-    def check_answer(self, problem: Problem, answer: str) -> bool:
+    def grade_answer(self, problem: Problem, answer: str) -> Grade:
         """Same heading, in any case of letters (as the released evaluation does)."""
-        return answer.isascii() and answer.lower() == problem.answer
+        heading = answer.lower() if answer.isascii() else ""
+        if heading not in HEADINGS:
+            return Grade.MALFORMED
+        return Grade.CORRECT if heading == problem.answer else Grade.WRONG
 
 
 def _write(state: DirectionalState, skip: int | None) -> tuple[str, ...]:

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from envs.base import Env
+from envs.grading import Grade
 from envs.problem import Problem
 from envs.seeding import derive_random
 
@@ -84,7 +85,7 @@ def near_misses(
         dropped = [*lines[:i], *lines[i + gap :]]
         yield f"a trace with {gap + 1} steps in one line (at most {gap} may be)", dropped, answer
     # The steps of another problem lead to its answer; where that is wrong here, one of them must be.
-    if not env.check_answer(problem, other.answer):
+    if env.grade_answer(problem, other.answer) is not Grade.CORRECT:
         yield "a trace with the steps of another problem", list(env.full_trace(other)), answer
 
 

@@ -22,6 +22,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
+from envs.grading import Grade
+
 CLOSING = "Thus, the answer is "
 BACKTRACK = "<backtrack>"
 _BACKTRACK_LINE = re.compile(rf"{re.escape(BACKTRACK)}(?: ([0-9]{{1,4}}))?")
@@ -87,7 +89,8 @@ class Trace:
         steps: Every line before the closing line, in order.
         answer: What the closing line states, or None without one.
         status: How the text ended.
-        correct: True where the text is complete and its answer right; None until checked.
+        grade: What the grader says of the answer, `MALFORMED` where the text is not complete; None until
+            checked.
         finished: True where the valid steps lead all the way to an answer; None until checked.
         real_backtracks: Backtracks that returned to an earlier state and then took another branch.
     """
@@ -95,9 +98,14 @@ class Trace:
     steps: tuple[Step, ...]
     answer: str | None
     status: Status
-    correct: bool | None = None
+    grade: Grade | None = None
     finished: bool | None = None
     real_backtracks: int = 0
+
+    @property
+    def correct(self) -> bool | None:
+        """Whether the text is complete and its answer right; None until checked."""
+        return None if self.grade is None else self.grade is Grade.CORRECT
 
     @property
     def num_steps(self) -> int:

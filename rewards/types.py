@@ -10,7 +10,7 @@ from envs import Status, Trace
 
 
 class Outcome(StrEnum):
-    """What became of a completion, from best to worst."""
+    """What became of a completion: verified, cut off, or the `Grade` of its answer."""
 
     VERIFIED = "verified"
     """Answer right, every step valid and none missing."""
@@ -19,9 +19,15 @@ class Outcome(StrEnum):
     WRONG = "wrong"
     """A complete text with a wrong answer."""
     MALFORMED = "malformed"
-    """No single closing line at the end."""
+    """No single closing line at the end, or what it states is no answer of the task."""
     TRUNCATED = "truncated"
     """Cut off at the length limit."""
+    REFUSED = "refused"
+    """An answer over a limit or with characters no answer has."""
+    TIMEOUT = "timeout"
+    """An answer that took too long to judge."""
+    CRASH = "crash"
+    """An answer that ended the process that judged it."""
 
     @staticmethod
     def of(trace: Trace) -> Outcome:
@@ -32,7 +38,9 @@ class Outcome(StrEnum):
             return Outcome.CORRECT
         if trace.status is Status.TRUNCATED:
             return Outcome.TRUNCATED
-        return Outcome.WRONG if trace.status is Status.COMPLETE else Outcome.MALFORMED
+        if trace.grade is None:
+            raise ValueError("the trace has not been checked")
+        return Outcome(trace.grade.value)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -1,6 +1,6 @@
 """Advantages: how much better a sample is than its group.
 
-In: rewards [P, G]. Out: advantages [P, G], one a sample. Group-relative as in GRPO (DeepSeekMath,
+In: the rewards of a group [G]. Out: advantages [G], one a sample. Group-relative as in GRPO (DeepSeekMath,
 arXiv 2402.03300, section 4.1): reward minus the group's mean, divided by the group's standard deviation
 unless `scale` is off (Dr. GRPO, arXiv 2503.20783).
 """
@@ -14,25 +14,23 @@ import torch
 _EQUAL = 1e-6
 
 
-def group_advantages(rewards_PG: torch.Tensor, *, scale: bool = True) -> torch.Tensor:
-    """Group-relative advantages.
+def group_advantages(rewards_G: torch.Tensor, *, scale: bool = True) -> torch.Tensor:
+    """Group-relative advantages. Groups may differ in size: a sample that could not be graded is left out.
 
     Example: rewards (1, 0, 0, 1): mean 0.5, standard deviation (unbiased) 0.5774, advantages
     (0.866, -0.866, -0.866, 0.866).
 
     Args:
-        rewards_PG: Total rewards, float [P, G], G at least 2.
+        rewards_G: Total rewards, float [G], G at least 1.
         scale: Divide by the group's standard deviation.
 
     Returns:
-        Advantages [P, G]; each group sums to 0, and a group of equal rewards is exactly 0.
+        Advantages [G]; they sum to 0, and those of equal rewards are exactly 0.
     """
-    if rewards_PG.dim() != 2 or rewards_PG.shape[1] < 2 or not rewards_PG.is_floating_point():
-        raise ValueError(f"rewards must be float [P, G] with G >= 2, got {tuple(rewards_PG.shape)}")
-    centred_PG = rewards_PG - rewards_PG.mean(dim=1, keepdim=True)
-    low_P1, high_P1 = rewards_PG.amin(dim=1, keepdim=True), rewards_PG.amax(dim=1, keepdim=True)
-    differ_P1 = high_P1 - low_P1 > _EQUAL * torch.maximum(low_P1.abs(), high_P1.abs()).clamp(min=1.0)
-    if scale:
-        std_P1 = rewards_PG.std(dim=1, keepdim=True)
-        centred_PG = centred_PG / torch.where(differ_P1, std_P1, torch.ones_like(std_P1))
-    return torch.where(differ_P1, centred_PG, torch.zeros_like(centred_PG))
+    if rewards_G.dim() != 1 or rewards_G.shape[0] < 1 or not rewards_G.is_floating_point():
+        raise ValueError(f"rewards must be float [G] with G >= 1, got {tuple(rewards_G.shape)}")
+    low, high = rewards_G.min(), rewards_G.max()
+    if high - low <= _EQUAL * torch.maximum(low.abs(), high.abs()).clamp(min=1.0):
+        return torch.zeros_like(rewards_G)
+    centred_G = rewards_G - rewards_G.mean()
+    return centred_G / rewards_G.std() if scale else centred_G

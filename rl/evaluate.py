@@ -14,8 +14,9 @@ from statistics import fmean
 from typing import Any
 
 from configs.schema import Config
-from envs import Split, Status
+from envs import GraderError, Split, Status
 from rollout.pool import RolloutPool
+from rollout.source import GradingBudget
 from rollout.types import GroupRequest, RolloutGroup, Sampling
 
 _Z = 1.959964  # 97.5 % quantile of the normal distribution
@@ -29,6 +30,7 @@ class SplitResult:
 
     Attributes:
         num_problems: Problems evaluated.
+        ungraded: Completions left out, here and of the samples, because a grader failed on them.
         accuracy: Share answered correctly.
         accuracy_low: Lower end of its 95 % Wilson interval.
         accuracy_high: Upper end.
@@ -50,6 +52,7 @@ class SplitResult:
     """
 
     num_problems: int
+    ungraded: int
     accuracy: float
     accuracy_low: float
     accuracy_high: float
@@ -90,24 +93,33 @@ def evaluate(
         pool: Samples.
         config: Its `eval`, `rollout` and `seed` are used.
         on_split: Called with the name of each split before it is evaluated.
+
+    Raises:
+        GraderError: Graders failed on more completions than allowed, or on all of a split.
     """
+    grading = GradingBudget(config.rollout.max_ungraded)
     results: dict[str, SplitResult] = {}
     greedy: dict[str, tuple[RolloutGroup, ...]] = {}
     for name in config.eval.splits:
         on_split(name)
         limit = config.eval.max_new_tokens.get(name, config.rollout.max_new_tokens)
-        best = _sample(pool, config, name, 1, Sampling(temperature=0.0, max_new_tokens=limit))
+        best = _sample(pool, config, name, 1, Sampling(temperature=0.0, max_new_tokens=limit), grading)
         sampled: Sequence[RolloutGroup] = ()
         if config.eval.num_samples:
             warm = Sampling(temperature=config.eval.temperature, max_new_tokens=limit)
-            sampled = _sample(pool, config, name, config.eval.num_samples, warm)
-        greedy[name] = tuple(best)
+            sampled = _sample(pool, config, name, config.eval.num_samples, warm, grading)
+        greedy[name] = tuple([group for group in best if group.samples])
         results[name] = summarise(best, sampled)
     return Evaluation(results=results, greedy=greedy)
 
 
 def _sample(
-    pool: RolloutPool, config: Config, split: str, num_samples: int, sampling: Sampling
+    pool: RolloutPool,
+    config: Config,
+    split: str,
+    num_samples: int,
+    sampling: Sampling,
+    grading: GradingBudget,
 ) -> list[RolloutGroup]:
     requests = [
         GroupRequest(
@@ -122,17 +134,22 @@ def _sample(
     ]
     size = config.eval.problems_per_batch
     batches = [requests[start : start + size] for start in range(0, len(requests), size)]
-    return [group for batch in pool.rollout(batches, sampling) for group in batch.groups]
+    groups = [group for batch in pool.rollout(batches, sampling) for group in batch.groups]
+    for group in groups:
+        grading.count(group)
+    if not any(group.samples for group in groups):
+        raise GraderError(f"no completion of {split} could be graded: {groups[-1].failure}")
+    return groups
 
 
 def summarise(greedy: Sequence[RolloutGroup], sampled: Sequence[RolloutGroup] = ()) -> SplitResult:
     """Figures of one split from its groups.
 
     Args:
-        greedy: One-sample groups.
+        greedy: One-sample groups, at least one of them graded; the others count as `ungraded` only.
         sampled: k-sample groups of the same problems; may be empty.
     """
-    pairs = [(group.problem, group.samples[0]) for group in greedy]
+    pairs = [(group.problem, sample) for group in greedy for sample in group.samples]
     traces = [sample.trace for _, sample in pairs]
     right = [(problem, sample.trace) for problem, sample in pairs if sample.trace.correct]
     low, high = wilson_interval(len(right), len(pairs))
@@ -140,6 +157,7 @@ def summarise(greedy: Sequence[RolloutGroup], sampled: Sequence[RolloutGroup] = 
     right_samples = [sample.trace for sample in samples if sample.trace.correct]
     return SplitResult(
         num_problems=len(pairs),
+        ungraded=sum(group.ungraded for group in (*greedy, *sampled)),
         accuracy=len(right) / len(pairs),
         accuracy_low=low,
         accuracy_high=high,
@@ -183,12 +201,14 @@ def pass_at_k(num_samples: int, num_correct: int, k: int) -> float:
 
 
 def _pass_curve(groups: Sequence[RolloutGroup]) -> dict[str, float]:
-    if not groups:
-        return {}
-    size = len(groups[0].samples)
-    counts = [sum(bool(sample.trace.correct) for sample in group.samples) for group in groups]
-    ks = sorted({2**power for power in range(size.bit_length())} | {size})
-    return {str(k): fmean(pass_at_k(size, count, k) for count in counts) for k in ks if k <= size}
+    counts = [
+        (len(group.samples), sum(bool(sample.trace.correct) for sample in group.samples)) for group in groups
+    ]
+    most = max([size for size, _ in counts], default=0)
+    ks = sorted({2**power for power in range(most.bit_length())} | {most} - {0})
+    return {
+        str(k): fmean(pass_at_k(size, right, k) for size, right in counts if size >= k) for k in ks if k <= most
+    }
 
 
 def _mean(values: Sequence[float]) -> float | None:

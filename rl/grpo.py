@@ -245,7 +245,7 @@ class StrideTrainer(GRPOTrainer):
         self._on_harvest(version + 1, harvest)
         sampled = time.perf_counter()
         # With nothing useful, the update still takes place, on groups whose advantages are all 0.
-        groups = harvest.useful or harvest.sampled[:1]
+        groups = harvest.useful or [group for group in harvest.sampled if group.samples][:1]
         self._barren = 0 if harvest.useful else self._barren + 1
         if self._barren >= _BARREN_UPDATES:
             raise StalledError(
@@ -253,10 +253,14 @@ class StrideTrainer(GRPOTrainer):
                 f"({dict(harvest.useless)} in the last one): the task is too easy, too hard, or the reward "
                 "does not tell samples apart; change env.settings, rewards or rollout.temperature"
             )
-        rewards_PG = torch.tensor([group.rewards for group in groups], dtype=torch.float64)
-        advantages_PG = group_advantages(rewards_PG, scale=self._config.scale_rewards)
+        advantages = [
+            group_advantages(
+                torch.tensor(group.rewards, dtype=torch.float64), scale=self._config.scale_rewards
+            ).tolist()
+            for group in groups
+        ]
         batches = make_micro_batches(
-            make_rows(groups, advantages_PG),
+            make_rows(groups, advantages),
             self._num_parts,
             pad_id=self._pad_id,
             loss_type=self.loss_type,

@@ -21,7 +21,8 @@ def harvest_metrics(harvest: Harvest, num_groups: int) -> dict[str, float]:
 
     Returns:
         `reward` and `reward/<part>`; `reward/group_std` (mean within-group deviation); `outcome/<name>`
-        shares; `accuracy`; `steps` and, over correct completions, `steps_per_correct` and `steps_saved`;
+        shares; `accuracy`; `ungraded` (completions left out because a grader failed); `steps` and, over
+        correct completions, `steps_per_correct` and `steps_saved`;
         `steps/invalid`, `steps/wasted`, `backtracks`, `backtracks/real` per completion; `groups/sampled`,
         `groups/useful_frac`, `groups/filled_frac` (useful groups over P) and `groups/<cause>` shares;
         `tokens/mean`, `tokens/max` per completion.
@@ -33,8 +34,9 @@ def harvest_metrics(harvest: Harvest, num_groups: int) -> dict[str, float]:
     num = len(samples)
     metrics = {
         "reward": fmean(sample.score.total for _, sample in samples),
-        "reward/group_std": fmean(pstdev(group.rewards) for group in harvest.sampled),
+        "reward/group_std": fmean(pstdev(group.rewards) for group in harvest.sampled if group.samples),
         "accuracy": len(correct) / num,
+        "ungraded": float(sum(group.ungraded for group in harvest.sampled)),
         "steps": fmean(trace.num_steps for trace in traces),
         "steps/invalid": fmean(trace.num_invalid for trace in traces),
         "steps/wasted": fmean(trace.num_wasted for trace in traces),

@@ -36,8 +36,13 @@ class Row:
     advantages: tuple[float, ...]
 
 
-def make_rows(groups: Sequence[RolloutGroup], advantages_PG: torch.Tensor) -> list[Row]:
-    """One row a completion, its sequence advantage given to every token."""
+def make_rows(groups: Sequence[RolloutGroup], advantages: Sequence[Sequence[float]]) -> list[Row]:
+    """One row a completion, its sequence advantage given to every token.
+
+    Args:
+        groups: P groups.
+        advantages: For each group the advantage of each of its samples.
+    """
     return [
         Row(
             prompt_ids=group.prompt_ids,
@@ -45,8 +50,8 @@ def make_rows(groups: Sequence[RolloutGroup], advantages_PG: torch.Tensor) -> li
             logprobs=sample.completion.logprobs,
             advantages=(advantage,) * len(sample.completion.ids),
         )
-        for group, advantages in zip(groups, advantages_PG.tolist(), strict=True)
-        for sample, advantage in zip(group.samples, advantages, strict=True)
+        for group, row in zip(groups, advantages, strict=True)
+        for sample, advantage in zip(group.samples, row, strict=True)
     ]
 
 

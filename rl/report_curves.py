@@ -7,6 +7,7 @@ instead of drawn.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from math import isfinite, nan
 
@@ -37,9 +38,11 @@ class _Panel:
     absent: float = nan
 
 
-def _grpo_panels(names: set[str]) -> list[_Panel]:
+def _grpo_panels(rows: Sequence[Row]) -> list[_Panel]:
+    names = {name for row in rows for name in row}
     parts = sorted(n for n in names if n.startswith("reward/") and n != "reward/group_std")
     causes = sorted(n for n in names if n.startswith("groups/all_"))
+    rare = [name for name in ("refused", "timeout", "crash") if any(row.get(f"outcome/{name}") for row in rows)]
     return [
         _Panel(title="Reward", unit="reward", lines=(("reward", "mean of all completions"),)),
         *(
@@ -70,7 +73,7 @@ def _grpo_panels(names: set[str]) -> list[_Panel]:
         _Panel(
             title="Failures",
             unit="%",
-            lines=tuple((f"outcome/{name}", name) for name in ("wrong", "malformed", "truncated")),
+            lines=tuple((f"outcome/{name}", name) for name in ("wrong", "malformed", "truncated", *rare)),
             from_zero=True,
         ),
         _Panel(
@@ -135,7 +138,7 @@ def training(run: RunRecord) -> str:
     for stage in reversed(run.metrics):
         rows = run.metrics[stage]
         window = 2 * (len(rows) // 40) + 1
-        panels = _grpo_panels({name for row in rows for name in row}) if stage == "grpo" else _WARM_PANELS
+        panels = _grpo_panels(rows) if stage == "grpo" else _WARM_PANELS
         drawn, zero = [], []
         for number, panel in enumerate(panels):
             lines = _lines(panel, rows)

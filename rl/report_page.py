@@ -12,7 +12,6 @@ import unicodedata
 from collections.abc import Mapping, Sequence
 from itertools import groupby
 
-from envs import parse_trace
 from rl.report_run import (
     Row,
     RunRecord,
@@ -175,7 +174,6 @@ def _column(stage: str, row: Row | None) -> str:
     if row is None:
         return f"<section><h4>{head}</h4><p class=note>not evaluated on this problem</p></section>"
     right = is_correct(row)
-    trace = parse_trace(row["text"], truncated=row["outcome"] == "truncated")
     outcome = (
         f'<span class="{"ok" if right else "no"}">{"✓" if right else "✗"} {visible(row["outcome"])}</span>'
     )
@@ -188,8 +186,8 @@ def _column(stage: str, row: Row | None) -> str:
             f"<details><summary>{len(lines) - _MAX_LINES} more lines</summary>"
             f'<ol class="steps">{rest}</ol></details>'
         )
-    if trace.answer is not None:
-        body += f'<p class="raw">answer: {clipped(trace.answer)}</p>'
+    if row["stated"] is not None:
+        body += f'<p class="raw">answer: {clipped(row["stated"])}</p>'
     elif lines:
         body += '<p class="raw">no answer</p>'
     else:

@@ -50,6 +50,7 @@ _FREE = (
     "rollout.cpus_per_actor",
     "rollout.deadline_s",
     "rollout.max_restarts",
+    "rollout.max_ungraded",
 )
 
 

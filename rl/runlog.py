@@ -58,6 +58,7 @@ def group_rows(stage: str, update: int, group: RolloutGroup) -> list[dict[str, A
             "answer": problem.answer,
             "full_steps": problem.num_full_steps,
             "text": sample.text,
+            "stated": sample.trace.answer,
             "outcome": sample.score.outcome.value,
             "reward": sample.score.total,
             "parts": dict(sample.score.parts),

@@ -148,6 +148,7 @@ class _Run:
             problems_per_batch=config.rollout.problems_per_batch,
             refill=config.grpo.all_equal_groups == "refill",
             max_refills=config.grpo.max_refills,
+            max_ungraded=config.rollout.max_ungraded,
             budget_frac=config.grpo.budget_frac,
         )
         trainer = StrideTrainer(

@@ -11,7 +11,7 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import Any
 
-from envs import Env, Split
+from envs import Env, GraderError, Split
 from envs.seeding import derive_random
 from rewards import Outcome
 from rollout.pool import RolloutPool
@@ -25,8 +25,9 @@ class Harvest:
     Attributes:
         useful: Groups to train on, at most P; the rewards in each differ.
         sampled: All groups sampled, useful ones included, in order.
-        useless: Number of groups with all rewards equal, by cause: `all_verified`, `all_correct`,
-            `all_wrong`, `all_malformed`, `all_truncated`, or `all_equal` for a mix of outcomes.
+        useless: Number of groups that teach nothing, by cause: `all_` and the outcome where all rewards are
+            equal (`all_verified`, `all_wrong`, ...), `all_equal` for a mix of outcomes, `ungraded` where a
+            grader failed on all completions but one at most.
         sample_s: Engine seconds, summed over batches.
         score_s: Reading and scoring seconds, summed over batches.
     """
@@ -36,6 +37,30 @@ class Harvest:
     useless: Counter[str]
     sample_s: float
     score_s: float
+
+
+class GradingBudget:
+    """Counts the completions that graders failed on, and says when there are too many."""
+
+    def __init__(self, max_ungraded: int) -> None:
+        """Allow `max_ungraded` of them."""
+        self._max_ungraded = max_ungraded
+        self._ungraded = 0
+
+    def count(self, group: RolloutGroup) -> None:
+        """Take a group into account.
+
+        Raises:
+            GraderError: More completions were left out than allowed.
+        """
+        self._ungraded += group.ungraded
+        if self._ungraded > self._max_ungraded:
+            problem = group.problem
+            raise GraderError(
+                f"{self._ungraded} completions could not be graded, more than rollout.max_ungraded "
+                f"({self._max_ungraded}); the last one, of {problem.env}/{problem.split}/{problem.index}: "
+                f"{group.failure}"
+            )
 
 
 class GroupSource:
@@ -55,6 +80,7 @@ class GroupSource:
         problems_per_batch: int,
         refill: bool,
         max_refills: int,
+        max_ungraded: int,
         budget_frac: float = 0.0,
     ) -> None:
         """Set up the order.
@@ -67,6 +93,7 @@ class GroupSource:
             problems_per_batch: Groups in one engine call.
             refill: Sample further problems in place of useless groups.
             max_refills: With `refill`, how many times P further problems at most.
+            max_ungraded: Completions that may be left out because a grader failed, over the whole run.
             budget_frac: Share of prompts that state a budget, drawn between half and all full steps.
         """
         self.cursor = 0
@@ -75,11 +102,16 @@ class GroupSource:
         self._seed = seed
         self._num_samples = num_samples
         self._problems_per_batch = problems_per_batch
+        self._grading = GradingBudget(max_ungraded)
         self._extra = max_refills if refill else 0
         self._budget_frac = budget_frac
 
     def next_update(self, num_groups: int) -> Harvest:
-        """Sample until there are `num_groups` useful groups or the policy says stop."""
+        """Sample until there are `num_groups` useful groups or the policy says stop.
+
+        Raises:
+            GraderError: Graders failed on more completions of this run than allowed, or on a whole update.
+        """
         useful: list[RolloutGroup] = []
         sampled: list[RolloutGroup] = []
         useless: Counter[str] = Counter()
@@ -91,6 +123,7 @@ class GroupSource:
                 sample_s += batch.sample_s
                 score_s += batch.score_s
                 for group in batch.groups:
+                    self._grading.count(group)
                     sampled.append(group)
                     cause = why_useless(group)
                     if cause is None:
@@ -98,6 +131,8 @@ class GroupSource:
                     else:
                         useless[cause] += 1
             left -= count
+        if not any(group.samples for group in sampled):
+            raise GraderError(f"no completion of an update could be graded: {sampled[-1].failure}")
         return Harvest(
             useful=tuple(useful),
             sampled=tuple(sampled),
@@ -132,6 +167,8 @@ class GroupSource:
 def why_useless(group: RolloutGroup) -> str | None:
     """Why a group teaches nothing, or None where its rewards differ."""
     rewards = group.rewards
+    if len(rewards) < 2:
+        return "ungraded"
     if max(rewards) - min(rewards) > 1e-9:
         return None
     outcomes: set[Outcome] = {sample.score.outcome for sample in group.samples}

@@ -102,19 +102,24 @@ class Sample:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class RolloutGroup:
-    """The G samples of one problem.
+    """The samples of one problem.
 
     Attributes:
         group_id: As requested.
         problem: The problem, with the prompt that was used.
         prompt_ids: Token ids of the prompt.
-        samples: G samples.
+        samples: The graded samples, in the order they were asked for: G, less `ungraded`.
+        ungraded: How many completions were left out because a grader failed on them, which says nothing of
+            them.
+        failure: What the last failure said; empty without one.
     """
 
     group_id: int
     problem: Problem
     prompt_ids: tuple[int, ...]
     samples: tuple[Sample, ...]
+    ungraded: int = 0
+    failure: str = ""
 
     @property
     def rewards(self) -> tuple[float, ...]:

@@ -14,7 +14,7 @@ from typing import Any
 
 import torch
 
-from envs import Env, Problem, make_env, parse_trace
+from envs import Env, GraderError, Problem, Trace, make_env
 from envs.seeding import derive_seed
 from rewards import RewardSum
 from rollout.encoder import Encoder
@@ -139,19 +139,30 @@ class RolloutWorker:
     def _read(
         self, request: GroupRequest, problem: Problem, prompt: Prompt, completions: Sequence[Completion]
     ) -> RolloutGroup:
-        texts = [self.encoder.decode(completion.ids) for completion in completions]
-        traces = [
-            self.env.check(
-                problem, parse_trace(text, truncated=completion.finish_reason is FinishReason.LENGTH)
-            )
-            for text, completion in zip(texts, completions, strict=True)
-        ]
-        scores = self.rewards(problem, traces)
+        graded: list[tuple[Completion, str, Trace]] = []
+        failure = ""
+        for completion in completions:
+            text = self.encoder.decode(completion.ids)
+            truncated = completion.finish_reason is FinishReason.LENGTH
+            try:
+                trace = self.env.check(problem, self.env.parse(text, truncated=truncated))
+            except GraderError as error:
+                failure = str(error)
+            else:
+                graded.append((completion, text, trace))
+        scores = self.rewards(problem, [trace for _, _, trace in graded])
         samples = tuple(
             Sample(completion=completion, text=text, trace=trace, score=score)
-            for completion, text, trace, score in zip(completions, texts, traces, scores, strict=True)
+            for (completion, text, trace), score in zip(graded, scores, strict=True)
         )
-        return RolloutGroup(group_id=request.group_id, problem=problem, prompt_ids=prompt.ids, samples=samples)
+        return RolloutGroup(
+            group_id=request.group_id,
+            problem=problem,
+            prompt_ids=prompt.ids,
+            samples=samples,
+            ungraded=len(completions) - len(samples),
+            failure=failure,
+        )
 
 
 def sample_seed(request: GroupRequest, sample: int) -> int:

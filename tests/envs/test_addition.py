@@ -10,6 +10,7 @@ from pydantic import ValidationError
 
 from envs.addition import Addition
 from envs.base import StepError
+from envs.grading import Grade
 from envs.problem import Problem, Split
 from envs.trace import parse_trace, render_trace
 
@@ -215,13 +216,22 @@ def test_after_a_backtrack_numbers_go_on_from_the_restored_step() -> None:
     ],
 )
 def test_answers_refused(answer: str) -> None:
-    assert Addition().check_answer(ask(345, 78), "423")
-    assert not Addition().check_answer(ask(345, 78), answer)
+    assert Addition().grade_answer(ask(345, 78), "423") is Grade.CORRECT
+    assert Addition().grade_answer(ask(345, 78), answer) is not Grade.CORRECT
+
+
+@pytest.mark.parametrize(
+    ("answer", "grade"),
+    [("424", Grade.WRONG), ("0", Grade.WRONG), ("0423", Grade.MALFORMED), ("", Grade.MALFORMED)],
+)
+def test_a_number_is_wrong_and_another_text_malformed(answer: str, grade: Grade) -> None:
+    assert Addition().grade_answer(ask(345, 78), answer) is grade
 
 
 def test_zero_has_one_spelling() -> None:
-    assert Addition().check_answer(ask(0, 0), "0")
-    assert not any(Addition().check_answer(ask(0, 0), answer) for answer in ("00", "-0", "", "o"))
+    assert Addition().grade_answer(ask(0, 0), "0") is Grade.CORRECT
+    grades = [Addition().grade_answer(ask(0, 0), answer) for answer in ("00", "-0", "", "o")]
+    assert grades == [Grade.MALFORMED] * 4
 
 
 def test_sums_are_right_and_steps_are_columns_plus_carry() -> None:

@@ -14,6 +14,7 @@ from pydantic import ValidationError
 from envs.algebra import COMMON, CONSTANTS, Algebra
 from envs.base import StepError
 from envs.equation import EquationError, num_steps_left, parse_equation, render_equation, solve
+from envs.grading import Grade
 from envs.problem import Problem, Split
 from envs.trace import parse_trace, render_trace
 
@@ -284,16 +285,18 @@ def test_any_pair_leaves_out_each_line_but_the_last() -> None:
     ],
 )
 def test_answers(answer: str, right: bool) -> None:
-    assert Algebra().check_answer(ask(QUESTION), answer) is right
+    assert (Algebra().grade_answer(ask(QUESTION), answer) is Grade.CORRECT) is right
 
 
 def test_solutions_equal_as_rational_functions_only() -> None:
     """x = a / b: a b / b² is the same, a² / b and a / b + a - b are not, wherever they may meet."""
     problem = ask("♥ ⊗ ♣ → ♦")
-    check = Algebra().check_answer
-    assert check(problem, "♥ → ♦ ⊗ ♣ ⊘ ( ♣ ⊗ ♣ )")
-    assert not check(problem, "♥ → ♦ ⊗ ♦ ⊘ ♣")
-    assert not check(problem, "♥ → ♦ ⊘ ♣ ⊕ ♦ ⊖ ♣")
+    grade = Algebra().grade_answer
+    assert grade(problem, "♥ → ♦ ⊗ ♣ ⊘ ( ♣ ⊗ ♣ )") is Grade.CORRECT
+    assert grade(problem, "♥ → ♦ ⊗ ♦ ⊘ ♣") is Grade.WRONG
+    assert grade(problem, "♥ → ♦ ⊘ ♣ ⊕ ♦ ⊖ ♣") is Grade.WRONG
+    assert grade(problem, "♥ ⊗ ♣ → ♦") is Grade.WRONG
+    assert grade(problem, "♥ → ( ♦") is Grade.MALFORMED
 
 
 # ---- the reader ----

@@ -12,6 +12,7 @@ from envs.addition import Addition
 from envs.base import Draw, Env, StepError
 from envs.check import EnvContractError, check_env, main
 from envs.directional import Directional, DirectionalState
+from envs.grading import Grade
 from envs.near_misses import near_misses
 from envs.problem import Problem, Split
 from envs.registry import ENVS, make_env
@@ -74,6 +75,10 @@ def test_a_wrong_setting_is_a_value_error() -> None:
 # ---- broken environments, each in one way ----
 
 
+def graded(right: bool) -> Grade:
+    return Grade.CORRECT if right else Grade.WRONG
+
+
 class SmallDirectional(Directional):
     def __init__(self, settings: Any = None) -> None:
         super().__init__(settings or SMALL)
@@ -129,8 +134,8 @@ class ForgetsTheBudget(SmallDirectional):
 
 
 class RefusesGold(SmallDirectional):
-    def check_answer(self, problem: Problem, answer: str) -> bool:
-        return False
+    def grade_answer(self, problem: Problem, answer: str) -> Grade:
+        return Grade.WRONG
 
 
 class AlwaysFinished(SmallDirectional):
@@ -186,21 +191,21 @@ class ChangesItsState(SmallDirectional):
 
 
 class TakesAnswersByTheirStart(SmallDirectional):
-    def check_answer(self, problem: Problem, answer: str) -> bool:
-        return answer.startswith(problem.answer)
+    def grade_answer(self, problem: Problem, answer: str) -> Grade:
+        return graded(answer.startswith(problem.answer))
 
 
 class TakesAnyNumberText(Addition):
-    def check_answer(self, problem: Problem, answer: str) -> bool:
+    def grade_answer(self, problem: Problem, answer: str) -> Grade:
         try:
-            return int(answer) == int(problem.answer)
+            return graded(int(answer) == int(problem.answer))
         except ValueError:
-            return False
+            return Grade.MALFORMED
 
 
 class TakesNumbersUnguarded(Addition):
-    def check_answer(self, problem: Problem, answer: str) -> bool:
-        return answer == problem.answer or int(answer) == -1
+    def grade_answer(self, problem: Problem, answer: str) -> Grade:
+        return graded(answer == problem.answer or int(answer) == -1)
 
 
 class TakesDoubledCommas(SmallDirectional):
@@ -236,8 +241,8 @@ class TakesHostileSteps(SmallDirectional):
 
 
 class TakesHostileAnswers(SmallDirectional):
-    def check_answer(self, problem: Problem, answer: str) -> bool:
-        return answer == "nan" or super().check_answer(problem, answer)
+    def grade_answer(self, problem: Problem, answer: str) -> Grade:
+        return Grade.CORRECT if answer == "nan" else super().grade_answer(problem, answer)
 
 
 class RaisesOnAStep(SmallDirectional):
@@ -248,10 +253,10 @@ class RaisesOnAStep(SmallDirectional):
 
 
 class RaisesAStepErrorOnAnAnswer(SmallDirectional):
-    def check_answer(self, problem: Problem, answer: str) -> bool:
-        if not answer.isascii():
+    def grade_answer(self, problem: Problem, answer: str) -> Grade:
+        if answer.startswith("-"):
             raise StepError("no")
-        return super().check_answer(problem, answer)
+        return super().grade_answer(problem, answer)
 
 
 @pytest.mark.parametrize(
@@ -303,7 +308,7 @@ class RaisesAStepErrorOnAnAnswer(SmallDirectional):
             TakesNumbersUnguarded,
             (
                 "addition train 0: check raised ValueError on a text that ends ' 1\\n2. 4 + 0 + 1 = 5, "
-                "write 5, carry 0\\nThus, the answer is \\x00.'"
+                "write 5, carry 0\\nThus, the answer is -.'"
             ),
         ),
         (
@@ -341,7 +346,7 @@ class RaisesAStepErrorOnAnAnswer(SmallDirectional):
             RaisesAStepErrorOnAnAnswer,
             (
                 "directional train 0: check raised StepError on a text that ends 'outh. right, around\\"
-                "nwest. around\\neast\\nThus, the answer is \\ud800.'"
+                "nwest. around\\neast\\nThus, the answer is -.'"
             ),
         ),
     ],
@@ -363,8 +368,8 @@ def test_too_slow_is_an_error_only_where_a_limit_is_given() -> None:
 class TakesAlmostRightAnswers(SmallDirectional):
     """A task with two right answers a character apart, as two shortest paths may be."""
 
-    def check_answer(self, problem: Problem, answer: str) -> bool:
-        return answer in (problem.answer, problem.answer + problem.answer[-1])
+    def grade_answer(self, problem: Problem, answer: str) -> Grade:
+        return graded(answer in (problem.answer, problem.answer + problem.answer[-1]))
 
 
 def test_a_judge_of_its_own_may_say_that_an_edited_answer_is_right() -> None:

@@ -10,6 +10,7 @@ from pydantic import ValidationError
 
 from envs.base import Draw, StepError
 from envs.directional import TURNS, Directional
+from envs.grading import Grade
 from envs.problem import Problem, Split
 
 
@@ -137,12 +138,13 @@ def test_max_merge_sets_the_width() -> None:
 
 @pytest.mark.parametrize("answer", ["west", "West", "WEST"])
 def test_answers_taken_in_any_case(answer: str) -> None:
-    assert Directional().check_answer(ask("north", "left", "west"), answer)
+    assert Directional().grade_answer(ask("north", "left", "west"), answer) is Grade.CORRECT
 
 
 @pytest.mark.parametrize("answer", ["", "east", " west", "west.", "west east", "weſt", "w", "WEST\n"])
 def test_answers_refused(answer: str) -> None:
-    assert not Directional().check_answer(ask("north", "left", "west"), answer)
+    grade = Grade.WRONG if answer == "east" else Grade.MALFORMED
+    assert Directional().grade_answer(ask("north", "left", "west"), answer) is grade
 
 
 def test_cells_are_drawn_by_the_released_counts() -> None:

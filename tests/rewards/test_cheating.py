@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from configs import load_config
-from envs import ENVS, Env, Problem, Split, make_env, parse_trace, render_trace
+from envs import ENVS, Env, Grade, Problem, Split, make_env, parse_trace, render_trace
 from rewards import RewardSum, Term
 
 SHIPPED = sorted((Path(__file__).resolve().parents[2] / "configs").rglob("*.yaml"))
@@ -141,7 +141,9 @@ def problems(env: Env[Any]) -> list[tuple[Problem, str]]:
         candidates = [env.problem(split, index) for index in range(60)]
         hard = next(problem for problem in candidates if problem.num_full_steps >= 4 or split is Split.TRAIN)
         hard = max([hard, *candidates[:10]], key=lambda problem: problem.num_full_steps)
-        wrong = next(other.answer for other in candidates if not env.check_answer(hard, other.answer))
+        wrong = next(
+            other.answer for other in candidates if env.grade_answer(hard, other.answer) is not Grade.CORRECT
+        )
         found.append((env.with_budget(hard, hard.num_full_steps), wrong))
     return found
 

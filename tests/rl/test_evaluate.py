@@ -9,7 +9,7 @@ from itertools import combinations
 import pytest
 
 from configs import Config, check_config
-from envs import Problem, Split, make_env, parse_trace
+from envs import GraderError, Problem, Split, make_env, parse_trace
 from rewards import RewardSum, Term
 from rl.evaluate import evaluate, pass_at_k, summarise, wilson_interval
 from rl.table import result_table
@@ -209,7 +209,8 @@ def test_the_table_shows_what_was_found() -> None:
 class ScriptedPool:
     """Answers problem n right in n of four samples, and writes down what it was asked for."""
 
-    def __init__(self) -> None:
+    def __init__(self, lost: frozenset[int] = frozenset()) -> None:
+        self.lost = lost  # problems whose first sample no grader could judge
         self.asked: list[tuple[list[GroupRequest], Sampling]] = []
 
     def publish(self, weights: Weights, version: int) -> None:
@@ -222,12 +223,15 @@ class ScriptedPool:
         done = []
         for batch in batches:
             self.asked.append((list(batch), sampling))
-            groups = [
-                group(*[FULL if sample < request.index % 5 else WRONG for sample in range(request.num_samples)])
-                for request in batch
-            ]
-            done.append(Batch(groups=tuple(groups), sample_s=0.0, score_s=0.0))
+            groups = tuple(self._group(request) for request in batch)
+            done.append(Batch(groups=groups, sample_s=0.0, score_s=0.0))
         return done
+
+    def _group(self, request: GroupRequest) -> RolloutGroup:
+        lost = int(request.index in self.lost)
+        samples = range(lost, request.num_samples)
+        kept = group(*[FULL if sample < request.index % 5 else WRONG for sample in samples])
+        return replace(kept, ungraded=lost, failure="no grader" if lost else "")
 
     def close(self) -> None:
         pass
@@ -279,3 +283,26 @@ def test_greedy_only() -> None:
     found = evaluate(pool, config(splits=["id"], num_problems=3, num_samples=0))
     assert [sampling.temperature for _, sampling in pool.asked] == [0.0]
     assert found.results["id"].pass_at_k == {}
+
+
+def test_what_no_grader_could_judge_is_left_out_and_counted() -> None:
+    """Problem 4, right greedily and in all four samples, loses its greedy completion and its first sample."""
+    found = evaluate(ScriptedPool(frozenset((4,))), config(splits=["id"], num_problems=5))
+    result = found.results["id"]
+    assert (result.num_problems, result.ungraded) == (4, 2)
+    assert result.accuracy == 3 / 4
+    assert result.sampled_accuracy == 9 / 19
+    assert result.pass_at_k["1"] == pytest.approx((0 + 1 / 4 + 2 / 4 + 3 / 4 + 3 / 3) / 5)
+    assert result.pass_at_k["4"] == 3 / 4  # problem 4 has three samples only
+    assert [len(group.samples) for group in found.greedy["id"]] == [1] * 4
+
+
+def test_too_much_left_out_ends_the_evaluation() -> None:
+    settings = config(splits=["id"], num_problems=5)
+    settings = settings.model_copy(update={"rollout": settings.rollout.model_copy(update={"max_ungraded": 1})})
+    with pytest.raises(
+        GraderError, match=r"^2 completions could not be graded, more than rollout.max_ungraded"
+    ):
+        evaluate(ScriptedPool(frozenset((1, 2))), settings)
+    with pytest.raises(GraderError, match=r"^no completion of id could be graded: no grader$"):
+        evaluate(ScriptedPool(frozenset((0,))), config(splits=["id"], num_problems=1))

@@ -139,8 +139,7 @@ def run(
 
 def gradient(policy: Policy, groups: list[RolloutGroup], loss_type: str) -> tuple[float, float]:
     """Loss and gradient norm of one on-policy update, written out term by term."""
-    rewards = torch.tensor([group.rewards for group in groups])
-    advantages = group_advantages(rewards)
+    advantages = [group_advantages(torch.tensor(group.rewards)) for group in groups]
     total_tokens = sum(len(s.completion.ids) for group in groups for s in group.samples)
     loss = torch.zeros(())
     policy.model.zero_grad()
@@ -183,8 +182,7 @@ def test_useless_groups_do_not_dilute_the_useful_ones(tmp_path: Path) -> None:
     reference = make_policy()
     groups = make_groups(reference, rewards=[[1.0] * 4, [1.0, 0.0, 0.0, 0.5], [0.0] * 4])
     alone = [groups[1]]
-    rewards = torch.tensor([groups[1].rewards])
-    assert group_advantages(rewards).abs().sum() > 0
+    assert group_advantages(torch.tensor(groups[1].rewards)).abs().sum() > 0
     one, _ = run(make_policy(), groups, tmp_path / "a", micro_batch_size=3)
     two, _ = run(make_policy(), alone, tmp_path / "b", problems_per_update=1)
     assert one[0]["grad_norm"] == pytest.approx(two[0]["grad_norm"], rel=1e-4)
@@ -271,7 +269,7 @@ def test_the_reference_is_the_model_grpo_starts_from(lora: LoraSettings | None, 
 
 def test_rows_are_sorted_by_length_and_no_row_is_lost() -> None:
     groups = make_groups(make_policy())
-    rows = make_rows(groups, torch.arange(P * G, dtype=torch.float64).reshape(P, G))
+    rows = make_rows(groups, torch.arange(P * G).reshape(P, G).tolist())
     parts = split_rows(rows, 5)
     assert [len(part) for part in parts] == [3, 3, 2, 2, 2]  # 12 rows in 5 parts
     lengths = [len(row.prompt_ids) + len(row.ids) for part in parts for row in part]

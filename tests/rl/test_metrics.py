@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -43,7 +44,7 @@ def test_worked_by_hand() -> None:
     full = render_trace(ENV.full_trace(problem), problem.answer)
     wrong = "Thus, the answer is up."
     useful = make_group(0, [full, wrong], [20, 4])
-    useless = make_group(1, [wrong, f"nowhere\n{wrong}"], [4, 12])
+    useless = replace(make_group(1, [wrong, f"nowhere\n{wrong}"], [4, 12]), ungraded=5)
     harvest = Harvest(
         useful=(useful,), sampled=(useful, useless), useless=Counter(all_wrong=1), sample_s=1.0, score_s=0.1
     )
@@ -66,7 +67,9 @@ def test_worked_by_hand() -> None:
         "tokens/mean": 10.0,
         "tokens/max": 20.0,
         "outcome/verified": 1 / 4,
-        "outcome/wrong": 3 / 4,
+        "outcome/wrong": 0.0,
+        "outcome/malformed": 3 / 4,  # "up" is no heading
+        "ungraded": 5.0,
         "outcome/truncated": 0.0,
     }
     assert {key: metrics[key] for key in expected} == pytest.approx(expected)

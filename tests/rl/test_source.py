@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 
 import pytest
 
-from envs import Problem, Split, Status, Trace, make_env
+from envs import GraderError, Problem, Split, Status, Trace, make_env
 from rewards import Outcome, Score
 from rollout.engine import Weights
 from rollout.source import GroupSource, Harvest, why_useless
@@ -45,8 +46,9 @@ def group(group_id: int, rewards: list[tuple[Outcome, float]]) -> RolloutGroup:
 class ScriptedPool:
     """Gives group n the outcomes and rewards a script says; each batch takes 2 s to sample and 1 s to score."""
 
-    def __init__(self, script: Script) -> None:
+    def __init__(self, script: Script, lost: Mapping[int, int]) -> None:
         self.script = script
+        self.lost = lost  # how many samples of a group no grader could judge
         self.calls: list[list[list[GroupRequest]]] = []
 
     @property
@@ -62,12 +64,17 @@ class ScriptedPool:
         self.calls.append([list(batch) for batch in batches])
         return [
             Batch(
-                groups=tuple(group(request.group_id, self.script(request.group_id)) for request in batch),
+                groups=tuple(self._group(request.group_id) for request in batch),
                 sample_s=2.0,
                 score_s=1.0,
             )
             for batch in batches
         ]
+
+    def _group(self, group_id: int) -> RolloutGroup:
+        rewards, lost = self.script(group_id), self.lost.get(group_id, 0)
+        kept = group(group_id, rewards[: len(rewards) - lost])
+        return replace(kept, ungraded=lost, failure="no grader" if lost else "")
 
     def close(self) -> None:
         pass
@@ -76,13 +83,15 @@ class ScriptedPool:
 def make(
     script: Script,
     *,
+    lost: Mapping[int, int] = {},
     refill: bool = True,
     max_refills: int = 3,
     problems_per_batch: int = 2,
     budget_frac: float = 0.0,
+    max_ungraded: int = 0,
     seed: int = 5,
 ) -> tuple[GroupSource, ScriptedPool]:
-    pool = ScriptedPool(script)
+    pool = ScriptedPool(script, lost)
     source = GroupSource(
         pool,
         ENV,
@@ -91,6 +100,7 @@ def make(
         problems_per_batch=problems_per_batch,
         refill=refill,
         max_refills=max_refills,
+        max_ungraded=max_ungraded,
         budget_frac=budget_frac,
     )
     return source, pool
@@ -250,3 +260,31 @@ def test_budgets_depend_on_the_run_seed() -> None:
         return [request.budget for request in pool.requests]
 
     assert budgets(5) == budgets(5) != budgets(6)
+
+
+# ---- completions no grader could judge ----
+
+
+def test_a_group_left_with_one_sample_is_useless_and_replaced() -> None:
+    source, _ = make(every(1), lost={1: 1}, max_ungraded=1)
+    harvest = source.next_update(3)
+    assert ids(harvest.useful) == [0, 2, 3]
+    assert harvest.useless == {"ungraded": 1}
+
+
+def test_too_many_ungraded_completions_end_the_run() -> None:
+    source, _ = make(every(1), lost={0: 1, 7: 2}, max_ungraded=2)
+    source.next_update(3)  # one, allowed
+    source.next_update(3)
+    with pytest.raises(
+        GraderError,
+        match=r"^3 completions could not be graded, more than rollout.max_ungraded \(2\); the last one, "
+        r"of directional/train/7: no grader$",
+    ):
+        source.next_update(3)
+
+
+def test_an_update_without_any_graded_completion_is_an_error() -> None:
+    source, _ = make(every(1), lost={0: 2, 1: 2}, max_ungraded=9, max_refills=0)
+    with pytest.raises(GraderError, match=r"^no completion of an update could be graded: no grader$"):
+        source.next_update(2)

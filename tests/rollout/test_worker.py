@@ -1,0 +1,99 @@
+"""A worker whose grader fails now and then: a failure of ours is never a score."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import pytest
+
+from envs import Grade, GraderError, Problem, Split, make_env
+from envs.directional import Directional
+from rollout.types import Completion, FinishReason, GroupRequest, Prompt, Sampling
+from rollout.worker import RolloutWorker, WorkerSpec
+
+ANSWERS = ("north", "east", "south", "west")
+
+
+class ScriptedEngine:
+    """Writes the closing line with each heading in turn."""
+
+    def __init__(self, texts: Sequence[tuple[int, ...]]) -> None:
+        self.texts = texts
+
+    def generate(self, prompts: Sequence[Prompt], sampling: Sampling) -> list[list[Completion]]:
+        return [
+            [
+                Completion(
+                    ids=ids, logprobs=(0.0,) * len(ids), finish_reason=FinishReason.STOP, weight_version=0
+                )
+                for ids in self.texts
+            ]
+            for _ in prompts
+        ]
+
+
+class FailingGrader(Directional):
+    """Cannot judge some answers: its machinery fails on them."""
+
+    fails_on: frozenset[str] = frozenset()
+
+    def grade_answer(self, problem: Problem, answer: str) -> Grade:
+        if answer in self.fails_on:
+            raise GraderError(f"the grader is gone ({answer})")
+        return super().grade_answer(problem, answer)
+
+
+def make_worker(spec: WorkerSpec, *fails_on: str) -> RolloutWorker:
+    env = FailingGrader(spec.env_settings)
+    env.fails_on = frozenset(fails_on)
+    texts = [tuple(spec.encoder.encode_completion(f"Thus, the answer is {answer}.")) for answer in ANSWERS]
+    return RolloutWorker(
+        engine=ScriptedEngine(texts),  # type: ignore[arg-type]
+        encoder=spec.encoder,
+        env=env,
+        rewards=spec.rewards,
+        sampling=spec.sampling,
+        max_prompt_tokens=spec.max_prompt_tokens,
+    )
+
+
+def request(spec: WorkerSpec) -> GroupRequest:
+    index = next(
+        index
+        for index in range(50)
+        if make_env("directional", spec.env_settings).problem(Split.TRAIN, index).answer == "north"
+    )
+    return GroupRequest(
+        group_id=0, split=Split.TRAIN, index=index, budget=None, num_samples=len(ANSWERS), seed=0
+    )
+
+
+def test_without_failures_all_samples_are_there(spec: WorkerSpec) -> None:
+    (group,) = make_worker(spec).rollout([request(spec)]).groups
+    assert (group.ungraded, group.failure) == (0, "")
+    # The right answer earns 1 and 0.5 for its form; the others their form alone.
+    assert group.rewards == (1.5, 0.5, 0.5, 0.5)
+
+
+def test_what_a_grader_failed_on_is_left_out_and_the_rest_stays(spec: WorkerSpec) -> None:
+    (group,) = make_worker(spec, "east", "west").rollout([request(spec)]).groups
+    assert group.rewards == (1.5, 0.5)
+    assert [sample.trace.answer for sample in group.samples] == ["north", "south"]
+    assert (group.ungraded, group.failure) == (2, "the grader is gone (west)")
+
+
+def test_a_group_no_grader_could_judge_is_empty_not_zero(spec: WorkerSpec) -> None:
+    (group,) = make_worker(spec, *ANSWERS).rollout([request(spec)]).groups
+    assert (group.samples, group.rewards, group.ungraded) == ((), (), 4)
+
+
+class BrokenGrader(Directional):
+    def grade_answer(self, problem: Problem, answer: str) -> Grade:
+        raise RuntimeError("a bug")
+
+
+def test_other_errors_are_not_swallowed(spec: WorkerSpec) -> None:
+    worker = make_worker(spec)
+    worker.env = BrokenGrader(spec.env_settings)
+    with pytest.raises(RuntimeError, match=r"^a bug$"):
+        worker.rollout([request(spec)])
