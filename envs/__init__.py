@@ -1,6 +1,7 @@
 """Verifiable reasoning tasks: problems, traces and the check of every step."""
 
-from envs.base import Env, EnvSettings, StepError
+from envs.base import Env, StepError
+from envs.generated import EnvSettings, GeneratedEnv
 from envs.grading import Grade, GraderError
 from envs.problem import Problem, Split
 from envs.registry import ENVS, make_env
@@ -10,6 +11,7 @@ __all__ = [
     "ENVS",
     "Env",
     "EnvSettings",
+    "GeneratedEnv",
     "Grade",
     "GraderError",
     "Problem",

@@ -34,7 +34,8 @@ from dataclasses import dataclass
 
 from pydantic import Field, field_validator
 
-from envs.base import Draw, Env, EnvSettings, StepError
+from envs.base import StepError
+from envs.generated import Draw, EnvSettings, GeneratedEnv
 from envs.grading import Grade
 from envs.problem import Problem
 
@@ -98,7 +99,7 @@ class AdditionState:
     number: int
 
 
-class Addition(Env[AdditionState]):
+class Addition(GeneratedEnv[AdditionState]):
     """Add two integers on paper."""
 
     name = "addition"

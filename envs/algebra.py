@@ -40,7 +40,7 @@ from itertools import accumulate, product
 
 from pydantic import field_validator
 
-from envs.base import Draw, Env, EnvSettings, StepError
+from envs.base import StepError
 from envs.equation import (
     ARROW,
     MINUS,
@@ -60,6 +60,7 @@ from envs.equation import (
     solution_value,
     solve,
 )
+from envs.generated import Draw, EnvSettings, GeneratedEnv
 from envs.grading import Grade
 from envs.problem import Problem
 from envs.seeding import derive_random
@@ -111,7 +112,7 @@ class AlgebraState:
     num_left: int
 
 
-class Algebra(Env[AlgebraState]):
+class Algebra(GeneratedEnv[AlgebraState]):
     """Isolate the unknown."""
 
     name = "algebra"

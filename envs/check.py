@@ -19,11 +19,12 @@ from time import perf_counter
 from typing import Any
 
 from envs.base import Env, checked_step
-from envs.near_misses import HOSTILE, near_misses
+from envs.generated import GeneratedEnv
+from envs.near_misses import HOSTILE, wrong_answers, wrong_traces
 from envs.problem import Problem, Split
 from envs.registry import ENVS, make_env
 from envs.seeding import derive_random
-from envs.trace import Status, Step, StepKind, Trace, Verdict, parse_trace, render_trace
+from envs.trace import Status, Step, StepKind, Trace, Verdict, render_trace
 
 RightAnyway = Callable[[Problem, Trace], bool]
 
@@ -69,7 +70,7 @@ def check_env(
 
     Args:
         env: The environment.
-        num_problems: Problems a split.
+        num_problems: Problems a split, or all of a split that has fewer.
         min_problems_per_s: Fail below this throughput. None, the default, only reports it: timings are noisy.
         right_anyway: For tasks where an edited answer or step can be right by chance (another shortest path,
             ``3 * 1`` for ``3 / 1``): a judge of its own, not the environment's, that says which near misses
@@ -88,7 +89,7 @@ def check_env(
     num_near_misses = 0
     for problem, other in zip(problems, [*problems[1:], problems[0]], strict=True):
         num_near_misses += _check_near_misses(env, problem, other, right_anyway)
-    for split in Split:
+    for split in env.splits:
         _check_hostile(env, env.problem(split, 0))
     problems_per_s = _measure(env, num_problems)
     if min_problems_per_s is not None and problems_per_s < min_problems_per_s:
@@ -114,7 +115,11 @@ def _fail(env: Env[Any], problem: Problem, what: str) -> EnvContractError:
 
 def _check_problems(env: Env[Any], num_problems: int) -> list[Problem]:
     """Make the problems twice, in both orders, and check each by itself and against the others."""
-    addresses = [(split, index) for split in Split for index in range(num_problems)]
+    addresses = [
+        (split, index)
+        for split in env.splits
+        for index in range(min(num_problems, env.num_problems(split) or num_problems))
+    ]
     one, two = (type(env)(env.settings) for _ in range(2))
     problems = [one.problem(split, index) for split, index in addresses]
     again = [two.problem(split, index) for split, index in reversed(addresses)][::-1]
@@ -129,9 +134,8 @@ def _check_problems(env: Env[Any], num_problems: int) -> list[Problem]:
             raise _fail(env, problem, "two copies of the environment disagree, or the order of access matters")
         if seen.setdefault(problem.question, split) is not split:
             raise _fail(env, problem, f"question is also in {seen[problem.question]}: {problem.question!r}")
-        cell = env.cell(problem)
-        if cell not in env.settings.cells(split):
-            raise _fail(env, problem, f"cell '{cell}' is not one of the split's")
+        if isinstance(env, GeneratedEnv) and env.cell(problem) not in env.settings.cells(split):
+            raise _fail(env, problem, f"cell '{env.cell(problem)}' is not one of the split's")
         _check_prompts(env, problem)
         if _judge(env, problem, (), problem.answer).correct is not True:
             raise _fail(env, problem, f"gold answer {problem.answer!r} is refused")
@@ -178,7 +182,7 @@ def _skipped(env: Env[Any], problem: Problem, kind: str) -> tuple[str, ...] | No
 
 
 def _check_reference(env: Env[Any], problem: Problem, what: str, lines: Sequence[str], num_steps: int) -> None:
-    parsed = parse_trace(render_trace(lines, problem.answer))
+    parsed = env.parse(render_trace(lines, problem.answer))
     if (
         tuple(step.text for step in parsed.steps) != tuple(lines)
         or any(step.kind is not StepKind.FORWARD for step in parsed.steps)
@@ -219,14 +223,21 @@ def _check_near_misses(
 ) -> int:
     lines, answer = list(env.full_trace(problem)), problem.answer
     num_misses = 0
-    for what, missed, stated in near_misses(env, problem, other, lines):
+
+    def check(what: str, missed: list[str], stated: str, shown: str) -> None:
+        nonlocal num_misses
         trace = _judge(env, problem, missed, stated)
-        if trace.verified:
-            if right_anyway is not None and right_anyway(problem, trace):
-                continue
-            shown = repr(stated) if stated != answer else repr("\n".join(missed))
-            raise _fail(env, problem, f"{what} is accepted: {shown}")
-        num_misses += 1
+        if not trace.verified:
+            num_misses += 1
+        elif right_anyway is None or not right_anyway(problem, trace):
+            raise _fail(env, problem, f"{what} is accepted: {shown!r}")
+
+    for what, stated in wrong_answers(env, problem, other):
+        check(what, lines, stated, stated)
+    if not env.checks_steps:
+        return num_misses
+    for what, missed in wrong_traces(env, problem, other, lines):
+        check(what, missed, answer, "\n".join(missed))
     for num_kept in range(len(lines)):
         if _judge(env, problem, lines[:num_kept], answer).verified:
             raise _fail(env, problem, f"the first {num_kept} of {len(lines)} steps pass for all of them")
@@ -241,7 +252,7 @@ def _check_hostile(env: Env[Any], problem: Problem) -> None:
             raise _fail(env, problem, f"the answer {text[:40]!r} is accepted")
         for i in range(len(lines) + 1):
             trace = _judge(env, problem, [*lines[:i], text], problem.answer)
-            step = trace.steps[-1] if trace.steps else None
+            step = trace.steps[-1] if trace.steps and env.checks_steps else None
             if step is not None and step.kind is StepKind.FORWARD and step.verdict is not Verdict.INVALID:
                 raise _fail(env, problem, f"the step {text[:40]!r} is accepted")
 
@@ -252,7 +263,7 @@ def _check_hostile(env: Env[Any], problem: Problem) -> None:
 def _judge(env: Env[Any], problem: Problem, lines: Sequence[str], answer: str) -> Trace:
     text = render_trace(lines, answer)
     try:
-        return env.check(problem, parse_trace(text))
+        return env.check(problem, env.parse(text))
     except Exception as error:
         raise _fail(
             env, problem, f"check raised {type(error).__name__} on a text that ends {text[-60:]!r}"
@@ -262,10 +273,10 @@ def _judge(env: Env[Any], problem: Problem, lines: Sequence[str], answer: str) -
 def _measure(env: Env[Any], num_problems: int) -> float:
     """Problems a second over all splits alike, at indexes not made before."""
     start = perf_counter()
-    for split in Split:
+    for split in env.splits:
         for index in range(num_problems, 2 * num_problems):
             env.problem(split, index)
-    return len(Split) * num_problems / (perf_counter() - start)
+    return len(env.splits) * num_problems / (perf_counter() - start)
 
 
 def main(names: Sequence[str]) -> int:
@@ -275,7 +286,7 @@ def main(names: Sequence[str]) -> int:
         The exit status: 0 if all pass, 1 if one breaks its contract, 2 if a name is unknown.
     """
     try:
-        envs = [make_env(name) for name in names or ENVS]
+        envs = [make_env(name, ENVS[name].example if name in ENVS else None) for name in names or ENVS]
     except ValueError as error:
         sys.stderr.write(f"{error}\n")
         return 2

@@ -25,7 +25,8 @@ from dataclasses import dataclass
 
 from pydantic import field_validator
 
-from envs.base import Draw, Env, EnvSettings, StepError
+from envs.base import StepError
+from envs.generated import Draw, EnvSettings, GeneratedEnv
 from envs.grading import Grade
 from envs.problem import Problem
 
@@ -61,7 +62,7 @@ class DirectionalState:
     actions: tuple[str, ...]
 
 
-class Directional(Env[DirectionalState]):
+class Directional(GeneratedEnv[DirectionalState]):
     """Turn left, right or around; say where you face in the end."""
 
     name = "directional"

@@ -1,9 +1,9 @@
-"""Traces that are almost right, made from an environment's own answers and traces.
+"""Answers and traces that are almost right, made from an environment's own.
 
-In: an environment, a problem and its full trace. Out: traces that must not be verified, for `check.py`: an
-answer or a step one character off, a step written twice, more steps in one line than allowed, the
-steps of another problem; and `HOSTILE`, texts that are no answer and no step of any task. Nothing here
-knows a task.
+In: an environment, a problem and its full trace. Out: what must not be verified, for `check.py`: an answer
+one character off or spelt otherwise; a step one character off, a step written twice, more steps in one line
+than allowed, the steps of another problem; and `HOSTILE`, texts that are no answer and no step of any task.
+Nothing here knows a task.
 """
 
 from __future__ import annotations
@@ -47,46 +47,56 @@ HOSTILE = (
 )
 
 
-def near_misses(
-    env: Env[Any], problem: Problem, other: Problem, lines: list[str]
-) -> Iterator[tuple[str, list[str], str]]:
-    """Make the wrong traces of one problem; the same ones on every call.
+def wrong_answers(env: Env[Any], problem: Problem, other: Problem) -> Iterator[tuple[str, str]]:
+    """Make the wrong answers of one problem; the same ones on every call.
 
     Args:
         env: The environment.
         problem: The problem they are almost right for.
-        other: Another problem, whose answer and steps are borrowed.
+        other: Another problem, whose characters are borrowed.
+
+    Yields:
+        What is wrong with it in words, and the answer.
+    """
+    answer = problem.answer
+    rng = derive_random("check answers", env.name, problem.split.value, problem.index)
+    edits = list(_edits(answer, answer + other.answer))
+    for edited in rng.sample(edits, min(len(edits), MAX_EDITS)):
+        yield "an edited answer", edited
+    if answer.isdigit():  # what int() would take for the same number
+        for spelling in (f"+{answer}", f" {answer}", f"0{answer}", f"0_{answer}", answer.translate(_FOREIGN)):
+            yield "a number in another spelling", spelling
+
+
+def wrong_traces(
+    env: Env[Any], problem: Problem, other: Problem, lines: list[str]
+) -> Iterator[tuple[str, list[str]]]:
+    """Make the wrong traces of one problem, for its right answer; the same ones on every call.
+
+    Args:
+        env: An environment that checks steps.
+        problem: The problem they are almost right for.
+        other: Another problem, whose steps are borrowed.
         lines: The problem's full trace.
 
     Yields:
-        What is wrong with it in words, the lines of a trace and the answer it states.
+        What is wrong with it in words, and the lines of the trace.
     """
-    answer = problem.answer
-    key = (env.name, problem.split.value, problem.index)
-    rng = derive_random("check near misses", *key)
-
-    edits = list(_edits(answer, answer + other.answer))
-    for edited in rng.sample(edits, min(len(edits), MAX_EDITS)):
-        yield "an edited answer", lines, edited
-
-    if answer.isdigit():  # what int() would take for the same number
-        for spelling in (f"+{answer}", f" {answer}", f"0{answer}", f"0_{answer}", answer.translate(_FOREIGN)):
-            yield "a number in another spelling", lines, spelling
-
+    rng = derive_random("check traces", env.name, problem.split.value, problem.index)
     alphabet = "".join(lines)
     changes = [(i, edited) for i, line in enumerate(lines) for edited in _edits(line, alphabet)]
     for i, edited in rng.sample(changes, min(len(changes), MAX_EDITS)):
-        yield "a trace with one character of a step changed", [*lines[:i], edited, *lines[i + 1 :]], answer
+        yield "a trace with one character of a step changed", [*lines[:i], edited, *lines[i + 1 :]]
 
     for i, line in enumerate(lines):
-        yield "a trace with a step written twice", [*lines[:i], line, *lines[i:]], answer
+        yield "a trace with a step written twice", [*lines[:i], line, *lines[i:]]
     gap = env.settings.max_merge
     for i in range(len(lines) - gap):
         dropped = [*lines[:i], *lines[i + gap :]]
-        yield f"a trace with {gap + 1} steps in one line (at most {gap} may be)", dropped, answer
+        yield f"a trace with {gap + 1} steps in one line (at most {gap} may be)", dropped
     # The steps of another problem lead to its answer; where that is wrong here, one of them must be.
     if env.grade_answer(problem, other.answer) is not Grade.CORRECT:
-        yield "a trace with the steps of another problem", list(env.full_trace(other)), answer
+        yield "a trace with the steps of another problem", list(env.full_trace(other))
 
 
 def _edits(text: str, alphabet: str) -> Iterator[str]:

@@ -9,11 +9,12 @@ from typing import Any
 import pytest
 
 from envs.addition import Addition
-from envs.base import Draw, Env, StepError
+from envs.base import Env, StepError
 from envs.check import EnvContractError, check_env, main
 from envs.directional import Directional, DirectionalState
+from envs.generated import Draw
 from envs.grading import Grade
-from envs.near_misses import near_misses
+from envs.near_misses import wrong_answers, wrong_traces
 from envs.problem import Problem, Split
 from envs.registry import ENVS, make_env
 from envs.trace import Trace, parse_trace, render_trace
@@ -314,8 +315,8 @@ class RaisesAStepErrorOnAnAnswer(SmallDirectional):
         (
             TakesDoubledCommas,
             (
-                "directional id 0: a trace with one character of a step changed is accepted: 'west. ri"
-                "ght,, right\\nnorth. right\\neast'"
+                "directional ood_easy 3: a trace with one character of a step changed is accepted: 'north. r"
+                "ight,, left, left\\neast. left, left\\nnorth. left\\nwest'"
             ),
         ),
         (
@@ -387,17 +388,18 @@ def test_near_misses_are_of_every_kind_and_the_same_each_time() -> None:
     env = make_env("addition")
     problem, other = env.problem(Split.OOD_EASY, 0), env.problem(Split.OOD_EASY, 1)
     lines = list(env.full_trace(problem))
-    misses = list(near_misses(env, problem, other, lines))
-    assert misses == list(near_misses(env, problem, other, lines))
-    assert {what for what, _, _ in misses} == {
-        "an edited answer",
-        "a number in another spelling",
+    answers = list(wrong_answers(env, problem, other))
+    traces = list(wrong_traces(env, problem, other, lines))
+    assert answers == list(wrong_answers(env, problem, other))
+    assert traces == list(wrong_traces(env, problem, other, lines))
+    assert {what for what, _ in answers} == {"an edited answer", "a number in another spelling"}
+    assert {what for what, _ in traces} == {
         "a trace with one character of a step changed",
         "a trace with a step written twice",
         "a trace with 3 steps in one line (at most 2 may be)",
         "a trace with the steps of another problem",
     }
-    right = (lines, problem.answer)
-    assert all((missed, stated) != right for _, missed, stated in misses)
-    traces = [parse_trace(render_trace(missed, stated)) for _, missed, stated in misses]
-    assert not any(env.check(problem, trace).verified for trace in traces)
+    texts = [render_trace(lines, stated) for _, stated in answers]
+    texts += [render_trace(missed, problem.answer) for _, missed in traces]
+    assert not any(env.check(problem, parse_trace(text)).verified for text in texts)
+    assert render_trace(lines, problem.answer) not in texts
