@@ -7,7 +7,7 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 # Further arguments of a run, for example ARGS="--overwrite grpo.updates=20".
 ARGS ?=
 
-.PHONY: help install quickstart smollm2 test check format clean
+.PHONY: help install quickstart smollm2 test test-hostile check format clean
 
 help:  ## List the targets.
 	@grep -E '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 14
@@ -32,6 +32,9 @@ smollm2: install  ## The same job on SmolLM2-135M-Instruct with LoRA.
 
 test: check  ## Format check, lint, type check and the whole test suite.
 	$(BIN)/python -m pytest
+
+test-hostile: install  ## The graders under hostile text, at full size; prints a table.
+	$(BIN)/python -m tests.hostile
 
 check: install  ## Format check, lint and type check.
 	$(BIN)/ruff format --check .

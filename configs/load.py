@@ -92,7 +92,7 @@ _NOT_YAML = (yaml.YAMLError, ValueError, RecursionError)
 
 
 def _parse(text: str) -> Any:
-    return yaml.load(text, Loader=_Loader)
+    return yaml.load(text, Loader=_Loader)  # noqa: S506 - a SafeLoader
 
 
 def _read(path: Path) -> dict[str, Any]:

@@ -144,34 +144,49 @@ class Env(ABC, Generic[State]):
         """
         path = [self.start(problem)]  # path[j] is the state after j valid steps
         taken: list[int] = []  # taken[j] is the position in `steps` of the step that led to path[j + 1]
-        steps = list(trace.steps)
+        steps = trace.steps
+        forward = Verdict.VALID if self.checks_steps else Verdict.UNCHECKED
+        valid = {StepKind.FORWARD: forward, StepKind.BACKTRACK: Verdict.VALID}
+        reasons: dict[int, str] = {}  # of the invalid ones
+        undone: set[int] = set()
         abandoned: str | None = None  # first step of the branch the last backtrack left
         real = 0
         for i, step in enumerate(steps):
             if step.kind is StepKind.BACKTRACK:
                 keep = len(taken) - 1 if step.target is None else step.target
-                if not 0 <= keep < len(taken):
-                    steps[i] = replace(step, verdict=Verdict.INVALID, reason="no such earlier step")
-                    continue
-                for j in taken[keep:]:
-                    steps[j] = replace(steps[j], undone=True)
-                abandoned = steps[taken[keep]].text
-                del taken[keep:], path[keep + 1 :]
-                steps[i] = replace(step, verdict=Verdict.VALID)
+                if 0 <= keep < len(taken):
+                    undone.update(taken[keep:])
+                    abandoned = steps[taken[keep]].text
+                    del taken[keep:], path[keep + 1 :]
+                else:
+                    reasons[i] = "no such earlier step"
                 continue
             try:
                 path.append(self.advance(path[-1], step.text))
             except StepError as error:
-                steps[i] = replace(step, verdict=Verdict.INVALID, reason=str(error))
+                reasons[i] = str(error)
                 continue
             taken.append(i)
-            steps[i] = replace(step, verdict=Verdict.VALID if self.checks_steps else Verdict.UNCHECKED)
             if abandoned is not None:
                 real += step.text != abandoned
                 abandoned = None
+        judged = tuple(
+            [
+                Step(
+                    text=step.text,
+                    kind=step.kind,
+                    span=step.span,
+                    target=step.target,
+                    verdict=Verdict.INVALID if i in reasons else valid[step.kind],
+                    reason=reasons.get(i, ""),
+                    undone=i in undone,
+                )
+                for i, step in enumerate(steps)
+            ]
+        )
         return replace(
             trace,
-            steps=tuple(steps),
+            steps=judged,
             finished=self.finished(path[-1]),
             grade=self._grade(problem, trace),
             real_backtracks=real,

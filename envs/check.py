@@ -1,8 +1,8 @@
 """The contract of an environment, checked from outside.
 
 In: an environment. Out: an `EnvReport` with figures, or an `EnvContractError` that names the environment, the
-split, the index and what failed. Nothing here knows a task: near misses are made from the environment's own
-answers and traces (`near_misses.py`). A new environment is ready when this passes. From the shell, all of
+split, the index and what failed. Near misses are made from the environment's own answers and traces
+(`near_misses.py`). A new environment is ready when this passes. From the shell, all of
 them or some::
 
     python -m envs.check
@@ -27,6 +27,17 @@ from envs.seeding import derive_random
 from envs.trace import Status, Step, StepKind, Trace, Verdict, render_trace
 
 RightAnyway = Callable[[Problem, Trace], bool]
+
+
+def _same_whole_number(problem: Problem, trace: Trace) -> bool:
+    """Whether an answer is the gold one but for its sign, spaces, leading zeros and thousands commas."""
+    plain = (trace.answer or "").strip().removeprefix("+").replace(",", "")
+    gold = problem.answer.replace(",", "")
+    return plain.isascii() and plain.isdigit() and gold.isdigit() and plain.lstrip("0") == gold.lstrip("0")
+
+
+# Judges of their own for tasks whose answers have several spellings.
+RIGHT_ANYWAY: dict[str, RightAnyway] = {"math": _same_whole_number}
 
 
 class EnvContractError(ValueError):
@@ -74,11 +85,12 @@ def check_env(
         min_problems_per_s: Fail below this throughput. None, the default, only reports it: timings are noisy.
         right_anyway: For tasks where an edited answer or step can be right by chance (another shortest path,
             ``3 * 1`` for ``3 / 1``): a judge of its own, not the environment's, that says which near misses
-            are right after all. By default none is.
+            are right after all. By default the one in `RIGHT_ANYWAY`, or none is.
 
     Raises:
         EnvContractError: At the first thing that fails.
     """
+    right_anyway = right_anyway or RIGHT_ANYWAY.get(env.name)
     problems = _check_problems(env, num_problems)
     num_traces = sum(_check_references(env, problem) for problem in problems)
     for kind in env.skip_kinds:

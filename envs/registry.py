@@ -10,8 +10,9 @@ from envs.addition import Addition
 from envs.algebra import Algebra
 from envs.base import Env
 from envs.directional import Directional
+from envs.math_problems import MathProblems
 
-ENVS: dict[str, type[Env[Any]]] = {env.name: env for env in (Directional, Addition, Algebra)}
+ENVS: dict[str, type[Env[Any]]] = {env.name: env for env in (Directional, Addition, Algebra, MathProblems)}
 
 
 def make_env(name: str, settings: Mapping[str, Any] | None = None) -> Env[Any]:
@@ -22,7 +23,8 @@ def make_env(name: str, settings: Mapping[str, Any] | None = None) -> Env[Any]:
         settings: Its settings, as in the config's `env.settings`.
 
     Raises:
-        ValueError: The name is unknown (the message gives the nearest one) or a setting is wrong.
+        ValueError: The name is unknown (the message gives the nearest one), a setting is wrong, or the data it
+            names is.
     """
     if name not in ENVS:
         close = get_close_matches(name, ENVS, n=1)

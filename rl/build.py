@@ -74,12 +74,19 @@ def build_env(config: Config) -> Env[Any]:
         reason = describe_errors(error, ENVS[config.env.name].Settings)
         raise ConfigError(f"env.settings of '{config.env.name}': {reason}") from None
     except ValueError as error:
-        raise ConfigError(f"env.name: {error}") from None
+        key = "settings" if config.env.name in ENVS else "name"
+        raise ConfigError(f"env.{key}: {error}") from None
     try:
-        for split in Split:
+        for split in env.splits:
             env.problem(split, 0)
+        sizes = {name: env.num_problems(Split(name)) for name in config.eval.splits}
     except ValueError as error:
         raise ConfigError(f"env.settings: {error}") from None
+    for name, size in sizes.items():
+        if size is not None and size < config.eval.num_problems:
+            raise ConfigError(
+                f"eval.num_problems is {config.eval.num_problems}, but {name} has {size}; lower it"
+            )
     return env
 
 

@@ -15,7 +15,7 @@ from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, pre_token
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
 from configs.schema import TinyModelConfig
-from envs import Env, Split, render_trace
+from envs import Env, render_trace
 from envs.trace import BACKTRACK
 
 # Words and symbols take their neighbouring space with them; digits stand alone, so numbers are read digit by
@@ -71,8 +71,8 @@ def make_model(config: TinyModelConfig, tokenizer: PreTrainedTokenizerFast, seed
 
 def _sample_texts(env: Env[Any]) -> list[str]:
     texts = []
-    for split in Split:
-        for index in range(_SAMPLES_PER_SPLIT):
+    for split in env.splits:
+        for index in range(env.num_problems(split) or _SAMPLES_PER_SPLIT):
             problem = env.problem(split, index)
             lines = [env.full_trace(problem)]
             for kind in env.skip_kinds:

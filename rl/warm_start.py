@@ -31,7 +31,8 @@ def make_examples(env: Env[Any], config: WarmStartConfig, *, seed: int) -> list[
     its full trace otherwise.
 
     Raises:
-        ValueError: A skip rule is not one of the environment's.
+        ValueError: A skip rule is not one of the environment's, it has none where some are asked for, or its
+            data holds no solution.
     """
     kinds = config.skip_kinds or list(env.skip_kinds[:1])
     if unknown := sorted(set(kinds) - set(env.skip_kinds)):
@@ -39,12 +40,17 @@ def make_examples(env: Env[Any], config: WarmStartConfig, *, seed: int) -> list[
             f"warm_start.skip_kinds has {unknown}, which '{env.name}' does not know; "
             f"known: {', '.join(env.skip_kinds)}"
         )
+    if not kinds and config.skipped_frac > 0:
+        raise ValueError(
+            f"warm_start.skipped_frac is {config.skipped_frac:g}, but '{env.name}' has no rule to skip a step "
+            "by; set it to 0"
+        )
     examples = []
     for index in range(config.num_problems):
         rng = derive_random(seed, "warm_start", index)
         problem = env.problem(Split.TRAIN, index)
         lines = env.full_trace(problem)
-        if rng.random() < config.skipped_frac:
+        if kinds and rng.random() < config.skipped_frac:
             lines = env.skipped_trace(problem, rng.choice(kinds), rng) or lines
         if rng.random() < config.budget_frac:
             problem = env.with_budget(problem, len(lines))

@@ -13,7 +13,7 @@ from envs import ENVS, Env, Grade, Problem, Split, make_env, parse_trace, render
 from rewards import RewardSum, Term
 
 SHIPPED = sorted((Path(__file__).resolve().parents[2] / "configs").rglob("*.yaml"))
-ENV_NAMES = sorted(ENVS)
+ENV_NAMES = sorted(name for name in ENVS if ENVS[name].checks_steps)
 CORRECT = Term(name="correct", weight=1.0)
 SUMS = {
     path.stem: [

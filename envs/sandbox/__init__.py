@@ -1,0 +1,5 @@
+"""Runs graders on hostile text in a process that can be killed."""
+
+from envs.sandbox.client import Reply, ReplyStatus, Sandbox
+
+__all__ = ["Reply", "ReplyStatus", "Sandbox"]
