@@ -5,14 +5,16 @@ is"). Out: a `Grade`. An answer passes, in this order: the character and length 
 reader (`envs.math_reader`, exact, microseconds), the grammar gate (`envs.math_gate`), and only then math-verify
 in a process that can be killed (`envs.sandbox`), which gets LaTeX written anew from tokens, never the text.
 
-One value must be stated. Naming candidates ("1 or 2", "1 ± 100"), equations that hold for everything
-(``x = x``), sides that are not equal (``2 = 24``), words around a number, nan and infinities earn nothing. What
-counts as equal is said in `envs.math_values`; what needs algebra is decided by math-verify on exact numbers.
+One value must be stated, and not left to compute: where the right answer is a number, ``8*3`` and
+``\sqrt{576}`` are not 24, or steps could be saved by not taking them. Naming candidates ("1 or 2",
+"1 ± 100"), equations that hold for everything (``x = x``), sides that are not equal (``2 = 24``), words around
+a number, nan and infinities earn nothing. What counts as equal is said in `envs.math_values`; what needs
+algebra is decided by math-verify on exact numbers.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from functools import lru_cache
 from itertools import pairwise
@@ -23,6 +25,7 @@ from envs.math_gate import is_mathematics, is_numeric, why_too_much
 from envs.math_grammar import CLOSE, MAX_CHARS, OPEN, TooDeep, split_top, to_latex, tokenize
 from envs.math_reader import before_approximation, name_of, read_answer, read_tokens, stated
 from envs.math_values import Kind, MathAnswer, named, same_answer
+from envs.math_vocabulary import FUNCTIONS
 from envs.sandbox import Reply, ReplyStatus, Sandbox
 
 __all__ = ["Gold", "MathAnswer", "MathGrader", "find_answer", "read_answer"]
@@ -32,6 +35,7 @@ MAX_BOX_CHARS = 2000
 _MAX_BOXES = 8
 _MAX_SIDES = 4
 _RELATIONS = frozenset(("=", "<", ">", "<=", ">=", "!=", "\\in"))
+_OPERATORS = FUNCTIONS | frozenset("+-*/^")
 _SPACES = str.maketrans("\t\r\n", "   ")
 
 
@@ -198,14 +202,18 @@ class MathGrader:
             return Grade.WRONG
         if not gold.is_many and any(_is_many(side) for side in sides):
             return Grade.WRONG
-        for side in sides:
-            grade = self._grade_side(gold, side)
+        for number, side in enumerate(sides, 1):
+            grade = self._grade_side(gold, side, is_last=number == len(sides))
             if grade is not Grade.CORRECT:
                 return grade
         return Grade.CORRECT
 
-    def _grade_side(self, gold: Gold, tokens: list[str]) -> Grade:
+    def _grade_side(self, gold: Gold, tokens: list[str], *, is_last: bool) -> Grade:
         answer = read_tokens(tokens)
+        if is_last and answer is None and _is_plain_number(gold) and not _OPERATORS.isdisjoint(tokens):
+            return Grade.WRONG  # a number left to compute
+        if answer is not None and not is_last:
+            answer = replace(answer, is_computed=False)
         if answer is not None and gold.answer is not None:
             expected = named(gold.answer, "") if not answer.name else gold.answer
             same = same_answer(expected, answer, self._exact_tolerance)
@@ -228,6 +236,11 @@ class MathGrader:
     def _call(self, operation: str, **values: str | float | None) -> Reply:
         sandbox = self._sandbox or _shared_sandbox(self._timeout_s)
         return sandbox.call(operation, **values)
+
+
+def _is_plain_number(gold: Gold) -> bool:
+    answer = gold.answer
+    return answer is not None and answer.kind is Kind.NUMBER and not answer.is_computed
 
 
 @lru_cache(maxsize=8)

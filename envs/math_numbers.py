@@ -35,6 +35,7 @@ _SLASH = re.compile(
 _FRAC = re.compile(
     r"([+-]?) ?(?:([0-9]{1,40}) ?)?\\frac\{ ?([+-]?) ?([0-9]{1,40}) ?\}\{ ?([+-]?) ?([0-9]{1,40}) ?\}"
 )
+_SCIENTIFIC = re.compile(r"[+-]?[0-9]{1,40}(?:\.[0-9]{1,40})? ?\* ?10\^\{?-?[0-9]{1,3}\}?")
 _COLONS = re.compile(r"[0-9]{1,4}(?: ?: ?[0-9]{1,4}){1,3}")
 _BASED = re.compile(r"([0-9]{1,40})_(?:\{([0-9]{1,2})\}|([0-9]))")
 
@@ -59,8 +60,13 @@ def read_number(tokens: list[str]) -> MathAnswer | None:
         is_percent = suffix == ["%"]
         if not is_percent and not _is_unit(suffix, tokens[end - 1] == " "):
             return None
-    value = _read_value("".join(tokens[:end]).strip())
-    return None if value is None else MathAnswer(kind=Kind.NUMBER, value=value, is_percent=is_percent)
+    text = "".join(tokens[:end]).strip()
+    value = _read_value(text)
+    if value is None:
+        return None
+    return MathAnswer(
+        kind=Kind.NUMBER, value=value, is_percent=is_percent, is_computed=_is_computed(text, value)
+    )
 
 
 def _starts_suffix(token: str) -> bool:
@@ -114,6 +120,16 @@ def _read_value(text: str) -> Fraction | None:
         return evaluate(plain_text, RULES).value
     except ExpressionError:
         return None
+
+
+def _is_computed(text: str, value: Fraction) -> bool:
+    """Whether arithmetic is left to do: not in one number, a fraction that is no whole number, ``2*10^3``."""
+    text = text.strip("() ")
+    if _NUMBER.fullmatch(text.strip("(){} ")) or _SCIENTIFIC.fullmatch(text):
+        return False
+    if _SLASH.fullmatch(text) or _FRAC.fullmatch(text):
+        return value.denominator == 1
+    return True
 
 
 def _fraction(sign: str, mixed: str, above: int, below: int) -> Fraction | None:

@@ -67,6 +67,7 @@ class MathAnswer:
         value: NUMBER: the number as written, so 50 of ``50%``; 0 for an infinity.
         infinity: NUMBER: -1 or 1 for an infinity, else 0.
         is_percent: NUMBER: whether a percent sign followed.
+        is_computed: NUMBER: whether it was left to compute, as ``8*3`` and ``48/2`` for 24.
         word: WORD: in lower case, or the letter as written where it may be a variable.
         is_bare: WORD: whether it may be a variable or a product of them.
         decimal: LIST: the number it would be with a decimal comma, as ``2,75``; None where it cannot be.
@@ -79,6 +80,7 @@ class MathAnswer:
     value: Fraction = Fraction(0)
     infinity: int = 0
     is_percent: bool = False
+    is_computed: bool = False
     word: str = ""
     is_bare: bool = False
     decimal: Fraction | None = None
@@ -124,6 +126,8 @@ def same_answer(gold: MathAnswer, answer: MathAnswer, tolerance: Fraction | None
 
 
 def _same_number(gold: MathAnswer, answer: MathAnswer, tolerance: Fraction | None) -> bool:
+    if answer.is_computed and not gold.is_computed:
+        return False
     if gold.infinity or answer.infinity:
         return gold.infinity == answer.infinity
     if gold.is_percent == answer.is_percent:

@@ -72,10 +72,7 @@ NUMBERS = {
     "12 dollars": Fraction(12),
     r"12\text{ cm}^2": Fraction(12),
     r"90^\circ": Fraction(90),
-    r"2 + 3 \cdot 4": Fraction(14),
     r"3 \times 10^8": Fraction(3 * 10**8),
-    "2^10": Fraction(1024),
-    r"\frac{1+2}{3\cdot 2}": Fraction(1, 2),
     "2+2=4": Fraction(4),
     r"$\boxed{5}$.": Fraction(5),
     r"\[ \left( 7 \right) \]": Fraction(7),
@@ -86,6 +83,21 @@ NUMBERS = {
 @pytest.mark.parametrize("text", NUMBERS)
 def test_numbers(text: str) -> None:
     assert read_answer(text) == number(NUMBERS[text])
+
+
+LEFT_TO_COMPUTE = {
+    r"2 + 3 \cdot 4": Fraction(14),
+    "2^10": Fraction(1024),
+    r"\frac{1+2}{3\cdot 2}": Fraction(1, 2),
+    "48/2": Fraction(24),
+    r"\frac{48}{2}": Fraction(24),
+    "--5": Fraction(5),
+}
+
+
+@pytest.mark.parametrize("text", LEFT_TO_COMPUTE)
+def test_numbers_left_to_compute(text: str) -> None:
+    assert read_answer(text) == number(LEFT_TO_COMPUTE[text], is_computed=True)
 
 
 LOW, HIGH = End(-1, Fraction(0)), End(1, Fraction(0))
@@ -168,7 +180,19 @@ def test_union_is_the_same_in_any_order() -> None:
 GRADES = [
     ("24", "24.0", Grade.CORRECT),
     ("24", "x = 24", Grade.CORRECT),
-    ("24", "3 * 8", Grade.CORRECT),
+    ("24", "3 * 8", Grade.WRONG),  # left to compute
+    ("24", "48/2", Grade.WRONG),
+    ("24", "\\sqrt{576}", Grade.WRONG),
+    ("24", "4!", Grade.REFUSED),
+    ("24", "3 * 8 = 24", Grade.CORRECT),
+    ("24", "24 = 3 * 8", Grade.WRONG),
+    ("24", "x = 20 + 4", Grade.WRONG),
+    ("24", "(24)", Grade.CORRECT),
+    ("24", "{24}", Grade.CORRECT),
+    ("1000", "1.0 \\times 10^{3}", Grade.CORRECT),
+    ("3*8", "2*12", Grade.CORRECT),  # as the right answer is
+    ("1/2", "2/4", Grade.CORRECT),
+    ("(1, 2)", "(1, 1+1)", Grade.WRONG),
     ("24", r"\{24\}", Grade.CORRECT),
     ("24", "25", Grade.WRONG),
     ("24", "24, 25", Grade.WRONG),
@@ -365,7 +389,7 @@ def test_math_verify_cases() -> None:
     differing = [case for case in cases if our_verdict(case) != case["ours"]]
     assert not differing
     num_cases, num_agree, why = agreement(cases)
-    assert num_agree / num_cases >= 0.95 and "" not in why
+    assert num_agree / num_cases >= 0.9 and "" not in why
     natively = sum(
         read_answer(case["gold"]) is not None and read_answer(case["answer"]) is not None for case in cases
     )
