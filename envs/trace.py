@@ -21,6 +21,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import NamedTuple
 
 from envs.grading import Grade
 
@@ -52,9 +53,8 @@ class Status(StrEnum):
     MALFORMED = "malformed"
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Step:
-    """One line of reasoning.
+class Step(NamedTuple):
+    """One line of reasoning; a named tuple, since a trace may have thousands and they are made twice.
 
     Attributes:
         text: The line, without its newline.

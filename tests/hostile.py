@@ -255,12 +255,14 @@ def mutations(num: int, seed: int) -> Finding:
         name, prepare = targets[number % len(targets)]
         text = mutate(rng.choice(texts), texts, rng)
         call = prepare(text)
-        start = time.thread_time()
         try:
-            call()
+            elapsed = _cpu_s(call)
         except Exception as error:
             failures.append(f"{name} raised {type(error).__name__} on {text[:80]!r}")
-        worst[name] = max(worst[name], time.thread_time() - start)  # type: ignore[assignment]
+            continue
+        if elapsed > 0.001:  # the text, or the machine?
+            elapsed = min(elapsed, *(_cpu_s(call) for _ in range(3)))
+        worst[name] = max(worst[name], elapsed)  # type: ignore[assignment]
     failures += [f"{name} took {s * 1e3:.1f} ms" for name, s in worst.items() if s > 0.005]
     slowest, slowest_s = worst.most_common(1)[0]
     return Finding(
@@ -269,6 +271,12 @@ def mutations(num: int, seed: int) -> Finding:
         figures=f"worst call {slowest_s * 1e3:.2f} ms of CPU ({slowest})",
         failures=tuple(failures),
     )
+
+
+def _cpu_s(call: Call) -> float:
+    start = time.thread_time()
+    call()
+    return time.thread_time() - start
 
 
 def expressions(num: int, seed: int) -> Finding:
