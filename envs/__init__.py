@@ -5,10 +5,11 @@ from envs.generated import EnvSettings, GeneratedEnv
 from envs.grading import Grade, GraderError
 from envs.problem import Problem, Split
 from envs.registry import ENVS, make_env
-from envs.trace import Status, Step, StepKind, Trace, Verdict, parse_trace, render_trace
+from envs.trace import Backtrack, Status, Step, StepKind, Trace, Verdict, parse_trace, render_trace
 
 __all__ = [
     "ENVS",
+    "Backtrack",
     "Env",
     "EnvSettings",
     "GeneratedEnv",

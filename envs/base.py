@@ -18,7 +18,7 @@ from pydantic import BaseModel
 
 from envs.grading import Grade, why_refused
 from envs.problem import Problem, Split
-from envs.trace import Status, Step, StepKind, Trace, Verdict, parse_trace
+from envs.trace import Backtrack, Status, Step, StepKind, Trace, Verdict, parse_trace
 
 State = TypeVar("State")
 
@@ -105,6 +105,13 @@ class Env(ABC, Generic[State]):
     def finished(self, state: State) -> bool:
         """Whether the steps have led to the end: nothing is left to do but state the answer."""
 
+    def solvable(self, state: State) -> bool | None:
+        """Whether valid steps can still lead from a state to the end; None where that is not known.
+
+        By default they always can: in a task without dead ends no backtrack is needed.
+        """
+        return True if self.checks_steps else None
+
     @abstractmethod
     def grade_answer(self, problem: Problem, answer: str) -> Grade:
         """Judge a stated answer that has passed the text gate.
@@ -130,45 +137,48 @@ class Env(ABC, Generic[State]):
         return parse_trace(text, truncated=truncated)
 
     def check(self, problem: Problem, trace: Trace) -> Trace:
-        """Judge every step and the answer.
+        """Judge every step, every backtrack and the answer.
 
-        A step is judged from the state the last valid step left; an invalid step leaves the state as it
-        was. A backtrack is valid where it names an earlier point of the path; it is real where the next
-        step then differs from the one it took back.
+        The *path* is the forward lines that no backtrack has taken back. A step is judged from the state its
+        path has led to; an invalid one joins the path, but leaves the state as it was. A backtrack is valid
+        where it names an earlier point of the path. `Backtrack` says what is found of each.
 
         Returns:
-            The trace with verdicts, `undone` marks, `finished`, `grade` and `real_backtracks` filled in.
+            The trace with verdicts, `undone` marks, `backtracks`, `finished` and `grade` filled in.
 
         Raises:
             GraderError: Our machinery failed; nothing is known of the trace.
         """
-        path = [self.start(problem)]  # path[j] is the state after j valid steps
-        taken: list[int] = []  # taken[j] is the position in `steps` of the step that led to path[j + 1]
+        states = [self.start(problem)]  # states[j] is where the first j lines of the path lead
+        path: list[int] = []  # positions in `steps`
         steps = trace.steps
         forward = Verdict.VALID if self.checks_steps else Verdict.UNCHECKED
         valid = {StepKind.FORWARD: forward, StepKind.BACKTRACK: Verdict.VALID}
         reasons: dict[int, str] = {}  # of the invalid ones
         undone: set[int] = set()
+        backtracks: list[Backtrack] = []
         abandoned: str | None = None  # first step of the branch the last backtrack left
-        real = 0
         for i, step in enumerate(steps):
             if step.kind is StepKind.BACKTRACK:
-                keep = len(taken) - 1 if step.target is None else step.target
-                if 0 <= keep < len(taken):
-                    undone.update(taken[keep:])
-                    abandoned = steps[taken[keep]].text
-                    del taken[keep:], path[keep + 1 :]
-                else:
+                keep = len(path) - 1 if step.target is None else step.target
+                if not 0 <= keep < len(path):
                     reasons[i] = "no such earlier step"
+                    continue
+                first = path[keep]
+                needed = True if first in reasons else self._is_dead_end(states[keep + 1])
+                backtracks.append(Backtrack(step=i, num_undone=len(path) - keep, real=False, needed=needed))
+                undone.update(path[keep:])
+                abandoned = steps[first].text
+                del path[keep:], states[keep + 1 :]
                 continue
             try:
-                path.append(self.advance(path[-1], step.text))
+                states.append(self.advance(states[-1], step.text))
             except StepError as error:
                 reasons[i] = str(error)
-                continue
-            taken.append(i)
-            if abandoned is not None:
-                real += step.text != abandoned
+                states.append(states[-1])
+            path.append(i)
+            if abandoned is not None and i not in reasons:  # an invalid line is no branch
+                backtracks[-1] = backtracks[-1]._replace(real=step.text != abandoned)
                 abandoned = None
         judged = tuple(
             [
@@ -187,10 +197,14 @@ class Env(ABC, Generic[State]):
         return replace(
             trace,
             steps=judged,
-            finished=self.finished(path[-1]),
+            backtracks=tuple(backtracks),
+            finished=self.finished(states[-1]),
             grade=self._grade(problem, trace),
-            real_backtracks=real,
         )
+
+    def _is_dead_end(self, state: State) -> bool | None:
+        solvable = self.solvable(state)
+        return None if solvable is None else not solvable
 
     def _grade(self, problem: Problem, trace: Trace) -> Grade:
         if trace.status is not Status.COMPLETE or trace.answer is None:

@@ -75,6 +75,24 @@ class Step(NamedTuple):
     undone: bool = False
 
 
+class Backtrack(NamedTuple):
+    """What the environment found of one valid backtrack.
+
+    Attributes:
+        step: Its position in the trace's steps.
+        num_undone: How many forward lines of the path it took back.
+        real: Whether the next valid step differs from the first it took back: another branch. One that is
+            followed by the same step again, or by none, is fake.
+        needed: Whether the branch it left could not have led to the end, an invalid step being such a branch;
+            None where the environment cannot say.
+    """
+
+    step: int
+    num_undone: int
+    real: bool
+    needed: bool | None
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Trace:
     r"""A parsed completion.
@@ -92,7 +110,7 @@ class Trace:
         grade: What the grader says of the answer, `MALFORMED` where the text is not complete; None until
             checked.
         finished: True where the valid steps lead all the way to an answer; None until checked.
-        real_backtracks: Backtracks that returned to an earlier state and then took another branch.
+        backtracks: What was found of each valid backtrack, in order.
     """
 
     steps: tuple[Step, ...]
@@ -100,7 +118,7 @@ class Trace:
     status: Status
     grade: Grade | None = None
     finished: bool | None = None
-    real_backtracks: int = 0
+    backtracks: tuple[Backtrack, ...] = ()
 
     @property
     def correct(self) -> bool | None:
@@ -118,8 +136,23 @@ class Trace:
         return sum(step.kind is StepKind.BACKTRACK for step in self.steps)
 
     @property
+    def real_backtracks(self) -> int:
+        """Backtracks that returned to an earlier state and then took another branch."""
+        return sum(backtrack.real for backtrack in self.backtracks)
+
+    @property
+    def fake_backtracks(self) -> int:
+        """The others: the same branch again, none at all, or no earlier state named."""
+        return self.num_backtracks - self.real_backtracks
+
+    @property
+    def needless_backtracks(self) -> int:
+        """Backtracks that left a branch from which the end could have been reached."""
+        return sum(backtrack.needed is False for backtrack in self.backtracks)
+
+    @property
     def num_invalid(self) -> int:
-        """Steps the environment refused."""
+        """Steps the environment refused, undone ones included."""
         return sum(step.verdict is Verdict.INVALID for step in self.steps)
 
     @property
@@ -129,8 +162,10 @@ class Trace:
 
     @property
     def verified(self) -> bool:
-        """Text complete, answer right, every single step valid and none missing."""
-        return bool(self.correct and self.finished) and self.num_invalid == 0
+        """Text complete, answer right, every step valid that was not taken back, and none missing."""
+        return bool(self.correct and self.finished) and not any(
+            step.verdict is Verdict.INVALID and not step.undone for step in self.steps
+        )
 
 
 def render_trace(lines: Sequence[str], answer: str) -> str:

@@ -168,8 +168,10 @@ def three_lefts() -> Problem:
         (["south. left", "<backtrack> 1", "east"], [OK, NO, OK], [], 0),
         (["south. left", "<backtrack> 9999", "east"], [OK, NO, OK], [], 0),
         (["south. left", "<backtrack>", "<backtrack>", "south. left", "east"], [OK, OK, NO, OK, OK], [0], 0),
-        # An invalid step is not on the path: there is nothing to take back.
-        (["north. left", "<backtrack>", "south. left", "east"], [NO, NO, OK, OK], [], 0),
+        # An invalid step is taken back like any other, and what is left is verified.
+        (["north. left", "<backtrack>", "south. left", "east"], [NO, OK, OK, OK], [0], 1),
+        (["west. left, left", "up", "<backtrack> 1", "south. left", "east"], [OK, NO, OK, OK, OK], [1], 1),
+        (["up", "west. left, left", "<backtrack> 1", "south. left", "east"], [NO, OK, OK, OK, OK], [1], 1),
         # An invalid step between does not make the same branch another one.
         (["south. left", "<backtrack>", "west. left", "south. left", "east"], [OK, OK, NO, OK, OK], [0], 0),
         # Two real ones.
@@ -193,7 +195,40 @@ def test_backtracks(lines: list[str], verdicts: list[Verdict], undone: list[int]
     assert trace.num_steps == len(lines) - trace.num_backtracks  # undone steps were written all the same
     assert trace.num_invalid == verdicts.count(NO)
     assert trace.finished == (lines[-1] == "east")
-    assert trace.verified == (NO not in verdicts and lines[-1] == "east")
+    standing = [verdict for i, verdict in enumerate(verdicts) if i not in undone]
+    assert trace.verified == (NO not in standing and lines[-1] == "east")
+
+
+@pytest.mark.parametrize(
+    ("lines", "found"),
+    [
+        # (position, lines undone, real, needed). Every valid state leads to the end: needless.
+        (["west. left, left", "south. left", "<backtrack>", "east"], [(2, 1, True, False)]),
+        (["west. left, left", "south. left", "<backtrack> 0", "south. left", "east"], [(2, 2, True, False)]),
+        (["west. left, left", "<backtrack>", "west. left, left", "east"], [(1, 1, False, False)]),
+        # A wrong line had to go, also where valid ones came before or after it.
+        (["up", "<backtrack>", "south. left", "east"], [(1, 1, True, True)]),
+        (["up", "west. left, left", "<backtrack> 0", "south. left", "east"], [(2, 2, True, True)]),
+        # Going further back than the wrong line abandons a branch that was right.
+        (["west. left, left", "up", "<backtrack> 0", "south. left", "east"], [(2, 2, True, False)]),
+        # A wrong line in between is no branch of its own; nor is nothing.
+        (["south. left", "<backtrack>", "up", "south. left", "east"], [(1, 1, False, False)]),
+        (["south. left", "east", "<backtrack>"], [(2, 1, False, False)]),
+        # Backtracks that name no earlier step are counted, and found to be nothing.
+        (["<backtrack>", "south. left", "<backtrack> 3", "east"], []),
+        # One after the other.
+        (
+            ["west. left, left", "south. left", "<backtrack>", "<backtrack>", "south. left", "east"],
+            [(2, 1, False, False), (3, 1, True, False)],
+        ),
+    ],
+)
+def test_what_is_found_of_backtracks(lines: list[str], found: list[tuple[int, int, bool, bool]]) -> None:
+    trace = Directional().check(three_lefts(), parse_trace(render_trace(lines, "east")))
+    assert list(trace.backtracks) == found
+    assert trace.real_backtracks == sum(real for _, _, real, _ in found)
+    assert trace.needless_backtracks == sum(not needed for *_, needed in found)
+    assert trace.fake_backtracks == trace.num_backtracks - trace.real_backtracks
 
 
 @pytest.mark.parametrize(
