@@ -1,6 +1,6 @@
 """Verifiable reasoning tasks: problems, traces and the check of every step."""
 
-from envs.base import Env, StepError
+from envs.base import Env, Lesson, StepError
 from envs.generated import EnvSettings, GeneratedEnv
 from envs.grading import Grade, GraderError
 from envs.problem import Problem, Split
@@ -15,6 +15,7 @@ __all__ = [
     "GeneratedEnv",
     "Grade",
     "GraderError",
+    "Lesson",
     "Problem",
     "Split",
     "Status",

@@ -11,7 +11,7 @@ from __future__ import annotations
 import random
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Generic, TypeVar
 
 from pydantic import BaseModel
@@ -27,6 +27,21 @@ class StepError(Exception):
     """A step that cannot be taken; the message is the reason shown beside it."""
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Lesson:
+    """A trace to learn from.
+
+    Example: `Lesson(lines=("9 + 1 = 11", "<backtrack>", "9 + 1 = 10"), wrong=frozenset({0}))`.
+
+    Attributes:
+        lines: The lines, without the closing one.
+        wrong: Positions of the lines that must not be imitated: they get no loss, what comes after them does.
+    """
+
+    lines: tuple[str, ...]
+    wrong: frozenset[int] = frozenset()
+
+
 class Env(ABC, Generic[State]):
     """A verifiable reasoning task.
 
@@ -36,6 +51,7 @@ class Env(ABC, Generic[State]):
         name: Name in the registry and in the config.
         Settings: What `env.settings` in the config may hold.
         skip_kinds: Hand-skip rules, the default one first.
+        error_kinds: Kinds of wrong turns its detours can take; empty where it writes none.
         checks_steps: Whether steps are judged. Where they are not, `advance` takes any line, and the count
             of steps is the model's word.
         example: Settings to try the environment with, where it needs some.
@@ -44,6 +60,7 @@ class Env(ABC, Generic[State]):
     name: ClassVar[str]
     Settings: ClassVar[type[BaseModel]]
     skip_kinds: ClassVar[Sequence[str]] = ()
+    error_kinds: ClassVar[Sequence[str]] = ()
     checks_steps: ClassVar[bool] = True
     example: ClassVar[Mapping[str, Any]] = {}
 
@@ -88,6 +105,33 @@ class Env(ABC, Generic[State]):
     @abstractmethod
     def skipped_trace(self, problem: Problem, kind: str, rng: random.Random) -> tuple[str, ...] | None:
         """The reference solution with one step skipped by hand, or None where the rule does not apply."""
+
+    def detour_trace(self, problem: Problem, errors: Sequence[str], rng: random.Random) -> Lesson | None:
+        """The reference solution with one detour for each of `errors`, in different places or ways.
+
+        A detour is a wrong turn, walked to where it fails, and the backtrack that takes it back: exactly
+        `len(errors)` backtracks, all real and needed. The first line of each is `wrong`.
+
+        Args:
+            problem: What is solved.
+            errors: Of `error_kinds`, one a detour; repeats are allowed.
+            rng: Draws places and turns.
+
+        Returns:
+            None where the problem has no room for that many.
+        """
+        return None
+
+    def padded_trace(self, problem: Problem, num_lines: int, rng: random.Random) -> Lesson | None:
+        """The reference solution made `num_lines` lines long without a backtrack, to tell length from backtracks.
+
+        None where it has more lines already, or the task has no lines that change nothing.
+        """
+        return None
+
+    def search_trace(self, problem: Problem, rng: random.Random) -> Lesson | None:
+        """The trace of a systematic search with the backtracks it needs; None where the task has none."""
+        return None
 
     @abstractmethod
     def start(self, problem: Problem) -> State:
