@@ -114,10 +114,32 @@ class WarmStartConfig(Section):
     """Share of hand-skipped traces in the mix. 0 is the cold start: full traces only."""
     skip_kinds: list[str] = []
     """Hand-skip rules of the environment to use, drawn alike. Empty: its first."""
+    detour_frac: float = Field(0.0, ge=0, le=1)
+    """Share of traces with detours: wrong turns taken back by a backtrack. 0.5 is one to each trace without."""
+    num_detours: Annotated[list[Annotated[int, Field(ge=1)]], Field(min_length=1)] = [1]
+    """How many detours such a trace has, drawn alike from this list."""
+    error_mix: dict[str, Annotated[float, Field(ge=0)]] = {}
+    """Kinds of wrong turns and how often each is drawn. Empty: the environment's, drawn alike."""
+    mask_wrong_steps: bool = True
+    """Take the wrong step of a detour out of the loss: it is read, not imitated."""
+    detour_control: bool = False
+    """In place of each trace with detours, one of the same length without: tells backtracks from length."""
+    search_frac: float = Field(0.0, ge=0, le=1)
+    """Share of traces of a systematic search, with the backtracks it needs."""
     budget_frac: float = Field(0.0, ge=0, le=1)
     """Share of prompts that state the number of steps of their trace."""
     save_every: int | None = Field(None, ge=1)
     """Updates between checkpoints. None: only at the end."""
+
+    @model_validator(mode="after")
+    def _shares_fit(self) -> WarmStartConfig:
+        shares = {"skipped": self.skipped_frac, "detour": self.detour_frac, "search": self.search_frac}
+        if sum(shares.values()) > 1 + 1e-9:
+            named = " + ".join(f"{key}_frac ({share:g})" for key, share in shares.items())
+            raise ValueError(f"{named} is over 1; the rest of the mix is full traces")
+        if self.error_mix and not sum(self.error_mix.values()) > 0:
+            raise ValueError("error_mix has no kind with a weight above 0; leave it empty to draw all alike")
+        return self
 
     @model_validator(mode="after")
     def _micro_divides(self) -> WarmStartConfig:

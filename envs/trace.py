@@ -161,11 +161,14 @@ class Trace:
         return sum(step.undone for step in self.steps)
 
     @property
+    def is_clean(self) -> bool:
+        """Whether every line is valid or was taken back."""
+        return not any(step.verdict is Verdict.INVALID and not step.undone for step in self.steps)
+
+    @property
     def verified(self) -> bool:
         """Text complete, answer right, every step valid that was not taken back, and none missing."""
-        return bool(self.correct and self.finished) and not any(
-            step.verdict is Verdict.INVALID and not step.undone for step in self.steps
-        )
+        return bool(self.correct and self.finished) and self.is_clean
 
 
 def render_trace(lines: Sequence[str], answer: str) -> str:

@@ -14,18 +14,56 @@ def backtrack_count(problem: Problem, trace: Trace, *, cap: int = 4) -> float:
 
 
 def fake_backtracks(problem: Problem, trace: Trace, *, cap: int = 4) -> float:
-    """Backtracks that restore no earlier state or take the same branch again, as a share of `cap`.
+    """Backtracks that restore no earlier state or take the same branch again, as a share of `cap`, at most 1.
 
     Example: 3 backtrack lines, 1 of them real, cap 4: 0.5.
     """
-    return min(1.0, (trace.num_backtracks - trace.real_backtracks) / cap)
+    return min(1.0, trace.fake_backtracks / cap)
+
+
+def needless_backtracks(problem: Problem, trace: Trace, *, cap: int = 4) -> float:
+    """Backtracks that left a branch from which the end could have been reached, as a share of `cap`, at most 1.
+
+    0 where the environment cannot tell.
+
+    Example: 3 backtracks, one out of a dead end, cap 4: 0.5.
+    """
+    return min(1.0, trace.needless_backtracks / cap)
+
+
+def backtracks_over_budget(problem: Problem, trace: Trace, *, allowed: int = 1, cap: int = 4) -> float:
+    """Backtrack lines beyond `allowed`, as a share of `cap`, at most 1.
+
+    Example: 3 backtrack lines, 1 allowed, cap 4: 0.5.
+    """
+    return min(1.0, max(0, trace.num_backtracks - allowed) / cap)
+
+
+def backtracks_off_density(
+    problem: Problem, trace: Trace, *, floor: float = 0.0, ceiling: float = 0.2
+) -> float:
+    """How far the backtracks per line are below `floor` or above `ceiling`, at most 1.
+
+    Below the floor it is 1 - density / floor, the cost of REA-RL's reflection term min(0, D / D_0.2 - 1), where
+    D counts reflecting words and D_0.2 is a quantile of the training data; above the ceiling it is
+    density / ceiling - 1.
+
+    Example: 1 backtrack in 10 lines, floor 0.2: 0.5. 3 in 10, ceiling 0.2: 0.5.
+    """
+    lines = len(trace.steps)
+    density = trace.num_backtracks / lines if lines else 0.0
+    if density < floor:
+        return 1.0 - density / floor
+    if density <= ceiling:
+        return 0.0
+    return min(1.0, density / ceiling - 1.0) if ceiling else 1.0
 
 
 def wasted_steps(problem: Problem, trace: Trace) -> float:
-    """Steps later taken back, as a share of all steps written; 1 where a line is invalid.
+    """Steps later taken back, as a share of all steps written; 1 where an invalid line stands.
 
     Example: 6 valid steps, 2 of them undone: 1/3. Invalid lines would only thin the share out.
     """
-    if trace.num_invalid:
+    if not trace.is_clean:
         return 1.0
     return trace.num_wasted / trace.num_steps if trace.num_steps else 0.0

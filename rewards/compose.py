@@ -133,6 +133,12 @@ def _check_args(term: Term, reward: Reward) -> None:
             hint = f"; did you mean '{close[0]}'?" if close else "."
             allowed = ", ".join(keywords) or "none"
             raise ValueError(f"reward '{term.name}' takes no argument '{name}'{hint} known: {allowed}")
+        if type(keywords[name]) is float and not (
+            isinstance(value, (int, float)) and not isinstance(value, bool) and 0 <= value <= 1
+        ):
+            raise ValueError(
+                f"argument '{name}' of reward '{term.name}' is {value!r}; give a number from 0 to 1"
+            )
         # Counts are what rewards are divided by.
         if type(keywords[name]) is int and (type(value) is not int or value < 1):
             raise ValueError(

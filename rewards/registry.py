@@ -51,6 +51,9 @@ REWARDS: dict[str, Reward] = {
     "steps_over_shortest": Reward(function=steps.steps_over_shortest, group=True),
     "backtrack_count": Reward(function=backtracks.backtrack_count),
     "fake_backtracks": Reward(function=backtracks.fake_backtracks),
+    "needless_backtracks": Reward(function=backtracks.needless_backtracks),
+    "backtracks_over_budget": Reward(function=backtracks.backtracks_over_budget),
+    "backtracks_off_density": Reward(function=backtracks.backtracks_off_density),
     "wasted_steps": Reward(function=backtracks.wasted_steps),
 }
 

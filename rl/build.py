@@ -15,8 +15,8 @@ from transformers.integrations import get_available_reporting_integrations
 from configs import Config, ConfigError, describe_errors
 from envs import ENVS, Env, Split, make_env
 from rewards import RewardSum, Term
+from rl.lessons import make_examples
 from rl.policy import Policy
-from rl.warm_start import make_examples
 from rollout.pool import LocalPool, RolloutPool
 from rollout.types import Sampling
 from rollout.worker import WorkerSpec

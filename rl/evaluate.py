@@ -42,6 +42,9 @@ class SplitResult:
         invalid_steps: Invalid steps per trace.
         backtracks: Backtracks per trace.
         real_backtracks: Those that restored a state and then took another branch, per trace.
+        fake_backtracks: The others, per trace.
+        needless_backtracks: Those that left a branch from which the end could have been reached, per trace.
+        backtrack_depth: Mean number of lines a valid backtrack took back; None without one.
         wasted_steps: Steps later undone, per trace.
         tokens: Completion tokens per trace.
         truncated: Share cut off at the length limit.
@@ -64,6 +67,9 @@ class SplitResult:
     invalid_steps: float
     backtracks: float
     real_backtracks: float
+    fake_backtracks: float
+    needless_backtracks: float
+    backtrack_depth: float | None
     wasted_steps: float
     tokens: float
     truncated: float
@@ -169,6 +175,9 @@ def summarise(greedy: Sequence[RolloutGroup], sampled: Sequence[RolloutGroup] = 
         invalid_steps=fmean(trace.num_invalid for trace in traces),
         backtracks=fmean(trace.num_backtracks for trace in traces),
         real_backtracks=fmean(trace.real_backtracks for trace in traces),
+        fake_backtracks=fmean(trace.fake_backtracks for trace in traces),
+        needless_backtracks=fmean(trace.needless_backtracks for trace in traces),
+        backtrack_depth=_mean([back.num_undone for trace in traces for back in trace.backtracks]),
         wasted_steps=fmean(trace.num_wasted for trace in traces),
         tokens=fmean(len(sample.completion.ids) for _, sample in pairs),
         truncated=fmean(trace.status is Status.TRUNCATED for trace in traces),

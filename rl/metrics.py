@@ -42,6 +42,8 @@ def harvest_metrics(harvest: Harvest, num_groups: int) -> dict[str, float]:
         "steps/wasted": fmean(trace.num_wasted for trace in traces),
         "backtracks": fmean(trace.num_backtracks for trace in traces),
         "backtracks/real": fmean(trace.real_backtracks for trace in traces),
+        "backtracks/fake": fmean(trace.fake_backtracks for trace in traces),
+        "backtracks/needless": fmean(trace.needless_backtracks for trace in traces),
         "groups/sampled": float(len(harvest.sampled)),
         "groups/useful_frac": 1.0 - harvest.useless.total() / len(harvest.sampled),
         "groups/filled_frac": len(harvest.useful) / num_groups,

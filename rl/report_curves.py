@@ -61,7 +61,12 @@ def _grpo_panels(rows: Sequence[Row]) -> list[_Panel]:
         _Panel(
             title="Backtracks",
             unit="per completion",
-            lines=(("backtracks", "all"), ("backtracks/real", "real")),
+            lines=(
+                ("backtracks", "all"),
+                ("backtracks/real", "real"),
+                ("backtracks/fake", "fake"),
+                ("backtracks/needless", "needless"),
+            ),
             from_zero=True,
         ),
         _Panel(

@@ -36,6 +36,13 @@ class Encoder:
         """Ids of plain text; control tokens in it are read as the characters they are made of."""
         return tuple(self.tokenizer.encode(text, add_special_tokens=False, split_special_tokens=True))
 
+    def offsets(self, text: str) -> list[tuple[int, int]]:
+        """Where each token of `encode(text)` starts and ends in the text, in characters."""
+        encoding = self.tokenizer(
+            text, add_special_tokens=False, split_special_tokens=True, return_offsets_mapping=True
+        )
+        return [(start, end) for start, end in encoding["offset_mapping"]]
+
     def encode_prompt(self, prompt: str) -> tuple[int, ...]:
         """Ids of a problem's prompt inside the chat template, if there is one."""
         return (*self.prefix_ids, *self.encode(prompt), *self.suffix_ids)

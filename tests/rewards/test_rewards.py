@@ -191,6 +191,45 @@ def test_caps() -> None:
     assert value("fake_backtracks", TURNS, trace, cap=3) == pytest.approx(2 / 3)
 
 
+# Lines of a trace, then: over a budget of 1; off a density of 0.1 to 0.25; needless; all in quarters or shares.
+BACK = "west. right, around\n"
+BACKTRACKS: dict[str, tuple[str, float, float, float]] = {
+    # No backtrack in 3 lines: 1 - 0 / 0.1.
+    "none": (FULL + END, 0, 1, 0),
+    # 1 in 5: between floor and ceiling. The branch it left was right.
+    "needless": (BACK + "<backtrack> 0\n" + FULL + END, 0, 0, 1 / 4),
+    # 1 in 5, out of a line that was wrong.
+    "needed": ("up\n<backtrack>\n" + FULL + END, 0, 0, 0),
+    # 2 in 7: 2 / 7 over 0.25 is 8 / 7.
+    "two": (BACK + "<backtrack>\nup\n<backtrack>\n" + FULL + END, 1 / 4, 1 / 7, 1 / 4),
+    # 4 in 8, two of them from nowhere: half over a quarter is twice.
+    "four": ("<backtrack>\n" * 2 + (BACK + "<backtrack>\n") * 2 + SKIP + END, 3 / 4, 1, 2 / 4),
+    "nothing": ("", 0, 1, 0),
+}
+
+
+@pytest.mark.parametrize(("text", "over", "off", "needless"), BACKTRACKS.values(), ids=BACKTRACKS)
+def test_costs_of_backtracks(text: str, over: float, off: float, needless: float) -> None:
+    trace = read(TURNS, text)
+    assert value("backtracks_over_budget", TURNS, trace) == over
+    assert value("backtracks_off_density", TURNS, trace, floor=0.1, ceiling=0.25) == pytest.approx(off)
+    assert value("needless_backtracks", TURNS, trace) == needless
+
+
+def test_a_ceiling_of_nothing_allows_no_backtrack() -> None:
+    assert value("backtracks_off_density", TURNS, read(TURNS, FULL + END), ceiling=0.0) == 0
+    backtrack = read(TURNS, BACK + "<backtrack>\n" + FULL + END)
+    assert value("backtracks_off_density", TURNS, backtrack, ceiling=0.0) == 1
+
+
+def test_what_was_taken_back_does_not_count_as_standing() -> None:
+    """A wrong line that was taken back leaves a verified trace; it has been written and is counted."""
+    trace = read(TURNS, "up\n<backtrack>\n" + SKIP + END)
+    assert (trace.verified, trace.num_invalid, trace.num_steps, trace.num_wasted) == (True, 1, 3, 1)
+    assert value("step_count", TURNS, trace) == 1.0  # 3 of 3, where the same without the detour is 2 of 3
+    assert value("wasted_steps", TURNS, trace) == pytest.approx(1 / 3)
+
+
 def test_shortest_verified_sample_of_the_group_is_the_target() -> None:
     def over(*texts: str) -> list[float]:
         return find_reward("steps_over_shortest")(TURNS, [read(TURNS, text) for text in texts])
@@ -297,6 +336,12 @@ def test_unknown_rewards(name: str, nearest: str | None) -> None:
 )
 def test_wrong_arguments(args: dict[str, object], part: str) -> None:
     assert part in refuse(*QUICKSTART, Term(name="backtrack_count", weight=-0.1, args=args))
+
+
+@pytest.mark.parametrize("floor", [-0.1, 1.5, math.nan, "0.1", True])
+def test_wrong_shares(floor: object) -> None:
+    term = Term(name="backtracks_off_density", weight=-0.1, args={"floor": floor})
+    assert "argument 'floor' of reward 'backtracks_off_density' is" in refuse(*QUICKSTART, term)
 
 
 def test_arguments_of_a_reward_without_any() -> None:

@@ -28,6 +28,9 @@ EVERYTHING = [
     Term(name="steps_over_shortest", weight=-0.6, gate="correct"),
     Term(name="backtrack_count", weight=-0.4, args={"cap": 2}),
     Term(name="fake_backtracks", weight=-0.5),
+    Term(name="needless_backtracks", weight=-0.3, args={"cap": 2}),
+    Term(name="backtracks_over_budget", weight=-0.2, gate="correct", args={"allowed": 2}),
+    Term(name="backtracks_off_density", weight=-0.2, args={"floor": 0.1, "ceiling": 0.3}),
     Term(name="wasted_steps", weight=-0.8, gate="correct"),
 ]
 

@@ -1,0 +1,140 @@
+"""What the warm start learns from: the mix of traces, and which of their tokens count.
+
+In: an environment and the config's `warm_start` section. Out: one `Example` a problem, then token ids with
+labels. The mix of full and hand-skipped traces follows "Can Language Models Learn to Skip Steps?" (arXiv
+2411.01855, section 3); `skipped_frac: 0` is its cold start. Traces with detours follow Self-Backtracking (arXiv
+2502.04404): the wrong step gets no loss, so it is read and not imitated, and the backtrack after it is learnt.
+Their length-matched controls answer the objection that backtracks only make traces longer.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from datasets import Dataset
+
+from configs.schema import WarmStartConfig
+from envs import Env, Lesson, Problem, Split, render_trace
+from envs.seeding import derive_random
+from rollout.encoder import Encoder
+
+IGNORED = -100  # label of tokens without loss
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Example:
+    """A prompt and what to write after it.
+
+    Attributes:
+        prompt: The problem's prompt.
+        text: The reference completion.
+        ignored: Start and end offsets in `text` of what gets no loss.
+    """
+
+    prompt: str
+    text: str
+    ignored: tuple[tuple[int, int], ...] = ()
+
+
+def make_examples(env: Env[Any], config: WarmStartConfig, *, seed: int) -> list[Example]:
+    """The mix, one example a problem.
+
+    A problem gets a skipped trace, one with detours (or its control), or one of a search, with the
+    probabilities of the config, where the environment can write it for this problem, and its full trace
+    otherwise.
+
+    Raises:
+        ValueError: The environment cannot write what is asked for, or its data holds no solution.
+    """
+    _check(env, config)
+    kinds = config.skip_kinds or list(env.skip_kinds[:1])
+    examples = []
+    for index in range(config.num_problems):
+        rng = derive_random(seed, "warm_start", index)
+        problem = env.problem(Split.TRAIN, index)
+        lesson = _draw(env, config, problem, kinds, rng) or Lesson(lines=env.full_trace(problem))
+        if rng.random() < config.budget_frac:
+            problem = env.with_budget(problem, len(lesson.lines))
+        examples.append(_example(problem, lesson, masked=config.mask_wrong_steps))
+    return examples
+
+
+def _check(env: Env[Any], config: WarmStartConfig) -> None:
+    for key, kinds, known in (
+        ("skip_kinds", config.skip_kinds, env.skip_kinds),
+        ("error_mix", list(config.error_mix), env.error_kinds),
+    ):
+        if unknown := sorted(set(kinds) - set(known)):
+            names = ", ".join(known) or "none"
+            raise ValueError(
+                f"warm_start.{key} has {unknown}, which '{env.name}' does not know; known: {names}"
+            )
+    problem = env.problem(Split.TRAIN, 0)
+    for key, share, can, what in (
+        ("skipped_frac", config.skipped_frac, bool(env.skip_kinds), "has no rule to skip a step by"),
+        ("detour_frac", config.detour_frac, bool(env.error_kinds), "writes no detours"),
+        (
+            "search_frac",
+            config.search_frac,
+            config.search_frac == 0 or type(env).search_trace is not Env.search_trace,
+            "writes no search traces",
+        ),
+        (
+            "detour_control",
+            config.detour_frac * config.detour_control,
+            type(env).padded_trace is not Env.padded_trace,
+            "has no lines to make a trace longer with",
+        ),
+    ):
+        if share > 0 and not can:
+            value = "false" if key == "detour_control" else "0"
+            raise ValueError(f"warm_start.{key} is {share:g}, but '{env.name}' {what}; set it to {value}")
+    env.full_trace(problem)
+
+
+def _draw(
+    env: Env[Any], config: WarmStartConfig, problem: Problem, kinds: Sequence[str], rng: random.Random
+) -> Lesson | None:
+    drawn = rng.random()
+    if drawn < config.skipped_frac:
+        lines = env.skipped_trace(problem, rng.choice(kinds), rng)
+        return None if lines is None else Lesson(lines=lines)
+    drawn -= config.skipped_frac
+    if drawn < config.detour_frac:
+        mix = config.error_mix or dict.fromkeys(env.error_kinds, 1.0)
+        errors = rng.choices(list(mix), list(mix.values()), k=rng.choice(config.num_detours))
+        lesson = env.detour_trace(problem, errors, rng)
+        if lesson is None or not config.detour_control:
+            return lesson
+        return env.padded_trace(problem, len(lesson.lines), rng)
+    drawn -= config.detour_frac
+    return env.search_trace(problem, rng) if drawn < config.search_frac else None
+
+
+def _example(problem: Problem, lesson: Lesson, *, masked: bool) -> Example:
+    ignored, start = [], 0
+    for position, line in enumerate(lesson.lines):
+        if masked and position in lesson.wrong:
+            ignored.append((start, start + len(line)))
+        start += len(line) + 1
+    text = render_trace(lesson.lines, problem.answer)
+    return Example(prompt=problem.prompt, text=text, ignored=tuple(ignored))
+
+
+def encode_examples(examples: Sequence[Example], encoder: Encoder) -> Dataset:
+    """Token ids with labels; the prompt and what is ignored have no loss, the stop token has."""
+    rows: dict[str, list[list[int]]] = {"input_ids": [], "labels": []}
+    for example in examples:
+        prompt_ids = encoder.encode_prompt(example.prompt)
+        completion_ids = encoder.encode_completion(example.text)
+        labels = list(completion_ids)
+        if example.ignored:
+            for token, (start, end) in enumerate(encoder.offsets(example.text)):
+                if any(first < end and start < last for first, last in example.ignored):
+                    labels[token] = IGNORED
+        rows["input_ids"].append([*prompt_ids, *completion_ids])
+        rows["labels"].append([IGNORED] * len(prompt_ids) + labels)
+    return Dataset.from_dict(rows)
