@@ -123,7 +123,7 @@ class Env(ABC, Generic[State]):
         return None
 
     def padded_trace(self, problem: Problem, num_lines: int, rng: random.Random) -> Lesson | None:
-        """The reference solution made `num_lines` lines long without a backtrack, to tell length from backtracks.
+        """The reference solution in `num_lines` lines without a backtrack: tells length from backtracks.
 
         None where it has more lines already, or the task has no lines that change nothing.
         """
@@ -197,7 +197,7 @@ class Env(ABC, Generic[State]):
         path: list[int] = []  # positions in `steps`
         steps = trace.steps
         forward = Verdict.VALID if self.checks_steps else Verdict.UNCHECKED
-        valid = {StepKind.FORWARD: forward, StepKind.BACKTRACK: Verdict.VALID}
+        valid = {StepKind.FORWARD: forward, StepKind.MARKER: forward, StepKind.BACKTRACK: Verdict.VALID}
         reasons: dict[int, str] = {}  # of the invalid ones
         undone: set[int] = set()
         backtracks: list[Backtrack] = []

@@ -26,6 +26,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from envs.base import Env
 from envs.generated import home
 from envs.grading import Grade
+from envs.markers import mark
 from envs.math_answers import Gold, MathGrader, find_answer
 from envs.math_rows import COLUMNS, Columns, Preset, Row, read_rows
 from envs.problem import Problem, Split
@@ -211,8 +212,9 @@ class MathProblems(Env[int]):
         return True
 
     def parse(self, text: str, *, truncated: bool = False) -> Trace:
-        r"""As `parse_trace`; in a text without a closing line, the last ``\boxed{}`` states the answer."""
+        r"""As `parse_trace`, with markers; without a closing line, the last ``\boxed{}`` states the answer."""
         trace = parse_trace(text, truncated=truncated)
+        trace = replace(trace, steps=mark(trace.steps))
         if trace.status is Status.MALFORMED and CLOSING not in text:
             answer = find_answer(text)
             if answer is not None:

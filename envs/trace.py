@@ -35,6 +35,8 @@ class StepKind(StrEnum):
 
     FORWARD = "forward"
     BACKTRACK = "backtrack"
+    MARKER = "marker"
+    """A sentence of free text that says it goes back (`markers.py`); it takes nothing back."""
 
 
 class Verdict(StrEnum):
@@ -58,7 +60,7 @@ class Step(NamedTuple):
 
     Attributes:
         text: The line, without its newline.
-        kind: Forward or backtrack.
+        kind: Forward, backtrack or marker.
         span: Start and end offset of the line in the completion text, in characters.
         target: For a backtrack, how many steps of the path it keeps; None means all but the last.
         verdict: Set by the environment.
@@ -127,13 +129,13 @@ class Trace:
 
     @property
     def num_steps(self) -> int:
-        """Forward steps written, undone ones included: what the model spent."""
-        return sum(step.kind is StepKind.FORWARD for step in self.steps)
+        """Steps written, undone ones included, backtrack lines not: what the model spent."""
+        return sum(step.kind is not StepKind.BACKTRACK for step in self.steps)
 
     @property
     def num_backtracks(self) -> int:
-        """Backtrack lines written, real or not."""
-        return sum(step.kind is StepKind.BACKTRACK for step in self.steps)
+        """Backtrack lines written, real or not, and markers of free text."""
+        return sum(step.kind is not StepKind.FORWARD for step in self.steps)
 
     @property
     def real_backtracks(self) -> int:
@@ -142,8 +144,8 @@ class Trace:
 
     @property
     def fake_backtracks(self) -> int:
-        """The others: the same branch again, none at all, or no earlier state named."""
-        return self.num_backtracks - self.real_backtracks
+        """Backtrack lines that did otherwise: the same branch again, none at all, or no earlier state named."""
+        return sum(step.kind is StepKind.BACKTRACK for step in self.steps) - self.real_backtracks
 
     @property
     def needless_backtracks(self) -> int:
