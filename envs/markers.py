@@ -1,7 +1,7 @@
 """Backtracks in free text: sentences that say they go back.
 
-In: the lines of a completion in ordinary language. Out: the same lines, cut before each sentence that opens with
-a marker ("Wait", "Let me check that", "On second thought"), that sentence being a step of kind `MARKER`. A
+In: the lines of a completion in ordinary language. Out: the same lines, cut before each sentence that opens
+with a marker ("Wait", "Let me check that", "On second thought"), that sentence being a step of kind `MARKER`. A
 marker is what a text says, not what it does: no state is known, so none is restored, and such a step is neither
 real nor fake. The words are those that studies of long chains of thought count as reflection or backtracking.
 """
