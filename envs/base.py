@@ -163,6 +163,10 @@ class Env(ABC, Generic[State]):
         Whatever the text, it raises nothing but `GraderError`, for a fault of the machinery.
         """
 
+    def first_error(self, trace: Trace) -> str | None:
+        """Category of what first went wrong in a checked trace, in a task that names its errors; else None."""
+        return None
+
     # ---- problems ----
 
     def render_prompt(self, question: str, budget: int | None = None) -> str:

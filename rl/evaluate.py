@@ -7,6 +7,7 @@ The same problems are used at every stage, so results can be compared problem by
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from math import comb
@@ -14,7 +15,7 @@ from statistics import fmean
 from typing import Any
 
 from configs.schema import Config
-from envs import GraderError, Split, Status
+from envs import Env, GraderError, Split, Status, Trace
 from rollout.pool import RolloutPool
 from rollout.source import GradingBudget
 from rollout.types import GroupRequest, RolloutGroup, Sampling
@@ -43,6 +44,7 @@ class SplitResult:
         backtracks: Backtracks per trace.
         real_backtracks: Those that restored a state and then took another branch, per trace.
         fake_backtracks: The others, per trace.
+        needed_backtracks: Those that left a branch from which it could not, per trace.
         needless_backtracks: Those that left a branch from which the end could have been reached, per trace.
         backtrack_depth: Mean number of lines a valid backtrack took back; None without one.
         wasted_steps: Steps later undone, per trace.
@@ -52,6 +54,7 @@ class SplitResult:
         sampled_steps_per_correct: Mean steps over correct samples.
         pass_at_k: Chance that at least one of k samples is correct, for k = 1, 2, 4, ... up to the samples
             taken; unbiased (Chen et al., arXiv 2107.03374, equation 1).
+        errors: Share of the problems whose trace first goes wrong in a way the task names (`Env.first_error`).
     """
 
     num_problems: int
@@ -68,6 +71,7 @@ class SplitResult:
     backtracks: float
     real_backtracks: float
     fake_backtracks: float
+    needed_backtracks: float
     needless_backtracks: float
     backtrack_depth: float | None
     wasted_steps: float
@@ -76,6 +80,7 @@ class SplitResult:
     sampled_accuracy: float | None
     sampled_steps_per_correct: float | None
     pass_at_k: dict[str, float]
+    errors: dict[str, float]
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data for `summary.json`."""
@@ -91,13 +96,14 @@ class Evaluation:
 
 
 def evaluate(
-    pool: RolloutPool, config: Config, *, on_split: Callable[[str], None] = lambda split: None
+    pool: RolloutPool, config: Config, env: Env[Any], *, on_split: Callable[[str], None] = lambda split: None
 ) -> Evaluation:
     """Evaluate the weights a pool holds.
 
     Args:
         pool: Samples.
         config: Its `eval`, `rollout` and `seed` are used.
+        env: Names the errors.
         on_split: Called with the name of each split before it is evaluated.
 
     Raises:
@@ -115,7 +121,7 @@ def evaluate(
             warm = Sampling(temperature=config.eval.temperature, max_new_tokens=limit)
             sampled = _sample(pool, config, name, config.eval.num_samples, warm, grading)
         greedy[name] = tuple([group for group in best if group.samples])
-        results[name] = summarise(best, sampled)
+        results[name] = summarise(best, sampled, env.first_error)
     return Evaluation(results=results, greedy=greedy)
 
 
@@ -148,17 +154,23 @@ def _sample(
     return groups
 
 
-def summarise(greedy: Sequence[RolloutGroup], sampled: Sequence[RolloutGroup] = ()) -> SplitResult:
+def summarise(
+    greedy: Sequence[RolloutGroup],
+    sampled: Sequence[RolloutGroup] = (),
+    first_error: Callable[[Trace], str | None] = lambda trace: None,
+) -> SplitResult:
     """Figures of one split from its groups.
 
     Args:
         greedy: One-sample groups, at least one of them graded; the others count as `ungraded` only.
         sampled: k-sample groups of the same problems; may be empty.
+        first_error: Names what first went wrong in a trace.
     """
     pairs = [(group.problem, sample) for group in greedy for sample in group.samples]
     traces = [sample.trace for _, sample in pairs]
     right = [(problem, sample.trace) for problem, sample in pairs if sample.trace.correct]
     low, high = wilson_interval(len(right), len(pairs))
+    errors = Counter([str(error) for error in map(first_error, traces) if error is not None])
     samples = [sample for group in sampled for sample in group.samples]
     right_samples = [sample.trace for sample in samples if sample.trace.correct]
     return SplitResult(
@@ -176,6 +188,7 @@ def summarise(greedy: Sequence[RolloutGroup], sampled: Sequence[RolloutGroup] = 
         backtracks=fmean(trace.num_backtracks for trace in traces),
         real_backtracks=fmean(trace.real_backtracks for trace in traces),
         fake_backtracks=fmean(trace.fake_backtracks for trace in traces),
+        needed_backtracks=fmean(sum(back.needed is True for back in trace.backtracks) for trace in traces),
         needless_backtracks=fmean(trace.needless_backtracks for trace in traces),
         backtrack_depth=_mean([back.num_undone for trace in traces for back in trace.backtracks]),
         wasted_steps=fmean(trace.num_wasted for trace in traces),
@@ -184,6 +197,7 @@ def summarise(greedy: Sequence[RolloutGroup], sampled: Sequence[RolloutGroup] = 
         sampled_accuracy=len(right_samples) / len(samples) if samples else None,
         sampled_steps_per_correct=_mean([trace.num_steps for trace in right_samples]),
         pass_at_k=_pass_curve(sampled),
+        errors={name: count / len(pairs) for name, count in sorted(errors.items())},
     )
 
 

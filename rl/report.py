@@ -10,6 +10,7 @@ from __future__ import annotations
 from math import isfinite
 from pathlib import Path
 
+from rl.report_backtracks import backtracks
 from rl.report_curves import training
 from rl.report_page import problems, provenance, result_table, visible
 from rl.report_plots import step_counts
@@ -55,6 +56,7 @@ def render_report(run: RunRecord) -> str:
         "none. Steps saved is the mean of 1 − steps / full steps, every correct answer counting alike; the "
         "sentence at the top compares means of steps instead. A real backtrack went back and then took another "
         "branch; a wasted step was undone later; cut off means stopped at the length limit.</p>",
+        backtracks(run),
         "<h2>Training</h2>",
         training(run),
         "<h2>Step counts before and after</h2>",

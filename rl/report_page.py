@@ -81,7 +81,7 @@ def result_table(run: RunRecord) -> str:
     for split in run.splits:
         results = {stage: splits[split] for stage, splits in run.stages.items() if split in splits}
         one = next(iter(results.values()))
-        about = f"{one['num_problems']} problems, full traces {_number(one.get('full_steps'))} steps on average"
+        about = f"{one['num_problems']} problems, full traces {number(one.get('full_steps'))} steps on average"
         lines.append(
             f'<tr class="group"><th scope="rowgroup">{visible(split)}</th>'
             f'<td colspan="{len(heads) - 1}" style="text-align:left"><small>{about}</small></td></tr>'
@@ -101,14 +101,14 @@ def _result_row(stage: str, result: Row, ks: Sequence[int]) -> str:
         percent(result.get("verified")),
         percent(result.get("sampled_accuracy")),
         *(percent((result.get("pass_at_k") or {}).get(str(k))) for k in ks),
-        _number(result.get("steps_per_correct")),
-        _number(result.get("full_steps_per_correct")),
+        number(result.get("steps_per_correct")),
+        number(result.get("full_steps_per_correct")),
         percent(result.get("steps_saved")),
-        _number(result.get("sampled_steps_per_correct")),
-        _number(result.get("invalid_steps")),
-        f"{_number(result.get('backtracks'))}<small>{_number(result.get('real_backtracks'))}</small>",
-        _number(result.get("wasted_steps")),
-        _number(result.get("tokens"), 1),
+        number(result.get("sampled_steps_per_correct")),
+        number(result.get("invalid_steps")),
+        f"{number(result.get('backtracks'))}<small>{number(result.get('real_backtracks'))}</small>",
+        number(result.get("wasted_steps")),
+        number(result.get("tokens"), 1),
         percent(result.get("truncated")),
     ]
     values = "".join(f"<td>{cell}</td>" for cell in cells)
@@ -258,7 +258,8 @@ def _steps(num: int) -> str:
     return f"{num} step{'s' * (num != 1)}"
 
 
-def _number(value: float | None, digits: int = 2) -> str:
+def number(value: float | None, digits: int = 2) -> str:
+    """A figure as text; a dash where there is none."""
     return "–" if value is None or not math.isfinite(value) else f"{value:,.{digits}f}"
 
 

@@ -43,6 +43,7 @@ def evaluate_model(model: str, config: Config, *, out_file: Path | None = None) 
         evaluation = evaluate(
             pool,
             config,
+            parts.env,
             on_split=lambda split: print(f"evaluating on {split}", file=sys.stderr),  # noqa: T201
         )
     finally:

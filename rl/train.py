@@ -173,7 +173,9 @@ class _Run:
     def evaluate(self, stage: str, policy: Policy, pool: RolloutPool, config: Config) -> None:
         started = time.perf_counter()
         pool.publish(trainable_weights(policy.model), 0)
-        evaluation = evaluate(pool, config, on_split=lambda split: self.say(f"evaluating {stage} on {split}"))
+        evaluation = evaluate(
+            pool, config, self.parts.env, on_split=lambda split: self.say(f"evaluating {stage} on {split}")
+        )
         self._write(stage, evaluation, time.perf_counter() - started)
 
     def _write(self, stage: str, evaluation: Evaluation, seconds: float) -> None:

@@ -9,7 +9,7 @@ from itertools import combinations
 import pytest
 
 from configs import Config, check_config
-from envs import GraderError, Problem, Split, make_env, parse_trace
+from envs import GraderError, Problem, Split, Trace, make_env, parse_trace
 from rewards import RewardSum, Term
 from rl.evaluate import evaluate, pass_at_k, summarise, wilson_interval
 from rl.table import result_table
@@ -138,12 +138,26 @@ def test_greedy_figures() -> None:
     assert result.steps_saved == pytest.approx(1 / 6)
     assert result.invalid_steps == 2 / 8
     assert result.backtracks == 2 / 8
-    assert result.real_backtracks == 1 / 8
+    assert (result.real_backtracks, result.fake_backtracks) == (1 / 8, 1 / 8)
+    # Both left a step that was right; each took one line back.
+    assert (result.needed_backtracks, result.needless_backtracks, result.backtrack_depth) == (0, 2 / 8, 1.0)
+    assert result.errors == {}  # the task names none
     assert result.wasted_steps == 2 / 8
     # Ten tokens and one a line: 3 + 2 + 4 + 5 + 0 + 3 + 1 + 2 = 20 lines.
     assert result.tokens == 10 + 20 / 8
     assert result.truncated == 1 / 8
     assert (result.sampled_accuracy, result.sampled_steps_per_correct, result.pass_at_k) == (None, None, {})
+
+
+def test_errors_are_counted_by_the_first_of_each_trace() -> None:
+    def first_error(trace: Trace) -> str | None:
+        return None if trace.verified else f"{trace.num_invalid} wrong"
+
+    texts = [FULL, BROKEN, WRONG, CUT, CUT]
+    assert summarise([group(text) for text in texts], first_error=first_error).errors == {
+        "0 wrong": 1 / 5,
+        "1 wrong": 3 / 5,
+    }
 
 
 def test_full_steps_of_the_right_ones_and_of_all() -> None:
@@ -259,7 +273,7 @@ def test_all_splits_are_evaluated_greedily_and_with_samples() -> None:
         problems_per_batch=2,
         max_new_tokens={"ood_hard": 90},
     )
-    found = evaluate(pool, settings, on_split=seen.append)
+    found = evaluate(pool, settings, ENV, on_split=seen.append)
     assert seen == list(found.results) == list(found.greedy) == ["id", "ood_hard"]
     for split, limit in (("id", 20), ("ood_hard", 90)):
         greedy = Sampling(temperature=0.0, max_new_tokens=limit)
@@ -280,14 +294,14 @@ def test_all_splits_are_evaluated_greedily_and_with_samples() -> None:
 
 def test_greedy_only() -> None:
     pool = ScriptedPool()
-    found = evaluate(pool, config(splits=["id"], num_problems=3, num_samples=0))
+    found = evaluate(pool, config(splits=["id"], num_problems=3, num_samples=0), ENV)
     assert [sampling.temperature for _, sampling in pool.asked] == [0.0]
     assert found.results["id"].pass_at_k == {}
 
 
 def test_what_no_grader_could_judge_is_left_out_and_counted() -> None:
     """Problem 4, right greedily and in all four samples, loses its greedy completion and its first sample."""
-    found = evaluate(ScriptedPool(frozenset((4,))), config(splits=["id"], num_problems=5))
+    found = evaluate(ScriptedPool(frozenset((4,))), config(splits=["id"], num_problems=5), ENV)
     result = found.results["id"]
     assert (result.num_problems, result.ungraded) == (4, 2)
     assert result.accuracy == 3 / 4
@@ -303,6 +317,6 @@ def test_too_much_left_out_ends_the_evaluation() -> None:
     with pytest.raises(
         GraderError, match=r"^2 completions could not be graded, more than rollout.max_ungraded"
     ):
-        evaluate(ScriptedPool(frozenset((1, 2))), settings)
+        evaluate(ScriptedPool(frozenset((1, 2))), settings, ENV)
     with pytest.raises(GraderError, match=r"^no completion of id could be graded: no grader$"):
-        evaluate(ScriptedPool(frozenset((0,))), config(splits=["id"], num_problems=1))
+        evaluate(ScriptedPool(frozenset((0,))), config(splits=["id"], num_problems=1), ENV)

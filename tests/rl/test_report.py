@@ -409,3 +409,42 @@ def test_script_names_the_mistake_in_one_line(tmp_path: Path, capsys: pytest.Cap
         assert stopped.value.code == 2 and error.count("\n") == 1 and word in error
     with pytest.raises(RunFolderError):
         write_report(tmp_path)
+
+
+# ---- backtracks and errors ----
+
+
+def test_without_backtracks_and_errors_there_is_no_section(full_run: Path) -> None:
+    assert "Backtracks and errors" not in page_of(full_run)
+
+
+def test_backtracks_are_shown_by_kind(tmp_path: Path) -> None:
+    found = {
+        "backtracks": 2.0,
+        "real_backtracks": 1.5,
+        "fake_backtracks": 0.5,
+        "needed_backtracks": 0.25,
+        "needless_backtracks": 1.25,
+        "backtrack_depth": 3.0,
+        "wasted_steps": 4.5,
+    }
+    stages = {"warm": {"id": result(0.9, 3.0, **found)}, "grpo": {"id": result(0.9, 2.0)}}
+    page = page_of(make_run(tmp_path, stages))
+    section = page[page.index("Backtracks and errors") : page.index("<h2>Training</h2>")]
+    row = re.search(r'<th scope="row">[^/]*</span>warm start</th>(.*?)</tr>', section)
+    assert row is not None
+    assert re.findall(r"<td>(.*?)</td>", row[1]) == ["2.00", "1.50", "0.50", "0.25", "1.25", "3.00", "4.50"]
+    assert 'aria-label="Backtracks per trace: warm start 2.00; GRPO 0.00"' in section
+    assert "first wrong line" not in section
+
+
+def test_errors_are_shown_by_category(tmp_path: Path) -> None:
+    stages = {
+        "warm": {"id": result(0.9, 3.0, errors={"queue": 0.25, "<b>": 0.5})},
+        "grpo": {"id": result(0.9, 3.0, errors={})},
+    }
+    page = page_of(make_run(tmp_path, stages))
+    section = page[page.index("Backtracks and errors") : page.index("<h2>Training</h2>")]
+    assert '<th scope="col">&lt;b&gt;</th><th scope="col">queue</th>' in section
+    assert "<td>50.0 %</td><td>25.0 %</td>" in section and "<td>0.0 %</td><td>0.0 %</td>" in section
+    assert "<svg" not in section
