@@ -12,7 +12,7 @@ them or some::
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from copy import deepcopy
 from dataclasses import dataclass
 from time import perf_counter
@@ -23,21 +23,9 @@ from envs.generated import GeneratedEnv
 from envs.near_misses import HOSTILE, wrong_answers, wrong_traces
 from envs.problem import Problem, Split
 from envs.registry import ENVS, make_env
+from envs.right_anyway import RIGHT_ANYWAY, RightAnyway
 from envs.seeding import derive_random
 from envs.trace import Status, Step, StepKind, Trace, Verdict, render_trace
-
-RightAnyway = Callable[[Problem, Trace], bool]
-
-
-def _same_whole_number(problem: Problem, trace: Trace) -> bool:
-    """Whether an answer is the gold one but for its sign, spaces, leading zeros and thousands commas."""
-    plain = (trace.answer or "").strip().removeprefix("+").replace(",", "")
-    gold = problem.answer.replace(",", "")
-    return plain.isascii() and plain.isdigit() and gold.isdigit() and plain.lstrip("0") == gold.lstrip("0")
-
-
-# Judges of their own for tasks whose answers have several spellings.
-RIGHT_ANYWAY: dict[str, RightAnyway] = {"math": _same_whole_number}
 
 
 class EnvContractError(ValueError):
@@ -85,7 +73,7 @@ def check_env(
         min_problems_per_s: Fail below this throughput. None, the default, only reports it: timings are noisy.
         right_anyway: For tasks where an edited answer or step can be right by chance (another shortest path,
             ``3 * 1`` for ``3 / 1``): a judge of its own, not the environment's, that says which near misses
-            are right after all. By default the one in `RIGHT_ANYWAY`, or none is.
+            are right after all. By default the one of `right_anyway.py`, or none is.
 
     Raises:
         EnvContractError: At the first thing that fails.

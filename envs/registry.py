@@ -10,9 +10,10 @@ from envs.addition import Addition
 from envs.algebra import Algebra
 from envs.base import Env
 from envs.directional import Directional
+from envs.graph_search import GraphSearch
 from envs.math_problems import MathProblems
 
-ENVS: dict[str, type[Env[Any]]] = {env.name: env for env in (Directional, Addition, Algebra, MathProblems)}
+ENVS: dict[str, type[Env[Any]]] = {env.name: env for env in (Directional, Addition, Algebra, GraphSearch, MathProblems)}
 
 
 def make_env(name: str, settings: Mapping[str, Any] | None = None) -> Env[Any]:

@@ -29,10 +29,10 @@ from typing import Any
 
 from envs import ENVS, Env, Grade, Problem, Split, Trace, make_env, parse_trace, render_trace
 from envs.arithmetic import Expression, ExpressionError, evaluate
-from envs.check import RIGHT_ANYWAY
 from envs.fuzz import EVERYTHING, mutate, random_expression
 from envs.math_answers import find_answer, read_answer
 from envs.near_misses import wrong_answers
+from envs.right_anyway import RIGHT_ANYWAY
 from envs.sandbox.soak import soak
 from rewards import RewardSum, Term
 

@@ -46,7 +46,8 @@ def closing(answer: str) -> str:
 def with_right_answer(env: Env[Any], problem: Problem) -> dict[str, str]:
     """Texts that end in the right answer (or seem to) and skip, hide or fake the work."""
     lines = list(env.full_trace(problem))
-    short = list(env.skipped_trace(problem, env.skip_kinds[-1], random.Random(0)) or lines)
+    kind = next(iter(reversed(env.skip_kinds)), None)
+    short = list((kind and env.skipped_trace(problem, kind, random.Random(0))) or lines)
     answer, half = problem.answer, len(lines) // 2
     end = closing(answer)
     texts = {
@@ -206,7 +207,7 @@ def test_what_the_tables_say_of_the_texts(name: str) -> None:
             assert not env.check(problem, parse_trace(text)).correct, why
 
 
-@pytest.mark.parametrize("name", ENV_NAMES)
+@pytest.mark.parametrize("name", [name for name in ENV_NAMES if ENVS[name].skip_kinds])
 def test_skipping_steps_the_honest_way_pays(name: str) -> None:
     # The other side of the tables: were a valid shorter trace not paid more, nothing would be learnt.
     env, paid = make_env(name), 0

@@ -1,0 +1,60 @@
+"""Judges of their own for tasks where an edited answer can be right by chance, or in another spelling.
+
+In: a problem and a trace whose answer or steps were edited. Out: whether it is right after all. For `check.py`,
+which asks when an environment accepts a near miss; none of these uses the environment's own grader.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from itertools import pairwise
+
+from envs.problem import Problem
+from envs.trace import Trace
+
+RightAnyway = Callable[[Problem, Trace], bool]
+
+
+def same_whole_number(problem: Problem, trace: Trace) -> bool:
+    """Whether an answer is the gold one but for its sign, spaces, leading zeros and thousands commas."""
+    plain = (trace.answer or "").strip().removeprefix("+").replace(",", "")
+    gold = problem.answer.replace(",", "")
+    return plain.isascii() and plain.isdigit() and gold.isdigit() and plain.lstrip("0") == gold.lstrip("0")
+
+
+def another_shortest_path(problem: Problem, trace: Trace) -> bool:
+    """Whether the answer is another path as short as the problem's own, in the graph of its question."""
+    answer = trace.answer or ""
+    length = answer.count(",")
+    return length == problem.answer.count(",") == _shortest_length(problem) and another_path(problem, trace)
+
+
+def another_path(problem: Problem, trace: Trace) -> bool:
+    """Whether the answer is another path without repeated nodes."""
+    answer = trace.answer or ""
+    nodes = answer.split(",")
+    ends = problem.question.split("/")[1].split(",")
+    is_path = [nodes[0], nodes[-1]] == ends and set(pairwise(nodes)) <= _edges(problem)
+    return answer != problem.answer and is_path and len(set(nodes)) == len(nodes)
+
+
+def _edges(problem: Problem) -> set[tuple[str, ...]]:
+    return {tuple(edge.split(",")) for edge in problem.question.split("/")[0].split("|")}
+
+
+def _shortest_length(problem: Problem) -> int:
+    """By relaxing every edge again and again (Bellman and Ford)."""
+    start, target = problem.question.split("/")[1].split(",")
+    lengths = {start: 0}
+    for _ in range(200):
+        for u, v in _edges(problem):
+            if u in lengths:
+                lengths[v] = min(lengths.get(v, 999), lengths[u] + 1)
+    return lengths[target]
+
+
+RIGHT_ANYWAY: dict[str, RightAnyway] = {
+    "graph_search": another_shortest_path,
+    "math": same_whole_number,
+}
+"""The judge of each environment that needs one."""
