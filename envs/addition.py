@@ -24,20 +24,28 @@ Hand-skip rules (`skip_kinds`), each of which adds one pair of neighbouring colu
     random_pair: the released rule. A pair drawn at random; with two columns there is only one.
     low_pair: ours. The two rightmost columns.
     high_pair: ours. The two leftmost columns.
+
+Wrong turns of detours (`error_kinds`), ours; a backtrack takes each back and the right line follows:
+    digit: another digit is written.
+    carry: the carry is the other one.
+    again: nothing is wrong; the line is taken back and written again, as models do that check themselves
+        without need.
 """
 
 from __future__ import annotations
 
 import random
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from pydantic import Field, field_validator
 
-from envs.base import StepError
+from envs.base import Lesson, StepError
 from envs.generated import Draw, EnvSettings, GeneratedEnv
 from envs.grading import Grade
 from envs.problem import Problem
+from envs.trace import BACKTRACK
 
 MAX_DIGITS = 100
 MAX_WIDTH = 11  # columns in one line; keeps every number of a line within 12 digits
@@ -105,6 +113,7 @@ class Addition(GeneratedEnv[AdditionState]):
     name = "addition"
     Settings = AdditionSettings
     skip_kinds = ("random_pair", "low_pair", "high_pair")
+    error_kinds = ("digit", "carry", "again")
 
     def draw(self, cell: str, rng: random.Random) -> Draw:
         """Draw two operands of the cell's digit counts, each number alike (0 has one digit)."""
@@ -139,6 +148,23 @@ class Addition(GeneratedEnv[AdditionState]):
         last = state.columns - 2
         at = {"low_pair": 0, "high_pair": last}.get(kind)
         return _write(state, merged=rng.randint(0, last) if at is None else at)
+
+    def detour_trace(self, problem: Problem, errors: Sequence[str], rng: random.Random) -> Lesson | None:
+        """The full trace with one detour for each of `errors`, each before another line."""
+        lines = self.full_trace(problem)
+        if len(lines) < len(errors):
+            return None
+        places = dict(zip(rng.sample(range(len(lines)), len(errors)), errors, strict=True))
+        written: list[str] = []
+        wrong: set[int] = set()
+        for i, line in enumerate(lines):
+            if i in places:
+                if places[i] != "again":
+                    wrong.add(len(written))
+                turn = line if places[i] == "again" else _miscalculate(line, places[i], rng)
+                written += [turn, f"{BACKTRACK} {i}"]
+            written.append(line)
+        return Lesson(lines=tuple(written), wrong=frozenset(wrong))
 
     def advance(self, state: AdditionState, line: str) -> AdditionState:
         """Add the next 1 to `max_merge` columns, or write the final carry; every field must be right."""
@@ -200,6 +226,14 @@ def _write(state: AdditionState, merged: int | None) -> tuple[str, ...]:
     if state.carry:
         lines.append(_carry_line(state)[0])
     return tuple(lines)
+
+
+def _miscalculate(line: str, error: str, rng: random.Random) -> str:
+    """A line with another last digit written, or the other carry; in a final carry's line, its digit."""
+    if error == "carry" and not line.endswith("write 1"):
+        return f"{line[:-1]}{1 - int(line[-1])}"
+    at = line.index("write ") + len("write ")
+    return f"{line[:at]}{(int(line[at]) + rng.randint(1, 9)) % 10}{line[at + 1 :]}"
 
 
 def _column_line(state: AdditionState, width: int) -> tuple[str, AdditionState]:

@@ -110,7 +110,8 @@ class Env(ABC, Generic[State]):
         """The reference solution with one detour for each of `errors`, in different places or ways.
 
         A detour is a wrong turn, walked to where it fails, and the backtrack that takes it back: exactly
-        `len(errors)` backtracks, all real and needed. The first line of each is `wrong`.
+        `len(errors)` backtracks, all real and needed but for kinds that say otherwise. The first line of each
+        is `wrong`, unless nothing is wrong with it.
 
         Args:
             problem: What is solved.

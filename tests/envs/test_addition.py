@@ -12,7 +12,7 @@ from envs.addition import Addition
 from envs.base import StepError
 from envs.grading import Grade
 from envs.problem import Problem, Split
-from envs.trace import parse_trace, render_trace
+from envs.trace import Verdict, parse_trace, render_trace
 
 
 def ask(first: int, second: int) -> Problem:
@@ -289,3 +289,36 @@ def test_very_long_operands_work() -> None:
     trace = env.check(problem, parse_trace(render_trace(env.full_trace(problem), problem.answer)))
     assert trace.verified
     assert trace.num_steps in (100, 101)
+
+
+# ---- detours ----
+
+
+@pytest.mark.parametrize("errors", [["digit"], ["carry"], ["digit", "carry"], ["carry", "carry", "digit"]])
+def test_wrong_lines_are_taken_back_and_the_trace_verified(errors: list[str]) -> None:
+    env = Addition()
+    for index in range(100):
+        problem = env.problem(Split.OOD_EASY, index)
+        lesson = env.detour_trace(problem, errors, random.Random(index))
+        assert lesson is not None and len(lesson.lines) == problem.num_full_steps + 2 * len(errors)
+        trace = env.check(problem, parse_trace(render_trace(lesson.lines, problem.answer)))
+        assert trace.verified
+        assert [(b.num_undone, b.real, b.needed) for b in trace.backtracks] == [(1, True, True)] * len(errors)
+        assert {i for i, step in enumerate(trace.steps) if step.verdict is Verdict.INVALID} == lesson.wrong
+        assert {i for i, step in enumerate(trace.steps) if step.undone} == lesson.wrong
+
+
+def test_a_right_line_written_again_is_a_needless_and_fake_backtrack() -> None:
+    env = Addition()
+    problem = env.problem(Split.OOD_EASY, 0)
+    lesson = env.detour_trace(problem, ["again"], random.Random(0))
+    assert lesson is not None and lesson.wrong == frozenset()
+    trace = env.check(problem, parse_trace(render_trace(lesson.lines, problem.answer)))
+    assert trace.verified
+    assert [(b.num_undone, b.real, b.needed) for b in trace.backtracks] == [(1, False, False)]
+
+
+def test_there_are_no_more_detours_than_lines() -> None:
+    env, problem = Addition(), ask(3, 4)
+    assert env.detour_trace(problem, ["digit"], random.Random(0)) is not None
+    assert env.detour_trace(problem, ["digit", "carry"], random.Random(0)) is None
