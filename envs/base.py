@@ -36,10 +36,12 @@ class Lesson:
     Attributes:
         lines: The lines, without the closing one.
         wrong: Positions of the lines that must not be imitated: they get no loss, what comes after them does.
+        answer: What the lines lead to, where that is another right answer than the problem's own.
     """
 
     lines: tuple[str, ...]
     wrong: frozenset[int] = frozenset()
+    answer: str | None = None
 
 
 class Env(ABC, Generic[State]):
@@ -54,6 +56,7 @@ class Env(ABC, Generic[State]):
         error_kinds: Kinds of wrong turns its detours can take; empty where it writes none.
         checks_steps: Whether steps are judged. Where they are not, `advance` takes any line, and the count
             of steps is the model's word.
+        has_solutions: Whether there are worked solutions; where there are none, `full_trace` raises ValueError.
         example: Settings to try the environment with, where it needs some.
     """
 
@@ -62,6 +65,7 @@ class Env(ABC, Generic[State]):
     skip_kinds: ClassVar[Sequence[str]] = ()
     error_kinds: ClassVar[Sequence[str]] = ()
     checks_steps: ClassVar[bool] = True
+    has_solutions: ClassVar[bool] = True
     example: ClassVar[Mapping[str, Any]] = {}
 
     def __init__(self, settings: Mapping[str, Any] | BaseModel | None = None) -> None:
@@ -207,17 +211,22 @@ class Env(ABC, Generic[State]):
         undone: set[int] = set()
         backtracks: list[Backtrack] = []
         abandoned: str | None = None  # first step of the branch the last backtrack left
+        needed: bool | None
         for i, step in enumerate(steps):
             if step.kind is StepKind.BACKTRACK:
                 keep = len(path) - 1 if step.target is None else step.target
                 if not 0 <= keep < len(path):
                     reasons[i] = "no such earlier step"
                     continue
-                first = path[keep]
-                needed = True if first in reasons else self._is_dead_end(states[keep + 1])
+                # The branch it leaves begins with the first line that went somewhere, or wrong.
+                places = range(keep, len(path))
+                at = next((j for j in places if path[j] in reasons or states[j] != states[j + 1]), None)
+                abandoned, needed = None, False
+                if at is not None:
+                    abandoned = steps[path[at]].text
+                    needed = path[at] in reasons or self._is_dead_end(states[at + 1])
                 backtracks.append(Backtrack(step=i, num_undone=len(path) - keep, real=False, needed=needed))
                 undone.update(path[keep:])
-                abandoned = steps[first].text
                 del path[keep:], states[keep + 1 :]
                 continue
             try:
@@ -226,7 +235,7 @@ class Env(ABC, Generic[State]):
                 reasons[i] = str(error)
                 states.append(states[-1])
             path.append(i)
-            if abandoned is not None and i not in reasons:  # an invalid line is no branch
+            if abandoned is not None and states[-1] != states[-2]:  # a line that leads nowhere is no branch
                 backtracks[-1] = backtracks[-1]._replace(real=step.text != abandoned)
                 abandoned = None
         judged = tuple(

@@ -162,7 +162,7 @@ def _check_prompts(env: Env[Any], problem: Problem) -> None:
 
 
 def _check_references(env: Env[Any], problem: Problem) -> int:
-    full = env.full_trace(problem)
+    full = solution(env, problem)
     _check_reference(env, problem, "full trace", full, problem.num_full_steps)
     _check_states(env, problem, full)
     num_traces = 1
@@ -215,13 +215,18 @@ def _check_states(env: Env[Any], problem: Problem, lines: Sequence[str]) -> None
         state = after
 
 
+def solution(env: Env[Any], problem: Problem) -> tuple[str, ...]:
+    """The full trace, or lines in its place where the task has no worked solutions and checks no steps."""
+    return env.full_trace(problem) if env.has_solutions else ("A step.",) * problem.num_full_steps
+
+
 # ---- near misses ----
 
 
 def _check_near_misses(
     env: Env[Any], problem: Problem, other: Problem, right_anyway: RightAnyway | None
 ) -> int:
-    lines, answer = list(env.full_trace(problem)), problem.answer
+    lines, answer = list(solution(env, problem)), problem.answer
     num_misses = 0
 
     def check(what: str, missed: list[str], stated: str, shown: str) -> None:
@@ -246,7 +251,7 @@ def _check_near_misses(
 
 def _check_hostile(env: Env[Any], problem: Problem) -> None:
     """No text makes the check raise, and none of these is a step or an answer."""
-    lines = env.full_trace(problem)
+    lines = solution(env, problem)
     for text in HOSTILE:
         if _judge(env, problem, lines, text).correct:
             raise _fail(env, problem, f"the answer {text[:40]!r} is accepted")

@@ -9,11 +9,16 @@ from typing import Any
 from envs.addition import Addition
 from envs.algebra import Algebra
 from envs.base import Env
+from envs.countdown import Countdown
 from envs.directional import Directional
 from envs.graph_search import GraphSearch
 from envs.math_problems import MathProblems
+from envs.reasoning_gym import ReasoningGym
 
-ENVS: dict[str, type[Env[Any]]] = {env.name: env for env in (Directional, Addition, Algebra, GraphSearch, MathProblems)}
+ENVS: dict[str, type[Env[Any]]] = {
+    env.name: env
+    for env in (Directional, Addition, Algebra, Countdown, GraphSearch, MathProblems, ReasoningGym)
+}
 
 
 def make_env(name: str, settings: Mapping[str, Any] | None = None) -> Env[Any]:

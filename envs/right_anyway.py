@@ -6,12 +6,22 @@ which asks when an environment accepts a near miss; none of these uses the envir
 
 from __future__ import annotations
 
+import ast
+import operator
+import re
 from collections.abc import Callable
+from fractions import Fraction
 from itertools import pairwise
 
 from envs.problem import Problem
 from envs.trace import Trace
 
+_OPERATORS: dict[type[ast.operator], Callable[[Fraction, Fraction], Fraction]] = {
+    ast.Add: operator.add,
+    ast.Sub: operator.sub,
+    ast.Mult: operator.mul,
+    ast.Div: operator.truediv,
+}
 RightAnyway = Callable[[Problem, Trace], bool]
 
 
@@ -53,7 +63,39 @@ def _shortest_length(problem: Problem) -> int:
     return lengths[target]
 
 
+def same_target(problem: Problem, trace: Trace) -> bool:
+    """Whether answer and steps each make the target of the question's numbers, using each once."""
+    *given, target = [int(number) for number in re.findall(r"[0-9]+", problem.question)]
+    left = list(given)
+    used: list[int] = []
+    try:
+        if _value(ast.parse(trace.answer or "", mode="eval").body, used) != target:
+            return False
+        for step in trace.steps:
+            one, _, two, _, result = step.text.split(" ")
+            left.remove(int(one))
+            left.remove(int(two))
+            left.append(int(result))
+            made = _value(ast.parse(step.text.partition(" = ")[0], mode="eval").body, [])
+            if made != int(result) or int(result) < 1:
+                return False
+    except (SyntaxError, ValueError, KeyError, ZeroDivisionError):
+        return False
+    return sorted(used) == sorted(given) and left == [target]
+
+
+def _value(node: ast.expr, used: list[int]) -> Fraction:
+    if isinstance(node, ast.BinOp):
+        made: Fraction = _OPERATORS[type(node.op)](_value(node.left, used), _value(node.right, used))
+        return made
+    if not isinstance(node, ast.Constant) or type(node.value) is not int:
+        raise ValueError("not a number")
+    used.append(node.value)
+    return Fraction(node.value)
+
+
 RIGHT_ANYWAY: dict[str, RightAnyway] = {
+    "countdown": same_target,
     "graph_search": another_shortest_path,
     "math": same_whole_number,
 }

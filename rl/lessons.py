@@ -120,7 +120,7 @@ def _example(problem: Problem, lesson: Lesson, *, masked: bool) -> Example:
         if masked and position in lesson.wrong:
             ignored.append((start, start + len(line)))
         start += len(line) + 1
-    text = render_trace(lesson.lines, problem.answer)
+    text = render_trace(lesson.lines, lesson.answer or problem.answer)
     return Example(prompt=problem.prompt, text=text, ignored=tuple(ignored))
 
 

@@ -74,7 +74,7 @@ def _sample_texts(env: Env[Any]) -> list[str]:
     for split in env.splits:
         for index in range(env.num_problems(split) or _SAMPLES_PER_SPLIT):
             problem = env.problem(split, index)
-            lines = [env.full_trace(problem)]
+            lines = [env.full_trace(problem)] if env.has_solutions else []
             for kind in env.skip_kinds:
                 skipped = env.skipped_trace(problem, kind, random.Random(0))
                 lines += [skipped] if skipped is not None else []

@@ -29,6 +29,7 @@ from typing import Any
 
 from envs import ENVS, Env, Grade, Problem, Split, Trace, make_env, parse_trace, render_trace
 from envs.arithmetic import Expression, ExpressionError, evaluate
+from envs.check import solution
 from envs.fuzz import EVERYTHING, mutate, random_expression
 from envs.math_answers import find_answer, read_answer
 from envs.near_misses import wrong_answers
@@ -87,7 +88,7 @@ def replay(name: str) -> dict[str, Any]:
     for split in env.splits:
         problem = env.problem(split, 0)
         before = deepcopy(problem)
-        lines = list(env.full_trace(problem))
+        lines = list(solution(env, problem))
         honest_wrong = score(env, problem, [parse_trace("\n".join([*lines, "Thus, the answer is ."]))])[0]
         for entry in corpus():
             text = entry["text"]
@@ -226,7 +227,7 @@ def natives() -> dict[str, Callable[[str], Call]]:
 
 def _checks(env: Env[Any]) -> tuple[Callable[[str], Call], Callable[[str], Call]]:
     problem = env.problem(Split.OOD_HARD, 0)
-    lines = list(env.full_trace(problem))
+    lines = list(solution(env, problem))
     middle = len(lines) // 2
 
     def answer(text: str) -> Call:
@@ -246,7 +247,7 @@ def mutations(num: int, seed: int) -> Finding:
     for name in sorted(ENVS):
         env = example(name)
         problem = env.problem(Split.TRAIN, 0)
-        texts += [*env.full_trace(problem), problem.answer] * 3
+        texts += [*solution(env, problem), problem.answer] * 3
     texts += [r"\frac{3}{4}", "[0, 1) \\cup (2, 3]", "1,234.5", "50\\%", "x = \\sqrt{2}", "\\boxed{1}"] * 5
     failures: list[str] = []
     worst: Counter[str] = Counter()
@@ -345,7 +346,7 @@ def reward_hacks(num_seeds: int) -> Finding:
         for seed in range(num_seeds):
             env = example(name, seed=seed)
             problem, other = env.problem(Split.TRAIN, seed), env.problem(Split.TRAIN, seed + 1)
-            lines = env.full_trace(problem)
+            lines = solution(env, problem)
             wrong = next(
                 answer
                 for answer in (other.answer, problem.answer + "1")
@@ -373,7 +374,7 @@ def controls(num_seeds: int) -> Finding:
         for seed in range(num_seeds):
             env = example(name, seed=seed)
             problem, other = env.problem(Split.TRAIN, seed), env.problem(Split.TRAIN, seed + 1)
-            lines = env.full_trace(problem)
+            lines = solution(env, problem)
             trace = env.check(problem, env.parse(render_trace(lines, problem.answer)))
             assert trace.grade is not None
             right += 1

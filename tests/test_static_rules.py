@@ -25,6 +25,7 @@ BANNED = [
     ("import math_verify", "TID251"),
     ("from math_verify import parse", "TID251"),
     ("from latex2sympy2_extended import latex2sympy", "TID251"),
+    ("import reasoning_gym", "TID251"),
     ("import ast\nast.literal_eval(text)", "TID251"),
     ("import pickle", "TID251"),
     ("from pickle import loads", "TID251"),

@@ -29,13 +29,6 @@ from tests import hostile
 ROOT = Path(__file__).parents[2]
 
 
-class WithStandIns(ReasoningGym):
-    """With lines in place of the solutions it does not have, so that the contract can be checked."""
-
-    def full_trace(self, problem: Problem) -> tuple[str, ...]:
-        return ("A step.",) * problem.num_full_steps
-
-
 def right_countdown(problem: Problem, trace: Trace) -> bool:
     """A judge of its own: Python's, on whole fractions."""
     text, numbers = trace.answer or "", re.compile("[0-9]+")
@@ -86,7 +79,7 @@ def grade(env: ReasoningGym, problem: Problem, answer: str) -> Grade | None:
 def test_contract(preset: str) -> None:
     num = 3 if preset in ("zebra_puzzles", "sudoku", "countdown") else 8
     report = check_env(
-        WithStandIns({"preset": preset}), num_problems=num, right_anyway=JUDGES.get(preset, lambda *_: False)
+        ReasoningGym({"preset": preset}), num_problems=num, right_anyway=JUDGES.get(preset, lambda *_: False)
     )
     assert report.num_problems == 2 * num
     assert report.num_near_misses > 5 * report.num_problems
@@ -98,7 +91,7 @@ def test_out_of_distribution_splits() -> None:
         "ood_easy": {"min_rotations": 4, "max_rotations": 4},
         "ood_hard": {"min_rotations": 9, "max_rotations": 9},
     }
-    report = check_env(WithStandIns(settings), num_problems=10)
+    report = check_env(ReasoningGym(settings), num_problems=10)
     assert report.num_problems == 40
     env = ReasoningGym(settings)
     assert env.splits == tuple(Split)

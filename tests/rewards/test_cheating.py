@@ -136,11 +136,11 @@ def with_wrong_answer(env: Env[Any], problem: Problem, wrong: str) -> dict[str, 
 
 
 def problems(env: Env[Any]) -> list[tuple[Problem, str]]:
-    """Problems of four steps or more, with another problem's answer, wrong here."""
+    """Problems of three steps or more, with another problem's answer, wrong here."""
     found: list[tuple[Problem, str]] = []
     for split in Split:
         candidates = [env.problem(split, index) for index in range(60)]
-        hard = next(problem for problem in candidates if problem.num_full_steps >= 4 or split is Split.TRAIN)
+        hard = next(problem for problem in candidates if problem.num_full_steps >= 3 or split is Split.TRAIN)
         hard = max([hard, *candidates[:10]], key=lambda problem: problem.num_full_steps)
         wrong = next(
             other.answer for other in candidates if env.grade_answer(hard, other.answer) is not Grade.CORRECT
