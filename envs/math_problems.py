@@ -14,7 +14,6 @@ against is refused with its row.
 
 from __future__ import annotations
 
-import random
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import lru_cache
@@ -23,15 +22,13 @@ from typing import Any, ClassVar
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from envs.base import Env
+from envs.free_text import FreeTextEnv
 from envs.generated import home
 from envs.grading import Grade
-from envs.markers import mark
-from envs.math_answers import Gold, MathGrader, find_answer
+from envs.math_answers import Gold, MathGrader
 from envs.math_rows import COLUMNS, Columns, Preset, Row, read_rows
 from envs.problem import Problem, Split
 from envs.seeding import derive_random
-from envs.trace import CLOSING, Status, Trace, parse_trace
 
 EXAMPLE = Path(__file__).with_name("math_example.jsonl")
 
@@ -90,12 +87,11 @@ class _Item:
     gold: Gold
 
 
-class MathProblems(Env[int]):
+class MathProblems(FreeTextEnv):
     """Mathematical problems with a right answer each."""
 
     name = "math"
     Settings = MathSettings
-    checks_steps = False
     example: ClassVar[Mapping[str, Any]] = {"preset": "gsm8k", "train": str(EXAMPLE)}
 
     def __init__(self, settings: Mapping[str, Any] | BaseModel | None = None) -> None:
@@ -194,32 +190,6 @@ class MathProblems(Env[int]):
         if not row.lines:
             raise ValueError(f"{row.where} has no worked solution to learn from; set warm_start to null")
         return row.lines
-
-    def skipped_trace(self, problem: Problem, kind: str, rng: random.Random) -> None:
-        """None: without a check of steps nothing says which may be left out."""
-        return None
-
-    def start(self, problem: Problem) -> int:
-        """No step taken."""
-        return 0
-
-    def advance(self, state: int, line: str) -> int:
-        """Count any line."""
-        return state + 1
-
-    def finished(self, state: int) -> bool:
-        """Always: steps are not checked."""
-        return True
-
-    def parse(self, text: str, *, truncated: bool = False) -> Trace:
-        r"""As `parse_trace`, with markers; without a closing line, the last ``\boxed{}`` states the answer."""
-        trace = parse_trace(text, truncated=truncated)
-        trace = replace(trace, steps=mark(trace.steps))
-        if trace.status is Status.MALFORMED and CLOSING not in text:
-            answer = find_answer(text)
-            if answer is not None:
-                return replace(trace, answer=answer, status=Status.COMPLETE)
-        return trace
 
     def grade_answer(self, problem: Problem, answer: str) -> Grade:
         """Equal as mathematics, whatever the spelling; see `math_answers`."""

@@ -13,13 +13,11 @@ marks pay nothing.
 
 An answer is what the closing line states or, without one, what one pair of ``<answer>`` tags at the end holds
 or the last ``\boxed{}``. An answer of several rows is one line here, its rows joined by " / "; in tags it may
-also stand as it is. There are no worked solutions. `PRESETS` are the eight tasks of "How Much Backtracking is
-Enough?" (arXiv 2505.24273).
+also stand as it is. There are no worked solutions.
 """
 
 from __future__ import annotations
 
-import random
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -27,47 +25,24 @@ from difflib import get_close_matches
 from functools import lru_cache
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel
 
-from envs.base import Env
+from envs.free_text import FreeTextEnv
 from envs.generated import home
 from envs.grading import Grade, GraderError, why_refused
-from envs.math_answers import find_answer
 from envs.problem import Problem, Split
 from envs.reasoning_gym_scorers import OWN, STRICTER
+from envs.reasoning_gym_settings import ReasoningGymSettings
 from envs.sandbox import Reply, ReplyStatus, Sandbox
 from envs.seeding import derive_seed
-from envs.trace import CLOSING, Status, Trace, parse_trace
+from envs.trace import CLOSING, Status, Trace
 
 OPERATIONS = Path(__file__).with_name("reasoning_gym_operations.py")
 ROW_BREAK = " / "
 OPEN, CLOSE = "<answer>", "</answer>"
 
-# Of the paper's generation scripts; what they leave at its default is so here.
-PRESETS: dict[str, dict[str, Any]] = {
-    "countdown": {
-        "min_numbers": 4,
-        "max_numbers": 6,
-        "min_value": 1,
-        "max_value": 100,
-        "min_target": 100,
-        "max_target": 999,
-        "operators": ["+", "-", "*", "/"],
-    },
-    "sudoku": {"min_empty": 30, "max_empty": 50},
-    "arc_1d": {"min_size": 10, "max_size": 30, "num_train": 3},
-    "advanced_geometry": {
-        "min_coord": -10,
-        "max_coord": 10,
-        "task_types": ["orthocenter", "incircle_radius", "angle_measure"],
-    },
-    "color_cube_rotation": {"min_rotations": 1, "max_rotations": 3},
-    "list_functions": {},
-    "zebra_puzzles": {},
-    "self_reference": {"difficulty": 5},
-}
 _SETS = "it draws from sets of text, so that no two processes make the same problems of a seed"
 REFUSED = {
     "composite": "it is a mixture; name one of its tasks",
@@ -84,72 +59,6 @@ _GENERATE_TIMEOUT_S = 30.0
 _MAX_DRAWS = 200  # one question in four is an id one
 _CONTROLS = 8
 _MAX_ENTRIES = 4096
-
-Preset = Literal[
-    "countdown",
-    "sudoku",
-    "arc_1d",
-    "advanced_geometry",
-    "color_cube_rotation",
-    "list_functions",
-    "zebra_puzzles",
-    "self_reference",
-]
-
-
-class ReasoningGymSettings(BaseModel):
-    """Which task, and how hard.
-
-    Attributes:
-        seed: Data seed. Two runs with the same one see the same problems, whatever their run seed.
-        preset: A task with the settings of the paper.
-        task: Or the name of any task.
-        config: Settings of its generator, over those of the preset.
-        ood_easy: The same of the ood_easy split, over `config`; None leaves the split out.
-        ood_hard: The same of the ood_hard split.
-        full_steps: Steps a solution is taken to have; the package has no solutions to count.
-        timeout_s: Limit of scoring one answer.
-    """
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    seed: int = 0
-    preset: Preset | None = None
-    task: str = ""
-    config: dict[str, Any] = {}
-    ood_easy: dict[str, Any] | None = None
-    ood_hard: dict[str, Any] | None = None
-    full_steps: int = Field(default=8, ge=1)
-    timeout_s: float = Field(default=2.0, gt=0)
-
-    @model_validator(mode="before")
-    @classmethod
-    def _task_of_the_preset(cls, data: Any) -> Any:
-        if isinstance(data, Mapping) and data.get("preset") in PRESETS and not data.get("task"):
-            return {**data, "task": data["preset"]}
-        return data
-
-    @model_validator(mode="after")
-    def _consistent(self) -> ReasoningGymSettings:
-        if not self.task:
-            raise ValueError(f"name a task, or a preset: {', '.join(PRESETS)}")
-        if self.preset and self.task != self.preset:
-            raise ValueError(f"preset {self.preset} is the task {self.preset}, not {self.task}; leave one out")
-        settings = [self.config_of(split) for split in self.splits if split is not Split.ID]
-        if any(one in settings[:i] for i, one in enumerate(settings)):
-            raise ValueError("an out-of-distribution split has the settings of another split; change some")
-        return self
-
-    @property
-    def splits(self) -> tuple[Split, ...]:
-        """Train, id and those that are set."""
-        given = {Split.OOD_EASY: self.ood_easy, Split.OOD_HARD: self.ood_hard}
-        return tuple(split for split in Split if given.get(split, {}) is not None)
-
-    def config_of(self, split: Split) -> dict[str, Any]:
-        """The generator's settings for a split."""
-        over = {Split.OOD_EASY: self.ood_easy, Split.OOD_HARD: self.ood_hard}.get(split)
-        return {**(PRESETS[self.preset] if self.preset else {}), **self.config, **(over or {})}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -178,12 +87,11 @@ class _Entry:
         return answer.replace(ROW_BREAK, "\n") if "\n" in self.gold else answer
 
 
-class ReasoningGym(Env[int]):
+class ReasoningGym(FreeTextEnv):
     """A task of reasoning-gym."""
 
     name = "reasoning_gym"
     Settings = ReasoningGymSettings
-    checks_steps = False
     has_solutions: ClassVar[bool] = False
     example: ClassVar[Mapping[str, Any]] = {"preset": "color_cube_rotation"}
 
@@ -332,46 +240,24 @@ class ReasoningGym(Env[int]):
         """
         raise ValueError("reasoning_gym has no worked solutions to learn from; set warm_start to null")
 
-    def skipped_trace(self, problem: Problem, kind: str, rng: random.Random) -> None:
-        """None: there is nothing to skip in."""
-        return None
-
-    def start(self, problem: Problem) -> int:
-        """No step taken."""
-        return 0
-
-    def advance(self, state: int, line: str) -> int:
-        """Count any line."""
-        return state + 1
-
-    def finished(self, state: int) -> bool:
-        """Always: steps are not checked."""
-        return True
-
     # ---- answers ----
 
     def parse(self, text: str, *, truncated: bool = False) -> Trace:
-        r"""As `parse_trace`; in a text without a closing line, tags or a ``\boxed{}`` may state the answer.
+        """As other free text; in a text without a closing line, tags may state the answer.
 
-        Tags count where there is one pair of them and nothing follows; rows between them are no steps. Takes
+        They count where there is one pair of them and nothing follows; rows between them are no steps. Takes
         linear time.
         """
-        trace = parse_trace(text, truncated=truncated)
-        if trace.status is not Status.MALFORMED or CLOSING in text:
-            return trace
         start, end = text.find(OPEN), text.find(CLOSE)
-        if start < 0 and end < 0:
-            answer = find_answer(text)
-            return trace if answer is None else replace(trace, answer=answer, status=Status.COMPLETE)
+        trace = super().parse(text, truncated=truncated)
+        if trace.status is Status.TRUNCATED or CLOSING in text or (start < 0 and end < 0):
+            return trace
         alone = text.rfind(OPEN) == start and text.rfind(CLOSE) == end
         if not alone or not 0 <= start < end or text[end + len(CLOSE) :].strip():
-            return trace
+            return replace(trace, answer=None, status=Status.MALFORMED)
         rows = text[start + len(OPEN) : end].strip().split("\n")
-        return Trace(
-            steps=parse_trace(text[:start]).steps,
-            answer=ROW_BREAK.join(rows),
-            status=Status.COMPLETE,
-        )
+        answer = ROW_BREAK.join(rows)
+        return replace(super().parse(text[:start]), answer=answer, status=Status.COMPLETE)
 
     def grade_answer(self, problem: Problem, answer: str) -> Grade:
         """Right is what earns full marks, after the checks of our own.

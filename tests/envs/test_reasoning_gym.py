@@ -21,8 +21,9 @@ import envs.reasoning_gym
 from envs import Grade, GraderError, Problem, Split, Status, Trace, render_trace
 from envs.check import check_env
 from envs.generated import home
-from envs.reasoning_gym import PRESETS, REFUSED, Preset, ReasoningGym, _generator, _grade_of
+from envs.reasoning_gym import REFUSED, ReasoningGym, _generator, _grade_of
 from envs.reasoning_gym_scorers import OWN, STRICTER, read_sum
+from envs.reasoning_gym_settings import PRESETS, Preset
 from envs.sandbox import Reply, ReplyStatus
 from tests import hostile
 

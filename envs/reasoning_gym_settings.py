@@ -1,0 +1,99 @@
+"""Which task of reasoning-gym, and how hard; the eight of "How Much Backtracking is Enough?" as presets."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from envs.problem import Split
+
+# Of the paper's generation scripts; what they leave at its default is so here.
+PRESETS: dict[str, dict[str, Any]] = {
+    "countdown": {
+        "min_numbers": 4,
+        "max_numbers": 6,
+        "min_value": 1,
+        "max_value": 100,
+        "min_target": 100,
+        "max_target": 999,
+        "operators": ["+", "-", "*", "/"],
+    },
+    "sudoku": {"min_empty": 30, "max_empty": 50},
+    "arc_1d": {"min_size": 10, "max_size": 30, "num_train": 3},
+    "advanced_geometry": {
+        "min_coord": -10,
+        "max_coord": 10,
+        "task_types": ["orthocenter", "incircle_radius", "angle_measure"],
+    },
+    "color_cube_rotation": {"min_rotations": 1, "max_rotations": 3},
+    "list_functions": {},
+    "zebra_puzzles": {},
+    "self_reference": {"difficulty": 5},
+}
+Preset = Literal[
+    "countdown",
+    "sudoku",
+    "arc_1d",
+    "advanced_geometry",
+    "color_cube_rotation",
+    "list_functions",
+    "zebra_puzzles",
+    "self_reference",
+]
+
+
+class ReasoningGymSettings(BaseModel):
+    """Which task, and how hard.
+
+    Attributes:
+        seed: Data seed. Two runs with the same one see the same problems, whatever their run seed.
+        preset: A task with the settings of the paper.
+        task: Or the name of any task.
+        config: Settings of its generator, over those of the preset.
+        ood_easy: The same of the ood_easy split, over `config`; None leaves the split out.
+        ood_hard: The same of the ood_hard split.
+        full_steps: Steps a solution is taken to have; the package has no solutions to count.
+        timeout_s: Limit of scoring one answer.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    seed: int = 0
+    preset: Preset | None = None
+    task: str = ""
+    config: dict[str, Any] = {}
+    ood_easy: dict[str, Any] | None = None
+    ood_hard: dict[str, Any] | None = None
+    full_steps: int = Field(default=8, ge=1)
+    timeout_s: float = Field(default=2.0, gt=0)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _task_of_the_preset(cls, data: Any) -> Any:
+        if isinstance(data, Mapping) and data.get("preset") in PRESETS and not data.get("task"):
+            return {**data, "task": data["preset"]}
+        return data
+
+    @model_validator(mode="after")
+    def _consistent(self) -> ReasoningGymSettings:
+        if not self.task:
+            raise ValueError(f"name a task, or a preset: {', '.join(PRESETS)}")
+        if self.preset and self.task != self.preset:
+            raise ValueError(f"preset {self.preset} is the task {self.preset}, not {self.task}; leave one out")
+        settings = [self.config_of(split) for split in self.splits if split is not Split.ID]
+        if any(one in settings[:i] for i, one in enumerate(settings)):
+            raise ValueError("an out-of-distribution split has the settings of another split; change some")
+        return self
+
+    @property
+    def splits(self) -> tuple[Split, ...]:
+        """Train, id and those that are set."""
+        given = {Split.OOD_EASY: self.ood_easy, Split.OOD_HARD: self.ood_hard}
+        return tuple(split for split in Split if given.get(split, {}) is not None)
+
+    def config_of(self, split: Split) -> dict[str, Any]:
+        """The generator's settings for a split."""
+        over = {Split.OOD_EASY: self.ood_easy, Split.OOD_HARD: self.ood_hard}.get(split)
+        return {**(PRESETS[self.preset] if self.preset else {}), **self.config, **(over or {})}
