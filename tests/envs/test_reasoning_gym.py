@@ -104,7 +104,9 @@ def test_out_of_distribution_splits() -> None:
 
 def test_problems_are_the_same_in_every_process() -> None:
     code = (
-        "from envs import Split; from envs.reasoning_gym import ReasoningGym; from envs.reasoning_gym_settings import PRESETS; import hashlib\n"
+        "import hashlib\n"
+        "from envs.reasoning_gym import ReasoningGym\n"
+        "from envs.reasoning_gym_settings import PRESETS\n"
         "for name in PRESETS:\n"
         "    env = ReasoningGym({'preset': name})\n"
         "    text = repr([env.problem(split, i) for split in env.splits for i in range(2)])\n"
