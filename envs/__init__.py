@@ -4,7 +4,7 @@ from envs.base import Env, Lesson, StepError
 from envs.generated import EnvSettings, GeneratedEnv
 from envs.grading import Grade, GraderError
 from envs.problem import Problem, Split
-from envs.registry import ENVS, make_env
+from envs.registry import ENVS, make_env, make_example
 from envs.trace import Backtrack, Status, Step, StepKind, Trace, Verdict, parse_trace, render_trace
 
 __all__ = [
@@ -25,6 +25,7 @@ __all__ = [
     "Trace",
     "Verdict",
     "make_env",
+    "make_example",
     "parse_trace",
     "render_trace",
 ]

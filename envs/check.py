@@ -22,7 +22,7 @@ from envs.base import Env, checked_step
 from envs.generated import GeneratedEnv
 from envs.near_misses import HOSTILE, wrong_answers, wrong_traces
 from envs.problem import Problem, Split
-from envs.registry import ENVS, make_env
+from envs.registry import ENVS, make_example
 from envs.right_anyway import RIGHT_ANYWAY, RightAnyway
 from envs.seeding import derive_random
 from envs.trace import Status, Step, StepKind, Trace, Verdict, render_trace
@@ -291,7 +291,7 @@ def main(names: Sequence[str]) -> int:
         The exit status: 0 if all pass, 1 if one breaks its contract, 2 if a name is unknown.
     """
     try:
-        envs = [make_env(name, ENVS[name].example if name in ENVS else None) for name in names or ENVS]
+        envs = [make_example(name) for name in names or ENVS]
     except ValueError as error:
         sys.stderr.write(f"{error}\n")
         return 2

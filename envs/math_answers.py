@@ -26,7 +26,7 @@ from envs.math_grammar import CLOSE, MAX_CHARS, OPEN, TooDeep, split_top, to_lat
 from envs.math_reader import before_approximation, name_of, read_answer, read_tokens, stated
 from envs.math_values import Kind, MathAnswer, named, same_answer
 from envs.math_vocabulary import FUNCTIONS
-from envs.sandbox import Reply, ReplyStatus, Sandbox
+from envs.sandbox import Reply, Sandbox
 
 __all__ = ["Gold", "MathAnswer", "MathGrader", "find_answer", "read_answer"]
 
@@ -225,13 +225,7 @@ class MathGrader:
 
     def _verify(self, gold: str, tokens: list[str]) -> Grade:
         reply = self._call("verify", gold=gold, answer=to_latex(tokens), tolerance=self._tolerance)
-        if reply.status is ReplyStatus.TIMEOUT:
-            return Grade.TIMEOUT
-        if reply.status is ReplyStatus.CRASH:
-            return Grade.CRASH
-        if reply.value is None:
-            return Grade.MALFORMED
-        return Grade.CORRECT if reply.value is True else Grade.WRONG
+        return reply.fault or (Grade.CORRECT if reply.value is True else Grade.WRONG)
 
     def _call(self, operation: str, **values: str | float | None) -> Reply:
         sandbox = self._sandbox or _shared_sandbox(self._timeout_s)

@@ -295,12 +295,8 @@ class ReasoningGym(FreeTextEnv):
 
 def _grade_of(reply: Reply) -> Grade:
     """The grade of a score; a worker may have been made to reply anything."""
-    if reply.status is ReplyStatus.TIMEOUT:
-        return Grade.TIMEOUT
-    if reply.status is ReplyStatus.CRASH:
-        return Grade.CRASH
-    if reply.value is None:
-        return Grade.MALFORMED
+    if reply.fault:
+        return reply.fault
     if type(reply.value) is not float or not 0.0 <= reply.value <= 1.0:
         return Grade.CRASH
     return Grade.CORRECT if reply.value == 1.0 else Grade.WRONG

@@ -37,3 +37,12 @@ def make_env(name: str, settings: Mapping[str, Any] | None = None) -> Env[Any]:
         hint = f"; did you mean '{close[0]}'?" if close else "."
         raise ValueError(f"unknown environment '{name}'{hint} known: {', '.join(sorted(ENVS))}")
     return ENVS[name](settings)
+
+
+def make_example(name: str, **settings: object) -> Env[Any]:
+    """Build an environment with the settings it is tried with, and more.
+
+    Raises:
+        ValueError: As `make_env`.
+    """
+    return make_env(name, {**(ENVS[name].example if name in ENVS else {}), **settings})

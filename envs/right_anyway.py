@@ -36,28 +36,33 @@ def another_shortest_path(problem: Problem, trace: Trace) -> bool:
     """Whether the answer is another path as short as the problem's own, in the graph of its question."""
     answer = trace.answer or ""
     length = answer.count(",")
-    return length == problem.answer.count(",") == _shortest_length(problem) and another_path(problem, trace)
+    return length == problem.answer.count(",") == shortest_length(problem) and another_path(problem, trace)
 
 
 def another_path(problem: Problem, trace: Trace) -> bool:
     """Whether the answer is another path without repeated nodes."""
     answer = trace.answer or ""
     nodes = answer.split(",")
-    ends = problem.question.split("/")[1].split(",")
-    is_path = [nodes[0], nodes[-1]] == ends and set(pairwise(nodes)) <= _edges(problem)
-    return answer != problem.answer and is_path and len(set(nodes)) == len(nodes)
+    return answer != problem.answer and is_path(problem, answer) and len(set(nodes)) == len(nodes)
 
 
-def _edges(problem: Problem) -> set[tuple[str, ...]]:
+def is_path(problem: Problem, answer: str) -> bool:
+    """Whether an answer walks along edges from the question's start to its target."""
+    nodes, ends = answer.split(","), problem.question.split("/")[1].split(",")
+    return [nodes[0], nodes[-1]] == ends and set(pairwise(nodes)) <= edges_of(problem)
+
+
+def edges_of(problem: Problem) -> set[tuple[str, ...]]:
+    """The edges of a graph question, read anew."""
     return {tuple(edge.split(",")) for edge in problem.question.split("/")[0].split("|")}
 
 
-def _shortest_length(problem: Problem) -> int:
-    """By relaxing every edge again and again (Bellman and Ford)."""
+def shortest_length(problem: Problem) -> int:
+    """Edges of a shortest path, by relaxing every edge again and again (Bellman and Ford)."""
     start, target = problem.question.split("/")[1].split(",")
     lengths = {start: 0}
     for _ in range(200):
-        for u, v in _edges(problem):
+        for u, v in edges_of(problem):
             if u in lengths:
                 lengths[v] = min(lengths.get(v, 999), lengths[u] + 1)
     return lengths[target]

@@ -23,7 +23,8 @@ def harvest_metrics(harvest: Harvest, num_groups: int) -> dict[str, float]:
         `reward` and `reward/<part>`; `reward/group_std` (mean within-group deviation); `outcome/<name>`
         shares; `accuracy`; `ungraded` (completions left out because a grader failed); `steps` and, over
         correct completions, `steps_per_correct` and `steps_saved`;
-        `steps/invalid`, `steps/wasted`, `backtracks`, `backtracks/real` per completion; `groups/sampled`,
+        `steps/invalid`, `steps/wasted`, `backtracks` and `backtracks/real`, `/fake` and `/needless` per
+        completion; `groups/sampled`,
         `groups/useful_frac`, `groups/filled_frac` (useful groups over P) and `groups/<cause>` shares;
         `tokens/mean`, `tokens/max` per completion.
     """

@@ -114,7 +114,7 @@ def _trade_offs(run: RunRecord) -> str:
         return "<p>No stage has been evaluated yet.</p>"
     figures, said = [], []
     for number, split in enumerate(run.splits):
-        results = {stage: splits[split] for stage, splits in run.stages.items() if split in splits}
+        results = run.results(split)
         points = [
             Point(
                 stage=stage,

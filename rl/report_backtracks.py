@@ -6,13 +6,11 @@ ever went back or erred in a named way.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import matplotlib as mpl
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from rl.report_page import dot, number, percent, visible
+from rl.report_page import dot, number, percent, table, visible
 from rl.report_plots import RC, to_svg
 from rl.report_run import Row, RunRecord, label
 from rl.report_style import stand_in
@@ -36,7 +34,7 @@ _HEADS = (
 
 def backtracks(run: RunRecord) -> str:
     """The section, or nothing where there is nothing to say."""
-    results = {split: _results(run, split) for split in run.splits}
+    results = {split: run.results(split) for split in run.splits}
     parts = []
     if any(result.get("backtracks") for found in results.values() for result in found.values()):
         parts += [_plots(results), _table(results)]
@@ -50,15 +48,11 @@ def backtracks(run: RunRecord) -> str:
     return "<h2>Backtracks and errors</h2>" + "".join(parts) if parts else ""
 
 
-def _results(run: RunRecord, split: str) -> dict[str, Row]:
-    return {stage: splits[split] for stage, splits in run.stages.items() if split in splits}
-
-
 def _plots(results: dict[str, dict[str, Row]]) -> str:
     most = max(result.get("backtracks", 0.0) for found in results.values() for result in found.values())
     figures = [
-        f"<figure><figcaption>{visible(split)}</figcaption>{_bars(found, most, number_)}</figure>"
-        for number_, (split, found) in enumerate(results.items())
+        f"<figure><figcaption>{visible(split)}</figcaption>{_bars(found, most, position)}</figure>"
+        for position, (split, found) in enumerate(results.items())
     ]
     legend = "".join(
         f'<li><i class="box" style="background:var(--{colour})"></i>{text}</li>'
@@ -110,7 +104,7 @@ def _table(results: dict[str, dict[str, Row]]) -> str:
         for stage, result in found.items():
             cells = "".join(f"<td>{number(result.get(key))}</td>" for _, key in _HEADS[1:] if key)
             lines.append(f'<tr><th scope="row">{dot(stage)}{visible(label(stage))}</th>{cells}</tr>')
-    return _framed([head for head, _ in _HEADS], lines)
+    return table([head for head, _ in _HEADS], lines)
 
 
 def _errors(results: dict[str, dict[str, Row]]) -> str:
@@ -124,16 +118,8 @@ def _errors(results: dict[str, dict[str, Row]]) -> str:
             cells = "".join(f"<td>{percent(errors.get(name, 0.0))}</td>" for name in names)
             lines.append(f'<tr><th scope="row">{dot(stage)}{visible(label(stage))}</th>{cells}</tr>')
     note = '<p class="note">Share of problems whose first wrong line is of this kind.</p>'
-    return _framed(["Stage", *(visible(name) for name in names)], lines) + note
+    return table(["Stage", *(visible(name) for name in names)], lines) + note
 
 
 def _group(split: str, columns: int) -> str:
     return f'<tr class="group"><th scope="rowgroup" colspan="{columns}">{visible(split)}</th></tr>'
-
-
-def _framed(heads: Sequence[str], lines: Sequence[str]) -> str:
-    head = "".join(f'<th scope="col">{name}</th>' for name in heads)
-    return (
-        f'<div class="scroll" tabindex="0"><table><thead><tr>{head}</tr></thead>'
-        f"<tbody>{''.join(lines)}</tbody></table></div>"
-    )

@@ -79,7 +79,7 @@ def result_table(run: RunRecord) -> str:
     ]
     lines = []
     for split in run.splits:
-        results = {stage: splits[split] for stage, splits in run.stages.items() if split in splits}
+        results = run.results(split)
         one = next(iter(results.values()))
         about = f"{one['num_problems']} problems, full traces {number(one.get('full_steps'))} steps on average"
         lines.append(
@@ -87,10 +87,15 @@ def result_table(run: RunRecord) -> str:
             f'<td colspan="{len(heads) - 1}" style="text-align:left"><small>{about}</small></td></tr>'
         )
         lines.extend(_result_row(stage, result, [k for k in ks if k > 1]) for stage, result in results.items())
+    return table(heads, lines)
+
+
+def table(heads: Sequence[str], rows: Sequence[str]) -> str:
+    """A table that scrolls where it is wider than the page: column heads and `<tr>` rows, both HTML."""
     head = "".join(f'<th scope="col">{name}</th>' for name in heads)
     return (
         f'<div class="scroll" tabindex="0"><table><thead><tr>{head}</tr></thead>'
-        f"<tbody>{''.join(lines)}</tbody></table></div>"
+        f"<tbody>{''.join(rows)}</tbody></table></div>"
     )
 
 

@@ -57,9 +57,13 @@ class RunRecord:
         """Evaluated splits, in order."""
         return list(dict.fromkeys(split for results in self.stages.values() for split in results))
 
+    def results(self, split: str) -> dict[str, Row]:
+        """The results of a split, by the stages that were evaluated on it."""
+        return {stage: splits[split] for stage, splits in self.stages.items() if split in splits}
+
     def before_after(self, split: str) -> tuple[str | None, str | None]:
         """The last stage evaluated on a split and the one before it; None where there is none."""
-        stages = [stage for stage, results in self.stages.items() if split in results]
+        stages = list(self.results(split))
         return (stages[-2] if len(stages) > 1 else None), (stages[-1] if stages else None)
 
 

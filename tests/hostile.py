@@ -22,12 +22,12 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass
 from fractions import Fraction
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from random import Random
 from typing import Any
 
-from envs import ENVS, Env, Grade, Problem, Split, Trace, make_env, parse_trace, render_trace
+from envs import ENVS, Env, Grade, Problem, Split, Trace, make_example, parse_trace, render_trace
 from envs.arithmetic import Expression, ExpressionError, evaluate
 from envs.check import solution
 from envs.fuzz import EVERYTHING, mutate, random_expression
@@ -65,14 +65,10 @@ class Finding:
     failures: tuple[str, ...]
 
 
+@cache
 def corpus() -> list[dict[str, Any]]:
     """The collected hostile answers: `text`, `why`, `kind`, perhaps `canary`."""
     return [json.loads(line) for line in CORPUS.read_text(encoding="utf-8").splitlines()]
-
-
-def example(name: str, **settings: object) -> Env[Any]:
-    """An environment of the registry with the settings it is tried with."""
-    return make_env(name, {**ENVS[name].example, **settings})
 
 
 # ---- the collected answers, replayed ----
@@ -80,7 +76,7 @@ def example(name: str, **settings: object) -> Env[Any]:
 
 def replay(name: str) -> dict[str, Any]:
     """In a child: every text as an answer, as a step and as a whole completion, on a problem of each split."""
-    env = example(name)
+    env = make_example(name)
     limit_s = GRACE_S + float(getattr(env.settings, "timeout_s", 0.0))
     failures: list[str] = []
     grades: Counter[str] = Counter()
@@ -221,7 +217,7 @@ def natives() -> dict[str, Callable[[str], Call]]:
     }
     for name in sorted(ENVS):
         if ENVS[name].checks_steps:
-            targets[f"{name} answers"], targets[f"{name} steps"] = _checks(example(name))
+            targets[f"{name} answers"], targets[f"{name} steps"] = _checks(make_example(name))
     return targets
 
 
@@ -245,7 +241,7 @@ def mutations(num: int, seed: int) -> Finding:
     hostile = [entry["text"][:4000] for entry in corpus()]
     texts = hostile + [random_expression(rng)[0] for _ in hostile]
     for name in sorted(ENVS):
-        env = example(name)
+        env = make_example(name)
         problem = env.problem(Split.TRAIN, 0)
         texts += [*solution(env, problem), problem.answer] * 3
     texts += [r"\frac{3}{4}", "[0, 1) \\cup (2, 3]", "1,234.5", "50\\%", "x = \\sqrt{2}", "\\boxed{1}"] * 5
@@ -338,26 +334,31 @@ def hacks(problem: Problem) -> Iterator[str]:
     )
 
 
+def trials(num_seeds: int) -> Iterator[tuple[str, Env[Any], Problem, Problem]]:
+    """For every environment and data seed what is tried, the environment, a problem and another one."""
+    for name in sorted(ENVS):
+        for seed in range(num_seeds):
+            env = make_example(name, seed=seed)
+            yield f"{name} seed {seed}", env, env.problem(Split.TRAIN, seed), env.problem(Split.TRAIN, seed + 1)
+
+
 def reward_hacks(num_seeds: int) -> Finding:
     """No hack earns more than an honest wrong answer with the full trace."""
     failures: list[str] = []
     tried = 0
-    for name in sorted(ENVS):
-        for seed in range(num_seeds):
-            env = example(name, seed=seed)
-            problem, other = env.problem(Split.TRAIN, seed), env.problem(Split.TRAIN, seed + 1)
-            lines = solution(env, problem)
-            wrong = next(
-                answer
-                for answer in (other.answer, problem.answer + "1")
-                if env.grade_answer(problem, answer) is not Grade.CORRECT
-            )
-            honest = score(env, problem, [env.parse(render_trace(lines, wrong))])[0]
-            for text in hacks(problem):
-                for completion in (render_trace(lines, text), render_trace([], text), text):
-                    tried += 1
-                    if score(env, problem, [env.parse(completion)])[0] > honest:
-                        failures.append(f"{name} seed {seed}: {text[:60]!r} for {problem.answer!r}")
+    for where, env, problem, other in trials(num_seeds):
+        lines = solution(env, problem)
+        wrong = next(
+            answer
+            for answer in (other.answer, problem.answer + "1")
+            if env.grade_answer(problem, answer) is not Grade.CORRECT
+        )
+        honest = score(env, problem, [env.parse(render_trace(lines, wrong))])[0]
+        for text in hacks(problem):
+            for completion in (render_trace(lines, text), render_trace([], text), text):
+                tried += 1
+                if score(env, problem, [env.parse(completion)])[0] > honest:
+                    failures.append(f"{where}: {text[:60]!r} for {problem.answer!r}")
     return Finding(
         test=f"reward hacks × {num_seeds} seeds × {len(ENVS)} environments",
         size=tried,
@@ -370,22 +371,20 @@ def controls(num_seeds: int) -> Finding:
     """A solver's answer scores 1; answers one character off score less."""
     failures: list[str] = []
     right = misses = 0
-    for name in sorted(ENVS):
-        for seed in range(num_seeds):
-            env = example(name, seed=seed)
-            problem, other = env.problem(Split.TRAIN, seed), env.problem(Split.TRAIN, seed + 1)
-            lines = solution(env, problem)
-            trace = env.check(problem, env.parse(render_trace(lines, problem.answer)))
+    for where, env, problem, other in trials(num_seeds):
+        lines = solution(env, problem)
+        trace = env.check(problem, env.parse(render_trace(lines, problem.answer)))
+        assert trace.grade is not None
+        right += 1
+        if trace.grade.score != 1.0 or not trace.verified:
+            failures.append(f"{where}: the solver's answer is graded {trace.grade}")
+        right_anyway = RIGHT_ANYWAY.get(env.name)
+        for _, answer in wrong_answers(env, problem, other):
+            trace = env.check(problem, env.parse(render_trace(lines, answer)))
             assert trace.grade is not None
-            right += 1
-            if trace.grade.score != 1.0 or not trace.verified:
-                failures.append(f"{name} seed {seed}: the solver's answer is graded {trace.grade}")
-            for _, answer in wrong_answers(env, problem, other):
-                trace = env.check(problem, env.parse(render_trace(lines, answer)))
-                assert trace.grade is not None
-                misses += 1
-                if trace.grade.score > 0 and not (name in RIGHT_ANYWAY and RIGHT_ANYWAY[name](problem, trace)):
-                    failures.append(f"{name} seed {seed}: {answer!r} is right for {problem.answer!r}")
+            misses += 1
+            if trace.grade.score > 0 and not (right_anyway and right_anyway(problem, trace)):
+                failures.append(f"{where}: {answer!r} is right for {problem.answer!r}")
     return Finding(
         test=f"positive and near-miss controls × {num_seeds} seeds × {len(ENVS)} environments",
         size=right + misses,

@@ -29,7 +29,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
-from envs.grading import GraderError
+from envs.grading import Grade, GraderError
 from envs.sandbox.confine import Layer
 from envs.sandbox.zygote import (
     ATTEMPTS,
@@ -78,6 +78,15 @@ class Reply:
     status: ReplyStatus
     value: Any
     detail: str
+
+    @property
+    def fault(self) -> Grade | None:
+        """The grade of a text that was not judged: cut off, the end of its process, or not read (no value)."""
+        if self.status is ReplyStatus.TIMEOUT:
+            return Grade.TIMEOUT
+        if self.status is ReplyStatus.CRASH:
+            return Grade.CRASH
+        return Grade.MALFORMED if self.value is None else None
 
 
 class _LostError(Exception):

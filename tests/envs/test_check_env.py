@@ -16,7 +16,7 @@ from envs.generated import Draw
 from envs.grading import Grade
 from envs.near_misses import wrong_answers, wrong_traces
 from envs.problem import Problem, Split
-from envs.registry import ENVS, make_env
+from envs.registry import ENVS, make_env, make_example
 from envs.trace import Trace, parse_trace, render_trace
 
 SMALL = {"train": [3], "ood_easy": [4], "ood_hard": [5]}
@@ -24,7 +24,7 @@ SMALL = {"train": [3], "ood_easy": [4], "ood_hard": [5]}
 
 @pytest.mark.parametrize("name", sorted(ENVS))
 def test_every_environment_keeps_the_contract(name: str) -> None:
-    env = make_env(name, ENVS[name].example)
+    env = make_example(name)
     report = check_env(env, num_problems=30)
     assert report.name == name
     assert report.num_problems == 30 * len(env.splits)

@@ -20,7 +20,7 @@ from envs.graph_errors import GraphError, count_errors, error_category, first_er
 from envs.graph_search import GraphSearch
 from envs.graph_steps import next_states
 from envs.problem import Problem, Split
-from envs.right_anyway import another_path, another_shortest_path
+from envs.right_anyway import another_path, another_shortest_path, edges_of, is_path, shortest_length
 from envs.trace import StepKind, Trace, Verdict, parse_trace, render_trace
 
 POST = "1,3|2,4|1,2|0,1|0,2|3,4/0,4"  # the post's example
@@ -55,29 +55,6 @@ def judge(
     settings: dict[str, Any] | None = None,
 ) -> Trace:
     return GraphSearch(settings).check(problem, parse_trace(render_trace(lines, answer)))
-
-
-# ---- read anew, not by the environment ----
-
-
-def edges(problem: Problem) -> set[tuple[str, str]]:
-    return {tuple(edge.split(",")) for edge in problem.question.split("/")[0].split("|")}  # type: ignore[misc]
-
-
-def shortest(problem: Problem) -> int:
-    """By relaxing every edge again and again, as Bellman and Ford do."""
-    start, target = problem.question.split("/")[1].split(",")
-    lengths = {start: 0}
-    for _ in range(200):
-        for u, v in edges(problem):
-            if u in lengths:
-                lengths[v] = min(lengths.get(v, 999), lengths[u] + 1)
-    return lengths[target]
-
-
-def is_path(problem: Problem, answer: str) -> bool:
-    nodes, ends = answer.split(","), problem.question.split("/")[1].split(",")
-    return [nodes[0], nodes[-1]] == ends and set(pairwise(nodes)) <= edges(problem)
 
 
 # ---- the contract ----
@@ -376,7 +353,7 @@ def paths_on(problem: Problem, path: tuple[str, ...]) -> list[tuple[str, ...]]:
     """Every path without repeated nodes that goes on from another to the target."""
     if path[-1] == problem.question.split("/")[1].split(",")[1]:
         return [path]
-    after = [v for u, v in edges(problem) if u == path[-1] and v not in path]
+    after = [v for u, v in edges_of(problem) if u == path[-1] and v not in path]
     return [whole for v in after for whole in paths_on(problem, (*path, v))]
 
 
@@ -389,7 +366,7 @@ def test_solvable_agrees_with_trying_every_path() -> None:
             problem = env.problem(Split.TRAIN, index)
             right = paths_on(problem, (problem.answer[: problem.answer.index(",")],))
             if env.settings.path == "shortest":
-                right = [path for path in right if len(path) == shortest(problem) + 1]
+                right = [path for path in right if len(path) == shortest_length(problem) + 1]
             assert problem.answer in {",".join(path) for path in right}
             waiting = [env.start(problem)]
             while waiting:
@@ -588,8 +565,8 @@ def test_splits(split: Split, nodes: set[int], lengths: set[int]) -> None:
     problems = [env.problem(split, index) for index in range(300)]
     seen: Counter[tuple[int, int]] = Counter()
     for problem in problems:
-        pairs = edges(problem)
-        num_nodes, length = len(set().union(*pairs)), shortest(problem)
+        pairs = edges_of(problem)
+        num_nodes, length = len(set().union(*pairs)), shortest_length(problem)
         assert len(pairs) == problem.question.count("|") + 1 == 2 * num_nodes  # no edge twice
         assert all(u != v for u, v in pairs)
         assert problem.difficulty == problem.answer.count(",") == length
@@ -607,11 +584,11 @@ def test_labels_are_a_sample_of_all() -> None:
     env = GraphSearch()
     seen: Counter[str] = Counter()
     for index in range(300):
-        seen.update(set().union(*edges(env.problem(Split.TRAIN, index))))
+        seen.update(set().union(*edges_of(env.problem(Split.TRAIN, index))))
     assert set(seen) == {str(label) for label in range(20)}
     assert all(180 < count < 270 for count in seen.values())  # 15 of 20 in 300: 225, standard deviation 7.5
     small = GraphSearch({"num_labels": 15, "ood_easy": ["12_2-4"], "ood_hard": ["15_5-6"]})
-    assert set().union(*edges(small.problem(Split.TRAIN, 0))) == {str(label) for label in range(15)}
+    assert set().union(*edges_of(small.problem(Split.TRAIN, 0))) == {str(label) for label in range(15)}
 
 
 def test_edges_are_in_no_order() -> None:
@@ -638,7 +615,7 @@ def test_where_any_path_is_right_the_answer_is_the_depth_first_one() -> None:
     for index in range(50):
         problem = env.problem(Split.OOD_HARD, index)
         assert problem.question == GraphSearch().problem(Split.OOD_HARD, index).question
-        assert problem.num_full_steps == problem.answer.count(",") >= shortest(problem)
+        assert problem.num_full_steps == problem.answer.count(",") >= shortest_length(problem)
         state = env.start(problem)
         for line in env.full_trace(problem):
             assert not env.finished(state)

@@ -7,9 +7,8 @@ import time
 
 import pytest
 
-from envs import StepKind, Trace, make_env, parse_trace
+from envs import StepKind, Trace, make_example, parse_trace
 from envs.markers import MARKERS, mark
-from envs.math_problems import MathProblems
 
 
 def marked(text: str) -> list[tuple[str, bool]]:
@@ -55,7 +54,7 @@ def test_spans_are_where_the_text_is() -> None:
 
 
 def checked(text: str) -> Trace:
-    env = make_env("math", MathProblems.example)
+    env = make_example("math")
     problem = env.problem(env.splits[0], 0)
     return env.check(problem, env.parse(f"{text}\nThus, the answer is {problem.answer}."))
 

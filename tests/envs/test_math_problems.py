@@ -12,7 +12,7 @@ import datasets
 import pytest
 from pydantic import ValidationError
 
-from envs import Grade, Split, Status, Verdict, make_env, render_trace
+from envs import Grade, Split, Status, Verdict, make_env, make_example, render_trace
 from envs.math_problems import EXAMPLE, MathProblems
 from envs.math_rows import COLUMNS, Row, read_rows
 
@@ -143,7 +143,7 @@ def test_train_is_shuffled_anew_each_time_round_and_by_its_seed(tmp_path: Path) 
 
 
 def test_without_an_id_file_one_question_in_four_is_held_out() -> None:
-    env = make_env("math", MathProblems.example)
+    env = make_example("math")
     train, held_out = env.num_problems(Split.TRAIN), env.num_problems(Split.ID)
     assert train is not None and held_out is not None
     assert train + held_out == 200 and 25 <= held_out <= 75

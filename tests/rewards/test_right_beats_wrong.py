@@ -12,7 +12,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from configs import load_config
-from envs import ENVS, Env, Problem, Split, Trace, make_env, parse_trace
+from envs import ENVS, Env, Problem, Split, Trace, make_example, parse_trace
 from rewards import REWARDS, RewardSum, Term
 
 SHIPPED = sorted((Path(__file__).resolve().parents[2] / "configs").rglob("*.yaml"))
@@ -37,7 +37,7 @@ EVERYTHING = [
 
 @cache
 def env_of(name: str) -> Env[Any]:
-    return make_env(name, ENVS[name].example)
+    return make_example(name)
 
 
 def sum_of(path: Path) -> RewardSum:

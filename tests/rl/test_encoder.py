@@ -12,7 +12,7 @@ import torch
 from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers
 from transformers import PreTrainedTokenizerFast
 
-from envs import ENVS, Env, Split, make_env, render_trace
+from envs import ENVS, Env, Split, make_example, render_trace
 from rl.micro_batch import Row, make_micro_batches
 from rl.tiny import make_tokenizer
 from rollout.encoder import Encoder, make_encoder
@@ -39,7 +39,7 @@ def byte_tokenizer(**names: str | None) -> PreTrainedTokenizerFast:
 
 @cache
 def tiny(name: str) -> tuple[Env[Any], Encoder]:
-    env = make_env(name, ENVS[name].example)
+    env = make_example(name)
     return env, make_encoder(make_tokenizer(env))
 
 
