@@ -35,7 +35,7 @@ def load_config(path: str | Path, overrides: Sequence[str] = ()) -> Config:
     Raises:
         ConfigError: The file cannot be read or what it says is not allowed.
     """
-    data = _read(Path(path))
+    data = read_yaml(Path(path))
     for override in overrides:
         _apply(data, override)
     return check_config(data, source=str(path))
@@ -95,7 +95,12 @@ def _parse(text: str) -> Any:
     return yaml.load(text, Loader=_Loader)  # noqa: S506 - a SafeLoader
 
 
-def _read(path: Path) -> dict[str, Any]:
+def read_yaml(path: Path) -> dict[str, Any]:
+    """The mapping a YAML file holds, unchecked.
+
+    Raises:
+        ConfigError: The file cannot be read or holds something else.
+    """
     try:
         data = _parse(path.read_text())
     except OSError as error:

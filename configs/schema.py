@@ -48,6 +48,8 @@ class TinyModelConfig(Section):
     """Width of the MLP."""
     max_positions: int = Field(1024, ge=16)
     """Longest prompt plus completion, in tokens."""
+    number_digits: int = Field(1, ge=1, le=3)
+    """Numbers of up to this many digits are one token each; longer ones are read digit by digit."""
 
     @model_validator(mode="after")
     def _heads_divide(self) -> TinyModelConfig:

@@ -8,16 +8,29 @@ from typing import Any
 
 from envs.addition import Addition
 from envs.algebra import Algebra
+from envs.arc_1d import Arc1D
 from envs.base import Env
 from envs.countdown import Countdown
 from envs.directional import Directional
+from envs.geometry import Geometry
 from envs.graph_search import GraphSearch
 from envs.math_problems import MathProblems
 from envs.reasoning_gym import ReasoningGym
+from envs.sudoku import Sudoku
 
 ENVS: dict[str, type[Env[Any]]] = {
     env.name: env
-    for env in (Directional, Addition, Algebra, Countdown, GraphSearch, MathProblems, ReasoningGym)
+    for env in (
+        Directional,
+        Addition,
+        Algebra,
+        Countdown,
+        GraphSearch,
+        Arc1D,
+        Geometry,
+        MathProblems,
+        ReasoningGym,
+    )
 }
 
 

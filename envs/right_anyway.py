@@ -7,6 +7,8 @@ which asks when an environment accepts a near miss; none of these uses the envir
 from __future__ import annotations
 
 import ast
+import cmath
+import math
 import operator
 import re
 from collections.abc import Callable
@@ -68,6 +70,28 @@ def shortest_length(problem: Problem) -> int:
     return lengths[target]
 
 
+def another_near_decimal(problem: Problem, trace: Trace) -> bool:
+    """Whether the answer is another decimal less than one unit off the radius or angle of the question."""
+    answer, gold = trace.answer or "", problem.answer
+    if answer == gold or not re.fullmatch(r"(0|[1-9][0-9]{0,3})\.[0-9]{2,3}", answer):
+        return False
+    places = len(answer.partition(".")[2])
+    if "orthocentre" in problem.question or places != len(gold.partition(".")[2]):
+        return False
+    return abs(float(answer) - by_floats(problem)) < 10**-places + 1e-9
+
+
+def by_floats(problem: Problem) -> float:
+    """The radius or angle a geometry question asks for, from complex numbers."""
+    x_a, y_a, x_b, y_b, x_c, y_c = (int(number) for number in re.findall(r"-?[0-9]+", problem.question))
+    a, b, c = complex(x_a, y_a), complex(x_b, y_b), complex(x_c, y_c)
+    if problem.question.endswith("incircle"):
+        area = abs(((b - a).conjugate() * (c - a)).imag) / 2
+        return 2 * area / (abs(a - b) + abs(b - c) + abs(c - a))
+    turn = {"A": (b - a) / (c - a), "B": (a - b) / (c - b), "C": (a - c) / (b - c)}[problem.question[-1]]
+    return abs(math.degrees(cmath.phase(turn)))
+
+
 def same_target(problem: Problem, trace: Trace) -> bool:
     """Whether answer and steps each make the target of the question's numbers, using each once."""
     *given, target = [int(number) for number in re.findall(r"[0-9]+", problem.question)]
@@ -101,6 +125,7 @@ def _value(node: ast.expr, used: list[int]) -> Fraction:
 
 RIGHT_ANYWAY: dict[str, RightAnyway] = {
     "countdown": same_target,
+    "geometry": another_near_decimal,
     "graph_search": another_shortest_path,
     "math": same_whole_number,
 }

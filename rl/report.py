@@ -12,10 +12,10 @@ from pathlib import Path
 
 from rl.report_backtracks import backtracks
 from rl.report_curves import training
-from rl.report_page import problems, provenance, result_table, visible
+from rl.report_page import page, problems, provenance, result_table, visible
 from rl.report_plots import step_counts
 from rl.report_run import Row, RunRecord, is_correct, label, num_steps, percent, read_run, verdict
-from rl.report_style import stage_colour, style_sheet
+from rl.report_style import stage_colour
 from rl.report_trade_off import Point, trade_off
 from rl.run_folder import write_text
 
@@ -56,7 +56,7 @@ def render_report(run: RunRecord) -> str:
         "none. Steps saved is the mean of 1 − steps / full steps, every correct answer counting alike; the "
         "sentence at the top compares means of steps instead. A real backtrack went back and then took another "
         "branch; a wasted step was undone later; cut off means stopped at the length limit.</p>",
-        backtracks(run),
+        backtracks({split: run.results(split) for split in run.splits}),
         "<h2>Training</h2>",
         training(run),
         "<h2>Step counts before and after</h2>",
@@ -66,14 +66,7 @@ def render_report(run: RunRecord) -> str:
         "<h2>Where this comes from</h2>",
         provenance(run),
     ]
-    return (
-        '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">\n'
-        "<meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src 'unsafe-inline'; "
-        'img-src data:">\n'
-        '<meta name="viewport" content="width=device-width,initial-scale=1">\n'
-        f"<title>{visible(run.name)}: run report</title>\n<style>{style_sheet()}</style></head>\n"
-        "<body><main>\n" + "\n".join(parts) + "\n</main></body></html>\n"
-    )
+    return page(f"{run.name}: run report", parts)
 
 
 def _tied(text: str) -> str:

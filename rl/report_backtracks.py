@@ -12,7 +12,7 @@ from matplotlib.ticker import MaxNLocator
 
 from rl.report_page import dot, number, percent, table, visible
 from rl.report_plots import RC, to_svg
-from rl.report_run import Row, RunRecord, label
+from rl.report_run import Row, label
 from rl.report_style import stand_in
 
 _KINDS = (
@@ -32,9 +32,12 @@ _HEADS = (
 )
 
 
-def backtracks(run: RunRecord) -> str:
-    """The section, or nothing where there is nothing to say."""
-    results = {split: run.results(split) for split in run.splits}
+def backtracks(results: dict[str, dict[str, Row]]) -> str:
+    """The section, or nothing where there is nothing to say.
+
+    Args:
+        results: By split and stage, with the fields of `SplitResult`.
+    """
     parts = []
     if any(result.get("backtracks") for found in results.values() for result in found.values()):
         parts += [_plots(results), _table(results)]

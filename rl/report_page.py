@@ -22,7 +22,7 @@ from rl.report_run import (
     percent,
     take_turns,
 )
-from rl.report_style import stage_colour
+from rl.report_style import stage_colour, style_sheet
 
 _MAX_LINES = 14
 _MAX_CHARS = 400
@@ -46,6 +46,18 @@ def visible(text: object, *, newlines: bool = False) -> str:
         picture = _PICTURES.get(char, f"[U+{ord(char):04X}]")
         shown.append(f'<span class="ctl">{picture * num if num < 4 else f"{picture} ×{num}"}</span>')
     return "".join(shown)
+
+
+def page(title: str, parts: Sequence[str]) -> str:
+    """A whole page that needs nothing but itself, from parts that are HTML."""
+    return (
+        '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">\n'
+        "<meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src 'unsafe-inline'; "
+        'img-src data:">\n'
+        '<meta name="viewport" content="width=device-width,initial-scale=1">\n'
+        f"<title>{visible(title)}</title>\n<style>{style_sheet()}</style></head>\n"
+        "<body><main>\n" + "\n".join(parts) + "\n</main></body></html>\n"
+    )
 
 
 def clipped(text: str, limit: int = _MAX_CHARS) -> str:

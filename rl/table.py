@@ -1,7 +1,8 @@
-"""The result table a run ends with."""
+"""Result tables as text; the one a run ends with."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 _COLUMNS = (
@@ -27,11 +28,16 @@ def result_table(summary: dict[str, Any]) -> str:
     for stage, splits in summary["stages"].items():
         for split, result in splits.items():
             rows.append([stage, split, *_cells(result)])
-    widths = [max(len(row[i]) for row in rows) for i in range(len(_COLUMNS))]
+    return aligned(rows, num_left=2)
+
+
+def aligned(rows: Sequence[Sequence[str]], *, num_left: int) -> str:
+    """Rows as columns, a line under the first one; the first `num_left` columns begin at their left."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     lines = [
         "  ".join(
-            cell.ljust(w) if i < 2 else cell.rjust(w)
-            for i, (cell, w) in enumerate(zip(row, widths, strict=True))
+            cell.ljust(width) if i < num_left else cell.rjust(width)
+            for i, (cell, width) in enumerate(zip(row, widths, strict=True))
         )
         for row in rows
     ]

@@ -15,27 +15,34 @@ from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, pre_token
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
 from configs.schema import TinyModelConfig
-from envs import Env, render_trace
+from envs import Env, Problem, render_trace
 from envs.trace import BACKTRACK
 
-# Words and symbols take their neighbouring space with them; digits stand alone, so numbers are read digit by
-# digit whatever their length.
+# Words and symbols take their neighbouring space with them; digits stand alone, so that numbers are read digit
+# by digit whatever their length, but for those short enough to be a token of their own.
 _PIECE = rf"{BACKTRACK} ?| ?[^\w\s] ?|[^\W\d]+ ?|\d|\s"
+_SHORT_NUMBER = r"(?<!\d)(?:0|[1-9]\d{{0,{more}}})(?!\d)"
 _PAD, _EOS, _UNKNOWN = "<|pad|>", "<|end|>", "<|unknown|>"
 _SAMPLES_PER_SPLIT = 200
 
 
-def make_tokenizer(env: Env[Any]) -> PreTrainedTokenizerFast:
-    """A tokenizer whose vocabulary is every piece the environment's prompts and traces are made of."""
-    pieces: set[str] = {str(digit) for digit in range(10)} | {BACKTRACK, f"{BACKTRACK} ", " ", "\n"}
+def make_tokenizer(env: Env[Any], number_digits: int = 1) -> PreTrainedTokenizerFast:
+    """A tokenizer whose vocabulary is every piece the environment's prompts and traces are made of.
+
+    Args:
+        env: Where the texts come from.
+        number_digits: Numbers of up to this many digits, without leading zeros, are one token each.
+    """
+    piece = f"{_SHORT_NUMBER.format(more=number_digits - 1)}|{_PIECE}"
+    pieces = {str(number) for number in range(10**number_digits)} | {BACKTRACK, f"{BACKTRACK} ", " ", "\n"}
     for text in _sample_texts(env):
-        pieces.update(re.findall(_PIECE, text))
+        pieces.update(re.findall(piece, text))
     # A word or symbol may stand with or without its neighbouring spaces in texts not sampled here.
     vocabulary = [_PAD, _EOS, _UNKNOWN, *sorted(pieces)]
     tokenizer = Tokenizer(
         models.WordLevel({piece: i for i, piece in enumerate(vocabulary)}, unk_token=_UNKNOWN)
     )
-    tokenizer.pre_tokenizer = pre_tokenizers.Split(Regex(_PIECE), "isolated")
+    tokenizer.pre_tokenizer = pre_tokenizers.Split(Regex(piece), "isolated")
     tokenizer.decoder = decoders.Fuse()
     tokenizer.add_special_tokens([AddedToken(t, normalized=False) for t in (_PAD, _EOS, _UNKNOWN)])
     return PreTrainedTokenizerFast(
@@ -74,10 +81,19 @@ def _sample_texts(env: Env[Any]) -> list[str]:
     for split in env.splits:
         for index in range(env.num_problems(split) or _SAMPLES_PER_SPLIT):
             problem = env.problem(split, index)
-            lines = [env.full_trace(problem)] if env.has_solutions else []
-            for kind in env.skip_kinds:
-                skipped = env.skipped_trace(problem, kind, random.Random(0))
-                lines += [skipped] if skipped is not None else []
             texts += [env.with_budget(problem, b).prompt for b in (None, 1, 2)]
-            texts += [render_trace(trace, problem.answer) for trace in lines]
+            texts += [render_trace(lines, problem.answer) for lines in _traces(env, problem)]
     return texts
+
+
+def _traces(env: Env[Any], problem: Problem) -> list[tuple[str, ...]]:
+    """Traces of every kind a warm start may teach."""
+    if not env.has_solutions:
+        return []
+    rng = random.Random(0)
+    full = env.full_trace(problem)
+    skipped = [env.skipped_trace(problem, kind, rng) for kind in env.skip_kinds]
+    lessons = [env.detour_trace(problem, [kind], rng) for kind in env.error_kinds]
+    lessons += [env.padded_trace(problem, len(full) + 2, rng), env.search_trace(problem, rng)]
+    lines = [full, *skipped, *[lesson.lines for lesson in lessons if lesson is not None]]
+    return [trace for trace in lines if trace is not None]

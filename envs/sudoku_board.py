@@ -1,0 +1,203 @@
+"""Sudoku boards: reading, solving and drawing them.
+
+In: the text of a question, or a side and a number of empty cells. Out: a `Puzzle` with its one solution. A side
+is 4, 6 or 9, its boxes 2 by 2, 2 rows by 3 columns, or 3 by 3. Cells are numbered row by row from 0 and hold a
+digit, 0 where they are empty; a question shows one row a line and a point for an empty cell::
+
+    Sudoku, boxes 2x2:
+    ..3.
+    ..41
+    1324
+    .4.3
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from itertools import islice
+
+Cells = tuple[int, ...]
+BOXES = {4: (2, 2), 6: (2, 3), 9: (3, 3)}
+"""Rows and columns of a box, by the side of the board."""
+MOST_EMPTY = {4: 11, 6: 25, 9: 55}
+"""How many empty cells a board may have. Of the full boards, over 95 in 100 can be dug that deep."""
+_MAX_BOARDS = 1000
+_EMPTY = "."
+
+
+@dataclass(frozen=True, slots=True)
+class Puzzle:
+    """A board to fill and the one way to do it.
+
+    Example: the question above has `side=4`, `givens=(0, 0, 3, 0, 0, 0, 4, 1, ...)` and
+    `solution=(4, 1, 3, 2, 3, 2, 4, 1, ...)`.
+
+    Attributes:
+        side: Rows, columns, boxes and digits there are.
+        givens: The cells as the question shows them.
+        solution: The cells as they have to be.
+    """
+
+    side: int
+    givens: Cells
+    solution: Cells
+
+
+@lru_cache(maxsize=1024)
+def read_puzzle(question: str) -> Puzzle:
+    """Read the text of a question, one of ours, and solve it; kept, so a trace is checked without solving.
+
+    Raises:
+        ValueError: The board has no solution, or several.
+    """
+    rows = question.split("\n")[1:]
+    givens = tuple([int(cell) for row in rows for cell in row.replace(_EMPTY, "0")])
+    found = list(islice(solutions(givens, len(rows)), 2))
+    if len(found) != 1:
+        raise ValueError(f"a board has {'several solutions' if found else 'no solution'}: {question!r}")
+    return Puzzle(len(rows), givens, found[0])
+
+
+def write_question(side: int, givens: Sequence[int]) -> str:
+    """The text of a question."""
+    height, width = BOXES[side]
+    text = "".join([str(digit) if digit else _EMPTY for digit in givens])
+    return "\n".join([f"Sudoku, boxes {height}x{width}:", *rows_of(text, side)])
+
+
+def rows_of(text: str, side: int) -> list[str]:
+    """Cells, a character each, cut into rows."""
+    return [text[start : start + side] for start in range(0, len(text), side)]
+
+
+@lru_cache(maxsize=len(BOXES))
+def units(side: int) -> tuple[tuple[Cells, Cells, Cells], ...]:
+    """Of each cell the cells of its row, its column and its box."""
+    places = _places(side)
+    members = [tuple(i for i, place in enumerate(places) if unit in place) for unit in range(3 * side)]
+    return tuple((members[row], members[column], members[box]) for row, column, box in places)
+
+
+@lru_cache(maxsize=len(BOXES))
+def _places(side: int) -> tuple[tuple[int, int, int], ...]:
+    """Of each cell its row, column and box, numbered apart from each other."""
+    height, width = BOXES[side]
+    num_across = side // width
+    return tuple(
+        (row, side + column, 2 * side + row // height * num_across + column // width)
+        for row in range(side)
+        for column in range(side)
+    )
+
+
+# ---- solving ----
+
+
+def solutions(cells: Sequence[int], side: int, rng: random.Random | None = None) -> Iterator[Cells]:
+    """Every way to fill a board, always going on with a cell that has the fewest candidates.
+
+    Args:
+        cells: The board, without a digit twice in a row, column or box.
+        side: Its side.
+        rng: Draws the order of the candidates; ascending without.
+    """
+    used = [0] * (3 * side)  # digits of each unit, as bits
+    empty: list[tuple[int, int, int, int]] = []
+    for i, (digit, place) in enumerate(zip(cells, _places(side), strict=True)):
+        if digit:
+            for unit in place:
+                used[unit] |= 1 << digit
+        else:
+            empty.append((i, *place))
+    return _fill(list(cells), empty, used, (2 << side) - 2, rng)
+
+
+def _fill(
+    grid: list[int],
+    empty: list[tuple[int, int, int, int]],
+    used: list[int],
+    digits: int,
+    rng: random.Random | None,
+) -> Iterator[Cells]:
+    if not empty:
+        yield tuple(grid)
+        return
+    fewest, at, candidates = 99, 0, 0
+    for i, (_, row, column, box) in enumerate(empty):
+        free = digits & ~(used[row] | used[column] | used[box])
+        if (count := free.bit_count()) < fewest:
+            fewest, at, candidates = count, i, free
+            if count < 2:
+                break
+    if not candidates:
+        return
+    cell, row, column, box = empty[at]
+    rest = empty[:at] + empty[at + 1 :]
+    order = [digit for digit in range(1, candidates.bit_length()) if candidates >> digit & 1]
+    if rng is not None and fewest > 1:
+        rng.shuffle(order)
+    for digit in order:
+        bit = 1 << digit
+        grid[cell] = digit
+        used[row] |= bit
+        used[column] |= bit
+        used[box] |= bit
+        yield from _fill(grid, rest, used, digits, rng)
+        used[row] ^= bit
+        used[column] ^= bit
+        used[box] ^= bit
+
+
+# ---- drawing ----
+
+
+def draw_puzzle(side: int, num_empty: int, rng: random.Random) -> Puzzle:
+    """Draw a board with one solution.
+
+    A full board comes from solving the empty one with candidates in random order; then `dig` empties cells.
+
+    Raises:
+        ValueError: No board of many could be dug that deep.
+    """
+    for _ in range(_MAX_BOARDS):
+        solution = next(solutions([0] * side**2, side, rng))
+        givens = dig(solution, side, num_empty, rng)
+        if givens is not None:
+            return Puzzle(side, givens, solution)
+    raise ValueError(f"no board of side {side} with {num_empty} empty cells in {_MAX_BOARDS} draws; lower it")
+
+
+def dig(solution: Cells, side: int, num_empty: int, rng: random.Random) -> Cells | None:
+    """Empty some cells of a full board, and leave it one solution.
+
+    Each cell in random order is emptied unless that would let a second solution in. Many are tried at once,
+    which comes to the same: where all of them can go, each can.
+
+    Returns:
+        The board with exactly `num_empty` empty cells, or None where the order ends before that.
+    """
+    order = rng.sample(range(side**2), side**2)
+    givens = list(solution)
+    size = num_empty
+    while num_empty and order:
+        taken = order[: min(size, num_empty)]
+        for cell in taken:
+            givens[cell] = 0
+        if _has_one_solution(givens, side):
+            num_empty -= len(taken)
+        elif len(taken) > 1:
+            size = len(taken) // 2
+            for cell in taken:
+                givens[cell] = solution[cell]
+            continue
+        else:
+            givens[taken[0]] = solution[taken[0]]
+        del order[: len(taken)]
+    return None if num_empty else tuple(givens)
+
+
+def _has_one_solution(givens: Sequence[int], side: int) -> bool:
+    return sum(1 for _ in islice(solutions(givens, side), 2)) == 1
