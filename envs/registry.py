@@ -26,6 +26,7 @@ ENVS: dict[str, type[Env[Any]]] = {
         Algebra,
         Countdown,
         GraphSearch,
+        Sudoku,
         Arc1D,
         Geometry,
         MathProblems,
