@@ -30,7 +30,7 @@ class EnvConfig(Section):
     """Which task, and how hard."""
 
     name: str
-    """Registered environment: `directional`, `addition`, `algebra`."""
+    """Registered environment: `addition`, `countdown`, `sudoku`, ...; an unknown name lists them all."""
     settings: dict[str, Any] = {}
     """The environment's own settings: cells per split, `max_merge`, data `seed`."""
 
