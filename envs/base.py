@@ -210,6 +210,7 @@ class Env(ABC, Generic[State]):
         reasons: dict[int, str] = {}  # of the invalid ones
         undone: set[int] = set()
         backtracks: list[Backtrack] = []
+        dead_ends: dict[State, set[str]] = {}  # first steps of those left behind, by where they began
         abandoned: str | None = None  # first step of the branch the last backtrack left
         needed: bool | None
         for i, step in enumerate(steps):
@@ -225,6 +226,8 @@ class Env(ABC, Generic[State]):
                 if at is not None:
                     abandoned = steps[path[at]].text
                     needed = path[at] in reasons or self._is_dead_end(states[at + 1])
+                    if needed:
+                        dead_ends.setdefault(states[at], set()).add(abandoned)
                 backtracks.append(Backtrack(step=i, num_undone=len(path) - keep, real=False, needed=needed))
                 undone.update(path[keep:])
                 del path[keep:], states[keep + 1 :]
@@ -236,7 +239,8 @@ class Env(ABC, Generic[State]):
                 states.append(states[-1])
             path.append(i)
             if abandoned is not None and states[-1] != states[-2]:  # a line that leads nowhere is no branch
-                backtracks[-1] = backtracks[-1]._replace(real=step.text != abandoned)
+                again = step.text == abandoned or step.text in dead_ends.get(states[-2], ())
+                backtracks[-1] = backtracks[-1]._replace(real=not again)
                 abandoned = None
         judged = tuple(
             [

@@ -83,8 +83,8 @@ class Backtrack(NamedTuple):
     Attributes:
         step: Its position in the trace's steps.
         num_undone: How many forward lines of the path it took back.
-        real: Whether the next step that leads anywhere differs from the first it took back: another branch.
-            One that is followed by the same step again, or by none, is fake.
+        real: Whether the next step that leads anywhere begins another branch: neither the one just left nor a
+            dead end left from the same state before. One that is followed by no step is fake, too.
         needed: Whether the branch it left could not have led to the end, an invalid step being such a branch;
             None where the environment cannot say.
     """

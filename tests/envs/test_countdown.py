@@ -432,6 +432,11 @@ def test_verified_traces(lines: list[str], verified: bool) -> None:
             ["3 * 2 = 6", "<backtrack>", "3 * 2 = 6", "<backtrack>", *TWENTY],
             [(1, 1, False, True), (3, 1, True, True)],
         ),
+        # From one dead end to another and back to the first, which was known to be one.
+        (
+            ["3 * 2 = 6", "<backtrack>", "4 * 2 = 8", "<backtrack>", "3 * 2 = 6", "<backtrack> 0", *TWENTY],
+            [(1, 1, True, True), (3, 1, False, True), (5, 1, True, True)],
+        ),
         # False lines: leaving one is needed; one in between is no branch.
         (["3 + 2 = 6", "<backtrack>", *TWENTY], [(1, 1, True, True)]),
         (["5 + 4 = 9", "<backtrack>", *TWENTY], [(1, 1, True, True)]),
