@@ -94,6 +94,6 @@ def _traces(env: Env[Any], problem: Problem) -> list[tuple[str, ...]]:
     full = env.full_trace(problem)
     skipped = [env.skipped_trace(problem, kind, rng) for kind in env.skip_kinds]
     lessons = [env.detour_trace(problem, [kind], rng) for kind in env.error_kinds]
-    lessons += [env.padded_trace(problem, len(full) + 2, rng), env.search_trace(problem, rng)]
+    lessons += [env.padded_trace(problem, len(full) + 6, rng), env.search_trace(problem, rng)]
     lines = [full, *skipped, *[lesson.lines for lesson in lessons if lesson is not None]]
     return [trace for trace in lines if trace is not None]

@@ -60,7 +60,11 @@ def test_tiny_reads_every_prompt_and_trace(name: str) -> None:
     for split, index in product(env.splits, (*range(20), *range(200, 350))):
         problem = env.problem(split, index)
         traces = [env.full_trace(problem)]
-        traces += [env.skipped_trace(problem, kind, random.Random(index)) or () for kind in env.skip_kinds]
+        rng = random.Random(index)
+        traces += [env.skipped_trace(problem, kind, rng) or () for kind in env.skip_kinds]
+        lessons = [env.detour_trace(problem, [kind], rng) for kind in env.error_kinds]
+        lessons += [env.search_trace(problem, rng), env.padded_trace(problem, len(traces[0]) + 5, rng)]
+        traces += [lesson.lines for lesson in lessons if lesson is not None]
         lines = list(traces[0])
         traces.append((lines[0], "<backtrack>", lines[0], "<backtrack> 0", *lines))
         texts = [render_trace(trace, problem.answer) for trace in traces]
@@ -69,6 +73,19 @@ def test_tiny_reads_every_prompt_and_trace(name: str) -> None:
             ids = encoder.encode(text)
             assert unknown not in ids, text
             assert encoder.decode(ids) == text
+
+
+def test_short_numbers_can_be_tokens() -> None:
+    env = make_example("countdown")
+    tokenizer = make_tokenizer(env, number_digits=2)
+    assert tokenizer.tokenize("Numbers: 7, 10, 99. Target: 100") == [
+        *("Numbers", ": ", "7", ", ", "10", ", ", "99", ". ", "Target", ": ", "1", "0", "0")
+    ]
+    # A zero in front is a digit of its own, and so is what follows it: 07 is not 7.
+    assert tokenizer.tokenize("07 + 0 = 12345") == ["0", "7", " + ", "0", " = ", "1", "2", "3", "4", "5"]
+    encoder = make_encoder(tokenizer)
+    for text in ("Numbers: 7, 10, 99. Target: 100", "07 + 0 = 12345"):
+        assert encoder.decode(encoder.encode(text)) == text
 
 
 @pytest.mark.parametrize("name", sorted(ENVS))
