@@ -10,8 +10,10 @@ Their length-matched controls answer the objection that backtracks only make tra
 from __future__ import annotations
 
 import random
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import Any
 
 from datasets import Dataset
@@ -24,6 +26,16 @@ from rollout.encoder import Encoder
 IGNORED = -100  # label of tokens without loss
 
 
+class TraceKind(StrEnum):
+    """Kinds of traces, as a reader calls them."""
+
+    FULL = "full"
+    SKIPPED = "with a step skipped"
+    DETOUR = "with detours"
+    CONTROL = "made longer without detours"
+    SEARCH = "of a search"
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Example:
     """A prompt and what to write after it.
@@ -32,11 +44,15 @@ class Example:
         prompt: The problem's prompt.
         text: The reference completion.
         ignored: Start and end offsets in `text` of what gets no loss.
+        asked: The kind of trace that was drawn for it.
+        written: The kind it has: a full one where its problem has no room for what was drawn.
     """
 
     prompt: str
     text: str
     ignored: tuple[tuple[int, int], ...] = ()
+    asked: TraceKind
+    written: TraceKind
 
 
 def make_examples(env: Env[Any], config: WarmStartConfig, *, seed: int) -> list[Example]:
@@ -55,10 +71,15 @@ def make_examples(env: Env[Any], config: WarmStartConfig, *, seed: int) -> list[
     for index in range(config.num_problems):
         rng = derive_random(seed, "warm_start", index)
         problem = env.problem(Split.TRAIN, index)
-        lesson = _draw(env, config, problem, kinds, rng) or Lesson(lines=env.full_trace(problem))
+        asked, lesson = _draw(env, config, problem, kinds, rng)
+        written = asked if lesson is not None else TraceKind.FULL
+        lesson = lesson or Lesson(lines=env.full_trace(problem))
         if rng.random() < config.budget_frac:
             problem = env.with_budget(problem, len(lesson.lines))
-        examples.append(_example(problem, lesson, masked=config.mask_wrong_steps))
+        text, ignored = _text(problem, lesson, masked=config.mask_wrong_steps)
+        examples.append(
+            Example(prompt=problem.prompt, text=text, ignored=ignored, asked=asked, written=written)
+        )
     return examples
 
 
@@ -95,33 +116,49 @@ def _check(env: Env[Any], config: WarmStartConfig) -> None:
     env.full_trace(problem)
 
 
+def describe_mix(examples: Sequence[Example]) -> str:
+    """How many traces of each kind there are, and how many could not be written, in one line."""
+    written = Counter(example.written for example in examples)
+    parts = [f"{written[kind]:,} {kind}" for kind in TraceKind if written[kind]]
+    text = f"{len(examples):,} traces: {', '.join(parts)}"
+    for kind in TraceKind:
+        asked = [example for example in examples if example.asked is kind]
+        if lacking := sum(example.written is not kind for example in asked):
+            text += f"; {lacking:,} of {len(asked):,} {kind} did not fit their problem and are full ones"
+    return text
+
+
 def _draw(
     env: Env[Any], config: WarmStartConfig, problem: Problem, kinds: Sequence[str], rng: random.Random
-) -> Lesson | None:
+) -> tuple[TraceKind, Lesson | None]:
+    """The kind of trace drawn, and the lesson unless the problem has no such or it is the full trace."""
     drawn = rng.random()
     if drawn < config.skipped_frac:
         lines = env.skipped_trace(problem, rng.choice(kinds), rng)
-        return None if lines is None else Lesson(lines=lines)
+        return TraceKind.SKIPPED, None if lines is None else Lesson(lines=lines)
     drawn -= config.skipped_frac
     if drawn < config.detour_frac:
         mix = config.error_mix or dict.fromkeys(env.error_kinds, 1.0)
         errors = rng.choices(list(mix), list(mix.values()), k=rng.choice(config.num_detours))
         lesson = env.detour_trace(problem, errors, rng)
-        if lesson is None or not config.detour_control:
-            return lesson
-        return env.padded_trace(problem, len(lesson.lines), rng)
+        if not config.detour_control:
+            return TraceKind.DETOUR, lesson
+        padded = lesson and env.padded_trace(problem, len(lesson.lines), rng)
+        return TraceKind.CONTROL, padded
     drawn -= config.detour_frac
-    return env.search_trace(problem, rng) if drawn < config.search_frac else None
+    if drawn < config.search_frac:
+        return TraceKind.SEARCH, env.search_trace(problem, rng)
+    return TraceKind.FULL, None
 
 
-def _example(problem: Problem, lesson: Lesson, *, masked: bool) -> Example:
+def _text(problem: Problem, lesson: Lesson, *, masked: bool) -> tuple[str, tuple[tuple[int, int], ...]]:
+    """The completion, and the offsets of what gets no loss."""
     ignored, start = [], 0
     for position, line in enumerate(lesson.lines):
         if masked and position in lesson.wrong:
             ignored.append((start, start + len(line)))
         start += len(line) + 1
-    text = render_trace(lesson.lines, lesson.answer or problem.answer)
-    return Example(prompt=problem.prompt, text=text, ignored=tuple(ignored))
+    return render_trace(lesson.lines, lesson.answer or problem.answer), tuple(ignored)
 
 
 def encode_examples(examples: Sequence[Example], encoder: Encoder) -> Dataset:

@@ -6,15 +6,14 @@ on the completion only.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from transformers import PrinterCallback, TrainerCallback
 from trl import SFTConfig, SFTTrainer
 
 from configs.schema import WarmStartConfig
-from envs import Env
-from rl.lessons import encode_examples, make_examples
+from rl.lessons import Example, encode_examples
 from rl.policy import Policy
 
 STATE_FILE = "trainer_state.json"  # what the Trainer writes last into a checkpoint
@@ -22,7 +21,7 @@ STATE_FILE = "trainer_state.json"  # what the Trainer writes last into a checkpo
 
 def warm_start(
     policy: Policy,
-    env: Env[Any],
+    examples: Sequence[Example],
     config: WarmStartConfig,
     *,
     folder: Path,
@@ -36,10 +35,10 @@ def warm_start(
 
     Args:
         policy: What to train.
-        env: Where the traces come from.
+        examples: What is learnt, in order; seen again once used up.
         config: The `warm_start` section.
         folder: Checkpoints go here.
-        seed: Seed of the mix and of the order.
+        seed: Seed of the order.
         cpu: Train on the CPU even where there is a GPU.
         report_to: Metric backends.
         callbacks: Told of every update.
@@ -73,7 +72,7 @@ def warm_start(
     trainer = SFTTrainer(
         model=policy.model,
         args=arguments,
-        train_dataset=encode_examples(make_examples(env, config, seed=seed), policy.encoder),
+        train_dataset=encode_examples(examples, policy.encoder),
         processing_class=policy.tokenizer,
         callbacks=callbacks,
     )

@@ -12,7 +12,7 @@ import pytest
 from configs.schema import WarmStartConfig
 from envs import Env, Lesson, Problem, make_env, parse_trace
 from envs.directional import Directional
-from rl.lessons import IGNORED, encode_examples, make_examples
+from rl.lessons import IGNORED, TraceKind, describe_mix, encode_examples, make_examples
 from rl.tiny import make_tokenizer
 from rollout.encoder import Encoder, make_encoder
 
@@ -97,6 +97,26 @@ def test_errors_are_drawn_by_their_weights() -> None:
 
 def test_a_problem_without_room_gets_its_full_trace() -> None:
     assert kinds(Detours(), config(detour_frac=1.0, num_detours=[3])) == {"full": 200}
+
+
+def test_the_mix_is_told() -> None:
+    examples = make_examples(Detours(), config(detour_frac=1.0), seed=0)
+    assert describe_mix(examples) == "200 traces: 200 with detours"
+    controls = make_examples(Detours(), config(detour_frac=1.0, detour_control=True), seed=0)
+    assert describe_mix(controls) == "200 traces: 200 made longer without detours"
+    no_room = make_examples(Detours(), config(detour_frac=1.0, num_detours=[3]), seed=0)
+    assert describe_mix(no_room) == (
+        "200 traces: 200 full; 200 of 200 with detours did not fit their problem and are full ones"
+    )
+    mixed = make_examples(Detours(), config(skipped_frac=0.5, search_frac=0.25), seed=0)
+    asked, written = Counter(e.asked for e in mixed), Counter(e.written for e in mixed)
+    lacking = asked[TraceKind.SKIPPED] - written[TraceKind.SKIPPED]
+    assert lacking > 0  # not every problem has a pair that cancels
+    assert describe_mix(mixed) == (
+        f"200 traces: {written[TraceKind.FULL]} full, {written[TraceKind.SKIPPED]} with a step skipped, "
+        f"{written[TraceKind.SEARCH]} of a search; {lacking} of {asked[TraceKind.SKIPPED]} with a step skipped "
+        "did not fit their problem and are full ones"
+    )
 
 
 def test_wrong_lines_are_masked_and_nothing_else(encoder: Encoder) -> None:
