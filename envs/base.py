@@ -168,6 +168,10 @@ class Env(ABC, Generic[State]):
         Whatever the text, it raises nothing but `GraderError`, for a fault of the machinery.
         """
 
+    def cell(self, problem: Problem) -> str | None:
+        """Name of the difficulty a problem has, in a task that tells several apart; else None."""
+        return None
+
     def first_error(self, trace: Trace) -> str | None:
         """Category of what first went wrong in a checked trace, in a task that names its errors; else None."""
         return None

@@ -12,6 +12,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import fmean, stdev
+from typing import Any
 
 from configs.ablation import Plan
 from rl.report_run import LABELS, Row, label
@@ -52,15 +53,7 @@ class Entry:
 
     def mean(self) -> Row:
         """The mean over seeds of every number; of a figure some seeds lack, over those that have it."""
-        flats = [_flat(row) for row in self.results.values()]
-        mean: Row = {}
-        for key in dict.fromkeys(key for row in flats for key in row):
-            values = [row[key] for row in flats if row.get(key) is not None]
-            if not key.startswith("errors."):
-                mean[key] = fmean(values) if values else None
-            else:  # a seed without an error of that kind has none
-                mean.setdefault("errors", {})[key.removeprefix("errors.")] = sum(values) / len(flats)
-        return mean
+        return _mean(list(self.results.values()))
 
     def values(self, key: str) -> list[float]:
         """One figure of every seed that has it."""
@@ -130,6 +123,19 @@ def mean_interval(values: Sequence[float]) -> tuple[float, float, float]:
         return mean, math.nan, math.nan
     half = _quantile(num - 1) * stdev(values) / math.sqrt(num)
     return mean, mean - half, mean + half
+
+
+def _mean(rows: Sequence[Row], *, lacking: float | None = None) -> Row:
+    """The mean of every number; a row that lacks one counts as `lacking`, or not at all."""
+    mean: Row = {}
+    for key in dict.fromkeys(key for row in rows for key in row):
+        values = [lacking if row.get(key) is None else row[key] for row in rows]
+        known: list[Any] = [value for value in values if value is not None]
+        if known and isinstance(known[0], dict):  # a seed without an error of some kind has none of them
+            mean[key] = _mean(known, lacking=0.0 if key == "errors" else None)
+        else:
+            mean[key] = fmean(known) if known else None
+    return mean
 
 
 def _flat(row: Row, prefix: str = "") -> Row:

@@ -15,12 +15,23 @@ from statistics import fmean
 from typing import Any
 
 from configs.schema import Config
-from envs import Env, GraderError, Split, Status, Trace
+from envs import Env, GraderError, Problem, Split, Status, Trace
 from rollout.pool import RolloutPool
 from rollout.source import GradingBudget
 from rollout.types import GroupRequest, RolloutGroup, Sampling
 
 _Z = 1.959964  # 97.5 % quantile of the normal distribution
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class CellResult:
+    """How a policy does on one difficulty cell of a split, greedy; as the fields of `SplitResult`."""
+
+    num_problems: int
+    accuracy: float
+    accuracy_low: float
+    accuracy_high: float
+    errors: dict[str, float]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -55,6 +66,7 @@ class SplitResult:
         pass_at_k: Chance that at least one of k samples is correct, for k = 1, 2, 4, ... up to the samples
             taken; unbiased (Chen et al., arXiv 2107.03374, equation 1).
         errors: Share of the problems whose trace first goes wrong in a way the task names (`Env.first_error`).
+        cells: Results by difficulty cell, where the split has several.
     """
 
     num_problems: int
@@ -81,6 +93,7 @@ class SplitResult:
     sampled_steps_per_correct: float | None
     pass_at_k: dict[str, float]
     errors: dict[str, float]
+    cells: dict[str, CellResult]
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data for `summary.json`."""
@@ -121,7 +134,7 @@ def evaluate(
             warm = Sampling(temperature=config.eval.temperature, max_new_tokens=limit)
             sampled = _sample(pool, config, name, config.eval.num_samples, warm, grading)
         greedy[name] = tuple([group for group in best if group.samples])
-        results[name] = summarise(best, sampled, env.first_error)
+        results[name] = summarise(best, sampled, first_error=env.first_error, cell=env.cell)
     return Evaluation(results=results, greedy=greedy)
 
 
@@ -157,7 +170,9 @@ def _sample(
 def summarise(
     greedy: Sequence[RolloutGroup],
     sampled: Sequence[RolloutGroup] = (),
+    *,
     first_error: Callable[[Trace], str | None] = lambda trace: None,
+    cell: Callable[[Problem], str | None] = lambda problem: None,
 ) -> SplitResult:
     """Figures of one split from its groups.
 
@@ -165,12 +180,12 @@ def summarise(
         greedy: One-sample groups, at least one of them graded; the others count as `ungraded` only.
         sampled: k-sample groups of the same problems; may be empty.
         first_error: Names what first went wrong in a trace.
+        cell: Names the difficulty of a problem.
     """
     pairs = [(group.problem, sample) for group in greedy for sample in group.samples]
     traces = [sample.trace for _, sample in pairs]
     right = [(problem, sample.trace) for problem, sample in pairs if sample.trace.correct]
     low, high = wilson_interval(len(right), len(pairs))
-    errors = Counter([str(error) for error in map(first_error, traces) if error is not None])
     samples = [sample for group in sampled for sample in group.samples]
     right_samples = [sample.trace for sample in samples if sample.trace.correct]
     return SplitResult(
@@ -197,8 +212,37 @@ def summarise(
         sampled_accuracy=len(right_samples) / len(samples) if samples else None,
         sampled_steps_per_correct=_mean([trace.num_steps for trace in right_samples]),
         pass_at_k=_pass_curve(sampled),
-        errors={name: count / len(pairs) for name, count in sorted(errors.items())},
+        errors=_errors(traces, first_error),
+        cells=_cells([(cell(problem), sample.trace) for problem, sample in pairs], first_error),
     )
+
+
+def _errors(traces: Sequence[Trace], first_error: Callable[[Trace], str | None]) -> dict[str, float]:
+    found = Counter([str(error) for error in map(first_error, traces) if error is not None])
+    return {name: count / len(traces) for name, count in sorted(found.items())}
+
+
+def _cells(
+    named: Sequence[tuple[str | None, Trace]], first_error: Callable[[Trace], str | None]
+) -> dict[str, CellResult]:
+    cells: dict[str, list[Trace]] = {}
+    for name, trace in named:
+        if name is not None:
+            cells.setdefault(name, []).append(trace)
+    if len(cells) < 2:
+        return {}
+    results = {}
+    for name, traces in sorted(cells.items()):
+        num_right = sum(bool(trace.correct) for trace in traces)
+        low, high = wilson_interval(num_right, len(traces))
+        results[name] = CellResult(
+            num_problems=len(traces),
+            accuracy=num_right / len(traces),
+            accuracy_low=low,
+            accuracy_high=high,
+            errors=_errors(traces, first_error),
+        )
+    return results
 
 
 def wilson_interval(successes: int, trials: int) -> tuple[float, float]:

@@ -3,24 +3,17 @@
 from __future__ import annotations
 
 import random
-from pathlib import Path
 from typing import Any
 
 import pytest
 
-from configs import load_config
 from envs import ENVS, Env, Grade, Problem, Split, make_env, parse_trace, render_trace
 from rewards import RewardSum, Term
+from tests.shipped import shipped_terms
 
-SHIPPED = sorted((Path(__file__).resolve().parents[2] / "configs").rglob("*.yaml"))
 ENV_NAMES = sorted(name for name in ENVS if ENVS[name].checks_steps)
 CORRECT = Term(name="correct", weight=1.0)
-SUMS = {
-    path.stem: [
-        Term(name=t.name, weight=t.weight, gate=t.gate, args=t.args) for t in load_config(path).rewards.terms
-    ]
-    for path in SHIPPED
-} | {
+SUMS = shipped_terms() | {
     "saved": [CORRECT, Term(name="steps_saved", weight=0.5)],
     "ungated": [CORRECT, Term(name="step_count", weight=-0.5)],
     "verified": [CORRECT, Term(name="verified", weight=1.0), Term(name="format", weight=0.2)],

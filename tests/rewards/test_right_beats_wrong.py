@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import random
 from functools import cache
-from pathlib import Path
 from typing import Any
 
 import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from configs import load_config
 from envs import ENVS, Env, Problem, Split, Trace, make_example, parse_trace
 from rewards import REWARDS, RewardSum, Term
+from tests.shipped import shipped_terms
 
-SHIPPED = sorted((Path(__file__).resolve().parents[2] / "configs").rglob("*.yaml"))
+SHIPPED = {name: RewardSum(terms) for name, terms in shipped_terms().items()}
 # Weights nobody ships but anybody may: all rewards at once, as far as the bounds allow.
 EVERYTHING = [
     Term(name="correct", weight=5.0),
@@ -38,14 +37,6 @@ EVERYTHING = [
 @cache
 def env_of(name: str) -> Env[Any]:
     return make_example(name)
-
-
-def sum_of(path: Path) -> RewardSum:
-    rewards = load_config(path).rewards
-    return RewardSum(
-        [Term(name=t.name, weight=t.weight, gate=t.gate, args=t.args) for t in rewards.terms],
-        allow_wrong_above_right=rewards.allow_wrong_above_right,
-    )
 
 
 JUNK = ("", "?", "<backtrack>", "<backtrack> 0", "<backtrack> 1", "<backtrack> 2", "<backtrack> 99999")
@@ -93,22 +84,16 @@ def check(rewards: RewardSum, problem: Problem, traces: list[Trace]) -> None:
         assert min(right) > max(wrong)
 
 
-@pytest.mark.parametrize("path", SHIPPED, ids=lambda path: path.stem)
-def test_shipped_weights_put_right_above_wrong(path: Path) -> None:
-    rewards = sum_of(path)
+@pytest.mark.parametrize("rewards", SHIPPED.values(), ids=SHIPPED)
+def test_shipped_weights_put_right_above_wrong(rewards: RewardSum) -> None:
     assert rewards.least_when_right > rewards.most_when_wrong
 
 
 @settings(max_examples=200, deadline=None)
 @given(groups())
 def test_right_beats_wrong_in_every_shipped_config(group: tuple[Problem, list[Trace]]) -> None:
-    for path in SHIPPED:
-        check(_shipped(path), *group)
-
-
-@cache
-def _shipped(path: Path) -> RewardSum:
-    return sum_of(path)
+    for rewards in SHIPPED.values():
+        check(rewards, *group)
 
 
 @settings(max_examples=200, deadline=None)
