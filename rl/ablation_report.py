@@ -18,6 +18,7 @@ from configs.ablation import Plan
 from rl.ablation import Failure
 from rl.ablation_results import Entry, mean_interval, read_entries, results_csv
 from rl.report_backtracks import backtracks
+from rl.report_cells import by_cell
 from rl.report_page import number, page, table, visible
 from rl.report_plots import RC, to_svg
 from rl.report_run import percent
@@ -67,6 +68,7 @@ def render_comparison(plan: Plan, failures: Sequence[Failure] = ()) -> str:
         parts.append(f'<h2>Failed runs</h2><ul class="said">{said}</ul>')
     if not entries:
         return page(f"{plan.config.name}: ablation", [*parts, "<p>No run has been evaluated yet.</p>"])
+    means = {split: {entry.name: entry.mean() for entry in found} for split, found in splits.items()}
     parts += [
         "<h2>Accuracy against tokens</h2>",
         "<p>Up and to the left is better. Large marks are means over seeds with 95 % intervals, small ones "
@@ -77,7 +79,8 @@ def render_comparison(plan: Plan, failures: Sequence[Failure] = ()) -> str:
         _table(splits),
         '<p class="note">Greedy decoding; means over seeds of figures per trace, with 95 % intervals of the '
         "mean by Student's t, which are wide for few seeds. The same problems for every case and seed.</p>",
-        backtracks({split: {e.name: e.mean() for e in found} for split, found in splits.items()}),
+        by_cell(means),
+        backtracks(means),
         "<h2>Cases</h2>",
         _cases(plan),
     ]

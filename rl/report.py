@@ -11,6 +11,7 @@ from math import isfinite
 from pathlib import Path
 
 from rl.report_backtracks import backtracks
+from rl.report_cells import by_cell
 from rl.report_curves import training
 from rl.report_page import page, problems, provenance, result_table, visible
 from rl.report_plots import step_counts
@@ -42,6 +43,7 @@ def write_report(folder: Path) -> Path:
 def render_report(run: RunRecord) -> str:
     """The whole page."""
     env = run.config.get("env") or {}
+    results = {split: run.results(split) for split in run.splits}
     parts = [
         f'<header><p class="kind">Run report · {visible(env.get("name", "unknown task"))}</p>'
         f'<h1>{visible(run.name)}</h1><p class="verdict">{_tied(visible(verdict(run)))}</p>',
@@ -56,7 +58,8 @@ def render_report(run: RunRecord) -> str:
         "none. Steps saved is the mean of 1 − steps / full steps, every correct answer counting alike; the "
         "sentence at the top compares means of steps instead. A real backtrack went back and then took another "
         "branch; a wasted step was undone later; cut off means stopped at the length limit.</p>",
-        backtracks({split: run.results(split) for split in run.splits}),
+        by_cell(results),
+        backtracks(results),
         "<h2>Training</h2>",
         training(run),
         "<h2>Step counts before and after</h2>",

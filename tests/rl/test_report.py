@@ -448,3 +448,23 @@ def test_errors_are_shown_by_category(tmp_path: Path) -> None:
     assert '<th scope="col">&lt;b&gt;</th><th scope="col">queue</th>' in section
     assert "<td>50.0 %</td><td>25.0 %</td>" in section and "<td>0.0 %</td><td>0.0 %</td>" in section
     assert "<svg" not in section
+
+
+def test_cells_are_shown_with_their_errors(tmp_path: Path) -> None:
+    def cell(accuracy: float, **errors: float) -> dict[str, Any]:
+        return {"num_problems": 40, "accuracy": accuracy, "errors": errors}
+
+    stages = {
+        "warm": {"id": result(0.9, 3.0, cells={"2_1": cell(0.75, queue=0.25), "<i>": cell(1.0)})},
+        "grpo": {"id": result(0.9, 3.0, cells={"2_1": cell(0.5, queue=0.0, revisit=0.5)})},
+    }
+    page = page_of(make_run(tmp_path, stages))
+    section = page[page.index("<h2>By difficulty</h2>") : page.index("<h2>Training</h2>")]
+    assert re.findall(r'<tr><th scope="row">(.*?)</th>(.*?)</tr>', section) == [
+        (
+            "2_1",
+            "<td>40</td><td>75.0 %<small>queue 25.0 %</small></td><td>50.0 %<small>revisit 50.0 %</small></td>",
+        ),
+        ("&lt;i&gt;", "<td>40</td><td>100.0 %</td><td>–</td>"),
+    ]
+    assert "By difficulty" not in page_of(make_run(tmp_path / "none", {"warm": {"id": result(0.9, 3.0)}}))
