@@ -8,7 +8,8 @@ In: a YAML file::
     seeds: [0, 1, 2]
     cases:
       free: {}
-      priced: {rewards.terms: [{name: correct, weight: 1.0}, {name: backtracks, weight: -0.2, gate: correct}]}
+      priced:
+        rewards.terms: [{name: correct, weight: 1.0}, {name: backtrack_count, weight: -0.2, gate: correct}]
 
 Out: the runs it takes. Cases that differ in nothing before GRPO share a warm start: it is a run of its own, and
 theirs begin from its model. With `policy.lora` they do not, as it would be an adapter and no model.
@@ -20,16 +21,20 @@ import json
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from hashlib import blake2b
+from itertools import chain
 from pathlib import Path
 from typing import Annotated, Any
 
 from pydantic import Field, ValidationError, field_validator
 
 from configs.load import ConfigError, describe_errors, load_config, read_yaml
-from configs.schema import Config, Section
+from configs.schema import Config, RewardsConfig, Section
 
 _NAME = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]*")
-_AFTER_WARM_START = ("name", "output_dir", "rewards", "grpo")
+_WARM = "warm-"
+_OURS = {"seed": "seeds", "name": "name", "output_dir": "--output"}  # what a plan sets, and by what
+_AFTER_WARM_START = ("name", "output_dir", "seed", "rewards", "grpo")
 
 
 class AblationConfig(Section):
@@ -46,7 +51,7 @@ class AblationConfig(Section):
     parallel: int = Field(1, ge=1)
     """Runs at a time. Each takes the threads of its config."""
     cases: Annotated[dict[str, dict[str, Any]], Field(min_length=1)]
-    """Names, and the dotted config keys each case sets."""
+    """Names, and the config keys each case sets, dotted or as sections."""
 
     @field_validator("seeds")
     @classmethod
@@ -63,6 +68,8 @@ class AblationConfig(Section):
                 raise ValueError(
                     f"a case's name names folders: letters, digits, '_', '-' and '.', got {case!r}"
                 )
+            if case.startswith(_WARM):
+                raise ValueError(f"'{_WARM}' begins the names of shared warm starts; call {case!r} otherwise")
         return value
 
 
@@ -118,36 +125,46 @@ def load_ablation(path: str | Path, overrides: Sequence[str] = (), folder: Path 
         config = AblationConfig.model_validate(read_yaml(path))
     except ValidationError as error:
         raise ConfigError(f"{path}: {describe_errors(error, AblationConfig)}") from None
+    for key in [*(override.partition("=")[0] for override in overrides), *chain(*config.cases.values())]:
+        if key in _OURS:
+            raise ConfigError(f"{path}: an ablation sets '{key}' itself, by {_OURS[key]}; leave it out")
     folder = (folder or Path("runs") / config.name).absolute()
     trials: dict[str, Trial] = {}
     results: dict[tuple[str, int], tuple[str, ...]] = {}
     warm_starts: dict[str, Trial] = {}
+    base = path.parent / config.base
+    try:
+        rewards = load_config(base, overrides).rewards
+    except ConfigError as error:
+        raise ConfigError(f"{path}: base: {error}") from None
     for seed in config.seeds:
         for case, keys in config.cases.items():
-            settings = [*overrides, *(f"{key}={json.dumps(value)}" for key, value in keys.items())]
-            where = path.parent / config.base
+            ours = {"seed": seed, "name": f"{config.name}-{case}"}
             try:
-                whole = load_config(where, [*settings, f"seed={seed}", f"name={config.name}-{case}"])
+                whole = load_config(base, overrides, {**keys, **ours})
             except ConfigError as error:
                 raise ConfigError(f"{path}: case '{case}': {error}") from None
-            made = _trials_of(whole, case, seed, folder, warm_starts)
+            made = _trials_of(whole, rewards, case, folder, warm_starts)
             trials.update({trial.name: trial for trial in made})
             results[case, seed] = tuple(trial.name for trial in made)
     return Plan(config=config, folder=folder, trials=tuple(trials.values()), results=results)
 
 
 def _trials_of(
-    config: Config, case: str, seed: int, folder: Path, warm_starts: dict[str, Trial]
+    config: Config, rewards: RewardsConfig, case: str, folder: Path, warm_starts: dict[str, Trial]
 ) -> tuple[Trial, ...]:
     """The warm start, which may be one that an earlier case has, and what comes after it."""
+    seed = config.seed
     name = f"{case}-seed{seed}"
     if config.warm_start is None or config.policy.lora is not None:
         return (Trial(name=name, case=case, seed=seed, config=_in(config, folder / name)),)
     before = config.model_dump(mode="json", exclude=set(_AFTER_WARM_START))
-    warm = f"warm-{name}"
-    only_warm = _in(config.model_copy(update={"grpo": None}), folder / warm)
+    # It is named by what it is, and has nothing of a case that does not matter: cases can be added and moved.
+    mark = blake2b(json.dumps(before, sort_keys=True).encode(), digest_size=4).hexdigest()
+    warm = f"{_WARM}{mark}-seed{seed}"
+    only_warm = config.model_copy(update={"name": f"{_WARM}{mark}", "rewards": rewards, "grpo": None})
     first = warm_starts.setdefault(
-        json.dumps(before, sort_keys=True), Trial(name=warm, case=case, seed=seed, config=only_warm)
+        warm, Trial(name=warm, case=case, seed=seed, config=_in(only_warm, folder / warm))
     )
     if config.grpo is None:
         return (first,)

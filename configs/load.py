@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 import types
 import typing
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
@@ -25,12 +25,16 @@ class ConfigError(ValueError):
     """A mistake in a config file or an override."""
 
 
-def load_config(path: str | Path, overrides: Sequence[str] = ()) -> Config:
+def load_config(
+    path: str | Path, overrides: Sequence[str] = (), changes: Mapping[str, Any] | None = None
+) -> Config:
     """Read, override and check a config.
 
     Args:
         path: A YAML file.
         overrides: `dotted.key=value`, the value in YAML (`grpo.beta=0.01`, `eval.splits=[id]`).
+        changes: Values by dotted key, set after the overrides. Of a section given as a mapping only the keys in
+            it are set.
 
     Raises:
         ConfigError: The file cannot be read or what it says is not allowed.
@@ -38,6 +42,8 @@ def load_config(path: str | Path, overrides: Sequence[str] = ()) -> Config:
     data = read_yaml(Path(path))
     for override in overrides:
         _apply(data, override)
+    for key, value in (changes or {}).items():
+        _change(data, key, value)
     return check_config(data, source=str(path))
 
 
@@ -123,6 +129,29 @@ def _apply(data: dict[str, Any], override: str) -> None:
         value = _parse(text)
     except _NOT_YAML:
         raise ConfigError(f"override {override!r}: {text!r} is not a YAML value") from None
+    _set(data, key, value, said=f"override {override!r}")
+
+
+def _change(data: dict[str, Any], key: str, value: Any) -> None:
+    if isinstance(value, dict) and _is_section(key):
+        for inner, part in value.items():
+            _change(data, f"{key}.{inner}", part)
+    else:
+        _set(data, key, value, said=f"'{key}'")
+
+
+def _is_section(key: str) -> bool:
+    """Whether a dotted key is that of a section, and not one whose value is itself a mapping."""
+    current: Any = Config
+    for part in key.split("."):
+        field = getattr(current, "model_fields", {}).get(part)
+        current = None if field is None else _section_in(field.annotation)
+        if field is None or typing.get_origin(field.annotation) is list:
+            return False
+    return current is not None
+
+
+def _set(data: dict[str, Any], key: str, value: Any, *, said: str) -> None:
     *parents, leaf = key.split(".")
     node: Any = data
     for depth, parent in enumerate(parents):
@@ -130,13 +159,9 @@ def _apply(data: dict[str, Any], override: str) -> None:
         if child is None:
             child = node[parent] = {}
         if isinstance(child, list):
-            raise ConfigError(
-                f"override {override!r}: {'.'.join(parents[: depth + 1])} is a list; give it whole"
-            )
+            raise ConfigError(f"{said}: {'.'.join(parents[: depth + 1])} is a list; give it whole")
         if not isinstance(child, dict):
-            raise ConfigError(
-                f"override {override!r}: {'.'.join(parents[: depth + 1])} is {child!r}, not a section"
-            )
+            raise ConfigError(f"{said}: {'.'.join(parents[: depth + 1])} is {child!r}, not a section")
         node = child
     node[leaf] = value
 

@@ -214,8 +214,10 @@ class Env(ABC, Generic[State]):
         reasons: dict[int, str] = {}  # of the invalid ones
         undone: set[int] = set()
         backtracks: list[Backtrack] = []
-        dead_ends: dict[State, set[str]] = {}  # first steps of those left behind, by where they began
-        abandoned: str | None = None  # first step of the branch the last backtrack left
+        # Where branches left behind began, and the dead ends there: those are known by the state they lead to.
+        dead_ends: dict[State, set[State]] = {}
+        pending = False  # whether the branch after the last backtrack is still to come
+        abandoned: State | None = None  # what the branch that backtrack left had led to first
         needed: bool | None
         for i, step in enumerate(steps):
             if step.kind is StepKind.BACKTRACK:
@@ -225,13 +227,19 @@ class Env(ABC, Generic[State]):
                     continue
                 # The branch it leaves begins with the first line that went somewhere, or wrong.
                 places = range(keep, len(path))
-                at = next((j for j in places if path[j] in reasons or states[j] != states[j + 1]), None)
-                abandoned, needed = None, False
-                if at is not None:
-                    abandoned = steps[path[at]].text
+                moves = [j for j in places if states[j] != states[j + 1]]
+                at = next((j for j in places if path[j] in reasons or j in moves[:1]), None)
+                pending = at is not None
+                abandoned = states[moves[0] + 1] if moves else None
+                dead: bool | None = False
+                for j in moves:  # beyond a dead end there are only dead ends
+                    dead = dead or self._is_dead_end(states[j + 1])
+                    if dead:
+                        dead_ends.setdefault(states[j], set()).add(states[j + 1])
+                if at is None:
+                    needed = self._is_dead_end(states[keep])
+                else:
                     needed = path[at] in reasons or self._is_dead_end(states[at + 1])
-                    if needed:
-                        dead_ends.setdefault(states[at], set()).add(abandoned)
                 backtracks.append(Backtrack(step=i, num_undone=len(path) - keep, real=False, needed=needed))
                 undone.update(path[keep:])
                 del path[keep:], states[keep + 1 :]
@@ -242,10 +250,10 @@ class Env(ABC, Generic[State]):
                 reasons[i] = str(error)
                 states.append(states[-1])
             path.append(i)
-            if abandoned is not None and states[-1] != states[-2]:  # a line that leads nowhere is no branch
-                again = step.text == abandoned or step.text in dead_ends.get(states[-2], ())
+            if pending and states[-1] != states[-2]:  # a line that leads nowhere is no branch
+                again = states[-1] == abandoned or states[-1] in dead_ends.get(states[-2], ())
                 backtracks[-1] = backtracks[-1]._replace(real=not again)
-                abandoned = None
+                pending = False
         judged = tuple(
             [
                 Step(

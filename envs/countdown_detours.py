@@ -88,8 +88,11 @@ def _draw_dead_ends(
         at = rng.choice(places)
         if at not in open_to:
             ways = operations(states[at])
-            open_to[at] = [way for way in ways if not can_be_reached(target, after(states[at], way))]
-            rng.shuffle(open_to[at])
+            rng.shuffle(ways)
+            different = {
+                after(states[at], way): way for way in ways
+            }  # 4 - 2 and 4 / 2 lead to the same numbers
+            open_to[at] = [way for left, way in different.items() if not can_be_reached(target, left)]
         if open_to[at]:
             turns[at].append(open_to[at].pop())
             count -= 1

@@ -48,13 +48,16 @@ def outcome(left: int, symbol: str, right: int) -> int | None:
 def operations(numbers: Numbers) -> list[Operation]:
     """Every operation that leads somewhere of its own, the larger number first, in a fixed order.
 
-    Left out are those that lead where another does: the smaller number first, and division by 1.
+    Left out are those that lead where an earlier one does: the smaller number first, division by 1, 2 * 2 after
+    2 + 2.
     """
     found = []
     for small, large in sorted(set(combinations(numbers, 2))):
+        results: set[int] = set()
         for symbol in SYMBOLS:
             result = outcome(large, symbol, small)
-            if result is not None and not (symbol == "/" and small == 1):
+            if result is not None and result not in results:
+                results.add(result)
                 found.append(Operation(large, symbol, small, result))
     return found
 

@@ -17,8 +17,8 @@ from envs.problem import Problem
 from envs.trace import CLOSING, Status, Trace, parse_trace
 
 
-class FreeTextEnv(Env[int]):
-    """A task that judges answers alone; its state is the number of lines."""
+class FreeTextEnv(Env[tuple[int, str]]):
+    """A task that judges answers alone; its state is the number of lines and the last of them."""
 
     checks_steps = False
 
@@ -26,15 +26,15 @@ class FreeTextEnv(Env[int]):
         """None: without a check of steps nothing says which may be left out."""
         return None
 
-    def start(self, problem: Problem) -> int:
+    def start(self, problem: Problem) -> tuple[int, str]:
         """No step taken."""
-        return 0
+        return 0, ""
 
-    def advance(self, state: int, line: str) -> int:
+    def advance(self, state: tuple[int, str], line: str) -> tuple[int, str]:
         """Count any line."""
-        return state + 1
+        return state[0] + 1, line
 
-    def finished(self, state: int) -> bool:
+    def finished(self, state: tuple[int, str]) -> bool:
         """Always: steps are not checked."""
         return True
 

@@ -83,9 +83,10 @@ class Backtrack(NamedTuple):
     Attributes:
         step: Its position in the trace's steps.
         num_undone: How many forward lines of the path it took back.
-        real: Whether the next step that leads anywhere begins another branch: neither the one just left nor a
-            dead end left from the same state before. One that is followed by no step is fake, too.
+        real: Whether the next step that leads anywhere begins another branch: it leads neither to where the one
+            just left began nor to a dead end left from the same state before. One followed by no step is fake.
         needed: Whether the branch it left could not have led to the end, an invalid step being such a branch;
+            where it took back nothing but lines that change nothing, whether the end was out of reach already.
             None where the environment cannot say.
     """
 

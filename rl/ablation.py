@@ -7,7 +7,6 @@ others.
 
 from __future__ import annotations
 
-import json
 import multiprocessing
 import os
 import sys
@@ -20,10 +19,13 @@ from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import TextIO
 
-from configs import ConfigError
+from configs import ConfigError, load_config
 from configs.ablation import Plan, Trial
-from rl.run_folder import check_run_folder
+from rl.build import build_parts
+from rl.run_folder import RunFolderError, check_run_folder, read_summary
+from rl.train import train
 
+_RAISED = 1  # exit code of a run that raised an error, which is then the last line of its log
 _POLL_S = 0.5
 _SAY_EVERY_S = 60.0
 
@@ -48,31 +50,54 @@ def run_plan(plan: Plan, *, out: TextIO | None = None) -> tuple[Failure, ...]:
 
     Raises:
         ConfigError: A case names an environment or reward there is not, or asks too much of one.
-        RunFolderError: A folder of the plan holds a run with another config.
+        RunFolderError: A folder of the plan cannot be written or holds a run with another config.
+        RunBusyError: One of its runs is being run by another process.
     """
     for trial in plan.trials:
         if trial.seed == plan.config.seeds[0]:
             _check(trial)
         if (_folder(trial) / "config.yaml").is_file():
             check_run_folder(trial.config, resume=True, overwrite=False)
-    plan.folder.mkdir(parents=True, exist_ok=True)
+            _check_evaluated_alike(trial)
+    make_folder(plan)
     return _Schedule(plan, out or sys.stderr).run()
 
 
 def _check(trial: Trial) -> None:
     """Find what can be found before hours are spent on other cases."""
-    from rl.build import build_parts  # loads torch, which planning does not need
-
     try:
         build_parts(trial.config)
     except ConfigError as error:
         raise ConfigError(f"case '{trial.case}': {error}") from None
 
 
+def _check_evaluated_alike(trial: Trial) -> None:
+    """A run may be resumed with other evaluation settings; in a comparison it would be on other problems."""
+    path = _folder(trial) / "config.yaml"
+    if load_config(path).eval != trial.config.eval:
+        raise RunFolderError(
+            f"{path.parent} holds a run with other eval settings, which cannot be compared; give the same, or "
+            "another --output"
+        )
+
+
+def make_folder(plan: Plan) -> None:
+    """Make the folder of an ablation where there is none.
+
+    Raises:
+        RunFolderError: It cannot be made.
+    """
+    try:
+        plan.folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise RunFolderError(
+            f"--output {plan.folder} cannot be written: {error.strerror or error}; give another"
+        ) from None
+
+
 def is_done(trial: Trial) -> bool:
     """Whether every stage of a run is trained and evaluated."""
-    path = _folder(trial) / "summary.json"
-    summary = json.loads(path.read_text()) if path.exists() else {"stages": {}}
+    summary = read_summary(_folder(trial))
     wanted = {"base": 0}
     if trial.config.warm_start is not None:
         wanted["warm"] = trial.config.warm_start.updates
@@ -131,7 +156,9 @@ class _Schedule:
                 self._done.add(name)
                 self._say(f"{name}: done; {self._status()}")
             else:
-                self._fail(trial, _last_line(_log(trial)) or f"ended with exit code {process.exitcode}")
+                said = _last_line(_log(trial))
+                ended = f"ended with exit code {process.exitcode}; it last said: {said}"
+                self._fail(trial, said if process.exitcode == _RAISED else ended)
 
     def _fail(self, trial: Trial, reason: str) -> None:
         self._failures[trial.name] = Failure(trial=trial.name, reason=reason)
@@ -187,10 +214,8 @@ def _train(trial: Trial) -> None:
         for stream in (1, 2):
             os.dup2(log.fileno(), stream)
         try:
-            from rl.train import train  # torch is loaded in the processes that train, not in the one that waits
-
             train(trial.config, resume=(_folder(trial) / "config.yaml").is_file(), out=log)
         except Exception as error:
             traceback.print_exc(file=log)
             log.write(f"{type(error).__name__}: {error}\n".replace("\n", " ") + "\n")
-            sys.exit(1)
+            sys.exit(_RAISED)

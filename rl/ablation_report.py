@@ -15,7 +15,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from configs.ablation import Plan
-from rl.ablation import Failure
+from rl.ablation import Failure, make_folder
 from rl.ablation_results import Entry, mean_interval, read_entries, results_csv
 from rl.report_backtracks import backtracks
 from rl.report_cells import by_cell
@@ -44,8 +44,11 @@ def write_comparison(plan: Plan, failures: Sequence[Failure] = ()) -> Path:
 
     Returns:
         Path of the page.
+
+    Raises:
+        RunFolderError: The folder cannot be written.
     """
-    plan.folder.mkdir(parents=True, exist_ok=True)
+    make_folder(plan)
     write_text(plan.folder / "summary.csv", results_csv(plan))
     path = plan.folder / "report.html"
     write_text(path, render_comparison(plan, failures))
@@ -91,7 +94,7 @@ def _style(entry: Entry, entries: Sequence[Entry]) -> tuple[str, str]:
     """Colour and marker by the first of its cases, the same in every panel."""
     firsts = list(dict.fromkeys(other.cases[0] for other in entries))
     place = firsts.index(entry.cases[0])
-    return _COLOURS[place % len(_COLOURS)], _MARKERS[place % len(_MARKERS)]
+    return _COLOURS[place % len(_COLOURS)], _MARKERS[(place + place // len(_COLOURS)) % len(_MARKERS)]
 
 
 _GLYPHS = dict(zip(_MARKERS, "●◆■▲▼✚", strict=True))

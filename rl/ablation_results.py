@@ -7,19 +7,19 @@ from __future__ import annotations
 
 import csv
 import io
-import json
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from statistics import fmean, stdev
+from statistics import NormalDist, fmean, stdev
 from typing import Any
 
 from configs.ablation import Plan
 from rl.report_run import LABELS, Row, label
+from rl.run_folder import read_summary
 from rl.table import aligned
 
 _T = (12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262)  # 97.5 % quantiles for 1 to 9 degrees
-_Z = 1.959964
+_Z = NormalDist().inv_cdf(0.975)
 _COLUMNS = (
     ("steps/correct", "steps_per_correct", 2),
     ("tokens", "tokens", 1),
@@ -69,8 +69,7 @@ def read_entries(plan: Plan) -> list[Entry]:
     found: dict[tuple[str, str, str], tuple[list[str], dict[int, Row]]] = {}
     for (case, seed), names in plan.results.items():
         for trial in [trials[name] for name in names]:
-            path = plan.folder / trial.name / "summary.json"
-            stages = json.loads(path.read_text())["stages"] if path.exists() else {}
+            stages = read_summary(plan.folder / trial.name)["stages"]
             if trial.after is not None or trial.config.policy.model == "tiny":
                 stages.pop("base", None)
             for stage, splits in stages.items():

@@ -54,6 +54,9 @@ _FREE = (
 )
 
 
+_NOTHING = (".lock", "config.yaml.tmp")  # all that a run killed at once has left
+
+
 class RunFolderError(ValueError):
     """A run folder that cannot be used as asked."""
 
@@ -97,13 +100,18 @@ class RunFolder:
 
     def summary(self) -> dict[str, Any]:
         """What `summary.json` holds so far."""
-        path = self.path / "summary.json"
-        empty: dict[str, Any] = {"stages": {}, "updates": {}, "seconds": {}}
-        return {**empty, **json.loads(path.read_text())} if path.exists() else empty
+        return read_summary(self.path)
 
     def write_summary(self, summary: dict[str, Any]) -> None:
         """Replace `summary.json` in one move."""
         write_text(self.path / "summary.json", json.dumps(summary, indent=2) + "\n")
+
+
+def read_summary(folder: Path) -> dict[str, Any]:
+    """What the `summary.json` of a run folder holds; nothing is done where there is none."""
+    path = folder / "summary.json"
+    empty: dict[str, Any] = {"stages": {}, "updates": {}, "seconds": {}}
+    return {**empty, **json.loads(path.read_text())} if path.exists() else empty
 
 
 def write_text(path: Path, text: str) -> None:
@@ -164,9 +172,9 @@ def open_run(config: Config, *, resume: bool, overwrite: bool) -> RunFolder:
         _sign(lock)
         if existing and overwrite:
             _clear(path)
+        write_text(path / "config.yaml", dump_config(config))  # first: what makes the folder a run's
         for name in ("eval", "models", "checkpoints"):
             (path / name).mkdir(exist_ok=True)
-        write_text(path / "config.yaml", dump_config(config))
         write_text(path / "provenance.json", json.dumps(_provenance(), indent=2) + "\n")
     except Exception as error:
         if lock is not None:
@@ -179,7 +187,7 @@ def open_run(config: Config, *, resume: bool, overwrite: bool) -> RunFolder:
 
 def _check_usable(path: Path, *, resume: bool, overwrite: bool) -> bool:
     """Whether the folder holds something, and that this is what was asked for; changes nothing."""
-    existing = path.exists() and (not path.is_dir() or any(p.name != ".lock" for p in path.iterdir()))
+    existing = path.exists() and (not path.is_dir() or any(p.name not in _NOTHING for p in path.iterdir()))
     if existing and not path.is_dir():
         raise RunFolderError(f"output_dir {path} is a file; give a folder")
     is_run = (path / "config.yaml").is_file()

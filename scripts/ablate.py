@@ -1,6 +1,6 @@
 """Compare configs: run every case of an ablation with every seed, then write one report.
 
-python scripts/ablate.py configs/ablations/countdown.yaml [key=value ...] [--output FOLDER] [--dry-run]
+python scripts/ablate.py configs/ablations/backtracks.yaml [key=value ...] [--output FOLDER] [--dry-run]
 
 Overrides change the base config of all cases. Run again, it goes on where it was.
 """
@@ -20,7 +20,7 @@ from scripts.exits import RUN_FAILED, user_errors
 def main(argv: list[str] | None = None) -> int:
     """Parse arguments, run the plan, write report and table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("ablation", help="YAML file, for example configs/ablations/countdown.yaml")
+    parser.add_argument("ablation", help="YAML file, for example configs/ablations/backtracks.yaml")
     parser.add_argument("overrides", nargs="*", metavar="key=value", help="keys of the base config, dotted")
     parser.add_argument("--output", type=Path, help="folder to write to; default runs/<name>")
     parser.add_argument("--dry-run", action="store_true", help="show the runs and stop")

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from datetime import date
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 
-from configs import ConfigError
+from configs import Config, ConfigError
 from configs.ablation import Plan, load_ablation
 
+SHIPPED = sorted((Path(__file__).resolve().parents[2] / "configs" / "ablations").glob("*.yaml"))
 BASE: dict[str, Any] = {
     "env": {"name": "addition"},
     "rewards": {"terms": [{"name": "correct", "weight": 1.0}]},
@@ -38,46 +40,85 @@ def plan(folder: Path, *overrides: str, base_has: dict[str, Any] | None = None, 
     return load_ablation(folder / "study.yaml", overrides, folder / "out")
 
 
+def named(study: Plan) -> dict[str, str]:
+    """Names of the runs, those of warm starts as warm0, warm1, ... in order."""
+    marks = dict.fromkeys(t.name.split("-")[1] for t in study.trials if t.name.startswith("warm-"))
+    return {f"-{mark}-": f"{place}-" for place, mark in enumerate(marks)}
+
+
+def runs(study: Plan, seed: int) -> list[tuple[str, str | None]]:
+    found = []
+    for trial in [trial for trial in study.trials if trial.seed == seed]:
+        name, after = trial.name, trial.after
+        for mark, place in named(study).items():
+            name, after = name.replace(mark, place), after and after.replace(mark, place)
+        found.append((name, after))
+    return found
+
+
 def test_cases_and_seeds_become_runs(tmp_path: Path) -> None:
     found = plan(tmp_path)
     # `fast` differs from `plain` after the warm start only, so that both begin with the same; sampling at
     # another temperature is part of what is evaluated after a warm start, so `hot` has its own.
-    assert [(trial.name, trial.after) for trial in found.trials if trial.seed == 3] == [
-        ("warm-plain-seed3", None),
-        ("plain-seed3", "warm-plain-seed3"),
-        ("warm-hot-seed3", None),
-        ("hot-seed3", "warm-hot-seed3"),
-        ("fast-seed3", "warm-plain-seed3"),
-        ("warm-taught-seed3", None),
-        ("cold-seed3", None),
-    ]
+    for seed in (3, 4):
+        assert runs(found, seed) == [
+            (f"warm0-seed{seed}", None),
+            (f"plain-seed{seed}", f"warm0-seed{seed}"),
+            (f"warm1-seed{seed}", None),
+            (f"hot-seed{seed}", f"warm1-seed{seed}"),
+            (f"fast-seed{seed}", f"warm0-seed{seed}"),
+            (f"warm2-seed{seed}", None),
+            (f"cold-seed{seed}", None),
+        ]
     assert len(found.trials) == 14
-    assert found.results["fast", 4] == ("warm-plain-seed4", "fast-seed4")
-    assert found.results["taught", 4] == ("warm-taught-seed4",)
-    assert found.results["cold", 4] == ("cold-seed4",)
+    (plain_warm, plain), (fast_warm, fast) = found.results["plain", 4], found.results["fast", 4]
+    assert plain_warm == fast_warm and (plain, fast) == ("plain-seed4", "fast-seed4")
+    assert len(found.results["taught", 4]) == 1 and found.results["cold", 4] == ("cold-seed4",)
+
+
+def config_of(study: Plan, case: str, seed: int, place: int = -1) -> Config:
+    name = study.results[case, seed][place]
+    return next(trial.config for trial in study.trials if trial.name == name)
 
 
 def test_a_run_has_the_base_the_case_and_the_seed(tmp_path: Path) -> None:
-    trials = {trial.name: trial.config for trial in plan(tmp_path, "grpo.updates=9", "threads=1").trials}
-    warm, after, taught = trials["warm-plain-seed3"], trials["fast-seed3"], trials["warm-taught-seed4"]
-    assert warm.warm_start is not None and warm.warm_start.updates == 5 and warm.grpo is None
-    assert warm.output_dir == str(tmp_path / "out" / "warm-plain-seed3") and warm.seed == 3
+    study = plan(tmp_path, "grpo.updates=9", "threads=1")
+    warm, after = config_of(study, "fast", 3, 0), config_of(study, "fast", 3)
+    assert warm.warm_start is not None and warm.warm_start.updates == 5 and warm.grpo is None and warm.seed == 3
+    assert warm.output_dir == str(tmp_path / "out" / study.results["fast", 3][0])
     assert after.warm_start is None and after.policy.model == f"{warm.output_dir}/models/warm"
     assert after.grpo is not None and after.grpo.updates == 9 and after.grpo.learning_rate == 1e-3
+    taught = config_of(study, "taught", 4)
     assert taught.warm_start is not None and taught.warm_start.updates == 7 and taught.seed == 4
-    assert {config.threads for config in trials.values()} == {1}
+    assert {trial.config.threads for trial in study.trials} == {1}
 
 
 def test_what_a_case_sets_wins_over_the_command_line(tmp_path: Path) -> None:
-    found = plan(tmp_path, "grpo.learning_rate=0.5", "policy.tiny.num_layers=1")
-    (fast,) = [trial.config for trial in found.trials if trial.name == "fast-seed3"]
+    fast = config_of(plan(tmp_path, "grpo.learning_rate=0.5", "policy.tiny.num_layers=1"), "fast", 3)
     assert fast.grpo is not None and fast.grpo.learning_rate == 1e-3 and fast.policy.tiny.num_layers == 1
 
 
+def test_a_case_changes_only_what_it_states(tmp_path: Path) -> None:
+    base = {"grpo": {"updates": 2, "beta": 0.5}, "warm_start": {"error_mix": {"digit": 1.0, "carry": 2.0}}}
+    cases = {"nested": {"grpo": {"epsilon": 0.3}, "warm_start": {"error_mix": {"again": 1.0}, "updates": 3}}}
+    study = plan(tmp_path, base_has=base, cases=cases)
+    grpo, warm = config_of(study, "nested", 3).grpo, config_of(study, "nested", 3, 0).warm_start
+    assert grpo is not None and (grpo.updates, grpo.beta, grpo.epsilon) == (2, 0.5, 0.3)
+    # A mapping that is a value, and no section, is set whole.
+    assert warm is not None and (warm.updates, warm.error_mix) == (3, {"again": 1.0})
+
+
+def test_cases_can_be_added_and_moved(tmp_path: Path) -> None:
+    before = plan(tmp_path, cases={"plain": {}, "fast": {"grpo.learning_rate": 1e-3}})
+    after = plan(tmp_path, cases={"new": {"grpo.beta": 0.1}, "fast": {"grpo.learning_rate": 1e-3}, "plain": {}})
+    was = {trial.name: trial.config for trial in before.trials}
+    now = {trial.name: trial.config for trial in after.trials}
+    assert was.keys() < now.keys() and all(now[name] == config for name, config in was.items())
+
+
 def test_an_adapter_is_not_shared(tmp_path: Path) -> None:
-    found = plan(
-        tmp_path, base_has={"policy": {"model": "a/b", "lora": {"r": 4}}}, cases={"plain": {}, "also": {}}
-    )
+    lora = {"policy": {"model": "a/b", "lora": {"r": 4}}}
+    found = plan(tmp_path, base_has=lora, cases={"plain": {}, "also": {}})
     assert [(t.name, t.after, t.config.warm_start is not None) for t in found.trials if t.seed == 3] == [
         ("plain-seed3", None, True),
         ("also-seed3", None, True),
@@ -94,11 +135,20 @@ def test_an_adapter_is_not_shared(tmp_path: Path) -> None:
             {"cases": {"a/b": {}}},
             "cases: a case's name names folders: letters, digits, '_', '-' and '.', got 'a/b'",
         ),
+        (
+            {"cases": {"warm-up": {}}},
+            "cases: 'warm-' begins the names of shared warm starts; call 'warm-up' otherwise",
+        ),
+        ({"cases": {"x": {"seed": 7}}}, "an ablation sets 'seed' itself, by seeds; leave it out"),
+        (
+            {"cases": {"x": {"output_dir": "o"}}},
+            "an ablation sets 'output_dir' itself, by --output; leave it out",
+        ),
         ({"sedes": [1]}, "unknown key 'sedes'; did you mean 'seeds'? known: name, question, base, seeds"),
         ({"cases": {"x": {"grpo.updats": 1}}}, "case 'x': {base}: unknown key 'grpo.updats'; did you mean"),
         (
             {"base": "bose.yaml"},
-            "case 'plain': cannot read config {bose}: No such file or directory; did you mean",
+            "base: cannot read config {bose}: No such file or directory; did you mean",
         ),
     ],
 )
@@ -110,6 +160,25 @@ def test_mistakes_are_one_line(tmp_path: Path, changes: dict[str, Any], message:
     assert said.startswith(f"{tmp_path / 'study.yaml'}: {wanted}") and "\n" not in said
 
 
-@pytest.mark.parametrize("path", sorted(Path("configs/ablations").glob("*.yaml")), ids=lambda path: path.stem)
+def test_odd_values_are_one_line_too(tmp_path: Path) -> None:
+    study = {**ABLATION, "cases": {"x": {"env.settings": {"seed": date(2024, 1, 1)}, "grpo.updates": "many"}}}
+    (tmp_path / "base.yaml").write_text(yaml.safe_dump(BASE))
+    (tmp_path / "study.yaml").write_text(yaml.safe_dump(study))
+    with pytest.raises(
+        ConfigError, match=r"case 'x': .*grpo\.updates is 'many': input should be a valid integer"
+    ):
+        load_ablation(tmp_path / "study.yaml")
+
+
+def test_what_the_plan_sets_is_not_for_the_command_line(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="an ablation sets 'seed' itself, by seeds; leave it out"):
+        plan(tmp_path, "seed=7")
+
+
+@pytest.mark.parametrize("path", SHIPPED, ids=lambda path: path.stem)
 def test_shipped_ablations_load(path: Path) -> None:
     assert load_ablation(path).trials
+
+
+def test_there_are_shipped_ablations() -> None:
+    assert SHIPPED

@@ -422,8 +422,25 @@ def test_verified_traces(lines: list[str], verified: bool) -> None:
             ["3 + 2 = 5", "5 + 4 = 9", "<backtrack> 0", "3 * 2 = 6", "<backtrack>", *TWENTY],
             [(2, 2, True, False), (4, 1, True, True)],
         ),
-        # The same operation the other way round is another line, but leaving it stays needless.
-        (["3 + 2 = 5", "5 + 4 = 9", "<backtrack> 0", "2 + 3 = 5", "5 * 4 = 20"], [(2, 2, True, False)]),
+        # The same operation the other way round is no other branch, nor is one with the same result.
+        (["3 + 2 = 5", "5 + 4 = 9", "<backtrack> 0", "2 + 3 = 5", "5 * 4 = 20"], [(2, 2, False, False)]),
+        (
+            ["4 - 2 = 2", "<backtrack>", "4 / 2 = 2", "<backtrack>", *TWENTY],
+            [(1, 1, False, True), (3, 1, True, True)],
+        ),
+        # A false line before a dead end does not hide it: the second time it is known.
+        (
+            ["3 + 2 = 6", "3 * 2 = 6", "<backtrack> 0", "3 * 2 = 6", "<backtrack> 0", *TWENTY],
+            [(2, 2, False, True), (4, 1, True, True)],
+        ),
+        # Nor does a right line: 5 + 4 is left as a dead end, and met again.
+        (
+            [
+                *("3 + 2 = 5", "5 + 4 = 9", "<backtrack> 0"),
+                *("3 + 2 = 5", "5 - 4 = 1", "<backtrack>", "5 + 4 = 9", "<backtrack>", "5 * 4 = 20"),
+            ],
+            [(2, 2, False, False), (5, 1, False, True), (7, 1, True, True)],
+        ),
         # The right way left for no reason.
         (["3 + 2 = 5", "<backtrack>", *TWENTY], [(1, 1, False, False)]),
         ([*TWENTY, "<backtrack> 0", *TWENTY], [(2, 2, False, False)]),
@@ -681,14 +698,14 @@ def test_detours_differ_by_generator_and_by_nothing_else() -> None:
 
 
 def test_no_detour_without_room() -> None:
-    """2, 3, 4 to 20 has two lines, nine dead ends at the start and two (5 + 4, 5 - 4) after 3 + 2."""
+    """2, 3, 4 to 20: two lines, eight dead ends at first (4 / 2 leaves what 4 - 2 does), two after 3 + 2."""
     env = Countdown()
     rng = random.Random(0)
     assert env.detour_trace(twenty(), ["rule", "computation", "rule"], rng) is None
-    assert env.detour_trace(twenty(), ["exploration"] * 12, rng) is None
-    most = env.detour_trace(twenty(), ["exploration"] * 11 + ["rule", "computation"], rng)
+    assert env.detour_trace(twenty(), ["exploration"] * 11, rng) is None
+    most = env.detour_trace(twenty(), ["exploration"] * 10 + ["rule", "computation"], rng)
     assert most is not None
-    check_detours(twenty(), most, Counter(exploration=11, rule=1, computation=1))
+    check_detours(twenty(), most, Counter(exploration=10, rule=1, computation=1))
     none = env.detour_trace(twenty(), [], rng)
     assert none == Lesson(lines=tuple(TWENTY))
 

@@ -444,12 +444,13 @@ def test_verified_traces(lines: list[str], verified: bool) -> None:
         ([*FIRST, "<backtrack> 0", *FULL], [(3, 3, True, True)]),
         ([FULL[0], *SECOND, "<backtrack> 1", *FULL[1:]], [(3, 2, True, True)]),
         (BOTH, [(3, 3, True, True), (9, 2, True, True)]),
-        # Step by step: the only candidate again is no other branch, and a dead end's line is none to leave.
+        # Step by step: the only candidate again is no other branch; taking back the line that says so is not
+        # enough, but from a board that cannot be filled going back is needed.
         (
             [*FIRST, "<backtrack> 1", ONE, END, "<backtrack> 0", *FULL],
             [(3, 2, False, True), (6, 3, True, True)],
         ),
-        ([*FIRST, "<backtrack> 2", "<backtrack> 0", *FULL], [(3, 1, False, False), (4, 2, True, True)]),
+        ([*FIRST, "<backtrack> 2", "<backtrack> 0", *FULL], [(3, 1, False, True), (4, 2, True, True)]),
         ([*FIRST, "<backtrack> 1", "<backtrack> 0", *FULL], [(3, 2, False, True), (4, 1, True, True)]),
         # Too far back: the 4 was right, so leaving it was needless; coming back to it, fake as well.
         ([FULL[0], *SECOND, "<backtrack> 0", *FULL], [(3, 3, False, False)]),

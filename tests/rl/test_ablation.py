@@ -5,6 +5,10 @@ from __future__ import annotations
 import io
 import json
 import math
+import multiprocessing
+import re
+import threading
+import time
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -61,32 +65,29 @@ def test_runs_share_their_warm_start_and_are_not_repeated(tmp_path: Path) -> Non
     # The prompt is too long for `narrow`, which only shows once its run has begun.
     cases = {"plain": {}, "steps": STEPS, "narrow": {"rollout.max_prompt_tokens": 3}}
     study = plan(tmp_path, cases, [0])
+    (warm, _), (too_narrow, _) = study.results["plain", 0], study.results["narrow", 0]
     failures, said = run(study)
-    assert [name for name, _ in failures] == ["warm-narrow-seed0", "narrow-seed0"]
+    assert [name for name, _ in failures] == [too_narrow, "narrow-seed0"]
     assert failures[0][1].startswith(
         "ConfigError: rollout.max_prompt_tokens is 3, but the prompt of train 0 has"
     )
-    assert failures[1][1] == "warm-narrow-seed0 failed, from whose model it begins"
-    assert "warm-plain-seed0: started" in said and "steps-seed0: done" in said
-    assert [trial.name for trial in study.trials if is_done(trial)] == [
-        "warm-plain-seed0",
-        "plain-seed0",
-        "steps-seed0",
-    ]
-    begun = [
-        json.loads((tmp_path / "out" / f"{case}-seed0/summary.json").read_text()) for case in ("plain", "steps")
-    ]
-    warm = json.loads((tmp_path / "out/warm-plain-seed0/summary.json").read_text())
-    assert begun[0]["stages"]["base"] == begun[1]["stages"]["base"] == warm["stages"]["warm"]
+    assert failures[1][1] == f"{too_narrow} failed, from whose model it begins"
+    assert f"{warm}: started" in said and "steps-seed0: done" in said
+    assert [trial.name for trial in study.trials if is_done(trial)] == [warm, "plain-seed0", "steps-seed0"]
+    plain, steps, shared = [stages(tmp_path / "out" / name) for name in ("plain-seed0", "steps-seed0", warm)]
+    assert plain["base"] == steps["base"] == shared["warm"]
 
     before = (tmp_path / "out/plain-seed0/provenance.json").read_text()
     _, said = run(study)
-    assert "5 runs, 3 of them finished before" in said and "plain-seed0: started" not in said.replace(
-        "warm-", ""
-    )
+    assert "5 runs, 3 of them finished before" in said and "plain-seed0: started" not in said
     assert (tmp_path / "out/plain-seed0/provenance.json").read_text() == before
     page = write_comparison(study)
     assert page.read_text().count("<svg") == 1 and (tmp_path / "out/summary.csv").is_file()
+
+
+def stages(folder: Path) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads((folder / "summary.json").read_text())["stages"]
+    return found
 
 
 def test_a_cut_off_run_goes_on(tmp_path: Path) -> None:
@@ -101,6 +102,24 @@ def test_a_cut_off_run_goes_on(tmp_path: Path) -> None:
     assert json.loads(summary.read_text())["stages"] == whole["stages"]
 
 
+def test_a_run_that_is_killed_is_told_from_one_that_fails(tmp_path: Path) -> None:
+    study = plan(tmp_path, {"long": {"grpo": None, "warm_start.updates": 100_000}}, [0])
+    (trial,) = study.trials
+    found: list[list[tuple[str, str]]] = []
+    thread = threading.Thread(target=lambda: found.append(run(study)[0]))
+    thread.start()
+    log = tmp_path / "out" / f"{trial.name}.log"
+    for _ in range(600):
+        if log.exists() and "warm 1/100000" in log.read_text():
+            break
+        time.sleep(0.1)
+    (child,) = [child for child in multiprocessing.active_children() if child.name == trial.name]
+    child.kill()
+    thread.join(timeout=60)
+    ((name, reason),) = found[0]
+    assert name == trial.name and reason.startswith("ended with exit code -9; it last said: warm ")
+
+
 def test_what_can_be_known_before_is_said_before(tmp_path: Path) -> None:
     cases = {"plain": {}, "odd": {"rewards.terms": [{"name": "corect", "weight": 1.0}]}}
     with pytest.raises(
@@ -111,11 +130,26 @@ def test_what_can_be_known_before_is_said_before(tmp_path: Path) -> None:
 
 
 def test_a_folder_of_another_config_is_left_alone(tmp_path: Path) -> None:
-    study = plan(tmp_path, {"plain": {"grpo": None}}, [0])
-    run(study)
-    other = plan(tmp_path, {"plain": {"grpo": None, "warm_start.learning_rate": 0.5}}, [0])
-    with pytest.raises(RunFolderError, match=r"warm_start\.learning_rate was"):
+    run(plan(tmp_path, {"plain": {"warm_start": None}}, [0]))
+    other = plan(tmp_path, {"plain": {"warm_start": None, "grpo.learning_rate": 0.5}}, [0])
+    with pytest.raises(RunFolderError, match=r"grpo\.learning_rate was 1e-05, is 0\.5"):
         run(other)
+
+
+def test_other_evaluation_settings_are_not_compared(tmp_path: Path) -> None:
+    run(plan(tmp_path, {"plain": {"warm_start": None}}, [0]))
+    other = plan(tmp_path, {"plain": {"warm_start": None, "eval.num_problems": 5}}, [0])
+    with pytest.raises(RunFolderError, match="holds a run with other eval settings, which cannot be compared"):
+        run(other)
+
+
+def test_a_file_is_no_folder_to_write_to(tmp_path: Path) -> None:
+    study = plan(tmp_path, {"plain": {"grpo": None}}, [0])
+    (tmp_path / "out").write_text("mine")
+    for use in (run, write_comparison):
+        with pytest.raises(RunFolderError, match="cannot be written: File exists; give another"):
+            use(study)
+    assert (tmp_path / "out").read_text() == "mine"
 
 
 # ---- results ----
@@ -143,16 +177,17 @@ def result(accuracy: float, **changes: Any) -> dict[str, Any]:
 def finished(tmp_path: Path) -> Plan:
     """Two cases that share a warm start, two seeds, written by hand; seed 1 of `steps` is missing."""
     study = plan(tmp_path, {"plain": {}, "steps": STEPS}, [0, 1])
-    for name, stages in {
-        "warm-plain-seed0": {"base": {"id": result(0.1)}, "warm": {"id": result(0.5, errors={"queue": 0.2})}},
-        "warm-plain-seed1": {"base": {"id": result(0.2)}, "warm": {"id": result(0.7, backtracks=1.0)}},
+    warm0, warm1 = study.results["plain", 0][0], study.results["plain", 1][0]
+    for name, found in {
+        warm0: {"base": {"id": result(0.1)}, "warm": {"id": result(0.5, errors={"queue": 0.2})}},
+        warm1: {"base": {"id": result(0.2)}, "warm": {"id": result(0.7, backtracks=1.0)}},
         "plain-seed0": {"base": {"id": result(0.5)}, "grpo": {"id": result(0.8, steps_per_correct=None)}},
         "plain-seed1": {"base": {"id": result(0.7)}, "grpo": {"id": result(1.0, steps_per_correct=3.0)}},
         "steps-seed0": {"base": {"id": result(0.5)}, "grpo": {"id": result(0.9)}},
     }.items():
         folder = tmp_path / "out" / name
         folder.mkdir(parents=True)
-        summary = {"stages": stages, "updates": {}, "seconds": {}}
+        summary = {"stages": found, "updates": {}, "seconds": {}}
         (folder / "summary.json").write_text(json.dumps(summary))
     return study
 
@@ -201,9 +236,19 @@ def test_the_page_escapes_and_shows_what_there_is(finished: Plan, tmp_path: Path
     assert "No run has been evaluated yet." in render_comparison(empty)
 
 
+def test_cases_look_different(tmp_path: Path) -> None:
+    study = plan(tmp_path, {f"case{place}": {"grpo.beta": 0.1 * place} for place in range(12)}, [0])
+    for case in study.config.cases:
+        folder = tmp_path / "out" / f"{case}-seed0"
+        folder.mkdir(parents=True)
+        (folder / "summary.json").write_text(json.dumps({"stages": {"grpo": {"id": result(0.5)}}}))
+    legend = re.findall(r'<li><b style="color:var\(--(line\d)\)">(.)</b>case\d+</li>', render_comparison(study))
+    assert len(legend) == len(set(legend)) == 12
+
+
 def test_intervals_of_a_mean() -> None:
     assert mean_interval([1.0, 2.0, 3.0]) == pytest.approx((2.0, 2.0 - 2.4843, 2.0 + 2.4843), abs=1e-4)
-    # 21 values of mean 0 and deviation 1.0247 (ten of -1, one 0, ten of 1); t at 20 degrees is 2.086.
+    # 21 values of mean 0 and deviation sqrt(20 / 20) = 1; t at 20 degrees is 2.086.
     mean, low, high = mean_interval([-1.0] * 10 + [0.0] + [1.0] * 10)
     assert mean == 0.0 and high == -low == pytest.approx(2.086 * 1.0 / math.sqrt(21), abs=1e-3)
     one = mean_interval([0.5])
