@@ -42,10 +42,9 @@ import random
 import re
 from collections.abc import Sequence
 from difflib import get_close_matches
-from functools import lru_cache
-from itertools import combinations, cycle, islice
+from itertools import cycle, islice
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, field_validator
 
 from envs.arc_1d_rules import RULES
 from envs.arc_1d_steps import (
@@ -60,10 +59,11 @@ from envs.arc_1d_steps import (
     try_out,
     write_question,
 )
-from envs.base import Lesson
-from envs.generated import Draw, EnvSettings, GeneratedEnv
+from envs.base import Lesson, check_error_kinds, spread
+from envs.generated import Draw, GeneratedEnv
 from envs.grading import Grade
 from envs.problem import Problem
+from envs.ranges import RangeSettings, read_range
 from envs.trace import BACKTRACK
 
 MIN_WIDTH = 5
@@ -74,7 +74,7 @@ _MAX_TRIES = 2000
 _TRIES_A_RULE = 10
 
 
-class Arc1DSettings(EnvSettings):
+class Arc1DSettings(RangeSettings):
     """Ranges of widths per split; the defaults together are the published range.
 
     Attributes:
@@ -117,14 +117,6 @@ class Arc1DSettings(EnvSettings):
             raise ValueError(f"rules must be two or more different ones, got {list(value)}")
         return value
 
-    @model_validator(mode="after")
-    def _apart(self) -> Arc1DSettings:
-        for one, two in combinations([*self.train, *self.ood_easy, *self.ood_hard], 2):
-            (low_a, high_a), (low_b, high_b) = _read_cell(one), _read_cell(two)
-            if max(low_a, low_b) <= min(high_a, high_b):
-                raise ValueError(f"the cells '{one}' and '{two}' overlap; each problem must be in one")
-        return self
-
 
 class Arc1D(GeneratedEnv[ArcState]):
     """Find the rule of the examples and apply it."""
@@ -135,8 +127,11 @@ class Arc1D(GeneratedEnv[ArcState]):
     error_kinds = ("rule",)
 
     def draw(self, cell: str, rng: random.Random) -> Draw:
-        """Draw a width, one of the rules, each alike, and rows that no other rule explains."""
-        low, high = _read_cell(cell)
+        """Draw a width, one of the rules and rows that no other rule explains.
+
+        The rules are drawn alike, and another is taken where no rows come out, as may be on short ones.
+        """
+        _, low, high = read_range(cell)
         width = low + int(rng.random() * (high - low + 1))
         settings = self.settings
         for attempt in range(_MAX_TRIES):
@@ -160,12 +155,7 @@ class Arc1D(GeneratedEnv[ArcState]):
 
     def cell(self, problem: Problem) -> str:
         """The cell of the settings with the width of the test row; for others one of its own."""
-        width = len(self._puzzle(problem).test)
-        for cell in (*self.settings.train, *self.settings.ood_easy, *self.settings.ood_hard):
-            low, high = _read_cell(cell)
-            if low <= width <= high:
-                return cell
-        return f"{width}-{width}"
+        return self.settings.cell_of("", len(self._puzzle(problem).test))
 
     def start(self, problem: Problem) -> ArcState:
         """No rule proposed."""
@@ -185,8 +175,7 @@ class Arc1D(GeneratedEnv[ArcState]):
 
         There may be as many as there are other rules.
         """
-        if unknown := sorted(set(errors) - set(self.error_kinds)):
-            raise ValueError(f"unknown error kinds {unknown}; known: {', '.join(self.error_kinds)}")
+        check_error_kinds(errors, self.error_kinds)
         puzzle = self._puzzle(problem)
         wrong_rules = [rule for rule in self.settings.rules if puzzle.mismatch(rule) is not None]
         if len(errors) > len(wrong_rules):
@@ -211,11 +200,9 @@ class Arc1D(GeneratedEnv[ArcState]):
         known = notes(self._puzzle(problem))
         at = rng.randrange(len(known))
         restated = cycle(known[at:] + known[:at])
-        each, more = divmod(num_notes, len(steps) + 1)
-        with_one_more = rng.sample(range(len(steps) + 1), more)
         lines: list[str] = []
-        for place in range(len(steps) + 1):
-            lines += islice(restated, each + (place in with_one_more))
+        for place, count in enumerate(spread(num_notes, len(steps) + 1, rng)):
+            lines += islice(restated, count)
             lines += steps[place : place + 1]
         return Lesson(lines=tuple(lines))
 
@@ -261,9 +248,3 @@ def _try_in_turn(puzzle: Puzzle, rules: Sequence[str]) -> tuple[tuple[str, ...],
         starts.append(len(lines))
         lines += try_out(puzzle, rule)
     return tuple(lines), starts
-
-
-@lru_cache(maxsize=1024)
-def _read_cell(cell: str) -> tuple[int, int]:
-    low, _, high = cell.partition("-")
-    return int(low), int(high)

@@ -44,6 +44,23 @@ class Lesson:
     answer: str | None = None
 
 
+def check_error_kinds(errors: Sequence[str], known: Sequence[str]) -> None:
+    """Refuse what is no kind of error.
+
+    Raises:
+        ValueError: Names them, and those there are.
+    """
+    if unknown := sorted(set(errors) - set(known)):
+        raise ValueError(f"unknown error kinds {unknown}; known: {', '.join(known)}")
+
+
+def spread(num: int, num_places: int, rng: random.Random) -> list[int]:
+    """How many of `num` lines go to each place, as evenly as can be; which get one more is drawn."""
+    each, more = divmod(num, num_places)
+    with_one_more = rng.sample(range(num_places), more)
+    return [each + (place in with_one_more) for place in range(num_places)]
+
+
 class Env(ABC, Generic[State]):
     """A verifiable reasoning task.
 

@@ -42,7 +42,7 @@ from typing import Any
 from pydantic import BaseModel, Field, field_validator, model_validator
 
 from envs.arithmetic import ExpressionError, Rules, evaluate
-from envs.base import Lesson, StepError
+from envs.base import Lesson, StepError, spread
 from envs.countdown_detours import ERROR_KINDS, write_detours
 from envs.countdown_expressions import draw_expression, expression_of, numbers_of, steps_of
 from envs.countdown_search import Numbers, Operation, after, can_be_reached, outcome, search
@@ -183,13 +183,10 @@ class Countdown(GeneratedEnv[CountdownState]):
         num_notes = num_lines - len(steps)
         if num_notes < 0:
             return None
-        num_places = len(steps) + 1
-        each, more = divmod(num_notes, num_places)
-        with_one_more = rng.sample(range(num_places), more)
         numbers = self.start(problem).numbers
         lines: list[str] = []
-        for place in range(num_places):
-            lines += [_note(numbers)] * (each + (place in with_one_more))
+        for place, count in enumerate(spread(num_notes, len(steps) + 1, rng)):
+            lines += [_note(numbers)] * count
             if place < len(steps):
                 lines.append(steps[place].line)
                 numbers = after(numbers, steps[place])

@@ -9,7 +9,7 @@ from __future__ import annotations
 import random
 from collections.abc import Sequence
 
-from envs.base import Lesson
+from envs.base import Lesson, check_error_kinds
 from envs.countdown_search import SYMBOLS, Numbers, Operation, after, can_be_reached, operations, outcome
 from envs.trace import BACKTRACK
 
@@ -44,8 +44,7 @@ def write_detours(
     Raises:
         ValueError: An error is of no known kind.
     """
-    if unknown := sorted(set(errors) - set(ERROR_KINDS)):
-        raise ValueError(f"unknown error kinds {unknown}; known: {', '.join(ERROR_KINDS)}")
+    check_error_kinds(errors, ERROR_KINDS)
     states = [numbers]  # before each step, and the end
     for step in steps:
         states.append(after(states[-1], step))

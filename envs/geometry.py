@@ -49,7 +49,7 @@ from collections.abc import Sequence
 
 from pydantic import Field, field_validator
 
-from envs.base import Lesson
+from envs.base import Lesson, check_error_kinds, spread
 from envs.generated import Draw, EnvSettings, GeneratedEnv
 from envs.geometry_numbers import (
     ANGLE_DECIMALS,
@@ -163,8 +163,7 @@ class Geometry(GeneratedEnv[GeometryState]):
         Raises:
             ValueError: An error is of no known kind.
         """
-        if unknown := sorted(set(errors) - set(ERROR_KINDS)):
-            raise ValueError(f"unknown error kinds {unknown}; known: {', '.join(ERROR_KINDS)}")
+        check_error_kinds(errors, ERROR_KINDS)
         found = sub_results(_read(problem.question))
         slips: dict[str, str] = {}
         for error in sorted(errors, key=lambda error: error != SIGN):  # those that have fewer places first
@@ -192,15 +191,13 @@ class Geometry(GeneratedEnv[GeometryState]):
         num_notes = num_lines - len(full)
         if num_notes < 0:
             return None
-        each, more = divmod(num_notes, len(full) + 1)
-        with_one_more = rng.sample(range(len(full) + 1), more)
         scale = 2 * len(full)
         aim = sum(map(len, full)) + len(full) * len(BACKTRACK)  # characters a note, times `scale`
         owed = 0
         state = self.start(problem)
         lines: list[str] = []
-        for place in range(len(full) + 1):
-            for _ in range(each + (place in with_one_more)):
+        for place, count in enumerate(spread(num_notes, len(full) + 1, rng)):
+            for _ in range(count):
                 owed += aim
                 name = rng.choice([*VERTICES, *sorted(state.known)])
                 note = min(notes(state, name), key=lambda note: abs(owed - scale * len(note)))

@@ -42,14 +42,13 @@ import re
 from collections.abc import Sequence
 from dataclasses import replace
 from enum import StrEnum
-from functools import lru_cache
-from itertools import combinations, pairwise
+from itertools import pairwise
 
 from pydantic import Field, field_validator, model_validator
 
 from envs.base import Lesson
 from envs.digraph import breadth_first, depth_first, distance, draw_graph, read_graph
-from envs.generated import Draw, EnvSettings, GeneratedEnv
+from envs.generated import Draw, GeneratedEnv
 from envs.grading import Grade
 from envs.graph_errors import first_error
 from envs.graph_steps import (
@@ -65,6 +64,7 @@ from envs.graph_steps import (
     write_path,
 )
 from envs.problem import Problem
+from envs.ranges import RangeSettings, read_range
 from envs.trace import BACKTRACK, Trace
 
 _CELL = re.compile(r"([1-9][0-9]{0,2})_([1-9][0-9]{0,2})-([1-9][0-9]{0,2})")
@@ -77,7 +77,7 @@ class PathKind(StrEnum):
     ANY = "any"
 
 
-class GraphSearchSettings(EnvSettings):
+class GraphSearchSettings(RangeSettings):
     """Sizes and path lengths per split; the defaults are the post's.
 
     Attributes:
@@ -113,15 +113,11 @@ class GraphSearchSettings(EnvSettings):
     def _fits(self) -> GraphSearchSettings:
         cells = [*self.train, *self.ood_easy, *self.ood_hard]
         for cell in cells:
-            nodes = _read_cell(cell)[0]
+            nodes = int(read_range(cell)[0])
             if nodes > self.num_labels:
                 raise ValueError(f"num_labels is {self.num_labels}; the cell '{cell}' needs {nodes}")
             if 2 * self.degree > nodes - 1:
                 raise ValueError(f"degree is {self.degree}; the cell '{cell}' allows {(nodes - 1) / 2} at most")
-        for one, two in combinations(cells, 2):
-            (a, low_a, high_a), (b, low_b, high_b) = _read_cell(one), _read_cell(two)
-            if a == b and max(low_a, low_b) <= min(high_a, high_b):
-                raise ValueError(f"the cells '{one}' and '{two}' overlap; each problem must be in one")
         return self
 
 
@@ -135,7 +131,8 @@ class GraphSearch(GeneratedEnv[GraphState]):
 
     def draw(self, cell: str, rng: random.Random) -> Draw:
         """Draw a length of the cell's range and a graph with a shortest path of it."""
-        num_nodes, low, high = _read_cell(cell)
+        nodes, low, high = read_range(cell)
+        num_nodes = int(nodes)
         length = low + int(rng.random() * (high - low + 1))
         question, graph = draw_graph(
             num_nodes=num_nodes,
@@ -155,12 +152,7 @@ class GraphSearch(GeneratedEnv[GraphState]):
     def cell(self, problem: Problem) -> str:
         """The cell of the settings with its number of nodes and shortest path; for others one of its own."""
         state = self.start(problem)
-        num_nodes, length = len(state.graph.nodes), len(state.shortest) - 1
-        for cell in (*self.settings.train, *self.settings.ood_easy, *self.settings.ood_hard):
-            nodes, low, high = _read_cell(cell)
-            if nodes == num_nodes and low <= length <= high:
-                return cell
-        return f"{num_nodes}_{length}-{length}"
+        return self.settings.cell_of(str(len(state.graph.nodes)), len(state.shortest) - 1)
 
     def start(self, problem: Problem) -> GraphState:
         """Nothing searched yet, by either grammar."""
@@ -266,10 +258,3 @@ class GraphSearch(GeneratedEnv[GraphState]):
         while (self._any or len(state.path) < len(state.shortest)) and (after := next_states(state)):
             state = rng.choice(after)
         return state
-
-
-@lru_cache(maxsize=1024)
-def _read_cell(cell: str) -> tuple[int, int, int]:
-    nodes, _, lengths = cell.partition("_")
-    low, _, high = lengths.partition("-")
-    return int(nodes), int(low), int(high)

@@ -41,15 +41,14 @@ import random
 import re
 from collections.abc import Sequence
 from enum import StrEnum
-from functools import lru_cache
-from itertools import combinations
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, field_validator
 
-from envs.base import Lesson
-from envs.generated import Draw, EnvSettings, GeneratedEnv
+from envs.base import Lesson, check_error_kinds
+from envs.generated import Draw, GeneratedEnv
 from envs.grading import Grade
 from envs.problem import Problem
+from envs.ranges import RangeSettings, read_range
 from envs.sudoku_board import MOST_EMPTY, draw_puzzle, read_puzzle, rows_of, write_question
 from envs.sudoku_steps import SudokuState, advance, allowed, look_line, place_line, right_way, search, walk
 from envs.trace import BACKTRACK
@@ -67,7 +66,7 @@ class DetourDigits(StrEnum):
     """All of them; ours, as there are twice as many."""
 
 
-class SudokuSettings(EnvSettings):
+class SudokuSettings(RangeSettings):
     """Cells are sides and ranges of empty cells.
 
     Attributes:
@@ -96,14 +95,6 @@ class SudokuSettings(EnvSettings):
                 )
         return value
 
-    @model_validator(mode="after")
-    def _apart(self) -> SudokuSettings:
-        for one, two in combinations([*self.train, *self.ood_easy, *self.ood_hard], 2):
-            (a, low_a, high_a), (b, low_b, high_b) = _read_cell(one), _read_cell(two)
-            if a == b and max(low_a, low_b) <= min(high_a, high_b):
-                raise ValueError(f"the cells '{one}' and '{two}' overlap; each problem must be in one")
-        return self
-
 
 class Sudoku(GeneratedEnv[SudokuState]):
     """Fill a board."""
@@ -115,7 +106,8 @@ class Sudoku(GeneratedEnv[SudokuState]):
 
     def draw(self, cell: str, rng: random.Random) -> Draw:
         """Draw a number of empty cells of the cell's range and a board with so many."""
-        side, low, high = _read_cell(cell)
+        kind, low, high = read_range(cell)
+        side = int(kind)
         num_empty = low + int(rng.random() * (high - low + 1))
         puzzle = draw_puzzle(side, num_empty, rng)
         return Draw(
@@ -128,12 +120,7 @@ class Sudoku(GeneratedEnv[SudokuState]):
     def cell(self, problem: Problem) -> str:
         """The cell of the settings with its side and number of empty cells; for others one of its own."""
         puzzle = read_puzzle(problem.question)
-        num_empty = puzzle.givens.count(0)
-        for cell in (*self.settings.train, *self.settings.ood_easy, *self.settings.ood_hard):
-            side, low, high = _read_cell(cell)
-            if side == puzzle.side and low <= num_empty <= high:
-                return cell
-        return f"{puzzle.side}_{num_empty}-{num_empty}"
+        return self.settings.cell_of(str(puzzle.side), puzzle.givens.count(0))
 
     def start(self, problem: Problem) -> SudokuState:
         """The board as it is given."""
@@ -157,8 +144,7 @@ class Sudoku(GeneratedEnv[SudokuState]):
         Raises:
             ValueError: An error is of no known kind.
         """
-        if unknown := sorted(set(errors) - {_ERROR}):
-            raise ValueError(f"unknown error kinds {unknown}; known: {_ERROR}")
+        check_error_kinds(errors, self.error_kinds)
         way = list(right_way(self.start(problem)))
         turns = [
             (at, digit)
@@ -224,13 +210,6 @@ class Sudoku(GeneratedEnv[SudokuState]):
         side = read_puzzle(problem.question).side
         board = rf"[1-{side}]{{{side}}}(?: [1-{side}]{{{side}}}){{{side - 1}}}"
         return Grade.WRONG if re.fullmatch(board, answer) else Grade.MALFORMED
-
-
-@lru_cache(maxsize=1024)
-def _read_cell(cell: str) -> tuple[int, int, int]:
-    side, _, numbers = cell.partition("_")
-    low, _, high = numbers.partition("-")
-    return int(side), int(low), int(high)
 
 
 def _spread(num_notes: int, num_places: int, rng: random.Random) -> list[int]:
