@@ -1,8 +1,9 @@
 """Verifiable reasoning tasks: problems, traces and the check of every step."""
 
-from envs.base import Env, Lesson, StepError
+from envs.base import Env, Lesson
 from envs.generated import EnvSettings, GeneratedEnv
 from envs.grading import Grade, GraderError
+from envs.path import StepError
 from envs.problem import Problem, Split
 from envs.registry import ENVS, make_env, make_example
 from envs.trace import Backtrack, Status, Step, StepKind, Trace, Verdict, parse_trace, render_trace

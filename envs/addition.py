@@ -41,9 +41,10 @@ from dataclasses import dataclass
 
 from pydantic import Field, field_validator
 
-from envs.base import Lesson, StepError
+from envs.base import Lesson
 from envs.generated import Draw, EnvSettings, GeneratedEnv
 from envs.grading import Grade
+from envs.path import StepError
 from envs.problem import Problem
 from envs.trace import BACKTRACK
 

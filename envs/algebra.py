@@ -40,7 +40,6 @@ from itertools import accumulate, product
 
 from pydantic import field_validator
 
-from envs.base import StepError
 from envs.equation import (
     ARROW,
     MINUS,
@@ -62,6 +61,7 @@ from envs.equation import (
 )
 from envs.generated import Draw, EnvSettings, GeneratedEnv
 from envs.grading import Grade
+from envs.path import StepError
 from envs.problem import Problem
 from envs.seeding import derive_random
 

@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from typing import TypeVar
 
 from envs.arc_1d_rules import EMPTY, RULES
-from envs.base import StepError
+from envs.path import StepError
 
 MAX_WIDTH = 60
 PROPOSE, SEE, TEST = "rule: ", "see ", "test: "

@@ -12,19 +12,14 @@ import random
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, ClassVar, Generic, TypeVar
+from typing import Any, ClassVar, Generic
 
 from pydantic import BaseModel
 
 from envs.grading import Grade, why_refused
+from envs.path import State, follow
 from envs.problem import Problem, Split
-from envs.trace import Backtrack, Status, Step, StepKind, Trace, Verdict, parse_trace
-
-State = TypeVar("State")
-
-
-class StepError(Exception):
-    """A step that cannot be taken; the message is the reason shown beside it."""
+from envs.trace import Status, Step, Trace, Verdict, parse_trace
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -213,9 +208,7 @@ class Env(ABC, Generic[State]):
     def check(self, problem: Problem, trace: Trace) -> Trace:
         """Judge every step, every backtrack and the answer.
 
-        The *path* is the forward lines that no backtrack has taken back. A step is judged from the state its
-        path has led to; an invalid one joins the path, but leaves the state as it was. A backtrack is valid
-        where it names an earlier point of the path. `Backtrack` says what is found of each.
+        How steps and backtracks are judged is told in `path.py`.
 
         Returns:
             The trace with verdicts, `undone` marks, `backtracks`, `finished` and `grade` filled in.
@@ -223,79 +216,15 @@ class Env(ABC, Generic[State]):
         Raises:
             GraderError: Our machinery failed; nothing is known of the trace.
         """
-        states = [self.start(problem)]  # states[j] is where the first j lines of the path lead
-        path: list[int] = []  # positions in `steps`
-        steps = trace.steps
-        forward = Verdict.VALID if self.checks_steps else Verdict.UNCHECKED
-        valid = {StepKind.FORWARD: forward, StepKind.MARKER: forward, StepKind.BACKTRACK: Verdict.VALID}
-        reasons: dict[int, str] = {}  # of the invalid ones
-        undone: set[int] = set()
-        backtracks: list[Backtrack] = []
-        # Where branches left behind began, and the dead ends there: those are known by the state they lead to.
-        dead_ends: dict[State, set[State]] = {}
-        pending = False  # whether the branch after the last backtrack is still to come
-        abandoned: State | None = None  # what the branch that backtrack left had led to first
-        needed: bool | None
-        for i, step in enumerate(steps):
-            if step.kind is StepKind.BACKTRACK:
-                keep = len(path) - 1 if step.target is None else step.target
-                if not 0 <= keep < len(path):
-                    reasons[i] = "no such earlier step"
-                    continue
-                # The branch it leaves begins with the first line that went somewhere, or wrong.
-                places = range(keep, len(path))
-                moves = [j for j in places if states[j] != states[j + 1]]
-                at = next((j for j in places if path[j] in reasons or j in moves[:1]), None)
-                pending = at is not None
-                abandoned = states[moves[0] + 1] if moves else None
-                dead: bool | None = False
-                for j in moves:  # beyond a dead end there are only dead ends
-                    dead = dead or self._is_dead_end(states[j + 1])
-                    if dead:
-                        dead_ends.setdefault(states[j], set()).add(states[j + 1])
-                if at is None:
-                    needed = self._is_dead_end(states[keep])
-                else:
-                    needed = path[at] in reasons or self._is_dead_end(states[at + 1])
-                backtracks.append(Backtrack(step=i, num_undone=len(path) - keep, real=False, needed=needed))
-                undone.update(path[keep:])
-                del path[keep:], states[keep + 1 :]
-                continue
-            try:
-                states.append(self.advance(states[-1], step.text))
-            except StepError as error:
-                reasons[i] = str(error)
-                states.append(states[-1])
-            path.append(i)
-            if pending and states[-1] != states[-2]:  # a line that leads nowhere is no branch
-                again = states[-1] == abandoned or states[-1] in dead_ends.get(states[-2], ())
-                backtracks[-1] = backtracks[-1]._replace(real=not again)
-                pending = False
-        judged = tuple(
-            [
-                Step(
-                    text=step.text,
-                    kind=step.kind,
-                    span=step.span,
-                    target=step.target,
-                    verdict=Verdict.INVALID if i in reasons else valid[step.kind],
-                    reason=reasons.get(i, ""),
-                    undone=i in undone,
-                )
-                for i, step in enumerate(steps)
-            ]
-        )
+        verdict = Verdict.VALID if self.checks_steps else Verdict.UNCHECKED
+        found = follow(trace.steps, self.start(problem), self.advance, self.solvable, verdict)
         return replace(
             trace,
-            steps=judged,
-            backtracks=tuple(backtracks),
-            finished=self.finished(states[-1]),
+            steps=found.steps,
+            backtracks=found.backtracks,
+            finished=self.finished(found.state),
             grade=self._grade(problem, trace),
         )
-
-    def _is_dead_end(self, state: State) -> bool | None:
-        solvable = self.solvable(state)
-        return None if solvable is None else not solvable
 
     def _grade(self, problem: Problem, trace: Trace) -> Grade:
         if trace.status is not Status.COMPLETE or trace.answer is None:

@@ -42,12 +42,13 @@ from typing import Any
 from pydantic import BaseModel, Field, field_validator, model_validator
 
 from envs.arithmetic import ExpressionError, Rules, evaluate
-from envs.base import Lesson, StepError, spread
+from envs.base import Lesson, spread
 from envs.countdown_detours import ERROR_KINDS, write_detours
 from envs.countdown_expressions import draw_expression, expression_of, numbers_of, steps_of
 from envs.countdown_search import Numbers, Operation, after, can_be_reached, outcome, search
 from envs.generated import Draw, EnvSettings, GeneratedEnv
 from envs.grading import Grade
+from envs.path import StepError
 from envs.problem import Problem, Split
 from envs.trace import StepKind, Verdict, render_trace
 

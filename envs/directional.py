@@ -25,9 +25,9 @@ from dataclasses import dataclass
 
 from pydantic import field_validator
 
-from envs.base import StepError
 from envs.generated import Draw, EnvSettings, GeneratedEnv
 from envs.grading import Grade
+from envs.path import StepError
 from envs.problem import Problem
 
 HEADINGS = ("north", "east", "south", "west")

@@ -14,7 +14,6 @@ from enum import StrEnum
 from functools import lru_cache
 from typing import NamedTuple
 
-from envs.base import StepError
 from envs.geometry_numbers import (
     WRONG_SIGN,
     Operation,
@@ -34,6 +33,7 @@ from envs.geometry_numbers import (
     sum_of_products,
     write_point,
 )
+from envs.path import StepError
 
 VERTICES = "ABC"
 NOTE = "note: "

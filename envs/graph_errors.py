@@ -10,8 +10,8 @@ from __future__ import annotations
 from collections import Counter
 from enum import StrEnum
 
-from envs.base import StepError
 from envs.grading import Grade
+from envs.path import StepError
 from envs.trace import Status, Step, Trace, Verdict
 
 

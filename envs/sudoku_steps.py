@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from envs.base import StepError
+from envs.path import StepError
 from envs.sudoku_board import Cells, Puzzle, units
 from envs.trace import BACKTRACK
 

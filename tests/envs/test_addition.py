@@ -9,8 +9,8 @@ import pytest
 from pydantic import ValidationError
 
 from envs.addition import Addition
-from envs.base import StepError
 from envs.grading import Grade
+from envs.path import StepError
 from envs.problem import Problem, Split
 from envs.trace import Verdict, parse_trace, render_trace
 

@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from envs.algebra import COMMON, CONSTANTS, Algebra
-from envs.base import StepError
 from envs.equation import EquationError, num_steps_left, parse_equation, render_equation, solve
 from envs.grading import Grade
+from envs.path import StepError
 from envs.problem import Problem, Split
 from envs.trace import parse_trace, render_trace
 

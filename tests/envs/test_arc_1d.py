@@ -19,10 +19,11 @@ from pydantic import ValidationError
 from envs.arc_1d import Arc1D
 from envs.arc_1d_rules import RULES
 from envs.arc_1d_steps import ArcState, Puzzle, draw_row, read_question, write_question
-from envs.base import Lesson, StepError
+from envs.base import Lesson
 from envs.check import check_env
 from envs.fuzz import mutate
 from envs.grading import Grade
+from envs.path import StepError
 from envs.problem import Problem, Split
 from envs.trace import StepKind, Trace, Verdict, parse_trace, render_trace
 

@@ -9,12 +9,13 @@ from typing import Any
 import pytest
 
 from envs.addition import Addition
-from envs.base import Env, StepError
+from envs.base import Env
 from envs.check import EnvContractError, check_env, main
 from envs.directional import Directional, DirectionalState
 from envs.generated import Draw
 from envs.grading import Grade
 from envs.near_misses import wrong_answers, wrong_traces
+from envs.path import StepError
 from envs.problem import Problem, Split
 from envs.registry import ENVS, make_env, make_example
 from envs.trace import Trace, parse_trace, render_trace

@@ -17,12 +17,13 @@ from itertools import combinations
 import pytest
 from pydantic import ValidationError
 
-from envs.base import Lesson, StepError
+from envs.base import Lesson
 from envs.check import check_env
 from envs.countdown import Countdown, CountdownState, is_new
 from envs.countdown_search import can_be_reached, operations
 from envs.fuzz import mutate
 from envs.grading import Grade
+from envs.path import StepError
 from envs.problem import Problem, Split
 from envs.right_anyway import same_target
 from envs.trace import StepKind, Trace, Verdict, parse_trace, render_trace

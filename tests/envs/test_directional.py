@@ -8,10 +8,10 @@ from collections import Counter
 import pytest
 from pydantic import ValidationError
 
-from envs.base import StepError
 from envs.directional import TURNS, Directional
 from envs.generated import Draw
 from envs.grading import Grade
+from envs.path import StepError
 from envs.problem import Problem, Split
 
 

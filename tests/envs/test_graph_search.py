@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from envs.base import Lesson, StepError
+from envs.base import Lesson
 from envs.check import check_env
 from envs.digraph import breadth_first, depth_first, distance, draw_graph, read_graph
 from envs.fuzz import mutate
@@ -19,6 +19,7 @@ from envs.grading import Grade
 from envs.graph_errors import GraphError, count_errors, error_category, first_error
 from envs.graph_search import GraphSearch
 from envs.graph_steps import next_states
+from envs.path import StepError
 from envs.problem import Problem, Split
 from envs.right_anyway import another_path, another_shortest_path, edges_of, is_path, shortest_length
 from envs.trace import StepKind, Trace, Verdict, parse_trace, render_trace

@@ -24,10 +24,11 @@ from itertools import islice, permutations
 import pytest
 from pydantic import ValidationError
 
-from envs.base import Lesson, StepError
+from envs.base import Lesson
 from envs.check import check_env
 from envs.fuzz import mutate
 from envs.grading import Grade
+from envs.path import StepError
 from envs.problem import Problem, Split
 from envs.sudoku import Sudoku
 from envs.sudoku_board import BOXES, MOST_EMPTY, dig, draw_puzzle, read_puzzle, solutions
