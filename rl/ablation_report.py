@@ -147,8 +147,8 @@ def _scatter(found: Sequence[Entry], every: Sequence[Entry], position: int) -> s
                 capsize=2.5,
                 zorder=3,
             )
-        axes.set_xlim(left=0)
-        axes.set_ylim(-3, 103)
+        low, high = axes.get_ylim()
+        axes.set_ylim(max(-3.0, low), min(103.0, high))
         axes.xaxis.set_major_locator(MaxNLocator(6))
         axes.set_xlabel("tokens per trace")
         axes.set_ylabel("correct, %")
@@ -171,7 +171,8 @@ def _table(splits: dict[str, list[Entry]]) -> str:
             cells += [_share(entry, key) for key in ("accuracy", "verified", "sampled_accuracy")]
             cells += [_figure(entry, key, digits) for _, key, digits in _FIGURES]
             values = "".join(f"<td>{cell}</td>" for cell in cells)
-            rows.append(f'<tr><th scope="row">{visible(entry.name)}</th>{values}</tr>')
+            more = f"<br><small>{visible(', '.join(entry.cases))}</small>" if len(entry.cases) > 1 else ""
+            rows.append(f'<tr><th scope="row">{visible(entry.name)}{more}</th>{values}</tr>')
     return table(heads, rows)
 
 

@@ -49,7 +49,8 @@ class Entry:
     @property
     def name(self) -> str:
         """As a reader calls it."""
-        return f"{', '.join(self.cases)}: {label(self.stage)}"
+        first, *rest = self.cases
+        return f"{first}{f' and {len(rest)} more' if rest else ''}: {label(self.stage)}"
 
     def mean(self) -> Row:
         """The mean over seeds of every number; of a figure some seeds lack, over those that have it."""

@@ -195,7 +195,7 @@ def finished(tmp_path: Path) -> Plan:
 def test_results_are_means_over_seeds(finished: Plan) -> None:
     warm, plain, steps = read_entries(finished)
     assert (warm.name, warm.cases, list(warm.results)) == (
-        "plain, steps: warm start",
+        "plain and 1 more: warm start",
         ("plain", "steps"),
         [0, 1],
     )
@@ -209,7 +209,7 @@ def test_the_text_has_every_entry(finished: Plan) -> None:
     head, _, warm, plain, steps = comparison(finished).split("\n")
     assert head.split()[:4] == ["split", "case", "seeds", "accuracy"]
     # Of 0.5 and 0.7: deviation 0.1414, 12.706 * 0.1414 / sqrt(2) = 1.27 to each side, cut off at 0 and 1.
-    assert warm.split()[5:9] == ["2", "0.600", "0.000-1.000", "2.00"]
+    assert warm.split()[7:11] == ["2", "0.600", "0.000-1.000", "2.00"]
     assert plain.split()[3:7] == ["2", "0.900", "0.000-1.000", "3.00"]
     assert steps.split()[3:7] == ["1", "0.900", "-", "2.00"]
 
@@ -230,7 +230,11 @@ def test_the_page_escapes_and_shows_what_there_is(finished: Plan, tmp_path: Path
     page = render_comparison(finished)
     assert "&lt;b&gt;Which?" in page and "<b>Which?" not in page
     assert page.count("<svg") == 2  # accuracy against tokens, and backtracks
-    assert "plain, steps: warm start" in page and "80.0" not in page and "90.0 %" in page
+    assert (
+        "plain and 1 more: warm start<br><small>plain, steps</small>" in page
+        and "80.0" not in page
+        and "90.0 %" in page
+    )
     assert "queue" in page  # the table of first errors
     empty = replace(finished, folder=tmp_path / "nothing")
     assert "No run has been evaluated yet." in render_comparison(empty)
