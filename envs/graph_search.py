@@ -11,7 +11,8 @@ there the trace is one line between < and >, here it is one line a step::
     - 4,2,0
     Thus, the answer is 0,2,4.
 
-Two grammars; the first line of the path decides which, and the other one's lines are refused after it.
+Two grammars; unless the settings allow one only, the first line of the path decides which, and the other one's
+lines are refused after it.
 
 Breadth first: each line expands the node at the head of the queue and lists where its edges lead, ascending; a
 node joins the queue when it is first listed. Once the target is listed, one line traces the path back through
@@ -53,6 +54,7 @@ from envs.grading import Grade
 from envs.graph_errors import first_error
 from envs.graph_steps import (
     MAX_NODES,
+    Grammar,
     GraphState,
     advance,
     expansion_line,
@@ -87,12 +89,15 @@ class GraphSearchSettings(RangeSettings):
             With the default, smaller graphs use every label that larger ones do, so a model tested on more
             nodes than it was trained on has seen all their names; the post does not say.
         path: Whether only a shortest path is right, or any without repeated nodes.
+        grammar: Which lines are valid. Where steps have a price, a policy that may choose leaves the
+            breadth-first search for guessed moves, which are fewer.
     """
 
     max_merge: int = Field(default=1, ge=1, le=1)
     degree: float = Field(default=2.0, ge=1.0, le=10.0)
     num_labels: int = Field(default=20, ge=2, le=1000)
     path: PathKind = PathKind.SHORTEST
+    grammar: Grammar = Grammar.EITHER
     train: dict[str, float] = {"15_2-4": 1.0}
     ood_easy: dict[str, float] = {"17_2-4": 1.0, "20_2-4": 1.0}
     ood_hard: dict[str, float] = {"15_5-6": 1.0, "17_5-6": 1.0, "20_5-6": 1.0}
@@ -141,12 +146,10 @@ class GraphSearch(GeneratedEnv[GraphState]):
             num_labels=self.settings.num_labels,
             rng=rng,
         )
-        if self._any:
-            _, path = depth_first(graph)
-            num_steps = len(path) - 1
-        else:
-            order, path = breadth_first(graph)
-            num_steps = len(order) + 1
+        order, path = breadth_first(graph)
+        if self._moves:
+            _, path = depth_first(graph, None if self._any else length)
+        num_steps = len(path) - 1 if self._moves else len(order) + 1
         return Draw(question=question, answer=write_path(path), num_full_steps=num_steps, difficulty=length)
 
     def cell(self, problem: Problem) -> str:
@@ -159,9 +162,12 @@ class GraphSearch(GeneratedEnv[GraphState]):
         return start(read_graph(problem.question))
 
     def full_trace(self, problem: Problem) -> tuple[str, ...]:
-        """The breadth-first search; where any path is right, the moves of the depth-first one that last."""
+        """The breadth-first search or the moves of the depth-first one that last.
+
+        The latter where moves alone are valid, or where both grammars are and any path is right.
+        """
         state = self.start(problem)
-        if self._any:
+        if self._moves:
             return move_lines(self._depth_first(state)[1])
         expansions = [expansion_line(state.graph, node) for node in state.order]
         return (*expansions, trace_back_line(state))
@@ -174,16 +180,21 @@ class GraphSearch(GeneratedEnv[GraphState]):
         """The depth-first search for the problem's answer, neighbours ascending.
 
         Where the path must be a shortest one, the search turns back at the length of that, which the question
-        does not tell.
+        does not tell. None where moves are not valid.
         """
+        if self.settings.grammar is Grammar.BREADTH_FIRST:
+            return None
         return Lesson(lines=self._depth_first(self.start(problem))[0])
 
     def detour_trace(self, problem: Problem, errors: Sequence[str], rng: random.Random) -> Lesson | None:
         """The moves to the problem's answer, with a wrong branch for each of `errors`.
 
         A wrong branch starts with a move after which the path cannot be completed. It goes on at random until
-        no move is left or, where the path must be a shortest one, until it is as long as that.
+        no move is left or, where the path must be a shortest one, until it is as long as that. None where moves
+        are not valid.
         """
+        if self.settings.grammar is Grammar.BREADTH_FIRST:
+            return None
         state = self.start(problem)
         path = self._depth_first(state)[1]
         prefixes = [replace(state, path=path[: j + 1]) for j in range(len(path) - 1)]
@@ -207,8 +218,8 @@ class GraphSearch(GeneratedEnv[GraphState]):
         return Lesson(lines=tuple(lines), wrong=frozenset(wrong))
 
     def advance(self, state: GraphState, line: str) -> GraphState:
-        """One line of the grammar the path has begun with; see `graph_steps.py`."""
-        return advance(state, line)
+        """One line of a grammar that is allowed and that the path has begun with; see `graph_steps.py`."""
+        return advance(state, line, self.settings.grammar)
 
     def finished(self, state: GraphState) -> bool:
         """The path is traced back, or the moves have led to the target by a path that is right."""
@@ -249,6 +260,12 @@ class GraphSearch(GeneratedEnv[GraphState]):
     @property
     def _any(self) -> bool:
         return self.settings.path is PathKind.ANY
+
+    @property
+    def _moves(self) -> bool:
+        """Whether the full trace is moves."""
+        grammar = self.settings.grammar
+        return grammar is Grammar.DEPTH_FIRST or (grammar is Grammar.EITHER and self._any)
 
     def _depth_first(self, state: GraphState) -> tuple[tuple[str, ...], tuple[int, ...]]:
         return depth_first(state.graph, None if self._any else len(state.shortest) - 1)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from enum import StrEnum
 from itertools import pairwise
 
 from envs.digraph import Graph, breadth_first, move_line
@@ -21,6 +22,17 @@ _EXPANSION = re.compile(rf"({_NODE}),\(((?:{_NODE}(?:, {_NODE}){{0,{MAX_NODES}}}
 _PATH = re.compile(rf"{_NODE}(?:,{_NODE}){{0,{MAX_NODES}}}")
 _MOVE = re.compile(rf"({_NODE}) > ({_NODE})")
 _TRACE_BACK = "- "
+
+
+class Grammar(StrEnum):
+    """Which lines are valid."""
+
+    EITHER = "either"
+    """A path may begin with one of either, and goes on with its like."""
+    BREADTH_FIRST = "breadth_first"
+    """Expansions and the trace-back."""
+    DEPTH_FIRST = "depth_first"
+    """Moves."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,20 +64,25 @@ def start(graph: Graph) -> GraphState:
     return GraphState(graph, *breadth_first(graph), 0, (graph.start,))
 
 
-def advance(state: GraphState, line: str) -> GraphState:
+def advance(state: GraphState, line: str, grammar: Grammar = Grammar.EITHER) -> GraphState:
     """Expand the head of the queue, trace the path back, or move along an edge.
+
+    Args:
+        state: How far the search has come.
+        line: What a model wrote.
+        grammar: Which lines are valid.
 
     Raises:
         StepError: The line does none of these from this state.
     """
     if move := _MOVE.fullmatch(line):
-        if state.num_lines:
+        if state.num_lines or grammar is Grammar.BREADTH_FIRST:
             raise refusal(GraphError.MALFORMED, "a move in a breadth-first search")
         return _move(state, int(move[1]), int(move[2]))
     expansion = _EXPANSION.fullmatch(line)
     if not expansion and not (line.startswith(_TRACE_BACK) and _PATH.fullmatch(line, len(_TRACE_BACK))):
         raise refusal(GraphError.MALFORMED, "not an expansion, a trace-back or a move")
-    if len(state.path) > 1:
+    if len(state.path) > 1 or grammar is Grammar.DEPTH_FIRST:
         raise refusal(GraphError.MALFORMED, "a breadth-first line in a depth-first search")
     if expansion:
         _check_expansion(state, int(expansion[1]), expansion[2])

@@ -68,6 +68,31 @@ def test_the_contract_holds() -> None:
     check_env(GraphSearch(ANY), num_problems=30, right_anyway=another_path)
 
 
+@pytest.mark.parametrize("path", ["shortest", "any"])
+@pytest.mark.parametrize("grammar", ["breadth_first", "depth_first"])
+def test_one_grammar_alone(path: str, grammar: str) -> None:
+    settings = {"path": path, "grammar": grammar}
+    env = GraphSearch(settings)
+    check_env(env, num_problems=15, right_anyway=another_path if path == "any" else None)
+    walk = ("0 > 2", "2 > 5", "5 > 6")
+    moves = grammar == "depth_first"
+    full = env.full_trace(FORK_PROBLEM)
+    # Where any path is right, the moves that last are those of the search: 1 and 3 fail, then it goes by 2 and 4.
+    found = ("0 > 2", "2 > 4", "4 > 5", "5 > 6") if path == "any" else walk
+    assert full == (found if moves else FORK_LINES)
+    assert judge(walk, settings=settings).verified is moves
+    assert judge(FORK_LINES, settings=settings).verified is not moves
+    refused, right = (FORK_LINES, walk) if moves else (walk, FORK_LINES)
+    trace = judge(refused, settings=settings)
+    assert trace.steps[0].reason.startswith("malformed: a ") and first_error(trace) is GraphError.MALFORMED
+    assert first_error(judge(right, settings=settings)) is None
+    rng = random.Random(0)
+    assert (env.search_trace(FORK_PROBLEM, rng) is not None) is moves
+    assert (env.detour_trace(FORK_PROBLEM, ["branch"], rng) is not None) is moves
+    problem = env.problem(Split.TRAIN, 0)
+    assert problem.num_full_steps == len(env.full_trace(problem))
+
+
 # ---- graphs ----
 
 
