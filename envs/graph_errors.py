@@ -1,13 +1,12 @@
-"""The kinds of errors in the traces of `graph_search`, and how often each comes first.
+"""The kinds of errors in the traces of `graph_search`, and which comes first.
 
-In: checked traces. Out: counts by the four categories of "Learning to search" (H. N. Nguyen's blog,
+In: checked traces. Out: one of the four categories of "Learning to search" (H. N. Nguyen's blog,
 14 September 2025) and a fifth for lines outside the grammar. A trace counts once, by its first error: a search
 that has gone wrong once is refused at most of its later lines too.
 """
 
 from __future__ import annotations
 
-from collections import Counter
 from enum import StrEnum
 
 from envs.grading import Grade
@@ -68,8 +67,3 @@ def first_error(trace: Trace) -> GraphError | None:
         return None
     stated = trace.status is Status.COMPLETE and trace.grade in (Grade.CORRECT, Grade.WRONG)
     return GraphError.TRACE_BACK if stated else GraphError.MALFORMED
-
-
-def count_errors(*traces: Trace) -> Counter[GraphError]:
-    """How many of the traces have each category as their first error; verified ones are not counted."""
-    return Counter([error for error in map(first_error, traces) if error is not None])

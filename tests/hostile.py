@@ -30,12 +30,12 @@ from typing import Any
 from envs import ENVS, Env, Grade, Problem, Split, Trace, make_example, parse_trace, render_trace
 from envs.arithmetic import Expression, ExpressionError, evaluate
 from envs.check import solution
-from envs.fuzz import EVERYTHING, mutate, random_expression
 from envs.math_answers import find_answer, read_answer
 from envs.near_misses import wrong_answers
 from envs.right_anyway import RIGHT_ANYWAY
-from envs.sandbox.soak import soak
 from rewards import RewardSum, Term
+from tests.fuzz import EVERYTHING, mutate, random_expression
+from tests.soak import soak
 
 CORPUS = Path(__file__).parent / "data" / "hostile_answers.jsonl"
 GRACE_S = 0.2  # over the limit of a call

@@ -21,11 +21,11 @@ from envs.arc_1d_rules import RULES
 from envs.arc_1d_steps import ArcState, Puzzle, draw_row, read_question, write_question
 from envs.base import Lesson
 from envs.check import check_env
-from envs.fuzz import mutate
 from envs.grading import Grade
 from envs.path import StepError
 from envs.problem import Problem, Split
 from envs.trace import StepKind, Trace, Verdict, parse_trace, render_trace
+from tests.fuzz import mutate
 
 QUESTION = """1: 0012201 > 0122010
 2: 3000330 > 0003300

@@ -21,12 +21,12 @@ from envs.base import Lesson
 from envs.check import check_env
 from envs.countdown import Countdown, CountdownState, is_new
 from envs.countdown_search import can_be_reached, operations
-from envs.fuzz import mutate
 from envs.grading import Grade
 from envs.path import StepError
 from envs.problem import Problem, Split
 from envs.right_anyway import same_target
 from envs.trace import StepKind, Trace, Verdict, parse_trace, render_trace
+from tests.fuzz import mutate
 
 TWENTY = ["3 + 2 = 5", "5 * 4 = 20"]
 SIXTY_TWO = ["45 - 39 = 6", "10 * 6 = 60", "60 + 2 = 62"]

@@ -21,7 +21,6 @@ from pydantic import ValidationError
 from envs.arithmetic import evaluate
 from envs.base import Lesson
 from envs.check import check_env
-from envs.fuzz import mutate
 from envs.geometry import Geometry, exact_value
 from envs.geometry_numbers import arctan_degrees, divide, root, write_fixed
 from envs.geometry_steps import GeometryState, can_have, slip, sub_results
@@ -30,6 +29,7 @@ from envs.path import StepError
 from envs.problem import Problem, Split
 from envs.right_anyway import another_near_decimal, by_floats
 from envs.trace import Status, StepKind, Trace, Verdict, parse_trace, render_trace
+from tests.fuzz import mutate
 
 SLANTED = "Triangle A(3, -1), B(4, 4), C(0, 2). Find the "
 ANGLE = [

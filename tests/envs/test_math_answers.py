@@ -19,12 +19,12 @@ from typing import Any
 
 import pytest
 
-from envs.fuzz import mutate
 from envs.grading import Grade, GraderError, why_refused
 from envs.math_answers import MathGrader, find_answer, read_answer
 from envs.math_gate import why_too_much
 from envs.math_grammar import MAX_CHARS, TooDeep, to_latex, tokenize
 from envs.math_values import End, Kind, MathAnswer, Span, merge
+from tests.fuzz import mutate
 
 DATA = Path(__file__).parents[1] / "data"
 GOLDS = ("24", "1/2", "x^2")

@@ -22,7 +22,7 @@ import pytest
 from envs.grading import GraderError
 from envs.sandbox import Reply, ReplyStatus, Sandbox, client
 from envs.sandbox.confine import Layer
-from envs.sandbox.soak import OPERATIONS, soak
+from tests.soak import OPERATIONS, soak
 
 ROOT = Path(__file__).resolve().parents[2]
 TIMEOUT_S = 0.4
@@ -477,7 +477,7 @@ def test_close_ends_everything_and_a_call_starts_anew() -> None:
 PREAMBLE = """
 import ctypes, os, signal, sys, threading, time
 from envs.sandbox import Sandbox
-from envs.sandbox.soak import OPERATIONS
+from tests.soak import OPERATIONS
 sandbox = Sandbox(OPERATIONS, timeout_s=30)
 print(sandbox.call("describe").value["pid"], sandbox.zygote_pid, flush=True)
 """

@@ -26,7 +26,6 @@ from pydantic import ValidationError
 
 from envs.base import Lesson
 from envs.check import check_env
-from envs.fuzz import mutate
 from envs.grading import Grade
 from envs.path import StepError
 from envs.problem import Problem, Split
@@ -34,6 +33,7 @@ from envs.sudoku import Sudoku
 from envs.sudoku_board import BOXES, MOST_EMPTY, dig, draw_puzzle, read_puzzle, solutions
 from envs.sudoku_steps import SudokuState
 from envs.trace import StepKind, Trace, Verdict, parse_trace, render_trace
+from tests.fuzz import mutate
 
 QUESTION = "Sudoku, boxes 2x2:\n..3.\n..41\n1324\n.4.3"
 ANSWER = "4132 3241 1324 2413"

@@ -1,7 +1,7 @@
 """The sandbox under fire: many calls in a row, some of which hang, die or eat the memory.
 
 In: how many calls and a seed. Out: figures of what came back and what was left behind. The mix is 5 % hangs,
-5 % deaths, 2 % memory bombs (facts file, section 6, line 4).
+5 % deaths, 2 % memory bombs.
 """
 
 from __future__ import annotations
