@@ -121,8 +121,14 @@ def load_ablation(path: str | Path, overrides: Sequence[str] = (), folder: Path 
         ConfigError: The file, the base or what a case makes of it is wrong.
     """
     path = Path(path)
+    data = read_yaml(path)
+    if "env" in data and "cases" not in data:
+        raise ConfigError(
+            f"{path} is the config of one run; give it to scripts/train.py, or name it as the base of an "
+            "ablation"
+        )
     try:
-        config = AblationConfig.model_validate(read_yaml(path))
+        config = AblationConfig.model_validate(data)
     except ValidationError as error:
         raise ConfigError(f"{path}: {describe_errors(error, AblationConfig)}") from None
     for key in [*(override.partition("=")[0] for override in overrides), *chain(*config.cases.values())]:

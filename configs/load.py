@@ -40,6 +40,8 @@ def load_config(
         ConfigError: The file cannot be read or what it says is not allowed.
     """
     data = read_yaml(Path(path))
+    if "cases" in data and "env" not in data:
+        raise ConfigError(f"{path} is an ablation; give it to scripts/ablate.py")
     for override in overrides:
         _apply(data, override)
     for key, value in (changes or {}).items():

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import yaml
 
-from configs import Config, ConfigError
+from configs import Config, ConfigError, load_config
 from configs.ablation import Plan, load_ablation
 
 SHIPPED = sorted((Path(__file__).resolve().parents[2] / "configs" / "ablations").glob("*.yaml"))
@@ -158,6 +158,19 @@ def test_mistakes_are_one_line(tmp_path: Path, changes: dict[str, Any], message:
     said = str(caught.value)
     wanted = message.format(base=tmp_path / "base.yaml", bose=tmp_path / "bose.yaml")
     assert said.startswith(f"{tmp_path / 'study.yaml'}: {wanted}") and "\n" not in said
+
+
+def test_files_of_the_other_kind_are_told(tmp_path: Path) -> None:
+    plan(tmp_path)
+    base, study = tmp_path / "base.yaml", tmp_path / "study.yaml"
+    with pytest.raises(ConfigError) as caught:
+        load_ablation(base)
+    assert str(caught.value) == (
+        f"{base} is the config of one run; give it to scripts/train.py, or name it as the base of an ablation"
+    )
+    with pytest.raises(ConfigError) as caught:
+        load_config(study)
+    assert str(caught.value) == f"{study} is an ablation; give it to scripts/ablate.py"
 
 
 def test_odd_values_are_one_line_too(tmp_path: Path) -> None:

@@ -302,10 +302,12 @@ def test_what_is_no_mistake_of_the_user_keeps_its_traceback() -> None:
 # ---- as a person runs it ----
 
 
-def run(folder: Path, *arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
+def run(
+    folder: Path, *arguments: str, script: str = "train.py", **variables: str
+) -> subprocess.CompletedProcess[str]:
     environment = {key: value for key, value in os.environ.items() if not key.startswith("HF_")}
     return subprocess.run(
-        [sys.executable, str(ROOT / "scripts" / "train.py"), *arguments],
+        [sys.executable, str(ROOT / "scripts" / script), *arguments],
         cwd=folder,
         env={**environment, "OMP_NUM_THREADS": "1", **variables},
         stdin=subprocess.DEVNULL,
@@ -332,6 +334,25 @@ def test_in_a_process_of_its_own(folder: Path) -> None:
     assert done.stderr.count("\n") == 1
     # Nothing heavy is imported before the config is read.
     assert time.perf_counter() - started < 5
+
+
+@pytest.mark.usefixtures("unchanged")
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (
+            ["good.yaml"],
+            "error: good.yaml is the config of one run; give it to scripts/train.py, or name it as",
+        ),
+        (["none.yaml"], "error: cannot read config none.yaml: No such file or directory; did you mean"),
+        (["good.yaml", "--outptu", "x"], "usage:"),
+    ],
+)
+def test_mistakes_with_an_ablation(folder: Path, arguments: list[str], message: str) -> None:
+    done = run(folder, *arguments, script="ablate.py")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.startswith(message)
+    assert "Traceback" not in done.stderr
 
 
 @pytest.mark.slow
