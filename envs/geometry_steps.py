@@ -170,7 +170,8 @@ def advance(state: GeometryState, line: str) -> GeometryState:
         if line not in right:
             raise StepError(f"should be '{right[0]}'")
         return state
-    found = sub_results(state.figure).get(line.partition(" = ")[0])
+    name, equals, _ = line.partition(" = ")
+    found = sub_results(state.figure).get(name) if equals else None
     if found is None:
         raise StepError("not a sub-result of this problem")
     if found.name in state.known:

@@ -68,22 +68,12 @@ def follow(
         except StepError as error:
             reasons[i] = str(error)
             path.stand_still(i)
-    valid = {StepKind.FORWARD: verdict, StepKind.MARKER: verdict, StepKind.BACKTRACK: Verdict.VALID}
-    judged = tuple(
-        [
-            Step(
-                text=step.text,
-                kind=step.kind,
-                span=step.span,
-                target=step.target,
-                verdict=Verdict.INVALID if i in reasons else valid[step.kind],
-                reason=reasons.get(i, ""),
-                undone=i in path.undone,
-            )
-            for i, step in enumerate(steps)
-        ]
-    )
-    return Followed(steps=judged, backtracks=tuple(path.backtracks), state=path.states[-1])
+    # A trace may have thousands of steps: by position, named tuples are made in half the time.
+    undone, judged = path.undone, []
+    for i, (text, kind, span, target, *_) in enumerate(steps):
+        found = Verdict.INVALID if i in reasons else Verdict.VALID if kind is StepKind.BACKTRACK else verdict
+        judged.append(Step(text, kind, span, target, found, reasons.get(i, ""), i in undone))
+    return Followed(steps=tuple(judged), backtracks=tuple(path.backtracks), state=path.states[-1])
 
 
 class _Path(Generic[State]):

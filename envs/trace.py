@@ -217,6 +217,6 @@ def parse_trace(text: str, *, truncated: bool = False) -> Trace:
 def _parse_step(line: str, span: tuple[int, int]) -> Step:
     match = _BACKTRACK_LINE.fullmatch(line) if line.startswith(BACKTRACK) else None
     if match is None:
-        return Step(text=line, kind=StepKind.FORWARD, span=span)
+        return Step(line, StepKind.FORWARD, span)
     target = None if match[1] is None else int(match[1])
     return Step(text=line, kind=StepKind.BACKTRACK, span=span, target=target)

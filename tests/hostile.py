@@ -39,6 +39,8 @@ from tests.soak import soak
 
 CORPUS = Path(__file__).parent / "data" / "hostile_answers.jsonl"
 GRACE_S = 0.2  # over the limit of a call
+_WORST_S = 0.005  # CPU time a native grammar may take over a text of 4,000 characters
+_RETRIES = 20  # of a call that took longer, half a second apart
 REWARDS = RewardSum(
     [
         Term(name="correct", weight=1.0),
@@ -246,7 +248,7 @@ def mutations(num: int, seed: int) -> Finding:
         texts += [*solution(env, problem), problem.answer] * 3
     texts += [r"\frac{3}{4}", "[0, 1) \\cup (2, 3]", "1,234.5", "50\\%", "x = \\sqrt{2}", "\\boxed{1}"] * 5
     failures: list[str] = []
-    worst: Counter[str] = Counter()
+    worst: dict[str, tuple[float, Call]] = {}
     targets = list(natives().items())
     for number in range(num):
         name, prepare = targets[number % len(targets)]
@@ -259,9 +261,15 @@ def mutations(num: int, seed: int) -> Finding:
             continue
         if elapsed > 0.001:  # the text, or the machine?
             elapsed = min(elapsed, *(_cpu_s(call) for _ in range(3)))
-        worst[name] = max(worst[name], elapsed)  # type: ignore[assignment]
-    failures += [f"{name} took {s * 1e3:.1f} ms" for name, s in worst.items() if s > 0.005]
-    slowest, slowest_s = worst.most_common(1)[0]
+        if name not in worst or elapsed > worst[name][0]:
+            worst[name] = elapsed, call
+    for name, (elapsed, call) in worst.items():
+        for _ in range(_RETRIES if elapsed > _WORST_S else 0):  # a shared machine may be slow for a while
+            time.sleep(0.5)
+            elapsed = min(elapsed, _cpu_s(call))
+        worst[name] = elapsed, call
+    failures += [f"{name} took {s * 1e3:.1f} ms" for name, (s, _) in worst.items() if s > _WORST_S]
+    slowest, (slowest_s, _) = max(worst.items(), key=lambda item: item[1][0])
     return Finding(
         test=f"mutations on {len(targets)} native grammars",
         size=num,
