@@ -63,7 +63,7 @@ from envs.base import Lesson, check_error_kinds, spread
 from envs.generated import Draw, GeneratedEnv
 from envs.grading import Grade
 from envs.problem import Problem
-from envs.ranges import RangeSettings, read_range
+from envs.ranges import RangeSettings, draw_from_range
 from envs.trace import BACKTRACK
 
 MIN_WIDTH = 5
@@ -131,8 +131,7 @@ class Arc1D(GeneratedEnv[ArcState]):
 
         The rules are drawn alike, and another is taken where no rows come out, as may be on short ones.
         """
-        _, low, high = read_range(cell)
-        width = low + int(rng.random() * (high - low + 1))
+        _, width = draw_from_range(cell, rng)
         settings = self.settings
         for attempt in range(_MAX_TRIES):
             if attempt % _TRIES_A_RULE == 0:

@@ -66,7 +66,7 @@ from envs.graph_steps import (
     write_path,
 )
 from envs.problem import Problem
-from envs.ranges import RangeSettings, read_range
+from envs.ranges import RangeSettings, draw_from_range, read_range
 from envs.trace import BACKTRACK, Trace
 
 _CELL = re.compile(r"([1-9][0-9]{0,2})_([1-9][0-9]{0,2})-([1-9][0-9]{0,2})")
@@ -136,9 +136,8 @@ class GraphSearch(GeneratedEnv[GraphState]):
 
     def draw(self, cell: str, rng: random.Random) -> Draw:
         """Draw a length of the cell's range and a graph with a shortest path of it."""
-        nodes, low, high = read_range(cell)
+        nodes, length = draw_from_range(cell, rng)
         num_nodes = int(nodes)
-        length = low + int(rng.random() * (high - low + 1))
         question, graph = draw_graph(
             num_nodes=num_nodes,
             num_edges=round(self.settings.degree * num_nodes),

@@ -6,6 +6,7 @@ problem belongs to.
 
 from __future__ import annotations
 
+import random
 from functools import lru_cache
 from itertools import combinations
 from typing import Self
@@ -45,3 +46,9 @@ def read_range(cell: str) -> tuple[str, int, int]:
     kind, _, ends = cell.rpartition("_")
     low, _, high = ends.partition("-")
     return kind, int(low), int(high)
+
+
+def draw_from_range(cell: str, rng: random.Random) -> tuple[str, int]:
+    """The kind of a cell and a value of its range, each alike."""
+    kind, low, high = read_range(cell)
+    return kind, low + int(rng.random() * (high - low + 1))

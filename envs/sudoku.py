@@ -48,7 +48,7 @@ from envs.base import Lesson, check_error_kinds
 from envs.generated import Draw, GeneratedEnv
 from envs.grading import Grade
 from envs.problem import Problem
-from envs.ranges import RangeSettings, read_range
+from envs.ranges import RangeSettings, draw_from_range
 from envs.sudoku_board import MOST_EMPTY, draw_puzzle, read_puzzle, rows_of, write_question
 from envs.sudoku_steps import SudokuState, advance, allowed, look_line, place_line, right_way, search, walk
 from envs.trace import BACKTRACK
@@ -106,9 +106,8 @@ class Sudoku(GeneratedEnv[SudokuState]):
 
     def draw(self, cell: str, rng: random.Random) -> Draw:
         """Draw a number of empty cells of the cell's range and a board with so many."""
-        kind, low, high = read_range(cell)
+        kind, num_empty = draw_from_range(cell, rng)
         side = int(kind)
-        num_empty = low + int(rng.random() * (high - low + 1))
         puzzle = draw_puzzle(side, num_empty, rng)
         return Draw(
             question=write_question(side, puzzle.givens),

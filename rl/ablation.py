@@ -22,7 +22,7 @@ from typing import TextIO
 from configs import ConfigError, load_config
 from configs.ablation import Plan, Trial
 from rl.build import build_parts
-from rl.run_folder import RunFolderError, check_run_folder, read_summary
+from rl.run_folder import RunFolderError, check_run_folder, read_summary, stage_done
 from rl.train import train
 
 _RAISED = 1  # exit code of a run that raised an error, which is then the last line of its log
@@ -103,10 +103,7 @@ def is_done(trial: Trial) -> bool:
         wanted["warm"] = trial.config.warm_start.updates
     if trial.config.grpo is not None:
         wanted["grpo"] = trial.config.grpo.updates
-    return all(
-        stage in summary["stages"] and summary["updates"].get(stage, 0) >= updates
-        for stage, updates in wanted.items()
-    )
+    return all(stage_done(summary, stage, updates) for stage, updates in wanted.items())
 
 
 class _Schedule:

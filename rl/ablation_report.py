@@ -7,7 +7,8 @@ nothing but itself and has no scripts.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 
 import matplotlib as mpl
@@ -19,7 +20,7 @@ from rl.ablation import Failure, make_folder
 from rl.ablation_results import Entry, mean_interval, read_entries, results_csv
 from rl.report_backtracks import backtracks
 from rl.report_cells import by_cell
-from rl.report_page import number, page, table, visible
+from rl.report_page import group_row, number, page, table, visible
 from rl.report_plots import RC, to_svg
 from rl.report_run import percent
 from rl.report_style import stand_in
@@ -27,6 +28,7 @@ from rl.run_folder import write_text
 
 _COLOURS = ("line1", "line2", "line3", "line4", "line6", "line5")
 _MARKERS = "oDs^vP"
+_SHARES = ("accuracy", "verified", "sampled_accuracy")
 _FIGURES = (
     ("Tokens", "tokens", 1),
     ("Steps per<br>correct", "steps_per_correct", 2),
@@ -120,8 +122,8 @@ def _panels(splits: dict[str, list[Entry]]) -> str:
 
 def _scatter(found: Sequence[Entry], every: Sequence[Entry], position: int) -> str:
     said = "; ".join(
-        f"{entry.name} {percent(entry.mean()['accuracy'])}, {entry.mean()['tokens']:.1f} tokens"
-        for entry in found
+        f"{entry.name} {percent(mean['accuracy'])}, {mean['tokens']:.1f} tokens"
+        for entry, mean in [(entry, entry.mean()) for entry in found]
     )
     with mpl.rc_context(RC):
         figure = Figure(figsize=(4.6, 3.1), layout="constrained")
@@ -162,39 +164,27 @@ def _table(splits: dict[str, list[Entry]]) -> str:
     for split, found in splits.items():
         one = found[0].mean()
         about = f"{one['num_problems']:.0f} problems, full traces {number(one.get('full_steps'))} steps"
-        rows.append(
-            f'<tr class="group"><th scope="rowgroup">{visible(split)}</th>'
-            f'<td colspan="{len(heads) - 1}" style="text-align:left"><small>{about}</small></td></tr>'
-        )
+        rows.append(group_row(split, len(heads), about))
         for entry in found:
             cells = [str(len(entry.results))]
-            cells += [_share(entry, key) for key in ("accuracy", "verified", "sampled_accuracy")]
-            cells += [_figure(entry, key, digits) for _, key, digits in _FIGURES]
+            cells += [_with_interval(entry, key, percent, most=1.0) for key in _SHARES]
+            cells += [_with_interval(entry, key, partial(number, digits=digits)) for _, key, digits in _FIGURES]
             values = "".join(f"<td>{cell}</td>" for cell in cells)
             more = f"<br><small>{visible(', '.join(entry.cases))}</small>" if len(entry.cases) > 1 else ""
             rows.append(f'<tr><th scope="row">{visible(entry.name)}{more}</th>{values}</tr>')
     return table(heads, rows)
 
 
-def _share(entry: Entry, key: str) -> str:
+def _with_interval(entry: Entry, key: str, form: Callable[[float], str], most: float = math.inf) -> str:
+    """The mean over seeds and, where there are several, its interval, as far as the figure can be."""
     values = entry.values(key)
     if not values:
         return "–"
     mean, low, high = mean_interval(values)
     if math.isnan(low):
-        return percent(mean)
-    ends = f"{percent(max(0.0, low)).removesuffix(' %')}–{percent(min(1.0, high)).removesuffix(' %')}"
-    return f"{percent(mean)}<small>{ends}</small>"
-
-
-def _figure(entry: Entry, key: str, digits: int) -> str:
-    values = entry.values(key)
-    if not values:
-        return "–"
-    mean, low, high = mean_interval(values)
-    if math.isnan(low):
-        return number(mean, digits)
-    return f"{number(mean, digits)}<small>{number(max(0.0, low), digits)}–{number(high, digits)}</small>"
+        return form(mean)
+    ends = "–".join(form(end).removesuffix(" %") for end in (max(0.0, low), min(most, high)))
+    return f"{form(mean)}<small>{ends}</small>"
 
 
 def _cases(plan: Plan) -> str:

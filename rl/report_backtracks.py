@@ -10,7 +10,7 @@ import matplotlib as mpl
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from rl.report_page import dot, number, percent, table, visible
+from rl.report_page import dot, group_row, number, percent, table, visible
 from rl.report_plots import RC, to_svg
 from rl.report_run import Row, label
 from rl.report_style import stand_in
@@ -103,7 +103,7 @@ def _amount(result: Row, key: str) -> float:
 def _table(results: dict[str, dict[str, Row]]) -> str:
     lines = []
     for split, found in results.items():
-        lines.append(_group(split, len(_HEADS)))
+        lines.append(group_row(split, len(_HEADS)))
         for stage, result in found.items():
             cells = "".join(f"<td>{number(result.get(key))}</td>" for _, key in _HEADS[1:] if key)
             lines.append(f'<tr><th scope="row">{dot(stage)}{visible(label(stage))}</th>{cells}</tr>')
@@ -115,14 +115,10 @@ def _errors(results: dict[str, dict[str, Row]]) -> str:
     names = sorted({name for errors in every for name in errors})
     lines = []
     for split, found in results.items():
-        lines.append(_group(split, len(names) + 1))
+        lines.append(group_row(split, len(names) + 1))
         for stage, result in found.items():
             errors = result.get("errors") or {}
             cells = "".join(f"<td>{percent(errors.get(name, 0.0))}</td>" for name in names)
             lines.append(f'<tr><th scope="row">{dot(stage)}{visible(label(stage))}</th>{cells}</tr>')
     note = '<p class="note">Share of problems whose first wrong line is of this kind.</p>'
     return table(["Stage", *(visible(name) for name in names)], lines) + note
-
-
-def _group(split: str, columns: int) -> str:
-    return f'<tr class="group"><th scope="rowgroup" colspan="{columns}">{visible(split)}</th></tr>'

@@ -5,7 +5,7 @@ In: the results of every stage and split. Out: HTML, or nothing where no split h
 
 from __future__ import annotations
 
-from rl.report_page import number, percent, table, visible
+from rl.report_page import group_row, number, percent, table, visible
 from rl.report_run import Row, label
 
 
@@ -26,9 +26,7 @@ def by_cell(results: dict[str, dict[str, Row]]) -> str:
     heads = ["Cell", "Problems", *(visible(label(stage)) for stage in stages)]
     lines = []
     for split in dict.fromkeys(split for split, _ in cells):
-        lines.append(
-            f'<tr class="group"><th scope="rowgroup" colspan="{len(heads)}">{visible(split)}</th></tr>'
-        )
+        lines.append(group_row(split, len(heads)))
         for (_, cell), rows in [item for item in cells.items() if item[0][0] == split]:
             num = next(iter(rows.values()))["num_problems"]
             values = "".join(f"<td>{_said(rows.get(stage))}</td>" for stage in stages)

@@ -94,10 +94,7 @@ def result_table(run: RunRecord) -> str:
         results = run.results(split)
         one = next(iter(results.values()))
         about = f"{one['num_problems']} problems, full traces {number(one.get('full_steps'))} steps on average"
-        lines.append(
-            f'<tr class="group"><th scope="rowgroup">{visible(split)}</th>'
-            f'<td colspan="{len(heads) - 1}" style="text-align:left"><small>{about}</small></td></tr>'
-        )
+        lines.append(group_row(split, len(heads), about))
         lines.extend(_result_row(stage, result, [k for k in ks if k > 1]) for stage, result in results.items())
     return table(heads, lines)
 
@@ -108,6 +105,16 @@ def table(heads: Sequence[str], rows: Sequence[str]) -> str:
     return (
         f'<div class="scroll" tabindex="0"><table><thead><tr>{head}</tr></thead>'
         f"<tbody>{''.join(rows)}</tbody></table></div>"
+    )
+
+
+def group_row(split: str, num_columns: int, about: str = "") -> str:
+    """The row above those of a split; `about` is HTML that stands beside its name."""
+    if not about:
+        return f'<tr class="group"><th scope="rowgroup" colspan="{num_columns}">{visible(split)}</th></tr>'
+    return (
+        f'<tr class="group"><th scope="rowgroup">{visible(split)}</th>'
+        f'<td colspan="{num_columns - 1}" style="text-align:left"><small>{about}</small></td></tr>'
     )
 
 

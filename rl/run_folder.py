@@ -114,6 +114,11 @@ def read_summary(folder: Path) -> dict[str, Any]:
     return {**empty, **json.loads(path.read_text())} if path.exists() else empty
 
 
+def stage_done(summary: dict[str, Any], stage: str, updates: int = 0) -> bool:
+    """Whether a stage was trained (for at least this long) and evaluated, by what `summary.json` holds."""
+    return stage in summary["stages"] and summary["updates"].get(stage, 0) >= updates
+
+
 def write_text(path: Path, text: str) -> None:
     """Write a file so that a kill leaves the old one or the new one."""
     temporary = path.with_name(path.name + ".tmp")

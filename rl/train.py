@@ -29,7 +29,7 @@ from rl.grpo import StrideTrainer, trainable_weights
 from rl.lessons import describe_mix, make_examples
 from rl.policy import Policy, load_policy
 from rl.report import write_report
-from rl.run_folder import RunFolder, check_run_folder, open_run
+from rl.run_folder import RunFolder, check_run_folder, open_run, stage_done
 from rl.runlog import ProgressCallback, group_rows
 from rl.warm_start import STATE_FILE as WARM_STATE_FILE
 from rl.warm_start import warm_start
@@ -92,8 +92,7 @@ class _Run:
 
     def done(self, stage: str, updates: int = 0) -> bool:
         """Whether a stage was trained (for at least this long) and evaluated."""
-        summary = self.folder.summary()
-        return stage in summary["stages"] and summary["updates"].get(stage, 0) >= updates
+        return stage_done(self.folder.summary(), stage, updates)
 
     def stage_base(self, policy: Policy, pool: RolloutPool) -> None:
         if self.done("base"):
