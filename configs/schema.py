@@ -50,6 +50,8 @@ class TinyModelConfig(Section):
     """Longest prompt plus completion, in tokens."""
     number_digits: int = Field(1, ge=1, le=3)
     """Numbers of up to this many digits are one token each; longer ones are read digit by digit."""
+    join_signs: bool = False
+    """Such a number and the sign right after it ("4,", "2)") are one token, which halves what a graph takes."""
 
     @model_validator(mode="after")
     def _heads_divide(self) -> TinyModelConfig:

@@ -90,7 +90,7 @@ def load_policy(
             )
         model, tokenizer = _load_folder(str(checkpoint), config, gguf_file=None)
     elif config.model == "tiny":
-        tokenizer = make_tokenizer(env, config.tiny.number_digits)
+        tokenizer = make_tokenizer(env, config.tiny.number_digits, config.tiny.join_signs)
         model = make_model(config.tiny, tokenizer, seed)
     else:
         model, tokenizer = _load_folder(_locate(config), config, gguf_file=config.gguf_file)

@@ -22,20 +22,28 @@ from envs.trace import BACKTRACK
 # by digit whatever their length, but for those short enough to be a token of their own.
 _PIECE = rf"{BACKTRACK} ?| ?[^\w\s] ?|[^\W\d]+ ?|\d|\s"
 _SHORT_NUMBER = r"(?<!\d)(?:0|[1-9]\d{{0,{more}}})(?!\d)"
+_SIGN = r"[^\w\s] ?"
 _PAD, _EOS, _UNKNOWN = "<|pad|>", "<|end|>", "<|unknown|>"
 _SAMPLES_PER_SPLIT = 200
 
 
-def make_tokenizer(env: Env[Any], number_digits: int = 1) -> PreTrainedTokenizerFast:
+def make_tokenizer(env: Env[Any], number_digits: int = 1, join_signs: bool = False) -> PreTrainedTokenizerFast:
     """A tokenizer whose vocabulary is every piece the environment's prompts and traces are made of.
 
     Args:
         env: Where the texts come from.
         number_digits: Numbers of up to this many digits, without leading zeros, are one token each.
+        join_signs: Such a number and the sign right after it are one token, for the signs that follow one in
+            the environment's texts.
     """
-    piece = f"{_SHORT_NUMBER.format(more=number_digits - 1)}|{_PIECE}"
-    pieces = {str(number) for number in range(10**number_digits)} | {BACKTRACK, f"{BACKTRACK} ", " ", "\n"}
-    for text in _sample_texts(env):
+    texts = _sample_texts(env)
+    number = _SHORT_NUMBER.format(more=number_digits - 1)
+    signs = {sign for text in texts for sign in re.findall(f"{number}({_SIGN})", text)} if join_signs else set()
+    endings = [*sorted(signs, key=len, reverse=True), ""]
+    piece = f"{number}(?:{'|'.join(map(re.escape, endings))})|{_PIECE}"
+    pieces = {f"{value}{ending}" for value in range(10**number_digits) for ending in endings}
+    pieces |= {BACKTRACK, f"{BACKTRACK} ", " ", "\n"}
+    for text in texts:
         pieces.update(re.findall(piece, text))
     # A word or symbol may stand with or without its neighbouring spaces in texts not sampled here.
     vocabulary = [_PAD, _EOS, _UNKNOWN, *sorted(pieces)]

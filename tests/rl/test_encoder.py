@@ -88,6 +88,23 @@ def test_short_numbers_can_be_tokens() -> None:
         assert encoder.decode(encoder.encode(text)) == text
 
 
+def test_the_sign_after_a_short_number_can_be_part_of_its_token() -> None:
+    env = make_example("graph_search")
+    tokenizer = make_tokenizer(env, number_digits=2, join_signs=True)
+    assert tokenizer.tokenize("1,3|19,0/12,7\n0,(1, 12)\n- 4,0\n") == [
+        *("1,", "3|", "19,", "0/", "12,", "7", "\n", "0,", "(", "1, ", "12)", "\n", "- ", "4,", "0", "\n")
+    ]
+    # Only signs that follow numbers in this task, and only numbers that are tokens.
+    assert tokenizer.tokenize("4;123,") == ["4", tokenizer.unk_token, "1", "2", "3", tokenizer.unk_token]
+    encoder = make_encoder(tokenizer)
+    for split in env.splits:
+        for index in range(50):
+            problem = env.problem(split, index)
+            for text in (problem.prompt, render_trace(env.full_trace(problem), problem.answer)):
+                assert encoder.decode(encoder.encode(text)) == text
+                assert tokenizer.unk_token_id not in encoder.encode(text)
+
+
 @pytest.mark.parametrize("name", sorted(ENVS))
 def test_tiny_reads_control_tokens_in_text_as_text(name: str) -> None:
     env, encoder = tiny(name)
