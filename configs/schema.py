@@ -97,13 +97,24 @@ class PolicyConfig(Section):
     """Run Python code that comes with the model."""
 
 
+class CurriculumStage(Section):
+    """Easier problems, learnt first."""
+
+    settings: dict[str, Any]
+    """Settings of the environment that differ in this stage."""
+    updates: int = Field(ge=1)
+    """How many of the warm start's optimiser steps it takes."""
+
+
 class WarmStartConfig(Section):
     """Supervised fine-tuning on full and hand-skipped traces, before GRPO."""
 
     updates: int = Field(1000, ge=1)
     """Optimiser steps."""
+    curriculum: list[CurriculumStage] = []
+    """Stages at the start, in order; the updates they leave are on the problems of `env`."""
     num_problems: int = Field(4000, ge=1)
-    """Train problems the traces are made of; they are seen again once used up."""
+    """Train problems the traces are made of, of each stage; they are seen again once used up."""
     batch_size: int = Field(64, ge=1)
     """Traces per update."""
     micro_batch_size: int | None = Field(None, ge=1)
@@ -143,6 +154,14 @@ class WarmStartConfig(Section):
             raise ValueError(f"{named} is over 1; the rest of the mix is full traces")
         if self.error_mix and not sum(self.error_mix.values()) > 0:
             raise ValueError("error_mix has no kind with a weight above 0; leave it empty to draw all alike")
+        return self
+
+    @model_validator(mode="after")
+    def _curriculum_ends(self) -> WarmStartConfig:
+        if (first := sum(stage.updates for stage in self.curriculum)) >= self.updates:
+            raise ValueError(
+                f"updates is {self.updates}, of which the curriculum takes {first}; leave some after it"
+            )
         return self
 
     @model_validator(mode="after")

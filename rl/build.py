@@ -30,11 +30,13 @@ class Parts:
 
     Attributes:
         env: The task.
+        curriculum: The task with the settings of each stage of the warm start's curriculum.
         rewards: The reward.
         device: "cpu" or "cuda", for the learner and the local engine.
     """
 
     env: Env[Any]
+    curriculum: tuple[Env[Any], ...]
     rewards: RewardSum
     device: str
 
@@ -54,12 +56,26 @@ def build_parts(config: Config) -> Parts:
         )
     except ValueError as error:
         raise ConfigError(f"rewards: {error}") from None
+    curriculum = _curriculum(config)
     if config.warm_start is not None:
         try:
-            make_examples(env, config.warm_start.model_copy(update={"num_problems": 1}), seed=config.seed)
+            for learnt in (*curriculum, env):
+                make_examples(learnt, config.warm_start, num_problems=1, seed=config.seed)
         except ValueError as error:
             raise ConfigError(str(error)) from None
-    return Parts(env=env, rewards=rewards, device=_device(config))
+    return Parts(env=env, curriculum=curriculum, rewards=rewards, device=_device(config))
+
+
+def _curriculum(config: Config) -> tuple[Env[Any], ...]:
+    envs = []
+    for index, stage in enumerate(config.warm_start.curriculum if config.warm_start else ()):
+        settings = {**config.env.settings, **stage.settings}
+        changed = {"env": config.env.model_copy(update={"settings": settings})}
+        try:
+            envs.append(build_env(config.model_copy(update=changed)))
+        except ConfigError as error:
+            raise ConfigError(f"warm_start.curriculum[{index}]: {error}") from None
+    return tuple(envs)
 
 
 def build_env(config: Config) -> Env[Any]:

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
-from datasets import Dataset
+from datasets import Dataset, concatenate_datasets
 
 from configs.schema import WarmStartConfig
 from envs import Env, Lesson, Problem, Split, render_trace
@@ -55,8 +55,42 @@ class Example:
     written: TraceKind
 
 
-def make_examples(env: Env[Any], config: WarmStartConfig, *, seed: int) -> list[Example]:
-    """The mix, one example a problem.
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Stage:
+    """Examples that are learnt for a while.
+
+    Attributes:
+        examples: What is learnt.
+        updates: For how many optimiser steps.
+    """
+
+    examples: Sequence[Example]
+    updates: int
+
+
+def make_stages(
+    env: Env[Any], curriculum: Sequence[Env[Any]], config: WarmStartConfig, *, seed: int
+) -> list[Stage]:
+    """The stages of the curriculum and then the one on `env`, each of no more problems than it gets to.
+
+    Args:
+        env: The task.
+        curriculum: The task with the settings of each stage of `config.curriculum`.
+        config: The `warm_start` section.
+        seed: Seed of the mix.
+    """
+    updates = [stage.updates for stage in config.curriculum]
+    updates.append(config.updates - sum(updates))
+    stages = []
+    for learnt, count in zip((*curriculum, env), updates, strict=True):
+        num_problems = min(config.num_problems, count * config.batch_size)
+        examples = make_examples(learnt, config, num_problems=num_problems, seed=seed)
+        stages.append(Stage(examples=examples, updates=count))
+    return stages
+
+
+def make_examples(env: Env[Any], config: WarmStartConfig, *, num_problems: int, seed: int) -> list[Example]:
+    """The mix, one example for each of the first `num_problems` of the train split.
 
     A problem gets a skipped trace, one with detours (or its control), or one of a search, with the
     probabilities of the config, where the environment can write it for this problem, and its full trace
@@ -68,7 +102,7 @@ def make_examples(env: Env[Any], config: WarmStartConfig, *, seed: int) -> list[
     _check(env, config)
     kinds = config.skip_kinds or list(env.skip_kinds[:1])
     examples = []
-    for index in range(config.num_problems):
+    for index in range(num_problems):
         rng = derive_random(seed, "warm_start", index)
         problem = env.problem(Split.TRAIN, index)
         asked, lesson = _draw(env, config, problem, kinds, rng)
@@ -159,6 +193,22 @@ def _text(problem: Problem, lesson: Lesson, *, masked: bool) -> tuple[str, tuple
             ignored.append((start, start + len(line)))
         start += len(line) + 1
     return render_trace(lesson.lines, lesson.answer or problem.answer), tuple(ignored)
+
+
+def encode_stages(stages: Sequence[Stage], encoder: Encoder, *, batch_size: int, seed: int) -> Dataset:
+    """All rows of a warm start in the order they are learnt: a stage's examples again and again, shuffled."""
+    encoded = [encode_examples(stage.examples, encoder) for stage in stages]
+    rng = derive_random(seed, "warm_start", "order")
+    order: list[int] = []
+    first = 0
+    for stage, rows in zip(stages, encoded, strict=True):
+        left = stage.updates * batch_size
+        while left > 0:
+            once = rng.sample(range(first, first + len(rows)), len(rows))[:left]
+            order += once
+            left -= len(once)
+        first += len(rows)
+    return concatenate_datasets(encoded).select(order)
 
 
 def encode_examples(examples: Sequence[Example], encoder: Encoder) -> Dataset:

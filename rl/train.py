@@ -26,7 +26,7 @@ from rl.build import Parts, build_parts, build_pool, check_lengths
 from rl.evaluate import Evaluation, evaluate
 from rl.grpo import STATE_FILE as GRPO_STATE_FILE
 from rl.grpo import StrideTrainer, trainable_weights
-from rl.lessons import describe_mix, make_examples
+from rl.lessons import describe_mix, make_stages
 from rl.policy import Policy, load_policy
 from rl.report import write_report
 from rl.run_folder import RunFolder, check_run_folder, open_run, stage_done
@@ -112,11 +112,13 @@ class _Run:
             resume_from = self.folder.latest_checkpoint("warm", WARM_STATE_FILE)
             started = time.perf_counter()
             self._rewind("warm", resume_from)
-            examples = make_examples(self.parts.env, config.warm_start, seed=config.seed)
-            self.say(f"warm start on {describe_mix(examples)}")
+            parts = self.parts
+            stages = make_stages(parts.env, parts.curriculum, config.warm_start, seed=config.seed)
+            for stage in stages:
+                self.say(f"warm start, {stage.updates} updates on {describe_mix(stage.examples)}")
             warm_start(
                 policy,
-                examples,
+                stages,
                 config.warm_start,
                 folder=checkpoints,
                 seed=config.seed,

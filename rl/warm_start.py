@@ -13,7 +13,7 @@ from transformers import PrinterCallback, TrainerCallback
 from trl import SFTConfig, SFTTrainer
 
 from configs.schema import WarmStartConfig
-from rl.lessons import Example, encode_examples
+from rl.lessons import Stage, encode_stages
 from rl.policy import Policy
 
 STATE_FILE = "trainer_state.json"  # what the Trainer writes last into a checkpoint
@@ -21,7 +21,7 @@ STATE_FILE = "trainer_state.json"  # what the Trainer writes last into a checkpo
 
 def warm_start(
     policy: Policy,
-    examples: Sequence[Example],
+    stages: Sequence[Stage],
     config: WarmStartConfig,
     *,
     folder: Path,
@@ -35,7 +35,7 @@ def warm_start(
 
     Args:
         policy: What to train.
-        examples: What is learnt, in order; seen again once used up.
+        stages: What is learnt, in order.
         config: The `warm_start` section.
         folder: Checkpoints go here.
         seed: Seed of the order.
@@ -48,6 +48,7 @@ def warm_start(
     arguments = SFTConfig(
         output_dir=str(folder),
         max_steps=config.updates,
+        train_sampling_strategy="sequential",  # the stages are shuffled already
         per_device_train_batch_size=micro,
         gradient_accumulation_steps=config.batch_size // micro,
         learning_rate=config.learning_rate,
@@ -72,7 +73,7 @@ def warm_start(
     trainer = SFTTrainer(
         model=policy.model,
         args=arguments,
-        train_dataset=encode_examples(examples, policy.encoder),
+        train_dataset=encode_stages(stages, policy.encoder, batch_size=config.batch_size, seed=seed),
         processing_class=policy.tokenizer,
         callbacks=callbacks,
     )

@@ -12,7 +12,17 @@ import pytest
 from configs.schema import WarmStartConfig
 from envs import Env, Lesson, Problem, make_env, parse_trace
 from envs.directional import Directional
-from rl.lessons import IGNORED, TraceKind, describe_mix, encode_examples, make_examples
+from rl.lessons import (
+    IGNORED,
+    Example,
+    Stage,
+    TraceKind,
+    describe_mix,
+    encode_examples,
+    encode_stages,
+    make_examples,
+    make_stages,
+)
 from rl.tiny import make_tokenizer
 from rollout.encoder import Encoder, make_encoder
 
@@ -39,7 +49,11 @@ class Detours(Directional):
 
 
 def config(**settings: Any) -> WarmStartConfig:
-    return WarmStartConfig(num_problems=200, **{"skipped_frac": 0.0, **settings})
+    return WarmStartConfig(**{"skipped_frac": 0.0, **settings})
+
+
+def taught(env: Env[Any], settings: WarmStartConfig, *, seed: int) -> list[Example]:
+    return make_examples(env, settings, num_problems=200, seed=seed)
 
 
 @pytest.fixture(scope="module")
@@ -49,7 +63,7 @@ def encoder() -> Encoder:
 
 def kinds(env: Env[Any], settings: WarmStartConfig) -> Counter[str]:
     found: Counter[str] = Counter()
-    for example in make_examples(env, settings, seed=0):
+    for example in taught(env, settings, seed=0):
         lines = example.text.split("\n")
         problem_steps = example.prompt.count(",") + 1
         if "<backtrack> 1" in lines:
@@ -79,10 +93,8 @@ def test_by_default_there_are_no_detours() -> None:
 
 
 def test_controls_are_as_long_as_the_detours_they_stand_for() -> None:
-    detours = make_examples(Detours(), config(detour_frac=1.0, num_detours=[1, 2]), seed=3)
-    controls = make_examples(
-        Detours(), config(detour_frac=1.0, num_detours=[1, 2], detour_control=True), seed=3
-    )
+    detours = taught(Detours(), config(detour_frac=1.0, num_detours=[1, 2]), seed=3)
+    controls = taught(Detours(), config(detour_frac=1.0, num_detours=[1, 2], detour_control=True), seed=3)
     assert [e.text.count("\n") for e in detours] == [e.text.count("\n") for e in controls]
     assert all("<backtrack>" in e.text for e in detours) and not any("<backtrack>" in e.text for e in controls)
     assert all(e.ignored == () for e in controls)
@@ -90,7 +102,7 @@ def test_controls_are_as_long_as_the_detours_they_stand_for() -> None:
 
 def test_errors_are_drawn_by_their_weights() -> None:
     settings = config(detour_frac=1.0, num_detours=[2], error_mix={"up": 1, "down": 3})
-    text = "\n".join(example.text for example in make_examples(Detours(), settings, seed=0))
+    text = "\n".join(example.text for example in taught(Detours(), settings, seed=0))
     ups, downs = text.count("\nup. "), text.count("\ndown. ")
     assert ups + downs == 400 and abs(ups - 100) < 45
 
@@ -100,15 +112,15 @@ def test_a_problem_without_room_gets_its_full_trace() -> None:
 
 
 def test_the_mix_is_told() -> None:
-    examples = make_examples(Detours(), config(detour_frac=1.0), seed=0)
+    examples = taught(Detours(), config(detour_frac=1.0), seed=0)
     assert describe_mix(examples) == "200 traces: 200 with detours"
-    controls = make_examples(Detours(), config(detour_frac=1.0, detour_control=True), seed=0)
+    controls = taught(Detours(), config(detour_frac=1.0, detour_control=True), seed=0)
     assert describe_mix(controls) == "200 traces: 200 made longer without detours"
-    no_room = make_examples(Detours(), config(detour_frac=1.0, num_detours=[3]), seed=0)
+    no_room = taught(Detours(), config(detour_frac=1.0, num_detours=[3]), seed=0)
     assert describe_mix(no_room) == (
         "200 traces: 200 full; 200 of 200 with detours did not fit their problem and are full ones"
     )
-    mixed = make_examples(Detours(), config(skipped_frac=0.5, search_frac=0.25), seed=0)
+    mixed = taught(Detours(), config(skipped_frac=0.5, search_frac=0.25), seed=0)
     asked, written = Counter(e.asked for e in mixed), Counter(e.written for e in mixed)
     lacking = asked[TraceKind.SKIPPED] - written[TraceKind.SKIPPED]
     assert lacking > 0  # not every problem has a pair that cancels
@@ -120,7 +132,7 @@ def test_the_mix_is_told() -> None:
 
 
 def test_wrong_lines_are_masked_and_nothing_else(encoder: Encoder) -> None:
-    examples = make_examples(Detours(), config(detour_frac=1.0, num_detours=[2]), seed=1)
+    examples = taught(Detours(), config(detour_frac=1.0, num_detours=[2]), seed=1)
     rows = encode_examples(examples, encoder)
     for example, row in zip(examples, rows, strict=True):
         labels = row["labels"]
@@ -138,7 +150,7 @@ def test_wrong_lines_are_masked_and_nothing_else(encoder: Encoder) -> None:
 
 
 def test_masking_can_be_switched_off(encoder: Encoder) -> None:
-    examples = make_examples(Detours(), config(detour_frac=1.0, mask_wrong_steps=False), seed=1)
+    examples = taught(Detours(), config(detour_frac=1.0, mask_wrong_steps=False), seed=1)
     assert examples[0].ignored == ()
     row = encode_examples(examples[:1], encoder)[0]
     assert [label for label in row["labels"] if label != IGNORED] == list(
@@ -147,7 +159,7 @@ def test_masking_can_be_switched_off(encoder: Encoder) -> None:
 
 
 def test_a_budget_names_the_lines_of_the_trace() -> None:
-    for example in make_examples(Detours(), config(detour_frac=1.0, budget_frac=1.0), seed=1):
+    for example in taught(Detours(), config(detour_frac=1.0, budget_frac=1.0), seed=1):
         lines = len(parse_trace(example.text).steps)
         assert f"Let's solve it in {lines} step" in example.prompt
 
@@ -169,7 +181,7 @@ def test_a_budget_names_the_lines_of_the_trace() -> None:
 )
 def test_what_an_environment_cannot_write_is_refused(settings: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=rf"^warm_start\.{message}"):
-        make_examples(Directional(), config(**settings), seed=0)
+        taught(Directional(), config(**settings), seed=0)
 
 
 def test_a_control_needs_lines_that_change_nothing() -> None:
@@ -177,4 +189,33 @@ def test_a_control_needs_lines_that_change_nothing() -> None:
         padded_trace = Directional.padded_trace
 
     with pytest.raises(ValueError, match=r"^warm_start\.detour_control is 0\.5, but .* set it to false$"):
-        make_examples(NoPadding(), config(detour_frac=0.5, detour_control=True), seed=0)
+        taught(NoPadding(), config(detour_frac=0.5, detour_control=True), seed=0)
+
+
+def test_a_curriculum_comes_first() -> None:
+    env = make_env("addition", {"train": ["3_3"]})
+    easy = make_env("addition", {"train": ["2_2"]})
+    stage = {"settings": {"train": ["2_2"]}, "updates": 3}
+    stages = make_stages(
+        env, [easy], config(updates=5, curriculum=[stage], batch_size=8, num_problems=20), seed=0
+    )
+    assert [(stage.updates, len(stage.examples)) for stage in stages] == [(3, 20), (2, 16)]
+    assert list(stages[0].examples) == make_examples(easy, config(), num_problems=20, seed=0)
+    assert list(stages[1].examples) == make_examples(env, config(), num_problems=16, seed=0)
+
+
+def test_rows_are_learnt_by_stage_and_every_example_once_before_one_twice(encoder: Encoder) -> None:
+    examples = taught(Detours(), config(), seed=0)
+    stages = [Stage(examples=examples[:10], updates=6), Stage(examples=examples[10:50], updates=5)]
+    rows = encode_stages(stages, encoder, batch_size=4, seed=0)["input_ids"]
+    assert len(rows) == 11 * 4
+    first, second = (Counter(map(tuple, part)) for part in (rows[:24], rows[24:]))
+    all_first, all_second = (
+        Counter(map(tuple, encode_examples(part, encoder)["input_ids"]))
+        for part in (examples[:10], examples[10:50])
+    )
+    assert set(first) == set(all_first) and first >= all_first + all_first  # 2 times, and 4 of them once more
+    assert sum(second.values()) == 20 and second <= all_second
+    assert rows[:10] != rows[10:20] != [*encode_examples(examples[:10], encoder)["input_ids"]]
+    assert rows == encode_stages(stages, encoder, batch_size=4, seed=0)["input_ids"]
+    assert rows != encode_stages(stages, encoder, batch_size=4, seed=1)["input_ids"]

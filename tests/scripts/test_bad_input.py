@@ -160,6 +160,16 @@ CASES: dict[str, tuple[list[str], tuple[str, ...]]] = {
         ["good.yaml", "warm_start.skip_kinds=[low_pair]"],
         ("warm_start.skip_kinds has ['low_pair']", "known: cancel_pair, any_pair"),
     ),
+    "unknown setting of a curriculum": (
+        ["good.yaml", "warm_start.curriculum=[{settings: {trian: [2-3]}, updates: 1}]"],
+        (
+            "warm_start.curriculum[0]: env.settings of 'directional': unknown key 'trian'; did you mean 'train'?",
+        ),
+    ),
+    "nothing after the curriculum": (
+        ["good.yaml", "warm_start.updates=5", "warm_start.curriculum=[{settings: {}, updates: 5}]"],
+        ("warm_start: updates is 5, of which the curriculum takes 5; leave some after it",),
+    ),
     "no such folder": (["good.yaml", "policy.model=./nowhere"], ("policy.model './nowhere': no such folder",)),
     "no such package": (["good.yaml", "policy.model=package:nowhere"], ("package:nowhere", "is not installed")),
     "no model in the folder": (
