@@ -112,7 +112,8 @@ class WarmStartConfig(Section):
     updates: int = Field(1000, ge=1)
     """Optimiser steps."""
     curriculum: list[CurriculumStage] = []
-    """Stages at the start, in order; the updates they leave are on the problems of `env`."""
+    """Stages at the start, in order; the updates they leave are on the problems of `env`. They may leave none:
+    then GRPO meets problems that no trace has shown."""
     num_problems: int = Field(4000, ge=1)
     """Train problems the traces are made of, of each stage; they are seen again once used up."""
     batch_size: int = Field(64, ge=1)
@@ -157,11 +158,9 @@ class WarmStartConfig(Section):
         return self
 
     @model_validator(mode="after")
-    def _curriculum_ends(self) -> WarmStartConfig:
-        if (first := sum(stage.updates for stage in self.curriculum)) >= self.updates:
-            raise ValueError(
-                f"updates is {self.updates}, of which the curriculum takes {first}; leave some after it"
-            )
+    def _curriculum_fits(self) -> WarmStartConfig:
+        if (taken := sum(stage.updates for stage in self.curriculum)) > self.updates:
+            raise ValueError(f"updates is {self.updates}, but the curriculum takes {taken}; raise it to that")
         return self
 
     @model_validator(mode="after")

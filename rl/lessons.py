@@ -71,7 +71,7 @@ class Stage:
 def make_stages(
     env: Env[Any], curriculum: Sequence[Env[Any]], config: WarmStartConfig, *, seed: int
 ) -> list[Stage]:
-    """The stages of the curriculum and then the one on `env`, each of no more problems than it gets to.
+    """The stages of the curriculum and the one on `env`, if updates are left, each of the problems it gets to.
 
     Args:
         env: The task.
@@ -83,6 +83,8 @@ def make_stages(
     updates.append(config.updates - sum(updates))
     stages = []
     for learnt, count in zip((*curriculum, env), updates, strict=True):
+        if not count:
+            continue
         num_problems = min(config.num_problems, count * config.batch_size)
         examples = make_examples(learnt, config, num_problems=num_problems, seed=seed)
         stages.append(Stage(examples=examples, updates=count))

@@ -24,7 +24,7 @@ CONFIG = {
         }
     },
     "warm_start": {
-        "updates": 1000,
+        "updates": 1500,
         "num_problems": 2000,
         "batch_size": 32,
         "learning_rate": 3.0e-3,

@@ -202,6 +202,8 @@ def test_a_curriculum_comes_first() -> None:
     assert [(stage.updates, len(stage.examples)) for stage in stages] == [(3, 20), (2, 16)]
     assert list(stages[0].examples) == make_examples(easy, config(), num_problems=20, seed=0)
     assert list(stages[1].examples) == make_examples(env, config(), num_problems=16, seed=0)
+    (only,) = make_stages(env, [easy], config(updates=3, curriculum=[stage]), seed=0)
+    assert only.updates == 3 and only.examples[0] == stages[0].examples[0]
 
 
 def test_rows_are_learnt_by_stage_and_every_example_once_before_one_twice(encoder: Encoder) -> None:
