@@ -46,6 +46,8 @@ class TinyModelConfig(Section):
     """Attention heads; must divide `hidden_size`."""
     intermediate_size: int = Field(512, ge=8)
     """Width of the MLP."""
+    attention_bias: bool = False
+    """Biases in the projections of the attention, as GPT-2 has them; without, looking up is learnt later."""
     max_positions: int = Field(1024, ge=16)
     """Longest prompt plus completion, in tokens."""
     number_digits: int = Field(1, ge=1, le=3)

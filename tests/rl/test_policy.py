@@ -60,6 +60,18 @@ def test_weights_are_drawn_from_the_seed_alone() -> None:
     assert not torch.equal(logits(load_policy(SMALL, ENV, seed=4)), one)
 
 
+def test_biases_in_the_attention_are_there_when_asked_for(tmp_path: Path) -> None:
+    config = PolicyConfig(model="tiny", tiny=TINY.model_copy(update={"attention_bias": True}))
+    policy = load_policy(config, ENV, seed=0)
+    assert policy.num_parameters == load_policy(SMALL, ENV, seed=0).num_parameters + 2 * 4 * 16
+    with torch.no_grad():
+        for name, parameter in policy.model.named_parameters():
+            if name.endswith("bias"):
+                parameter.fill_(0.5)
+    policy.save(tmp_path / "saved")
+    assert torch.equal(logits(load_policy(config, ENV, seed=1, checkpoint=tmp_path / "saved")), logits(policy))
+
+
 def test_dtype() -> None:
     policy = load_policy(SMALL.model_copy(update={"dtype": "bfloat16"}), ENV, seed=3)
     assert {parameter.dtype for parameter in policy.model.parameters()} == {torch.bfloat16}
