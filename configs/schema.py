@@ -189,6 +189,9 @@ class RolloutConfig(Section):
     problems_per_batch: int = Field(8, ge=1)
     """Groups an engine samples in one batch. Part of what makes two runs bit-identical, so it does not
     depend on the number of actors."""
+    max_rows: int | None = Field(None, ge=1)
+    """Completions an engine samples at one time, a group at least; others wait until some have finished. None:
+    the whole batch. Bounds the memory of keys and values."""
     num_actors: int = Field(2, ge=1)
     """Ray actors."""
     cpus_per_actor: float = Field(1, ge=0)

@@ -152,6 +152,7 @@ def build_pool(config: Config, parts: Parts, policy: Policy) -> RolloutPool:
         rewards=parts.rewards,
         sampling=Sampling(temperature=rollout.temperature, max_new_tokens=rollout.max_new_tokens),
         max_prompt_tokens=rollout.max_prompt_tokens,
+        max_rows=rollout.max_rows,
         threads=rollout.threads,
         device=parts.device,
         dtype=getattr(torch, rollout.dtype or config.policy.dtype),

@@ -1,30 +1,26 @@
 """The embedded engine: any Hugging Face causal LM, sampled with plain torch.
 
-The prompt of a group is run once and its keys and values are shared out to the G samples; they are written
-into a cache allocated once for the longest the batch can get; rows that have finished leave the batch; the
-log-probability of every sampled token is kept as it is drawn. A token is drawn by inverting the cumulative
-distribution at a uniform number that belongs to (seed, position), so a sample has no generator state.
+The prompt of a group is read once for its G samples; rows that have finished leave the batch at once and
+waiting ones take their places; the log-probability of every sampled token is kept as it is drawn. A token is
+drawn by inverting the cumulative distribution at a uniform number that belongs to (seed, position), so a sample
+has no generator state.
 
-Shapes: P prompts, G samples a prompt, B = P * G rows, L prompt tokens (left-padded), T new tokens,
-V vocabulary.
+Shapes: N samples, B rows in the batch, T new tokens, V vocabulary.
 """
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any
 
 import numpy as np
 import torch
-from transformers import DynamicCache
-from transformers.cache_utils import DynamicLayer
 
+from rollout.decoder import make_decoder
 from rollout.engine import Weights
+from rollout.rows import DecoderRows, LibraryRows, Rows
 from rollout.types import Completion, FinishReason, Prompt, Sampling
-
-# A batch is made smaller when this share of its rows has finished: copying the cache has its price too.
-_SHRINK_AT = 0.25
 
 
 class TorchEngine:
@@ -37,6 +33,7 @@ class TorchEngine:
         stop_ids: Sequence[int],
         pad_id: int,
         threads: int | None = None,
+        max_rows: int | None = None,
     ) -> None:
         """Take over a model.
 
@@ -46,6 +43,8 @@ class TorchEngine:
             stop_ids: Tokens that end a completion.
             pad_id: Fills prompts on the left; masked out.
             threads: CPU threads while sampling; None leaves the process's setting.
+            max_rows: Samples that are in the batch at one time, if a group is not larger; others wait until
+                some have finished. None: all.
         """
         self.model = model.eval().requires_grad_(False)
         self.device = next(model.parameters()).device
@@ -53,6 +52,8 @@ class TorchEngine:
         self._stop = torch.tensor(list(stop_ids), device=self.device)
         self._pad_id = pad_id
         self._threads = threads
+        self._max_rows = max_rows
+        self._decoder = make_decoder(model)
 
     def load_weights(self, weights: Weights, version: int) -> None:
         """See `Engine.load_weights`."""
@@ -95,127 +96,68 @@ class TorchEngine:
         """Sample all rows.
 
         Returns:
-            Token ids [B, T] and log-probabilities [B, T] with T the limit, lengths [B], stopped [B].
+            Token ids [N, T] and log-probabilities [N, T] with T the limit, lengths [N], stopped [N]; a row a
+            sample, in the order of prompts and seeds.
         """
-        limit = sampling.max_new_tokens
-        ids_PL, mask_PL = self._left_pad(prompts)
-        cache = self._make_cache(ids_PL.shape[1] + limit)
-        logits_PV = self._forward(ids_PL, mask_PL, (mask_PL.cumsum(1) - 1).clamp(min=0), cache)
-        owner_B = torch.tensor(
-            [p for p, prompt in enumerate(prompts) for _ in prompt.seeds], device=self.device
-        )
-        cache.batch_select_indices(owner_B)
-        logits_BV, num_rows = logits_PV[owner_B], len(owner_B)
+        limit, num_samples = sampling.max_new_tokens, sum(len(prompt.seeds) for prompt in prompts)
+        rows = self._make_rows(prompts, limit)
+        uniform_NT = self._uniforms(prompts, limit)
+        ids_NT = torch.full((num_samples, limit), self._pad_id, device=self.device)
+        logprobs_NT = torch.zeros((num_samples, limit), device=self.device)
+        length_N = torch.zeros(num_samples, dtype=torch.long, device=self.device)
+        stopped_N = torch.zeros(num_samples, dtype=torch.bool, device=self.device)
 
-        mask = torch.cat([mask_PL[owner_B], mask_PL.new_ones(num_rows, limit)], dim=1)
-        position_B = mask_PL.sum(1)[owner_B]
-        uniform_BT = self._uniforms(prompts, limit)
-        ids_BT = torch.full((num_rows, limit), self._pad_id, device=self.device)
-        logprobs_BT = torch.zeros((num_rows, limit), device=self.device)
-        length_B = torch.full((num_rows,), limit, device=self.device)
-        stopped_B = torch.zeros(num_rows, dtype=torch.bool, device=self.device)
+        waiting = deque(prompts)
+        admitted = 0  # samples that are or were rows
+        sample_B = torch.empty(0, dtype=torch.long, device=self.device)  # which sample each row is
+        logits_BV: torch.Tensor | None = None
+        while waiting or len(sample_B):
+            if coming := self._next(waiting, rows, len(sample_B)):
+                first_BV = rows.admit(coming)
+                logits_BV = first_BV if logits_BV is None else torch.cat([logits_BV, first_BV])
+                end = admitted + len(first_BV)
+                sample_B = torch.cat([sample_B, torch.arange(admitted, end, device=self.device)])
+                admitted = end
+            assert logits_BV is not None
+            t_B = length_N[sample_B]
+            token_B, logprob_B = _draw(logits_BV, uniform_NT[sample_B, t_B], sampling.temperature)
+            ids_NT[sample_B, t_B], logprobs_NT[sample_B, t_B] = token_B, logprob_B
+            length_N[sample_B] = t_B + 1
+            stop_B = torch.isin(token_B, self._stop)
+            stopped_N[sample_B] = stop_B
+            if leaving := (stop_B | (t_B + 1 == limit)).nonzero().squeeze(1).tolist():
+                order = torch.tensor(rows.leave(leaving), dtype=torch.long, device=self.device)
+                sample_B, token_B = sample_B[order], token_B[order]
+            logits_BV = rows.step(token_B) if len(sample_B) else None
+        return ids_NT, logprobs_NT, length_N, stopped_N
 
-        row = torch.arange(num_rows, device=self.device)  # rows of the result still in the batch
-        done = torch.zeros(num_rows, dtype=torch.bool, device=self.device)
-        for t in range(limit):
-            token, logprob = _draw(logits_BV, uniform_BT[row, t], sampling.temperature)
-            live = row[~done]
-            ids_BT[live, t] = token[~done]
-            logprobs_BT[live, t] = logprob[~done]
-            ended = torch.isin(token, self._stop) & ~done
-            length_B[row[ended]] = t + 1
-            stopped_B[row[ended]] = True
-            done = done | ended
-            num_done = int(done.sum())
-            if num_done == len(row) or t + 1 == limit:
-                break
-            if num_done >= _SHRINK_AT * len(row):
-                keep = (~done).nonzero().squeeze(1)
-                cache.batch_select_indices(keep)
-                row, token, mask, position_B = row[keep], token[keep], mask[keep], position_B[keep]
-                done = done[keep]
-            used = ids_PL.shape[1] + t + 1
-            logits_BV = self._forward(token[:, None], mask[:, :used], position_B[:, None] + t, cache)
-        return ids_BT, logprobs_BT, length_B, stopped_B
+    def _make_rows(self, prompts: Sequence[Prompt], limit: int) -> Rows:
+        num_samples = sum(len(prompt.seeds) for prompt in prompts)
+        largest = max(len(prompt.seeds) for prompt in prompts)
+        slots = min(num_samples, max(self._max_rows or num_samples, largest))
+        settings: dict[str, int] = {
+            "pad_id": self._pad_id,
+            "slots": slots,
+            "longest_prompt": max(len(prompt.ids) for prompt in prompts),
+            # Rows that come in later begin later: with more columns, they are moved to the front less often.
+            "columns": limit if slots == num_samples else limit + limit // 2,
+        }
+        if self._decoder is None:
+            return LibraryRows(self.model, **settings)
+        return DecoderRows(self.model, self._decoder, **settings)
 
-    def _forward(
-        self, ids: torch.Tensor, mask: torch.Tensor, position: torch.Tensor, cache: DynamicCache
-    ) -> torch.Tensor:
-        """Next-token logits [rows, V] in float32 after the last of `ids` [rows, n]."""
-        output = self.model(
-            input_ids=ids,
-            attention_mask=mask,
-            position_ids=position,
-            past_key_values=cache,
-            use_cache=True,
-            logits_to_keep=1,
-        )
-        return output.logits[:, -1].float()
-
-    def _left_pad(self, prompts: Sequence[Prompt]) -> tuple[torch.Tensor, torch.Tensor]:
-        width = max(len(prompt.ids) for prompt in prompts)
-        ids = torch.full((len(prompts), width), self._pad_id)
-        mask = torch.zeros((len(prompts), width), dtype=torch.long)
-        for p, prompt in enumerate(prompts):
-            ids[p, width - len(prompt.ids) :] = torch.tensor(prompt.ids)
-            mask[p, width - len(prompt.ids) :] = 1
-        return ids.to(self.device), mask.to(self.device)
+    @staticmethod
+    def _next(waiting: deque[Prompt], rows: Rows, num_rows: int) -> list[Prompt]:
+        """The prompts to admit now, taken from those waiting."""
+        coming: list[Prompt] = []
+        while waiting and rows.has_room(waiting[0], beside=sum(len(prompt.seeds) for prompt in coming)):
+            coming.append(waiting.popleft())
+        return coming
 
     def _uniforms(self, prompts: Sequence[Prompt], limit: int) -> torch.Tensor:
         """Numbers in [0, 1), float64 [B, T]: position t of a row depends on its seed and t alone."""
         rows = [np.random.Generator(np.random.Philox(key=s)).random(limit) for p in prompts for s in p.seeds]
         return torch.from_numpy(np.stack(rows)).to(self.device)
-
-    def _make_cache(self, capacity: int) -> DynamicCache:
-        config: Any = self.model.config
-        cache = DynamicCache(config=config.get_text_config())
-        cache.layers = [
-            _PreallocatedLayer(capacity) if type(layer) is DynamicLayer else layer for layer in cache.layers
-        ]
-        return cache
-
-
-class _PreallocatedLayer(DynamicLayer):
-    """Keys and values of full attention, written in place into buffers [rows, heads, capacity, head dim].
-
-    Other kinds of layer (sliding window, linear attention) keep the library's own cache.
-    """
-
-    def __init__(self, capacity: int) -> None:
-        super().__init__()
-        self.capacity = capacity
-        self.length = 0
-
-    def lazy_initialization(self, key_states: torch.Tensor, value_states: torch.Tensor) -> None:
-        self.dtype, self.device = key_states.dtype, key_states.device
-        self.keys = key_states.new_empty((*key_states.shape[:2], self.capacity, key_states.shape[-1]))
-        self.values = value_states.new_empty((*value_states.shape[:2], self.capacity, value_states.shape[-1]))
-        self.is_initialized = True
-
-    def update(
-        self, key_states: torch.Tensor, value_states: torch.Tensor, *args: Any, **kwargs: Any
-    ) -> tuple[torch.Tensor, torch.Tensor]:
-        if not self.is_initialized:
-            self.lazy_initialization(key_states, value_states)
-        assert self.keys is not None and self.values is not None
-        end = self.length + key_states.shape[2]
-        self.keys[:, :, self.length : end] = key_states
-        self.values[:, :, self.length : end] = value_states
-        self.length = end
-        return self.keys[:, :, :end], self.values[:, :, :end]
-
-    def get_seq_length(self) -> int:
-        return self.length
-
-    def batch_select_indices(self, indices: torch.Tensor) -> None:
-        assert self.keys is not None and self.values is not None
-        self.keys, self.values = self._select(self.keys, indices), self._select(self.values, indices)
-
-    def _select(self, tensor: torch.Tensor, indices: torch.Tensor) -> torch.Tensor:
-        """Pick rows, copying only the part in use."""
-        picked = tensor.new_empty((len(indices), *tensor.shape[1:]))
-        picked[:, :, : self.length] = tensor[indices, :, : self.length]
-        return picked
 
 
 def _draw(

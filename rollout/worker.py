@@ -48,6 +48,7 @@ class WorkerSpec:
         rewards: The reward.
         sampling: Temperature and length limit.
         max_prompt_tokens: Longest prompt taken.
+        max_rows: Completions sampled at one time; None: all of a batch.
         threads: CPU threads while sampling.
         device: Where the engine's copy lives.
         dtype: Of the engine's copy.
@@ -60,6 +61,7 @@ class WorkerSpec:
     rewards: RewardSum
     sampling: Sampling
     max_prompt_tokens: int
+    max_rows: int | None
     threads: int
     device: str
     dtype: torch.dtype
@@ -69,7 +71,11 @@ class WorkerSpec:
         model = copy.deepcopy(self.model)
         model.to(device=self.device, dtype=self.dtype)
         engine = TorchEngine(
-            model, stop_ids=self.encoder.stop_ids, pad_id=self.encoder.pad_id, threads=self.threads
+            model,
+            stop_ids=self.encoder.stop_ids,
+            pad_id=self.encoder.pad_id,
+            threads=self.threads,
+            max_rows=self.max_rows,
         )
         return RolloutWorker(
             engine=engine,

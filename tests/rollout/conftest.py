@@ -31,6 +31,7 @@ def spec(policy: Policy) -> WorkerSpec:
         rewards=RewardSum([Term(name="correct", weight=1.0), Term(name="format", weight=0.5)]),
         sampling=Sampling(temperature=1.0, max_new_tokens=24),
         max_prompt_tokens=64,
+        max_rows=None,
         threads=1,
         device="cpu",
         dtype=torch.float32,

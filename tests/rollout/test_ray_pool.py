@@ -93,6 +93,7 @@ def spec() -> WorkerSpec:
         rewards=RewardSum(TERMS),
         sampling=Sampling(temperature=1.0, max_new_tokens=12),
         max_prompt_tokens=64,
+        max_rows=None,
         threads=1,
         device="cpu",
         dtype=torch.float32,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from collections import Counter
 
 import pytest
@@ -15,6 +16,8 @@ from transformers import (
     MistralForCausalLM,
     Qwen2Config,
     Qwen2ForCausalLM,
+    Qwen3Config,
+    Qwen3ForCausalLM,
 )
 
 from rollout.torch_engine import TorchEngine
@@ -29,8 +32,20 @@ def make(family: str) -> torch.nn.Module:
     torch.manual_seed(0)
     if family == "llama":
         model = LlamaForCausalLM(LlamaConfig(**SMALL, **HEADS))
+    elif family == "llama-3":  # rotary positions of its own, biases, tied embeddings
+        rope = {"rope_type": "llama3", "rope_theta": 1e4, "factor": 8.0, "low_freq_factor": 1.0}
+        rope |= {"high_freq_factor": 4.0, "original_max_position_embeddings": 64}
+        more = {"attention_bias": True, "tie_word_embeddings": True, "rope_parameters": rope}
+        model = LlamaForCausalLM(LlamaConfig(**SMALL, **HEADS, **more))
+        for name, parameter in model.named_parameters():
+            if name.endswith("bias"):
+                parameter.data.normal_()
     elif family == "qwen2":
         model = Qwen2ForCausalLM(Qwen2Config(**SMALL, **HEADS))
+    elif family == "qwen3":
+        model = Qwen3ForCausalLM(Qwen3Config(**SMALL, **HEADS, head_dim=16))
+    elif family == "mistral-full":
+        model = MistralForCausalLM(MistralConfig(**SMALL, **HEADS, sliding_window=None))
     elif family == "mistral":  # a sliding window shorter than the completions
         model = MistralForCausalLM(MistralConfig(**SMALL, **HEADS, sliding_window=6))
     else:
@@ -44,8 +59,18 @@ def make(family: str) -> torch.nn.Module:
     return model
 
 
-def engine(family: str = "llama") -> TorchEngine:
-    return TorchEngine(make(family), stop_ids=[STOP], pad_id=PAD, threads=1)
+WRITTEN_OUT = ["llama", "llama-3", "qwen2", "qwen3", "mistral-full"]  # families with a `Decoder`
+
+
+def engine(family: str = "llama", max_rows: int | None = None) -> TorchEngine:
+    return TorchEngine(make(family), stop_ids=[STOP], pad_id=PAD, threads=1, max_rows=max_rows)
+
+
+def library_engine(family: str) -> TorchEngine:
+    """One that takes its steps through the library's forward, whatever the family."""
+    sampler = engine(family)
+    sampler._decoder = None
+    return sampler
 
 
 PROMPTS = [
@@ -66,7 +91,7 @@ def full_forward(
     return logprobs.gather(1, torch.tensor(ids)[:, None]).squeeze(1)
 
 
-@pytest.mark.parametrize("family", ["llama", "qwen2", "mistral", "gpt2"])
+@pytest.mark.parametrize("family", [*WRITTEN_OUT, "mistral", "gpt2"])
 @pytest.mark.parametrize("temperature", [0.8, 1.0, 1.7])
 def test_logprobs_agree_with_a_full_forward(family: str, temperature: float) -> None:
     sampler = engine(family)
@@ -91,6 +116,57 @@ def test_greedy_is_the_likeliest_token_of_a_full_forward(family: str) -> None:
             with torch.no_grad():
                 assert int(sampler.model(torch.tensor([ids])).logits[0, -1].argmax()) == token
             ids.append(token)
+
+
+def mixed_prompts() -> list[Prompt]:
+    """25 prompts of 1 to 14 tokens, 1 to 5 samples each."""
+    rng = random.Random(0)
+    return [
+        Prompt(
+            ids=tuple(rng.randrange(2, V) for _ in range(rng.randint(1, 14))),
+            seeds=tuple(range(100 * p, 100 * p + rng.randint(1, 5))),
+        )
+        for p in range(25)
+    ]
+
+
+@pytest.mark.parametrize("family", WRITTEN_OUT)
+def test_a_decoder_and_the_library_sample_the_same_tokens(family: str) -> None:
+    fast, slow = engine(family), library_engine(family)
+    assert fast._decoder is not None
+    for sampling in (SAMPLING, Sampling(temperature=0.0, max_new_tokens=30)):
+        for ours, theirs in zip(
+            fast.generate(mixed_prompts(), sampling), slow.generate(mixed_prompts(), sampling), strict=True
+        ):
+            for a, b in zip(ours, theirs, strict=True):
+                assert a.ids == b.ids
+                assert a.logprobs == pytest.approx(b.logprobs, abs=2e-5)
+
+
+@pytest.mark.parametrize("family", ["mistral", "gpt2"])
+def test_other_models_have_no_decoder(family: str) -> None:
+    assert engine(family)._decoder is None
+
+
+@pytest.mark.parametrize("family", ["llama", "mistral", "gpt2"])
+@pytest.mark.parametrize("max_rows", [1, 6, 20])
+def test_rows_that_wait_get_the_same_tokens(family: str, max_rows: int) -> None:
+    sampling = Sampling(temperature=1.0, max_new_tokens=40)
+    expected = engine(family).generate(mixed_prompts(), sampling)
+    lengths = [len(c.ids) for group in expected for c in group]
+    assert min(lengths) < 5 and max(lengths) == 40  # rows leave at all times, and columns run out
+    assert ids(engine(family, max_rows).generate(mixed_prompts(), sampling)) == ids(expected)
+
+
+def test_no_more_rows_at_a_time_than_allowed_but_a_group_at_least() -> None:
+    for max_rows, allowed in ((20, 20), (6, 6), (1, 5)):
+        sampler = engine("gpt2", max_rows)
+        widths: list[int] = []
+        sampler.model.register_forward_pre_hook(
+            lambda _, __, given, widths=widths: widths.append(len(given["input_ids"])), with_kwargs=True
+        )
+        sampler.generate(mixed_prompts(), SAMPLING)
+        assert max(widths) <= allowed
 
 
 def test_a_completion_ends_at_its_first_stop_token_or_at_the_limit() -> None:

@@ -1,0 +1,214 @@
+"""Keys and values of the rows being sampled, in buffers allocated once.
+
+All rows write their next token into the same column, whenever they began, so a row is visible from its own
+first column on. Columns before the oldest row's first are free; when the last column is used, what is in use
+moves to the front. Rows are kept together: when some leave, the last ones move into their places.
+
+Shapes: B rows, K heads, S positions, E head dimension; G groups of up to M rows, L prompt positions.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from transformers import DynamicCache
+from transformers.cache_utils import DynamicLayer
+
+
+class Window:
+    """Which rows and columns of the buffers are in use.
+
+    Attributes:
+        slots: Rows there is room for.
+        capacity: Columns there are.
+        rows: Rows in use, from 0.
+        begin: First column in use.
+        end: Column the next token goes to.
+    """
+
+    def __init__(self, slots: int, capacity: int, end: int) -> None:
+        self.slots = slots
+        self.capacity = capacity
+        self.rows = 0
+        self.begin = 0
+        self.end = end
+
+    @property
+    def length(self) -> int:
+        """Columns in use."""
+        return self.end - self.begin
+
+
+class RowLayer(DynamicLayer):
+    """Keys and values [B, K, S, E] of one layer for the rows and columns of a window."""
+
+    def __init__(self, window: Window) -> None:
+        super().__init__()
+        self.window = window
+
+    def lazy_initialization(self, key_states: torch.Tensor, value_states: torch.Tensor) -> None:
+        """Allocate buffers for states shaped like these [*, K, *, E]."""
+        self.dtype, self.device = key_states.dtype, key_states.device
+        heads, dim = key_states.shape[1], key_states.shape[3]
+        # Zeros: what a row does not see is multiplied by 0, which leaves no trace of any number but a NaN.
+        self.keys = key_states.new_zeros((self.window.slots, heads, self.window.capacity, dim))
+        self.values = value_states.new_zeros(
+            (self.window.slots, heads, self.window.capacity, value_states.shape[3])
+        )
+        self.is_initialized = True
+
+    def update(
+        self, key_states: torch.Tensor, value_states: torch.Tensor, *args: Any, **kwargs: Any
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Write the next token's [B, K, 1, E] and return what is in use with it; the window's end stays."""
+        if not self.is_initialized:
+            self.lazy_initialization(key_states, value_states)
+        assert self.keys is not None and self.values is not None
+        window = self.window
+        self.keys[: window.rows, :, window.end] = key_states[:, :, 0]
+        self.values[: window.rows, :, window.end] = value_states[:, :, 0]
+        used = slice(window.begin, window.end + 1)
+        return self.keys[: window.rows, :, used], self.values[: window.rows, :, used]
+
+    def get_seq_length(self) -> int:
+        """Columns in use, as the library's masks count them."""
+        return self.window.length
+
+    def put(self, keys: torch.Tensor, values: torch.Tensor, start: int) -> None:
+        """Write prompts [rows, K, L, E] into the columns before the next, for rows from `start` on."""
+        if not self.is_initialized:
+            self.lazy_initialization(keys, values)
+        assert self.keys is not None and self.values is not None
+        rows = slice(start, start + len(keys))
+        columns = slice(self.window.end - keys.shape[2], self.window.end)
+        self.keys[rows, :, columns] = keys
+        self.values[rows, :, columns] = values
+
+    def move_rows(self, source: torch.Tensor, target: torch.Tensor) -> None:
+        """Copy rows to other places."""
+        if self.is_initialized:
+            assert self.keys is not None and self.values is not None
+            used = slice(self.window.begin, self.window.end)
+            self.keys[target, :, used] = self.keys[source, :, used]
+            self.values[target, :, used] = self.values[source, :, used]
+
+    def move_columns(self) -> None:
+        """Copy the columns in use to the front."""
+        if self.is_initialized:
+            assert self.keys is not None and self.values is not None
+            rows, used = slice(self.window.rows), slice(self.window.begin, self.window.end)
+            self.keys[rows, :, : self.window.length] = self.keys[rows, :, used].clone()
+            self.values[rows, :, : self.window.length] = self.values[rows, :, used].clone()
+
+
+def states(cache: DynamicCache) -> list[tuple[torch.Tensor, torch.Tensor]]:
+    """Keys and values [B, K, S, E] of each layer of a cache of the library's."""
+    pairs = []
+    for layer in cache.layers:
+        assert isinstance(layer, DynamicLayer) and layer.keys is not None and layer.values is not None
+        pairs.append((layer.keys, layer.values))
+    return pairs
+
+
+class Prefix:
+    """Keys and values of the prompts of groups, once for all rows of a group.
+
+    Attributes:
+        groups: Groups in use, from 0.
+        samples: M, rows of the largest group.
+        slot_B: Place of each row in the grid of groups and samples; None where row and place are the same.
+    """
+
+    def __init__(self, *, slots: int, length: int) -> None:
+        """Nothing is allocated before the first prompts.
+
+        Args:
+            slots: Groups there is room for.
+            length: Longest prompt, in tokens.
+        """
+        self._slots = slots
+        self._length = length
+        self._keys: list[torch.Tensor] = []
+        self._values: list[torch.Tensor] = []
+        self._lengths: list[int] = []  # of each group's prompt
+        self._group_B = torch.empty(0, dtype=torch.long)
+        self.groups = 0
+        self.samples = 0
+        self.slot_B: torch.Tensor | None = None
+
+    def put(self, cache: DynamicCache, lengths: Sequence[int]) -> list[int]:
+        """Take over prompts that were read left-padded; returns their groups."""
+        start, self.groups = self.groups, self.groups + len(lengths)
+        for index, (keys, values) in enumerate(states(cache)):
+            if index == len(self._keys):
+                shape = (self._slots, keys.shape[1], self._length)
+                self._keys.append(keys.new_zeros((*shape, keys.shape[3])))
+                self._values.append(values.new_zeros((*shape, values.shape[3])))
+            columns = slice(self._length - keys.shape[2], None)
+            self._keys[index][start : self.groups, :, columns] = keys
+            self._values[index][start : self.groups, :, columns] = values
+        self._lengths += lengths
+        return list(range(start, self.groups))
+
+    def assign(self, group_of: Sequence[int]) -> list[int]:
+        """Say which group each row belongs to. Groups without rows leave, the last ones take their places.
+
+        Returns:
+            The group of each row after that.
+        """
+        live = sorted(set(group_of))
+        holes = sorted(set(range(len(live))) - set(live))
+        movers = live[len(live) - len(holes) :]
+        place = {group: group for group in live} | dict(zip(movers, holes, strict=True))
+        if holes:
+            for buffer in (*self._keys, *self._values):
+                buffer[holes] = buffer[movers]
+        self.groups = len(live)
+        self._lengths = [self._lengths[group] for group in sorted(live, key=place.__getitem__)]
+        placed = [place[group] for group in group_of]
+        count = [0] * self.groups
+        member = []
+        for group in placed:
+            member.append(count[group])
+            count[group] += 1
+        self.samples = max(count, default=0)
+        slots = [group * self.samples + m for group, m in zip(placed, member, strict=True)]
+        device = self._keys[0].device
+        self._group_B = torch.tensor(placed, device=device)
+        dense = slots == list(range(self.groups * self.samples))
+        self.slot_B = None if dense else torch.tensor(slots, device=device)
+        return placed
+
+    @property
+    def width(self) -> int:
+        """L, of the longest prompt in use."""
+        return max(self._lengths)
+
+    def mask(self) -> torch.Tensor | None:
+        """Which prompt positions each row sees [B, L]; None where all see all."""
+        width = self.width
+        if min(self._lengths) == width:
+            return None
+        device = self._keys[0].device
+        first_G = width - torch.tensor(self._lengths, device=device)
+        return torch.arange(width, device=device) >= first_G[self._group_B][:, None]
+
+    def layer(self, index: int) -> tuple[torch.Tensor, torch.Tensor]:
+        """Keys and values [G, K, L, E] of one layer."""
+        columns = slice(self._length - self.width, None)
+        return self._keys[index][: self.groups, :, columns], self._values[index][: self.groups, :, columns]
+
+    def to_grid(self, rows: torch.Tensor) -> torch.Tensor:
+        """[B, ...] as [G, M, ...]; places without a row hold zeros."""
+        shape = (self.groups, self.samples, *rows.shape[1:])
+        if self.slot_B is None:
+            return rows.view(shape)
+        grid = rows.new_zeros((shape[0] * shape[1], *shape[2:]))
+        return grid.index_copy_(0, self.slot_B, rows).view(shape)
+
+    def to_rows(self, grid: torch.Tensor) -> torch.Tensor:
+        """[G, M, ...] as [B, ...]."""
+        flat = grid.flatten(0, 1)
+        return flat if self.slot_B is None else flat[self.slot_B]
