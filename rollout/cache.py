@@ -1,4 +1,4 @@
-"""Keys and values of the rows being sampled, in buffers allocated once.
+"""Keys and values of the rows being sampled, in buffers that are kept.
 
 All rows write their next token into the same column, whenever they began, so a row is visible from its own
 first column on. Columns before the oldest row's first are free; when the last column is used, what is in use
@@ -9,6 +9,7 @@ Shapes: B rows, K heads, S positions, E head dimension; G groups of up to M rows
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -41,22 +42,40 @@ class Window:
         return self.end - self.begin
 
 
+class Buffers:
+    """Memory for keys and values by name, kept from one call of the engine to the next.
+
+    New memory costs more than what is written to it. It is zeroed once: what a row does not see is multiplied
+    by 0, which leaves no trace of any number but of a NaN.
+    """
+
+    def __init__(self) -> None:
+        self._flat: dict[str, torch.Tensor] = {}
+
+    def take(self, name: str, shape: tuple[int, ...], like: torch.Tensor) -> torch.Tensor:
+        """A tensor of this shape, on the device and of the dtype of `like`."""
+        size = math.prod(shape)
+        flat = self._flat.get(name)
+        if flat is None or len(flat) < size or (flat.dtype, flat.device) != (like.dtype, like.device):
+            self._flat[name] = flat = like.new_zeros(size)
+        return flat[:size].view(shape)
+
+
 class RowLayer(DynamicLayer):
     """Keys and values [B, K, S, E] of one layer for the rows and columns of a window."""
 
-    def __init__(self, window: Window) -> None:
+    def __init__(self, window: Window, buffers: Buffers, index: int) -> None:
         super().__init__()
         self.window = window
+        self._buffers = buffers
+        self._index = index
 
     def lazy_initialization(self, key_states: torch.Tensor, value_states: torch.Tensor) -> None:
-        """Allocate buffers for states shaped like these [*, K, *, E]."""
+        """Take buffers for states shaped like these [*, K, *, E]."""
         self.dtype, self.device = key_states.dtype, key_states.device
-        heads, dim = key_states.shape[1], key_states.shape[3]
-        # Zeros: what a row does not see is multiplied by 0, which leaves no trace of any number but a NaN.
-        self.keys = key_states.new_zeros((self.window.slots, heads, self.window.capacity, dim))
-        self.values = value_states.new_zeros(
-            (self.window.slots, heads, self.window.capacity, value_states.shape[3])
-        )
+        shape = (self.window.slots, key_states.shape[1], self.window.capacity)
+        self.keys = self._buffers.take(f"keys {self._index}", (*shape, key_states.shape[3]), key_states)
+        self.values = self._buffers.take(f"values {self._index}", (*shape, value_states.shape[3]), value_states)
         self.is_initialized = True
 
     def update(
@@ -121,13 +140,15 @@ class Prefix:
         slot_B: Place of each row in the grid of groups and samples; None where row and place are the same.
     """
 
-    def __init__(self, *, slots: int, length: int) -> None:
+    def __init__(self, buffers: Buffers, *, slots: int, length: int) -> None:
         """Nothing is allocated before the first prompts.
 
         Args:
+            buffers: Where memory is taken from.
             slots: Groups there is room for.
             length: Longest prompt, in tokens.
         """
+        self._buffers = buffers
         self._slots = slots
         self._length = length
         self._keys: list[torch.Tensor] = []
@@ -144,8 +165,10 @@ class Prefix:
         for index, (keys, values) in enumerate(states(cache)):
             if index == len(self._keys):
                 shape = (self._slots, keys.shape[1], self._length)
-                self._keys.append(keys.new_zeros((*shape, keys.shape[3])))
-                self._values.append(values.new_zeros((*shape, values.shape[3])))
+                self._keys.append(self._buffers.take(f"prompt keys {index}", (*shape, keys.shape[3]), keys))
+                self._values.append(
+                    self._buffers.take(f"prompt values {index}", (*shape, values.shape[3]), values)
+                )
             columns = slice(self._length - keys.shape[2], None)
             self._keys[index][start : self.groups, :, columns] = keys
             self._values[index][start : self.groups, :, columns] = values

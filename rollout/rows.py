@@ -16,7 +16,7 @@ from torch import nn
 from transformers import DynamicCache
 from transformers.cache_utils import DynamicLayer
 
-from rollout.cache import Prefix, RowLayer, Window, states
+from rollout.cache import Buffers, Prefix, RowLayer, Window, states
 from rollout.decoder import Decoder
 from rollout.types import Prompt
 
@@ -156,11 +156,21 @@ class LibraryRows(_WindowRows):
     library's own cache is used, and new rows come in only when all have left.
     """
 
-    def __init__(self, model: nn.Module, *, pad_id: int, slots: int, longest_prompt: int, columns: int) -> None:
+    def __init__(
+        self,
+        model: nn.Module,
+        *,
+        buffers: Buffers,
+        pad_id: int,
+        slots: int,
+        longest_prompt: int,
+        columns: int,
+    ) -> None:
         """Nothing is allocated before the first prompts.
 
         Args:
             model: The causal LM.
+            buffers: Where memory is taken from.
             pad_id: Fills prompts on the left.
             slots: Rows there is room for.
             longest_prompt: Of all that will come, in tokens.
@@ -170,7 +180,7 @@ class LibraryRows(_WindowRows):
         config: Any = model.config
         self._cache = DynamicCache(config=config.get_text_config())
         if all(type(layer) is DynamicLayer for layer in self._cache.layers):
-            self._layers = [RowLayer(self._window) for _ in self._cache.layers]
+            self._layers = [RowLayer(self._window, buffers, index) for index in range(len(self._cache.layers))]
             self._cache.layers = list(self._layers)
 
     def has_room(self, prompt: Prompt, beside: int) -> bool:
@@ -212,13 +222,22 @@ class DecoderRows(_WindowRows):
     """Rows of a model with a `Decoder`; the window holds new tokens only."""
 
     def __init__(
-        self, model: nn.Module, decoder: Decoder, *, pad_id: int, slots: int, longest_prompt: int, columns: int
+        self,
+        model: nn.Module,
+        decoder: Decoder,
+        *,
+        buffers: Buffers,
+        pad_id: int,
+        slots: int,
+        longest_prompt: int,
+        columns: int,
     ) -> None:
         """Nothing is allocated before the first prompts.
 
         Args:
             model: The causal LM, which reads the prompts.
             decoder: Its steps.
+            buffers: Where memory is taken from.
             pad_id: Fills prompts on the left.
             slots: Rows there is room for.
             longest_prompt: Of all that will come, in tokens.
@@ -227,8 +246,8 @@ class DecoderRows(_WindowRows):
         super().__init__(model, pad_id=pad_id, window=Window(slots, columns, 0))
         decoder.reserve(longest_prompt + columns)
         self._decoder = decoder
-        self._layers = [RowLayer(self._window) for _ in range(decoder.num_layers)]
-        self._prefix = Prefix(slots=slots, length=longest_prompt)
+        self._layers = [RowLayer(self._window, buffers, index) for index in range(decoder.num_layers)]
+        self._prefix = Prefix(buffers, slots=slots, length=longest_prompt)
         self._group: list[int] = []  # each row's prompt, by its place in the prefix
 
     def admit(self, prompts: Sequence[Prompt]) -> torch.Tensor:

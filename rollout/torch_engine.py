@@ -13,10 +13,12 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 
 import numpy as np
 import torch
 
+from rollout.cache import Buffers
 from rollout.decoder import make_decoder
 from rollout.engine import Weights
 from rollout.rows import DecoderRows, LibraryRows, Rows
@@ -54,6 +56,7 @@ class TorchEngine:
         self._threads = threads
         self._max_rows = max_rows
         self._decoder = make_decoder(model)
+        self._buffers = Buffers()
 
     def load_weights(self, weights: Weights, version: int) -> None:
         """See `Engine.load_weights`."""
@@ -75,6 +78,8 @@ class TorchEngine:
             return []
         with _thread_count(self._threads), torch.inference_mode():
             ids_BT, logprobs_BT, length_B, stopped_B = self._sample(prompts, sampling)
+        if not bool(logprobs_BT.isfinite().all()):
+            self._buffers = Buffers()  # a NaN in them would be read by later calls
         rows = [
             Completion(
                 ids=tuple(ids[:length]),
@@ -135,16 +140,16 @@ class TorchEngine:
         num_samples = sum(len(prompt.seeds) for prompt in prompts)
         largest = max(len(prompt.seeds) for prompt in prompts)
         slots = min(num_samples, max(self._max_rows or num_samples, largest))
-        settings: dict[str, int] = {
-            "pad_id": self._pad_id,
-            "slots": slots,
-            "longest_prompt": max(len(prompt.ids) for prompt in prompts),
+        make = LibraryRows if self._decoder is None else partial(DecoderRows, decoder=self._decoder)
+        return make(
+            self.model,
+            buffers=self._buffers,
+            pad_id=self._pad_id,
+            slots=slots,
+            longest_prompt=max(len(prompt.ids) for prompt in prompts),
             # Rows that come in later begin later: with more columns, they are moved to the front less often.
-            "columns": limit if slots == num_samples else limit + limit // 2,
-        }
-        if self._decoder is None:
-            return LibraryRows(self.model, **settings)
-        return DecoderRows(self.model, self._decoder, **settings)
+            columns=limit if slots == num_samples else limit + limit // 2,
+        )
 
     @staticmethod
     def _next(waiting: deque[Prompt], rows: Rows, num_rows: int) -> list[Prompt]:

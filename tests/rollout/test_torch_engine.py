@@ -230,6 +230,17 @@ def test_new_weights_are_used_and_their_version_recorded() -> None:
     assert ids(before) != ids(after)
 
 
+@pytest.mark.parametrize("family", ["llama", "gpt2"])
+def test_nothing_is_left_of_a_diverged_policy(family: str) -> None:
+    sampler = engine(family, max_rows=6)
+    expected = sampler.generate(mixed_prompts(), SAMPLING)
+    good = {name: tensor.clone() for name, tensor in sampler.model.state_dict().items()}
+    sampler.load_weights({name: tensor * float("nan") for name, tensor in good.items()}, version=1)
+    assert ids(sampler.generate(mixed_prompts()[::-1], SAMPLING))
+    sampler.load_weights(good, version=0)
+    assert sampler.generate(mixed_prompts(), SAMPLING) == expected
+
+
 def test_weights_that_do_not_fit_are_refused() -> None:
     sampler = engine()
     with pytest.raises(ValueError, match=r"weights version 3: nothing\.weight is .*no such parameter"):
