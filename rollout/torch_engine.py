@@ -24,6 +24,8 @@ from rollout.engine import Weights
 from rollout.rows import DecoderRows, LibraryRows, Rows
 from rollout.types import Completion, FinishReason, Prompt, Sampling
 
+_DRAWN_AT_ONCE = 1 << 17  # numbers
+
 
 class TorchEngine:
     """Samples from a model held in this process."""
@@ -169,6 +171,22 @@ def _draw(
     logits_BV: torch.Tensor, uniform_B: torch.Tensor, temperature: float
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """One token a row and its log-probability."""
+    rows = len(logits_BV)
+    if logits_BV.device.type == "cpu":  # so many that what is computed for them stays in the processor's cache
+        rows = max(1, _DRAWN_AT_ONCE // logits_BV.shape[1])
+    parts = [
+        _draw_rows(logits, uniform, temperature)
+        for logits, uniform in zip(logits_BV.split(rows), uniform_B.split(rows), strict=True)
+    ]
+    if len(parts) == 1:
+        return parts[0]
+    tokens, logprobs = zip(*parts, strict=True)
+    return torch.cat(tokens), torch.cat(logprobs)
+
+
+def _draw_rows(
+    logits_BV: torch.Tensor, uniform_B: torch.Tensor, temperature: float
+) -> tuple[torch.Tensor, torch.Tensor]:
     logprobs_BV = torch.log_softmax(logits_BV / temperature if temperature > 0 else logits_BV, dim=-1)
     if temperature == 0:
         token_B = logits_BV.argmax(dim=-1)
