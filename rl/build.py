@@ -18,6 +18,7 @@ from rewards import RewardSum, Term
 from rl.lessons import make_examples
 from rl.policy import Policy
 from rollout.pool import LocalPool, RolloutPool
+from rollout.torch_engine import cache_bytes
 from rollout.types import Sampling
 from rollout.worker import WorkerSpec
 
@@ -137,6 +138,33 @@ def check_lengths(config: Config, parts: Parts, policy: Policy) -> None:
         )
 
 
+def cache_mebibytes(config: Config, policy: Policy) -> float:
+    """The most that keys and values take in one engine, in training or evaluation."""
+    rollout, evaluation = config.rollout, config.eval
+    eval_tokens = max([rollout.max_new_tokens, *evaluation.max_new_tokens.values()])
+    calls = [
+        (rollout.problems_per_batch, rollout.samples_per_problem, rollout.max_new_tokens),
+        (evaluation.problems_per_batch, max(1, evaluation.num_samples), eval_tokens),
+    ]
+    return max(
+        cache_bytes(
+            policy.model,
+            num_prompts=problems,
+            samples=samples,
+            prompt_tokens=rollout.max_prompt_tokens,
+            new_tokens=new_tokens,
+            max_rows=rollout.max_rows,
+            dtype=_engine_dtype(config),
+        )
+        for problems, samples, new_tokens in calls
+    ) / (1 << 20)
+
+
+def _engine_dtype(config: Config) -> torch.dtype:
+    dtype: torch.dtype = getattr(torch, config.rollout.dtype or config.policy.dtype)
+    return dtype
+
+
 def build_pool(config: Config, parts: Parts, policy: Policy) -> RolloutPool:
     """Start the sampling side; it takes a copy of the policy's weights as they are now.
 
@@ -155,7 +183,7 @@ def build_pool(config: Config, parts: Parts, policy: Policy) -> RolloutPool:
         max_rows=rollout.max_rows,
         threads=rollout.threads,
         device=parts.device,
-        dtype=getattr(torch, rollout.dtype or config.policy.dtype),
+        dtype=_engine_dtype(config),
     )
     if rollout.backend == "local":
         return LocalPool(spec)

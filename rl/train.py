@@ -22,7 +22,7 @@ import torch
 from transformers.utils import logging as transformers_logging
 
 from configs import Config
-from rl.build import Parts, build_parts, build_pool, check_lengths
+from rl.build import Parts, build_parts, build_pool, cache_mebibytes, check_lengths
 from rl.evaluate import Evaluation, evaluate
 from rl.grpo import STATE_FILE as GRPO_STATE_FILE
 from rl.grpo import StrideTrainer, trainable_weights
@@ -68,6 +68,7 @@ def train(
         os.environ["TENSORBOARD_LOGGING_DIR"] = str(folder.path / "tensorboard")
         run = _Run(config, parts, folder, out or sys.stderr)
         run.say(f"{config.name}: {parts.env.name}, {policy.num_parameters:,} parameters, in {folder.path}")
+        run.say(f"sampling: keys and values take {cache_mebibytes(config, policy):,.1f} MiB an engine at most")
         run.stage_base(policy, pool)
         if config.warm_start is not None:
             policy = run.stage_warm(policy, pool)

@@ -26,17 +26,22 @@ _FAMILIES = (LlamaForCausalLM, MistralForCausalLM, Qwen2ForCausalLM, Qwen3ForCau
 _FIXED_ROPE = ("default", "linear", "llama3")  # others change with the length of what is read
 
 
-def make_decoder(model: nn.Module) -> Decoder | None:
-    """A decoder on the model's weights, or None where the model is not one of those written out here."""
+def has_decoder(model: nn.Module) -> bool:
+    """Whether the model's steps are written out here."""
     if type(model) not in _FAMILIES:
-        return None
+        return False
     config: Any = model.config
     linears = [module for module in model.modules() if isinstance(module, nn.Linear)]
     plain = all(type(module) is nn.Linear for module in linears)  # no quantised or adapted ones
     sliding = any(kind != "full_attention" for kind in getattr(config, "layer_types", None) or ())
     sliding = sliding or (type(model) is MistralForCausalLM and config.sliding_window is not None)
     known = config.hidden_act == "silu" and config.rope_parameters["rope_type"] in _FIXED_ROPE
-    return Decoder(model) if plain and known and not sliding else None
+    return plain and known and not sliding
+
+
+def make_decoder(model: nn.Module) -> Decoder | None:
+    """A decoder on the model's weights, or None where there is none for it."""
+    return Decoder(model) if has_decoder(model) else None
 
 
 class Decoder:
@@ -46,7 +51,7 @@ class Decoder:
         """Join the model's matrices.
 
         Args:
-            model: One that `make_decoder` accepts, on its device. Its parameters must be written in place from
+            model: One that has a decoder, on its device. Its parameters must be written in place from
                 now on.
         """
         inner: Any = model.model

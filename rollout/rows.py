@@ -229,6 +229,7 @@ class DecoderRows(_WindowRows):
         buffers: Buffers,
         pad_id: int,
         slots: int,
+        groups: int,
         longest_prompt: int,
         columns: int,
     ) -> None:
@@ -240,6 +241,7 @@ class DecoderRows(_WindowRows):
             buffers: Where memory is taken from.
             pad_id: Fills prompts on the left.
             slots: Rows there is room for.
+            groups: Prompts there is room for.
             longest_prompt: Of all that will come, in tokens.
             columns: For new tokens.
         """
@@ -247,7 +249,7 @@ class DecoderRows(_WindowRows):
         decoder.reserve(longest_prompt + columns)
         self._decoder = decoder
         self._layers = [RowLayer(self._window, buffers, index) for index in range(decoder.num_layers)]
-        self._prefix = Prefix(buffers, slots=slots, length=longest_prompt)
+        self._prefix = Prefix(buffers, slots=groups, length=longest_prompt)
         self._group: list[int] = []  # each row's prompt, by its place in the prefix
 
     def admit(self, prompts: Sequence[Prompt]) -> torch.Tensor:

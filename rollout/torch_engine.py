@@ -14,12 +14,13 @@ from collections import deque
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
+from typing import Any
 
 import numpy as np
 import torch
 
 from rollout.cache import Buffers
-from rollout.decoder import make_decoder
+from rollout.decoder import has_decoder, make_decoder
 from rollout.engine import Weights
 from rollout.rows import DecoderRows, LibraryRows, Rows
 from rollout.types import Completion, FinishReason, Prompt, Sampling
@@ -139,19 +140,24 @@ class TorchEngine:
         return ids_NT, logprobs_NT, length_N, stopped_N
 
     def _make_rows(self, prompts: Sequence[Prompt], limit: int) -> Rows:
-        num_samples = sum(len(prompt.seeds) for prompt in prompts)
-        largest = max(len(prompt.seeds) for prompt in prompts)
-        slots = min(num_samples, max(self._max_rows or num_samples, largest))
-        make = LibraryRows if self._decoder is None else partial(DecoderRows, decoder=self._decoder)
-        return make(
+        slots, columns = _room(
+            sum(len(prompt.seeds) for prompt in prompts),
+            max(len(prompt.seeds) for prompt in prompts),
+            limit,
+            self._max_rows,
+        )
+        make: Any = LibraryRows
+        if self._decoder is not None:
+            make = partial(DecoderRows, decoder=self._decoder, groups=min(slots, len(prompts)))
+        rows: Rows = make(
             self.model,
             buffers=self._buffers,
             pad_id=self._pad_id,
             slots=slots,
             longest_prompt=max(len(prompt.ids) for prompt in prompts),
-            # Rows that come in later begin later: with more columns, they are moved to the front less often.
-            columns=limit if slots == num_samples else limit + limit // 2,
+            columns=columns,
         )
+        return rows
 
     @staticmethod
     def _next(waiting: deque[Prompt], rows: Rows, num_rows: int) -> list[Prompt]:
@@ -165,6 +171,46 @@ class TorchEngine:
         """Numbers in [0, 1), float64 [B, T]: position t of a row depends on its seed and t alone."""
         rows = [np.random.Generator(np.random.Philox(key=s)).random(limit) for p in prompts for s in p.seeds]
         return torch.from_numpy(np.stack(rows)).to(self.device)
+
+
+def cache_bytes(
+    model: torch.nn.Module,
+    *,
+    num_prompts: int,
+    samples: int,
+    prompt_tokens: int,
+    new_tokens: int,
+    max_rows: int | None,
+    dtype: torch.dtype,
+) -> int:
+    """The most that keys and values take in one engine.
+
+    Args:
+        model: The causal LM.
+        num_prompts: Prompts in a call.
+        samples: Of each.
+        prompt_tokens: The longest prompt.
+        new_tokens: The length limit.
+        max_rows: As the engine's.
+        dtype: Of the engine's weights.
+    """
+    slots, columns = _room(num_prompts * samples, samples, new_tokens, max_rows)
+    prompts = min(slots, num_prompts) if has_decoder(model) else slots
+    config: Any = model.config
+    text = config.get_text_config()
+    if not getattr(text, "num_attention_heads", None):
+        return 0  # a model without attention keeps states of its own
+    heads = getattr(text, "num_key_value_heads", None) or text.num_attention_heads
+    dim = getattr(text, "head_dim", None) or text.hidden_size // text.num_attention_heads
+    per_position = 2 * text.num_hidden_layers * heads * dim * dtype.itemsize
+    return int((slots * columns + prompts * prompt_tokens) * per_position)
+
+
+def _room(num_samples: int, largest_group: int, limit: int, max_rows: int | None) -> tuple[int, int]:
+    """Rows and columns for new tokens that so many samples of up to `limit` tokens get."""
+    slots = min(num_samples, max(max_rows or num_samples, largest_group))
+    # Rows that come in later begin later: with more columns, they are moved to the front less often.
+    return slots, limit if slots == num_samples else limit + limit // 2
 
 
 def _draw(

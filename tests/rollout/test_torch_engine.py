@@ -20,7 +20,7 @@ from transformers import (
     Qwen3ForCausalLM,
 )
 
-from rollout.torch_engine import TorchEngine
+from rollout.torch_engine import TorchEngine, cache_bytes
 from rollout.types import Completion, FinishReason, Prompt, Sampling
 
 V, STOP, PAD = 19, 1, 0
@@ -167,6 +167,24 @@ def test_no_more_rows_at_a_time_than_allowed_but_a_group_at_least() -> None:
         )
         sampler.generate(mixed_prompts(), SAMPLING)
         assert max(widths) <= allowed
+
+
+@pytest.mark.parametrize("family", ["llama", "gpt2"])
+@pytest.mark.parametrize("max_rows", [None, 4])
+def test_keys_and_values_take_what_is_said_in_advance(family: str, max_rows: int | None) -> None:
+    prompts = [Prompt(ids=tuple(range(2, 12)), seeds=(p, p + 100)) for p in range(6)]
+    sampler = engine(family, max_rows)
+    sampler.generate(prompts, SAMPLING)
+    taken = sum(buffer.nbytes for buffer in sampler._buffers._flat.values())
+    assert taken == cache_bytes(
+        sampler.model,
+        num_prompts=6,
+        samples=2,
+        prompt_tokens=10,
+        new_tokens=SAMPLING.max_new_tokens,
+        max_rows=max_rows,
+        dtype=torch.float32,
+    )
 
 
 def test_a_completion_ends_at_its_first_stop_token_or_at_the_limit() -> None:
