@@ -110,6 +110,8 @@ class TorchEngine:
         limit, num_samples = sampling.max_new_tokens, sum(len(prompt.seeds) for prompt in prompts)
         rows = self._make_rows(prompts, limit)
         uniform_NT = self._uniforms(prompts, limit)
+        limits = [own for prompt in prompts for own in prompt.limits or (limit,) * len(prompt.seeds)]
+        limit_N = torch.tensor(limits, device=self.device).clamp(max=limit)
         ids_NT = torch.full((num_samples, limit), self._pad_id, device=self.device)
         logprobs_NT = torch.zeros((num_samples, limit), device=self.device)
         length_N = torch.zeros(num_samples, dtype=torch.long, device=self.device)
@@ -133,7 +135,7 @@ class TorchEngine:
             length_N[sample_B] = t_B + 1
             stop_B = torch.isin(token_B, self._stop)
             stopped_N[sample_B] = stop_B
-            if leaving := (stop_B | (t_B + 1 == limit)).nonzero().squeeze(1).tolist():
+            if leaving := (stop_B | (t_B + 1 == limit_N[sample_B])).nonzero().squeeze(1).tolist():
                 order = torch.tensor(rows.leave(leaving), dtype=torch.long, device=self.device)
                 sample_B, token_B = sample_B[order], token_B[order]
             logits_BV = rows.step(token_B) if len(sample_B) else None

@@ -34,10 +34,17 @@ class Sampling:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Prompt:
-    """What an engine continues: token ids, and one 64-bit seed for each sample wanted."""
+    """What an engine continues.
+
+    Attributes:
+        ids: Tokens of the prompt.
+        seeds: A 64-bit seed for each sample wanted.
+        limits: For each sample, a length limit that counts where it is below the sampling's; empty: none.
+    """
 
     ids: tuple[int, ...]
     seeds: tuple[int, ...]
+    limits: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

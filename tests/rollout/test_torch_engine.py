@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections import Counter
+from dataclasses import replace
 
 import pytest
 import torch
@@ -196,6 +197,19 @@ def test_a_completion_ends_at_its_first_stop_token_or_at_the_limit() -> None:
     assert all(c.ids[-1] == STOP and STOP not in c.ids[:-1] for c in stopped)
     assert all(len(c.ids) == 15 and STOP not in c.ids for c in cut)
     assert all(len(c.ids) == len(c.logprobs) for c in completions)
+
+
+def test_a_sample_may_have_a_limit_of_its_own() -> None:
+    free = engine().generate(mixed_prompts(), Sampling(temperature=1.0, max_new_tokens=30))
+    rng = random.Random(1)
+    own = [replace(p, limits=tuple(rng.randint(1, 60) for _ in p.seeds)) for p in mixed_prompts()]
+    limited = engine(max_rows=9).generate(own, Sampling(temperature=1.0, max_new_tokens=30))
+    for prompt, whole, cut in zip(own, free, limited, strict=True):
+        assert [c.ids for c in cut] == [c.ids[:n] for c, n in zip(whole, prompt.limits, strict=True)]
+        for completion, limit in zip(cut, prompt.limits, strict=True):
+            stopped = completion.ids[-1] == STOP
+            assert completion.finish_reason is (FinishReason.STOP if stopped else FinishReason.LENGTH)
+            assert stopped or len(completion.ids) == min(limit, 30)
 
 
 def test_the_same_call_gives_the_same_tokens_whatever_came_before() -> None:
