@@ -24,17 +24,19 @@ class Window:
     Attributes:
         slots: Rows there is room for.
         capacity: Columns there are.
+        reserve: Columns that are always left before `end`, for a prompt to be written into.
         rows: Rows in use, from 0.
         begin: First column in use.
         end: Column the next token goes to.
     """
 
-    def __init__(self, slots: int, capacity: int, end: int) -> None:
+    def __init__(self, *, slots: int, reserve: int, columns: int) -> None:
         self.slots = slots
-        self.capacity = capacity
+        self.capacity = reserve + columns
+        self.reserve = reserve
         self.rows = 0
         self.begin = 0
-        self.end = end
+        self.end = reserve
 
     @property
     def length(self) -> int:
@@ -113,13 +115,15 @@ class RowLayer(DynamicLayer):
             self.keys[target, :, used] = self.keys[source, :, used]
             self.values[target, :, used] = self.values[source, :, used]
 
-    def move_columns(self) -> None:
-        """Copy the columns in use to the front."""
+    def move_columns(self, by: int) -> None:
+        """Copy the columns in use so many towards the front."""
         if self.is_initialized:
             assert self.keys is not None and self.values is not None
-            rows, used = slice(self.window.rows), slice(self.window.begin, self.window.end)
-            self.keys[rows, :, : self.window.length] = self.keys[rows, :, used].clone()
-            self.values[rows, :, : self.window.length] = self.values[rows, :, used].clone()
+            rows = slice(self.window.rows)
+            used = slice(self.window.begin, self.window.end)
+            target = slice(self.window.begin - by, self.window.end - by)
+            self.keys[rows, :, target] = self.keys[rows, :, used].clone()
+            self.values[rows, :, target] = self.values[rows, :, used].clone()
 
 
 def states(cache: DynamicCache) -> list[tuple[torch.Tensor, torch.Tensor]]:

@@ -99,20 +99,21 @@ class _WindowRows:
         self._window.rows += len(positions)
         self._first += first
         self._first_B = torch.tensor(self._first, device=self.device)
+        self._begin()
         added = torch.tensor(positions, device=self.device)
         self._position_B = torch.cat([self._position_B, added])
 
     def _make_way(self) -> None:
         """Have a column for the next token."""
         window = self._window
-        window.begin = min(self._first) if self._layers else 0  # the library's cache keeps all columns
         if window.end == window.capacity:
+            by = min(window.begin, window.end - window.reserve)
             for layer in self._layers:
-                layer.move_columns()
-            self._first = [column - window.begin for column in self._first]
-            self._first_B = self._first_B - window.begin
-            window.end -= window.begin
-            window.begin = 0
+                layer.move_columns(by)
+            self._first = [column - by for column in self._first]
+            self._first_B = self._first_B - by
+            window.begin -= by
+            window.end -= by
 
     def _advance(self) -> None:
         self._window.end += 1
@@ -147,6 +148,12 @@ class _WindowRows:
         self._first = [self._first[row] for row in order]
         index = torch.tensor(order, dtype=torch.long, device=self.device)
         self._first_B, self._position_B = self._first_B[index], self._position_B[index]
+        self._begin()
+
+    def _begin(self) -> None:
+        """Let the window begin where the first row does."""
+        if self._layers and self._first:  # the library's cache keeps all columns
+            self._window.begin = min(self._first)
 
 
 class LibraryRows(_WindowRows):
@@ -176,7 +183,9 @@ class LibraryRows(_WindowRows):
             longest_prompt: Of all that will come, in tokens.
             columns: For new tokens.
         """
-        super().__init__(model, pad_id=pad_id, window=Window(slots, longest_prompt + columns, longest_prompt))
+        super().__init__(
+            model, pad_id=pad_id, window=Window(slots=slots, reserve=longest_prompt, columns=columns)
+        )
         config: Any = model.config
         self._cache = DynamicCache(config=config.get_text_config())
         if all(type(layer) is DynamicLayer for layer in self._cache.layers):
@@ -245,7 +254,7 @@ class DecoderRows(_WindowRows):
             longest_prompt: Of all that will come, in tokens.
             columns: For new tokens.
         """
-        super().__init__(model, pad_id=pad_id, window=Window(slots, columns, 0))
+        super().__init__(model, pad_id=pad_id, window=Window(slots=slots, reserve=0, columns=columns))
         decoder.reserve(longest_prompt + columns)
         self._decoder = decoder
         self._layers = [RowLayer(self._window, buffers, index) for index in range(decoder.num_layers)]

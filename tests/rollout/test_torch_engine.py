@@ -159,6 +159,37 @@ def test_rows_that_wait_get_the_same_tokens(family: str, max_rows: int) -> None:
     assert ids(engine(family, max_rows).generate(mixed_prompts(), sampling)) == ids(expected)
 
 
+@pytest.mark.parametrize("family", ["llama", "gpt2"])
+@pytest.mark.parametrize("max_rows", [1, 2, 3])
+def test_a_long_prompt_comes_in_after_short_ones(family: str, max_rows: int) -> None:
+    """When the columns run out while only short and young rows are in the batch, a long one still fits."""
+    rng = random.Random(3)
+    prompts = [
+        Prompt(ids=tuple(rng.randrange(2, V) for _ in range(rng.choice([1, 14]))), seeds=(p,))
+        for p in range(60)
+    ]
+    sampling = Sampling(temperature=1.0, max_new_tokens=8)
+    expected = ids(engine(family).generate(prompts, sampling))
+    assert ids(engine(family, max_rows).generate(prompts, sampling)) == expected
+
+
+@pytest.mark.parametrize("seed", [*range(12), 34])  # 5 and 34 lost the start of a long prompt once
+def test_any_mix_of_prompts_limits_and_room_gives_the_same_tokens(seed: int) -> None:
+    rng = random.Random(seed)
+    num_prompts, limit = rng.randint(1, 25), rng.choice([1, 2, 3, 5, 12, 30])
+    prompts = []
+    for p in range(num_prompts):
+        samples = rng.randint(1, 6)
+        prompt_ids = tuple(rng.randrange(2, V) for _ in range(rng.randint(1, 20)))
+        own = tuple(rng.randint(1, 35) for _ in range(samples)) if rng.random() < 0.5 else ()
+        prompts.append(Prompt(ids=prompt_ids, seeds=tuple(range(10 * p, 10 * p + samples)), limits=own))
+    sampling = Sampling(temperature=rng.choice([0.0, 1.0, 2.0]), max_new_tokens=limit)
+    for family in ("llama", "mistral", "gpt2"):
+        expected = ids(library_engine(family).generate(prompts, sampling))
+        for max_rows in (None, rng.randint(1, 40)):
+            assert ids(engine(family, max_rows).generate(prompts, sampling)) == expected
+
+
 def test_no_more_rows_at_a_time_than_allowed_but_a_group_at_least() -> None:
     for max_rows, allowed in ((20, 20), (6, 6), (1, 5)):
         sampler = engine("gpt2", max_rows)
