@@ -1,4 +1,4 @@
-"""What sampling costs: the embedded engine and `generate` on the same model, prompts and lengths, in turn.
+"""What sampling costs: the embedded engine and transformers on the same model, prompts and lengths, in turn.
 
 How many tokens a sample gets is fixed in advance, the same for all, so that tokens a second compare. The floor
 is what each decoding step must move and compute at rates measured here: weights once a step, keys and values of
@@ -17,13 +17,21 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from transformers import LlamaConfig, LlamaForCausalLM, LogitsProcessor, LogitsProcessorList
+from transformers import (
+    ContinuousBatchingConfig,
+    GenerationConfig,
+    LlamaConfig,
+    LlamaForCausalLM,
+    LogitsProcessor,
+    LogitsProcessorList,
+)
 
 from rollout.torch_engine import TorchEngine
 from rollout.types import Prompt, Sampling
 
 GROUP = 8  # samples a prompt
 _VOCABULARY, _PAD, _STOP = 512, 0, 1
+_PAGE = 32  # positions in a block of continuous batching's cache
 _SIGMA, _CAP = 0.8, 8  # of the skewed lengths: log-normal, at most so many times the mean
 MODELS = {  # name: layers, width, heads
     "1m": (4, 128, 4),
@@ -163,7 +171,37 @@ def generate(model: Any, workload: Workload, threads: int) -> Iterator[Run]:
     yield run
 
 
-CONTESTANTS = {"stride": stride, "generate": generate}
+@contextmanager
+def continuous_batching(model: LlamaForCausalLM, workload: Workload, threads: int) -> Iterator[Run]:
+    """Continuous batching of transformers, with room for all rows at once."""
+    config = GenerationConfig(do_sample=True, temperature=1.0, top_k=0, eos_token_id=-1, pad_token_id=_PAD)
+    totals = [len(ids) + length for ids, length in zip(workload.repeated, workload.lengths, strict=True)]
+    room = ContinuousBatchingConfig(  # left to itself, it takes most of the machine's memory
+        page_size=_PAGE,
+        num_blocks=sum(-(-total // _PAGE) + 1 for total in totals),
+        max_batch_tokens=sum(map(len, workload.repeated)),
+    )
+    with model.continuous_batching_context_manager(
+        generation_config=config, continuous_batching_config=room
+    ) as manager:
+
+        def run() -> int:
+            for ids, length in zip(workload.repeated, workload.lengths, strict=True):
+                manager.add_request(ids, max_new_tokens=length, eos_token_id=-1)
+            tokens = finished = 0
+            while finished < len(workload.lengths):
+                result = manager.get_result(timeout=60)
+                if result is None:
+                    raise RuntimeError("continuous batching of transformers gave no result in 60 s")
+                if result.is_finished():
+                    finished += 1
+                    tokens += len(result.generated_tokens)
+            return tokens
+
+        yield run
+
+
+CONTESTANTS = {"stride": stride, "generate": generate, "continuous batching": continuous_batching}
 
 
 # ---- measuring ----

@@ -64,7 +64,7 @@ def test_the_script_prints_ratios_and_keeps_figures(tmp_path: Path, capsys: pyte
     assert "1m     equal     16       stride" in table and " x " in table
     kept = json.loads((tmp_path / "bench.json").read_text())
     assert kept["threads"] == 1
-    assert [row["contestant"] for row in kept["rollout"]] == ["stride", "generate"]
+    assert [row["contestant"] for row in kept["rollout"]] == list(CONTESTANTS)
     with pytest.raises(SystemExit):
         main(["rollout", "--samples", "12"])
     assert "--samples are multiples of 8, got 12" in capsys.readouterr().err
