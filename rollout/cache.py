@@ -141,6 +141,8 @@ class Prefix:
     Attributes:
         groups: Groups in use, from 0.
         samples: M, rows of the largest group.
+        width: L, of the longest prompt in use.
+        mask: Which prompt positions each row sees [B, L]; None where all see all.
         slot_B: Place of each row in the grid of groups and samples; None where row and place are the same.
     """
 
@@ -158,9 +160,10 @@ class Prefix:
         self._keys: list[torch.Tensor] = []
         self._values: list[torch.Tensor] = []
         self._lengths: list[int] = []  # of each group's prompt
-        self._group_B = torch.empty(0, dtype=torch.long)
         self.groups = 0
         self.samples = 0
+        self.width = 0
+        self.mask: torch.Tensor | None = None
         self.slot_B: torch.Tensor | None = None
 
     def put(self, cache: DynamicCache, lengths: Sequence[int]) -> list[int]:
@@ -203,24 +206,15 @@ class Prefix:
         self.samples = max(count, default=0)
         slots = [group * self.samples + m for group, m in zip(placed, member, strict=True)]
         device = self._keys[0].device
-        self._group_B = torch.tensor(placed, device=device)
+        self.width = max(self._lengths, default=0)
+        hidden = [self.width - self._lengths[group] for group in placed]
+        self.mask = None
+        if any(hidden):
+            columns = torch.arange(self.width, device=device)
+            self.mask = columns >= torch.tensor(hidden, device=device)[:, None]
         dense = slots == list(range(self.groups * self.samples))
         self.slot_B = None if dense else torch.tensor(slots, device=device)
         return placed
-
-    @property
-    def width(self) -> int:
-        """L, of the longest prompt in use."""
-        return max(self._lengths)
-
-    def mask(self) -> torch.Tensor | None:
-        """Which prompt positions each row sees [B, L]; None where all see all."""
-        width = self.width
-        if min(self._lengths) == width:
-            return None
-        device = self._keys[0].device
-        first_G = width - torch.tensor(self._lengths, device=device)
-        return torch.arange(width, device=device) >= first_G[self._group_B][:, None]
 
     def layer(self, index: int) -> tuple[torch.Tensor, torch.Tensor]:
         """Keys and values [G, K, L, E] of one layer."""

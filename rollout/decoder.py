@@ -93,7 +93,7 @@ class Decoder:
         """
         assert self._tables is not None
         rotation = (self._tables[0][position_B][:, None], self._tables[1][position_B][:, None])
-        seen = _join_masks(prefix.mask(), mask_BS, prefix.width, layers[0].window.length + 1)
+        seen = _join_masks(prefix.mask, mask_BS, prefix.width, layers[0].window.length + 1)
         x_BD = self._embed(ids_B)
         for index, (layer, cached) in enumerate(zip(self._layers, layers, strict=True)):
             q_BKRE, k_BKE, v_BKE = layer.project(x_BD, rotation)

@@ -67,7 +67,7 @@ class _WindowRows:
         return self._window.rows + beside + len(prompt.seeds) <= self._window.slots
 
     def _prefill(self, prompts: Sequence[Prompt]) -> tuple[torch.Tensor, DynamicCache, torch.Tensor]:
-        """Logits [P, V] after the prompts, their cache, and which of its positions are theirs [P, L]."""
+        """Logits [B, V] of the first tokens of samples, the cache of the prompts, each sample's prompt [B]."""
         width = max(len(prompt.ids) for prompt in prompts)
         ids = torch.full((len(prompts), width), self._pad_id)
         mask = torch.zeros((len(prompts), width), dtype=torch.long)
@@ -77,7 +77,10 @@ class _WindowRows:
         ids, mask = ids.to(self.device), mask.to(self.device)
         config: Any = self.model.config
         cache = DynamicCache(config=config.get_text_config())
-        return self._forward(ids, mask, (mask.cumsum(1) - 1).clamp(min=0), cache), cache, mask
+        logits_PV = self._forward(ids, mask, (mask.cumsum(1) - 1).clamp(min=0), cache)
+        owner = [p for p, prompt in enumerate(prompts) for _ in prompt.seeds]
+        owner_B = torch.tensor(owner, dtype=torch.long, device=self.device)
+        return logits_PV[owner_B], cache, owner_B
 
     def _forward(
         self, ids: torch.Tensor, mask: torch.Tensor | None, position: torch.Tensor, cache: DynamicCache
@@ -198,19 +201,16 @@ class LibraryRows(_WindowRows):
 
     def admit(self, prompts: Sequence[Prompt]) -> torch.Tensor:
         """See `Rows.admit`."""
-        logits_PV, cache, mask_PL = self._prefill(prompts)
-        owner_B = torch.tensor(
-            [p for p, prompt in enumerate(prompts) for _ in prompt.seeds], device=self.device
-        )
+        logits_BV, cache, owner_B = self._prefill(prompts)
         if self._layers:
             for layer, (keys, values) in zip(self._layers, states(cache), strict=True):
                 layer.put(keys[owner_B], values[owner_B], start=self._window.rows)
         else:
             cache.batch_select_indices(owner_B)
             self._cache = cache
-            self._window.end = mask_PL.shape[1]
+            self._window.end = cache.get_seq_length()
         self._add(prompts, [self._window.end - len(prompt.ids) for prompt in prompts for _ in prompt.seeds])
-        return logits_PV[owner_B]
+        return logits_BV
 
     def step(self, token_B: torch.Tensor) -> torch.Tensor:
         """See `Rows.step`."""
@@ -263,15 +263,12 @@ class DecoderRows(_WindowRows):
 
     def admit(self, prompts: Sequence[Prompt]) -> torch.Tensor:
         """See `Rows.admit`."""
-        logits_PV, cache, _ = self._prefill(prompts)
+        logits_BV, cache, _ = self._prefill(prompts)
         groups = self._prefix.put(cache, [len(prompt.ids) for prompt in prompts])
         self._group += [group for group, prompt in zip(groups, prompts, strict=True) for _ in prompt.seeds]
         self._group = self._prefix.assign(self._group)
         self._add(prompts, [self._window.end for prompt in prompts for _ in prompt.seeds])
-        owner_B = torch.tensor(
-            [p for p, prompt in enumerate(prompts) for _ in prompt.seeds], device=self.device
-        )
-        return logits_PV[owner_B]
+        return logits_BV
 
     def step(self, token_B: torch.Tensor) -> torch.Tensor:
         """See `Rows.step`."""

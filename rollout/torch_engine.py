@@ -122,7 +122,7 @@ class TorchEngine:
         sample_B = torch.empty(0, dtype=torch.long, device=self.device)  # which sample each row is
         logits_BV: torch.Tensor | None = None
         while waiting or len(sample_B):
-            if coming := self._next(waiting, rows, len(sample_B)):
+            if coming := self._next(waiting, rows):
                 first_BV = rows.admit(coming)
                 logits_BV = first_BV if logits_BV is None else torch.cat([logits_BV, first_BV])
                 end = admitted + len(first_BV)
@@ -162,7 +162,7 @@ class TorchEngine:
         return rows
 
     @staticmethod
-    def _next(waiting: deque[Prompt], rows: Rows, num_rows: int) -> list[Prompt]:
+    def _next(waiting: deque[Prompt], rows: Rows) -> list[Prompt]:
         """The prompts to admit now, taken from those waiting."""
         coming: list[Prompt] = []
         while waiting and rows.has_room(waiting[0], beside=sum(len(prompt.seeds) for prompt in coming)):
