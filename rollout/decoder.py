@@ -93,12 +93,12 @@ class Decoder:
         """
         assert self._tables is not None
         rotation = (self._tables[0][position_B][:, None], self._tables[1][position_B][:, None])
-        seen = _join_masks(prefix.mask, mask_BS, prefix.width, layers[0].window.length + 1)
+        hidden = _join_masks(prefix.mask, mask_BS, prefix.width, layers[0].window.length + 1)
         x_BD = self._embed(ids_B)
         for index, (layer, cached) in enumerate(zip(self._layers, layers, strict=True)):
             q_BKRE, k_BKE, v_BKE = layer.project(x_BD, rotation)
             keys, values = cached.update(k_BKE[:, :, None], v_BKE[:, :, None])
-            read = _attend(q_BKRE, keys, values, prefix, index, seen)
+            read = _attend(q_BKRE, keys, values, prefix, index, hidden)
             x_BD = layer.finish(x_BD, read.flatten(1))
         logits: torch.Tensor = self._head(_rms_norm(self._norm, x_BD))
         return logits.float()
