@@ -15,11 +15,6 @@ DType = Literal["float32", "bfloat16"]
 SplitName = Literal["train", "id", "ood_easy", "ood_hard"]
 
 
-def _check_divides(key: str, value: int | None, of: str, total: int) -> None:
-    if value is not None and total % value:
-        raise ValueError(f"{key} ({value}) must divide {of} ({total})")
-
-
 class Section(BaseModel):
     """Base of all sections: unknown keys are errors, numbers are finite, values do not change."""
 
@@ -167,7 +162,10 @@ class WarmStartConfig(Section):
 
     @model_validator(mode="after")
     def _micro_divides(self) -> WarmStartConfig:
-        _check_divides("micro_batch_size", self.micro_batch_size, "batch_size", self.batch_size)
+        if self.micro_batch_size is not None and self.batch_size % self.micro_batch_size:
+            raise ValueError(
+                f"micro_batch_size ({self.micro_batch_size}) must divide batch_size ({self.batch_size})"
+            )
         return self
 
 
@@ -246,8 +244,9 @@ class GrpoConfig(Section):
     """After `warmup_updates`."""
     warmup_updates: int = Field(0, ge=0)
     """Updates over which the learning rate rises from 0."""
-    micro_batch_size: int | None = Field(None, ge=1)
-    """Completions per forward pass; must divide P * G. None: all at once."""
+    micro_batch_tokens: int = Field(16384, ge=1)
+    """Tokens per forward pass, padding included. Changes memory and speed, not the update. Completions are
+    sorted by length and cut where that leaves least padding; a longer one has a pass of its own."""
     all_equal_groups: Literal["refill", "skip"] = "refill"
     """A group whose rewards are all equal teaches nothing. `refill`: sample further problems until P useful
     groups are there. `skip`: train on the useful ones among the first P."""
@@ -338,13 +337,6 @@ class Config(Section):
                         f"grpo.{key} ({value}) must be a multiple of grpo.num_iterations ({passes}): a batch "
                         "of completions is trained on that many times, and a checkpoint cannot cut it in two"
                     )
-            rows = self.grpo.problems_per_update * self.rollout.samples_per_problem
-            _check_divides(
-                "grpo.micro_batch_size",
-                self.grpo.micro_batch_size,
-                "grpo.problems_per_update * rollout.samples_per_problem",
-                rows,
-            )
             if self.policy.lora is not None and self.policy.lora.dropout > 0:
                 raise ValueError(
                     f"policy.lora.dropout is {self.policy.lora.dropout}; GRPO needs 0, because with "

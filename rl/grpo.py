@@ -31,7 +31,7 @@ from trl.trainer.utils import use_adapter
 from configs.schema import GrpoConfig, RolloutConfig
 from rl.credit import group_advantages
 from rl.metrics import harvest_metrics
-from rl.micro_batch import make_micro_batches, make_rows
+from rl.micro_batch import make_micro_batches, make_rows, useful_frac
 from rl.policy import Policy
 from rollout.pool import RolloutPool
 from rollout.source import GroupSource, Harvest
@@ -91,12 +91,11 @@ class StrideTrainer(GRPOTrainer):
             on_harvest: Called with the update's number and its groups, before they are trained on.
         """
         rows = config.problems_per_update * rollout.samples_per_problem
-        micro = config.micro_batch_size or rows
         arguments = GRPOConfig(
             output_dir=str(folder),
             max_steps=config.updates,
-            per_device_train_batch_size=micro,
-            gradient_accumulation_steps=rows // micro,
+            per_device_train_batch_size=rows,
+            gradient_accumulation_steps=1,  # micro-batches are ours: `training_step`
             num_generations=rollout.samples_per_problem,
             num_iterations=config.num_iterations,
             max_completion_length=rollout.max_new_tokens,
@@ -119,6 +118,7 @@ class StrideTrainer(GRPOTrainer):
             seed=seed,
             use_cpu=cpu,
             bf16=False,
+            disable_dropout=True,  # the sampler has none
             gradient_checkpointing=False,
             dataloader_pin_memory=False,
             disable_tqdm=True,
@@ -141,7 +141,6 @@ class StrideTrainer(GRPOTrainer):
         self._source = source
         self._pool = pool
         self._config = config
-        self._num_parts = rows // micro
         self._pad_id = policy.encoder.pad_id
         self._on_harvest = on_harvest
         self._folder = folder
@@ -149,7 +148,7 @@ class StrideTrainer(GRPOTrainer):
         self._barren = 0
         self._generation_s = 0.0
         self._updated_at = time.perf_counter()
-        self._parts: list[dict[str, Any]] = []
+        self._micro_batches: list[dict[str, Any]] = []
         self._new_logps: torch.Tensor | None = None
         self._logprob_diffs: list[torch.Tensor] = []
 
@@ -162,20 +161,32 @@ class StrideTrainer(GRPOTrainer):
         if resume_from is not None:
             state = json.loads((resume_from / STATE_FILE).read_text())
             self._source.cursor = state["cursor"]
-            self._step = state["update"] * self._num_parts
         self.train(resume_from_checkpoint=str(resume_from) if resume_from else None)
 
     # ---- what TRL asks for ----
 
+    def training_step(
+        self, model: torch.nn.Module, inputs: Any, num_items_in_batch: torch.Tensor | int | None = None
+    ) -> torch.Tensor:
+        """Loss and gradient of one update: those of its micro-batches, added up."""
+        if self.state.global_step % self.num_iterations == 0 or not self._micro_batches:
+            self._micro_batches = self._next_micro_batches()
+        metrics = self._metrics["train"]
+        before = {key: len(values) for key, values in metrics.items()}
+        losses = [super(StrideTrainer, self).training_step(model, part, None) for part in self._micro_batches]
+        for key, values in metrics.items():
+            own = values[before.get(key, 0) :]
+            if len(own) == len(losses):  # TRL adds one figure a micro-batch
+                values[before.get(key, 0) :] = [self._of_update(key, own)]
+        return torch.stack(losses).sum()
+
     def _prepare_inputs(self, generation_batch: dict[str, Any]) -> dict[str, Any]:
-        """The next micro-batch; sample and cut up a new batch when the last one is used up."""
-        if self._step % (self._num_parts * self.num_iterations) == 0 or not self._parts:
-            self._parts = self._next_micro_batches()
-        return self._parts[self._step % self._num_parts]
+        """TRL samples here; `training_step` has done so and passes a micro-batch."""
+        return generation_batch
 
     def _compute_loss(self, model: torch.nn.Module, inputs: dict[str, Any]) -> torch.Tensor:
         loss: torch.Tensor = super()._compute_loss(model, inputs)
-        if self._step // self._num_parts % self.num_iterations == 0:
+        if self.state.global_step % self.num_iterations == 0:
             mask = inputs["completion_mask"].bool()
             assert self._new_logps is not None
             self._logprob_diffs.append((self._new_logps - inputs["old_per_token_logps"])[mask].abs())
@@ -192,23 +203,25 @@ class StrideTrainer(GRPOTrainer):
     ) -> tuple[torch.Tensor, torch.Tensor | None, torch.Tensor | None]:
         """Log-probabilities [B, T] and (None of the reference model) entropies [B, T] of the completions.
 
-        As TRL's, but with position ids that count from each row's first real token, as the sampler does:
-        TRL's start at the padding, which models with absolute positions read as another prompt.
+        Where TRL pads prompts on the left, rows are moved to the left edge here: a pass is then no wider than
+        its longest row, positions count from the first real token as the sampler's do, and, as nothing follows
+        a row but padding, the causal mask is all that attention needs.
         """
-        labels = input_ids.masked_fill(attention_mask == 0, -100)
-        labels[:, :-logits_to_keep] = -100
+        width = input_ids.shape[1]
+        prompt_B1 = attention_mask[:, :-logits_to_keep].sum(1, keepdim=True)
+        length_B1 = attention_mask.sum(1, keepdim=True)
+        column = torch.arange(width, device=input_ids.device)
+        offset_B1 = width - logits_to_keep - prompt_B1
+        end = int(length_B1.max())
+        ids = input_ids.gather(1, (column[:end] + offset_B1).clamp(max=width - 1))
+        in_completion = (column[:end] >= prompt_B1) & (column[:end] < length_B1)
         with self.accelerator.autocast():
-            outputs = model(
-                input_ids=input_ids,
-                attention_mask=attention_mask,
-                position_ids=(attention_mask.cumsum(1) - 1).clamp(min=0),
-                labels=labels,
-                fused_lm_head=True,
-            )
-        logps = outputs.log_probs[:, -logits_to_keep:]
+            outputs = model(input_ids=ids, labels=ids.masked_fill(~in_completion, -100), fused_lm_head=True)
+        # Figure j is of token j + 1.
+        index = (column[:logits_to_keep] + prompt_B1 - 1).clamp(max=end - 2)
+        logps = outputs.log_probs.gather(1, index)
         self._new_logps = logps.detach()
-        entropy = outputs.entropy
-        return logps, None if entropy is None else entropy[:, -logits_to_keep:], None
+        return logps, None if outputs.entropy is None else outputs.entropy.gather(1, index), None
 
     def _save_checkpoint(self, model: torch.nn.Module, trial: Any) -> None:
         super()._save_checkpoint(model, trial)
@@ -261,7 +274,7 @@ class StrideTrainer(GRPOTrainer):
         ]
         batches = make_micro_batches(
             make_rows(groups, advantages),
-            self._num_parts,
+            self._config.micro_batch_tokens,
             pad_id=self._pad_id,
             loss_type=self.loss_type,
             device=self.accelerator.device,
@@ -279,11 +292,21 @@ class StrideTrainer(GRPOTrainer):
             "seconds/score": harvest.score_s,
             "seconds/prepare": finished - sampled,
             "tokens_per_s": tokens / (sampled - published),
+            "useful_positions": useful_frac(batches),
             "cursor": float(self._source.cursor),
         }
         for key, value in metrics.items():
             self._metrics["train"][key].append(value)
         return batches
+
+    def _of_update(self, key: str, values: list[float]) -> float:
+        """From one figure a micro-batch to one of the update: sum, least, largest or mean over tokens."""
+        if key == "step_time":
+            return sum(values)
+        if key.endswith(("_min", "_max")):
+            return (min if key.endswith("_min") else max)(values)
+        tokens = [batch["tokens"] for batch in self._micro_batches]
+        return sum(value * share for value, share in zip(values, tokens, strict=True)) / sum(tokens)
 
     def _reference_logps(self, batch: dict[str, Any]) -> torch.Tensor:
         model = self.accelerator.unwrap_model(self.model)

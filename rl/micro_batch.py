@@ -1,9 +1,9 @@
-"""From scored groups to the tensors of one update, split into micro-batches.
+"""From scored groups to the tensors of one update, cut into micro-batches.
 
 In: groups and their advantages. Out: one dict of tensors a micro-batch, with the keys TRL's loss reads. Rows
-are sorted by length and each micro-batch is trimmed to its own longest prompt and completion, so little of a
-forward pass is padding. How rows are split changes neither loss nor gradient: every micro-batch carries the
-factor that makes the sum over micro-batches the loss of the whole batch.
+are sorted by length and cut where that leaves least padding, so little of a forward pass is wasted. How rows
+are cut changes neither loss nor gradient: every micro-batch carries the factor that makes the sum over
+micro-batches the loss of the whole batch.
 
 Shapes: B rows of a micro-batch, L prompt tokens (left-padded), T completion tokens (right-padded).
 """
@@ -14,9 +14,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import torch
 
 from rollout.types import RolloutGroup
+
+_PASS = 256  # positions that one more forward and backward pass costs about as much as
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -34,6 +37,11 @@ class Row:
     ids: tuple[int, ...]
     logprobs: tuple[float, ...]
     advantages: tuple[float, ...]
+
+    @property
+    def length(self) -> int:
+        """Tokens of prompt and completion."""
+        return len(self.prompt_ids) + len(self.ids)
 
 
 def make_rows(groups: Sequence[RolloutGroup], advantages: Sequence[Sequence[float]]) -> list[Row]:
@@ -55,49 +63,67 @@ def make_rows(groups: Sequence[RolloutGroup], advantages: Sequence[Sequence[floa
     ]
 
 
-def split_rows(rows: Sequence[Row], num_parts: int) -> list[list[Row]]:
-    """Sort by length and cut into `num_parts` parts of sizes that differ by at most one row."""
-    ordered = sorted(rows, key=lambda row: len(row.prompt_ids) + len(row.ids), reverse=True)
-    base, extra = divmod(len(ordered), num_parts)
-    parts, start = [], 0
-    for part in range(num_parts):
-        end = start + base + (part < extra)
-        parts.append(ordered[start:end])
-        start = end
-    return parts
+def split_rows(rows: Sequence[Row], max_tokens: int) -> list[list[Row]]:
+    """Sort by length, longest first, and cut where rows times longest row, summed over parts, is least.
+
+    Every part is charged what a pass costs beside its positions, so parts do not get tiny.
+
+    Args:
+        rows: At least one.
+        max_tokens: Rows times longest row of a part, at most; a row longer than that is a part of its own.
+    """
+    ordered = sorted(rows, key=lambda row: row.length, reverse=True)
+    length = np.array([row.length for row in ordered])
+    # least[i] is what the first i rows cost at least, cut[i] where the last part of them starts.
+    least, cut = np.zeros(len(ordered) + 1), np.zeros(len(ordered) + 1, dtype=int)
+    for end in range(1, len(ordered) + 1):
+        first = max(0, min(end - 1, end - max_tokens // length[end - 1]))  # parts from before are too large
+        positions = np.arange(end - first, 0, -1) * length[first:end]
+        cost = np.where(positions <= max_tokens, least[first:end] + positions + _PASS, np.inf)
+        cost[-1] = least[end - 1] + length[end - 1] + _PASS
+        cut[end] = first + cost.argmin()
+        least[end] = cost.min()
+    parts, end = [], len(ordered)
+    while end > 0:
+        parts.append(ordered[cut[end] : end])
+        end = cut[end]
+    return parts[::-1]
 
 
 def make_micro_batches(
-    rows: Sequence[Row], num_parts: int, *, pad_id: int, loss_type: str, device: torch.device
+    rows: Sequence[Row], max_tokens: int, *, pad_id: int, loss_type: str, device: torch.device
 ) -> list[dict[str, Any]]:
     """Tensors for TRL's loss.
 
     Args:
-        rows: At least one completion; with fewer rows than parts, the last parts hold a masked row.
-        num_parts: Micro-batches of the update.
+        rows: At least one completion.
+        max_tokens: Of a micro-batch, padding included; see `split_rows`.
         pad_id: Fills prompts on the left and completions on the right.
         loss_type: TRL's; decides what a micro-batch's loss is a mean over, and so its factor.
         device: Where the tensors go.
 
     Returns:
         Per part: prompt_ids, prompt_mask [B, L]; completion_ids, completion_mask, old_per_token_logps,
-        advantages [B, T]; num_items_in_batch (tokens of all parts); loss_factor.
+        advantages [B, T]; num_items_in_batch (tokens of all parts); loss_factor; tokens (of this part).
     """
     total_rows, total_tokens = len(rows), sum(len(row.ids) for row in rows)
     batches = []
-    for part in split_rows(rows, num_parts):
+    for part in split_rows(rows, max_tokens):
         tokens = sum(len(row.ids) for row in part)
-        batch = _collate(part or rows[:1], pad_id)
-        if not part:
-            batch["completion_mask"].zero_()
-        batch = {key: tensor.to(device) for key, tensor in batch.items()}
+        batch = {key: tensor.to(device) for key, tensor in _collate(part, pad_id).items()}
         batch["num_items_in_batch"] = torch.tensor(total_tokens, device=device)
-        share = {
-            "dapo": 1.0 / num_parts,  # already divided by the tokens of all parts
+        factor = {
+            "dapo": 1.0,  # already divided by the tokens of all parts
             "bnpo": tokens / total_tokens,
         }.get(loss_type, len(part) / total_rows)
-        batches.append({**batch, "loss_factor": share * num_parts})
+        batches.append({**batch, "loss_factor": factor, "tokens": tokens})
     return batches
+
+
+def useful_frac(batches: Sequence[dict[str, Any]]) -> float:
+    """Share of the positions that go through the model and are tokens, not padding."""
+    lengths = [(batch["prompt_mask"].sum(1) + batch["completion_mask"].sum(1)).tolist() for batch in batches]
+    return sum(map(sum, lengths)) / sum(len(part) * max(part) for part in lengths)
 
 
 def _collate(rows: Sequence[Row], pad_id: int) -> dict[str, torch.Tensor]:

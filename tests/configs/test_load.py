@@ -181,11 +181,6 @@ def test_wrong_values_name_key_value_and_what_is_allowed(
 @pytest.mark.parametrize(
     ("overrides", "parts"),
     [
-        # 16 problems of 8 samples are 128 completions.
-        (
-            ["grpo.micro_batch_size=48"],
-            ["grpo.micro_batch_size (48) must divide ", "rollout.samples_per_problem (128)"],
-        ),
         (
             ["warm_start.micro_batch_size=48"],
             ["warm_start: micro_batch_size (48) must divide batch_size (64)"],
@@ -223,7 +218,7 @@ def test_contradictions_name_keys_and_numbers(least: Path, overrides: list[str],
 
 
 def test_sizes_that_just_fit(least: Path) -> None:
-    config = load_config(least, ["rollout.max_prompt_tokens=768", "grpo.micro_batch_size=32"])
+    config = load_config(least, ["rollout.max_prompt_tokens=768", "grpo.micro_batch_tokens=32"])
     assert config.rollout.max_prompt_tokens + config.rollout.max_new_tokens == 1024
     # Dropout hurts GRPO only; a pretrained model says its own length when it is loaded.
     load_config(least, ["policy.lora.dropout=0.1", "grpo=null"])
@@ -240,7 +235,7 @@ def test_sizes_that_just_fit(least: Path) -> None:
         ("grpo.learning_rate=3E+2", ("grpo", "learning_rate"), 300.0),
         ("grpo.updates=7", ("grpo", "updates"), 7),
         ("grpo.scale_rewards=false", ("grpo", "scale_rewards"), False),
-        ("grpo.micro_batch_size=null", ("grpo", "micro_batch_size"), None),
+        ("grpo.save_every=null", ("grpo", "save_every"), None),
         ("warm_start=null", ("warm_start",), None),
         ("eval.splits=[id, ood_hard]", ("eval", "splits"), ["id", "ood_hard"]),
         ("eval.max_new_tokens.id=9", ("eval", "max_new_tokens"), {"id": 9}),

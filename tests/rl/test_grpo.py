@@ -2,21 +2,31 @@
 
 from __future__ import annotations
 
+import dataclasses
+import math
+import random
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
-from transformers import TrainerCallback
+from transformers import (
+    GPT2Config,
+    GPT2LMHeadModel,
+    MambaConfig,
+    MambaForCausalLM,
+    TrainerCallback,
+)
 
 from configs.schema import GrpoConfig, LoraSettings, PolicyConfig, RolloutConfig, TinyModelConfig
 from envs import Split, make_env, parse_trace
 from rewards import Outcome, Score
+from rl import micro_batch
 from rl.credit import group_advantages
 from rl.grpo import LogprobMismatchError, StalledError, StrideTrainer, trainable_weights
-from rl.micro_batch import make_rows, split_rows
+from rl.micro_batch import Row, make_micro_batches, make_rows, split_rows, useful_frac
 from rl.policy import Policy, load_policy
 from rollout.source import Harvest, why_useless
 from rollout.types import Completion, FinishReason, RolloutGroup, Sample
@@ -162,14 +172,15 @@ def gradient(policy: Policy, groups: list[RolloutGroup], loss_type: str) -> tupl
 
 @pytest.mark.parametrize("loss_type", ["dapo", "grpo", "bnpo", "dr_grpo"])
 def test_loss_and_gradient_are_the_formula_whatever_the_split(loss_type: str, tmp_path: Path) -> None:
-    """One forward of 12 rows, or 2, 4 or 12 micro-batches of rows of unlike lengths: the same update."""
+    """One forward of 12 rows, or micro-batches of some rows of unlike lengths, or of one: the same update."""
     reference = make_policy()
     groups = make_groups(reference)
     loss, norm = gradient(reference, groups, loss_type)
     after = []
-    for micro in (12, 6, 3, 1):
+    for tokens, num_parts in ((10000, 1), (120, 3), (60, 5), (1, 12)):
         policy = make_policy()
-        rows, _ = run(policy, groups, tmp_path / str(micro), loss_type=loss_type, micro_batch_size=micro)
+        assert len(split_rows(make_rows(groups, [[0.0] * G] * P), tokens)) == num_parts
+        rows, _ = run(policy, groups, tmp_path / str(tokens), loss_type=loss_type, micro_batch_tokens=tokens)
         assert rows[0]["loss"] == pytest.approx(loss, abs=1e-6)
         assert rows[0]["grad_norm"] == pytest.approx(norm, rel=1e-4)
         after.append(torch.cat([p.detach().flatten() for p in policy.model.parameters()]))
@@ -183,7 +194,7 @@ def test_useless_groups_do_not_dilute_the_useful_ones(tmp_path: Path) -> None:
     groups = make_groups(reference, rewards=[[1.0] * 4, [1.0, 0.0, 0.0, 0.5], [0.0] * 4])
     alone = [groups[1]]
     assert group_advantages(torch.tensor(groups[1].rewards)).abs().sum() > 0
-    one, _ = run(make_policy(), groups, tmp_path / "a", micro_batch_size=3)
+    one, _ = run(make_policy(), groups, tmp_path / "a", micro_batch_tokens=60)
     two, _ = run(make_policy(), alone, tmp_path / "b", problems_per_update=1)
     assert one[0]["grad_norm"] == pytest.approx(two[0]["grad_norm"], rel=1e-4)
     assert one[0]["groups/useful_frac"] == pytest.approx(1 / 3)
@@ -205,6 +216,21 @@ def test_the_samplers_logprobs_are_the_old_ones(tmp_path: Path) -> None:
     assert rows_clipped[0]["grad_norm"] < rows_off[0]["grad_norm"]
 
 
+@pytest.mark.parametrize("family", ["gpt2", "mamba"])
+def test_padding_changes_no_logprob(family: str, tmp_path: Path) -> None:
+    """With positions that are learnt, and with a state that all tokens run through."""
+    policy = make_policy()
+    size = {"vocab_size": len(policy.tokenizer), "hidden_size": 32, "bos_token_id": 1, "eos_token_id": 1}
+    model: Any = MambaForCausalLM(MambaConfig(**size, num_hidden_layers=2, state_size=4, pad_token_id=0))
+    if family == "gpt2":
+        model = GPT2LMHeadModel(GPT2Config(**size, n_layer=2, n_head=2, n_positions=64))
+    for parameter in model.parameters():  # near-uniform probabilities would hide mistakes
+        parameter.data.mul_(3.0 if parameter.dim() > 1 else 1.0)
+    policy = dataclasses.replace(policy, model=model.eval())
+    rows, _ = run(policy, make_groups(policy), tmp_path, micro_batch_tokens=120)
+    assert rows[0]["logprob_diff/max"] < 1e-5
+
+
 def test_sampler_and_learner_that_disagree_stop_the_run(tmp_path: Path) -> None:
     policy = make_policy()
     with pytest.raises(LogprobMismatchError, match=r"differ by 0\.1.* over grpo\.max_logprob_diff \(0\.01\)"):
@@ -214,7 +240,7 @@ def test_sampler_and_learner_that_disagree_stop_the_run(tmp_path: Path) -> None:
 def test_weights_are_published_once_an_update_before_sampling(tmp_path: Path) -> None:
     policy = make_policy()
     first = {name: p.detach().clone() for name, p in policy.model.named_parameters()}
-    rows, pool = run(policy, make_groups(policy), tmp_path, updates=4, micro_batch_size=4, num_iterations=2)
+    rows, pool = run(policy, make_groups(policy), tmp_path, updates=4, micro_batch_tokens=60, num_iterations=2)
     assert [version for version, _ in pool.published] == [0, 2]  # a batch serves two updates
     assert all(torch.equal(first[name], tensor) for name, tensor in pool.published[0][1].items())
     assert any(not torch.equal(first[name], tensor) for name, tensor in pool.published[1][1].items())
@@ -267,11 +293,86 @@ def test_the_reference_is_the_model_grpo_starts_from(lora: LoraSettings | None, 
     assert rows[1]["kl"] > 1e-5
 
 
-def test_rows_are_sorted_by_length_and_no_row_is_lost() -> None:
-    groups = make_groups(make_policy())
-    rows = make_rows(groups, torch.arange(P * G).reshape(P, G).tolist())
-    parts = split_rows(rows, 5)
-    assert [len(part) for part in parts] == [3, 3, 2, 2, 2]  # 12 rows in 5 parts
-    lengths = [len(row.prompt_ids) + len(row.ids) for part in parts for row in part]
-    assert lengths == sorted(lengths, reverse=True)
-    assert sorted(row.advantages[0] for part in parts for row in part) == list(range(P * G))
+def test_rows_are_cut_where_least_is_padding(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Against every way to cut: the least positions plus what a pass costs, and never over the limit."""
+    monkeypatch.setattr(micro_batch, "_PASS", 9)
+    rng = random.Random(0)
+    for _ in range(60):
+        rows = [blank_row(rng.randint(1, 5), rng.choice([1, 2, 3, 30])) for _ in range(rng.randint(1, 8))]
+        limit = rng.choice([1, 20, 60, 200])
+        parts = split_rows(rows, limit)
+        assert sorted(id(row) for part in parts for row in part) == sorted(map(id, rows))
+        assert all(len(part) == 1 or len(part) * part[0].length <= limit for part in parts)
+        lengths = sorted((row.length for row in rows), reverse=True)
+        assert [row.length for part in parts for row in part] == lengths
+        assert cost([len(part) for part in parts], lengths) == min(
+            cost(sizes, lengths) for sizes in compositions(len(rows)) if fits(sizes, lengths, limit)
+        )
+
+
+def blank_row(prompt: int, completion: int) -> Row:
+    return Row(prompt_ids=(5,) * prompt, ids=(5,) * completion, logprobs=(), advantages=())
+
+
+def compositions(total: int) -> Iterator[list[int]]:
+    """All ways to write `total` as a sum of parts in order."""
+    if total == 0:
+        yield []
+    for first in range(1, total + 1):
+        yield from ([first, *rest] for rest in compositions(total - first))
+
+
+def widths(sizes: list[int], lengths: list[int]) -> list[int]:
+    return [lengths[sum(sizes[:part])] for part in range(len(sizes))]
+
+
+def cost(sizes: list[int], lengths: list[int]) -> int:
+    return sum(size * width + 9 for size, width in zip(sizes, widths(sizes, lengths), strict=True))
+
+
+def fits(sizes: list[int], lengths: list[int], limit: int) -> bool:
+    return all(
+        size == 1 or size * width <= limit for size, width in zip(sizes, widths(sizes, lengths), strict=True)
+    )
+
+
+@pytest.mark.parametrize("samples", [64, 128, 256])
+def test_four_fifths_of_what_the_model_reads_are_tokens(samples: int) -> None:
+    """On skewed lengths; rows all padded to the longest, as usual, give less than a third."""
+    rng = random.Random(0)
+    rows = []
+    for _ in range(samples):  # log-normal, sigma 0.8, mean 64, at most 8 times that
+        length = max(1, min(512, round(rng.lognormvariate(math.log(64) - 0.32, 0.8))))
+        row = blank_row(rng.randint(48, 80), length)
+        rows.append(dataclasses.replace(row, logprobs=(0.0,) * length, advantages=(0.0,) * length))
+    batches = make_micro_batches(rows, 16384, pad_id=0, loss_type="dapo", device=torch.device("cpu"))
+    assert useful_frac(batches) > 0.9
+    tokens = sum(row.length for row in rows)
+    assert tokens / (samples * max(row.length for row in rows)) < 0.35
+
+
+def test_the_model_is_given_no_more_than_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`useful_positions` against what goes through the model."""
+    policy = make_policy()
+    groups = make_groups(policy)
+    shapes = []
+    forward = policy.model.model.forward
+
+    def watched(**kwargs: Any) -> Any:
+        shapes.append(tuple(kwargs["input_ids"].shape))
+        return forward(**kwargs)
+
+    monkeypatch.setattr(policy.model.model, "forward", watched)
+    rows, _ = run(policy, groups, tmp_path, micro_batch_tokens=120)
+    tokens = sum(len(g.prompt_ids) + len(s.completion.ids) for g in groups for s in g.samples)
+    assert len(shapes) == 3
+    assert rows[0]["useful_positions"] == pytest.approx(tokens / sum(b * width for b, width in shapes))
+
+
+def test_metrics_of_an_update_do_not_depend_on_the_split(tmp_path: Path) -> None:
+    groups = make_groups(make_policy(), shift=0.1)
+    one, _ = run(make_policy(), groups, tmp_path / "one", epsilon=0.05)
+    many, _ = run(make_policy(), groups, tmp_path / "many", epsilon=0.05, micro_batch_tokens=60)
+    for key in ("entropy", "clip_ratio/region_mean", "clip_ratio/low_min", "clip_ratio/high_max"):
+        assert many[0][key] == pytest.approx(one[0][key], abs=1e-5), key
+    assert one[0]["clip_ratio/high_max"] > 0

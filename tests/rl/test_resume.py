@@ -38,7 +38,7 @@ rewards:
 grpo:
   updates: 12
   problems_per_update: 4
-  micro_batch_size: 8
+  micro_batch_tokens: 200
   num_iterations: 2
   learning_rate: 1.0e-3
   save_every: 4

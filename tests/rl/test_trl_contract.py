@@ -6,7 +6,7 @@ import inspect
 
 import pytest
 import torch
-from transformers import LlamaConfig, LlamaForCausalLM
+from transformers import LlamaConfig, LlamaForCausalLM, Trainer
 from trl import GRPOTrainer
 from trl.trainer.utils import add_fused_lm_head, use_adapter
 
@@ -14,6 +14,7 @@ from trl.trainer.utils import add_fused_lm_head, use_adapter
 @pytest.mark.parametrize(
     ("name", "parameters"),
     [
+        ("training_step", ["model", "inputs", "num_items_in_batch"]),
         ("_prepare_inputs", ["generation_batch"]),
         ("_compute_loss", ["model", "inputs"]),
         ("_get_per_token_logps_and_entropies", ["model", "input_ids", "attention_mask", "logits_to_keep"]),
@@ -28,12 +29,17 @@ def test_overridden_methods_have_the_parameters_they_are_overridden_with(
     assert list(signature.parameters)[1 : 1 + len(parameters)] == parameters
 
 
-def test_step_counts_micro_batches_and_metrics_are_averaged_per_log() -> None:
-    """`_step` rises after each micro-batch's loss, and `log` means and clears `_metrics["train"]`."""
-    step = inspect.getsource(GRPOTrainer.training_step)
-    assert step.index("super().training_step") < step.index("self._step += 1")
+def test_metrics_are_lists_that_log_means_and_clears() -> None:
     log = inspect.getsource(GRPOTrainer.log)
     assert "self._metrics[mode].items()" in log and "self._metrics[mode].clear()" in log
+
+
+def test_a_training_step_is_one_micro_batchs_loss_and_gradient() -> None:
+    """No optimiser step, no clearing of gradients and no sampling in it, but through `_prepare_inputs`."""
+    steps = inspect.getsource(GRPOTrainer.training_step) + inspect.getsource(Trainer.training_step)
+    assert steps.count("inputs = self._prepare_inputs(inputs)") == 1
+    assert steps.count("self.accelerator.backward(loss") == 1
+    assert "zero_grad" not in steps and "optimizer.step" not in steps and "_generate" not in steps
 
 
 def test_the_fused_head_gives_logprobs_and_entropies_at_the_temperature() -> None:

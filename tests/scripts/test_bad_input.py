@@ -103,8 +103,8 @@ CASES: dict[str, tuple[list[str], tuple[str, ...]]] = {
     "not finite": (["good.yaml", "rollout.temperature=.inf"], ("rollout.temperature is inf", "finite")),
     "group of one": (["good.yaml", "rollout.samples_per_problem=1"], ("rollout.samples_per_problem is 1", "2")),
     "micro-batch": (
-        ["good.yaml", "grpo.micro_batch_size=7"],
-        ("grpo.micro_batch_size (7)", "grpo.problems_per_update", "(128)"),
+        ["good.yaml", "warm_start.micro_batch_size=7"],
+        ("warm_start: micro_batch_size (7) must divide batch_size",),
     ),
     "too long for the model": (
         ["good.yaml", "rollout.max_new_tokens=30"],
