@@ -190,6 +190,10 @@ class RolloutConfig(Section):
     max_rows: int | None = Field(None, ge=1)
     """Completions an engine samples at one time, a group at least; others wait until some have finished. None:
     the whole batch. Bounds the memory of keys and values."""
+    max_staleness: int = Field(0, ge=0)
+    """Batches that actors sample ahead while the learner is at work; needs `backend: ray`. Completions are then
+    up to this many batches older than the weights they train, which the ratio in the loss corrects. 0: strictly
+    on-policy. Nothing is sampled ahead across a checkpoint, so that resuming stays exact."""
     num_actors: int = Field(2, ge=1)
     """Ray actors."""
     cpus_per_actor: float = Field(1, ge=0)
@@ -328,6 +332,11 @@ class Config(Section):
                 f"rollout.max_prompt_tokens ({self.rollout.max_prompt_tokens}) plus the longest "
                 f"max_new_tokens ({longest - self.rollout.max_prompt_tokens}) is {longest}, over "
                 f"policy.tiny.max_positions ({self.policy.tiny.max_positions}); raise it or lower the others"
+            )
+        if self.rollout.max_staleness > 0 and self.rollout.backend != "ray":
+            raise ValueError(
+                f"rollout.max_staleness is {self.rollout.max_staleness}, but only actors sample ahead; set it "
+                "to 0, or rollout.backend to ray"
             )
         if self.grpo is not None:
             passes = self.grpo.num_iterations

@@ -2,7 +2,7 @@
 
 One update::
 
-    source.next_update -> credit -> micro-batches -> TRL's loss, clipping, optimiser -> pool.publish
+    publish -> groups -> credit -> micro-batches -> TRL's loss, clipping, optimiser
 
 TRL gives the loss, PEFT, accelerate and the metric backends. Problem order, sampling, rewards and what happens
 to useless groups are the pool's and the source's: the trainer sees placeholder rows only. The sampler's own
@@ -35,6 +35,7 @@ from rl.micro_batch import make_micro_batches, make_rows, useful_frac
 from rl.policy import Policy
 from rollout.pool import RolloutPool
 from rollout.source import GroupSource, Harvest
+from rollout.stream import HarvestStream
 
 STATE_FILE = "stride_state.json"
 _BARREN_UPDATES = 20
@@ -139,12 +140,14 @@ class StrideTrainer(GRPOTrainer):
                 "start it with plain python"
             )
         self._source = source
-        self._pool = pool
+        self._stream = HarvestStream(
+            source, pool, num_groups=config.problems_per_update, ahead=rollout.max_staleness
+        )
+        self._cursor = source.cursor
         self._config = config
         self._pad_id = policy.encoder.pad_id
         self._on_harvest = on_harvest
         self._folder = folder
-        self._published: int | None = None
         self._barren = 0
         self._generation_s = 0.0
         self._updated_at = time.perf_counter()
@@ -160,8 +163,11 @@ class StrideTrainer(GRPOTrainer):
         """
         if resume_from is not None:
             state = json.loads((resume_from / STATE_FILE).read_text())
-            self._source.cursor = state["cursor"]
-        self.train(resume_from_checkpoint=str(resume_from) if resume_from else None)
+            self._source.cursor = self._cursor = state["cursor"]
+        try:
+            self.train(resume_from_checkpoint=str(resume_from) if resume_from else None)
+        finally:
+            self._stream.close()
 
     # ---- what TRL asks for ----
 
@@ -226,7 +232,7 @@ class StrideTrainer(GRPOTrainer):
     def _save_checkpoint(self, model: torch.nn.Module, trial: Any) -> None:
         super()._save_checkpoint(model, trial)
         folder = self._folder / f"checkpoint-{self.state.global_step}"
-        state = {"update": self.state.global_step, "cursor": self._source.cursor}
+        state = {"update": self.state.global_step, "cursor": self._cursor}
         # Written last: a checkpoint without it was cut off and is passed over on resume.
         (folder / STATE_FILE).write_text(json.dumps(state))
 
@@ -250,13 +256,12 @@ class StrideTrainer(GRPOTrainer):
     def _next_micro_batches(self) -> list[dict[str, Any]]:
         started = time.perf_counter()
         version = self.state.global_step
-        if self._published != version:
-            self._pool.publish(trainable_weights(self.accelerator.unwrap_model(self.model)), version)
-            self._published = version
-        published = time.perf_counter()
-        harvest = self._source.next_update(self._config.problems_per_update)
-        self._on_harvest(version + 1, harvest)
+        delivery = self._stream.next(
+            trainable_weights(self.accelerator.unwrap_model(self.model)), version, left=self._batches_left()
+        )
+        harvest, self._cursor = delivery.harvest, delivery.cursor
         sampled = time.perf_counter()
+        self._on_harvest(version + 1, harvest)
         # With nothing useful, the update still takes place, on groups whose advantages are all 0.
         groups = harvest.useful or [group for group in harvest.sampled if group.samples][:1]
         self._barren = 0 if harvest.useful else self._barren + 1
@@ -284,20 +289,31 @@ class StrideTrainer(GRPOTrainer):
                 batch["ref_per_token_logps"] = self._reference_logps(batch)
         finished = time.perf_counter()
         self._generation_s += finished - started
-        tokens = sum(len(s.completion.ids) for group in harvest.sampled for s in group.samples)
+        completions = [sample.completion for group in harvest.sampled for sample in group.samples]
+        staleness = [version - completion.weight_version for completion in completions]
+        tokens = sum(len(completion.ids) for completion in completions)
         metrics = {
             **harvest_metrics(harvest, self._config.problems_per_update),
-            "seconds/publish": published - started,
-            "seconds/rollout": sampled - published,
+            "staleness/mean": sum(staleness) / len(staleness),
+            "staleness/max": max(staleness),
+            "seconds/publish": delivery.publish_s,
+            "seconds/rollout": delivery.rollout_s,
+            "seconds/wait": sampled - started,
             "seconds/score": harvest.score_s,
             "seconds/prepare": finished - sampled,
-            "tokens_per_s": tokens / (sampled - published),
+            "tokens_per_s": tokens / delivery.rollout_s,
             "useful_positions": useful_frac(batches),
-            "cursor": float(self._source.cursor),
+            "cursor": float(self._cursor),
         }
         for key, value in metrics.items():
             self._metrics["train"][key].append(value)
         return batches
+
+    def _batches_left(self) -> int:
+        """Until the next checkpoint, which must find nothing sampled ahead, or the end."""
+        update, every = self.state.global_step, self._config.save_every or self._config.updates
+        stop = min(self._config.updates, (update // every + 1) * every)
+        return (stop - update) // self.num_iterations
 
     def _of_update(self, key: str, values: list[float]) -> float:
         """From one figure a micro-batch to one of the update: sum, least, largest or mean over tokens."""

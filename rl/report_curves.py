@@ -119,7 +119,7 @@ def _grpo_panels(rows: Sequence[Row]) -> list[_Panel]:
             unit="seconds, log scale",
             lines=tuple(
                 (f"seconds/{name}", name)
-                for name in ("total", "rollout", "update", "score", "prepare", "publish")
+                for name in ("total", "rollout", "wait", "update", "score", "prepare", "publish")
             ),
             logarithmic=True,
         ),

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import dataclasses
 import logging
+import threading
 import time
 from collections import Counter, deque
 from collections.abc import Sequence
@@ -116,6 +117,8 @@ class RayPool:
             ResourceError: There is no cluster with room for them.
         """
         self.restarts = 0
+        self._rolling_out = threading.Lock()  # by a thread that may not be the one that closes
+        self._closed = False
         self._size = ActorSize(cpus=cpus_per_actor, gpus=gpus_per_actor)
         self._deadline_s = deadline_s
         self._start_deadline_s = start_deadline_s
@@ -151,6 +154,10 @@ class RayPool:
             ResourceError: No actor could be started in time.
             Exception: What a worker raised, as it was.
         """
+        with self._rolling_out:
+            return self._rollout(batches, sampling)
+
+    def _rollout(self, batches: Sequence[Sequence[GroupRequest]], sampling: Sampling | None) -> list[Batch]:
         results: dict[int, Batch] = {}
         failures: Counter[int] = Counter()
         todo = deque(range(len(batches)))
@@ -193,13 +200,22 @@ class RayPool:
         return [seat.pid for seat in self._seats if seat.pid is not None]
 
     def close(self) -> None:
-        """See `RolloutPool.close`. Of a cluster that was joined, only the pool's own actors end."""
+        """See `RolloutPool.close`. Of a cluster that was joined, only the pool's own actors end.
+
+        A `rollout` in another thread ends with a `RolloutError` first.
+        """
+        self._closed = True
+        self._kill_actors()
+        with self._rolling_out:
+            self._kill_actors()
+            self._seats = []
+            self._published = None
+            self.cluster.close()
+
+    def _kill_actors(self) -> None:
         if ray.is_initialized():
-            for seat in self._seats:
+            for seat in list(self._seats):
                 ray.kill(seat.actor)
-        self._seats = []
-        self._published = None
-        self.cluster.close()
 
     def _start(self, number: int) -> _Seat:
         seat = _Seat(number=number, actor=self._actor_class.remote())
@@ -275,6 +291,8 @@ class RayPool:
 
     def _replace(self, seat: _Seat, loss: _LostError) -> None:
         """Put a new actor in the seat; give the seat up where none can be placed while others are at work."""
+        if self._closed:
+            raise RolloutError("the pool was closed while it was sampling")
         ray.kill(seat.actor)
         if seat.call is _Call.BUILD and isinstance(loss, _LateError):
             self._give_up(seat)

@@ -182,6 +182,10 @@ def test_wrong_values_name_key_value_and_what_is_allowed(
     ("overrides", "parts"),
     [
         (
+            ["rollout.max_staleness=1"],
+            ["rollout.max_staleness is 1, but only actors sample ahead", "rollout.backend to ray"],
+        ),
+        (
             ["warm_start.micro_batch_size=48"],
             ["warm_start: micro_batch_size (48) must divide batch_size (64)"],
         ),

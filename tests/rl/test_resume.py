@@ -114,6 +114,26 @@ def test_killed_and_resumed_equals_uninterrupted(
     assert one == two
 
 
+def test_a_run_sampled_ahead_resumes_exactly(tmp_path: Path) -> None:
+    """Killed while actors sample for later updates. Their groups are one update old, but for the first after a
+    checkpoint."""
+    ahead = (
+        "rollout.backend=ray",
+        "rollout.max_staleness=1",
+        "rollout.num_actors=1",
+        "rollout.cpus_per_actor=0.5",
+        "grpo.num_iterations=1",
+    )
+    whole, folder = tmp_path / "whole", tmp_path / "run"
+    finish(start(whole, *ahead))
+    kill_at(start(folder, *ahead), folder, "grpo", 6)
+    finish(start(folder, *ahead, "--resume"))
+    assert digest(folder, "grpo") == digest(whole, "grpo")
+    assert steady(folder) == steady(whole)
+    staleness = [row["staleness/max"] for row in rows(folder) if row["stage"] == "grpo"]
+    assert staleness == [0, 1, 1, 1] * 3
+
+
 def test_a_finished_run_can_be_made_longer(uninterrupted: Path, tmp_path: Path) -> None:
     """Eight updates, then `--resume` to twelve: the same as twelve at once."""
     folder = tmp_path / "run"

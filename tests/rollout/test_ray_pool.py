@@ -7,6 +7,7 @@ import os
 import signal
 import socket
 import sys
+import threading
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
@@ -275,6 +276,29 @@ def test_too_many_losses_are_an_error_and_close_ends_the_actors(cluster: Cluster
     pool.close()
     pool.close()
     assert ray.is_initialized()
+
+
+def test_close_ends_a_rollout_of_another_thread(cluster: Cluster, spec: WorkerSpec, tmp_path: Path) -> None:
+    """As when a run is interrupted while groups are sampled ahead: no actor is made anew, nothing hangs."""
+    pool = make_pool(replace(spec, rewards=Mischief(tmp_path)), num_actors=1, deadline_s=60)
+    (pid,) = pool.pids()
+    failures: list[BaseException] = []
+
+    def sample() -> None:
+        try:
+            pool.rollout([order(STOPPED_ONCE)])
+        except RolloutError as error:
+            failures.append(error)
+
+    thread = threading.Thread(target=sample)
+    thread.start()
+    while not (tmp_path / str(STOPPED_ONCE)).exists():
+        time.sleep(0.05)
+    pool.close()
+    thread.join(timeout=30)
+    assert not thread.is_alive() and wait_until_gone([pid]) == []
+    assert [str(failure) for failure in failures] == ["the pool was closed while it was sampling"]
+    assert pool.restarts == 0
 
 
 @pytest.mark.parametrize(

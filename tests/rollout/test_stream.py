@@ -1,0 +1,126 @@
+"""What is sampled with which weights, and when."""
+
+from __future__ import annotations
+
+import threading
+from collections import Counter
+from typing import Any
+
+import pytest
+import torch
+
+from rollout.source import Harvest
+from rollout.stream import Delivery, HarvestStream
+
+
+class Side:
+    """Pool and source at once: keeps what was asked for, in order."""
+
+    def __init__(self, fails_at: int | None = None) -> None:
+        self.cursor = 0
+        self.log: list[tuple[Any, ...]] = []
+        self.published = (-1, -1.0)
+        self.fails_at = fails_at
+        self.may_sample = threading.Event()
+        self.may_sample.set()
+
+    def publish(self, weights: Any, version: int) -> None:
+        self.published = (version, float(weights["w"]))
+        self.log.append(("publish", *self.published))
+
+    def next_update(self, num_groups: int) -> Harvest:
+        assert self.may_sample.wait(timeout=30)
+        if self.cursor == self.fails_at:
+            raise RuntimeError(f"no harvest {self.cursor}")
+        self.log.append(("sample", self.cursor, *self.published))
+        self.cursor += 1
+        return Harvest(useful=(), sampled=(), useless=Counter(), sample_s=0, score_s=0)
+
+    def close(self) -> None: ...
+
+
+def learn(side: Side, ahead: int, updates: int, every: int, passes: int = 1) -> list[Delivery]:
+    """As the learner does: weights change in place, everything is at rest after each `every` updates."""
+    stream = HarvestStream(side, side, num_groups=1, ahead=ahead)  # type: ignore[arg-type]
+    weight = torch.zeros(())
+    deliveries = []
+    for version in range(0, updates, passes):
+        weight.fill_(version)
+        stop = min(updates, (version // every + 1) * every)
+        deliveries.append(stream.next({"w": weight}, version, left=(stop - version) // passes))
+    stream.close()
+    return deliveries
+
+
+def sampled_with(side: Side) -> list[int]:
+    """The version each harvest was sampled with."""
+    entries = [entry for entry in side.log if entry[0] == "sample"]
+    assert all(version == weight for _, _, version, weight in entries)  # and its weights, not later ones
+    assert [number for _, number, *_ in entries] == list(range(len(entries)))
+    return [version for _, _, version, _ in entries]
+
+
+@pytest.mark.parametrize(
+    ("ahead", "every", "expected"),
+    [
+        (0, 8, [0, 1, 2, 3, 4, 5, 6, 7]),
+        (1, 8, [0, 0, 1, 2, 3, 4, 5, 6]),
+        (2, 8, [0, 0, 0, 1, 2, 3, 4, 5]),
+        (1, 4, [0, 0, 1, 2, 4, 4, 5, 6]),  # at rest after 4: a run resumed there does the same
+        (3, 2, [0, 0, 2, 2, 4, 4, 6, 6]),
+        (1, 5, [0, 0, 1, 2, 3, 5, 5, 6]),
+        (99, 8, [0] * 8),
+    ],
+)
+def test_staleness_is_bounded_and_known_in_advance(ahead: int, every: int, expected: list[int]) -> None:
+    side = Side()
+    deliveries = learn(side, ahead, updates=8, every=every)
+    assert sampled_with(side) == expected
+    assert all(version - used <= ahead for version, used in enumerate(expected))
+    assert [delivery.cursor for delivery in deliveries] == list(range(1, 9))
+    published = [entry[1] for entry in side.log if entry[0] == "publish"]
+    assert published == sorted(set(expected))  # each version once
+
+
+def test_a_batch_may_serve_several_updates() -> None:
+    side = Side()
+    learn(side, ahead=1, updates=8, every=8, passes=2)
+    assert sampled_with(side) == [0, 0, 2, 4]
+
+
+def test_the_next_harvest_is_sampled_while_the_learner_is_at_work() -> None:
+    side = Side()
+    stream = HarvestStream(side, side, num_groups=1, ahead=1)  # type: ignore[arg-type]
+    weights = {"w": torch.zeros(())}
+    stream.next(weights, 0, left=9)
+    until = threading.Event()
+    for _ in range(1000):
+        if side.cursor == 2:
+            break
+        until.wait(0.01)
+    assert side.cursor == 2  # nobody has asked for it
+    assert stream.next(weights, 1, left=8).cursor == 2
+    stream.close()
+
+
+@pytest.mark.parametrize("ahead", [0, 1, 3])
+def test_what_sampling_raises_comes_out_where_its_harvest_is_due(ahead: int) -> None:
+    side = Side(fails_at=2)
+    with pytest.raises(RuntimeError, match="no harvest 2"):
+        learn(side, ahead, updates=8, every=8)
+    assert side.cursor == 2
+
+
+def test_after_close_nothing_further_is_sampled() -> None:
+    side = Side()
+    stream = HarvestStream(side, side, num_groups=1, ahead=3)  # type: ignore[arg-type]
+    stream.next({"w": torch.zeros(())}, 0, left=1)
+    side.may_sample.clear()
+    waiting = threading.Thread(target=lambda: stream.next({"w": torch.ones(())}, 1, left=4))
+    waiting.start()
+    while not any(entry[:2] == ("publish", 1) for entry in side.log):
+        threading.Event().wait(0.01)  # the first of four is being sampled
+    stream.close()
+    side.may_sample.set()
+    waiting.join(timeout=30)
+    assert not waiting.is_alive() and side.cursor == 2
