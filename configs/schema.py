@@ -291,6 +291,9 @@ class EvalConfig(Section):
     """k samples per problem at `temperature`, beside the greedy one. 0: greedy only."""
     temperature: float = Field(1.0, gt=0)
     """Of the k samples."""
+    top_p: float = Field(1.0, gt=0, le=1)
+    """Of the k samples: drawn among the likeliest tokens that have this much probability together. There is no
+    such key for training, which needs the whole distribution."""
     max_new_tokens: dict[SplitName, Annotated[int, Field(ge=1)]] = {}
     """Length limit per split; `rollout.max_new_tokens` where not given."""
     problems_per_batch: int = Field(64, ge=1)

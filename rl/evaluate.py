@@ -131,7 +131,7 @@ def evaluate(
         best = _sample(pool, config, name, 1, Sampling(temperature=0.0, max_new_tokens=limit), grading)
         sampled: Sequence[RolloutGroup] = ()
         if config.eval.num_samples:
-            warm = Sampling(temperature=config.eval.temperature, max_new_tokens=limit)
+            warm = Sampling(temperature=config.eval.temperature, top_p=config.eval.top_p, max_new_tokens=limit)
             sampled = _sample(pool, config, name, config.eval.num_samples, warm, grading)
         greedy[name] = tuple([group for group in best if group.samples])
         results[name] = summarise(best, sampled, first_error=env.first_error, cell=env.cell)

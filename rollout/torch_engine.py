@@ -130,7 +130,7 @@ class TorchEngine:
                 admitted = end
             assert logits_BV is not None
             t_B = length_N[sample_B]
-            token_B, logprob_B = _draw(logits_BV, uniform_NT[sample_B, t_B], sampling.temperature)
+            token_B, logprob_B = _draw(logits_BV, uniform_NT[sample_B, t_B], sampling)
             ids_NT[sample_B, t_B], logprobs_NT[sample_B, t_B] = token_B, logprob_B
             length_N[sample_B] = t_B + 1
             stop_B = torch.isin(token_B, self._stop)
@@ -216,14 +216,14 @@ def _room(num_samples: int, largest_group: int, limit: int, max_rows: int | None
 
 
 def _draw(
-    logits_BV: torch.Tensor, uniform_B: torch.Tensor, temperature: float
+    logits_BV: torch.Tensor, uniform_B: torch.Tensor, sampling: Sampling
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """One token a row and its log-probability."""
     rows = len(logits_BV)
     if logits_BV.device.type == "cpu":  # so many that what is computed for them stays in the processor's cache
         rows = max(1, _DRAWN_AT_ONCE // logits_BV.shape[1])
     parts = [
-        _draw_rows(logits, uniform, temperature)
+        _draw_rows(logits, uniform, sampling)
         for logits, uniform in zip(logits_BV.split(rows), uniform_B.split(rows), strict=True)
     ]
     if len(parts) == 1:
@@ -233,10 +233,12 @@ def _draw(
 
 
 def _draw_rows(
-    logits_BV: torch.Tensor, uniform_B: torch.Tensor, temperature: float
+    logits_BV: torch.Tensor, uniform_B: torch.Tensor, sampling: Sampling
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    logprobs_BV = torch.log_softmax(logits_BV / temperature if temperature > 0 else logits_BV, dim=-1)
-    if temperature == 0:
+    logprobs_BV = torch.log_softmax(logits_BV / (sampling.temperature or 1.0), dim=-1)
+    if sampling.top_p < 1:
+        logprobs_BV = _nucleus(logprobs_BV, sampling.top_p)
+    if sampling.temperature == 0:
         token_B = logits_BV.argmax(dim=-1)
     else:
         cumulative_BV = logprobs_BV.double().exp().cumsum(dim=-1)
@@ -244,6 +246,14 @@ def _draw_rows(
         token_B = torch.searchsorted(cumulative_BV, target_B1, right=True).squeeze(1)
         token_B = token_B.clamp(max=logits_BV.shape[1] - 1)
     return token_B, logprobs_BV.gather(1, token_B[:, None]).squeeze(1)
+
+
+def _nucleus(logprobs_BV: torch.Tensor, top_p: float) -> torch.Tensor:
+    """Log-probabilities among the fewest likeliest tokens that have `top_p` together; minus infinity elsewhere."""
+    sorted_BV, index_BV = logprobs_BV.double().exp().sort(dim=-1, descending=True, stable=True)
+    before_BV = sorted_BV.cumsum(dim=-1) - sorted_BV
+    out_BV = torch.zeros_like(before_BV, dtype=torch.bool).scatter(1, index_BV, before_BV >= top_p)
+    return torch.log_softmax(logprobs_BV.masked_fill(out_BV, -torch.inf), dim=-1)
 
 
 @contextmanager

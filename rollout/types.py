@@ -26,10 +26,14 @@ class Sampling:
     Attributes:
         temperature: Divides the logits; 0 takes the likeliest token.
         max_new_tokens: Length limit, the stop token included.
+        top_p: Draw among the fewest likeliest tokens that have this much probability together (nucleus sampling,
+            Holtzman et al., arXiv 1904.09751, section 3.1). Training needs 1: the learner's log-probabilities
+            are those of all tokens.
     """
 
     temperature: float
     max_new_tokens: int
+    top_p: float = 1.0
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -58,7 +62,7 @@ class Completion:
     Attributes:
         ids: Sampled tokens, the stop token included; length 1 or more.
         logprobs: Natural log-probability of each sampled token under the distribution it was drawn from
-            (temperature included); same length as `ids`.
+            (temperature and top_p included); same length as `ids`.
         finish_reason: Stop token or length limit.
         weight_version: Version of the weights that sampled it.
     """

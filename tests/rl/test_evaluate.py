@@ -286,6 +286,7 @@ def test_all_splits_are_evaluated_greedily_and_with_samples() -> None:
         num_problems=5,
         num_samples=4,
         temperature=0.5,
+        top_p=0.9,
         problems_per_batch=2,
         max_new_tokens={"ood_hard": 90},
     )
@@ -293,7 +294,7 @@ def test_all_splits_are_evaluated_greedily_and_with_samples() -> None:
     assert seen == list(found.results) == list(found.greedy) == ["id", "ood_hard"]
     for split, limit in (("id", 20), ("ood_hard", 90)):
         greedy = Sampling(temperature=0.0, max_new_tokens=limit)
-        warm = Sampling(temperature=0.5, max_new_tokens=limit)
+        warm = Sampling(temperature=0.5, top_p=0.9, max_new_tokens=limit)
         for sampling, num_samples in ((greedy, 1), (warm, 4)):
             batches = [
                 batch for batch, given in pool.asked if given == sampling and batch[0].split == Split(split)

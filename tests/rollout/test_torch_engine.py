@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import random
 from collections import Counter
 from dataclasses import replace
@@ -264,14 +265,24 @@ def test_tokens_depend_on_the_seed_not_on_the_rest_of_the_batch() -> None:
     assert len(seeds) > 40
 
 
-def test_sampled_tokens_follow_the_distribution() -> None:
+@pytest.mark.parametrize("top_p", [1.0, 0.9, 0.5, 0.01])
+def test_sampled_tokens_follow_the_distribution(top_p: float) -> None:
     """First tokens of 4,000 samples against their probabilities: chi-square below its 99.99 % point."""
     sampler = engine()
     prompt = Prompt(ids=(3, 4, 5), seeds=tuple(range(4000)))
-    completions = sampler.generate([prompt], Sampling(temperature=1.0, max_new_tokens=1))[0]
+    completions = sampler.generate([prompt], Sampling(temperature=1.0, max_new_tokens=1, top_p=top_p))[0]
     counts = Counter(c.ids[0] for c in completions)
     with torch.no_grad():
         probs = torch.softmax(sampler.model(torch.tensor([prompt.ids])).logits[0, -1], -1).tolist()
+    nucleus: list[int] = []  # the fewest likeliest tokens that have top_p together
+    for token in sorted(range(V), key=lambda token: -probs[token]):
+        if sum(probs[token] for token in nucleus) < top_p:
+            nucleus.append(token)
+    assert counts.keys() <= set(nucleus) and (top_p > 0.1) == (len(nucleus) > 1)
+    whole = sum(probs[token] for token in nucleus)
+    probs = [probs[token] / whole if token in nucleus else 0.0 for token in range(V)]
+    for completion in completions:
+        assert completion.logprobs[0] == pytest.approx(math.log(probs[completion.ids[0]]), abs=1e-5)
     common = [token for token in range(V) if probs[token] * 4000 >= 5]
     rest = 1.0 - sum(probs[token] for token in common)
     statistic = sum((counts[t] - 4000 * probs[t]) ** 2 / (4000 * probs[t]) for t in common)
