@@ -249,7 +249,7 @@ def _draw_rows(
 
 
 def _nucleus(logprobs_BV: torch.Tensor, top_p: float) -> torch.Tensor:
-    """Log-probabilities among the fewest likeliest tokens that have `top_p` together; minus infinity elsewhere."""
+    """Log-probabilities among the fewest likeliest tokens that have `top_p` together, and minus infinity."""
     sorted_BV, index_BV = logprobs_BV.double().exp().sort(dim=-1, descending=True, stable=True)
     before_BV = sorted_BV.cumsum(dim=-1) - sorted_BV
     out_BV = torch.zeros_like(before_BV, dtype=torch.bool).scatter(1, index_BV, before_BV >= top_p)

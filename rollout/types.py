@@ -26,9 +26,9 @@ class Sampling:
     Attributes:
         temperature: Divides the logits; 0 takes the likeliest token.
         max_new_tokens: Length limit, the stop token included.
-        top_p: Draw among the fewest likeliest tokens that have this much probability together (nucleus sampling,
-            Holtzman et al., arXiv 1904.09751, section 3.1). Training needs 1: the learner's log-probabilities
-            are those of all tokens.
+        top_p: Draw among the fewest likeliest tokens that have this much probability together (nucleus
+            sampling, Holtzman et al., arXiv 1904.09751, section 3.1). Training needs 1: the learner's
+            log-probabilities are those of all tokens.
     """
 
     temperature: float
