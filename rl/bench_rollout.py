@@ -7,105 +7,31 @@ each row, those of a prompt once a group.
 
 from __future__ import annotations
 
+import copy
+import importlib.util
 import math
-import random
-import statistics
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
+from contextlib import AbstractContextManager, contextmanager
+from functools import partial
 from typing import Any
 
 import torch
 from transformers import (
     ContinuousBatchingConfig,
     GenerationConfig,
-    LlamaConfig,
     LlamaForCausalLM,
     LogitsProcessor,
     LogitsProcessorList,
 )
 
+from rl.bench_race import Contestants, Lap
+from rl.bench_workload import GROUP, PAD, STOP, VOCABULARY, Case, Workload, make_bench_model
 from rollout.torch_engine import TorchEngine
 from rollout.types import Prompt, Sampling
+from rollout.vllm_engine import VllmEngine, VllmRoom
 
-GROUP = 8  # samples a prompt
-_VOCABULARY, _PAD, _STOP = 512, 0, 1
 _PAGE = 32  # positions in a block of continuous batching's cache
-_SIGMA, _CAP = 0.8, 8  # of the skewed lengths: log-normal, at most so many times the mean
-MODELS = {  # name: layers, width, heads
-    "1m": (4, 128, 4),
-    "6m": (6, 256, 8),
-    "30m": (8, 512, 8),
-}
-
-
-@dataclass(frozen=True, kw_only=True)
-class Workload:
-    """What is sampled.
-
-    Attributes:
-        prompts: Token ids, one tuple a group.
-        lengths: New tokens of each sample, group by group.
-    """
-
-    prompts: tuple[tuple[int, ...], ...]
-    lengths: tuple[int, ...]
-
-    @property
-    def tokens(self) -> int:
-        """New tokens in all."""
-        return sum(self.lengths)
-
-    @property
-    def repeated(self) -> list[list[int]]:
-        """The prompt of each sample."""
-        return [list(prompt) for prompt in self.prompts for _ in range(GROUP)]
-
-
-def make_workload(kind: str, *, samples: int, mean: int, prompt_tokens: int, seed: int = 0) -> Workload:
-    """Prompts of a length up to a quarter off `prompt_tokens`, and lengths.
-
-    Args:
-        kind: "equal": `mean` each. "skewed": log-normal with sigma 0.8, mean `mean`, capped at 8 times that.
-        samples: A multiple of 8.
-        mean: Of the lengths, in tokens.
-        prompt_tokens: Middle of the prompts' lengths.
-        seed: Of both.
-    """
-    rng = random.Random(seed)
-    prompts = [
-        tuple(
-            rng.randrange(2, _VOCABULARY)
-            for _ in range(rng.randint(prompt_tokens * 3 // 4, prompt_tokens * 5 // 4))
-        )
-        for _ in range(samples // GROUP)
-    ]
-    lengths = [mean] * samples
-    if kind == "skewed":
-        middle = math.log(mean) - _SIGMA**2 / 2
-        lengths = [max(1, min(_CAP * mean, round(rng.lognormvariate(middle, _SIGMA)))) for _ in range(samples)]
-    return Workload(prompts=tuple(prompts), lengths=tuple(lengths))
-
-
-def make_bench_model(name: str) -> LlamaForCausalLM:
-    """A Llama with random weights, of one of the sizes in `MODELS`."""
-    layers, width, heads = MODELS[name]
-    torch.manual_seed(0)
-    config = LlamaConfig(
-        vocab_size=_VOCABULARY,
-        hidden_size=width,
-        intermediate_size=4 * width if name == "1m" else 3 * width,
-        num_hidden_layers=layers,
-        num_attention_heads=heads,
-        num_key_value_heads=heads,
-        max_position_embeddings=4096,
-        bos_token_id=None,
-        eos_token_id=_STOP,
-        pad_token_id=_PAD,
-    )
-    return LlamaForCausalLM(config).eval().requires_grad_(False)
-
 
 # ---- who samples ----
 
@@ -115,7 +41,7 @@ Run = Callable[[], int]  # samples the workload, returns the number of new token
 @contextmanager
 def stride(model: LlamaForCausalLM, workload: Workload, threads: int) -> Iterator[Run]:
     """The embedded engine."""
-    engine = TorchEngine(model, stop_ids=[_VOCABULARY], pad_id=_PAD, threads=threads)
+    engine = TorchEngine(model, stop_ids=[VOCABULARY], pad_id=PAD, threads=threads)
 
     def run() -> int:
         prompts = [
@@ -132,7 +58,7 @@ def stride(model: LlamaForCausalLM, workload: Workload, threads: int) -> Iterato
     yield run
 
 
-class _FixedLengths(LogitsProcessor):
+class FixedLengths(LogitsProcessor):
     """Makes each row stop after its number of new tokens."""
 
     def __init__(self, lengths: Sequence[int], width: int) -> None:
@@ -140,10 +66,11 @@ class _FixedLengths(LogitsProcessor):
         self.width = width
 
     def __call__(self, input_ids: Any, scores: Any) -> Any:
+        """The stop token alone in rows that are due, and anything else in the others."""
         last = self.lengths <= input_ids.shape[1] - self.width + 1
-        scores[:, _STOP] = -torch.inf
+        scores[:, STOP] = -torch.inf
         scores[last] = -torch.inf
-        scores[last, _STOP] = 0.0
+        scores[last, STOP] = 0.0
         return scores
 
 
@@ -154,7 +81,7 @@ def generate(model: Any, workload: Workload, threads: int) -> Iterator[Run]:
     def run() -> int:
         rows = workload.repeated
         width = max(map(len, rows))
-        ids = torch.tensor([[_PAD] * (width - len(row)) + row for row in rows])
+        ids = torch.tensor([[PAD] * (width - len(row)) + row for row in rows])
         mask = torch.tensor([[0] * (width - len(row)) + [1] * len(row) for row in rows])
         with torch.inference_mode():
             out = model.generate(
@@ -164,9 +91,9 @@ def generate(model: Any, workload: Workload, threads: int) -> Iterator[Run]:
                 temperature=1.0,
                 top_k=0,
                 max_new_tokens=max(workload.lengths),
-                logits_processor=LogitsProcessorList([_FixedLengths(workload.lengths, width)]),
+                logits_processor=LogitsProcessorList([FixedLengths(workload.lengths, width)]),
             )
-        return int(((out[:, width:] == _STOP).int().argmax(dim=1) + 1).sum())
+        return int(((out[:, width:] == STOP).int().argmax(dim=1) + 1).sum())
 
     yield run
 
@@ -174,7 +101,7 @@ def generate(model: Any, workload: Workload, threads: int) -> Iterator[Run]:
 @contextmanager
 def continuous_batching(model: LlamaForCausalLM, workload: Workload, threads: int) -> Iterator[Run]:
     """Continuous batching of transformers, with room for all rows at once."""
-    config = GenerationConfig(do_sample=True, temperature=1.0, top_k=0, eos_token_id=-1, pad_token_id=_PAD)
+    config = GenerationConfig(do_sample=True, temperature=1.0, top_k=0, eos_token_id=-1, pad_token_id=PAD)
     totals = [len(ids) + length for ids, length in zip(workload.repeated, workload.lengths, strict=True)]
     room = ContinuousBatchingConfig(  # left to itself, it takes most of the machine's memory
         page_size=_PAGE,
@@ -201,62 +128,58 @@ def continuous_batching(model: LlamaForCausalLM, workload: Workload, threads: in
         yield run
 
 
+@contextmanager
+def vllm(model: LlamaForCausalLM, workload: Workload, threads: int) -> Iterator[Run]:
+    """VLLM, asked for nothing but tokens: the engine's own requests have seeds and log-probabilities, too."""
+    longest = max(map(len, workload.prompts)) + max(workload.lengths)
+    room = VllmRoom(max_rows=len(workload.lengths), max_tokens=longest)
+    engine = VllmEngine(copy.deepcopy(model), stop_ids=[], room=room, threads=threads, device="cpu")
+    llm = engine._llm
+    params = [llm.get_default_sampling_params() for _ in workload.lengths]
+    for own, length in zip(params, workload.lengths, strict=True):
+        own.temperature, own.ignore_eos, own.detokenize, own.max_tokens = 1.0, True, False, length
+
+    def run() -> int:
+        llm.reset_prefix_cache()
+        prompts = [{"prompt_token_ids": ids} for ids in workload.repeated]
+        with engine._guarded():
+            outputs = llm.generate(prompts, params, use_tqdm=False)
+        return sum(len(output.outputs[0].token_ids) for output in outputs)
+
+    yield run
+
+
 CONTESTANTS = {"stride": stride, "generate": generate, "continuous batching": continuous_batching}
+if importlib.util.find_spec("vllm") is not None:
+    CONTESTANTS["vllm"] = vllm
 
 
 # ---- measuring ----
 
 
-@dataclass(frozen=True, kw_only=True)
-class Timing:
-    """Tokens a second of one contestant, one figure a round."""
-
-    name: str
-    tokens_per_s: tuple[float, ...]
-
-    @property
-    def median(self) -> float:
-        """The middle round."""
-        return statistics.median(self.tokens_per_s)
-
-    @property
-    def spread(self) -> float:
-        """Range of the rounds as a share of the median."""
-        return (max(self.tokens_per_s) - min(self.tokens_per_s)) / self.median
+def rollout(case: Case) -> Contestants:
+    """Everyone who can sample here."""
+    model, workload = make_bench_model(case.model), case.make_workload()
+    return {
+        name: partial(_lap, name, partial(enter, model, workload, case.threads), workload)
+        for name, enter in CONTESTANTS.items()
+    }
 
 
-def race(
-    model: LlamaForCausalLM,
-    workload: Workload,
-    names: Sequence[str],
-    *,
-    rounds: int,
-    threads: int,
-    say: Callable[[str], None],
-) -> list[Timing]:
-    """Let the contestants sample the workload in turn, each time once to warm up and once for the figure.
+def _lap(name: str, enter: Callable[[], AbstractContextManager[Run]], workload: Workload) -> Lap:
+    """Sample the workload twice, to warm up and for the figure.
 
     Raises:
-        RuntimeError: A contestant sampled another number of tokens than asked for.
+        RuntimeError: Another number of tokens was sampled than asked for.
     """
-    figures: dict[str, list[float]] = {name: [] for name in names}
-    for number in range(1, rounds + 1):
-        for name in names:
-            with CONTESTANTS[name](model, workload, threads) as run:
-                _sample(run, workload, name)  # to warm up
-                seconds = _sample(run, workload, name)
-            figures[name].append(workload.tokens / seconds)
-            say(f"round {number}/{rounds}  {name}: {figures[name][-1]:,.0f} tokens/s")
-    return [Timing(name=name, tokens_per_s=tuple(values)) for name, values in figures.items()]
-
-
-def _sample(run: Run, workload: Workload, name: str) -> float:
-    started = time.perf_counter()
-    tokens = run()
-    seconds = time.perf_counter() - started
-    if tokens != workload.tokens:
-        raise RuntimeError(f"{name} sampled {tokens} tokens, {workload.tokens} were asked for")
-    return seconds
+    with enter() as run:
+        for _ in range(2):
+            started = time.perf_counter()
+            tokens = run()
+            seconds = time.perf_counter() - started
+            if tokens != workload.tokens:
+                raise RuntimeError(f"{name} sampled {tokens} tokens, {workload.tokens} were asked for")
+    return Lap(per_s=tokens / seconds)
 
 
 def floor(model: LlamaForCausalLM, workload: Workload) -> float:

@@ -20,6 +20,7 @@ from rl.policy import Policy
 from rollout.pool import LocalPool, RolloutPool
 from rollout.torch_engine import cache_bytes
 from rollout.types import Sampling
+from rollout.vllm_engine import MIN_TEMPERATURE, VllmRoom, check_installed
 from rollout.worker import WorkerSpec
 
 _PROMPTS_TRIED = 64  # of each split, before the run; a longer one met later is an error too
@@ -50,6 +51,7 @@ def build_parts(config: Config) -> Parts:
     """
     env = build_env(config)
     _check_report_to(config.report_to)
+    _check_engine(config)
     try:
         rewards = RewardSum(
             [Term(name=t.name, weight=t.weight, gate=t.gate, args=t.args) for t in config.rewards.terms],
@@ -140,24 +142,41 @@ def check_lengths(config: Config, parts: Parts, policy: Policy) -> None:
 
 def cache_mebibytes(config: Config, policy: Policy) -> float:
     """The most that keys and values take in one engine, in training or evaluation."""
-    rollout, evaluation = config.rollout, config.eval
-    eval_tokens = max([rollout.max_new_tokens, *evaluation.max_new_tokens.values()])
-    calls = [
-        (rollout.problems_per_batch, rollout.samples_per_problem, rollout.max_new_tokens),
-        (evaluation.problems_per_batch, max(1, evaluation.num_samples), eval_tokens),
-    ]
+    if (room := _vllm_room(config)) is not None:
+        return room.cache_bytes(policy.model, _engine_dtype(config)) / (1 << 20)
     return max(
         cache_bytes(
             policy.model,
             num_prompts=problems,
             samples=samples,
-            prompt_tokens=rollout.max_prompt_tokens,
+            prompt_tokens=config.rollout.max_prompt_tokens,
             new_tokens=new_tokens,
-            max_rows=rollout.max_rows,
+            max_rows=config.rollout.max_rows,
             dtype=_engine_dtype(config),
         )
-        for problems, samples, new_tokens in calls
+        for problems, samples, new_tokens in _largest_calls(config)
     ) / (1 << 20)
+
+
+def _largest_calls(config: Config) -> list[tuple[int, int, int]]:
+    """Problems, samples of each and length limit of an engine's largest calls, in training and evaluation."""
+    rollout, evaluation = config.rollout, config.eval
+    eval_tokens = max([rollout.max_new_tokens, *evaluation.max_new_tokens.values()])
+    return [
+        (rollout.problems_per_batch, rollout.samples_per_problem, rollout.max_new_tokens),
+        (evaluation.problems_per_batch, max(1, evaluation.num_samples), eval_tokens),
+    ]
+
+
+def _vllm_room(config: Config) -> VllmRoom | None:
+    if config.rollout.engine != "vllm":
+        return None
+    calls = _largest_calls(config)
+    rows = max(problems * samples for problems, samples, _ in calls)
+    return VllmRoom(
+        max_rows=min(rows, config.rollout.max_rows or rows),
+        max_tokens=config.rollout.max_prompt_tokens + max(new_tokens for _, _, new_tokens in calls),
+    )
 
 
 def _engine_dtype(config: Config) -> torch.dtype:
@@ -169,7 +188,8 @@ def build_pool(config: Config, parts: Parts, policy: Policy) -> RolloutPool:
     """Start the sampling side; it takes a copy of the policy's weights as they are now.
 
     Raises:
-        ConfigError: The cluster has less than is asked for.
+        ResourceError: The cluster has less than is asked for.
+        VllmError: vLLM cannot run this model.
     """
     rollout = config.rollout
     spec = WorkerSpec(
@@ -184,6 +204,7 @@ def build_pool(config: Config, parts: Parts, policy: Policy) -> RolloutPool:
         threads=rollout.threads,
         device=parts.device,
         dtype=_engine_dtype(config),
+        vllm=_vllm_room(config),
     )
     if rollout.backend == "local":
         return LocalPool(spec)
@@ -197,6 +218,24 @@ def build_pool(config: Config, parts: Parts, policy: Policy) -> RolloutPool:
         deadline_s=rollout.deadline_s,
         max_restarts=rollout.max_restarts,
     )
+
+
+def _check_engine(config: Config) -> None:
+    if config.rollout.engine != "vllm":
+        return
+    try:
+        check_installed()
+    except ValueError as error:
+        raise ConfigError(f"rollout.engine is 'vllm', but {error}") from None
+    for key, value in (
+        ("rollout.temperature", config.rollout.temperature),
+        ("eval.temperature", config.eval.temperature),
+    ):
+        if value < MIN_TEMPERATURE:
+            raise ConfigError(
+                f"{key} is {value:g}, but vLLM goes down to {MIN_TEMPERATURE:g}; raise it or set "
+                "rollout.engine to 'torch'"
+            )
 
 
 def _check_report_to(names: list[str]) -> None:

@@ -54,8 +54,8 @@ def train(
         The run's folder; `summary()` has the results.
 
     Raises:
-        ConfigError, PolicyError, RunFolderError, ResourceError: A mistake of the user's, found before
-            anything is written.
+        ConfigError, PolicyError, RunFolderError, ResourceError, VllmError: A mistake of the user's, found
+            before anything is written.
     """
     parts = build_parts(config)
     check_run_folder(config, resume=resume, overwrite=overwrite)

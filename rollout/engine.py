@@ -32,3 +32,7 @@ class Engine(Protocol):
             ValueError: A name or shape does not fit the model.
         """
         ...
+
+    def close(self) -> None:
+        """Free what does not end by being forgotten."""
+        ...

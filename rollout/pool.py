@@ -51,3 +51,4 @@ class LocalPool:
 
     def close(self) -> None:
         """See `RolloutPool.close`."""
+        self._worker.close()

@@ -75,6 +75,9 @@ class TorchEngine:
                 own[name].copy_(tensor)
         self.weight_version = version
 
+    def close(self) -> None:
+        """See `Engine.close`."""
+
     def generate(self, prompts: Sequence[Prompt], sampling: Sampling) -> list[list[Completion]]:
         """See `Engine.generate`."""
         if not prompts:
@@ -237,7 +240,7 @@ def _draw_rows(
 ) -> tuple[torch.Tensor, torch.Tensor]:
     logprobs_BV = torch.log_softmax(logits_BV / (sampling.temperature or 1.0), dim=-1)
     if sampling.top_p < 1:
-        logprobs_BV = _nucleus(logprobs_BV, sampling.top_p)
+        logprobs_BV = nucleus(logprobs_BV, sampling.top_p)
     if sampling.temperature == 0:
         token_B = logits_BV.argmax(dim=-1)
     else:
@@ -248,7 +251,7 @@ def _draw_rows(
     return token_B, logprobs_BV.gather(1, token_B[:, None]).squeeze(1)
 
 
-def _nucleus(logprobs_BV: torch.Tensor, top_p: float) -> torch.Tensor:
+def nucleus(logprobs_BV: torch.Tensor, top_p: float) -> torch.Tensor:
     """Log-probabilities among the fewest likeliest tokens that have `top_p` together, and minus infinity."""
     sorted_BV, index_BV = logprobs_BV.double().exp().sort(dim=-1, descending=True, stable=True)
     before_BV = sorted_BV.cumsum(dim=-1) - sorted_BV

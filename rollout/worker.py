@@ -30,6 +30,7 @@ from rollout.types import (
     Sample,
     Sampling,
 )
+from rollout.vllm_engine import VllmEngine, VllmRoom
 
 
 class PromptTooLongError(ValueError):
@@ -52,6 +53,7 @@ class WorkerSpec:
         threads: CPU threads while sampling.
         device: Where the engine's copy lives.
         dtype: Of the engine's copy.
+        vllm: Sample with vLLM, in this much room; None: with the embedded engine.
     """
 
     model: torch.nn.Module
@@ -65,25 +67,39 @@ class WorkerSpec:
     threads: int
     device: str
     dtype: torch.dtype
+    vllm: VllmRoom | None = None
 
     def build(self) -> RolloutWorker:
-        """Make a worker with a model of its own."""
-        model = copy.deepcopy(self.model)
-        model.to(device=self.device, dtype=self.dtype)
-        engine = TorchEngine(
-            model,
-            stop_ids=self.encoder.stop_ids,
-            pad_id=self.encoder.pad_id,
-            threads=self.threads,
-            max_rows=self.max_rows,
-        )
+        """Make a worker with a model of its own.
+
+        Raises:
+            VllmError: vLLM is not installed, or cannot run this model.
+        """
         return RolloutWorker(
-            engine=engine,
+            engine=self._engine(),
             encoder=self.encoder,
             env=make_env(self.env_name, self.env_settings),
             rewards=self.rewards,
             sampling=self.sampling,
             max_prompt_tokens=self.max_prompt_tokens,
+        )
+
+    def _engine(self) -> Engine:
+        model = copy.deepcopy(self.model).to(dtype=self.dtype)
+        if self.vllm is not None:
+            return VllmEngine(
+                model,
+                stop_ids=self.encoder.stop_ids,
+                room=self.vllm,
+                threads=self.threads,
+                device=self.device,
+            )
+        return TorchEngine(
+            model.to(device=self.device),
+            stop_ids=self.encoder.stop_ids,
+            pad_id=self.encoder.pad_id,
+            threads=self.threads,
+            max_rows=self.max_rows,
         )
 
 
@@ -110,6 +126,10 @@ class RolloutWorker:
     def load_weights(self, weights: Weights, version: int) -> None:
         """Take over trained weights."""
         self.engine.load_weights(weights, version)
+
+    def close(self) -> None:
+        """Close the engine."""
+        self.engine.close()
 
     def rollout(self, requests: Sequence[GroupRequest], sampling: Sampling | None = None) -> Batch:
         """Sample the requested groups in one engine call.

@@ -1,19 +1,26 @@
 """Compare what Stride does with what a user could take instead, on this machine.
 
-python scripts/bench.py rollout                          # all workloads, about an hour
+python scripts/bench.py rollout                          # sampling alone; all workloads, about an hour
+python scripts/bench.py update --models 1m 6m            # learning alone; with all models, hours
+python scripts/bench.py end_to_end --models 1m 6m        # whole GRPO updates; likewise
 python scripts/bench.py rollout --models 1m --samples 128 --workloads skewed --json bench.json
 
-Every contestant works in this process, in turn, on the same model, prompts and lengths. Ratios within one
-round are worth more than figures: keep the machine free of anything else.
+Every contestant works in this process, in turn, on the same model, prompts and lengths, and once more in a
+process of its own, where its memory is measured. Ratios are taken within a round and are worth more than
+figures: keep the machine free of anything else. With vLLM installed (`make install-vllm`, then
+.venv-vllm/bin/python), `rollout` has it, too.
 """
 
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
 import os
+import statistics
 import sys
 from pathlib import Path
+from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
@@ -21,64 +28,99 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 def main(argv: list[str] | None = None) -> int:
     """Parse arguments, run, print tables."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("what", choices=["rollout"], help="rollout: sampling alone")
-    parser.add_argument("--models", nargs="+", choices=["1m", "6m", "30m"], default=["1m", "6m", "30m"])
+    parser.add_argument("what", choices=["rollout", "update", "end_to_end"])
+    parser.add_argument("--models", nargs="+", choices=["tiny", "1m", "6m", "30m"], default=["1m", "6m", "30m"])
     parser.add_argument("--workloads", nargs="+", choices=["equal", "skewed"], default=["equal", "skewed"])
     parser.add_argument("--samples", nargs="+", type=int, default=[64, 128, 256], help="in groups of 8")
     parser.add_argument("--mean", type=int, default=64, help="new tokens of a sample")
     parser.add_argument("--prompt", type=int, default=64, help="tokens of a prompt, give or take a quarter")
     parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--updates", type=int, default=1, help="in a round, after one to warm up")
+    parser.add_argument(
+        "--trl-rows", type=int, default=8, help="of TRL's micro-batches; fewer take less memory"
+    )
     parser.add_argument("--threads", type=int, default=os.cpu_count() or 1)
+    parser.add_argument("--no-memory", action="store_true", help="leave out the runs that measure memory")
     parser.add_argument("--json", type=Path, help="keep the figures in this file")
     arguments = parser.parse_args(argv)
     if bad := [samples for samples in arguments.samples if samples < 8 or samples % 8]:
         parser.error(f"--samples are multiples of 8, got {bad[0]}")
+    if bad := [samples for samples in arguments.samples if samples % min(samples, arguments.trl_rows)]:
+        parser.error(f"--trl-rows is {arguments.trl_rows}, which does not divide --samples {bad[0]}")
     os.environ["OMP_NUM_THREADS"] = str(arguments.threads)  # before torch: threads started later see it, too
 
     import torch
 
-    from rl.bench_rollout import CONTESTANTS, floor, make_bench_model, make_workload, race
+    from rl.bench_race import peak_memory, race
+    from rl.bench_rollout import floor, rollout
+    from rl.bench_update import end_to_end, update
+    from rl.bench_workload import Case, make_bench_model
     from rl.table import aligned
 
     torch.set_num_threads(arguments.threads)
-    rows = [["model", "workload", "samples", "contestant", "tokens/s", "spread", "Stride is", "of the floor"]]
-    kept = []
-    for name in arguments.models:
+    enter = {"rollout": rollout, "update": update, "end_to_end": end_to_end}[arguments.what]
+    unit = "tokens/s" if arguments.what == "rollout" else "updates/s"
+    figures = []
+    for name, kind, samples in itertools.product(arguments.models, arguments.workloads, arguments.samples):
+        print(f"{name} {kind} {samples}", file=sys.stderr, flush=True)
+        case = Case(
+            model=name,
+            kind=kind,
+            samples=samples,
+            mean=arguments.mean,
+            prompt_tokens=arguments.prompt,
+            threads=arguments.threads,
+            updates=arguments.updates,
+            trl_rows=arguments.trl_rows,
+        )
+        timings = race(
+            enter(case),
+            rounds=arguments.rounds,
+            unit=unit,
+            say=lambda line: print(f"  {line}", file=sys.stderr, flush=True),
+        )
         model = make_bench_model(name)
-        for kind in arguments.workloads:
-            for samples in arguments.samples:
-                workload = make_workload(
-                    kind, samples=samples, mean=arguments.mean, prompt_tokens=arguments.prompt
-                )
-                print(f"{name} {kind} {samples}", file=sys.stderr)
-                timings = race(
-                    model,
-                    workload,
-                    list(CONTESTANTS),
-                    rounds=arguments.rounds,
-                    threads=arguments.threads,
-                    say=lambda line: print(f"  {line}", file=sys.stderr, flush=True),
-                )
-                limit = floor(model, workload)
-                for timing in timings:
-                    rows.append(
-                        [
-                            *(name, kind, str(samples), timing.name),
-                            *(f"{timing.median:,.0f}", f"{timing.spread:.0%}"),
-                            "" if timing is timings[0] else f"{timings[0].median / timing.median:.2f} x",
-                            f"{timing.median / limit:.0%}",
-                        ]
-                    )
-                    kept.append(
-                        {
-                            **{"model": name, "workload": kind, "samples": samples, "contestant": timing.name},
-                            **{"tokens_per_s": timing.tokens_per_s, "floor": limit},
-                        }
-                    )
-    print(aligned(rows, num_left=4))
+        limit = floor(model, case.make_workload()) if arguments.what == "rollout" else None
+        for timing in timings:
+            figure = {"model": name, "parameters": model.num_parameters(), "workload": kind, "samples": samples}
+            figure |= {"contestant": timing.name, "per_s": timing.per_s, "spread": timing.spread}
+            figure |= {"stride_is": timings[0].ratios(timing)}
+            figure |= (
+                {"of_the_floor": timing.median / limit} if limit else {"useful": timing.laps[0].useful_frac}
+            )
+            if not arguments.no_memory:
+                memory = peak_memory(enter, case, timing.name)
+                figure |= {"memory": memory.grown, "at_its_peak": memory.peak}
+            figures.append(figure)
+    print(aligned(_table(figures, unit), num_left=4))
     if arguments.json is not None:
-        arguments.json.write_text(json.dumps({"threads": arguments.threads, "rollout": kept}, indent=1) + "\n")
+        settings = {
+            key: getattr(arguments, key) for key in ("threads", "mean", "prompt", "updates", "trl_rows")
+        }
+        arguments.json.write_text(json.dumps({**settings, arguments.what: figures}, indent=1) + "\n")
     return 0
+
+
+def _table(figures: list[dict[str, Any]], unit: str) -> list[list[str]]:
+    share = "useful" if "useful" in figures[0] else "of_the_floor"
+    head = ["model", "workload", "samples", "contestant", unit, "spread", "Stride is", "in rounds", share]
+    head += ["memory", "at_its_peak", "Stride takes"] if "memory" in figures[0] else []
+    rows = [[cell.replace("_", " ") for cell in head]]
+    for figure in figures:
+        ratios = figure["stride_is"]
+        rival = figure["contestant"] != "stride"
+        row = [f"{figure['model']} ({figure['parameters'] / 1e6:.2f} M)", figure["workload"]]
+        row += [str(figure["samples"]), figure["contestant"]]
+        row += [f"{statistics.median(figure['per_s']):,.4g}", f"{figure['spread']:.0%}"]
+        row += [f"{statistics.median(ratios):.2f} x" if rival else ""]
+        row += [f"{min(ratios):.2f}-{max(ratios):.2f}" if rival else "", f"{figure[share]:.0%}"]
+        if "memory" in figure:
+            if not rival:
+                own = figure["memory"]
+            row += [f"{figure[key] / 2**20:,.0f} MiB" for key in ("memory", "at_its_peak")]
+            row += [f"{own / figure['memory']:.2f} x" if rival else ""]
+        rows.append(row)
+    return rows
 
 
 if __name__ == "__main__":

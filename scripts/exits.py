@@ -29,7 +29,14 @@ def user_errors() -> Iterator[None]:
 
 def _code(error: Exception) -> int | None:
     names = {kind.__name__ for kind in type(error).__mro__}
-    if names & {"ConfigError", "PolicyError", "RunFolderError", "ResourceError", "PromptTooLongError"}:
+    if names & {
+        "ConfigError",
+        "PolicyError",
+        "RunFolderError",
+        "ResourceError",
+        "PromptTooLongError",
+        "VllmError",
+    }:
         return USER_ERROR
     if "RunBusyError" in names:
         return TRY_AGAIN

@@ -9,13 +9,11 @@ from pathlib import Path
 import pytest
 
 from rl import bench_rollout
-from rl.bench_rollout import CONTESTANTS, Workload, floor, make_bench_model, make_workload, race
+from rl.bench_rollout import CONTESTANTS, floor, rollout
+from rl.bench_workload import Case, Workload, make_bench_model, make_workload
 from scripts.bench import main
 
-
-@pytest.fixture(autouse=True)
-def tiny(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(bench_rollout.MODELS, "1m", (1, 32, 2))
+CASE = Case(model="tiny", kind="skewed", samples=16, mean=6, prompt_tokens=8, threads=1)
 
 
 def test_skewed_lengths_are_log_normal_and_capped() -> None:
@@ -29,39 +27,41 @@ def test_skewed_lengths_are_log_normal_and_capped() -> None:
     assert equal.lengths == (50,) * 16 and equal.prompts == workload.prompts[:2]
 
 
+def test_positions_are_all_prompts_and_completions() -> None:
+    workload = Workload(prompts=((2,) * 10, (3,) * 4), lengths=(5,) * 16)
+    assert (workload.tokens, workload.positions) == (80, 8 * 14 + 80)
+    assert workload.repeated == [[2] * 10] * 8 + [[3] * 4] * 8
+
+
 @pytest.mark.parametrize("name", CONTESTANTS)
 def test_every_contestant_samples_as_many_tokens_as_asked_for(name: str) -> None:
-    workload = make_workload("skewed", samples=16, mean=6, prompt_tokens=8)
-    lines: list[str] = []
-    (timing,) = race(make_bench_model("1m"), workload, [name], rounds=2, threads=1, say=lines.append)
-    assert timing.name == name and len(timing.tokens_per_s) == 2
-    assert [line.split(":")[0] for line in lines] == [f"round 1/2  {name}", f"round 2/2  {name}"]
+    """Where one does not, a lap raises."""
+    assert rollout(CASE)[name]().per_s > 0
 
 
 def test_a_contestant_that_does_less_is_found_out(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Workload, "tokens", property(lambda self: 1))
-    with pytest.raises(RuntimeError, match=r"^generate sampled 96 tokens, 1 were asked for$"):
-        workload = make_workload("equal", samples=16, mean=6, prompt_tokens=8)
-        race(make_bench_model("1m"), workload, ["generate"], rounds=1, threads=1, say=print)
+    with pytest.raises(RuntimeError, match=r"^generate sampled \d+ tokens, 1 were asked for$"):
+        rollout(CASE)["generate"]()
 
 
 def test_the_floor_grows_with_what_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(bench_rollout, "_memory_rate", lambda: 1e9)
     monkeypatch.setattr(bench_rollout, "_matmul_rate", lambda width, rows: 1e18)
-    model = make_bench_model("1m")
+    model = make_bench_model("tiny")
     weights = sum(p.numel() for p in model.parameters()) - model.lm_head.weight.numel()
     # One group of 8 with a prompt of 10, two tokens each: weights twice, the prompt twice, 8 earlier tokens.
     workload = Workload(prompts=((2,) * 10,), lengths=(2,) * 8)
-    moved = 4 * (2 * weights + 2 * 32 * (2 * 10 + 8))
+    moved = 4 * (2 * weights + 2 * 2 * 64 * (2 * 10 + 8))
     assert floor(model, workload) == pytest.approx(16 / (moved / 1e9))
 
 
 def test_the_script_prints_ratios_and_keeps_figures(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    arguments = ["rollout", "--models", "1m", "--workloads", "equal", "--samples", "16", "--mean", "4"]
-    more = ["--prompt", "8", "--rounds", "1", "--threads", "1"]
+    arguments = ["rollout", "--models", "tiny", "--workloads", "equal", "--samples", "16", "--mean", "4"]
+    more = ["--prompt", "8", "--rounds", "1", "--threads", "1", "--no-memory"]
     assert main([*arguments, *more, "--json", str(tmp_path / "bench.json")]) == 0
     table = capsys.readouterr().out
-    assert "1m     equal     16       stride" in table and " x " in table
+    assert "tiny (0.20 M)  equal     16       stride" in table and " x " in table
     kept = json.loads((tmp_path / "bench.json").read_text())
     assert kept["threads"] == 1
     assert [row["contestant"] for row in kept["rollout"]] == list(CONTESTANTS)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import importlib.util
 import os
 import shutil
 import subprocess
@@ -213,6 +214,20 @@ def test_one_line_and_nothing_written(
 def test_a_gpu_that_is_not_there(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("torch.cuda.is_available", lambda: False)
     check(["good.yaml", "device=cuda"], ("device is 'cuda'", "set device to 'cpu' or 'auto'"), capsys)
+
+
+def test_vllm_that_is_not_installed(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    find = importlib.util.find_spec
+    monkeypatch.setattr(
+        "importlib.util.find_spec", lambda name, *more: None if name == "vllm" else find(name, *more)
+    )
+    check(
+        ["good.yaml", "rollout.engine=vllm"],
+        ("rollout.engine is 'vllm', but vLLM is not installed", "make install-vllm", "to 'torch'"),
+        capsys,
+    )
 
 
 def test_a_tokenizer_without_an_end(model: Path, folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
