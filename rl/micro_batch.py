@@ -19,7 +19,7 @@ import torch
 
 from rollout.types import RolloutGroup
 
-_PASS = 256  # positions that one more forward and backward pass costs about as much as
+_PASS = 128  # positions that one more forward and backward pass costs about as much as
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
