@@ -142,7 +142,8 @@ class Prefix:
         groups: Groups in use, from 0.
         samples: M, rows of the largest group.
         width: L, of the longest prompt in use.
-        mask: Which prompt positions each row sees [B, L]; None where all see all.
+        mask: Added to the scores of each group's prompt [G, 1, 1, L]: 0, or minus infinity before its first
+            token; None where all are as long.
         slot_B: Place of each row in the grid of groups and samples; None where row and place are the same.
     """
 
@@ -165,6 +166,7 @@ class Prefix:
         self.width = 0
         self.mask: torch.Tensor | None = None
         self.slot_B: torch.Tensor | None = None
+        self._row_of: torch.Tensor | None = None  # of each place; any, where there is none
 
     def put(self, cache: DynamicCache, lengths: Sequence[int]) -> list[int]:
         """Take over prompts that were read left-padded; returns their groups."""
@@ -207,13 +209,18 @@ class Prefix:
         slots = [group * self.samples + m for group, m in zip(placed, member, strict=True)]
         device = self._keys[0].device
         self.width = max(self._lengths, default=0)
-        hidden = [self.width - self._lengths[group] for group in placed]
+        hidden = torch.tensor([self.width - length for length in self._lengths], device=device)
         self.mask = None
-        if any(hidden):
-            columns = torch.arange(self.width, device=device)
-            self.mask = columns >= torch.tensor(hidden, device=device)[:, None]
-        dense = slots == list(range(self.groups * self.samples))
-        self.slot_B = None if dense else torch.tensor(slots, device=device)
+        if len(set(self._lengths)) > 1:
+            before = torch.arange(self.width, device=device) < hidden[:, None]
+            zeros = self._keys[0].new_zeros(before.shape)
+            self.mask = zeros.masked_fill_(before, -torch.inf)[:, None, None]
+        self.slot_B = self._row_of = None
+        if slots != list(range(self.groups * self.samples)):
+            rows = dict(zip(slots, range(len(slots)), strict=True))
+            row_of = [rows.get(place, 0) for place in range(self.groups * self.samples)]
+            self.slot_B = torch.tensor(slots, device=device)
+            self._row_of = torch.tensor(row_of, device=device)
         return placed
 
     def layer(self, index: int) -> tuple[torch.Tensor, torch.Tensor]:
@@ -222,14 +229,11 @@ class Prefix:
         return self._keys[index][: self.groups, :, columns], self._values[index][: self.groups, :, columns]
 
     def to_grid(self, rows: torch.Tensor) -> torch.Tensor:
-        """[B, ...] as [G, M, ...]; places without a row hold zeros."""
-        shape = (self.groups, self.samples, *rows.shape[1:])
-        if self.slot_B is None:
-            return rows.view(shape)
-        grid = rows.new_zeros((shape[0] * shape[1], *shape[2:]))
-        return grid.index_copy_(0, self.slot_B, rows).view(shape)
+        """[B, ...] as [G, M, ...]; places without a row hold those of some other."""
+        grid = rows if self._row_of is None else rows.index_select(0, self._row_of)
+        return grid.view(self.groups, self.samples, *rows.shape[1:])
 
     def to_rows(self, grid: torch.Tensor) -> torch.Tensor:
         """[G, M, ...] as [B, ...]."""
         flat = grid.flatten(0, 1)
-        return flat if self.slot_B is None else flat[self.slot_B]
+        return flat if self.slot_B is None else flat.index_select(0, self.slot_B)

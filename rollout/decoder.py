@@ -68,8 +68,8 @@ class Decoder:
         if self._tables is None or len(self._tables[0]) < length:
             weight = self._embed.weight
             cos, sin = self._rotary(weight, torch.arange(length, device=weight.device)[None])
-            half = cos.shape[-1] // 2
-            self._tables = cos[0, :, :half].contiguous(), sin[0, :, :half].contiguous()
+            first, second = sin[0].chunk(2, dim=-1)
+            self._tables = cos[0], torch.cat([-first, second], dim=-1)
 
     def step(
         self,
@@ -92,8 +92,9 @@ class Decoder:
             Logits [B, V] of the next token, in float32.
         """
         assert self._tables is not None
-        rotation = (self._tables[0][position_B][:, None], self._tables[1][position_B][:, None])
-        hidden = _join_masks(prefix.mask, mask_BS, prefix.width, layers[0].window.length + 1)
+        scale_H1 = self._layers[0].scale_H1
+        rotation = [table[position_B][:, None] * scale_H1 for table in self._tables]
+        hidden = None if mask_BS is None else ~mask_BS[:, None, None]
         x_BD = self._embed(ids_B)
         for index, (layer, cached) in enumerate(zip(self._layers, layers, strict=True)):
             q_BKRE, k_BKE, v_BKE = layer.project(x_BD, rotation)
@@ -104,46 +105,49 @@ class Decoder:
         return logits.float()
 
 
-def _join_masks(
-    prompt_BL: torch.Tensor | None, mask_BS: torch.Tensor | None, width: int, columns: int
-) -> torch.Tensor | None:
-    """What is hidden from each row of prompt and columns together [B, 1, 1, L + S]."""
-    if prompt_BL is None and mask_BS is None:
-        return None
-    some = prompt_BL if prompt_BL is not None else mask_BS
-    assert some is not None
-    parts = [
-        part if part is not None else some.new_ones((len(some), size))
-        for part, size in ((prompt_BL, width), (mask_BS, columns))
-    ]
-    return ~torch.cat(parts, dim=1)[:, None, None]
-
-
 def _attend(
     q_BKRE: torch.Tensor,
     keys_BKSE: torch.Tensor,
     values_BKSE: torch.Tensor,
     prefix: Prefix,
     index: int,
-    hidden: torch.Tensor | None,
+    hidden_B11S: torch.Tensor | None,
 ) -> torch.Tensor:
-    """What each head reads [B, K, R, E], from its group's prompt and the tokens since."""
+    """What each head reads [B, K, R, E], from its group's prompt and the tokens since.
+
+    A prompt counts as one more position: its score is the logarithm of the sum of its scores' exponentials, its
+    value what was read from it alone.
+    """
+    prompt_BKRE, score_BKR1 = _read_prompt(q_BKRE, prefix, index)
+    since_BKRS = q_BKRE @ keys_BKSE.transpose(2, 3)
+    if hidden_B11S is not None:
+        since_BKRS.masked_fill_(hidden_B11S, -torch.inf)
+    scores = torch.cat([score_BKR1, since_BKRS.float()], dim=-1)
+    weights = torch.softmax(scores, dim=-1).to(q_BKRE.dtype)
+    on_prompt, on_since = weights.split([1, keys_BKSE.shape[2]], dim=-1)
+    return torch.addcmul(on_since @ values_BKSE, on_prompt, prompt_BKRE)
+
+
+def _read_prompt(q_BKRE: torch.Tensor, prefix: Prefix, index: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """What each head reads from its group's prompt alone [B, K, R, E], and the log of the sum [B, K, R, 1].
+
+    All rows of a group, and all heads that share keys, ask its prompt together.
+    """
     keys_GKLE, values_GKLE = prefix.layer(index)
-    groups, kv_heads, width, dim = keys_GKLE.shape
-    heads = q_BKRE.shape[2]
-    # All rows of a group, and all heads that share keys, ask a prompt in one multiplication.
+    groups, kv_heads, _, dim = keys_GKLE.shape
     q_GKNE = prefix.to_grid(q_BKRE).transpose(1, 2).reshape(groups, kv_heads, -1, dim)
-    prompt = (q_GKNE @ keys_GKLE.transpose(2, 3)).view(groups, kv_heads, -1, heads, width).transpose(1, 2)
-    since = q_BKRE @ keys_BKSE.transpose(2, 3)
-    scores = torch.cat([prefix.to_rows(prompt), since], dim=-1)
-    if hidden is not None:
-        scores.masked_fill_(hidden, float("-inf"))
-    weights = torch.softmax(scores, dim=-1, dtype=torch.float32).to(q_BKRE.dtype)
-    on_prompt, on_since = weights.split([width, keys_BKSE.shape[2]], dim=-1)
-    grid = prefix.to_grid(on_prompt).transpose(1, 2).reshape(groups, kv_heads, -1, width)
-    from_prompt = (grid @ values_GKLE).view(groups, kv_heads, -1, heads, dim).transpose(1, 2)
-    read: torch.Tensor = prefix.to_rows(from_prompt) + on_since @ values_BKSE
-    return read
+    if q_GKNE.device.type == "cpu":
+        read, log_sum = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu(
+            q_GKNE, keys_GKLE, values_GKLE, attn_mask=prefix.mask, scale=1.0
+        )
+    else:
+        scores = q_GKNE @ keys_GKLE.transpose(2, 3)
+        scores = (scores if prefix.mask is None else scores + prefix.mask).float()
+        log_sum = scores.logsumexp(dim=-1)
+        read = (scores - log_sum[..., None]).exp().to(q_GKNE.dtype) @ values_GKLE
+    shape = (groups, kv_heads, prefix.samples, -1)
+    read_GMKRE = read.view(*shape, dim).transpose(1, 2)
+    return prefix.to_rows(read_GMKRE), prefix.to_rows(log_sum.view(*shape, 1).transpose(1, 2))
 
 
 class _Layer:
@@ -154,7 +158,9 @@ class _Layer:
         self.head_dim: int = attention.head_dim
         self.groups = attention.k_proj.out_features // self.head_dim
         self.heads = attention.q_proj.out_features // self.head_dim
-        self.scale: float = attention.scaling
+        # Queries are scaled with their rotation, keys are not.
+        scales = [attention.scaling] * self.heads + [1.0] * self.groups
+        self.scale_H1 = attention.q_proj.weight.new_tensor(scales)[:, None]
         self.qkv = _join([attention.q_proj, attention.k_proj, attention.v_proj])
         self.gate_up = _join([mlp.gate_proj, mlp.up_proj])
         self.out, self.down = attention.o_proj, mlp.down_proj
@@ -163,7 +169,7 @@ class _Layer:
         self.k_norm = getattr(attention, "k_norm", None)
 
     def project(
-        self, x_BD: torch.Tensor, rotation: tuple[torch.Tensor, torch.Tensor]
+        self, x_BD: torch.Tensor, rotation: Sequence[torch.Tensor]
     ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         """Scaled queries [B, K, R, E], keys and values [B, K, E]."""
         heads, groups = self.heads, self.groups
@@ -173,12 +179,11 @@ class _Layer:
         if self.q_norm is not None:
             q, k = qk.split([heads, groups], dim=1)
             qk = torch.cat([_rms_norm(self.q_norm, q), _rms_norm(self.k_norm, k)], dim=1)
-        cos_B1E, sin_B1E = rotation
+        cos, sin = rotation
         first, second = qk.chunk(2, dim=-1)
-        turned = torch.cat([first * cos_B1E - second * sin_B1E, second * cos_B1E + first * sin_B1E], dim=-1)
+        turned = torch.addcmul(qk * cos, torch.cat([second, first], dim=-1), sin)
         q_BHE, k_BKE = turned.split([heads, groups], dim=1)
-        q_BKRE = (q_BHE * self.scale).view(len(x_BD), groups, heads // groups, self.head_dim)
-        return q_BKRE, k_BKE, v_BKE
+        return q_BHE.unflatten(1, (groups, heads // groups)), k_BKE, v_BKE
 
     def finish(self, x_BD: torch.Tensor, read_BD: torch.Tensor) -> torch.Tensor:
         """The block's output, from its input and what its heads read."""
