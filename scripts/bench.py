@@ -34,6 +34,7 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--samples", nargs="+", type=int, default=[64, 128, 256], help="in groups of 8")
     parser.add_argument("--mean", type=int, default=64, help="new tokens of a sample")
     parser.add_argument("--prompt", type=int, default=64, help="tokens of a prompt, give or take a quarter")
+    parser.add_argument("--rivals", nargs="+", metavar="NAME", help="these only, of those in the table")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--updates", type=int, default=1, help="in a round, after one to warm up")
     parser.add_argument(
@@ -73,8 +74,12 @@ def main(argv: list[str] | None = None) -> int:
             updates=arguments.updates,
             trl_rows=arguments.trl_rows,
         )
+        contestants = enter(case)
+        rivals = arguments.rivals or list(contestants)
+        if unknown := sorted(set(rivals) - set(contestants)):
+            parser.error(f"--rivals: no '{unknown[0]}' here; known: {', '.join(contestants)}")
         timings = race(
-            enter(case),
+            {name: work for name, work in contestants.items() if name == "stride" or name in rivals},
             rounds=arguments.rounds,
             unit=unit,
             say=lambda line: print(f"  {line}", file=sys.stderr, flush=True),

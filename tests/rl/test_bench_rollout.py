@@ -65,6 +65,12 @@ def test_the_script_prints_ratios_and_keeps_figures(tmp_path: Path, capsys: pyte
     kept = json.loads((tmp_path / "bench.json").read_text())
     assert kept["threads"] == 1
     assert [row["contestant"] for row in kept["rollout"]] == list(CONTESTANTS)
+    assert main([*arguments, *more, "--rivals", "generate", "--json", str(tmp_path / "bench.json")]) == 0
+    kept = json.loads((tmp_path / "bench.json").read_text())
+    assert [row["contestant"] for row in kept["rollout"]] == ["stride", "generate"]
+    with pytest.raises(SystemExit):
+        main([*arguments, *more, "--rivals", "genrate"])
+    assert "--rivals: no 'genrate' here; known: stride, generate" in capsys.readouterr().err
     with pytest.raises(SystemExit):
         main(["rollout", "--samples", "12"])
     assert "--samples are multiples of 8, got 12" in capsys.readouterr().err
