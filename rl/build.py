@@ -18,7 +18,7 @@ from rewards import RewardSum, Term
 from rl.lessons import make_examples
 from rl.policy import Policy
 from rollout.pool import LocalPool, RolloutPool
-from rollout.torch_engine import cache_bytes
+from rollout.torch_engine import CallSize, cache_bytes
 from rollout.types import Sampling
 from rollout.vllm_engine import MIN_TEMPERATURE, VllmRoom, check_installed
 from rollout.worker import WorkerSpec
@@ -144,27 +144,23 @@ def cache_mebibytes(config: Config, policy: Policy) -> float:
     """The most that keys and values take in one engine, in training or evaluation."""
     if (room := _vllm_room(config)) is not None:
         return room.cache_bytes(policy.model, _engine_dtype(config)) / (1 << 20)
-    return max(
-        cache_bytes(
-            policy.model,
-            num_prompts=problems,
-            samples=samples,
-            prompt_tokens=config.rollout.max_prompt_tokens,
-            new_tokens=new_tokens,
-            max_rows=config.rollout.max_rows,
-            dtype=_engine_dtype(config),
-        )
-        for problems, samples, new_tokens in _largest_calls(config)
-    ) / (1 << 20)
+    size = cache_bytes(
+        policy.model,
+        _largest_calls(config),
+        prompt_tokens=config.rollout.max_prompt_tokens,
+        max_rows=config.rollout.max_rows,
+        dtype=_engine_dtype(config),
+    )
+    return size / (1 << 20)
 
 
-def _largest_calls(config: Config) -> list[tuple[int, int, int]]:
-    """Problems, samples of each and length limit of an engine's largest calls, in training and evaluation."""
+def _largest_calls(config: Config) -> list[CallSize]:
+    """Of an engine, in training and in evaluation."""
     rollout, evaluation = config.rollout, config.eval
     eval_tokens = max([rollout.max_new_tokens, *evaluation.max_new_tokens.values()])
     return [
-        (rollout.problems_per_batch, rollout.samples_per_problem, rollout.max_new_tokens),
-        (evaluation.problems_per_batch, max(1, evaluation.num_samples), eval_tokens),
+        CallSize(rollout.problems_per_batch, rollout.samples_per_problem, rollout.max_new_tokens),
+        CallSize(evaluation.problems_per_batch, max(1, evaluation.num_samples), eval_tokens),
     ]
 
 

@@ -14,7 +14,7 @@ from collections import deque
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -178,13 +178,19 @@ class TorchEngine:
         return torch.from_numpy(np.stack(rows)).to(self.device)
 
 
+class CallSize(NamedTuple):
+    """How much a call of the engine asks for: prompts, samples of each, the length limit in tokens."""
+
+    num_prompts: int
+    samples: int
+    new_tokens: int
+
+
 def cache_bytes(
     model: torch.nn.Module,
+    calls: Sequence[CallSize],
     *,
-    num_prompts: int,
-    samples: int,
     prompt_tokens: int,
-    new_tokens: int,
     max_rows: int | None,
     dtype: torch.dtype,
 ) -> int:
@@ -192,15 +198,19 @@ def cache_bytes(
 
     Args:
         model: The causal LM.
-        num_prompts: Prompts in a call.
-        samples: Of each.
+        calls: All sizes of call there will be; memory is kept from one to the next.
         prompt_tokens: The longest prompt.
-        new_tokens: The length limit.
         max_rows: As the engine's.
         dtype: Of the engine's weights.
     """
-    slots, columns = _room(num_prompts * samples, samples, new_tokens, max_rows)
-    prompts = min(slots, num_prompts) if has_decoder(model) else slots
+    of_rows = of_prompts = 0  # positions
+    for call in calls:
+        slots, columns = _room(call.num_prompts * call.samples, call.samples, call.new_tokens, max_rows)
+        if has_decoder(model):
+            of_prompts = max(of_prompts, min(slots, call.num_prompts) * prompt_tokens)
+        else:  # every row has a copy of its prompt
+            columns += prompt_tokens
+        of_rows = max(of_rows, slots * columns)
     config: Any = model.config
     text = config.get_text_config()
     if not getattr(text, "num_attention_heads", None):
@@ -208,7 +218,7 @@ def cache_bytes(
     heads = getattr(text, "num_key_value_heads", None) or text.num_attention_heads
     dim = getattr(text, "head_dim", None) or text.hidden_size // text.num_attention_heads
     per_position = 2 * text.num_hidden_layers * heads * dim * dtype.itemsize
-    return int((slots * columns + prompts * prompt_tokens) * per_position)
+    return int((of_rows + of_prompts) * per_position)
 
 
 def _room(num_samples: int, largest_group: int, limit: int, max_rows: int | None) -> tuple[int, int]:

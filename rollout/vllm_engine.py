@@ -25,7 +25,7 @@ from safetensors.torch import save_file
 from transformers.utils import logging
 
 from rollout.engine import Weights
-from rollout.torch_engine import cache_bytes
+from rollout.torch_engine import CallSize, cache_bytes
 from rollout.types import Completion, FinishReason, Prompt, Sampling
 
 MIN_TEMPERATURE = 0.01  # vLLM raises a lower one to this, unless it is 0
@@ -53,15 +53,7 @@ class VllmRoom:
         """What keys and values take; 0 if the model has no ordinary attention and vLLM has to decide."""
         tokens = math.ceil(self.max_tokens / _BLOCK) * _BLOCK
         rows = self.max_rows + 1  # vLLM keeps a block for itself
-        return cache_bytes(
-            model,
-            num_prompts=rows,
-            samples=1,
-            prompt_tokens=0,
-            new_tokens=tokens,
-            max_rows=rows,
-            dtype=dtype,
-        )
+        return cache_bytes(model, [CallSize(rows, 1, tokens)], prompt_tokens=0, max_rows=rows, dtype=dtype)
 
 
 class VllmEngine:

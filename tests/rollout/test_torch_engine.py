@@ -22,7 +22,7 @@ from transformers import (
     Qwen3ForCausalLM,
 )
 
-from rollout.torch_engine import TorchEngine, cache_bytes
+from rollout.torch_engine import CallSize, TorchEngine, cache_bytes
 from rollout.types import Completion, FinishReason, Prompt, Sampling
 
 V, STOP, PAD = 19, 1, 0
@@ -205,16 +205,17 @@ def test_no_more_rows_at_a_time_than_allowed_but_a_group_at_least() -> None:
 @pytest.mark.parametrize("family", ["llama", "gpt2"])
 @pytest.mark.parametrize("max_rows", [None, 4])
 def test_keys_and_values_take_what_is_said_in_advance(family: str, max_rows: int | None) -> None:
-    prompts = [Prompt(ids=tuple(range(2, 12)), seeds=(p, p + 100)) for p in range(6)]
+    """Of a call of many prompts and one of many tokens: what the one needs for rows, the other for prompts."""
+    many = [Prompt(ids=tuple(range(2, 12)), seeds=(p, p + 100)) for p in range(6)]
+    long = Sampling(temperature=1.0, max_new_tokens=50)
     sampler = engine(family, max_rows)
-    sampler.generate(prompts, SAMPLING)
+    sampler.generate(many, SAMPLING)
+    sampler.generate(many[:3], long)
     taken = sum(buffer.nbytes for buffer in sampler._buffers._flat.values())
     assert taken == cache_bytes(
         sampler.model,
-        num_prompts=6,
-        samples=2,
+        [CallSize(6, 2, SAMPLING.max_new_tokens), CallSize(3, 2, 50)],
         prompt_tokens=10,
-        new_tokens=SAMPLING.max_new_tokens,
         max_rows=max_rows,
         dtype=torch.float32,
     )
