@@ -209,10 +209,10 @@ class Prefix:
         slots = [group * self.samples + m for group, m in zip(placed, member, strict=True)]
         device = self._keys[0].device
         self.width = max(self._lengths, default=0)
-        hidden = torch.tensor([self.width - length for length in self._lengths], device=device)
         self.mask = None
         if len(set(self._lengths)) > 1:
-            before = torch.arange(self.width, device=device) < hidden[:, None]
+            first = torch.tensor([self.width - length for length in self._lengths], device=device)
+            before = torch.arange(self.width, device=device) < first[:, None]
             zeros = self._keys[0].new_zeros(before.shape)
             self.mask = zeros.masked_fill_(before, -torch.inf)[:, None, None]
         self.slot_B = self._row_of = None

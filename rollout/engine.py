@@ -12,6 +12,21 @@ from rollout.types import Completion, Prompt, Sampling
 Weights = Mapping[str, torch.Tensor]
 
 
+def copy_weights(weights: Weights, version: int, *, to: Weights) -> None:
+    """Write weights over an engine's own, all or none.
+
+    Raises:
+        ValueError: A name or shape is not among the engine's.
+    """
+    for name, tensor in weights.items():
+        if name not in to or to[name].shape != tensor.shape:
+            have = tuple(to[name].shape) if name in to else "no such parameter"
+            raise ValueError(f"weights version {version}: {name} is {tuple(tensor.shape)}, engine has {have}")
+    with torch.no_grad():
+        for name, tensor in weights.items():
+            to[name].copy_(tensor)
+
+
 class Engine(Protocol):
     """Token ids in, token ids and log-probabilities out."""
 

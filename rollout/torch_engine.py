@@ -21,7 +21,7 @@ import torch
 
 from rollout.cache import Buffers
 from rollout.decoder import has_decoder, make_decoder
-from rollout.engine import Weights
+from rollout.engine import Weights, copy_weights
 from rollout.rows import DecoderRows, LibraryRows, Rows
 from rollout.types import Completion, FinishReason, Prompt, Sampling
 
@@ -63,16 +63,7 @@ class TorchEngine:
 
     def load_weights(self, weights: Weights, version: int) -> None:
         """See `Engine.load_weights`."""
-        own = self.model.state_dict(keep_vars=True)
-        for name, tensor in weights.items():
-            if name not in own or own[name].shape != tensor.shape:
-                have = tuple(own[name].shape) if name in own else "no such parameter"
-                raise ValueError(
-                    f"weights version {version}: {name} is {tuple(tensor.shape)}, engine has {have}"
-                )
-        with torch.no_grad():
-            for name, tensor in weights.items():
-                own[name].copy_(tensor)
+        copy_weights(weights, version, to=self.model.state_dict(keep_vars=True))
         self.weight_version = version
 
     def close(self) -> None:
@@ -113,8 +104,8 @@ class TorchEngine:
         limit, num_samples = sampling.max_new_tokens, sum(len(prompt.seeds) for prompt in prompts)
         rows = self._make_rows(prompts, limit)
         uniform_NT = self._uniforms(prompts, limit)
-        limits = [own for prompt in prompts for own in prompt.limits or (limit,) * len(prompt.seeds)]
-        limit_N = torch.tensor(limits, device=self.device).clamp(max=limit)
+        limits = [own for prompt in prompts for own in prompt.limits_within(limit)]
+        limit_N = torch.tensor(limits, device=self.device)
         ids_NT = torch.full((num_samples, limit), self._pad_id, device=self.device)
         logprobs_NT = torch.zeros((num_samples, limit), device=self.device)
         length_N = torch.zeros(num_samples, dtype=torch.long, device=self.device)

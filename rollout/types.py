@@ -50,6 +50,10 @@ class Prompt:
     seeds: tuple[int, ...]
     limits: tuple[int, ...] = ()
 
+    def limits_within(self, limit: int) -> tuple[int, ...]:
+        """The length limit of each sample, where all have `limit`."""
+        return tuple([min(own, limit) for own in self.limits or (limit,) * len(self.seeds)])
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Completion:

@@ -24,7 +24,7 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 from transformers.utils import logging
 
-from rollout.engine import Weights
+from rollout.engine import Weights, copy_weights
 from rollout.torch_engine import CallSize, cache_bytes
 from rollout.types import Completion, FinishReason, Prompt, Sampling
 
@@ -160,15 +160,7 @@ class VllmEngine:
 
     def load_weights(self, weights: Weights, version: int) -> None:
         """See `Engine.load_weights`. With an adapter, its parameters are the only ones there are."""
-        for name, tensor in weights.items():
-            if name not in self._weights or self._weights[name].shape != tensor.shape:
-                have = tuple(self._weights[name].shape) if name in self._weights else "no such parameter"
-                raise ValueError(
-                    f"weights version {version}: {name} is {tuple(tensor.shape)}, engine has {have}"
-                )
-        with torch.no_grad():
-            for name, tensor in weights.items():
-                self._weights[name].copy_(tensor)
+        copy_weights(weights, version, to=self._weights)
         if self._adapter is not None:
             self._swap_adapter(version)
         else:
@@ -197,7 +189,7 @@ class VllmEngine:
             raise ValueError(f"temperature is {sampling.temperature}, vLLM's lowest is {MIN_TEMPERATURE}, or 0")
         ids, params = [], []
         for prompt in prompts:
-            limits = prompt.limits or (sampling.max_new_tokens,) * len(prompt.seeds)
+            limits = prompt.limits_within(sampling.max_new_tokens)
             for seed, limit in zip(prompt.seeds, limits, strict=True):
                 ids.append(TokensPrompt(prompt_token_ids=list(prompt.ids)))
                 params.append(
@@ -205,7 +197,7 @@ class VllmEngine:
                         temperature=sampling.temperature,
                         top_p=sampling.top_p,
                         seed=seed % 2**63,  # vLLM's are signed
-                        max_tokens=min(limit, sampling.max_new_tokens),
+                        max_tokens=limit,
                         stop_token_ids=self._stop_ids,
                         ignore_eos=True,  # the model's own, which may not be among them
                         logprobs=0,  # of the sampled token alone

@@ -11,6 +11,7 @@ import torch
 from configs.schema import LoraSettings, PolicyConfig, TinyModelConfig
 from envs import make_env
 from rl.policy import load_policy
+from rollout.torch_engine import nucleus
 from rollout.types import Completion, Prompt, Sampling
 from rollout.vllm_engine import VllmEngine, VllmRoom
 
@@ -56,7 +57,7 @@ def mixed_prompts() -> list[Prompt]:
     ]
 
 
-def worst(model: Any, prompts: list[Prompt], groups: Groups, temperature: float) -> float:
+def worst(model: Any, prompts: list[Prompt], groups: Groups, temperature: float, top_p: float = 1.0) -> float:
     """Largest difference to the log-probabilities of full forward passes, one row at a time, no cache."""
     largest = 0.0
     for prompt, group in zip(prompts, groups, strict=True):
@@ -66,6 +67,8 @@ def worst(model: Any, prompts: list[Prompt], groups: Groups, temperature: float)
                     0, len(prompt.ids) - 1 : -1
                 ]
             logprobs = torch.log_softmax(logits.float() / (temperature or 1.0), dim=-1)
+            if top_p < 1:
+                logprobs = nucleus(logprobs, top_p)
             expected = logprobs.gather(1, torch.tensor(completion.ids)[:, None]).squeeze(1)
             largest = max(largest, (expected - torch.tensor(completion.logprobs)).abs().max().item())
     return largest

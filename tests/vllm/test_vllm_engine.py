@@ -15,7 +15,7 @@ import pytest
 import torch
 
 from rl.grpo import trainable_weights
-from rollout.torch_engine import TorchEngine, nucleus
+from rollout.torch_engine import TorchEngine
 from rollout.types import FinishReason, Prompt, Sampling
 from rollout.vllm_engine import VllmEngine
 from tests.vllm.kit import (
@@ -69,14 +69,7 @@ def test_logprobs_agree_with_a_full_forward(
 @pytest.mark.parametrize("top_p", [0.9, 0.5])
 def test_logprobs_of_a_nucleus_agree_with_a_full_forward(engine: VllmEngine, model: Any, top_p: float) -> None:
     sampling = Sampling(temperature=1.0, max_new_tokens=30, top_p=top_p)
-    for prompt, group in zip(PROMPTS, engine.generate(PROMPTS, sampling), strict=True):
-        for completion in group:
-            with torch.no_grad():
-                logits = model(torch.tensor([[*prompt.ids, *completion.ids]])).logits[0]
-            whole = torch.log_softmax(logits[len(prompt.ids) - 1 : -1], dim=-1)
-            taken = torch.tensor(completion.ids)[:, None]
-            expected = nucleus(whole, top_p).gather(1, taken).squeeze(1)
-            assert completion.logprobs == pytest.approx(expected.tolist(), abs=CLOSE)
+    assert worst(model, PROMPTS, engine.generate(PROMPTS, sampling), 1.0, top_p) < CLOSE
 
 
 def test_greedy_is_what_the_embedded_engine_takes(engine: VllmEngine, model: Any) -> None:
