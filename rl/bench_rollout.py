@@ -28,7 +28,7 @@ from transformers import (
 from rl.bench_race import Contestants, Lap
 from rl.bench_workload import GROUP, PAD, STOP, VOCABULARY, Case, Workload, make_bench_model
 from rollout.torch_engine import TorchEngine
-from rollout.types import Prompt, Sampling
+from rollout.types import Sampling
 from rollout.vllm_engine import VllmEngine, VllmRoom
 
 _PAGE = 32  # positions in a block of continuous batching's cache
@@ -44,15 +44,8 @@ def stride(model: LlamaForCausalLM, workload: Workload, threads: int) -> Iterato
     engine = TorchEngine(model, stop_ids=[VOCABULARY], pad_id=PAD, threads=threads)
 
     def run() -> int:
-        prompts = [
-            Prompt(
-                ids=ids,
-                seeds=tuple(range(GROUP * g, GROUP * (g + 1))),
-                limits=workload.lengths[GROUP * g : GROUP * (g + 1)],
-            )
-            for g, ids in enumerate(workload.prompts)
-        ]
-        groups = engine.generate(prompts, Sampling(temperature=1.0, max_new_tokens=max(workload.lengths)))
+        sampling = Sampling(temperature=1.0, max_new_tokens=max(workload.lengths))
+        groups = engine.generate(workload.requests, sampling)
         return sum(len(completion.ids) for group in groups for completion in group)
 
     yield run

@@ -127,12 +127,9 @@ def _word(token: int) -> str:
 
 def sample_groups(model: LlamaForCausalLM, workload: Workload, threads: int = 1) -> list[RolloutGroup]:
     """Scored groups with the lengths of the workload and the model's own log-probabilities."""
-    engine = _FixedLengthEngine(model, workload.lengths, threads)
-    prompts = [
-        Prompt(ids=ids, seeds=tuple(range(GROUP * g, GROUP * (g + 1))))
-        for g, ids in enumerate(workload.prompts)
-    ]
-    sampled = engine.generate(prompts, Sampling(temperature=1.0, max_new_tokens=max(workload.lengths)))
+    engine = TorchEngine(model, stop_ids=[VOCABULARY], pad_id=PAD, threads=threads)
+    sampling = Sampling(temperature=1.0, max_new_tokens=max(workload.lengths))
+    sampled = engine.generate(workload.requests, sampling)
     tokenizer, task = make_tokenizer(), _Task(workload)
     return [
         RolloutGroup(
@@ -246,7 +243,7 @@ def train_stride(
     if groups is None:
         task: Any = _Task(workload)
         worker = RolloutWorker(
-            engine=_FixedLengthEngine(copy.deepcopy(model), workload.lengths, threads),
+            engine=_FixedLengthEngine(copy.deepcopy(model), workload, threads),
             encoder=policy.encoder,
             env=task,
             rewards=task.score,
@@ -363,14 +360,13 @@ def _training(watch: _Watch, counter: _Counter) -> Training:
 class _FixedLengthEngine(TorchEngine):
     """The embedded engine, told how many tokens each sample gets."""
 
-    def __init__(self, model: LlamaForCausalLM, lengths: Sequence[int], threads: int) -> None:
+    def __init__(self, model: LlamaForCausalLM, workload: Workload, threads: int) -> None:
         super().__init__(model, stop_ids=[VOCABULARY], pad_id=PAD, threads=threads)
-        self.lengths = tuple(lengths)
+        self.limits = [request.limits for request in workload.requests]
 
     def generate(self, prompts: Sequence[Prompt], sampling: Sampling) -> list[list[Completion]]:
-        limits = [self.lengths[GROUP * g : GROUP * (g + 1)] for g in range(len(prompts))]
         return super().generate(
-            [replace(p, limits=own) for p, own in zip(prompts, limits, strict=True)], sampling
+            [replace(p, limits=own) for p, own in zip(prompts, self.limits, strict=True)], sampling
         )
 
 

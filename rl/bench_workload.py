@@ -13,6 +13,8 @@ from dataclasses import dataclass
 import torch
 from transformers import LlamaConfig, LlamaForCausalLM
 
+from rollout.types import Prompt
+
 GROUP = 8  # samples a prompt
 VOCABULARY, PAD, STOP = 512, 0, 1
 _SIGMA, _CAP = 0.8, 8  # of the skewed lengths: log-normal, at most so many times the mean
@@ -45,6 +47,18 @@ class Workload:
     def positions(self) -> int:
         """Tokens of every sample with its prompt in all."""
         return GROUP * sum(map(len, self.prompts)) + self.tokens
+
+    @property
+    def requests(self) -> list[Prompt]:
+        """The groups as an engine of ours is asked for them."""
+        return [
+            Prompt(
+                ids=ids,
+                seeds=tuple(range(GROUP * g, GROUP * (g + 1))),
+                limits=self.lengths[GROUP * g : GROUP * (g + 1)],
+            )
+            for g, ids in enumerate(self.prompts)
+        ]
 
     @property
     def repeated(self) -> list[list[int]]:
