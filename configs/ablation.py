@@ -10,6 +10,8 @@ In: a YAML file::
       free: {}
       priced:
         rewards.terms: [{name: correct, weight: 1.0}, {name: backtrack_count, weight: -0.2, gate: correct}]
+    grid:                               # every case with every combination: free-grpo.beta_0.0, ...
+      grpo.beta: [0.0, 0.1]
 
 Out: the runs it takes. Cases that differ in nothing before GRPO share a warm start: it is a run of its own, and
 theirs begin from its model. With `policy.lora` they do not, as it would be an adapter and no model.
@@ -20,16 +22,19 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Sequence
+from copy import deepcopy
 from dataclasses import dataclass
 from hashlib import blake2b
 from itertools import chain
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import Field, ValidationError, field_validator
+from pydantic import Field, ValidationError, field_validator, model_validator
 
-from configs.load import ConfigError, describe_errors, load_config, read_yaml
+from configs.grid import Cases, Grid, expand, read_grid
+from configs.load import describe_errors, load_config
 from configs.schema import Config, RewardsConfig, Section
+from configs.yaml_text import ConfigError, read_yaml
 
 _NAME = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]*")
 _WARM = "warm-"
@@ -49,9 +54,15 @@ class AblationConfig(Section):
     seeds: Annotated[list[Annotated[int, Field(ge=0, lt=2**32)]], Field(min_length=1)] = [0, 1, 2]
     """Run seeds; every case is run with each."""
     parallel: int = Field(1, ge=1)
-    """Runs at a time. Each takes the threads of its config."""
-    cases: Annotated[dict[str, dict[str, Any]], Field(min_length=1)]
+    """Runs at a time at most; fewer where there is no room for as many."""
+    gpus_per_trial: float | None = Field(None, ge=0)
+    """GPUs a run's learner sets aside, fractions allowed. None: one where `device` is cuda, or auto and there
+    are GPUs."""
+    cases: Cases = {}
     """Names, and the config keys each case sets, dotted or as sections."""
+    grid: Grid = {}
+    """Dotted config keys with the values of each, in a list or by label; every case is run with every
+    combination. Without `cases`, the combinations are the cases."""
 
     @field_validator("seeds")
     @classmethod
@@ -60,17 +71,33 @@ class AblationConfig(Section):
             raise ValueError(f"the same seed twice gives the same run twice, got {value}")
         return value
 
-    @field_validator("cases")
+    @field_validator("gpus_per_trial")
     @classmethod
-    def _folder_names(cls, value: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
-        for case in value:
+    def _as_ray_hands_out(cls, value: float | None) -> float | None:
+        if value is not None and value > 1 and value != int(value):
+            raise ValueError(f"Ray hands out fractions below 1 or whole numbers, got {value:g}")
+        return value
+
+    @field_validator("grid", mode="before")
+    @classmethod
+    def _labelled(cls, value: Any) -> Any:
+        return read_grid(value)
+
+    @model_validator(mode="after")
+    def _cases_are_told_apart(self) -> AblationConfig:
+        names = [*self.cases, *expand(self.cases, self.grid)]
+        if not names:
+            raise ValueError("there is nothing to compare; give cases, a grid or both")
+        for case in names:
             if not _NAME.fullmatch(case):
                 raise ValueError(
-                    f"a case's name names folders: letters, digits, '_', '-' and '.', got {case!r}"
+                    f"cases: a case's name names folders: letters, digits, '_', '-' and '.', got {case!r}"
                 )
             if case.startswith(_WARM):
-                raise ValueError(f"'{_WARM}' begins the names of shared warm starts; call {case!r} otherwise")
-        return value
+                raise ValueError(
+                    f"cases: '{_WARM}' begins the names of shared warm starts; call {case!r} otherwise"
+                )
+        return self
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -91,13 +118,29 @@ class Trial:
     config: Config
     after: str | None = None
 
+    @property
+    def group(self) -> str:
+        """Its name without the seed."""
+        return self.name.removesuffix(f"-seed{self.seed}")
+
+    @property
+    def folder(self) -> Path:
+        """Where it is run."""
+        assert self.config.output_dir is not None
+        return Path(self.config.output_dir)
+
+    @property
+    def log(self) -> Path:
+        """What it says, beside its folder."""
+        return self.folder.with_name(f"{self.name}.log")
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Plan:
     """The runs of an ablation, each after the one it needs.
 
     Attributes:
-        config: The ablation.
+        config: The ablation; its `cases` are those that are run, the grid's combinations included.
         folder: Where everything is written.
         trials: The runs, seed by seed.
         results: Of each case and seed the trials that hold its stages, in order.
@@ -131,26 +174,33 @@ def load_ablation(path: str | Path, overrides: Sequence[str] = (), folder: Path 
         config = AblationConfig.model_validate(data)
     except ValidationError as error:
         raise ConfigError(f"{path}: {describe_errors(error, AblationConfig)}") from None
-    for key in [*(override.partition("=")[0] for override in overrides), *chain(*config.cases.values())]:
+    set_keys = chain(
+        (override.partition("=")[0] for override in overrides), *config.cases.values(), config.grid
+    )
+    for key in set_keys:
         if key in _OURS:
             raise ConfigError(f"{path}: an ablation sets '{key}' itself, by {_OURS[key]}; leave it out")
+    config = config.model_copy(update={"cases": expand(config.cases, config.grid)})
     folder = (folder or Path("runs") / config.name).absolute()
-    trials: dict[str, Trial] = {}
-    results: dict[tuple[str, int], tuple[str, ...]] = {}
-    warm_starts: dict[str, Trial] = {}
     base = path.parent / config.base
     try:
         rewards = load_config(base, overrides).rewards
     except ConfigError as error:
         raise ConfigError(f"{path}: base: {error}") from None
+    wholes: dict[str, Config] = {}
+    for case, keys in config.cases.items():
+        try:
+            # Copied, because cases may share a value (an anchor, a grid) of which one sets a part.
+            wholes[case] = load_config(base, overrides, deepcopy({**keys, "name": f"{config.name}-{case}"}))
+        except ConfigError as error:
+            raise ConfigError(f"{path}: case '{case}': {error}") from None
+    trials: dict[str, Trial] = {}
+    results: dict[tuple[str, int], tuple[str, ...]] = {}
+    warm_starts: dict[str, Trial] = {}
     for seed in config.seeds:
-        for case, keys in config.cases.items():
-            ours = {"seed": seed, "name": f"{config.name}-{case}"}
-            try:
-                whole = load_config(base, overrides, {**keys, **ours})
-            except ConfigError as error:
-                raise ConfigError(f"{path}: case '{case}': {error}") from None
-            made = _trials_of(whole, rewards, case, folder, warm_starts)
+        for case, whole in wholes.items():
+            seeded = whole.model_copy(update={"seed": seed})
+            made = _trials_of(seeded, rewards, case, folder, warm_starts)
             trials.update({trial.name: trial for trial in made})
             results[case, seed] = tuple(trial.name for trial in made)
     return Plan(config=config, folder=folder, trials=tuple(trials.values()), results=results)

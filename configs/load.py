@@ -7,10 +7,10 @@ nearest right one; all mistakes of a file are reported together.
 
 from __future__ import annotations
 
-import re
 import types
 import typing
 from collections.abc import Mapping, Sequence
+from copy import deepcopy
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
@@ -18,11 +18,9 @@ from typing import Any
 import yaml
 from pydantic import BaseModel, ValidationError
 
+from configs.presets import expand_presets
 from configs.schema import Config
-
-
-class ConfigError(ValueError):
-    """A mistake in a config file or an override."""
+from configs.yaml_text import NOT_YAML, ConfigError, Dumper, parse_yaml, read_yaml
 
 
 def load_config(
@@ -40,12 +38,16 @@ def load_config(
         ConfigError: The file cannot be read or what it says is not allowed.
     """
     data = read_yaml(Path(path))
-    if "cases" in data and "env" not in data:
+    if ("cases" in data or "grid" in data) and "env" not in data:
         raise ConfigError(f"{path} is an ablation; give it to scripts/ablate.py")
+    folder = Path(path).parent
+    expand_presets(data, folder)
     for override in overrides:
         _apply(data, override)
+        expand_presets(data, folder)
     for key, value in (changes or {}).items():
         _change(data, key, value)
+        expand_presets(data, folder)
     return check_config(data, source=str(path))
 
 
@@ -63,7 +65,7 @@ def check_config(data: dict[str, Any], *, source: str = "config") -> Config:
 
 def dump_config(config: Config) -> str:
     """The whole resolved config as YAML, defaults included; loading it gives the same config."""
-    return yaml.dump(config.model_dump(mode="json"), Dumper=_Dumper, sort_keys=False)
+    return yaml.dump(config.model_dump(mode="json"), Dumper=Dumper, sort_keys=False)
 
 
 def describe_errors(error: ValidationError, model: type[BaseModel]) -> str:
@@ -71,65 +73,13 @@ def describe_errors(error: ValidationError, model: type[BaseModel]) -> str:
     return "; ".join(_describe(dict(item), model) for item in error.errors())
 
 
-class _Loader(yaml.SafeLoader):
-    """YAML 1.1 reads `1e-5` as text, where a person means the number, and takes the last of two like keys."""
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        """Refuse a key that is there twice."""
-        keys = [key.value for key, _ in node.value if isinstance(key, yaml.ScalarNode) and key.value != "<<"]
-        if twice := sorted({key for key in keys if keys.count(key) > 1}):
-            raise yaml.constructor.ConstructorError(
-                None, None, f"the key '{twice[0]}' is there twice", node.start_mark
-            )
-        return super().construct_mapping(node, deep=deep)
-
-
-class _Dumper(yaml.SafeDumper):
-    """Quotes the texts `_Loader` would read as numbers."""
-
-
-for _side in (_Loader, _Dumper):
-    _side.add_implicit_resolver(
-        "tag:yaml.org,2002:float",
-        re.compile(r"[-+]?[0-9]+(\.[0-9]*)?[eE][-+]?[0-9]+"),
-        list("-+0123456789"),
-    )
-
-# A date or an integer that cannot be is a ValueError of Python's own, deep nesting a RecursionError.
-_NOT_YAML = (yaml.YAMLError, ValueError, RecursionError)
-
-
-def _parse(text: str) -> Any:
-    return yaml.load(text, Loader=_Loader)  # noqa: S506 - a SafeLoader
-
-
-def read_yaml(path: Path) -> dict[str, Any]:
-    """The mapping a YAML file holds, unchecked.
-
-    Raises:
-        ConfigError: The file cannot be read or holds something else.
-    """
-    try:
-        data = _parse(path.read_text())
-    except OSError as error:
-        known = sorted(p.name for p in path.parent.glob("*.yaml")) if path.parent.is_dir() else []
-        close = get_close_matches(path.name, known, n=1)
-        hint = f"; did you mean {path.with_name(close[0])}?" if close else "; give a YAML file"
-        raise ConfigError(f"cannot read config {path}: {error.strerror or error}{hint}") from None
-    except _NOT_YAML as error:
-        raise ConfigError(f"{path} is not YAML: {' '.join(str(error).split())}") from None
-    if not isinstance(data, dict):
-        raise ConfigError(f"{path} holds {type(data).__name__}, not a mapping of config keys")
-    return data
-
-
 def _apply(data: dict[str, Any], override: str) -> None:
     key, equals, text = override.partition("=")
     if not equals or not key:
         raise ConfigError(f"override {override!r} is not of the form dotted.key=value")
     try:
-        value = _parse(text)
-    except _NOT_YAML:
+        value = parse_yaml(text)
+    except NOT_YAML:
         raise ConfigError(f"override {override!r}: {text!r} is not a YAML value") from None
     _set(data, key, value, said=f"override {override!r}")
 
@@ -154,18 +104,38 @@ def _is_section(key: str) -> bool:
 
 
 def _set(data: dict[str, Any], key: str, value: Any, *, said: str) -> None:
-    *parents, leaf = key.split(".")
-    node: Any = data
-    for depth, parent in enumerate(parents):
-        child = node.get(parent)
+    node, done, rest = data, "", key
+    while True:
+        part, _, after = rest.partition(".")
+        if not after:
+            node[part] = deepcopy(value)  # what is changed within it later is ours alone
+            return
+        done = f"{done}.{part}".lstrip(".")
+        child = node.get(part)
         if child is None:
-            child = node[parent] = {}
+            child = node[part] = {}
         if isinstance(child, list):
-            raise ConfigError(f"{said}: {'.'.join(parents[: depth + 1])} is a list; give it whole")
+            child, name = _named(child, after, done, said)
+            done, after = f"{done}.{name}", after[len(name) + 1 :]
         if not isinstance(child, dict):
-            raise ConfigError(f"{said}: {'.'.join(parents[: depth + 1])} is {child!r}, not a section")
-        node = child
-    node[leaf] = value
+            raise ConfigError(f"{said}: {done} is {child!r}, not a section")
+        node, rest = child, after
+
+
+def _named(entries: list[Any], rest: str, key: str, said: str) -> tuple[dict[str, Any], str]:
+    """The entry of a list that the rest of a key names, and its name."""
+    named = {entry["name"]: entry for entry in entries if isinstance(entry, dict) and "name" in entry}
+    for name, entry in named.items():
+        if rest.startswith(f"{name}."):
+            return entry, name
+    if not named:
+        raise ConfigError(f"{said}: {key} is a list; give it whole")
+    close = get_close_matches(rest.rpartition(".")[0], named, n=1)
+    hint = f"; did you mean '{close[0]}'?" if close else "."
+    raise ConfigError(
+        f"{said}: {key} is a list, of which '{rest}' names no entry's key{hint} known: {', '.join(named)}; or "
+        "give the list whole"
+    )
 
 
 def _describe(item: dict[str, Any], model: type[BaseModel]) -> str:

@@ -212,18 +212,61 @@ class RolloutConfig(Section):
     """Completions left out of a run, because a grader failed and not the answer, before it gives up."""
 
 
+Share = Annotated[float, Field(ge=0, le=1)]
+
+
+class WhenConfig(Section):
+    """In which groups a part counts at all."""
+
+    group_accuracy: tuple[Share, Share] = (0.0, 1.0)
+    """Least and largest share of right samples in the group."""
+    running_accuracy: tuple[Share, Share] = (0.0, 1.0)
+    """Least and largest share of right samples over the last four batches."""
+    off_best: Share | None = None
+    """How far that share may be below the highest it has been."""
+
+    @model_validator(mode="after")
+    def _in_order(self) -> WhenConfig:
+        for key in ("group_accuracy", "running_accuracy"):
+            low, high = getattr(self, key)
+            if low > high:
+                raise ValueError(f"{key} is [{low:g}, {high:g}]; give the smaller one first")
+        return self
+
+
 class RewardTermConfig(Section):
-    """One named part of the reward."""
+    """One named part of the reward.
+
+    An entry `preset: NAME` stands for the terms of `configs/rewards/NAME.yaml`, or of the file at a path; a
+    term given by name takes the place of the preset's.
+    """
 
     name: str
-    """Registered reward."""
+    """Registered reward, or your own as `package.module:function`."""
     weight: float
     """Multiplies the reward's value; the part is logged after weighting."""
     gate: Literal["none", "correct", "verified"] = "none"
     """Count this part only where the answer is right (`correct`), or right with every step valid
     (`verified`)."""
+    when: WhenConfig = WhenConfig()
+    """Count this part only in some groups."""
+    schedule: dict[Annotated[int, Field(ge=0)], float] = {}
+    """Factors of the weight by update, linear between them: `{0: 0, 50: 1}` brings it in over 50 updates."""
     args: dict[str, Any] = {}
     """Arguments of the reward function."""
+
+
+class AdvantageWeightConfig(Section):
+    """low + (high - low) / (1 + exp(slope * (accuracy - midpoint))), a factor of advantages (GRPO-LEAD)."""
+
+    low: float = Field(0.4, ge=0)
+    """Where all is right."""
+    high: float = Field(1.5, ge=0)
+    """Where nothing is right."""
+    midpoint: float = Field(0.75, ge=0, le=1)
+    """Accuracy half-way."""
+    slope: float = Field(10.0, gt=0)
+    """Steepness there."""
 
 
 class RewardsConfig(Section):
@@ -233,6 +276,11 @@ class RewardsConfig(Section):
     """Parts; their weighted values add up to the total."""
     allow_wrong_above_right: bool = False
     """Accept weights with which a wrong answer can earn more than a right one."""
+    advantage_weight: AdvantageWeightConfig | None = None
+    """Multiply positive advantages by the weight of the group's accuracy, negative ones by that of its share of
+    wrong answers. None: leave them."""
+    timeout_s: float = Field(10.0, gt=0)
+    """Seconds a reward of your own may take for a sample, or for a group if it takes groups."""
 
 
 class GrpoConfig(Section):

@@ -114,6 +114,7 @@ class Trace:
             checked.
         finished: True where the valid steps lead all the way to an answer; None until checked.
         backtracks: What was found of each valid backtrack, in order.
+        num_tokens: Tokens of the completion, stop token included; 0 for a text that was not sampled.
     """
 
     steps: tuple[Step, ...]
@@ -122,6 +123,7 @@ class Trace:
     grade: Grade | None = None
     finished: bool | None = None
     backtracks: tuple[Backtrack, ...] = ()
+    num_tokens: int = 0
 
     @property
     def correct(self) -> bool | None:

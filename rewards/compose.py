@@ -1,7 +1,8 @@
 """The reward of a run: named, weighted, gated parts that add up to a total.
 
-In: a problem and the checked traces of its group. Out: a `Score` each. The terms come from the config and
-nowhere else. Built once a run, it refuses weights with which a wrong answer could out-earn a right one.
+In: a problem, the checked traces of its group and what the run knows (`History`). Out: a `Score` each. The
+terms come from the config and nowhere else. Built once a run, it refuses weights with which a wrong answer
+could out-earn a right one.
 """
 
 from __future__ import annotations
@@ -11,13 +12,55 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from difflib import get_close_matches
-from typing import Any, SupportsFloat
+from types import NoneType
+from typing import Any, Literal, SupportsFloat, get_args, get_origin, get_type_hints
 
 from envs import Problem, Trace
+from rewards.history import History
 from rewards.registry import Reward, find_reward
 from rewards.types import Outcome, Score
+from rewards.user import UserReward
 
 _GATES = ("none", "correct", "verified")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class When:
+    """In which groups a term counts at all.
+
+    Example: `When(group_accuracy=(0.5, 1.0), off_best=0.05)`: where at least half of the group is right, while
+    the running accuracy is not more than 0.05 below its best.
+
+    Attributes:
+        group_accuracy: Ends of the share of right samples in the group.
+        running_accuracy: Ends of `History.accuracy`.
+        off_best: How far `History.accuracy` may be below `History.best_accuracy`.
+
+    Before there is a running accuracy, in the first update, the two on it let nothing through; outside of
+    training they let everything through.
+    """
+
+    group_accuracy: tuple[float, float] = (0.0, 1.0)
+    running_accuracy: tuple[float, float] = (0.0, 1.0)
+    off_best: float | None = None
+
+    @property
+    def reads_history(self) -> bool:
+        """Whether it depends on the run."""
+        return self.running_accuracy != (0.0, 1.0) or self.off_best is not None
+
+    def open(self, traces: Sequence[Trace], history: History) -> bool:
+        """Whether the term counts in this group."""
+        low, high = self.group_accuracy
+        if not low <= sum(bool(trace.correct) for trace in traces) / max(1, len(traces)) <= high:
+            return False
+        if not self.reads_history or history.update is None:
+            return True
+        if history.accuracy is None or history.best_accuracy is None:
+            return False
+        low, high = self.running_accuracy
+        near = self.off_best is None or history.accuracy >= history.best_accuracy - self.off_best
+        return low <= history.accuracy <= high and near
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -25,23 +68,64 @@ class Term:
     """One part of the reward.
 
     Attributes:
-        name: Registered reward.
+        name: Registered reward, or a user's own as `package.module:function`.
         weight: Factor of its value.
-        gate: "none", "correct" or "verified": where it counts.
+        gate: "none", "correct" or "verified": for which samples it counts.
+        when: In which groups it counts.
+        schedule: (update, factor) pairs, ascending: the weight is multiplied by the factor, linear between
+            them and constant outside. Empty: by 1.
         args: Arguments of the reward function.
     """
 
     name: str
     weight: float
     gate: str = "none"
+    when: When = When()
+    schedule: tuple[tuple[int, float], ...] = ()
     args: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def always_on(self) -> bool:
+        """Whether it counts in every group at its full weight."""
+        return self.when == When() and not self.schedule
+
+    def factor(self, history: History) -> float:
+        """What the schedule multiplies the weight by."""
+        if not self.schedule:
+            return 1.0
+        if history.update is None or history.update >= self.schedule[-1][0]:
+            return self.schedule[-1][1]
+        before = self.schedule[0]
+        if history.update <= before[0]:
+            return before[1]
+        for after in self.schedule[1:]:
+            if history.update <= after[0]:
+                share = (history.update - before[0]) / (after[0] - before[0])
+                return before[1] + share * (after[1] - before[1])
+            before = after
+        raise AssertionError("the last pair is past the update")
+
+    def ends(self, values: tuple[float, float]) -> tuple[float, float]:
+        """Smallest and largest part it can give, whatever its schedule and its groups, gate aside."""
+        factors = [factor for _, factor in self.schedule] or [1.0]
+        parts = [self.weight * factor * value for factor in factors for value in values]
+        if self.when != When():
+            parts.append(0.0)
+        return min(parts), max(parts)
 
 
 class RewardSum:
     """Scores groups with a fixed list of terms."""
 
-    def __init__(self, terms: Sequence[Term], *, allow_wrong_above_right: bool = False) -> None:
+    def __init__(
+        self, terms: Sequence[Term], *, allow_wrong_above_right: bool = False, timeout_s: float = 10.0
+    ) -> None:
         """Check and keep the terms.
+
+        Args:
+            terms: The parts.
+            allow_wrong_above_right: Accept weights with which a wrong answer can earn as much as a right one.
+            timeout_s: How long a user's own reward may take for a sample (or a group).
 
         Raises:
             ValueError: A reward, an argument or a gate is unknown, an argument has no use, a name comes
@@ -49,7 +133,7 @@ class RewardSum:
                 allowed).
         """
         self.terms = tuple(terms)
-        self._rewards = [find_reward(term.name) for term in self.terms]
+        self._rewards = [find_reward(term.name, timeout_s=timeout_s) for term in self.terms]
         names = [term.name for term in self.terms]
         for term, reward in zip(self.terms, self._rewards, strict=True):
             if names.count(term.name) > 1:
@@ -58,8 +142,9 @@ class RewardSum:
                 raise ValueError(f"gate of reward '{term.name}' is '{term.gate}'; known: {', '.join(_GATES)}")
             if not math.isfinite(term.weight):
                 raise ValueError(f"weight of reward '{term.name}' is {term.weight}; it must be finite")
+            _check_schedule(term)
             _check_args(term, reward)
-            least = min(term.weight * value for value in reward.when_right)
+            least = term.ends(reward.when_right)[0]
             if term.gate == "verified" and least < 0 and not allow_wrong_above_right:
                 raise ValueError(
                     f"reward '{term.name}' can cost {-least:g} but is gated on 'verified', so writing an "
@@ -78,27 +163,49 @@ class RewardSum:
     def most_when_wrong(self) -> float:
         """Upper bound of the total where the answer is wrong."""
         pairs = zip(self.terms, self._rewards, strict=True)
-        return sum(max(t.weight * v for v in r.when_wrong) for t, r in pairs if t.gate == "none")
+        return sum(term.ends(reward.when_wrong)[1] for term, reward in pairs if term.gate == "none")
 
     @property
     def least_when_right(self) -> float:
         """Lower bound of the total where the answer is right."""
         total = 0.0
         for term, reward in zip(self.terms, self._rewards, strict=True):
-            least = min(term.weight * value for value in reward.when_right)
+            least = term.ends(reward.when_right)[0]
             total += min(least, 0.0) if term.gate == "verified" else least  # the gate may be shut
         return total
 
-    def __call__(self, problem: Problem, traces: Sequence[Trace]) -> list[Score]:
+    @property
+    def reads_history(self) -> bool:
+        """Whether scores depend on the run so far, so that its history must be kept."""
+        pairs = zip(self.terms, self._rewards, strict=True)
+        return any(reward.history or term.schedule or term.when.reads_history for term, reward in pairs)
+
+    def close(self) -> None:
+        """End the processes of users' rewards."""
+        for reward in self._rewards:
+            if isinstance(reward, UserReward):
+                reward.close()
+
+    def __call__(
+        self, problem: Problem, traces: Sequence[Trace], history: History | None = None
+    ) -> list[Score]:
         """Score the traces of one group.
 
+        Args:
+            problem: Their problem.
+            traces: Checked ones.
+            history: The run so far; None: outside of training.
+
         Raises:
-            ValueError: A reward gave the wrong number of values, or one that is not finite or outside its
-                declared range; that is a fault of the reward, never a score of 0.
+            UnscoredError: A user's own reward failed on some of them.
+            ValueError: A registered reward gave the wrong number of values, or one that is not finite or
+                outside its declared range; that is a fault of the reward, never a score of 0.
         """
+        history = history or History()
         parts: list[dict[str, float]] = [{} for _ in traces]
         for term, reward in zip(self.terms, self._rewards, strict=True):
-            values = reward(problem, traces, **term.args)
+            values = reward(problem, traces, history, **term.args) if traces else []
+            factor = term.factor(history) if term.when.open(traces, history) else 0.0
             if len(values) != len(traces):
                 raise ValueError(f"reward '{term.name}' gave {len(values)} values for {len(traces)} traces")
             for part, trace, value in zip(parts, traces, values, strict=True):
@@ -110,7 +217,7 @@ class RewardSum:
                         f"reward '{term.name}' gave {value!r} on {where}, outside its declared range "
                         f"[{low:g}, {high:g}]"
                     )
-                part[term.name] = term.weight * value if _counts(term.gate, trace) else 0.0
+                part[term.name] = term.weight * factor * value if _counts(term.gate, trace) else 0.0
         return [
             Score(total=math.fsum(part.values()), parts=part, outcome=Outcome.of(trace))
             for part, trace in zip(parts, traces, strict=True)
@@ -121,26 +228,41 @@ def _counts(gate: str, trace: Trace) -> bool:
     return gate == "none" or bool(trace.correct if gate == "correct" else trace.verified)
 
 
-def _check_args(term: Term, reward: Reward) -> None:
-    keywords = {
-        name: parameter.default
+def _check_schedule(term: Term) -> None:
+    updates = [update for update, _ in term.schedule]
+    if updates != sorted(set(updates)) or any(update < 0 for update in updates):
+        raise ValueError(
+            f"schedule of reward '{term.name}' has the updates {updates}; give each once, ascending"
+        )
+    for _, factor in term.schedule:
+        if not math.isfinite(factor):
+            raise ValueError(f"schedule of reward '{term.name}' has the factor {factor}; it must be finite")
+
+
+def _check_args(term: Term, reward: Reward | UserReward) -> None:
+    takes = {
+        name
         for name, parameter in inspect.signature(reward.function).parameters.items()
-        if parameter.kind is inspect.Parameter.KEYWORD_ONLY
+        if parameter.kind is inspect.Parameter.KEYWORD_ONLY and name != "history"
     }
+    hints = get_type_hints(reward.function) if isinstance(reward, Reward) else {}
     for name, value in term.args.items():
-        if name not in keywords:
-            close = get_close_matches(name, keywords, n=1)
+        if name not in takes:
+            close = get_close_matches(name, takes, n=1)
             hint = f"; did you mean '{close[0]}'?" if close else "."
-            allowed = ", ".join(keywords) or "none"
+            allowed = ", ".join(sorted(takes)) or "none"
             raise ValueError(f"reward '{term.name}' takes no argument '{name}'{hint} known: {allowed}")
-        if type(keywords[name]) is float and not (
-            isinstance(value, (int, float)) and not isinstance(value, bool) and 0 <= value <= 1
-        ):
-            raise ValueError(
-                f"argument '{name}' of reward '{term.name}' is {value!r}; give a number from 0 to 1"
-            )
-        # Counts are what rewards are divided by.
-        if type(keywords[name]) is int and (type(value) is not int or value < 1):
-            raise ValueError(
-                f"argument '{name}' of reward '{term.name}' is {value!r}; give a whole number of at least 1"
-            )
+        if problem := _why_not(hints.get(name), value):
+            raise ValueError(f"argument '{name}' of reward '{term.name}' is {value!r}; {problem}")
+
+
+def _why_not(hint: Any, value: object) -> str:
+    """What to give in place of a value that does not fit; "" where it does. Counts are divided by."""
+    if get_origin(hint) is Literal:
+        return "" if value in get_args(hint) else f"give one of {', '.join(get_args(hint))}"
+    kinds = {kind for kind in get_args(hint) or (hint,) if kind is not NoneType}
+    if kinds == {float} and not (type(value) in (int, float) and 0 <= value <= 1):  # type: ignore[operator]
+        return "give a number from 0 to 1"
+    if kinds == {int} and (type(value) is not int or value < 1):
+        return "give a whole number of at least 1"
+    return ""

@@ -1,4 +1,4 @@
-"""Reward for ending as asked."""
+"""Rewards on the form of a text."""
 
 from __future__ import annotations
 
@@ -8,3 +8,15 @@ from envs import Problem, Status, Trace
 def format(problem: Problem, trace: Trace) -> float:
     """1 where exactly one closing line ends the text, else 0."""
     return float(trace.status is Status.COMPLETE)
+
+
+def repetition(problem: Problem, trace: Trace, *, words: int = 20) -> float:
+    """Share of the text's runs of so many words that were there before.
+
+    The repetition penalty of the cosine reward's paper (arXiv 2502.03373, appendix C.2).
+
+    Example: "a b a b a b", runs of 2: a b, b a, a b, b a, a b: 3 of 5 were there before.
+    """
+    text = [word for step in trace.steps for word in step.text.split()]
+    runs = [tuple(text[start : start + words]) for start in range(len(text) - words + 1)]
+    return 1.0 - len(set(runs)) / len(runs) if runs else 0.0

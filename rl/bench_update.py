@@ -274,7 +274,7 @@ def train_stride(
             cpu=True,
             report_to=[],
             callbacks=[watch],
-            on_harvest=lambda update, harvest: None,
+            on_harvest=lambda update, harvest, advantages: None,
         ).run()
     return _training(watch, counter)
 
@@ -376,6 +376,9 @@ class _GivenSource:
     def __init__(self, groups: Sequence[RolloutGroup]) -> None:
         self.cursor = 0
         self.groups = tuple(groups)
+
+    def state(self) -> dict[str, Any]:
+        return {"cursor": self.cursor}
 
     def next_update(self, num_groups: int) -> Harvest:
         self.cursor += num_groups

@@ -6,6 +6,7 @@ Everything a user can get wrong is found here, before a model is made.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from inspect import signature
 from typing import Any
 
 import torch
@@ -13,8 +14,10 @@ from pydantic import ValidationError
 from transformers.integrations import get_available_reporting_integrations
 
 from configs import Config, ConfigError, describe_errors
+from configs.schema import RewardTermConfig
 from envs import ENVS, Env, Split, make_env
-from rewards import RewardSum, Term
+from rewards import RewardSum, Term, When, find_reward
+from rl.credit import AdvantageWeight
 from rl.lessons import make_examples
 from rl.policy import Policy
 from rollout.pool import LocalPool, RolloutPool
@@ -23,6 +26,7 @@ from rollout.types import Sampling
 from rollout.vllm_engine import MIN_TEMPERATURE, VllmRoom, check_installed
 from rollout.worker import WorkerSpec
 
+_ON_BUDGETS = ("steps_over_budget", "steps_off_budget", "budget_margin")
 _PROMPTS_TRIED = 64  # of each split, before the run; a longer one met later is an error too
 
 
@@ -34,12 +38,14 @@ class Parts:
         env: The task.
         curriculum: The task with the settings of each stage of the warm start's curriculum.
         rewards: The reward.
+        advantage_weight: Weighs advantages by accuracy, or None.
         device: "cpu" or "cuda", for the learner and the local engine.
     """
 
     env: Env[Any]
     curriculum: tuple[Env[Any], ...]
     rewards: RewardSum
+    advantage_weight: AdvantageWeight | None
     device: str
 
 
@@ -52,13 +58,8 @@ def build_parts(config: Config) -> Parts:
     env = build_env(config)
     _check_report_to(config.report_to)
     _check_engine(config)
-    try:
-        rewards = RewardSum(
-            [Term(name=t.name, weight=t.weight, gate=t.gate, args=t.args) for t in config.rewards.terms],
-            allow_wrong_above_right=config.rewards.allow_wrong_above_right,
-        )
-    except ValueError as error:
-        raise ConfigError(f"rewards: {error}") from None
+    rewards = build_rewards(config)
+    weight = config.rewards.advantage_weight
     curriculum = _curriculum(config)
     if config.warm_start is not None:
         try:
@@ -66,7 +67,49 @@ def build_parts(config: Config) -> Parts:
                 make_examples(learnt, config.warm_start, num_problems=1, seed=config.seed)
         except ValueError as error:
             raise ConfigError(str(error)) from None
-    return Parts(env=env, curriculum=curriculum, rewards=rewards, device=_device(config))
+    return Parts(
+        env=env,
+        curriculum=curriculum,
+        rewards=rewards,
+        advantage_weight=AdvantageWeight(**weight.model_dump()) if weight else None,
+        device=_device(config),
+    )
+
+
+def build_rewards(config: Config) -> RewardSum:
+    """Build the reward.
+
+    Raises:
+        ConfigError: A term names what there is not, or does not fit the others or the rest of the config.
+    """
+    try:
+        rewards = RewardSum(
+            [_term(term, config.rollout.max_new_tokens) for term in config.rewards.terms],
+            allow_wrong_above_right=config.rewards.allow_wrong_above_right,
+            timeout_s=config.rewards.timeout_s,
+        )
+    except ValueError as error:
+        raise ConfigError(f"rewards: {error}") from None
+    on_budgets = [term.name for term in rewards.terms if term.name in _ON_BUDGETS]
+    if on_budgets and config.grpo is not None and config.grpo.budget_frac == 0:
+        raise ConfigError(
+            f"rewards: '{on_budgets[0]}' compares with the budget in the prompt, but grpo.budget_frac is 0, so "
+            "no prompt states one; set grpo.budget_frac, or leave the reward out"
+        )
+    return rewards
+
+
+def _term(term: RewardTermConfig, limit: int) -> Term:
+    """A term with the run's length limit where its reward takes one and none is given."""
+    takes_limit = ":" not in term.name and "limit" in signature(find_reward(term.name).function).parameters
+    return Term(
+        name=term.name,
+        weight=term.weight,
+        gate=term.gate,
+        when=When(**term.when.model_dump()),
+        schedule=tuple(sorted(term.schedule.items())),
+        args={"limit": limit, **term.args} if takes_limit else term.args,
+    )
 
 
 def _curriculum(config: Config) -> tuple[Env[Any], ...]:

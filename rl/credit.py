@@ -2,10 +2,14 @@
 
 In: the rewards of a group [G]. Out: advantages [G], one a sample. Group-relative as in GRPO (DeepSeekMath,
 arXiv 2402.03300, section 4.1): reward minus the group's mean, divided by the group's standard deviation
-unless `scale` is off (Dr. GRPO, arXiv 2503.20783).
+unless `scale` is off (Dr. GRPO, arXiv 2503.20783). They may then be weighed by how hard the problem is
+(GRPO-LEAD, arXiv 2504.09696).
 """
 
 from __future__ import annotations
+
+import math
+from dataclasses import dataclass
 
 import torch
 
@@ -34,3 +38,36 @@ def group_advantages(rewards_G: torch.Tensor, *, scale: bool = True) -> torch.Te
         return torch.zeros_like(rewards_G)
     centred_G = rewards_G - rewards_G.mean()
     return centred_G / rewards_G.std() if scale else centred_G
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class AdvantageWeight:
+    """w(x) = low + (high - low) / (1 + exp(slope (x - midpoint))), falling in x, a group's accuracy.
+
+    Example, with GRPO-LEAD's constants, which are the defaults: w(0.75) = 0.95, w(0) = 1.499, w(1) = 0.483.
+    """
+
+    low: float = 0.4
+    high: float = 1.5
+    midpoint: float = 0.75
+    slope: float = 10.0
+
+    def __call__(self, accuracy: float) -> float:
+        """The weight at an accuracy in 0..1."""
+        return self.low + (self.high - self.low) / (1.0 + math.exp(self.slope * (accuracy - self.midpoint)))
+
+
+def weigh_advantages(advantages_G: torch.Tensor, accuracy: float, weight: AdvantageWeight) -> torch.Tensor:
+    """Multiply what is above the mean by w(accuracy) and what is below it by w(1 - accuracy).
+
+    A right answer to a hard problem and a wrong one to an easy problem count for more (GRPO-LEAD). The weighed
+    advantages of a group need not sum to 0.
+
+    Args:
+        advantages_G: Advantages, float [G].
+        accuracy: Share of the group that is right.
+        weight: w.
+    """
+    if advantages_G.dim() != 1 or not advantages_G.is_floating_point():
+        raise ValueError(f"advantages must be float [G], got {tuple(advantages_G.shape)}")
+    return advantages_G * torch.where(advantages_G > 0, weight(accuracy), weight(1.0 - accuracy))

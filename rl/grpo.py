@@ -4,11 +4,11 @@ One update::
 
     publish -> groups -> credit -> micro-batches -> TRL's loss, clipping, optimiser
 
-TRL gives the loss, PEFT, accelerate and the metric backends. Problem order, sampling, rewards and what happens
-to useless groups are the pool's and the source's: the trainer sees placeholder rows only. The sampler's own
-log-probabilities serve as the old ones, so the ratio in the loss corrects whatever differs between sampler and
-learner, and no second forward pass is needed. A checkpoint holds, beside what the Trainer saves, the cursor of
-the data order; a run resumed from it repeats the uninterrupted one exactly.
+TRL gives the loss, PEFT, accelerate and the metric backends. Problem order, sampling, rewards and what
+happens to useless groups are the pool's and the source's: the trainer sees placeholder rows only. The
+sampler's own log-probabilities serve as the old ones, so the ratio in the loss corrects whatever differs
+between sampler and learner, and no second forward pass is needed. A checkpoint holds, beside what the Trainer
+saves, the state of the source of groups; a run resumed from it repeats the uninterrupted one exactly.
 
 What is relied on beyond TRL's public interface is listed in tests/rl/test_trl_contract.py.
 """
@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
@@ -29,13 +29,14 @@ from trl import GRPOConfig, GRPOTrainer
 from trl.trainer.utils import use_adapter
 
 from configs.schema import GrpoConfig, RolloutConfig
-from rl.credit import group_advantages
+from rl.credit import AdvantageWeight, group_advantages, weigh_advantages
 from rl.metrics import harvest_metrics
 from rl.micro_batch import make_micro_batches, make_rows, useful_frac
 from rl.policy import Policy
 from rollout.pool import RolloutPool
 from rollout.source import GroupSource, Harvest
 from rollout.stream import HarvestStream
+from rollout.types import RolloutGroup
 
 STATE_FILE = "stride_state.json"
 _BARREN_UPDATES = 20
@@ -74,7 +75,8 @@ class StrideTrainer(GRPOTrainer):
         cpu: bool,
         report_to: list[str],
         callbacks: list[TrainerCallback],
-        on_harvest: Callable[[int, Harvest], None],
+        on_harvest: Callable[[int, Harvest, Mapping[int, Sequence[float]]], None],
+        advantage_weight: AdvantageWeight | None = None,
     ) -> None:
         """Set up TRL's trainer.
 
@@ -89,7 +91,9 @@ class StrideTrainer(GRPOTrainer):
             cpu: Train on the CPU even where there is a GPU.
             report_to: Metric backends.
             callbacks: Told of every update.
-            on_harvest: Called with the update's number and its groups, before they are trained on.
+            on_harvest: Called before an update with its number, its groups and the advantages of those it
+                is trained on, by group.
+            advantage_weight: Weighs advantages by the accuracy of their group.
         """
         rows = config.problems_per_update * rollout.samples_per_problem
         arguments = GRPOConfig(
@@ -143,8 +147,9 @@ class StrideTrainer(GRPOTrainer):
         self._stream = HarvestStream(
             source, pool, num_groups=config.problems_per_update, ahead=rollout.max_staleness
         )
-        self._cursor = source.cursor
+        self._state = source.state()
         self._config = config
+        self._advantage_weight = advantage_weight
         self._pad_id = policy.encoder.pad_id
         self._on_harvest = on_harvest
         self._folder = folder
@@ -163,7 +168,8 @@ class StrideTrainer(GRPOTrainer):
         """
         if resume_from is not None:
             state = json.loads((resume_from / STATE_FILE).read_text())
-            self._source.cursor = self._cursor = state["cursor"]
+            self._source.restore(state)
+            self._state = self._source.state()
         try:
             self.train(resume_from_checkpoint=str(resume_from) if resume_from else None)
         finally:
@@ -232,7 +238,7 @@ class StrideTrainer(GRPOTrainer):
     def _save_checkpoint(self, model: torch.nn.Module, trial: Any) -> None:
         super()._save_checkpoint(model, trial)
         folder = self._folder / f"checkpoint-{self.state.global_step}"
-        state = {"update": self.state.global_step, "cursor": self._cursor}
+        state = {"update": self.state.global_step, **self._state}
         # Written last: a checkpoint without it was cut off and is passed over on resume.
         (folder / STATE_FILE).write_text(json.dumps(state))
 
@@ -259,9 +265,8 @@ class StrideTrainer(GRPOTrainer):
         delivery = self._stream.next(
             trainable_weights(self.accelerator.unwrap_model(self.model)), version, left=self._batches_left()
         )
-        harvest, self._cursor = delivery.harvest, delivery.cursor
+        harvest, self._state = delivery.harvest, delivery.state
         sampled = time.perf_counter()
-        self._on_harvest(version + 1, harvest)
         # With nothing useful, the update still takes place, on groups whose advantages are all 0.
         groups = harvest.useful or [group for group in harvest.sampled if group.samples][:1]
         self._barren = 0 if harvest.useful else self._barren + 1
@@ -271,12 +276,10 @@ class StrideTrainer(GRPOTrainer):
                 f"({dict(harvest.useless)} in the last one): the task is too easy, too hard, or the reward "
                 "does not tell samples apart; change env.settings, rewards or rollout.temperature"
             )
-        advantages = [
-            group_advantages(
-                torch.tensor(group.rewards, dtype=torch.float64), scale=self._config.scale_rewards
-            ).tolist()
-            for group in groups
-        ]
+        advantages = [self._advantages(group) for group in groups]
+        self._on_harvest(
+            version + 1, harvest, {g.group_id: row for g, row in zip(groups, advantages, strict=True)}
+        )
         batches = make_micro_batches(
             make_rows(groups, advantages),
             self._config.micro_batch_tokens or (1024 if self.accelerator.device.type == "cpu" else 16384),
@@ -303,11 +306,20 @@ class StrideTrainer(GRPOTrainer):
             "seconds/prepare": finished - sampled,
             "tokens_per_s": tokens / delivery.rollout_s,
             "useful_positions": useful_frac(batches),
-            "cursor": float(self._cursor),
+            "cursor": float(self._state["cursor"]),
         }
         for key, value in metrics.items():
             self._metrics["train"][key].append(value)
         return batches
+
+    def _advantages(self, group: RolloutGroup) -> list[float]:
+        rewards_G = torch.tensor(group.rewards, dtype=torch.float64)
+        advantages_G = group_advantages(rewards_G, scale=self._config.scale_rewards)
+        if self._advantage_weight is not None:
+            accuracy = sum(bool(sample.trace.correct) for sample in group.samples) / len(group.samples)
+            advantages_G = weigh_advantages(advantages_G, accuracy, self._advantage_weight)
+        weighed: list[float] = advantages_G.tolist()
+        return weighed
 
     def _batches_left(self) -> int:
         """Until the next checkpoint, which must find nothing sampled ahead, or the end."""

@@ -24,6 +24,7 @@ from rl.report_run import (
 )
 from rl.report_style import stage_colour, style_sheet
 
+_OURS = '<meta name="generator" content="Stride">'
 _MAX_LINES = 14
 _MAX_CHARS = 400
 _HIDDEN = ("Cc", "Cf", "Cs", "Co", "Zl", "Zp")
@@ -51,13 +52,18 @@ def visible(text: object, *, newlines: bool = False) -> str:
 def page(title: str, parts: Sequence[str]) -> str:
     """A whole page that needs nothing but itself, from parts that are HTML."""
     return (
-        '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">\n'
+        f'<!doctype html>\n<html lang="en"><head><meta charset="utf-8">\n{_OURS}\n'
         "<meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src 'unsafe-inline'; "
         'img-src data:">\n'
         '<meta name="viewport" content="width=device-width,initial-scale=1">\n'
         f"<title>{visible(title)}</title>\n<style>{style_sheet()}</style></head>\n"
         "<body><main>\n" + "\n".join(parts) + "\n</main></body></html>\n"
     )
+
+
+def is_page(text: str) -> bool:
+    """Whether a file's text is a page of ours."""
+    return _OURS in text[:500]
 
 
 def clipped(text: str, limit: int = _MAX_CHARS) -> str:

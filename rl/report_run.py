@@ -88,20 +88,20 @@ def read_run(folder: Path) -> RunRecord:
         raise RunFolderError(
             f"there is no run in {folder} (no config.yaml); give the folder of a run, as runs/quickstart"
         )
-    text = _readable(folder / "config.yaml", lambda path: path.read_text())
-    config = _readable(folder / "config.yaml", lambda path: yaml.safe_load(path.read_text()))
+    text = readable(folder / "config.yaml", lambda path: path.read_text())
+    config = readable(folder / "config.yaml", lambda path: yaml.safe_load(path.read_text()))
     if not isinstance(config, dict):
         raise RunFolderError(f"{folder / 'config.yaml'} holds no config; give the folder of a run")
-    provenance = _readable(folder / "provenance.json", _json)
-    summary = _readable(folder / "summary.json", _json)
+    provenance = readable(folder / "provenance.json", _json)
+    summary = readable(folder / "summary.json", _json)
     metrics: dict[str, list[Row]] = {}
-    for row in _readable(folder / "metrics.jsonl", _rows):
+    for row in readable(folder / "metrics.jsonl", _rows):
         metrics.setdefault(row["stage"], []).append(row)
     stages = {stage: dict(summary.get("stages", {})[stage]) for stage in _ordered(summary.get("stages", {}))}
     completions: dict[str, dict[str, dict[int, Row]]] = {}
     for stage in stages:
         by_split = completions.setdefault(stage, {})
-        for row in _readable(folder / "eval" / f"{stage}.jsonl", _rows):
+        for row in readable(folder / "eval" / f"{stage}.jsonl", _rows):
             if row["sample"] == 0:
                 by_split.setdefault(row["split"], {})[row["index"]] = row
     planned = ["base", *(stage for stage, key in (("warm", "warm_start"), ("grpo", "grpo")) if config.get(key))]
@@ -193,8 +193,8 @@ def is_correct(row: Row) -> bool:
 
 
 def num_steps(row: Row) -> int:
-    """Forward steps a completion spent, undone ones included."""
-    return sum(step["kind"] == "forward" for step in row["steps"])
+    """Steps a completion spent, undone ones and markers of free text included, backtrack lines not."""
+    return sum(step["kind"] != "backtrack" for step in row["steps"])
 
 
 def changes(before: Mapping[int, Row], after: Mapping[int, Row]) -> dict[Change, list[int]]:
@@ -225,6 +225,18 @@ def take_turns(kinds: Sequence[Sequence[int]], num: int) -> list[int]:
     return [kinds[kind][turn] for turn, kind in chosen]
 
 
+def readable(path: Path, read: Callable[[Path], T]) -> T:
+    """What a file of a run folder holds.
+
+    Raises:
+        RunFolderError: It is damaged.
+    """
+    try:
+        return read(path)
+    except (ValueError, OSError, yaml.YAMLError) as error:
+        raise RunFolderError(f"{path} cannot be read: {error}") from None
+
+
 def _ordered(stages: Iterable[str]) -> list[str]:
     order = list(LABELS)
     return sorted(stages, key=lambda stage: order.index(stage) if stage in order else len(order))
@@ -236,10 +248,3 @@ def _json(path: Path) -> Row:
 
 def _rows(path: Path) -> list[Row]:
     return JsonLines(path).read()
-
-
-def _readable(path: Path, read: Callable[[Path], T]) -> T:
-    try:
-        return read(path)
-    except (ValueError, OSError, yaml.YAMLError) as error:
-        raise RunFolderError(f"{path} cannot be read: {error}") from None

@@ -84,6 +84,8 @@ svg text{font-family:var(--sans)!important}
 gap:28px 32px;margin:18px 0}
 .panels figure{display:flex;flex-direction:column;min-width:0}
 .panels svg{margin-top:auto}
+.panels.top svg{margin-top:0}
+.panels.top figure{max-width:540px}
 .panels.wide{grid-template-columns:repeat(auto-fill,minmax(min(100%,440px),1fr))}
 figcaption{margin-bottom:4px;font-size:14px;font-weight:600}
 figcaption p{margin:2px 0 0;font-weight:400;font-size:12.5px;color:var(--muted)}
@@ -101,6 +103,23 @@ tr.group>*{background:var(--paper)}
 tr.group th{font-weight:600;padding-top:12px}
 td small{color:var(--muted);font-size:12px}
 tr:not(.group) td small{display:block;line-height:1.2}
+td small.ok{color:var(--good);font-weight:600}
+td small.strong{color:var(--ink);font-weight:600}
+td small.no{color:var(--bad);font-weight:600}
+td.other{font-weight:600}
+.boxes{display:grid;grid-template-columns:repeat(auto-fill,minmax(min(100%,440px),1fr));gap:14px;margin:14px 0}
+.boxes section{background:var(--card);border:1px solid var(--rule);border-left:4px solid var(--bad);
+border-radius:8px;padding:10px 16px}
+.boxes h3{margin:0 0 6px;overflow-wrap:anywhere}
+.boxes .said{font-size:14px}
+.boxes .said li{margin:0 0 6px;padding:0;border:0}
+.boxes ul ul{margin:0;padding-left:16px;color:var(--muted);font-size:13px}
+.boxes ul ul li{margin:0}
+.boxes details{margin:0}
+.boxes summary{font-size:13px;color:var(--muted)}
+.nb{white-space:nowrap}
+.under p{margin:2px 0 0;font-size:12.5px;color:var(--muted);max-width:none}
+.under b,.legend strong{color:var(--ink)}
 .dot{display:inline-block;width:9px;height:9px;border-radius:50%;margin-right:7px}
 .counts{display:flex;flex-wrap:wrap;gap:6px;margin:10px 0;padding:0;list-style:none;font-size:13.5px}
 .counts li{border:1px solid var(--rule);border-radius:99px;padding:1px 11px;background:var(--card)}

@@ -14,7 +14,9 @@ from __future__ import annotations
 import os
 import sys
 import time
+from collections.abc import Mapping, Sequence
 from contextlib import closing
+from functools import partial
 from pathlib import Path
 from typing import TextIO
 
@@ -22,17 +24,20 @@ import torch
 from transformers.utils import logging as transformers_logging
 
 from configs import Config
+from rewards import RunHistory
 from rl.build import Parts, build_parts, build_pool, cache_mebibytes, check_lengths
 from rl.evaluate import Evaluation, evaluate
 from rl.grpo import STATE_FILE as GRPO_STATE_FILE
 from rl.grpo import StrideTrainer, trainable_weights
 from rl.lessons import describe_mix, make_stages
 from rl.policy import Policy, load_policy
+from rl.progress import ProgressCallback
 from rl.report import write_report
 from rl.run_folder import RunFolder, check_run_folder, open_run, stage_done
-from rl.runlog import ProgressCallback, group_rows
+from rl.runlog import group_rows
 from rl.warm_start import STATE_FILE as WARM_STATE_FILE
 from rl.warm_start import warm_start
+from rollout.encoder import Encoder
 from rollout.pool import RolloutPool
 from rollout.source import GroupSource, Harvest
 
@@ -155,6 +160,9 @@ class _Run:
             max_refills=config.grpo.max_refills,
             max_ungraded=config.rollout.max_ungraded,
             budget_frac=config.grpo.budget_frac,
+            history=RunHistory(updates_per_batch=config.grpo.num_iterations)
+            if self.parts.rewards.reads_history
+            else None,
         )
         trainer = StrideTrainer(
             policy,
@@ -167,7 +175,8 @@ class _Run:
             cpu=self.parts.device == "cpu",
             report_to=config.report_to,
             callbacks=[ProgressCallback("grpo", self.folder.metrics, out=self._out)],
-            on_harvest=self._log_harvest,
+            on_harvest=partial(self._log_harvest, policy.encoder),
+            advantage_weight=self.parts.advantage_weight,
         )
         started = time.perf_counter()
         trainer.run(resume_from)
@@ -181,10 +190,11 @@ class _Run:
         evaluation = evaluate(
             pool, config, self.parts.env, on_split=lambda split: self.say(f"evaluating {stage} on {split}")
         )
-        self._write(stage, evaluation, time.perf_counter() - started)
+        self._write(stage, evaluation, policy.encoder, time.perf_counter() - started)
 
-    def _write(self, stage: str, evaluation: Evaluation, seconds: float) -> None:
-        rows = [row for groups in evaluation.greedy.values() for g in groups for row in group_rows(stage, 0, g)]
+    def _write(self, stage: str, evaluation: Evaluation, encoder: Encoder, seconds: float) -> None:
+        greedy = [group for groups in evaluation.greedy.values() for group in groups]
+        rows = [row for group in greedy for row in group_rows(stage, 0, group, encoder)]
         log = self.folder.evaluation(stage)
         log.path.unlink(missing_ok=True)
         log.append(*rows)
@@ -193,8 +203,14 @@ class _Run:
         summary["seconds"][f"eval_{stage}"] = seconds
         self.folder.write_summary(summary)
 
-    def _log_harvest(self, update: int, harvest: Harvest) -> None:
-        rows = [row for group in harvest.sampled for row in group_rows("grpo", update, group)]
+    def _log_harvest(
+        self, encoder: Encoder, update: int, harvest: Harvest, advantages: Mapping[int, Sequence[float]]
+    ) -> None:
+        rows = [
+            row
+            for group in harvest.sampled
+            for row in group_rows("grpo", update, group, encoder, advantages.get(group.group_id))
+        ]
         self.folder.trajectories.append(*rows)
 
     def _rewind(self, stage: str, checkpoint: Path | None) -> None:

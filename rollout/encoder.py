@@ -7,7 +7,7 @@ tokens are added around it as ids.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from transformers import PreTrainedTokenizerBase
 
@@ -31,6 +31,7 @@ class Encoder:
     suffix_ids: tuple[int, ...]
     stop_ids: tuple[int, ...]
     pad_id: int
+    _pieces: dict[int, str] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     def encode(self, text: str) -> tuple[int, ...]:
         """Ids of plain text; control tokens in it are read as the characters they are made of."""
@@ -50,6 +51,14 @@ class Encoder:
     def encode_completion(self, text: str) -> tuple[int, ...]:
         """Ids of a reference completion, closed by the stop token."""
         return (*self.encode(text), self.stop_ids[0])
+
+    def pieces(self, ids: Sequence[int]) -> list[str]:
+        """The text of each token by itself; one that is a part of a character shows as a stand-in."""
+        for token in {*ids} - self._pieces.keys():
+            piece = self.tokenizer.decode([token], clean_up_tokenization_spaces=False)
+            assert isinstance(piece, str)
+            self._pieces[token] = piece
+        return [self._pieces[token] for token in ids]
 
     def decode(self, ids: Sequence[int]) -> str:
         """Text of a completion; a stop token at its end is left out, other control tokens are shown."""

@@ -1,19 +1,21 @@
 """Where the learner's groups come from: the order of problems, and what is done with useless groups.
 
 Group number n is train problem n: the whole data order is one integer, the cursor, and resuming is setting
-it. A group whose rewards are all equal has no advantage in it; depending on the policy such groups are
-replaced by further ones (`refill`) or left out (`skip`), and always counted by cause.
+it, and with it what rewards remember of the run, where one does. A group whose rewards are all equal has no
+advantage in it; depending on the policy such groups are replaced by further ones (`refill`) or left out
+(`skip`), and always counted by cause.
 """
 
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from envs import Env, GraderError, Split
 from envs.seeding import derive_random
-from rewards import Outcome
+from rewards import Outcome, RunHistory
 from rollout.pool import RolloutPool
 from rollout.types import GroupRequest, RolloutGroup
 
@@ -67,7 +69,7 @@ class GroupSource:
     """Hands out the groups of one update after the other.
 
     Attributes:
-        cursor: Number of the next group; the only state there is.
+        cursor: Number of the next group.
     """
 
     def __init__(
@@ -82,12 +84,13 @@ class GroupSource:
         max_refills: int,
         max_ungraded: int,
         budget_frac: float = 0.0,
+        history: RunHistory | None = None,
     ) -> None:
         """Set up the order.
 
         Args:
             pool: Rolls the groups out.
-            env: Where the problems come from; asked for full step counts only.
+            env: Where the problems come from; asked for full step counts, and for texts that rewards remember.
             seed: Run seed.
             num_samples: G.
             problems_per_batch: Groups in one engine call.
@@ -95,8 +98,10 @@ class GroupSource:
             max_refills: With `refill`, how many times P further problems at most.
             max_ungraded: Completions that may be left out because a grader failed, over the whole run.
             budget_frac: Share of prompts that state a budget, drawn between half and all full steps.
+            history: What rewards know of the run; None where none asks.
         """
         self.cursor = 0
+        self._history = history
         self._pool = pool
         self._env = env
         self._seed = seed
@@ -105,6 +110,17 @@ class GroupSource:
         self._grading = GradingBudget(max_ungraded)
         self._extra = max_refills if refill else 0
         self._budget_frac = budget_frac
+
+    def state(self) -> dict[str, Any]:
+        """What a checkpoint must hold, as JSON can."""
+        history = {} if self._history is None else {"history": self._history.state()}
+        return {"cursor": self.cursor, **history}
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Go on from what `state` gave."""
+        self.cursor = state["cursor"]
+        if self._history is not None:
+            self._history.restore(state["history"])
 
     def next_update(self, num_groups: int) -> Harvest:
         """Sample until there are `num_groups` useful groups or the policy says stop.
@@ -133,6 +149,8 @@ class GroupSource:
             left -= count
         if not any(group.samples for group in sampled):
             raise GraderError(f"no completion of an update could be graded: {sampled[-1].failure}")
+        if self._history is not None:
+            self._history.add((group.problem, [s.trace for s in group.samples]) for group in sampled)
         return Harvest(
             useful=tuple(useful),
             sampled=tuple(sampled),
@@ -161,6 +179,9 @@ class GroupSource:
             budget=budget,
             num_samples=self._num_samples,
             seed=self._seed,
+            history=None
+            if self._history is None
+            else self._history.of(self._env.problem(Split.TRAIN, group_id)),
         )
 
 

@@ -15,6 +15,7 @@ import time
 from collections import deque
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from typing import Any
 
 from rollout.engine import Weights
 from rollout.pool import RolloutPool
@@ -27,13 +28,13 @@ class Delivery:
 
     Attributes:
         harvest: The groups.
-        cursor: The source's, after it.
+        state: The source's, after it.
         publish_s: Seconds to publish the weights; 0 where they were published before.
         rollout_s: Seconds from there to the last group, whether or not anyone waited for it.
     """
 
     harvest: Harvest
-    cursor: int
+    state: dict[str, Any]
     publish_s: float
     rollout_s: float
 
@@ -92,7 +93,7 @@ class HarvestStream:
         harvest = self._source.next_update(self._num_groups)
         return Delivery(
             harvest=harvest,
-            cursor=self._source.cursor,
+            state=self._source.state(),
             publish_s=published - started,
             rollout_s=time.perf_counter() - published,
         )

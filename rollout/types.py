@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from envs import Problem, Split, Trace
-from rewards.types import Score
+from rewards import History, Score
 
 
 class FinishReason(StrEnum):
@@ -88,6 +88,7 @@ class GroupRequest:
         budget: Step count the prompt asks for, or None.
         num_samples: G.
         seed: Run seed the samples' seeds are derived from.
+        history: What the rewards may know of the run before; None outside of training, or if no reward asks.
     """
 
     group_id: int
@@ -96,6 +97,7 @@ class GroupRequest:
     budget: int | None
     num_samples: int
     seed: int
+    history: History | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -124,8 +126,8 @@ class RolloutGroup:
         problem: The problem, with the prompt that was used.
         prompt_ids: Token ids of the prompt.
         samples: The graded samples, in the order they were asked for: G, less `ungraded`.
-        ungraded: How many completions were left out because a grader failed on them, which says nothing of
-            them.
+        ungraded: How many completions were left out because a grader or a user's reward failed on them, which
+            says nothing of them.
         failure: What the last failure said; empty without one.
     """
 

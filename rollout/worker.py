@@ -9,14 +9,14 @@ from __future__ import annotations
 import copy
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
 
 from envs import Env, GraderError, Problem, Trace, make_env
 from envs.seeding import derive_seed
-from rewards import RewardSum
+from rewards import RewardSum, Score, UnscoredError
 from rollout.encoder import Encoder
 from rollout.engine import Engine, Weights
 from rollout.torch_engine import TorchEngine
@@ -128,7 +128,8 @@ class RolloutWorker:
         self.engine.load_weights(weights, version)
 
     def close(self) -> None:
-        """Close the engine."""
+        """Close the engine, and end what users' rewards run in."""
+        self.rewards.close()
         self.engine.close()
 
     def rollout(self, requests: Sequence[GroupRequest], sampling: Sampling | None = None) -> Batch:
@@ -175,8 +176,16 @@ class RolloutWorker:
             except GraderError as error:
                 failure = str(error)
             else:
-                graded.append((completion, text, trace))
-        scores = self.rewards(problem, [trace for _, _, trace in graded])
+                graded.append((completion, text, replace(trace, num_tokens=len(completion.ids))))
+        scores: list[Score] = []
+        while graded and not scores:
+            try:
+                scores = self.rewards(problem, [trace for _, _, trace in graded], request.history)
+            except (
+                UnscoredError
+            ) as error:  # of what is left the others are scored anew: groups are rewarded whole
+                failure = str(error)
+                graded = [kept for place, kept in enumerate(graded) if place not in error.failures]
         samples = tuple(
             Sample(completion=completion, text=text, trace=trace, score=score)
             for (completion, text, trace), score in zip(graded, scores, strict=True)

@@ -1,16 +1,21 @@
-"""Compare configs: run every case of an ablation with every seed, then write one report.
+"""Compare configs: run every case of an ablation with every seed on Ray Tune, then write one report.
 
 python scripts/ablate.py configs/ablations/backtracks.yaml [key=value ...] [--output FOLDER] [--dry-run]
 
-Overrides change the base config of all cases. Run again, it goes on where it was.
+Overrides change the base config of all cases. Run again, it goes on where it was. On a cluster the output must
+be an absolute path that all nodes see:
+
+ray job submit --working-dir . -- python scripts/ablate.py FILE.yaml --output /shared/study
 """
 
 from __future__ import annotations
 
 import argparse
+import os
 import signal
 import sys
 from pathlib import Path
+from types import FrameType
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
@@ -23,28 +28,54 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("ablation", help="YAML file, for example configs/ablations/backtracks.yaml")
     parser.add_argument("overrides", nargs="*", metavar="key=value", help="keys of the base config, dotted")
     parser.add_argument("--output", type=Path, help="folder to write to; default runs/<name>")
-    parser.add_argument("--dry-run", action="store_true", help="show the runs and stop")
-    parser.add_argument("--report", action="store_true", help="write the report of what is finished and stop")
+    what = parser.add_mutually_exclusive_group()
+    what.add_argument("--dry-run", action="store_true", help="show the runs and what they cost, and stop")
+    what.add_argument("--report", action="store_true", help="write the report of what is finished and stop")
     arguments = parser.parse_intermixed_args(argv)
-    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
+    received: list[int] = []
+
+    def unwind(number: int, frame: FrameType | None) -> None:
+        """Give back the lock and end what runs; of a SystemExit raised here Ray would make exit code 1."""
+        received.append(number)
+        raise KeyboardInterrupt
+
+    for ending in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(ending, unwind)
+    try:
+        return _ablate(arguments)
+    except KeyboardInterrupt:
+        print("ended; the same command goes on from the newest checkpoints", file=sys.stderr)
+        return 128 + received[0]
+
+
+def _ablate(arguments: argparse.Namespace) -> int:
     with user_errors():
         from configs.ablation import load_ablation
-        from rl.ablation import is_done, run_plan
-        from rl.ablation_report import write_comparison
-        from rl.ablation_results import comparison
 
         plan = load_ablation(arguments.ablation, arguments.overrides, arguments.output)
         if arguments.dry_run:
-            for trial in plan.trials:
-                after = f", after {trial.after}" if trial.after else ""
-                print(f"{trial.name}: {'done' if is_done(trial) else 'to run'}{after}")
+            from rl.ablation_preview import preview
+
+            _print_to_reader(preview(plan))
             return 0
+        from rl.ablation import run_plan
+        from rl.ablation_report import comparison, write_comparison
+
         failures = () if arguments.report else run_plan(plan)
         print(comparison(plan))
         print(f"report: {write_comparison(plan, failures)}")
     for failure in failures:
         print(f"failed: {failure.trial}: {failure.reason}", file=sys.stderr)
     return RUN_FAILED if failures else 0
+
+
+def _print_to_reader(text: str) -> None:
+    """Print to a reader that may leave early, as `head` does."""
+    try:
+        print(text, flush=True)
+    except BrokenPipeError:
+        # The interpreter flushes once more at its end, and would complain there.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 if __name__ == "__main__":

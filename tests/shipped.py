@@ -4,21 +4,26 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from configs import load_config
+from configs import Config, load_config
 from configs.ablation import load_ablation
 from rewards import Term
+from rl.build import build_rewards
 
 CONFIGS = Path(__file__).resolve().parents[1] / "configs"
 
 
-def shipped_terms() -> dict[str, list[Term]]:
-    """The terms by where they come from; of an ablation those of its cases that no config has."""
-    found = {path.stem: load_config(path).rewards for path in sorted(CONFIGS.glob("*.yaml"))}
+def shipped_terms() -> dict[str, tuple[Term, ...]]:
+    """The terms by where they come from; of an ablation those of its cases that no config has.
+
+    Those that allow a wrong answer above a right one, in so many words, are left out.
+    """
+    found: dict[str, Config] = {path.stem: load_config(path) for path in sorted(CONFIGS.glob("*.yaml"))}
     for path in sorted((CONFIGS / "ablations").glob("*.yaml")):
         for trial in load_ablation(path).trials:
-            if trial.config.rewards not in found.values():
-                found[f"{path.stem}: {trial.case}"] = trial.config.rewards
+            if trial.config.rewards not in [config.rewards for config in found.values()]:
+                found[f"{path.stem}: {trial.case}"] = trial.config
     return {
-        name: [Term(name=t.name, weight=t.weight, gate=t.gate, args=t.args) for t in rewards.terms]
-        for name, rewards in found.items()
+        name: build_rewards(config).terms
+        for name, config in found.items()
+        if not config.rewards.allow_wrong_above_right
     }

@@ -62,7 +62,7 @@ def test_imports_point_one_way(path: Path) -> None:
         ("transformers", {"rollout", "rl", "scripts"}),
         ("trl", {"rl"}),
         ("peft", {"rl"}),
-        ("ray", {"rollout", "scripts"}),
+        ("ray", {"rollout", "rl", "scripts"}),  # in rl one file: see below
         ("yaml", {"configs", "rl", "scripts"}),
     ],
 )
@@ -70,6 +70,11 @@ def test_libraries_are_imported_where_they_belong(library: str, where: set[str])
     found = {path.relative_to(ROOT).parts[0] for path in EVERY_FILE if library in imported(path)}
     assert found, f"nothing imports {library}"
     assert found <= where
+
+
+def test_one_file_of_the_learner_knows_ray() -> None:
+    """Tune runs whole trainings, which nothing below `rl` can start."""
+    assert [path.name for path in files("rl") if "ray" in imported(path)] == ["ablation_tune.py"]
 
 
 def test_one_file_at_most_knows_vllm() -> None:
@@ -91,6 +96,9 @@ def test_the_reader_sees_what_is_imported(tmp_path: Path) -> None:
         ("envs, rewards, configs", ("torch", "ray", "transformers", "trl")),
         # Ray takes a second to import: only runs that use it pay for it.
         ("rl.train", ("ray",)),
+        ("scripts.ablate, rl.ablation, rl.ablation_preview", ("ray",)),
+        # A worker sets its thread limit before torch is loaded.
+        ("rl.ablation_tune", ("torch",)),
     ],
 )
 def test_heavy_libraries_stay_out(modules: str, heavy: tuple[str, ...]) -> None:

@@ -11,6 +11,7 @@ import yaml
 
 from configs import Config, ConfigError, load_config
 from configs.ablation import Plan, load_ablation
+from configs.grid import expand
 
 SHIPPED = sorted((Path(__file__).resolve().parents[2] / "configs" / "ablations").glob("*.yaml"))
 BASE: dict[str, Any] = {
@@ -116,6 +117,58 @@ def test_cases_can_be_added_and_moved(tmp_path: Path) -> None:
     assert was.keys() < now.keys() and all(now[name] == config for name, config in was.items())
 
 
+def test_a_grid_makes_every_combination_of_every_case(tmp_path: Path) -> None:
+    grid = {"grpo.beta": [0, 0.1], "eval.splits": {"near": ["id"], "far": ["ood_hard"]}}
+    study = plan(tmp_path, cases={"plain": {}, "hot": {"rollout.temperature": 1.5}}, grid=grid, seeds=[3])
+    assert list(study.config.cases) == [
+        f"{case}-grpo.beta_{beta}-eval.splits_{splits}"
+        for case in ("plain", "hot")
+        for beta in ("0", "0.1")
+        for splits in ("near", "far")
+    ]
+    found = config_of(study, "hot-grpo.beta_0.1-eval.splits_far", 3)
+    assert found.grpo is not None and found.grpo.beta == 0.1
+    assert (found.rollout.temperature, found.eval.splits) == (1.5, ["ood_hard"])
+    # What differs after the warm start only shares one: by temperature and splits there are four.
+    assert len(study.trials) == 8 + 4
+
+
+def test_a_grid_alone_makes_the_cases(tmp_path: Path) -> None:
+    grid = {"policy.tiny.num_layers": [1, 2], "grpo.scale_rewards": [True]}
+    study = plan(tmp_path, cases={}, grid=grid)
+    assert list(study.config.cases) == [
+        "tiny.num_layers_1-grpo.scale_rewards_true",
+        "tiny.num_layers_2-grpo.scale_rewards_true",
+    ]
+
+
+def test_names_of_a_grid_are_as_long_as_it_takes() -> None:
+    grid = {"a.x.y.z": {"1": 1}, "b.x.y.z": {"1": 1}, "seed": {"1": 1}}
+    assert list(expand({}, grid)) == ["a.x.y.z_1-b.x.y.z_1-seed_1"]
+    assert list(expand({"c": {}}, {"rewards.terms.step_count.weight": {"-0.2": -0.2}})) == [
+        "c-step_count.weight_-0.2"
+    ]
+
+
+def test_a_grid_may_change_a_part_of_what_a_case_sets(tmp_path: Path) -> None:
+    cases = {"taught": {"warm_start": {"error_mix": {"digit": 1.0}}}, "long": {"warm_start.updates": 9}}
+    study = plan(tmp_path, cases=cases, grid={"warm_start.skipped_frac": [0.25]})
+    warm = config_of(study, "taught-warm_start.skipped_frac_0.25", 3, 0).warm_start
+    assert warm is not None and (warm.skipped_frac, warm.error_mix) == (0.25, {"digit": 1.0})
+
+
+def test_cases_that_share_a_value_do_not_change_it_for_each_other(tmp_path: Path) -> None:
+    terms = [{"name": "correct", "weight": 1.0}, {"name": "step_count", "weight": -0.5, "gate": "correct"}]
+    study = plan(
+        tmp_path,
+        cases={"priced": {"rewards.terms": terms}},
+        grid={"rewards.terms.step_count.weight": [-0.2, -0.4]},
+    )
+    cases = ("priced-step_count.weight_-0.2", "priced-step_count.weight_-0.4")
+    assert [config_of(study, case, 3).rewards.terms[1].weight for case in cases] == [-0.2, -0.4]
+    assert [study.config.cases[case]["rewards.terms"] for case in cases] == [terms, terms]
+
+
 def test_an_adapter_is_not_shared(tmp_path: Path) -> None:
     lora = {"policy": {"model": "a/b", "lora": {"r": 4}}}
     found = plan(tmp_path, base_has=lora, cases={"plain": {}, "also": {}})
@@ -130,7 +183,46 @@ def test_an_adapter_is_not_shared(tmp_path: Path) -> None:
     [
         ({"seeds": [1, 1]}, "seeds: the same seed twice gives the same run twice, got [1, 1]"),
         ({"seeds": []}, "seeds is []: list should have at least 1 item"),
-        ({"cases": {}}, "cases is {{}}: dictionary should have at least 1 item after validation"),
+        ({"cases": {}}, "there is nothing to compare; give cases, a grid or both"),
+        ({"gpus_per_trial": 1.5}, "gpus_per_trial: Ray hands out fractions below 1 or whole numbers, got 1.5"),
+        ({"grid": [1]}, "grid is [1]: input should be a valid dictionary"),
+        ({"grid": {"seed": [1, 2]}}, "an ablation sets 'seed' itself, by seeds; leave it out"),
+        (
+            {"grid": {"grpo.beta": 0.1}},
+            "grid: 'grpo.beta' is 0.1; give a list of values, or a mapping of label to value",
+        ),
+        ({"grid": {"grpo.beta": [0.1, 1e-1]}}, "grid: 'grpo.beta' has 0.1 twice"),
+        (
+            {"grid": {"eval.splits": [["id"]]}},
+            "grid: 'eval.splits' has ['id'], which cannot be part of a name; give a mapping of label to value",
+        ),
+        (
+            {"grid": {"policy.model": ["a/b"]}},
+            "grid: 'policy.model' has 'a/b', which would name folders: letters, digits, '_', '-' and '.'; give",
+        ),
+        (
+            {"grid": {"grpo": {"a": None, "b": {"beta": 1}}, "grpo.beta": [1]}},
+            "grid: 'grpo' and 'grpo.beta' set the same key; leave one out",
+        ),
+        (
+            {"grid": {"grpo.learning_rate": [0.1]}},
+            "case 'fast' sets 'grpo.learning_rate' and the grid 'grpo.learning_rate'; leave one out",
+        ),
+        (
+            {"grid": {"warm_start.updates": [3]}, "cases": {"cold": {"warm_start": None}}},
+            "case 'cold' sets 'warm_start' and the grid 'warm_start.updates'; leave one out",
+        ),
+        (
+            {
+                "cases": {"a": {}, "a-grpo.beta_0.1": {}},
+                "grid": {"grpo.beta": {"0.1-grpo.beta_0.1": 1, "0.1": 1}},
+            },
+            "two cases would be called 'a-grpo.beta_0.1-grpo.beta_0.1'; give a case or a value another name",
+        ),
+        (
+            {"cases": {}, "grid": {"grpo.bata": [0.1]}},
+            "case 'grpo.bata_0.1': {base}: unknown key 'grpo.bata'; did you mean",
+        ),
         (
             {"cases": {"a/b": {}}},
             "cases: a case's name names folders: letters, digits, '_', '-' and '.', got 'a/b'",

@@ -271,7 +271,10 @@ def test_later_overrides_win_and_keep_their_neighbours(least: Path) -> None:
         ("grpo.updates", ("'grpo.updates'", "not of the form dotted.key=value")),
         ("=5", ("'=5'", "not of the form dotted.key=value")),
         ("", ("''", "not of the form dotted.key=value")),
-        ("rewards.terms.0.weight=2", ("rewards.terms is a list; give it whole",)),
+        (
+            "rewards.terms.0.weight=2",
+            ("rewards.terms is a list, of which '0.weight' names no entry's key", "correct"),
+        ),
         ("env.name.first=2", ("env.name is 'addition', not a section",)),
         ("eval.splits=[id", ("'[id' is not a YAML value",)),
         ("name=2026-13-45", ("'2026-13-45' is not a YAML value",)),

@@ -319,7 +319,8 @@ def refuse(*terms: Term, allow: bool = False) -> str:
 def test_unknown_rewards(name: str, nearest: str | None) -> None:
     message = refuse(Term(name=name, weight=1.0))
     hint = "." if nearest is None else f"; did you mean '{nearest}'?"
-    assert message == f"unknown reward '{name}'{hint} known: {', '.join(sorted(REWARDS))}"
+    known = ", ".join(sorted(REWARDS))
+    assert message == f"unknown reward '{name}'{hint} known: {known}, or your own as package.module:function"
 
 
 @pytest.mark.parametrize(

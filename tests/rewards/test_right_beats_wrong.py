@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import random
+from dataclasses import replace
 from functools import cache
+from inspect import signature
 from typing import Any
 
 import pytest
@@ -11,13 +13,14 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from envs import ENVS, Env, Problem, Split, Trace, make_example, parse_trace
-from rewards import REWARDS, RewardSum, Term
+from rewards import REWARDS, History, RewardSum, Term, When
 from tests.shipped import shipped_terms
 
 SHIPPED = {name: RewardSum(terms) for name, terms in shipped_terms().items()}
 # Weights nobody ships but anybody may: all rewards at once, as far as the bounds allow.
+LIMIT = {"limit": 60}
 EVERYTHING = [
-    Term(name="correct", weight=5.0),
+    Term(name="correct", weight=9.0),
     Term(name="verified", weight=1.0),
     Term(name="format", weight=0.5),
     Term(name="step_count", weight=-0.9),
@@ -31,6 +34,25 @@ EVERYTHING = [
     Term(name="backtracks_over_budget", weight=-0.2, gate="correct", args={"allowed": 2}),
     Term(name="backtracks_off_density", weight=-0.2, args={"floor": 0.1, "ceiling": 0.3}),
     Term(name="wasted_steps", weight=-0.8, gate="correct"),
+    Term(name="repetition", weight=-0.2, args={"words": 2}),
+    Term(name="budget_margin", weight=0.2),
+    Term(name="steps_off_target", weight=-0.3),
+    Term(name="skip_score", weight=0.4),
+    Term(name="process_match", weight=0.3, gate="correct"),
+    Term(name="token_count", weight=-0.3, args=LIMIT),
+    Term(name="length_in_range", weight=-0.4),
+    Term(name="length_sigmoid", weight=-0.2, args={"unit": "steps"}),
+    Term(name="length_exponential", weight=0.5, gate="correct"),
+    Term(name="length_off_shortest", weight=-0.3, args=LIMIT),
+    Term(name="length_by_solve_rate", weight=-0.3, args=LIMIT),
+    Term(name="length_over_tolerance", weight=-0.3, args=LIMIT),
+    Term(name="within_length", weight=0.2, args=LIMIT),
+    Term(name="within_target_length", weight=0.2, args=LIMIT, when=When(group_accuracy=(0.5, 1.0))),
+    Term(name="length_over_history", weight=-0.5),
+    Term(name="length_overlong", weight=-0.2, args=LIMIT),
+    Term(name="length_cosine", weight=-0.2, args=LIMIT, schedule=((0, 0.5), (9, 1.0))),
+    Term(name="wrong_length_cosine", weight=0.3, args=LIMIT),
+    Term(name="reflection_and_length", weight=-0.2),
 ]
 
 
@@ -70,11 +92,29 @@ def groups(draw: st.DrawFn) -> tuple[Problem, list[Trace]]:
     problem = env.problem(split, index, budget=draw(st.sampled_from([None, 1, 2, 5])))
     other = env.problem(split, index + 1)
     written = draw(st.lists(texts(env, problem, other), min_size=2, max_size=6))
-    return problem, [env.check(problem, parse_trace(text, truncated=cut)) for text, cut in written]
+    traces = [env.check(problem, parse_trace(text, truncated=cut)) for text, cut in written]
+    lengths = [draw(st.integers(1, 90)) for _ in traces]
+    return problem, [replace(trace, num_tokens=n) for trace, n in zip(traces, lengths, strict=True)]
+
+
+def args_of(name: str) -> dict[str, Any]:
+    return LIMIT if "limit" in signature(REWARDS[name].function).parameters else {}
+
+
+HISTORIES = (
+    History(),
+    History(update=0),
+    History(update=4, accuracy=0.5, best_accuracy=0.6, shortest=20, targets=(20, 30, None)),
+)
 
 
 def check(rewards: RewardSum, problem: Problem, traces: list[Trace]) -> None:
-    scores = rewards(problem, traces)
+    for history in HISTORIES:
+        check_at(history, rewards, problem, traces)
+
+
+def check_at(history: History, rewards: RewardSum, problem: Problem, traces: list[Trace]) -> None:
+    scores = rewards(problem, traces, history)
     right = [score.total for score, trace in zip(scores, traces, strict=True) if trace.correct]
     wrong = [score.total for score, trace in zip(scores, traces, strict=True) if not trace.correct]
     rounding = 1e-9
@@ -114,6 +154,9 @@ def sums(draw: st.DrawFn) -> RewardSum:
             name=name,
             weight=draw(st.floats(-2, 2).map(lambda weight: round(weight, 2))),
             gate=draw(st.sampled_from(["none", "correct", "verified"])),
+            when=draw(st.sampled_from([When(), When(), When(group_accuracy=(0.4, 0.8)), When(off_best=0.05)])),
+            schedule=draw(st.sampled_from([(), (), ((0, 0.0), (8, 1.0)), ((2, -1.0), (6, 1.0))])),
+            args=args_of(name),
         )
         for name in names
     ]
@@ -146,9 +189,11 @@ def test_whatever_is_accepted_puts_right_above_wrong(
 def test_rewards_stay_in_their_declared_ranges(group: tuple[Problem, list[Trace]]) -> None:
     problem, traces = group
     for name, reward in REWARDS.items():
-        for trace, value in zip(traces, reward(problem, traces), strict=True):
-            low, high = reward.when_right if trace.correct else reward.when_wrong
-            assert 0 <= low <= value <= high <= 1, (name, value)
+        for history in HISTORIES:
+            values = reward(problem, traces, history, **args_of(name))
+            for trace, value in zip(traces, values, strict=True):
+                low, high = reward.when_right if trace.correct else reward.when_wrong
+                assert 0 <= low <= value <= high <= 1, (name, value)
 
 
 @pytest.mark.parametrize("name", sorted(name for name in ENVS if ENVS[name].checks_steps))

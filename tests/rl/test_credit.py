@@ -9,7 +9,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rl.credit import group_advantages
+from rl.credit import AdvantageWeight, group_advantages, weigh_advantages
 
 
 def advantages(*rewards: list[float], scale: bool = True, dtype: torch.dtype = torch.float32) -> torch.Tensor:
@@ -118,3 +118,22 @@ def test_advantages_are_bounded() -> None:
 def test_other_shapes_and_types_are_refused(wrong: torch.Tensor) -> None:
     with pytest.raises(ValueError, match=r"rewards must be float \[G\] with G >= 1, got"):
         group_advantages(wrong)
+
+
+def test_grpo_lead_weighs_by_accuracy() -> None:
+    weight = AdvantageWeight()  # low 0.4, high 1.5, midpoint 0.75, slope 10
+    # 1 / (1 + exp(0)) = 1/2: half-way between.
+    assert weight(0.75) == pytest.approx(0.95)
+    # exp(-7.5) = 0.00055 and exp(2.5) = 12.18.
+    assert weight(0.0) == pytest.approx(0.4 + 1.1 / 1.00055, abs=1e-5)
+    assert weight(1.0) == pytest.approx(0.4 + 1.1 / 13.18249, abs=1e-5)
+    # A group right by a quarter: above the mean w(0.25) = 1.4926, below it w(0.75) = 0.95.
+    weighed = weigh_advantages(torch.tensor([1.5, -0.5, -0.5, -0.5, 0.0]), 0.25, weight)
+    assert weighed.tolist() == pytest.approx([1.5 * 1.49264, -0.475, -0.475, -0.475, 0.0], abs=1e-4)
+    flat = AdvantageWeight(low=1.0, high=1.0)
+    assert weigh_advantages(torch.tensor([2.0, -2.0]), 0.1, flat).tolist() == [2.0, -2.0]
+
+
+def test_only_rows_of_advantages_are_weighed() -> None:
+    with pytest.raises(ValueError, match=r"advantages must be float \[G\], got \(2, 2\)"):
+        weigh_advantages(torch.zeros(2, 2), 0.5, AdvantageWeight())

@@ -87,6 +87,9 @@ class ScriptedSource:
         self.cursor = 0
         self.groups = groups
 
+    def state(self) -> dict[str, Any]:
+        return {"cursor": self.cursor}
+
     def next_update(self, num_groups: int) -> Harvest:
         self.cursor += len(self.groups)
         causes = [why_useless(group) for group in self.groups]
@@ -141,7 +144,7 @@ def run(
         cpu=True,
         report_to=[],
         callbacks=[logs],
-        on_harvest=lambda update, harvest: None,
+        on_harvest=lambda update, harvest, advantages: None,
     )
     trainer.run()
     return logs.rows, pool

@@ -13,7 +13,8 @@ import pytest
 from envs import Split, make_env, parse_trace, render_trace
 from rewards import RewardSum, Term
 from rl.metrics import harvest_metrics
-from rl.runlog import JsonLines, ProgressCallback
+from rl.progress import ProgressCallback
+from rl.runlog import JsonLines
 from rollout.source import Harvest
 from rollout.types import Completion, FinishReason, RolloutGroup, Sample
 

@@ -402,7 +402,11 @@ def test_script_writes_the_report(full_run: Path, capsys: pytest.CaptureFixture[
 def test_script_names_the_mistake_in_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     damaged = make_run(tmp_path / "damaged", {})
     (damaged / "summary.json").write_text("{")
-    for folder, word in ((tmp_path / "absent", "no run"), (tmp_path, "no run"), (damaged, "summary.json")):
+    for folder, word in (
+        (tmp_path / "absent", "no run"),
+        (tmp_path / "damaged" / "eval", "no run"),
+        (damaged, "summary.json"),
+    ):
         with pytest.raises(SystemExit) as stopped:
             main([str(folder)])
         error = capsys.readouterr().err

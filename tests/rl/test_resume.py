@@ -35,6 +35,10 @@ rewards:
     - {name: correct, weight: 1.0}
     - {name: format, weight: 0.2}
     - {name: step_count, weight: -0.3, gate: correct}
+    # What these pay hangs on all updates before.
+    - {name: length_over_history, weight: -0.1}
+    - {name: within_target_length, weight: 0.1}
+    - {name: token_count, weight: -0.1, when: {off_best: 0.02}, schedule: {0: 0.5, 12: 1}}
 grpo:
   updates: 12
   problems_per_update: 4
@@ -108,6 +112,9 @@ def test_killed_and_resumed_equals_uninterrupted(
     finish(start(folder, "--resume"))
     for trained in ("warm", "grpo"):
         assert digest(folder, trained) == digest(uninterrupted, trained)
+    state_file = "checkpoints/grpo/checkpoint-12/stride_state.json"
+    states = [json.loads((path / state_file).read_text()) for path in (folder, uninterrupted)]
+    assert states[0] == states[1] and states[0]["history"]["update"] == 12
     assert steady(folder) == steady(uninterrupted)
     assert (folder / "trajectories.jsonl").read_text() == (uninterrupted / "trajectories.jsonl").read_text()
     one, two = (json.loads((f / "summary.json").read_text())["stages"] for f in (folder, uninterrupted))

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
 import pytest
 
 from envs import GraderError, Problem, Split, Status, Trace, make_env
-from rewards import Outcome, Score
+from rewards import Outcome, RunHistory, Score
 from rollout.engine import Weights
 from rollout.source import GroupSource, Harvest, why_useless
 from rollout.types import Batch, Completion, FinishReason, GroupRequest, RolloutGroup, Sample, Sampling
@@ -90,6 +91,7 @@ def make(
     budget_frac: float = 0.0,
     max_ungraded: int = 0,
     seed: int = 5,
+    history: RunHistory | None = None,
 ) -> tuple[GroupSource, ScriptedPool]:
     pool = ScriptedPool(script, lost)
     source = GroupSource(
@@ -102,6 +104,7 @@ def make(
         max_refills=max_refills,
         max_ungraded=max_ungraded,
         budget_frac=budget_frac,
+        history=history,
     )
     return source, pool
 
@@ -288,3 +291,22 @@ def test_an_update_without_any_graded_completion_is_an_error() -> None:
     source, _ = make(every(1), lost={0: 2, 1: 2}, max_ungraded=9, max_refills=0)
     with pytest.raises(GraderError, match=r"^no completion of an update could be graded: no grader$"):
         source.next_update(2)
+
+
+def test_rewards_are_told_of_the_updates_before_and_only_of_those() -> None:
+    source, pool = make(every(2), history=RunHistory())
+    source.next_update(2)  # with refills, none of which is told of the others
+    source.next_update(1)
+    histories = [{request.history for batch in call for request in batch} for call in pool.calls]
+    assert [{history and history.update for history in call} for call in histories] == [{0}, {0}, {0}, {1}, {1}]
+    assert make(every(1))[0].state() == {"cursor": 0}
+
+
+def test_a_source_goes_on_from_its_state() -> None:
+    source, _ = make(every(2), history=RunHistory())
+    source.next_update(3)
+    state = json.loads(json.dumps(source.state()))
+    expected = source.next_update(2), source.state()
+    again, _ = make(every(2), history=RunHistory())
+    again.restore(state)
+    assert (again.next_update(2), again.state()) == expected

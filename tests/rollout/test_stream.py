@@ -28,6 +28,9 @@ class Side:
         self.published = (version, float(weights["w"]))
         self.log.append(("publish", *self.published))
 
+    def state(self) -> dict[str, Any]:
+        return {"cursor": self.cursor}
+
     def next_update(self, num_groups: int) -> Harvest:
         assert self.may_sample.wait(timeout=30)
         if self.cursor == self.fails_at:
@@ -77,7 +80,7 @@ def test_staleness_is_bounded_and_known_in_advance(ahead: int, every: int, expec
     deliveries = learn(side, ahead, updates=8, every=every)
     assert sampled_with(side) == expected
     assert all(version - used <= ahead for version, used in enumerate(expected))
-    assert [delivery.cursor for delivery in deliveries] == list(range(1, 9))
+    assert [delivery.state["cursor"] for delivery in deliveries] == list(range(1, 9))
     published = [entry[1] for entry in side.log if entry[0] == "publish"]
     assert published == sorted(set(expected))  # each version once
 
@@ -99,7 +102,7 @@ def test_the_next_harvest_is_sampled_while_the_learner_is_at_work() -> None:
             break
         until.wait(0.01)
     assert side.cursor == 2  # nobody has asked for it
-    assert stream.next(weights, 1, left=8).cursor == 2
+    assert stream.next(weights, 1, left=8).state == {"cursor": 2}
     stream.close()
 
 

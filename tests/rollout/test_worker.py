@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
+from contextlib import closing
+from pathlib import Path
 
 import pytest
 
 from envs import Grade, GraderError, Problem, Split, make_env
 from envs.directional import Directional
+from rewards import RewardSum, Term
 from rollout.types import Completion, FinishReason, GroupRequest, Prompt, Sampling
 from rollout.worker import RolloutWorker, WorkerSpec
 
@@ -30,6 +34,8 @@ class ScriptedEngine:
             ]
             for _ in prompts
         ]
+
+    def close(self) -> None: ...
 
 
 class FailingGrader(Directional):
@@ -97,3 +103,34 @@ def test_other_errors_are_not_swallowed(spec: WorkerSpec) -> None:
     worker.env = BrokenGrader(spec.env_settings)
     with pytest.raises(RuntimeError, match=r"^a bug$"):
         worker.rollout([request(spec)])
+
+
+PICKY = """
+from rewards import reward
+
+@reward(when_wrong=(0, 0))
+def picky(problem, trace):
+    if trace.answer == "east":
+        raise ValueError("not east")
+    return trace.num_tokens / 100 if trace.correct else 0.0
+"""
+
+
+def test_what_a_users_reward_fails_on_is_left_out_and_counted(
+    spec: WorkerSpec, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "picky_rules.py").write_text(PICKY)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    worker = make_worker(spec)
+    worker.rewards = RewardSum([Term(name="correct", weight=1.0), Term(name="picky_rules:picky", weight=0.5)])
+    with closing(worker):
+        (group,) = worker.rollout([request(spec)]).groups
+    right = group.samples[0]
+    assert right.trace.num_tokens == len(right.completion.ids) > 1
+    assert right.score.parts["picky_rules:picky"] == pytest.approx(0.5 * right.trace.num_tokens / 100)
+    assert [sample.trace.answer for sample in group.samples] == [a for a in ANSWERS if a != "east"]
+    assert group.ungraded == ANSWERS.count("east")
+    assert group.failure.startswith(
+        "reward 'picky_rules:picky' raised ValueError: not east, on directional/train/"
+    )

@@ -1,0 +1,90 @@
+"""What the runs of an ablation set aside on Ray, and how many of them there is room for.
+
+In: a trial's config, and the nodes there are. Out: bundles of resources, one for the learner and, with
+`rollout.backend: ray`, one for each of its actors. Ray itself would wait for ever where there is no room.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+
+import torch
+
+from configs.ablation import Trial
+
+Bundle = dict[str, float]
+"""`CPU` and `GPU`, on one node."""
+
+_SLACK = 1e-9  # ten bundles of 0.1 fit on one core
+
+
+def make_bundles(trial: Trial, *, gpus: float | None, gpus_there: bool) -> list[Bundle]:
+    """What a trial sets aside: the learner first, then its actors.
+
+    Args:
+        trial: The trial.
+        gpus: Of the learner; None: one where the config asks for a GPU.
+        gpus_there: Whether any node has one, which decides for `device: auto`.
+    """
+    config, rollout = trial.config, trial.config.rollout
+    if gpus is None:
+        gpus = float(config.device == "cuda" or (config.device == "auto" and gpus_there))
+    if rollout.backend == "local":  # the engine samples while the learner waits
+        return [{"CPU": float(max(config.threads, rollout.threads)), "GPU": gpus}]
+    actor = {"CPU": rollout.cpus_per_actor, "GPU": rollout.gpus_per_actor}
+    actors = [dict(actor) for _ in range(rollout.num_actors)] if any(actor.values()) else []
+    return [{"CPU": float(config.threads), "GPU": gpus}, *actors]
+
+
+def this_machine() -> list[Bundle]:
+    """The one node of a private cluster."""
+    return [{"CPU": float(len(os.sched_getaffinity(0))), "GPU": float(torch.cuda.device_count())}]
+
+
+def count_at_once(nodes: Sequence[Mapping[str, float]], bundles: Sequence[Bundle], *, most: int) -> int:
+    """How many trials of one size fit on the nodes when nothing else runs there, `most` at most."""
+    free = [{key: node.get(key, 0.0) for key in ("CPU", "GPU")} for node in nodes]
+    largest_first = sorted(bundles, key=lambda bundle: (bundle["GPU"], bundle["CPU"]), reverse=True)
+    for count in range(most):
+        if not all(_place(bundle, free) for bundle in largest_first):
+            return count
+    return most
+
+
+def check_trial_fits(nodes: Sequence[Mapping[str, float]], trial: Trial, bundles: Sequence[Bundle]) -> None:
+    """Refuse a trial that no free cluster of these nodes could hold.
+
+    Raises:
+        ResourceError: Says what is asked for, what is there and the keys to change.
+    """
+    if count_at_once(nodes, bundles, most=1):
+        return
+    from rollout.cluster import ResourceError  # Ray is only imported where it is used: it takes a second
+
+    have = ", ".join(_amount(node) for node in nodes) or "none"
+    actors = f" and {len(bundles) - 1} actors with {_amount(bundles[1])} each" if len(bundles) > 1 else ""
+    keys = "threads, gpus_per_trial or rollout.num_actors" if actors else "threads or gpus_per_trial"
+    raise ResourceError(
+        f"case '{trial.case}' sets {_amount(bundles[0])} aside for its learner{actors}; Ray has {len(nodes)} "
+        f"node{'s' * (len(nodes) != 1)} with {have}. Lower {keys}, or add nodes"
+    )
+
+
+def describe_bundles(bundles: Sequence[Bundle]) -> str:
+    """What a trial sets aside in all, for a reader."""
+    return _amount({key: sum(bundle[key] for bundle in bundles) for key in ("CPU", "GPU")})
+
+
+def _place(bundle: Bundle, free: list[Bundle]) -> bool:
+    """Take a bundle's resources from the first node that has them."""
+    for node in free:
+        if all(node[key] + _SLACK >= amount for key, amount in bundle.items()):
+            for key, amount in bundle.items():
+                node[key] -= amount
+            return True
+    return False
+
+
+def _amount(resources: Mapping[str, float]) -> str:
+    return f"{resources.get('CPU', 0):g} CPU and {resources.get('GPU', 0):g} GPU"

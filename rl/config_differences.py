@@ -1,0 +1,51 @@
+"""What sets configs apart: the keys they differ in, as a reader writes them.
+
+In: resolved configs as plain data. Out: for every key that is not the same in all of them, what each has.
+Reward terms go by their name: `rewards.terms.step_count.weight`.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+ABSENT = "–"
+"""Stands where a config has no such key."""
+
+OF_THE_RUN = ("seed", "name", "output_dir")
+"""Keys that say which run it is and not what is done."""
+
+
+def differences(configs: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, str]]:
+    """Keys that differ, in the order of the configs, and what each config has there.
+
+    Example: of {"a": {"grpo": {"beta": 0}}, "b": {"grpo": {"beta": 0.1}}} it is
+    {"grpo.beta": {"a": "0", "b": "0.1"}}.
+    """
+    flat = {name: _flat(config) for name, config in configs.items()}
+    keys = dict.fromkeys(key for values in flat.values() for key in values)
+    found = {key: {name: values.get(key, ABSENT) for name, values in flat.items()} for key in keys}
+    return {key: values for key, values in found.items() if key not in OF_THE_RUN and _differ(values)}
+
+
+def _differ(values: Mapping[str, str]) -> bool:
+    """Whether they do, an empty section and none being the same: the keys that others have in it say it all."""
+    return len(set(values.values()) - {"{}"} | ({ABSENT} if "{}" in values.values() else set())) > 1
+
+
+def _flat(value: Any, prefix: str = "") -> dict[str, str]:
+    """Leaves by dotted key, as text."""
+    if isinstance(value, list) and value and all(isinstance(part, dict) and "name" in part for part in value):
+        names = [str(part["name"]) for part in value]
+        if len(set(names)) == len(names):
+            value = {
+                name: {k: v for k, v in part.items() if k != "name"}
+                for name, part in zip(names, value, strict=True)
+            }
+    if not isinstance(value, dict) or not value:
+        return {prefix: value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)}
+    flat: dict[str, str] = {}
+    for key, inner in value.items():
+        flat.update(_flat(inner, f"{prefix}.{key}" if prefix else str(key)))
+    return flat

@@ -1,0 +1,119 @@
+"""The columns that trajectories are filtered and sorted by, so that the page need not load the rows for it.
+
+In: rows of a run, as `rl.runlog.group_rows` writes them. Out: one block of bytes: the length of a JSON header
+(4 bytes, little-endian), the header, and the columns as arrays, each from a multiple of 8 bytes on and of the
+smallest type that holds its values. Texts with few values are numbers here and listed in the header.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from array import array
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from rl.report_run import Row, is_correct, num_steps
+
+_ALIGNMENT = 8
+_NAMED = ("split", "outcome", "env")
+_NUMBERS = ("update", "group", "sample", "index", "full_steps", "tokens", "reward")
+_COUNTED = ("steps", "backtracks", "invalid", "right")
+_TYPES: tuple[tuple[str, type[np.unsignedinteger[Any]]], ...] = (
+    ("Uint8Array", np.uint8),
+    ("Uint16Array", np.uint16),
+    ("Uint32Array", np.uint32),
+)
+
+
+class Columns:
+    """Columns that grow by a row at a time.
+
+    ======================= ===================================================================
+    source                  number of the file
+    split, outcome, env     number of the text in the header's `names`
+    problem                 equal for rows of one and the same problem, its text included
+    place                   equal for rows of one environment, split and index
+    update, group, ...      as in the row; NaN where it is no finite number
+    steps                   as `num_steps` counts them: all but backtrack lines
+    backtracks              backtrack lines and markers
+    invalid                 lines the environment refused
+    right                   1 where the answer is right
+    part:NAME               a part of the reward; NaN where the row has none
+    ======================= ===================================================================
+    """
+
+    def __init__(self) -> None:
+        self.num = 0
+        columns = ("source", *_NAMED, "problem", "place", *_NUMBERS, *_COUNTED)
+        self._values: dict[str, array[float]] = {name: array("d") for name in columns}
+        self._codes: dict[str, dict[object, int]] = {name: {} for name in (*_NAMED, "problem", "place")}
+
+    def append(self, source: int, row: Row) -> None:
+        """Add a row of a source.
+
+        Raises:
+            KeyError, TypeError, ValueError: It is no trajectory.
+        """
+        kinds = [step["kind"] for step in row["steps"]]
+        new = {
+            "source": source,
+            "steps": num_steps(row),
+            "backtracks": len(kinds) - kinds.count("forward"),
+            "invalid": sum(step["verdict"] == "invalid" for step in row["steps"]),
+            "right": is_correct(row),
+            **{name: self._code(name, _text(row[name])) for name in _NAMED},
+            **{name: _number(row[name]) for name in _NUMBERS},
+            **{f"part:{name}": _number(value) for name, value in row["parts"].items()},
+        }
+        place = (new["env"], new["split"], new["index"])
+        new["place"] = self._code("place", place)
+        new["problem"] = self._code("problem", (place, _text(row["prompt"]), _text(row["answer"])))
+        for name in new.keys() - self._values.keys():
+            self._values[name] = array("d", [math.nan]) * self.num
+        for name, values in self._values.items():
+            values.append(new.get(name, math.nan))
+        self.num += 1
+
+    def pack(self, **header: object) -> bytes:
+        """All columns as bytes; the header gets what is given here, too."""
+        arrays, places, at = [], {}, 0
+        for name, values in self._values.items():
+            kind, packed = _smallest(np.frombuffer(values, dtype=np.float64))
+            places[name] = {"type": kind, "at": at}
+            data = packed.tobytes()
+            arrays.append(data + bytes(-len(data) % _ALIGNMENT))
+            at += len(arrays[-1])
+        named = {name: list(self._codes[name]) for name in _NAMED}
+        text = json.dumps({**header, "num": self.num, "names": named, "columns": places}).encode("ascii")
+        text += b" " * (-(4 + len(text)) % _ALIGNMENT)
+        return b"".join([len(text).to_bytes(4, "little"), text, *arrays])
+
+    def _code(self, name: str, value: object) -> int:
+        codes = self._codes[name]
+        return codes.setdefault(value, len(codes))
+
+
+def _smallest(values: npt.NDArray[np.float64]) -> tuple[str, npt.NDArray[Any]]:
+    """Values in the smallest array that holds them, with the name JavaScript has for its type."""
+    if np.isfinite(values).all() and (values >= 0).all() and (values == np.floor(values)).all():
+        for name, kind in _TYPES:
+            if values.max(initial=0) <= np.iinfo(kind).max:
+                return name, values.astype(kind)
+    return "Float64Array", values
+
+
+def _number(value: object) -> float:
+    if value is None:
+        return math.nan
+    if not isinstance(value, int | float):
+        raise TypeError(f"{value!r} is not a number")
+    return float(value)
+
+
+def _text(value: object) -> str:
+    if not isinstance(value, str):
+        raise TypeError(f"{value!r} is not a text")
+    return value

@@ -1,0 +1,111 @@
+"""The viewer's page: one HTML file with its style and its script in it.
+
+In: trajectories. Out: the page alone, which fetches columns and chunks from the server, or the page with all
+of them embedded, which needs nothing but itself. Its policy allows the one script and the one style sheet in
+it, by their hashes; what is embedded is base64, so no text of a model stands in the HTML.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import html
+from collections.abc import Iterator
+from pathlib import Path
+
+from rl.report_style import style_sheet
+from rl.run_folder import RunFolderError
+from rl.viewer.read import Trajectories
+
+_FOLDER = Path(__file__).parent
+_SCRIPTS = tuple(
+    f"{name}.js"
+    for name in (
+        "data",
+        "state",
+        "filter",
+        "dom",
+        "steps",
+        "tokens",
+        "trajectory",
+        "browse",
+        "compare",
+        "main",
+    )
+)
+
+
+def style() -> str:
+    """The page's style sheet."""
+    return style_sheet() + (_FOLDER / "viewer.css").read_text(encoding="utf-8")
+
+
+def script() -> str:
+    """The page's script: all its files as the body of one function, so that nothing of it is global."""
+    files = "\n".join((_FOLDER / name).read_text(encoding="utf-8") for name in _SCRIPTS)
+    return f'(() => {{\n"use strict";\n{files}\n}})();\n'
+
+
+def policy(*, served: bool) -> str:
+    """The Content-Security-Policy: this script and this style, no other; from a server, data of its own."""
+    hashes = [base64.b64encode(hashlib.sha256(t.encode()).digest()).decode() for t in (script(), style())]
+    rules = [
+        "default-src 'none'",
+        f"script-src 'sha256-{hashes[0]}'",
+        f"style-src 'sha256-{hashes[1]}'",
+        "base-uri 'none'",
+        "form-action 'none'",
+        *(["connect-src 'self'"] if served else []),
+    ]
+    return "; ".join(rules)
+
+
+def page_parts(trajectories: Trajectories, *, embed: bool) -> Iterator[str]:
+    """The page as HTML, in order, with the trajectories in it or to be fetched from where it comes from."""
+    yield '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">\n'
+    yield f'<meta http-equiv="Content-Security-Policy" content="{policy(served=not embed)}">\n'
+    yield '<meta name="viewport" content="width=device-width,initial-scale=1">\n'
+    yield f"<title>{html.escape(trajectories.title)}: trajectories</title>\n<style>{style()}</style></head>\n"
+    yield '<body><main id="viewer"><noscript>This page needs JavaScript, which is off here.</noscript></main>\n'
+    if embed:
+        yield _block("columns", trajectories.columns)
+        for number, chunk in enumerate(trajectories.chunks):
+            yield _block(f"chunk-{number}", chunk)
+    yield f"<script>{script()}</script></body></html>\n"
+
+
+def _block(name: str, data: bytes) -> str:
+    kind = "application/octet-stream"  # which no browser runs
+    return f'<script type="{kind}" id="{name}">{base64.b64encode(data).decode("ascii")}</script>\n'
+
+
+def check_free(path: Path, *, overwrite: bool) -> None:
+    """Say early what `write_page` would refuse.
+
+    Raises:
+        RunFolderError: The path is a folder or in none, or there is a file and `overwrite` is not set.
+    """
+    if path.is_dir():
+        raise RunFolderError(f"--html {path} is a folder; give a file, as {path / 'rollouts.html'}")
+    if not path.parent.is_dir():
+        raise RunFolderError(f"--html {path}: there is no folder {path.parent}; make it or give another file")
+    if path.exists() and not overwrite:
+        raise RunFolderError(
+            f"--html {path} is there already; replace it with --overwrite, or give another file"
+        )
+
+
+def write_page(trajectories: Trajectories, path: Path, *, overwrite: bool) -> None:
+    """Write the page with all trajectories in it.
+
+    Raises:
+        RunFolderError: As `check_free`, or the file cannot be written.
+    """
+    check_free(path, overwrite=overwrite)
+    temporary = path.with_name(path.name + ".tmp")  # a kill leaves what was there
+    try:
+        with temporary.open("w", encoding="utf-8") as file:
+            file.writelines(page_parts(trajectories, embed=True))
+        temporary.replace(path)
+    except OSError as error:
+        raise RunFolderError(f"--html {path} cannot be written: {error.strerror or error}") from None

@@ -1,0 +1,129 @@
+"""The viewer's server, for this machine only.
+
+In: trajectories. Out: the page, its columns and its chunks over HTTP on 127.0.0.1, and nothing else. Requests
+that name another host are refused: a page of the internet whose name leads here (DNS rebinding) reads nothing.
+"""
+
+from __future__ import annotations
+
+import signal
+import sys
+import threading
+from collections.abc import Callable
+from functools import partial
+from http import HTTPStatus
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from types import FrameType
+from typing import Any
+
+from configs import ConfigError
+from rl.viewer.page import page_parts, policy
+from rl.viewer.read import Trajectories
+
+_ADDRESS = "127.0.0.1"
+_HOSTS = (_ADDRESS, "localhost")
+
+
+class _Server(ThreadingHTTPServer):
+    daemon_threads = True
+
+    def __init__(self, trajectories: Trajectories, port: int) -> None:
+        page = "".join(page_parts(trajectories, embed=False)).encode()
+        self.contents: dict[str, Callable[[], bytes]] = {
+            "/": lambda: page,
+            "/columns": lambda: trajectories.columns,
+        }
+        for number in range(len(trajectories.chunks)):
+            self.contents[f"/chunk-{number}"] = partial(trajectories.chunks.__getitem__, number)
+        self.policy = policy(served=True) + "; frame-ancestors 'none'"
+        super().__init__((_ADDRESS, port), _Handler)
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """Pass over browsers that hang up; report the rest."""
+        if not isinstance(sys.exception(), ConnectionError):
+            super().handle_error(request, client_address)
+
+
+class _Handler(BaseHTTPRequestHandler):
+    server: _Server
+
+    def do_GET(self) -> None:
+        # The port may be another one than ours: that of a tunnel.
+        host = self.headers.get("Host", "").rpartition(":")[0] or self.headers.get("Host", "")
+        if host not in _HOSTS:
+            self._answer(HTTPStatus.FORBIDDEN, f"open this page as http://{_ADDRESS}\n".encode(), "text/plain")
+            return
+        content = self.server.contents.get(self.path)
+        if content is None:
+            self._answer(HTTPStatus.NOT_FOUND, b"there is no such page\n", "text/plain")
+        else:
+            kind = "text/html; charset=utf-8" if self.path == "/" else "application/octet-stream"
+            self._answer(HTTPStatus.OK, content(), kind)
+
+    def _answer(self, status: HTTPStatus, content: bytes, kind: str) -> None:
+        self.send_response(status)
+        for name, value in {
+            "Content-Type": kind,
+            "Content-Length": str(len(content)),
+            "Content-Security-Policy": self.server.policy,
+            "Cross-Origin-Resource-Policy": "same-origin",
+            "X-Content-Type-Options": "nosniff",
+            "Referrer-Policy": "no-referrer",
+            "Cache-Control": "no-store",
+        }.items():
+            self.send_header(name, value)
+        self.end_headers()
+        self.wfile.write(content)
+
+    def log_message(self, format: str, *args: Any) -> None:
+        """Say nothing of requests."""
+
+
+def make_server(trajectories: Trajectories, port: int = 0) -> ThreadingHTTPServer:
+    """A server that holds its port and answers once `serve_forever` runs.
+
+    Args:
+        trajectories: What is shown.
+        port: A port from 1 to 65535, or 0 for a free one.
+
+    Raises:
+        ConfigError: The port cannot be had.
+    """
+    if not 0 <= port <= 65535:
+        raise ConfigError(f"--port {port} is no port; give one from 1 to 65535, or none for a free one")
+    try:
+        return _Server(trajectories, port)
+    except OSError as error:
+        raise ConfigError(
+            f"--port {port} cannot be had ({error.strerror or error}); give another, or none for a free one"
+        ) from None
+
+
+def serve(trajectories: Trajectories, port: int, *, on_ready: Callable[[str], None]) -> None:
+    """Serve until Ctrl-C or SIGTERM; to be called from the main thread.
+
+    Args:
+        trajectories: What is shown.
+        port: As for `make_server`.
+        on_ready: Called with the page's address once it can be opened.
+
+    Raises:
+        ConfigError: The port cannot be had.
+    """
+    ended = threading.Event()
+
+    def end(number: int, frame: FrameType | None) -> None:
+        ended.set()
+
+    with make_server(trajectories, port) as server:
+        before = {number: signal.signal(number, end) for number in (signal.SIGINT, signal.SIGTERM)}
+        thread = threading.Thread(target=server.serve_forever, daemon=True)
+        thread.start()
+        try:
+            on_ready(f"http://{_ADDRESS}:{server.server_address[1]}/")
+            ended.wait()
+        finally:
+            server.shutdown()
+            thread.join()
+            for number, handler in before.items():
+                signal.signal(number, handler)

@@ -1,0 +1,91 @@
+// One trajectory: how it was judged, what was written, and its tokens on demand.
+
+function problemHead(row, ...about) {
+  const full = ` · full trace ${plural(row.full_steps, "step")}`;
+  return element(
+    "header",
+    {},
+    element("div", { class: "prompt" }, visible(row.prompt.trim(), "break")),
+    element("p", {}, "right answer ", element("code", {}, visible(row.answer)), full, about),
+  );
+}
+
+// How a row was judged and what was written in it; `number` is the row's.
+function trajectoryBody(data, row, number) {
+  const tokens = element("div", { id: `tokens-of-${number}` });
+  const text = element("pre", {}, visible(row.text, "both"));
+  return [
+    judgement(data, row, number, tokenSwitch(row, number, tokens)),
+    rewardLine(row),
+    row.steps.length ? stepList(row.steps) : element("p", { class: "raw" }, "no steps"),
+    statedAnswer(row.stated),
+    tokens,
+    element("details", { class: "written" }, element("summary", {}, "completion as written"), text),
+  ];
+}
+
+function judgement(data, row, number, ...more) {
+  const at = (name) => data.columns[name][number];
+  const right = at("right") === 1;
+  const counts = [plural(at("steps"), "step"), plural(at("backtracks"), "backtrack")];
+  if (at("invalid")) counts.push(`${at("invalid")} invalid`);
+  counts.push(plural(row.tokens, "token"));
+  const [css, mark] = MARKS[right ? "valid" : "invalid"];
+  const badge = element("span", { class: `badge ${css}` }, `${mark} `, visible(row.outcome));
+  return element("div", { class: "judged" }, badge, element("span", {}, counts.join(" · ")), more);
+}
+
+function rewardLine(row) {
+  const parts = Object.entries(row.parts).map(([name, value]) =>
+    element("span", { class: "part" }, visible(name), ` ${digits(value)}`),
+  );
+  return element("p", { class: "reward" }, "reward ", element("b", {}, digits(row.reward)), parts);
+}
+
+// What the closing line states: null where there is none, undefined where the run did not record it.
+function statedAnswer(stated) {
+  if (stated === undefined) return null;
+  const said = stated === null ? ["no answer"] : ["answer: ", element("code", {}, visible(stated))];
+  return element("p", { class: "stated" }, said);
+}
+
+// The button that shows and hides a row's tokens in a place, and keeps that in the address.
+function tokenSwitch(row, number, place) {
+  const button = { type: "button", id: `tokens-${number}`, class: "tokens-switch", "aria-controls": place.id };
+  const toggle = element("button", button, "tokens");
+  const show = (open) => {
+    toggle.setAttribute("aria-pressed", String(open));
+    place.replaceChildren(...(open ? [tokenView(row, readState().colour)] : []));
+  };
+  toggle.addEventListener("click", () => {
+    const open = openTokens();
+    if (!open.delete(number)) open.add(number);
+    note({ tokens: [...open].sort((a, b) => a - b).join(",") });
+    show(open.has(number));
+  });
+  show(openTokens().has(number));
+  return toggle;
+}
+
+function sourceLabel(source) {
+  return [element("span", { class: `dot ${source.stage}` }), visible(source.label)];
+}
+
+function trajectoryCard(data, row, number) {
+  const source = data.sources[data.columns.source[number]];
+  const index = String(row.index);
+  const all = changed({ source: "", split: row.split, "index-from": index, "index-to": index });
+  const title = "all that was written for this problem";
+  const facts = [
+    element("span", { class: "where" }, sourceLabel(source)),
+    source.evaluated ? null : element("span", {}, `update ${row.update} · sample ${row.sample}`),
+    element("a", { href: all, title }, visible(row.split), ` · problem ${index}`),
+  ];
+  return element(
+    "article",
+    { class: "problem trajectory", "data-row": String(number), "aria-label": `${row.split}, problem ${index}` },
+    element("div", { class: "facts-line" }, facts),
+    problemHead(row),
+    element("section", {}, trajectoryBody(data, row, number)),
+  );
+}

@@ -1,0 +1,268 @@
+"""A user's own reward: found, called elsewhere, and never a score where it fails."""
+
+from __future__ import annotations
+
+import os
+import pickle
+import signal
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from rewards import History, RewardSum, Term, UnscoredError, UserReward, find_reward
+from tests.rewards.test_length import TURNS, right, wrong
+
+MODULE = """
+import math, os, time
+from pathlib import Path
+from rewards import reward
+
+@reward(when_wrong=(0, 0))
+def brevity(problem, trace, *, limit=200):
+    return max(0.0, 1 - trace.num_tokens / limit) if trace.correct else 0.0
+
+def spread(problem, traces, *, history):
+    most = max(trace.num_tokens for trace in traces)
+    return [trace.num_tokens / most * (0.5 if history.update == 7 else 1) for trace in traces]
+
+class Half:
+    def __float__(self):
+        return 0.5
+
+ODD = {1: math.nan, 2: math.inf, 3: -math.inf, 4: "0.5", 5: None, 6: 1e38, 7: -0.1, 8: [0.5], 9: 10**400}
+
+def odd(problem, trace):
+    return ODD.get(trace.num_tokens, 0.25)
+
+def numbers(problem, trace):
+    return {1: True, 2: Half(), 3: 1, 4: 0.25}[trace.num_tokens]
+
+def raises(problem, trace):
+    if trace.num_tokens == 13:
+        raise KeyError("thirteen")
+    return 1.0
+
+def sulks_once(problem, trace):
+    mark = Path(problem.prompt)
+    if trace.num_tokens == 13 and not mark.exists():
+        mark.touch()
+        raise RuntimeError("once")
+    return 1.0
+
+def hangs(problem, trace):
+    if trace.num_tokens == 13:
+        while True:
+            time.sleep(60)
+    return 1.0
+
+def dies(problem, trace):
+    if trace.num_tokens == 13:
+        os._exit(3)
+    return 1.0
+
+def too_few(problem, traces):
+    return [1.0] * (len(traces) - 1)
+
+def no_list(problem, traces):
+    return 1.0
+
+def own_pid(problem, trace):
+    Path(problem.prompt).write_text(str(os.getpid()))
+    return 1.0
+
+def misses(problem, reply):
+    return 0.0
+
+@reward(when_right=(2, 1))
+def upside_down(problem, trace):
+    return 1.0
+
+number = 3
+"""
+
+
+@pytest.fixture(autouse=True)
+def module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    (tmp_path / "house").mkdir()
+    (tmp_path / "house/__init__.py").touch()
+    (tmp_path / "house/rules.py").write_text(MODULE)
+    (tmp_path / "broken.py").write_text("import no_such_thing_here\n")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    yield
+    for name in ("house.rules", "house", "broken"):
+        sys.modules.pop(name, None)
+
+
+@pytest.fixture
+def own() -> Iterator[list[UserReward]]:
+    made: list[UserReward] = []
+    yield made
+    for each in made:
+        each.close()
+
+
+def find(own: list[UserReward], function: str, timeout_s: float = 60.0) -> UserReward:
+    found = find_reward(f"house.rules:{function}", timeout_s=timeout_s)
+    assert isinstance(found, UserReward)
+    own.append(found)
+    return found
+
+
+def test_it_is_a_term_like_any_other(own: list[UserReward]) -> None:
+    rewards = RewardSum(
+        [
+            Term(name="correct", weight=1.0),
+            Term(name="house.rules:brevity", weight=0.5, args={"limit": 100}),
+            Term(name="house.rules:spread", weight=-0.4, gate="correct"),
+        ]
+    )
+    scores = rewards(TURNS, [right(50), wrong(20)], History(update=7))
+    rewards.close()
+    # 1 - 50 / 100, half of it; 50 / 50, times 0.5 at update 7.
+    assert scores[0].parts == pytest.approx(
+        {"correct": 1.0, "house.rules:brevity": 0.25, "house.rules:spread": -0.2}
+    )
+    assert scores[1].total == 0.0
+    assert rewards.reads_history
+
+
+def test_any_number_will_do(own: list[UserReward]) -> None:
+    values = find(own, "numbers")(TURNS, [right(n) for n in (1, 2, 3, 4)])
+    assert values == [1.0, 0.5, 1.0, 0.25]
+
+
+@pytest.mark.parametrize(
+    ("tokens", "said"),
+    [
+        (1, "gave nan, which is no finite number"),
+        (2, "gave inf, which is no finite number"),
+        (3, "gave -inf, which is no finite number"),
+        (4, "gave '0.5', which is no finite number"),
+        (5, "gave None, which is no finite number"),
+        (
+            6,
+            "gave 1e+38 for a right answer, outside [0, 1]; declare its range with @reward(when_right=",
+        ),
+        (7, "gave -0.1 for a right answer, outside [0, 1]"),
+        (8, "gave [0.5], which is no finite number"),
+        (9, "which is no finite number"),
+    ],
+)
+def test_what_is_no_value_leaves_its_sample_unscored(own: list[UserReward], tokens: int, said: str) -> None:
+    with pytest.raises(UnscoredError) as caught:
+        find(own, "odd")(TURNS, [right(20), right(tokens), right(21)])
+    assert list(caught.value.failures) == [1]
+    message = caught.value.failures[1]
+    assert message.startswith("reward 'house.rules:odd' gave ") and said in message
+    assert "on directional/train/0, text 'west. right, around" in message
+
+
+@pytest.mark.parametrize(
+    ("function", "said"),
+    [
+        ("raises", "raised KeyError: 'thirteen'"),
+        ("dies", "ended its process (exit code 3)"),
+        ("hangs", "took more than 1 s (rewards.timeout_s)"),
+    ],
+)
+def test_what_fails_on_one_sample_scores_the_others(own: list[UserReward], function: str, said: str) -> None:
+    found = find(own, function, timeout_s=1.0)
+    with pytest.raises(UnscoredError) as caught:
+        found(TURNS, [right(1), right(13), right(2)])
+    assert list(caught.value.failures) == [1] and said in str(caught.value)
+    assert found(TURNS, [right(1), right(2)]) == [1.0, 1.0]
+
+
+@pytest.mark.parametrize(
+    ("function", "said"),
+    [
+        ("too_few", "gave 2 values for 3 traces"),
+        ("no_list", "raised TypeError: 'float' object is not iterable"),
+    ],
+)
+def test_what_fails_on_a_group_leaves_all_of_it(own: list[UserReward], function: str, said: str) -> None:
+    with pytest.raises(UnscoredError) as caught:
+        find(own, function)(TURNS, [right(1), right(13), right(2)])
+    assert list(caught.value.failures) == [0, 1, 2] and said in str(caught.value)
+
+
+def test_an_exception_is_tried_once_more(own: list[UserReward], tmp_path: Path) -> None:
+    problem = replace(TURNS, prompt=str(tmp_path / "mark"))
+    assert find(own, "sulks_once")(problem, [right(1), right(13)]) == [1.0, 1.0]
+    assert (tmp_path / "mark").exists()
+
+
+def test_it_travels_by_name(own: list[UserReward], monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    found = find(own, "own_pid")
+    problem = replace(TURNS, prompt=str(tmp_path / "pid"))
+    found(problem, [right(1)])
+    first = int((tmp_path / "pid").read_text())
+    assert first != os.getpid()
+    monkeypatch.chdir("/")  # the folder it was found in goes along
+    again = pickle.loads(pickle.dumps(found))
+    own.append(again)
+    again(problem, [right(1)])
+    assert int((tmp_path / "pid").read_text()) not in (first, os.getpid())
+
+
+def test_its_process_ends_with_ours(tmp_path: Path) -> None:
+    reading, writing = os.pipe()
+    mark = tmp_path / "pid"
+    child = os.fork()
+    if child == 0:  # a run that is killed while its reward hangs
+        os.close(reading)
+        try:
+            found = UserReward("house.rules:own_pid", timeout_s=60)
+            found(replace(TURNS, prompt=str(mark)), [right(1)])
+            os.write(writing, b"x")
+            time.sleep(600)
+        finally:
+            os._exit(0)
+    os.close(writing)
+    assert os.read(reading, 1) == b"x"
+    os.close(reading)
+    pid = int(mark.read_text())
+    os.kill(child, signal.SIGKILL)
+    os.waitpid(child, 0)
+    deadline = time.monotonic() + 60
+    while Path(f"/proc/{pid}/exe").exists() and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert not Path(f"/proc/{pid}/exe").exists()
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        (
+            "no.such.module:f",
+            r"cannot import no\.such\.module: ModuleNotFoundError: .*; give package\.module:function",
+        ),
+        ("broken:f", "cannot import broken: ModuleNotFoundError: No module named 'no_such_thing_here'"),
+        ("house.rules:brevty", "house.rules has no function 'brevty'; it has: .*brevity"),
+        ("house.rules:number", "house.rules has no function 'number'"),
+        ("house.rules:misses", r"takes \(problem, reply\); it must take \(problem, trace\), or"),
+        (
+            "house.rules:upside_down",
+            r"declares when_right=\(2, 1\); give two finite numbers, the smaller first",
+        ),
+    ],
+)
+def test_what_is_no_reward_is_refused_at_once(name: str, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        find_reward(name)
+
+
+def test_its_weights_and_arguments_are_checked_too() -> None:
+    correct = Term(name="correct", weight=1.0)
+    with pytest.raises(
+        ValueError, match=r"a right answer can earn as little as 1 and a wrong one as much as 2"
+    ):
+        RewardSum([correct, Term(name="house.rules:raises", weight=2.0)])
+    RewardSum([correct, Term(name="house.rules:brevity", weight=2.0)])  # 0 where wrong, it says
+    with pytest.raises(ValueError, match="takes no argument 'limt'; did you mean 'limit'"):
+        RewardSum([correct, Term(name="house.rules:brevity", weight=0.5, args={"limt": 5})])

@@ -1,0 +1,154 @@
+"""An ablation from the command line: shown before it is run, ended in the middle, and gone on with."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from configs.ablation import load_ablation
+
+ROOT = Path(__file__).resolve().parents[2]
+BASE = """
+device: cpu
+threads: 1
+report_to: [none]
+env: {name: directional, settings: {train: [1, 2], ood_easy: [3], ood_hard: [4]}}
+policy: {tiny: {hidden_size: 16, num_layers: 1, num_heads: 2, intermediate_size: 16, max_positions: 64}}
+warm_start: {updates: 2, num_problems: 8, batch_size: 4, save_every: 4}
+rollout: {samples_per_problem: 2, max_prompt_tokens: 32, max_new_tokens: 8}
+rewards: {terms: [{name: correct, weight: 1.0}]}
+grpo: null
+eval: {splits: [id], num_problems: 4, num_samples: 0}
+"""
+STUDY = """
+name: study
+question: Which?
+base: base.yaml
+seeds: [0]
+cases:
+  short: {}
+  long: {warm_start.updates: 600}
+"""
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    (tmp_path / "base.yaml").write_text(BASE)
+    (tmp_path / "study.yaml").write_text(STUDY)
+    return tmp_path
+
+
+def start(folder: Path, *arguments: str, **variables: str) -> subprocess.Popen[str]:
+    home = folder / "home"
+    home.mkdir(exist_ok=True)
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "HOME": str(home), "MPLCONFIGDIR": str(folder / "mpl")}
+    environment.pop("RAY_ADDRESS", None)
+    environment.update(variables)
+    return subprocess.Popen(
+        [sys.executable, str(ROOT / "scripts" / "ablate.py"), "study.yaml", "--output", "out", *arguments],
+        cwd=folder,
+        env=environment,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def updates(folder: Path, trial: str) -> list[int]:
+    path = folder / "out" / trial / "metrics.jsonl"
+    lines = path.read_text().split("\n")[:-1] if path.exists() else []
+    return [json.loads(line)["update"] for line in lines]
+
+
+def descendants(pid: int) -> dict[int, str]:
+    """Processes below one, with when each started: a number may be given out again."""
+    parents, started = {}, {}
+    for path in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            fields = path.read_text().rpartition(")")[2].split()
+        except (FileNotFoundError, ProcessLookupError):
+            continue
+        if fields[0] != "Z":
+            parents[int(path.parent.name)], started[int(path.parent.name)] = int(fields[1]), fields[19]
+    found: set[int] = set()
+    while more := {child for child, parent in parents.items() if parent in found | {pid}} - found:
+        found |= more
+    return {child: started[child] for child in found}
+
+
+def alive(processes: dict[int, str]) -> set[int]:
+    left = set()
+    for pid, started in processes.items():
+        try:
+            fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+        except (FileNotFoundError, ProcessLookupError):
+            continue
+        if fields[0] != "Z" and fields[19] == started:
+            left.add(pid)
+    return left
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_an_ablation_that_is_ended_goes_on(folder: Path) -> None:
+    study = load_ablation(folder / "study.yaml", (), folder / "out")
+    short, long = [trial.name for trial in study.trials]
+    process = start(folder)
+    while max(updates(folder, long), default=0) < 9:  # two checkpoints are behind it
+        assert process.poll() is None, process.communicate()
+        time.sleep(0.02)
+    below = descendants(process.pid)
+    assert int((folder / "out" / long / ".lock").read_text().split()[1]) in below
+    process.send_signal(signal.SIGTERM)
+    _, said = process.communicate()
+    assert process.returncode == 128 + signal.SIGTERM, said
+    assert f"{short}: done" in said and "Traceback" not in said
+    while alive(below):  # gone, or going
+        time.sleep(0.1)
+    reached = max(updates(folder, long))
+    assert reached < 600
+
+    before = (folder / "out" / short / "provenance.json").read_text()
+    shown, _ = start(folder, "--dry-run").communicate()
+    (row,) = [line.split() for line in shown.splitlines() if line.startswith(long.removesuffix("-seed0"))]
+    resumed = int(row[-1])
+    assert row[1:] == ["-", "from", "warm", str(resumed)] and 4 <= resumed <= reached
+
+    process = start(folder)
+    shown, said = process.communicate()
+    assert process.returncode == 0, said
+    assert "2 runs, 1 of them finished before" in said and f"{short}: started" not in said
+    assert f"warm: going on from update {resumed}" in (folder / "out" / f"{long}.log").read_text()
+    assert updates(folder, long) == list(range(1, 601))
+    assert (folder / "out" / short / "provenance.json").read_text() == before
+    assert "report: " in shown and "Traceback" not in said
+    assert not (folder / "out/.tune").exists() and list((folder / "home").iterdir()) == []
+
+
+@pytest.mark.slow
+def test_want_of_memory_is_named(folder: Path) -> None:
+    # More than a hundredth of the memory of any machine is in use.
+    process = start(folder, RAY_memory_usage_threshold="0.01", RAY_memory_monitor_refresh_ms="200")
+    _, said = process.communicate()
+    assert process.returncode == 1
+    assert (
+        said.count("FAILED: Ray ended its process because the node ran low on memory; run fewer at a time") == 2
+    )
+    assert "Traceback" not in said
+
+
+@pytest.mark.slow
+def test_a_preview_may_be_read_in_part(folder: Path) -> None:
+    with start(folder, "--dry-run") as process:
+        assert process.stdout is not None and process.stderr is not None
+        process.stdout.close()  # as `head` does
+        assert process.stderr.read() == ""
+    assert process.returncode == 0

@@ -1,0 +1,79 @@
+"""scripts/report.py: one run, several, a folder of them; and each mistake in one line."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from scripts.report import main
+from tests.runs_by_hand import study, traces, write_run
+
+
+@pytest.fixture(autouse=True)
+def runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A working folder with the runs of an ablation in `runs`, another run, and things that are none."""
+    monkeypatch.chdir(tmp_path)
+    study(tmp_path / "runs", {"plain": traces(6), "priced": traces(8)}, (0, 1))
+    write_run(tmp_path / "other", {"grpo": traces(6, num=20)}, eval={"num_problems": 20, "splits": ["id"]})
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "mine.html").write_text("<h1>thesis</h1>")
+    return tmp_path
+
+
+def test_one_run_has_its_report_in_its_folder(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["runs/plain-seed0"]) == 0
+    assert capsys.readouterr().out == "report: runs/plain-seed0/report.html\n"
+    assert Path("runs/plain-seed0/report.html").is_file() and not Path("comparison.html").exists()
+
+
+def test_several_runs_are_compared_in_the_current_folder(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["runs/priced-seed0", "runs/priced-seed1", "runs/plain-seed0"]) == 0
+    out = capsys.readouterr().out
+    assert out.splitlines()[-1] == "report: comparison.html"
+    assert "priced: GRPO" in out and "plain-seed0: GRPO" in out
+    page = Path("comparison.html").read_text()
+    assert "<h2>Differences to priced</h2>" in page and "<b>b</b> plain-seed0" in page
+
+
+def test_a_folder_of_runs_is_a_comparison_of_all(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["runs", "--output", "page.html"]) == 0
+    assert capsys.readouterr().out.splitlines()[-1] == "report: page.html"
+    page = Path("page.html").read_text()
+    assert "<h2>Differences to plain</h2>" in page and "seeds 0, 1" in page
+    assert main(["runs", "--output", "page.html"]) == 0  # a page of ours may be written again
+
+
+def test_what_is_no_report_is_replaced_only_when_asked(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as stopped:
+        main(["runs", "--output", "mine.html"])
+    assert stopped.value.code == 2
+    said = "is there and no report of ours; give another, or replace it with --overwrite"
+    assert capsys.readouterr().err == f"error: --output mine.html {said}\n"
+    assert Path("mine.html").read_text() == "<h1>thesis</h1>"
+    assert main(["runs", "--output", "mine.html", "--overwrite"]) == 0
+    assert "Differences to plain" in Path("mine.html").read_text()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["absent"], "there is no run in absent (no config.yaml, and in no folder of it)"),
+        (["runs/plain-seed0", "absent"], "there is no run in absent"),
+        (["empty"], "there is no run in empty"),
+        (["runs/plain-seed0", "other"], "different problems and cannot be compared (id: 10 problems in"),
+        (["runs", "--output", "table.csv"], "--output table.csv is no page; give a file that ends in .html"),
+        (["runs", "--output", "no/page.html"], "--output no/page.html lies in a folder that is not there"),
+        (["runs/plain-seed0", "--output", "page.html"], "the report of one run goes into its folder"),
+    ],
+)
+def test_mistakes_are_one_line_and_write_nothing(
+    arguments: list[str], said: str, runs: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = sorted(runs.rglob("*"))
+    with pytest.raises(SystemExit) as stopped:
+        main(arguments)
+    error = capsys.readouterr().err
+    assert stopped.value.code == 2
+    assert error.startswith("error: ") and error.count("\n") == 1 and said in error
+    assert sorted(runs.rglob("*")) == before
