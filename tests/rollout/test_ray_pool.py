@@ -19,7 +19,7 @@ import torch
 
 from configs.schema import PolicyConfig, TinyModelConfig
 from envs import Problem, Split, Trace, make_env
-from rewards import RewardSum, Score, Term
+from rewards import History, RewardSum, Score, Term
 from rl.policy import load_policy
 from rollout.cluster import ActorSize, Cluster, ResourceError, check_room, connect
 from rollout.pool import LocalPool
@@ -45,14 +45,16 @@ class Mischief(RewardSum):
         super().__init__(TERMS)
         self.markers = markers
 
-    def __call__(self, problem: Problem, traces: Sequence[Trace]) -> list[Score]:
+    def __call__(
+        self, problem: Problem, traces: Sequence[Trace], history: History | None = None
+    ) -> list[Score]:
         if problem.index == RAISES:
             raise ValueError(f"no score for {problem.index}")
         if problem.index == ALWAYS_KILLED or (problem.index == KILLED_ONCE and self.first(problem)):
             os.kill(os.getpid(), signal.SIGKILL)
         if problem.index == STOPPED_ONCE and self.first(problem):
             os.kill(os.getpid(), signal.SIGSTOP)
-        return super().__call__(problem, traces)
+        return super().__call__(problem, traces, history)
 
     def first(self, problem: Problem) -> bool:
         marker = self.markers / str(problem.index)
@@ -261,6 +263,18 @@ def test_an_actor_killed_between_calls_is_replaced(pair: RayPool, spec: WorkerSp
         assert groups(pair.rollout(BATCHES)) == groups(local.rollout(BATCHES))
     assert pair.restarts == 1
     assert pair.pids()[0] == pids[0] and pair.pids()[1] != pids[1]
+
+
+def test_a_users_reward_is_found_by_actors(
+    cluster: Cluster, spec: WorkerSpec, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "length_rules.py").write_text("def short(problem, trace):\n    return 1 / trace.num_tokens\n")
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    with contextlib.chdir(tmp_path):  # where actors are not
+        rewards = RewardSum([*TERMS, Term(name="length_rules:short", weight=0.3, gate="correct")])
+    pool = make_pool(replace(spec, rewards=rewards), num_actors=1, deadline_s=60)
+    with contextlib.closing(pool), contextlib.closing(LocalPool(replace(spec, rewards=rewards))) as local:
+        assert groups(pool.rollout(BATCHES[:1])) == groups(local.rollout(BATCHES[:1]))
 
 
 def test_too_many_losses_are_an_error_and_close_ends_the_actors(cluster: Cluster, spec: WorkerSpec) -> None:
