@@ -32,7 +32,7 @@ from rl.grpo import StrideTrainer, trainable_weights
 from rl.lessons import describe_mix, make_stages
 from rl.policy import Policy, load_policy
 from rl.progress import ProgressCallback
-from rl.report import write_report
+from rl.report.write import write_report
 from rl.run_folder import RunFolder, check_run_folder, open_run, stage_done
 from rl.runlog import group_rows
 from rl.warm_start import STATE_FILE as WARM_STATE_FILE

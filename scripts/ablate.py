@@ -54,12 +54,12 @@ def _ablate(arguments: argparse.Namespace) -> int:
 
         plan = load_ablation(arguments.ablation, arguments.overrides, arguments.output)
         if arguments.dry_run:
-            from rl.ablation_preview import preview
+            from rl.ablation.preview import preview
 
             _print_to_reader(preview(plan))
             return 0
-        from rl.ablation import run_plan
-        from rl.ablation_report import comparison, write_comparison
+        from rl.ablation.report import comparison, write_comparison
+        from rl.ablation.run import run_plan
 
         failures = () if arguments.report else run_plan(plan)
         print(comparison(plan))

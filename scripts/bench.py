@@ -52,10 +52,10 @@ def main(argv: list[str] | None = None) -> int:
 
     import torch
 
-    from rl.bench_race import peak_memory, race
-    from rl.bench_rollout import floor, rollout
-    from rl.bench_update import end_to_end, update
-    from rl.bench_workload import Case, make_bench_model
+    from rl.bench.race import peak_memory, race
+    from rl.bench.rollout import floor, rollout
+    from rl.bench.update import end_to_end, update
+    from rl.bench.workload import Case, make_bench_model
     from rl.table import aligned
 
     torch.set_num_threads(arguments.threads)

@@ -33,8 +33,8 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--overwrite", action="store_true", help="replace a file that is no report")
     arguments = parser.parse_args(argv)
     with user_errors():
-        from rl.comparison_folders import compare_folders, is_run
-        from rl.report import write_report
+        from rl.comparison.folders import compare_folders, is_run
+        from rl.report.write import write_report
         from rl.run_folder import RunFolderError
 
         if len(arguments.runs) == 1 and is_run(arguments.runs[0]):

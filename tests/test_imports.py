@@ -96,9 +96,9 @@ def test_the_reader_sees_what_is_imported(tmp_path: Path) -> None:
         ("envs, rewards, configs", ("torch", "ray", "transformers", "trl")),
         # Ray takes a second to import: only runs that use it pay for it.
         ("rl.train", ("ray",)),
-        ("scripts.ablate, rl.ablation, rl.ablation_preview", ("ray",)),
+        ("scripts.ablate, rl.ablation.run, rl.ablation.preview", ("ray",)),
         # A worker sets its thread limit before torch is loaded.
-        ("rl.ablation_tune", ("torch",)),
+        ("rl.ablation.tune", ("torch",)),
     ],
 )
 def test_heavy_libraries_stay_out(modules: str, heavy: tuple[str, ...]) -> None:

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from rl.report_run import Row, is_correct, num_steps
+from rl.report.run import Row, is_correct, num_steps
 
 _ALIGNMENT = 8
 _NAMED = ("split", "outcome", "env")

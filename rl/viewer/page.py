@@ -13,7 +13,7 @@ import html
 from collections.abc import Iterator
 from pathlib import Path
 
-from rl.report_style import style_sheet
+from rl.report.style import style_sheet
 from rl.run_folder import RunFolderError
 from rl.viewer.read import Trajectories
 

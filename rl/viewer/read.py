@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from rl.report_run import Change
+from rl.report.run import Change
 from rl.run_folder import RunFolderError
 from rl.viewer.chunks import Chunks, parse_row
 from rl.viewer.columns import Columns

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from rl.report_run import LABELS, label
+from rl.report.run import LABELS, label
 from rl.run_folder import RunFolderError
 
 

@@ -19,8 +19,8 @@ import yaml
 
 from configs import ConfigError
 from configs.ablation import Plan, load_ablation
-from rl.ablation import is_done, run_plan
-from rl.ablation_report import write_comparison
+from rl.ablation.report import write_comparison
+from rl.ablation.run import is_done, run_plan
 from rl.run_folder import RunBusyError, RunFolderError, open_run
 from rollout.cluster import ActorSize, Cluster, ResourceError, connect
 

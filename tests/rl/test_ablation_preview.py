@@ -10,10 +10,10 @@ import pytest
 import yaml
 
 from configs.ablation import Plan, Trial, load_ablation
-from rl.ablation import plan_bundles, run_plan
-from rl.ablation_cost import Cost, Measured, cost_of, estimate
-from rl.ablation_preview import preview
-from rl.ablation_room import count_at_once, make_bundles
+from rl.ablation.cost import Cost, Measured, cost_of, estimate
+from rl.ablation.preview import preview
+from rl.ablation.room import count_at_once, make_bundles
+from rl.ablation.run import plan_bundles, run_plan
 from rollout.cluster import ResourceError
 
 BASE: dict[str, Any] = {

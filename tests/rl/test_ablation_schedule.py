@@ -11,8 +11,8 @@ from ray.tune.search import Searcher
 
 from configs import check_config
 from configs.ablation import Trial
-from rl.ablation_schedule import Schedule, State
-from rl.ablation_tune import TrialSearch
+from rl.ablation.schedule import Schedule, State
+from rl.ablation.tune import TrialSearch
 
 AFTER = {"warm": None, "a": "warm", "b": "warm", "alone": None, "other": None, "c": "other"}
 CONFIG = {

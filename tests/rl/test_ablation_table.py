@@ -18,9 +18,9 @@ import pytest
 
 from configs import check_config
 from configs.ablation import Trial
-from rl.ablation_progress import Progress, last_line, read_progress
-from rl.ablation_schedule import Schedule, State
-from rl.ablation_table import LiveTable, TrialRow, clock_text, trial_table
+from rl.ablation.progress import Progress, last_line, read_progress
+from rl.ablation.schedule import Schedule, State
+from rl.ablation.table import LiveTable, TrialRow, clock_text, trial_table
 
 
 class Clock:

@@ -7,9 +7,9 @@ from dataclasses import replace
 import pytest
 import torch
 
-from rl.bench_race import Lap, Memory, peak_memory, race
-from rl.bench_rollout import rollout
-from rl.bench_workload import Case
+from rl.bench.race import Lap, Memory, peak_memory, race
+from rl.bench.rollout import rollout
+from rl.bench.workload import Case
 
 CASE = Case(model="tiny", kind="equal", samples=8, mean=2, prompt_tokens=8, threads=1)
 

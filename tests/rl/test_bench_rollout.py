@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from rl import bench_rollout
-from rl.bench_rollout import CONTESTANTS, floor, rollout
-from rl.bench_workload import Case, Workload, make_bench_model, make_workload
+from rl.bench import rollout as bench_rollout
+from rl.bench.rollout import CONTESTANTS, floor, rollout
+from rl.bench.workload import Case, Workload, make_bench_model, make_workload
 from scripts.bench import main
 
 CASE = Case(model="tiny", kind="skewed", samples=16, mean=6, prompt_tokens=8, threads=1)

@@ -12,9 +12,9 @@ from typing import Any
 import pytest
 import torch
 
-from rl import bench_update
-from rl.bench_update import Training, end_to_end, sample_groups, train_stride, train_trl, update
-from rl.bench_workload import PAD, Case, Workload, make_bench_model, make_workload
+from rl.bench import update as bench_update
+from rl.bench.update import Training, end_to_end, sample_groups, train_stride, train_trl, update
+from rl.bench.workload import PAD, Case, Workload, make_bench_model, make_workload
 from scripts.bench import main
 
 CASE = Case(model="tiny", kind="skewed", samples=24, mean=12, prompt_tokens=8, threads=1)

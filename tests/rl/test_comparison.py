@@ -18,19 +18,19 @@ import pytest
 import yaml
 
 from configs.ablation import Plan, load_ablation
-from rl.ablation_report import comparison, write_comparison
-from rl.comparison import plan_comparison
-from rl.comparison_curves import band, learning_curves, spread
-from rl.comparison_folders import find_runs, folder_comparison
-from rl.comparison_legend import case_style
-from rl.comparison_page import render_comparison
-from rl.comparison_results import entries, read_cases
-from rl.comparison_scatter import pareto_front
-from rl.comparison_text import comparison_csv, comparison_text
-from rl.config_differences import differences
-from rl.report_labels import CHARACTER, HEIGHT, place_labels
+from rl.ablation.report import comparison, write_comparison
+from rl.comparison.config_differences import differences
+from rl.comparison.curves import band, learning_curves, spread
+from rl.comparison.folders import find_runs, folder_comparison
+from rl.comparison.labels import CHARACTER, HEIGHT, place_labels
+from rl.comparison.legend import case_style
+from rl.comparison.page import render_comparison
+from rl.comparison.results import entries, read_cases
+from rl.comparison.runs import plan_comparison
+from rl.comparison.scatter import pareto_front
+from rl.comparison.study import Study, make_study
+from rl.comparison.text import comparison_csv, comparison_text
 from rl.run_folder import RunFolderError
-from rl.study import Study, make_study
 from tests.runs_by_hand import CONFIG, on, result, study, traces, update, write_run
 
 

@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from rl.comparison_results import TraceFacts
-from rl.flags import Flag, FlagKind, by_kind, sign_test, stage_flags, training_flags, where
-from rl.repetition import repeats_itself
+from rl.comparison.flags import Flag, FlagKind, by_kind, sign_test, stage_flags, training_flags, where
+from rl.comparison.repetition import repeats_itself
+from rl.comparison.results import TraceFacts
 
 
 def traces(num: int = 100, *, wrong: int = 0, **changes: Any) -> dict[int, TraceFacts]:

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from rl.paired import Figures, holm, paired_difference
-from rl.student_t import mean_interval, quantile, tail
+from rl.comparison.paired import Figures, holm, paired_difference
+from rl.comparison.student_t import mean_interval, quantile, tail
 
 Table = np.ndarray[Any, Any]
 

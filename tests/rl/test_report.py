@@ -14,11 +14,11 @@ import numpy as np
 import pytest
 import yaml
 
-from rl.report import write_report
-from rl.report_page import visible
-from rl.report_plots import Curve, curves, running_mean
-from rl.report_run import Change, changes, read_run, take_turns, verdict
-from rl.report_trade_off import Point, label_sides
+from rl.report.page import visible
+from rl.report.plots import Curve, curves, running_mean
+from rl.report.run import Change, changes, read_run, take_turns, verdict
+from rl.report.trade_off import Point, label_sides
+from rl.report.write import write_report
 from rl.run_folder import RunFolderError
 from scripts.report import main
 

@@ -10,7 +10,7 @@ from urllib.parse import urlencode
 
 import pytest
 
-from rl.report_run import Change, changes
+from rl.report.run import Change, changes
 from rl.viewer import Trajectories, make_server, read_trajectories, write_page
 from tests.rl.test_viewer_data import row, step, write_run
 from tests.rl.viewer_browser import CHROMIUM, Browser

@@ -1,0 +1,44 @@
+"""What an ablation found, as a page, as CSV and as text.
+
+In: a `Plan`, its runs finished or not. Out: `report.html` and `summary.csv` in its folder, and the table a
+terminal shows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from configs.ablation import Plan
+from rl.comparison.page import render_comparison
+from rl.comparison.runs import FailedRun, plan_comparison
+from rl.comparison.study import make_study
+from rl.comparison.text import comparison_csv, comparison_text
+from rl.run_folder import RunFolderError, write_text
+
+
+def write_comparison(plan: Plan, failures: Sequence[FailedRun] = ()) -> Path:
+    """Write `report.html` and `summary.csv`.
+
+    Returns:
+        Path of the page.
+
+    Raises:
+        RunFolderError: The folder cannot be written, or a file of a run is damaged.
+    """
+    study = make_study(plan_comparison(plan, failures))
+    path = plan.folder / "report.html"
+    try:
+        plan.folder.mkdir(parents=True, exist_ok=True)
+        write_text(plan.folder / "summary.csv", comparison_csv(study))
+        write_text(path, render_comparison(study))
+    except OSError as error:
+        raise RunFolderError(
+            f"--output {plan.folder} cannot be written: {error.strerror or error}; give another"
+        ) from None
+    return path
+
+
+def comparison(plan: Plan) -> str:
+    """The results as aligned text, with failures by name below."""
+    return comparison_text(make_study(plan_comparison(plan)))

@@ -1,0 +1,169 @@
+"""Run an ablation: every run of its plan that is not finished, on Ray Tune.
+
+In: a `Plan`. Out: run folders, and a log beside each. Runs that are finished are not repeated, one that was cut
+off goes on, and one that fails stops those that begin from its model and no others.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import math
+import os
+import shutil
+import socket
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TextIO
+
+from configs import ConfigError, load_config
+from configs.ablation import Plan, Trial
+from rl.ablation.progress import is_done
+from rl.ablation.room import Bundle, check_trial_fits, count_at_once, make_bundles, this_machine
+from rl.ablation.schedule import Failure, Schedule
+from rl.ablation.table import LiveTable
+from rl.build import build_parts
+from rl.run_folder import RunBusyError, RunFolderError, check_run_folder
+
+
+def run_plan(plan: Plan, *, out: TextIO | None = None) -> tuple[Failure, ...]:
+    """Run what is not finished yet.
+
+    Args:
+        plan: The runs.
+        out: Where progress is shown; None: stderr.
+
+    Returns:
+        The runs that failed, and those that could not begin for it.
+
+    Raises:
+        ConfigError: A case names an environment or reward there is not, or asks too much of one.
+        ResourceError: There is no cluster with room for one run.
+        RunFolderError: A folder of the plan cannot be written or holds a run with another config.
+        RunBusyError: The ablation or one of its runs is being run by another process.
+    """
+    for trial in plan.trials:
+        if trial.seed == plan.config.seeds[0]:
+            _check(trial, plan.config.gpus_per_trial)
+    make_folder(plan)
+    with _locked(plan.folder):
+        for trial in plan.trials:
+            if (trial.folder / "config.yaml").is_file():
+                check_run_folder(trial.config, resume=True, overwrite=False)
+                _check_evaluated_alike(trial)
+        schedule = Schedule(plan.trials, done={trial.name for trial in plan.trials if is_done(trial)})
+        _run(plan, schedule, out or sys.stderr)
+    return tuple(schedule.failures.values())
+
+
+def plan_bundles(plan: Plan, nodes: Sequence[Mapping[str, float]]) -> dict[str, list[Bundle]]:
+    """By name what each trial sets aside, on nodes like these.
+
+    Raises:
+        ResourceError: One of them does not fit, whatever else runs.
+    """
+    gpus_there = any(node.get("GPU", 0) > 0 for node in nodes)
+    bundles = {
+        trial.name: make_bundles(trial, gpus=plan.config.gpus_per_trial, gpus_there=gpus_there)
+        for trial in plan.trials
+    }
+    for trial in plan.trials:
+        check_trial_fits(nodes, trial, bundles[trial.name])
+    return bundles
+
+
+def fit_at_once(plan: Plan, trials: Sequence[Trial], nodes: Sequence[Mapping[str, float]]) -> int:
+    """How many of the plan's trials run at a time on nodes like these, by the largest of those given."""
+    bundles = plan_bundles(plan, nodes)
+    return min(count_at_once(nodes, bundles[trial.name], most=plan.config.parallel) for trial in trials)
+
+
+def make_folder(plan: Plan) -> None:
+    """Make the folder of an ablation where there is none.
+
+    Raises:
+        RunFolderError: It cannot be made.
+    """
+    try:
+        plan.folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise _unwritable(plan.folder, error) from None
+
+
+def _run(plan: Plan, schedule: Schedule, out: TextIO) -> None:
+    if not schedule.unfinished:
+        out.write(f"all {len(plan.trials)} runs were finished before\n")
+        return
+    # Tune takes seconds to import.
+    from rl.ablation.tune import cluster_nodes, cluster_to_join, run_schedule, trial_cluster
+
+    cpus = 1
+    if not cluster_to_join():  # said before Ray is started, which takes seconds more
+        machine = plan_bundles(plan, this_machine())
+        largest = max(sum(bundle["CPU"] for bundle in machine[trial.name]) for trial in schedule.unfinished)
+        cpus = math.ceil(largest * plan.config.parallel)
+    tune_folder = plan.folder / ".tune"
+    shutil.rmtree(tune_folder, ignore_errors=True)
+    try:
+        with trial_cluster(cpus=cpus):
+            nodes = cluster_nodes()
+            bundles = plan_bundles(plan, nodes)
+            at_once = fit_at_once(plan, schedule.unfinished, nodes)
+            table = LiveTable(schedule, at_once=at_once, out=out)
+            run_schedule(schedule, bundles, parallel=plan.config.parallel, folder=tune_folder, table=table)
+            table.show()
+    finally:
+        shutil.rmtree(tune_folder, ignore_errors=True)
+
+
+def _check(trial: Trial, gpus_per_trial: float | None) -> None:
+    """Find what can be found before hours are spent on other cases."""
+    if trial.config.device == "cuda" and gpus_per_trial == 0:
+        raise ConfigError(
+            f"case '{trial.case}': device is cuda, but gpus_per_trial is 0, so that no run sees a GPU; set "
+            "device to cpu, or gpus_per_trial above 0"
+        )
+    try:
+        # The GPU a run asks for may be on another node; the cluster says whether there is one.
+        build_parts(trial.config.model_copy(update={"device": "cpu"}))
+    except ConfigError as error:
+        raise ConfigError(f"case '{trial.case}': {error}") from None
+
+
+def _check_evaluated_alike(trial: Trial) -> None:
+    """A run may be resumed with other evaluation settings; in a comparison it would be on other problems."""
+    path = trial.folder / "config.yaml"
+    if load_config(path).eval != trial.config.eval:
+        raise RunFolderError(
+            f"{path.parent} holds a run with other eval settings, which cannot be compared; give the same, or "
+            "another --output"
+        )
+
+
+@contextmanager
+def _locked(folder: Path) -> Iterator[None]:
+    """Keep other processes from running the same ablation; the lock ends with the block or the process."""
+    try:
+        lock = (folder / ".lock").open("a+")
+    except OSError as error:
+        raise _unwritable(folder, error) from None
+    with lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            lock.seek(0)
+            holder = lock.read().strip() or "another process"
+            raise RunBusyError(
+                f"--output {folder} is in use by {holder}; wait for it or give another"
+            ) from None
+        lock.truncate(0)
+        since = datetime.now(UTC).isoformat(timespec="seconds")
+        lock.write(f"process {os.getpid()} on {socket.gethostname()} since {since}")
+        lock.flush()
+        yield
+
+
+def _unwritable(folder: Path, error: OSError) -> RunFolderError:
+    return RunFolderError(f"--output {folder} cannot be written: {error.strerror or error}; give another")

@@ -1,0 +1,1 @@
+"""The report of one run: its folder in, a self-contained page out."""
