@@ -74,7 +74,7 @@ def test_libraries_are_imported_where_they_belong(library: str, where: set[str])
 
 def test_one_file_of_the_learner_knows_ray() -> None:
     """Tune runs whole trainings, which nothing below `rl` can start."""
-    assert [path.name for path in files("rl") if "ray" in imported(path)] == ["ablation_tune.py"]
+    assert [path.name for path in files("rl") if "ray" in imported(path)] == ["tune.py"]
 
 
 def test_one_file_at_most_knows_vllm() -> None:
