@@ -12,14 +12,12 @@ from __future__ import annotations
 
 import argparse
 import os
-import signal
 import sys
 from pathlib import Path
-from types import FrameType
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from scripts.exits import RUN_FAILED, user_errors
+from scripts.exits import RUN_FAILED, ended_by_signals, user_errors
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -32,20 +30,8 @@ def main(argv: list[str] | None = None) -> int:
     what.add_argument("--dry-run", action="store_true", help="show the runs and what they cost, and stop")
     what.add_argument("--report", action="store_true", help="write the report of what is finished and stop")
     arguments = parser.parse_intermixed_args(argv)
-    received: list[int] = []
-
-    def unwind(number: int, frame: FrameType | None) -> None:
-        """Give back the lock and end what runs; of a SystemExit raised here Ray would make exit code 1."""
-        received.append(number)
-        raise KeyboardInterrupt
-
-    for ending in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(ending, unwind)
-    try:
+    with ended_by_signals("ended; the same command goes on from the newest checkpoints"):
         return _ablate(arguments)
-    except KeyboardInterrupt:
-        print("ended; the same command goes on from the newest checkpoints", file=sys.stderr)
-        return 128 + received[0]
 
 
 def _ablate(arguments: argparse.Namespace) -> int:

@@ -6,13 +6,12 @@ python scripts/train.py configs/quickstart.yaml [key=value ...] [--resume | --ov
 from __future__ import annotations
 
 import argparse
-import signal
 import sys
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from scripts.exits import user_errors
+from scripts.exits import ended_by_signals, user_errors
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -24,9 +23,7 @@ def main(argv: list[str] | None = None) -> int:
     what.add_argument("--resume", action="store_true", help="go on with the run in the output folder")
     what.add_argument("--overwrite", action="store_true", help="replace the run in the output folder")
     arguments = parser.parse_intermixed_args(argv)
-    # Unwinding, rather than dying on the spot, lets the run give back its lock and its actors.
-    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
-    with user_errors():
+    with ended_by_signals("ended; --resume goes on from the newest checkpoint"), user_errors():
         from configs import load_config
 
         config = load_config(arguments.config, arguments.overrides)
