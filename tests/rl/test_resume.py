@@ -68,13 +68,18 @@ def finish(process: subprocess.Popen[bytes]) -> None:
     assert process.returncode == 0, output.decode()
 
 
-def kill_at(process: subprocess.Popen[bytes], folder: Path, stage: str, update: int) -> None:
-    """SIGKILL the run once it has logged an update of a stage."""
-    deadline = time.monotonic() + 120
+def wait_for(process: subprocess.Popen[bytes], folder: Path, stage: str, update: int) -> None:
+    """Until the run has logged an update of a stage."""
+    deadline = time.monotonic() + 240
     while not any(row["stage"] == stage and row["update"] >= update for row in rows(folder)):
         assert process.poll() is None, process.communicate()[0].decode()
         assert time.monotonic() < deadline, "the run did not get that far"
         time.sleep(0.02)
+
+
+def kill_at(process: subprocess.Popen[bytes], folder: Path, stage: str, update: int) -> None:
+    """SIGKILL the run once it has logged an update of a stage."""
+    wait_for(process, folder, stage, update)
     os.kill(process.pid, signal.SIGKILL)
     process.communicate()
 
@@ -157,3 +162,14 @@ def test_a_checkpoint_cut_off_is_passed_over(uninterrupted: Path, tmp_path: Path
     (folder / "checkpoints" / "grpo" / "checkpoint-8" / "stride_state.json").unlink()
     finish(start(folder, "--resume"))
     assert digest(folder, "grpo") == digest(uninterrupted, "grpo")
+
+
+def test_a_run_told_to_end_gives_all_back_and_says_how_to_go_on(tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    process = start(folder, "rollout.backend=ray", "rollout.num_actors=1", "rollout.cpus_per_actor=0.5")
+    wait_for(process, folder, "grpo", 5)
+    process.terminate()
+    output, _ = process.communicate(timeout=240)
+    assert process.returncode == 128 + signal.SIGTERM
+    assert output.decode().rstrip().endswith("ended; --resume goes on from the newest checkpoint")
+    finish(start(folder, "--resume"))
