@@ -16,12 +16,10 @@
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
 import platform
 import shutil
-import socket
 import subprocess
 import sys
 import weakref
@@ -33,6 +31,8 @@ from typing import IO, Any
 import yaml
 
 from configs import Config, dump_config
+from rl.folder_lock import NAME as LOCK
+from rl.folder_lock import lock_folder, sign_lock
 from rl.runlog import JsonLines
 
 # What may differ when a run is resumed: where and how it runs, how far, and what is watched. Everything else
@@ -54,15 +54,11 @@ _FREE = (
 )
 
 
-_NOTHING = (".lock", "config.yaml.tmp")  # all that a run killed at once has left
+_NOTHING = (LOCK, "config.yaml.tmp")  # all that a run killed at once has left
 
 
 class RunFolderError(ValueError):
     """A run folder that cannot be used as asked."""
-
-
-class RunBusyError(RuntimeError):
-    """Another process is writing to the run folder."""
 
 
 class RunFolder:
@@ -137,8 +133,8 @@ def check_run_folder(config: Config, *, resume: bool, overwrite: bool) -> None:
     """
     path = _folder(config)
     try:
-        if (path / ".lock").is_file():
-            _lock(path).close()
+        if (path / LOCK).is_file():
+            lock_folder(path, key="output_dir").close()
         _check_usable(path, resume=resume, overwrite=overwrite)
         if resume:
             _check_same(path, config)
@@ -166,15 +162,15 @@ def open_run(config: Config, *, resume: bool, overwrite: bool) -> RunFolder:
     lock: IO[str] | None = None
     try:
         # A folder that has a lock is asked whether it is in use before anything else is said of it.
-        if (path / ".lock").is_file():
-            lock = _lock(path)
+        if (path / LOCK).is_file():
+            lock = lock_folder(path, key="output_dir")
         existing = _check_usable(path, resume=resume, overwrite=overwrite)
         if resume:
             _check_same(path, config)
         if lock is None:
             path.mkdir(parents=True, exist_ok=True)
-            lock = _lock(path)
-        _sign(lock)
+            lock = lock_folder(path, key="output_dir")
+        sign_lock(lock)
         if existing and overwrite:
             _clear(path)
         write_text(path / "config.yaml", dump_config(config))  # first: what makes the folder a run's
@@ -213,27 +209,9 @@ def _check_usable(path: Path, *, resume: bool, overwrite: bool) -> bool:
     return existing
 
 
-def _lock(path: Path) -> IO[str]:
-    lock = (path / ".lock").open("a+")
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        with lock:
-            lock.seek(0)
-            holder = lock.read().strip() or "another process"
-        raise RunBusyError(f"output_dir {path} is in use by {holder}; wait for it or give another") from None
-    return lock
-
-
-def _sign(lock: IO[str]) -> None:
-    lock.truncate(0)
-    lock.write(f"process {os.getpid()} on {socket.gethostname()} since {_now()}")
-    lock.flush()
-
-
 def _clear(path: Path) -> None:
     for child in path.iterdir():
-        if child.name == ".lock":
+        if child.name == LOCK:
             continue
         if child.is_dir() and not child.is_symlink():
             shutil.rmtree(child)

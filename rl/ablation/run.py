@@ -6,15 +6,11 @@ off goes on, and one that fails stops those that begin from its model and no oth
 
 from __future__ import annotations
 
-import fcntl
 import math
-import os
 import shutil
-import socket
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import TextIO
 
@@ -25,7 +21,8 @@ from rl.ablation.room import Bundle, check_trial_fits, count_at_once, make_bundl
 from rl.ablation.schedule import Failure, Schedule
 from rl.ablation.table import LiveTable
 from rl.build import build_parts
-from rl.run_folder import RunBusyError, RunFolderError, check_run_folder
+from rl.folder_lock import lock_folder, sign_lock
+from rl.run_folder import RunFolderError, check_run_folder
 
 
 def run_plan(plan: Plan, *, out: TextIO | None = None) -> tuple[Failure, ...]:
@@ -146,22 +143,11 @@ def _check_evaluated_alike(trial: Trial) -> None:
 def _locked(folder: Path) -> Iterator[None]:
     """Keep other processes from running the same ablation; the lock ends with the block or the process."""
     try:
-        lock = (folder / ".lock").open("a+")
+        lock = lock_folder(folder, key="--output")
     except OSError as error:
         raise _unwritable(folder, error) from None
     with lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            lock.seek(0)
-            holder = lock.read().strip() or "another process"
-            raise RunBusyError(
-                f"--output {folder} is in use by {holder}; wait for it or give another"
-            ) from None
-        lock.truncate(0)
-        since = datetime.now(UTC).isoformat(timespec="seconds")
-        lock.write(f"process {os.getpid()} on {socket.gethostname()} since {since}")
-        lock.flush()
+        sign_lock(lock)
         yield
 
 

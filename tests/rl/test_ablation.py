@@ -21,7 +21,8 @@ from configs import ConfigError
 from configs.ablation import Plan, load_ablation
 from rl.ablation.report import write_comparison
 from rl.ablation.run import is_done, run_plan
-from rl.run_folder import RunBusyError, RunFolderError, open_run
+from rl.folder_lock import RunBusyError
+from rl.run_folder import RunFolderError, open_run
 from rollout.cluster import ActorSize, Cluster, ResourceError, connect
 
 BASE: dict[str, Any] = {

@@ -17,7 +17,8 @@ import pytest
 import yaml
 
 from configs import Config, check_config
-from rl.run_folder import RunBusyError, RunFolder, RunFolderError, open_run, write_text
+from rl.folder_lock import RunBusyError
+from rl.run_folder import RunFolder, RunFolderError, open_run, write_text
 from rl.runlog import JsonLines
 
 ROOT = Path(__file__).resolve().parents[2]

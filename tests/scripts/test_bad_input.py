@@ -17,8 +17,9 @@ import pytest
 from configs import ConfigError
 from configs.schema import PolicyConfig, TinyModelConfig
 from envs import make_env
+from rl.folder_lock import RunBusyError
 from rl.policy import load_policy
-from rl.run_folder import RunBusyError, RunFolderError
+from rl.run_folder import RunFolderError
 from scripts.exits import user_errors
 from scripts.train import main
 
