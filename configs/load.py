@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import types
 import typing
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from copy import deepcopy
 from difflib import get_close_matches
 from pathlib import Path
@@ -41,13 +41,15 @@ def load_config(
     if ("cases" in data or "grid" in data) and "env" not in data:
         raise ConfigError(f"{path} is an ablation; give it to scripts/ablate.py")
     folder = Path(path).parent
-    expand_presets(data, folder)
-    for override in overrides:
-        _apply(data, override)
-        expand_presets(data, folder)
-    for key, value in (changes or {}).items():
-        _change(data, key, value)
-        expand_presets(data, folder)
+    asked = expand_presets(data, folder) or {}
+    leaves = [leaf for key, value in (changes or {}).items() for leaf in _leaves(key, value)]
+    for key, value, said in [*map(_read_override, overrides), *leaves]:
+        _set(data, key, value, said=said)
+        if key in ("rewards", "rewards.terms"):
+            asked = {}  # what the presets before asked for went with them
+        asked = expand_presets(data, folder) or asked
+    if isinstance(data.get("rewards"), dict):
+        data["rewards"] = {**asked, **data["rewards"]}
     return check_config(data, source=str(path))
 
 
@@ -73,7 +75,8 @@ def describe_errors(error: ValidationError, model: type[BaseModel]) -> str:
     return "; ".join(_describe(dict(item), model) for item in error.errors())
 
 
-def _apply(data: dict[str, Any], override: str) -> None:
+def _read_override(override: str) -> tuple[str, Any, str]:
+    """Key, value and what to call it in a message."""
     key, equals, text = override.partition("=")
     if not equals or not key:
         raise ConfigError(f"override {override!r} is not of the form dotted.key=value")
@@ -81,15 +84,16 @@ def _apply(data: dict[str, Any], override: str) -> None:
         value = parse_yaml(text)
     except NOT_YAML:
         raise ConfigError(f"override {override!r}: {text!r} is not a YAML value") from None
-    _set(data, key, value, said=f"override {override!r}")
+    return key, value, f"override {override!r}"
 
 
-def _change(data: dict[str, Any], key: str, value: Any) -> None:
+def _leaves(key: str, value: Any) -> Iterator[tuple[str, Any, str]]:
+    """The same of a change; of a section one of each key in it."""
     if isinstance(value, dict) and _is_section(key):
         for inner, part in value.items():
-            _change(data, f"{key}.{inner}", part)
+            yield from _leaves(f"{key}.{inner}", part)
     else:
-        _set(data, key, value, said=f"'{key}'")
+        yield key, value, f"'{key}'"
 
 
 def _is_section(key: str) -> bool:
@@ -124,7 +128,11 @@ def _set(data: dict[str, Any], key: str, value: Any, *, said: str) -> None:
 
 def _named(entries: list[Any], rest: str, key: str, said: str) -> tuple[dict[str, Any], str]:
     """The entry of a list that the rest of a key names, and its name."""
-    named = {entry["name"]: entry for entry in entries if isinstance(entry, dict) and "name" in entry}
+    named = {
+        entry["name"]: entry
+        for entry in entries
+        if isinstance(entry, dict) and isinstance(entry.get("name"), str)
+    }
     for name, entry in named.items():
         if rest.startswith(f"{name}."):
             return entry, name

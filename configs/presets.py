@@ -16,22 +16,27 @@ from configs.yaml_text import ConfigError, read_yaml
 FOLDER = Path(__file__).resolve().parent / "rewards"
 
 
-def expand_presets(data: dict[str, Any], folder: Path) -> None:
+def expand_presets(data: dict[str, Any], folder: Path) -> dict[str, Any] | None:
     """Put the terms of presets in their places.
 
     Args:
         data: A whole config, changed in place. What is no list of mappings is left to the schema to refuse.
         folder: Where relative paths of presets start.
 
+    Returns:
+        The other keys of `rewards` that the presets ask for; None where there is no preset. That a wrong answer
+        may earn more than a right one is asked for only where the preset stands alone: it is true of its own
+        terms, and nothing says so of others.
+
     Raises:
         ConfigError: There is no such preset, it is no preset, or two presets disagree on a term.
     """
     rewards = data.get("rewards")
     if not isinstance(rewards, dict) or not isinstance(terms := rewards.get("terms"), list):
-        return
+        return None
     if not any(isinstance(term, dict) and "preset" in term for term in terms):
-        return
-    own = {term["name"] for term in terms if isinstance(term, dict) and "name" in term}
+        return None
+    own = {term["name"] for term in terms if isinstance(term, dict) and isinstance(term.get("name"), str)}
     found: list[Any] = []
     from_presets: dict[Any, tuple[str, Any]] = {}
     keys: dict[str, tuple[str, Any]] = {}
@@ -40,7 +45,7 @@ def expand_presets(data: dict[str, Any], folder: Path) -> None:
             found.append(term)
             continue
         if term.keys() != {"preset"}:
-            more = ", ".join(sorted(term.keys() - {"preset"}))
+            more = ", ".join(sorted(map(str, term.keys() - {"preset"})))
             raise ConfigError(
                 f"rewards.terms: 'preset: {term['preset']}' stands alone in its entry; found {more} too"
             )
@@ -61,7 +66,10 @@ def expand_presets(data: dict[str, Any], folder: Path) -> None:
                     f"the presets {keys[key][0]} and {name} differ in {key}; set rewards.{key} yourself"
                 )
             keys[key] = (name, value)
-    data["rewards"] = {**{key: value for key, (_, value) in keys.items()}, **rewards, "terms": found}
+    rewards["terms"] = found
+    if len(terms) > 1:
+        keys.pop("allow_wrong_above_right", None)
+    return {key: value for key, (_, value) in keys.items()}
 
 
 def _read(name: Any, folder: Path) -> dict[str, Any]:
@@ -78,6 +86,8 @@ def _read(name: Any, folder: Path) -> dict[str, Any]:
         )
     preset = read_yaml(path)
     terms = preset.get("terms")
-    if not isinstance(terms, list) or not all(isinstance(term, dict) and "name" in term for term in terms):
+    if not isinstance(terms, list) or not all(
+        isinstance(term, dict) and isinstance(term.get("name"), str) for term in terms
+    ):
         raise ConfigError(f"{path} is no preset of rewards: it needs 'terms', a list of entries with a 'name'")
     return preset

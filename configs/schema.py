@@ -221,9 +221,10 @@ class WhenConfig(Section):
     group_accuracy: tuple[Share, Share] = (0.0, 1.0)
     """Least and largest share of right samples in the group."""
     running_accuracy: tuple[Share, Share] = (0.0, 1.0)
-    """Least and largest share of right samples over the last four batches."""
+    """Least and largest share of right samples over the last 16 batches."""
     off_best: Share | None = None
-    """How far that share may be below the highest it has been."""
+    """How far that share may be below the highest it has been. Give it room for noise: a few hundredths more
+    where batches are small."""
 
     @model_validator(mode="after")
     def _in_order(self) -> WhenConfig:

@@ -20,14 +20,15 @@ class ConfigError(ValueError):
 class _Loader(yaml.SafeLoader):
     """YAML 1.1 reads `1e-5` as text, where a person means the number, and takes the last of two like keys."""
 
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        """Refuse a key that is there twice."""
+    def compose_mapping_node(self, anchor: Any) -> yaml.MappingNode:
+        """Refuse a key that is there twice; later, what `<<` brings stands among the keys."""
+        node: yaml.MappingNode = super().compose_mapping_node(anchor)
         keys = [key.value for key, _ in node.value if isinstance(key, yaml.ScalarNode) and key.value != "<<"]
         if twice := sorted({key for key in keys if keys.count(key) > 1}):
             raise yaml.constructor.ConstructorError(
                 None, None, f"the key '{twice[0]}' is there twice", node.start_mark
             )
-        return super().construct_mapping(node, deep=deep)
+        return node
 
 
 class Dumper(yaml.SafeDumper):
@@ -37,7 +38,7 @@ class Dumper(yaml.SafeDumper):
 for _side in (_Loader, Dumper):
     _side.add_implicit_resolver(
         "tag:yaml.org,2002:float",
-        re.compile(r"[-+]?[0-9]+(\.[0-9]*)?[eE][-+]?[0-9]+"),
+        re.compile(r"[-+]?[0-9]+(\.[0-9]*)?[eE][-+]?[0-9]+$"),
         list("-+0123456789"),
     )
 

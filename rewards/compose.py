@@ -180,6 +180,11 @@ class RewardSum:
         pairs = zip(self.terms, self._rewards, strict=True)
         return any(reward.history or term.schedule or term.when.reads_history for term, reward in pairs)
 
+    @property
+    def reads_problems(self) -> bool:
+        """Whether a reward may ask what there was on the same problem."""
+        return any(reward.history for reward in self._rewards)
+
     def close(self) -> None:
         """End the processes of users' rewards."""
         for reward in self._rewards:
@@ -187,7 +192,12 @@ class RewardSum:
                 reward.close()
 
     def __call__(
-        self, problem: Problem, traces: Sequence[Trace], history: History | None = None
+        self,
+        problem: Problem,
+        traces: Sequence[Trace],
+        history: History | None = None,
+        *,
+        own: bool = True,
     ) -> list[Score]:
         """Score the traces of one group.
 
@@ -195,6 +205,7 @@ class RewardSum:
             problem: Their problem.
             traces: Checked ones.
             history: The run so far; None: outside of training.
+            own: Users' own rewards take part.
 
         Raises:
             UnscoredError: A user's own reward failed on some of them.
@@ -204,6 +215,8 @@ class RewardSum:
         history = history or History()
         parts: list[dict[str, float]] = [{} for _ in traces]
         for term, reward in zip(self.terms, self._rewards, strict=True):
+            if isinstance(reward, UserReward) and not own:
+                continue
             values = reward(problem, traces, history, **term.args) if traces else []
             factor = term.factor(history) if term.when.open(traces, history) else 0.0
             if len(values) != len(traces):
@@ -240,11 +253,15 @@ def _check_schedule(term: Term) -> None:
 
 
 def _check_args(term: Term, reward: Reward | UserReward) -> None:
-    takes = {
-        name
+    keywords = {
+        name: parameter
         for name, parameter in inspect.signature(reward.function).parameters.items()
         if parameter.kind is inspect.Parameter.KEYWORD_ONLY and name != "history"
     }
+    takes = set(keywords)
+    for name, parameter in keywords.items():
+        if parameter.default is inspect.Parameter.empty and name not in term.args:
+            raise ValueError(f"reward '{term.name}' needs the argument '{name}'; give it in args")
     hints = get_type_hints(reward.function) if isinstance(reward, Reward) else {}
     for name, value in term.args.items():
         if name not in takes:

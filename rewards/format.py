@@ -11,12 +11,12 @@ def format(problem: Problem, trace: Trace) -> float:
 
 
 def repetition(problem: Problem, trace: Trace, *, words: int = 20) -> float:
-    """Share of the text's runs of so many words that were there before.
+    """Share of the text's runs of so many words that were there before; the closing line counts by its answer.
 
     The repetition penalty of the cosine reward's paper (arXiv 2502.03373, appendix C.2).
 
     Example: "a b a b a b", runs of 2: a b, b a, a b, b a, a b: 3 of 5 were there before.
     """
-    text = [word for step in trace.steps for word in step.text.split()]
+    text = [word for step in trace.steps for word in step.text.split()] + (trace.answer or "").split()
     runs = [tuple(text[start : start + words]) for start in range(len(text) - words + 1)]
     return 1.0 - len(set(runs)) / len(runs) if runs else 0.0

@@ -17,7 +17,7 @@ from typing import Any
 
 from envs import Problem, Trace
 
-_BATCHES = 4  # the running accuracy is a mean over so many
+_BATCHES = 16  # the running accuracy is a mean over so many
 _LENGTHS = 512  # right answers that a target length is read from, of each class
 
 
@@ -32,8 +32,8 @@ class History:
     Attributes:
         update: Updates before this one; None outside of training, where schedules are at their end and gates on
             accuracy are open.
-        accuracy: Share of right samples over the last 4 batches; None before the first.
-        best_accuracy: The highest there has been; None before the first.
+        accuracy: Share of right samples over the last 16 batches; None before the first.
+        best_accuracy: The highest it has been over 16 whole batches; before there are so many, what it is.
         shortest: Tokens of the shortest right answer to this problem so far; None without one.
         targets: Lengths in tokens for problems of high, medium and low accuracy (`RunHistory`); None where no
             right answer of the class has been seen.
@@ -60,12 +60,14 @@ class RunHistory:
     trained on.
     """
 
-    def __init__(self, *, updates_per_batch: int = 1) -> None:
+    def __init__(self, *, updates_per_batch: int = 1, keep_shortest: bool = True) -> None:
         """Begin with nothing.
 
         Args:
             updates_per_batch: Updates trained on one batch of groups.
+            keep_shortest: Remember the shortest right answer of every problem.
         """
+        self._keep_shortest = keep_shortest
         self._updates_per_batch = updates_per_batch
         self._update = 0
         self._accuracies: deque[float] = deque(maxlen=_BATCHES)
@@ -76,10 +78,11 @@ class RunHistory:
 
     def of(self, problem: Problem) -> History:
         """What a group of this problem may know."""
+        accuracy = fmean(self._accuracies) if self._accuracies else None
         return History(
             update=self._update,
-            accuracy=fmean(self._accuracies) if self._accuracies else None,
-            best_accuracy=self._best,
+            accuracy=accuracy,
+            best_accuracy=accuracy if self._best is None else self._best,
             shortest=self._shortest.get(_key(problem)),
             targets=(self._target(0), self._target(1), self._target(2)),
         )
@@ -92,14 +95,15 @@ class RunHistory:
             rights += [bool(trace.correct) for trace in traces]
             if lengths:
                 self._lengths[accuracy_class(len(lengths) / len(traces))].extend(lengths)
-                key = _key(problem)
-                self._shortest[key] = min(*lengths, self._shortest.get(key, lengths[0]))
                 self._num_samples = max(self._num_samples, len(traces))
+                if self._keep_shortest:
+                    key = _key(problem)
+                    self._shortest[key] = min(*lengths, self._shortest.get(key, lengths[0]))
         self._update += self._updates_per_batch
         if rights:
             self._accuracies.append(fmean(rights))
-            running = fmean(self._accuracies)
-            self._best = running if self._best is None else max(self._best, running)
+            if len(self._accuracies) == _BATCHES:
+                self._best = max(self._best or 0.0, fmean(self._accuracies))
 
     def state(self) -> dict[str, Any]:
         """Everything there is, as JSON can hold it."""

@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from statistics import fmean, pstdev
 from typing import Literal
 
-from envs import Problem, Trace
+from envs import Problem, Status, Trace
 from rewards.history import History, accuracy_class
 
 Unit = Literal["tokens", "steps"]
@@ -191,7 +191,7 @@ def wrong_length_cosine(problem: Problem, trace: Trace, *, limit: int | None = N
     The other half of the cosine reward: wrong answers rise from the worst reward to that of the limit, and fall
     back to the worst where they run into it.
     """
-    if trace.correct or trace.num_tokens >= _known(limit):
+    if trace.correct or trace.status is Status.TRUNCATED or trace.num_tokens >= _known(limit):
         return 0.0
     return length_cosine(problem, trace, limit=limit)
 

@@ -2,7 +2,8 @@
 
 All count forward steps, undone ones included: what the model spent. A trace with an invalid step cannot buy
 anything with its short form: where steps are a cost it costs 1, the most there is, and where savings pay it
-earns 0. All values are in [0, 1].
+earns 0. All values are in [0, 1]. Tasks whose steps are free text (`math`, `reasoning_gym`) check no step:
+there every right answer counts as verified, and a bare one has the fewest steps.
 """
 
 from __future__ import annotations

@@ -3,7 +3,7 @@
 In: `package.module:function`. Out: a `UserReward`, which a term uses like a registered one. What goes wrong
 in it is never a score: a value that is no finite number or outside the declared range, a wrong count, an
 exception, a hang or the end of its process are an `UnscoredError` that says which samples it was and why. An
-exception is tried once more in a fresh process.
+exception is tried once more in a fresh process. A reward that fails many times in a row ends the run.
 
 ::
 
@@ -16,26 +16,17 @@ exception is tried once more in a fresh process.
 
 from __future__ import annotations
 
-import importlib
 import inspect
 import math
-import os
-import subprocess
-import sys
-import threading
-import time
 from collections.abc import Callable, Mapping, Sequence
-from multiprocessing import Pipe
-from multiprocessing.connection import Connection
-from pathlib import Path
 from typing import Any, TypeVar
 
-from envs import Problem, Trace
+from envs import GraderError, Problem, Trace
 from rewards.history import History
+from rewards.user_process import START_S, LateStartError, RewardProcess, load_function
 
 F = TypeVar("F", bound=Callable[..., Any])
-_START_S = 60.0
-_CHILD = "import sys; from rewards.user import serve; serve(int(sys.argv[1]), int(sys.argv[2]), *sys.argv[3:])"
+MAX_IN_A_ROW = 8
 _POSITIONAL = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
 
 
@@ -77,13 +68,19 @@ class UserReward:
     def __init__(self, name: str, *, timeout_s: float, folder: str | None = None) -> None:
         """Import the function here, to know what it takes; it is called elsewhere.
 
+        Args:
+            name: `package.module:function`.
+            timeout_s: How long a call may take.
+            folder: Where its module is, if not in the current folder or on the path.
+
         Raises:
             ValueError: It cannot be imported, or is not of this form.
         """
         self.name = name
-        self.function, self._folder = _load(name, folder)
+        self.function, self._folder = load_function(name, folder)
         self._timeout_s = timeout_s
-        self._child: _Child | None = None
+        self._process: RewardProcess | None = None
+        self._in_a_row = 0
         parameters = list(inspect.signature(self.function).parameters.values())
         places = [parameter.name for parameter in parameters if parameter.kind in _POSITIONAL]
         if len(places) != 2 or places[1] not in ("trace", "traces"):
@@ -107,6 +104,7 @@ class UserReward:
 
         Raises:
             UnscoredError: It failed on some of them, or with `group` on the whole.
+            GraderError: It has failed too often in a row, or does not start.
         """
         if self.history:
             args = {**args, "history": history or History()}
@@ -114,46 +112,51 @@ class UserReward:
             values, failure = self._ask(problem, list(traces), args)
             if not failure and len(values) != len(traces):
                 failure = f"gave {len(values)} values for {len(traces)} traces"
-            if failure:
-                text = self._said(failure, problem, None)
-                raise UnscoredError(dict.fromkeys(range(len(traces)), text))
+            found: list[Any] = [failure] * len(traces) if failure else values
         else:
-            values = []
+            found = []
             for trace in traces:
-                value, failure = self._ask(problem, trace, args)
-                values.append(failure or value[0])
+                values, failure = self._ask(problem, trace, args)
+                found.append(failure or values[0])
         failures = {}
-        for place, (trace, value) in enumerate(zip(traces, values, strict=True)):
-            fault = value if isinstance(value, str) else self._outside(trace, value)
-            if fault:
+        for place, (trace, value) in enumerate(zip(traces, found, strict=True)):
+            if fault := value if isinstance(value, str) else self._outside(trace, value):
                 failures[place] = self._said(fault, problem, trace)
         if failures:
             raise UnscoredError(failures)
-        return values
+        return found
 
     def close(self) -> None:
         """End the process, if there is one; the next call starts another."""
-        if self._child is not None:
-            self._child.end()
-            self._child = None
+        if self._process is not None:
+            self._process.end()
+            self._process = None
 
     def _ask(self, problem: Problem, what: Any, args: Mapping[str, Any]) -> tuple[list[Any], str]:
         """Values, each a number or what is wrong with it, and what went wrong with the call; "" for nothing."""
         failure = ""
         for _ in range(2):
-            if self._child is None:
-                self._child = _Child(self.name, self._folder)
+            self._process = self._process or RewardProcess(self.name, self._folder, timeout_s=self._timeout_s)
             try:
-                kind, answer = self._child.ask((problem, what, dict(args)), self._timeout_s)
+                kind, answer = self._process.ask((problem, what, dict(args)))
+            except LateStartError:
+                self.close()
+                raise GraderError(f"reward '{self.name}' took more than {START_S:g} s to import") from None
             except TimeoutError:
                 self.close()
-                return [], f"took more than {self._timeout_s:g} s (rewards.timeout_s)"
+                failure = f"took more than {self._timeout_s:g} s (rewards.timeout_s)"
+                break
             except (EOFError, OSError):
-                kind, answer = "failure", f"ended its process ({self._child.how_it_ended()})"
+                kind, answer = "failure", f"ended its process ({self._process.how_it_ended()})"
             if kind == "values":
+                self._in_a_row = 0
                 return answer, ""
             failure = answer
             self.close()
+        self._in_a_row += 1
+        if self._in_a_row >= MAX_IN_A_ROW:
+            said = self._said(failure, problem, None)
+            raise GraderError(f"{said}; it has failed {MAX_IN_A_ROW} times in a row")
         return [], failure
 
     def _outside(self, trace: Trace, value: float) -> str:
@@ -182,120 +185,16 @@ def load_user_reward(name: str, *, timeout_s: float) -> UserReward:
     return UserReward(name, timeout_s=timeout_s)
 
 
-def serve(fd: int, parent: int, name: str, folder: str) -> None:
-    """The process that calls the function: one question after the other, until the other side is gone."""
-    threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
-    function, _ = _load(name, folder)
-    with Connection(fd) as connection:
-        connection.send(("ready", ""))
-        while True:
-            try:
-                problem, what, args = connection.recv()
-            except EOFError:
-                return
-            connection.send(_answer(function, problem, what, args))
-
-
-class _Child:
-    """One such process."""
-
-    def __init__(self, name: str, folder: str) -> None:
-        self._connection, theirs = Pipe()
-        environment = {
-            **os.environ,
-            "PYTHONPATH": os.pathsep.join(filter(None, sys.path)),
-            "OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS", "1"),
-        }
-        with theirs:
-            arguments = [sys.executable, "-c", _CHILD, str(theirs.fileno()), str(os.getpid()), name, folder]
-            self._process = subprocess.Popen(
-                arguments, pass_fds=[theirs.fileno()], stdin=subprocess.DEVNULL, env=environment
-            )
-        self._ready = False
-
-    def ask(self, question: Any, timeout_s: float) -> tuple[str, Any]:
-        if not self._ready:
-            self._receive(_START_S)
-            self._ready = True
-        self._connection.send(question)
-        return self._receive(timeout_s)
-
-    def how_it_ended(self) -> str:
-        try:
-            code = self._process.wait(1.0)
-        except subprocess.TimeoutExpired:
-            return "no exit code"
-        return f"signal {-code}" if code < 0 else f"exit code {code}"
-
-    def end(self) -> None:
-        self._connection.close()
-        self._process.kill()
-        self._process.wait()
-
-    def _receive(self, timeout_s: float) -> tuple[str, Any]:
-        if not self._connection.poll(timeout_s):
-            raise TimeoutError
-        answer: tuple[str, Any] = self._connection.recv()
-        return answer
-
-
 def _again(name: str, timeout_s: float, folder: str) -> UserReward:
     return UserReward(name, timeout_s=timeout_s, folder=folder)
 
 
-def _answer(function: Callable[..., Any], problem: Problem, what: Any, args: dict[str, Any]) -> tuple[str, Any]:
-    try:
-        given = function(problem, what, **args)
-        values = list(given) if isinstance(what, list) else [given]
-    except Exception as error:
-        return "failure", f"raised {type(error).__name__}: {' '.join(str(error).split())[:200]}"
-    return "values", [_number(value) for value in values]
-
-
-def _number(value: Any) -> float | str:
-    """The number, or what is wrong with it."""
-    try:
-        number = math.nan if isinstance(value, str | bytes) else float(value)
-    except (TypeError, ValueError, OverflowError, RuntimeError):
-        number = math.nan
-    return number if math.isfinite(number) else f"gave {repr(value)[:60]}, which is no finite number"
-
-
-def _load(name: str, folder: str | None) -> tuple[Callable[..., Any], str]:
-    """The function, and the folder its module was found in."""
-    module_name, _, function_name = name.partition(":")
-    for place in (str(Path.cwd()), folder):
-        if place and place not in sys.path:
-            sys.path.append(place)
-    try:
-        module = importlib.import_module(module_name)
-    except Exception as error:
-        raise ValueError(
-            f"reward '{name}': cannot import {module_name}: {type(error).__name__}: {error}; give "
-            "package.module:function, with the module in the current folder or on PYTHONPATH"
-        ) from None
-    function = getattr(module, function_name, None)
-    if not callable(function):
-        there = [key for key, value in vars(module).items() if callable(value) and not key.startswith("_")]
-        raise ValueError(
-            f"reward '{name}': {module_name} has no function '{function_name}'; it has: "
-            f"{', '.join(there) or 'none'}"
-        )
-    file = Path(module.__file__ or ".").resolve()
-    depth = module_name.count(".") + (file.name == "__init__.py")
-    return function, str(file.parents[depth])
-
-
 def _range(function: Callable[..., Any], key: str, name: str) -> tuple[float, float]:
     given = getattr(function, key, (0.0, 1.0))
-    low, high = map(float, given)
+    try:
+        low, high = map(float, given)
+    except (TypeError, ValueError):
+        low, high = math.nan, math.nan
     if not -math.inf < low <= high < math.inf:
         raise ValueError(f"reward '{name}' declares {key}={given}; give two finite numbers, the smaller first")
     return low, high
-
-
-def _end_with(parent: int) -> None:
-    """A function that hangs must not outlive the run."""
-    while os.getppid() == parent:
-        time.sleep(1.0)
-    os._exit(1)

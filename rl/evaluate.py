@@ -154,6 +154,7 @@ def _sample(
             budget=None,
             num_samples=num_samples,
             seed=config.seed,
+            evaluation=True,
         )
         for index in range(config.eval.num_problems)
     ]

@@ -24,6 +24,7 @@ import torch
 from transformers.utils import logging as transformers_logging
 
 from configs import Config
+from configs.schema import GrpoConfig
 from rewards import RunHistory
 from rl.build import Parts, build_parts, build_pool, cache_mebibytes, check_lengths
 from rl.evaluate import Evaluation, evaluate
@@ -160,9 +161,7 @@ class _Run:
             max_refills=config.grpo.max_refills,
             max_ungraded=config.rollout.max_ungraded,
             budget_frac=config.grpo.budget_frac,
-            history=RunHistory(updates_per_batch=config.grpo.num_iterations)
-            if self.parts.rewards.reads_history
-            else None,
+            history=self._history(config.grpo),
         )
         trainer = StrideTrainer(
             policy,
@@ -183,6 +182,12 @@ class _Run:
         policy.save(self.folder.model("grpo"))
         self._trained("grpo", config.grpo.updates, time.perf_counter() - started)
         self.evaluate("grpo", policy, pool, config)
+
+    def _history(self, config: GrpoConfig) -> RunHistory | None:
+        rewards = self.parts.rewards
+        if not rewards.reads_history:
+            return None
+        return RunHistory(updates_per_batch=config.num_iterations, keep_shortest=rewards.reads_problems)
 
     def evaluate(self, stage: str, policy: Policy, pool: RolloutPool, config: Config) -> None:
         started = time.perf_counter()

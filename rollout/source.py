@@ -42,12 +42,16 @@ class Harvest:
 
 
 class GradingBudget:
-    """Counts the completions that graders failed on, and says when there are too many."""
+    """Counts the completions that graders failed on, and says when there are too many.
+
+    Attributes:
+        ungraded: How many so far.
+    """
 
     def __init__(self, max_ungraded: int) -> None:
         """Allow `max_ungraded` of them."""
         self._max_ungraded = max_ungraded
-        self._ungraded = 0
+        self.ungraded = 0
 
     def count(self, group: RolloutGroup) -> None:
         """Take a group into account.
@@ -55,11 +59,11 @@ class GradingBudget:
         Raises:
             GraderError: More completions were left out than allowed.
         """
-        self._ungraded += group.ungraded
-        if self._ungraded > self._max_ungraded:
+        self.ungraded += group.ungraded
+        if self.ungraded > self._max_ungraded:
             problem = group.problem
             raise GraderError(
-                f"{self._ungraded} completions could not be graded, more than rollout.max_ungraded "
+                f"{self.ungraded} completions could not be graded, more than rollout.max_ungraded "
                 f"({self._max_ungraded}); the last one, of {problem.env}/{problem.split}/{problem.index}: "
                 f"{group.failure}"
             )
@@ -114,11 +118,11 @@ class GroupSource:
     def state(self) -> dict[str, Any]:
         """What a checkpoint must hold, as JSON can."""
         history = {} if self._history is None else {"history": self._history.state()}
-        return {"cursor": self.cursor, **history}
+        return {"cursor": self.cursor, "ungraded": self._grading.ungraded, **history}
 
     def restore(self, state: Mapping[str, Any]) -> None:
         """Go on from what `state` gave."""
-        self.cursor = state["cursor"]
+        self.cursor, self._grading.ungraded = state["cursor"], state["ungraded"]
         if self._history is not None:
             self._history.restore(state["history"])
 

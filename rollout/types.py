@@ -89,6 +89,7 @@ class GroupRequest:
         num_samples: G.
         seed: Run seed the samples' seeds are derived from.
         history: What the rewards may know of the run before; None outside of training, or if no reward asks.
+        evaluation: No training: users' rewards, which may fail on a sample and so leave it out, take no part.
     """
 
     group_id: int
@@ -98,6 +99,7 @@ class GroupRequest:
     num_samples: int
     seed: int
     history: History | None = None
+    evaluation: bool = False
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

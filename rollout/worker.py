@@ -179,11 +179,11 @@ class RolloutWorker:
                 graded.append((completion, text, replace(trace, num_tokens=len(completion.ids))))
         scores: list[Score] = []
         while graded and not scores:
+            traces = [trace for _, _, trace in graded]
             try:
-                scores = self.rewards(problem, [trace for _, _, trace in graded], request.history)
-            except (
-                UnscoredError
-            ) as error:  # of what is left the others are scored anew: groups are rewarded whole
+                scores = self.rewards(problem, traces, request.history, own=not request.evaluation)
+            except UnscoredError as error:
+                # Rewards may look at the whole group, so what is left is scored anew.
                 failure = str(error)
                 graded = [kept for place, kept in enumerate(graded) if place not in error.failures]
         samples = tuple(

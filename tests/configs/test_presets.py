@@ -165,7 +165,24 @@ def test_presets_stand_beside_terms_and_give_way_to_them() -> None:
         "reflection_and_length",
     ]
     assert config({"preset": "l1_max"}).rewards.allow_wrong_above_right
+    # Beside other terms nobody has said that these may do so.
+    assert not config({"preset": "l1_max"}, {"name": "format", "weight": 0.1}).rewards.allow_wrong_above_right
     assert not config({"preset": "l1_max"}, allow_wrong_above_right=False).rewards.allow_wrong_above_right
+
+
+def test_a_preset_that_is_replaced_leaves_nothing_behind(tmp_path: Path) -> None:
+    base = yaml.safe_load((ROOT / "configs/quickstart.yaml").read_text())
+    for name in ("grpo_lead", "l1_max"):
+        base["rewards"] = {"terms": [{"preset": name}]}
+        (tmp_path / "run.yaml").write_text(yaml.safe_dump(base))
+        for given in (
+            load_config(tmp_path / "run.yaml", ["rewards.terms=[{preset: kimi_k1_5}]"]),
+            load_config(tmp_path / "run.yaml", (), {"rewards": {"terms": [{"preset": "kimi_k1_5"}]}}),
+            load_config(tmp_path / "run.yaml", (), {"rewards.terms": [{"name": "correct", "weight": 1.0}]}),
+        ):
+            assert given.rewards.advantage_weight is None and not given.rewards.allow_wrong_above_right
+    kept = load_config(tmp_path / "run.yaml", ["rewards.terms.budget_margin.weight=2"])
+    assert kept.rewards.allow_wrong_above_right and kept.rewards.terms[0].weight == 2
 
 
 def test_a_preset_of_ones_own_is_a_file_beside_the_config(tmp_path: Path) -> None:
@@ -183,6 +200,8 @@ def test_a_preset_of_ones_own_is_a_file_beside_the_config(tmp_path: Path) -> Non
         ([{"preset": 3}], r"unknown reward preset '3'"),
         ([{"preset": "nowhere.yaml"}], r"cannot read config .*nowhere\.yaml"),
         ([{"preset": "quickstart.yaml"}], r"quickstart\.yaml is no preset of rewards: it needs 'terms'"),
+        ([{"preset": "alp", 5: 2}], "'preset: alp' stands alone in its entry; found 5 too"),
+        ([{"preset": "alp"}, {"name": ["a"], "weight": 1}], r"rewards.terms.2.name is \['a'\]"),
         ([{"preset": "alp", "weight": 2}], "'preset: alp' stands alone in its entry; found weight too"),
         (
             [{"preset": "alp"}, {"preset": "short_rl"}],

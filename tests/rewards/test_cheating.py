@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
 
 from envs import ENVS, Env, Grade, Problem, Split, make_env, parse_trace, render_trace
-from rewards import RewardSum, Term
+from rewards import REWARDS, RewardSum, Term
 from tests.shipped import shipped_terms
 
 ENV_NAMES = sorted(name for name in ENVS if ENVS[name].checks_steps)
 CORRECT = Term(name="correct", weight=1.0)
-SUMS = shipped_terms() | {
+# What prices tokens pays for any shorter text that ends in the same answer: of those rewards only this is
+# asked, that right beats wrong (test_right_beats_wrong.py).
+TOKENS = {name for name in REWARDS if "length" in name or name == "token_count"}
+SUMS: dict[str, Sequence[Term]] = {
+    name: terms for name, terms in shipped_terms().items() if not TOKENS & {term.name for term in terms}
+} | {
     "saved": [CORRECT, Term(name="steps_saved", weight=0.5)],
     "ungated": [CORRECT, Term(name="step_count", weight=-0.5)],
     "verified": [CORRECT, Term(name="verified", weight=1.0), Term(name="format", weight=0.2)],
@@ -143,7 +149,7 @@ def problems(env: Env[Any]) -> list[tuple[Problem, str]]:
 
 
 def totals(
-    env: Env[Any], problem: Problem, terms: list[Term], honest: str, text: str, truncated: bool
+    env: Env[Any], problem: Problem, terms: Sequence[Term], honest: str, text: str, truncated: bool
 ) -> tuple[float, float]:
     traces = [
         env.check(problem, parse_trace(honest)),
@@ -155,7 +161,7 @@ def totals(
 
 @pytest.mark.parametrize("terms", SUMS.values(), ids=SUMS)
 @pytest.mark.parametrize("name", ENV_NAMES)
-def test_no_short_cut_earns_more_than_the_full_trace(name: str, terms: list[Term]) -> None:
+def test_no_short_cut_earns_more_than_the_full_trace(name: str, terms: Sequence[Term]) -> None:
     env = make_env(name)
     for problem, _ in problems(env):
         honest = render_trace(env.full_trace(problem), problem.answer)
@@ -167,7 +173,7 @@ def test_no_short_cut_earns_more_than_the_full_trace(name: str, terms: list[Term
 
 @pytest.mark.parametrize("terms", SUMS.values(), ids=SUMS)
 @pytest.mark.parametrize("name", ENV_NAMES)
-def test_no_wrong_text_earns_more_than_an_honest_mistake(name: str, terms: list[Term]) -> None:
+def test_no_wrong_text_earns_more_than_an_honest_mistake(name: str, terms: Sequence[Term]) -> None:
     env = make_env(name)
     for problem, wrong in problems(env):
         honest = render_trace(env.full_trace(problem), wrong)

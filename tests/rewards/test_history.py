@@ -109,6 +109,8 @@ def test_only_what_reads_the_run_needs_its_history() -> None:
         (Term(name="within_target_length", weight=0.5, gate="correct", args=limit), True),
     ):
         assert RewardSum([correct, term]).reads_history is needed
+    assert not RewardSum([correct, Term(name="format", weight=0.1, schedule=((0, 1.0),))]).reads_problems
+    assert RewardSum([correct, Term(name="length_over_history", weight=-1.0)]).reads_problems
 
 
 def test_bounds_take_gates_and_schedules_into_account() -> None:

@@ -13,7 +13,9 @@ from pathlib import Path
 
 import pytest
 
+from envs import GraderError
 from rewards import History, RewardSum, Term, UnscoredError, UserReward, find_reward
+from rewards.user import MAX_IN_A_ROW
 from tests.rewards.test_length import TURNS, right, wrong
 
 MODULE = """
@@ -64,6 +66,20 @@ def dies(problem, trace):
         os._exit(3)
     return 1.0
 
+def holds_on(problem, trace):
+    import re
+    Path(problem.prompt).write_text(str(os.getpid()))
+    return float(bool(re.match(r"(a+)+$", "a" * 60 + "b")))
+
+def starts_others(problem, trace):
+    import subprocess
+    child = subprocess.Popen(["sleep", "600"])
+    Path(problem.prompt).write_text(str(child.pid))
+    time.sleep(600)
+
+def needs(problem, trace, *, limit):
+    return 1.0
+
 def too_few(problem, traces):
     return [1.0] * (len(traces) - 1)
 
@@ -76,6 +92,10 @@ def own_pid(problem, trace):
 
 def misses(problem, reply):
     return 0.0
+
+@reward(when_right=1)
+def no_pair(problem, trace):
+    return 1.0
 
 @reward(when_right=(2, 1))
 def upside_down(problem, trace):
@@ -90,11 +110,12 @@ def module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     (tmp_path / "house").mkdir()
     (tmp_path / "house/__init__.py").touch()
     (tmp_path / "house/rules.py").write_text(MODULE)
+    (tmp_path / "leaves.py").write_text("raise SystemExit(2)\n")
     (tmp_path / "broken.py").write_text("import no_such_thing_here\n")
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "path", [*sys.path])
     yield
-    for name in ("house.rules", "house", "broken"):
+    for name in ("house.rules", "house", "broken", "leaves"):
         sys.modules.pop(name, None)
 
 
@@ -197,42 +218,65 @@ def test_an_exception_is_tried_once_more(own: list[UserReward], tmp_path: Path) 
     assert (tmp_path / "mark").exists()
 
 
-def test_it_travels_by_name(own: list[UserReward], monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_it_travels_by_name(own: list[UserReward], tmp_path: Path) -> None:
     found = find(own, "own_pid")
     problem = replace(TURNS, prompt=str(tmp_path / "pid"))
     found(problem, [right(1)])
     first = int((tmp_path / "pid").read_text())
     assert first != os.getpid()
-    monkeypatch.chdir("/")  # the folder it was found in goes along
     again = pickle.loads(pickle.dumps(found))
     own.append(again)
     again(problem, [right(1)])
     assert int((tmp_path / "pid").read_text()) not in (first, os.getpid())
 
 
-def test_its_process_ends_with_ours(tmp_path: Path) -> None:
-    reading, writing = os.pipe()
-    mark = tmp_path / "pid"
-    child = os.fork()
-    if child == 0:  # a run that is killed while its reward hangs
-        os.close(reading)
-        try:
-            found = UserReward("house.rules:own_pid", timeout_s=60)
-            found(replace(TURNS, prompt=str(mark)), [right(1)])
-            os.write(writing, b"x")
-            time.sleep(600)
-        finally:
-            os._exit(0)
-    os.close(writing)
-    assert os.read(reading, 1) == b"x"
-    os.close(reading)
-    pid = int(mark.read_text())
-    os.kill(child, signal.SIGKILL)
-    os.waitpid(child, 0)
+def test_a_reward_that_goes_on_failing_ends_the_run(own: list[UserReward]) -> None:
+    found = find(own, "raises")
+    for _ in range(MAX_IN_A_ROW - 1):
+        with pytest.raises(UnscoredError):
+            found(TURNS, [right(13)])
+    with pytest.raises(
+        GraderError, match=r"'house.rules:raises' raised KeyError: 'thirteen', on .* 8 times in a row"
+    ):
+        found(TURNS, [right(13)])
+
+
+def gone(pid: int) -> bool:
+    """Whether a process is at an end, if need be after a while."""
     deadline = time.monotonic() + 60
     while Path(f"/proc/{pid}/exe").exists() and time.monotonic() < deadline:
         time.sleep(0.05)
-    assert not Path(f"/proc/{pid}/exe").exists()
+    return not Path(f"/proc/{pid}/exe").exists()
+
+
+def test_what_it_started_ends_with_it(own: list[UserReward], tmp_path: Path) -> None:
+    problem = replace(TURNS, prompt=str(tmp_path / "pid"))
+    with pytest.raises(UnscoredError, match="took more than 3 s"):
+        find(own, "starts_others", timeout_s=3.0)(problem, [right(1)])
+    assert gone(int((tmp_path / "pid").read_text()))
+
+
+def test_it_does_not_outlive_a_run_that_is_killed(tmp_path: Path) -> None:
+    """Not even where it holds the interpreter, so that no thread of its own could look."""
+    mark = tmp_path / "pid"
+    child = os.fork()
+    if child == 0:
+        try:
+            UserReward("house.rules:holds_on", timeout_s=3)(replace(TURNS, prompt=str(mark)), [right(1)])
+        finally:
+            os._exit(0)
+    deadline = time.monotonic() + 60
+    while not (mark.exists() and mark.read_text()) and time.monotonic() < deadline:
+        time.sleep(0.02)
+    os.kill(child, signal.SIGKILL)
+    os.waitpid(child, 0)
+    assert gone(int(mark.read_text()))
+
+
+def test_its_folder_may_hold_anything(own: list[UserReward], tmp_path: Path) -> None:
+    (tmp_path / "envs").mkdir()
+    (tmp_path / "envs/__init__.py").write_text("raise RuntimeError('not the right one')\n")
+    assert find(own, "numbers")(TURNS, [right(3)]) == [1.0]
 
 
 @pytest.mark.parametrize(
@@ -264,5 +308,7 @@ def test_its_weights_and_arguments_are_checked_too() -> None:
     ):
         RewardSum([correct, Term(name="house.rules:raises", weight=2.0)])
     RewardSum([correct, Term(name="house.rules:brevity", weight=2.0)])  # 0 where wrong, it says
+    with pytest.raises(ValueError, match=r"'house.rules:needs' needs the argument 'limit'; give it in args"):
+        RewardSum([correct, Term(name="house.rules:needs", weight=0.5)])
     with pytest.raises(ValueError, match="takes no argument 'limt'; did you mean 'limit'"):
         RewardSum([correct, Term(name="house.rules:brevity", weight=0.5, args={"limt": 5})])

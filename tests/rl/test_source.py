@@ -299,7 +299,7 @@ def test_rewards_are_told_of_the_updates_before_and_only_of_those() -> None:
     source.next_update(1)
     histories = [{request.history for batch in call for request in batch} for call in pool.calls]
     assert [{history and history.update for history in call} for call in histories] == [{0}, {0}, {0}, {1}, {1}]
-    assert make(every(1))[0].state() == {"cursor": 0}
+    assert make(every(1))[0].state() == {"cursor": 0, "ungraded": 0}
 
 
 def test_a_source_goes_on_from_its_state() -> None:

@@ -46,7 +46,12 @@ class Mischief(RewardSum):
         self.markers = markers
 
     def __call__(
-        self, problem: Problem, traces: Sequence[Trace], history: History | None = None
+        self,
+        problem: Problem,
+        traces: Sequence[Trace],
+        history: History | None = None,
+        *,
+        own: bool = True,
     ) -> list[Score]:
         if problem.index == RAISES:
             raise ValueError(f"no score for {problem.index}")
@@ -54,7 +59,7 @@ class Mischief(RewardSum):
             os.kill(os.getpid(), signal.SIGKILL)
         if problem.index == STOPPED_ONCE and self.first(problem):
             os.kill(os.getpid(), signal.SIGSTOP)
-        return super().__call__(problem, traces, history)
+        return super().__call__(problem, traces, history, own=own)
 
     def first(self, problem: Problem) -> bool:
         marker = self.markers / str(problem.index)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -126,6 +127,10 @@ def test_what_a_users_reward_fails_on_is_left_out_and_counted(
     worker.rewards = RewardSum([Term(name="correct", weight=1.0), Term(name="picky_rules:picky", weight=0.5)])
     with closing(worker):
         (group,) = worker.rollout([request(spec)]).groups
+        (evaluated,) = worker.rollout([replace(request(spec), evaluation=True)]).groups
+    # What is evaluated is not left out for it.
+    assert [sample.trace.answer for sample in evaluated.samples] == list(ANSWERS) and not evaluated.ungraded
+    assert set(evaluated.samples[0].score.parts) == {"correct"}
     right = group.samples[0]
     assert right.trace.num_tokens == len(right.completion.ids) > 1
     assert right.score.parts["picky_rules:picky"] == pytest.approx(0.5 * right.trace.num_tokens / 100)
