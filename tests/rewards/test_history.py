@@ -33,15 +33,20 @@ def test_a_run_remembers_accuracy_shortest_answers_and_lengths() -> None:
     assert second.shortest == 20
     assert second.accuracy == pytest.approx((2 / 6 + 2 / 6) / 2)
     assert second.targets == (20, 40, None)
-    for _ in range(3):
+    for _ in range(14):
         run.add([(OTHER, [wrong(1)])])
+    # 16 batches: twice 2 of 6, then nothing right. Only now is there a best one.
+    full = run.of(TURNS)
+    assert (full.update, full.accuracy, full.best_accuracy) == (16, *[pytest.approx(2 / 48)] * 2)
+    run.add([(OTHER, [wrong(1)])])
     later = run.of(TURNS)
-    # Over the last four batches: 1/3, 0, 0, 0.
-    assert (later.update, later.accuracy, later.best_accuracy) == (
-        5,
-        pytest.approx(1 / 12),
-        pytest.approx(1 / 3),
-    )
+    assert (later.accuracy, later.best_accuracy) == (pytest.approx(1 / 48), pytest.approx(2 / 48))
+
+
+def test_shortest_answers_are_kept_where_they_are_asked_for() -> None:
+    run = RunHistory(keep_shortest=False)
+    run.add([(TURNS, [right(30)])])
+    assert run.of(TURNS).shortest is None and run.state()["shortest"] == {}
 
 
 def test_what_is_restored_goes_on_the_same() -> None:
