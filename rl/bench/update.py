@@ -40,7 +40,7 @@ from trl import GRPOConfig, GRPOTrainer
 
 from configs.schema import GrpoConfig, RolloutConfig
 from envs import Problem, Split, Trace, parse_trace
-from rewards import Outcome, Score
+from rewards import History, Outcome, RewardSum, Score
 from rl.bench.race import Contestants, Lap
 from rl.bench.rollout import FixedLengths
 from rl.bench.workload import GROUP, PAD, STOP, VOCABULARY, Case, Workload, make_bench_model
@@ -157,7 +157,7 @@ def _reward(text: str) -> float:
 
 
 class _Task:
-    """Stands in for environment and reward: the workload's prompts, checksums for scores."""
+    """Stands in for the environment: the workload's prompts."""
 
     def __init__(self, workload: Workload) -> None:
         self.prompts = [" ".join(map(_word, ids)) for ids in workload.prompts]
@@ -181,7 +181,21 @@ class _Task:
     def check(self, problem: Problem, trace: Trace) -> Trace:
         return trace
 
-    def score(self, problem: Problem, traces: Sequence[Trace]) -> list[Score]:
+
+class _Checksums(RewardSum):
+    """Stands in for the reward: checksums of texts."""
+
+    def __init__(self) -> None:
+        super().__init__([], allow_wrong_above_right=True)
+
+    def __call__(
+        self,
+        problem: Problem,
+        traces: Sequence[Trace],
+        history: History | None = None,
+        *,
+        own: bool = True,
+    ) -> list[Score]:
         totals = [_reward("".join(step.text for step in trace.steps)) for trace in traces]
         return [Score(total=t, parts={"checksum": t}, outcome=Outcome.TRUNCATED) for t in totals]
 
@@ -246,7 +260,7 @@ def train_stride(
             engine=_FixedLengthEngine(copy.deepcopy(model), workload, threads),
             encoder=policy.encoder,
             env=task,
-            rewards=task.score,
+            rewards=_Checksums(),
             sampling=Sampling(temperature=1.0, max_new_tokens=limit),
             max_prompt_tokens=max(map(len, workload.prompts)),
         )
