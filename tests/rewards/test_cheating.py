@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import random
 from collections.abc import Sequence
+from functools import cache
 from typing import Any
 
 import pytest
 
-from envs import ENVS, Env, Grade, Problem, Split, make_env, parse_trace, render_trace
+from envs import ENVS, Env, Grade, Problem, Split, Trace, make_env, parse_trace, render_trace
 from rewards import REWARDS, RewardSum, Term
 from tests.shipped import shipped_terms
 
@@ -148,43 +149,67 @@ def problems(env: Env[Any]) -> list[tuple[Problem, str]]:
     return found
 
 
-def totals(
-    env: Env[Any], problem: Problem, terms: Sequence[Term], honest: str, text: str, truncated: bool
-) -> tuple[float, float]:
-    traces = [
-        env.check(problem, parse_trace(honest)),
-        env.check(problem, parse_trace(text, truncated=truncated)),
-    ]
-    honest_score, score = RewardSum(terms)(problem, traces)
+Case = tuple[str, Problem, Trace, Trace]
+"""What it is, the problem, an honest trace and the one that is compared with it."""
+
+
+@cache
+def short_cuts(name: str) -> list[Case]:
+    """Texts with the right answer beside the full trace; read once for all rewards."""
+    env, cases = make_env(name), []
+    for problem, _ in problems(env):
+        honest = env.check(problem, parse_trace(render_trace(env.full_trace(problem), problem.answer)))
+        for why, text in with_right_answer(env, problem).items():
+            for truncated in (False, True):
+                trace = env.check(problem, parse_trace(text, truncated=truncated))
+                said = f"{why}{', cut off' if truncated else ''} on {problem.question}"
+                cases.append((said, problem, honest, trace))
+    return cases
+
+
+@cache
+def mistakes(name: str) -> tuple[list[Case], list[Case]]:
+    """Texts with a wrong answer beside the full trace with one; the same beside what is solved, and cut off."""
+    env = make_env(name)
+    wrong_texts, solutions = [], []
+    for problem, wrong in problems(env):
+        honest = env.check(problem, parse_trace(render_trace(env.full_trace(problem), wrong)))
+        for why, text in with_wrong_answer(env, problem, wrong).items():
+            trace = env.check(problem, parse_trace(text))
+            wrong_texts.append((f"{why} on {problem.question}", problem, honest, trace))
+        solved = render_trace(env.full_trace(problem), problem.answer)
+        for why, truncated in (("solved", False), ("cut off", True)):
+            trace = env.check(problem, parse_trace(solved, truncated=truncated))
+            solutions.append((why, problem, honest, trace))
+    return wrong_texts, solutions
+
+
+def totals(rewards: RewardSum, case: Case) -> tuple[float, float]:
+    _, problem, honest, trace = case
+    honest_score, score = rewards(problem, [honest, trace])
     return honest_score.total, score.total
 
 
 @pytest.mark.parametrize("terms", SUMS.values(), ids=SUMS)
 @pytest.mark.parametrize("name", ENV_NAMES)
 def test_no_short_cut_earns_more_than_the_full_trace(name: str, terms: Sequence[Term]) -> None:
-    env = make_env(name)
-    for problem, _ in problems(env):
-        honest = render_trace(env.full_trace(problem), problem.answer)
-        for why, text in with_right_answer(env, problem).items():
-            for truncated in (False, True):
-                full, got = totals(env, problem, terms, honest, text, truncated)
-                assert got <= full, f"{why}{', cut off' if truncated else ''} on {problem.question}"
+    rewards = RewardSum(terms)
+    for case in short_cuts(name):
+        full, got = totals(rewards, case)
+        assert got <= full, case[0]
 
 
 @pytest.mark.parametrize("terms", SUMS.values(), ids=SUMS)
 @pytest.mark.parametrize("name", ENV_NAMES)
 def test_no_wrong_text_earns_more_than_an_honest_mistake(name: str, terms: Sequence[Term]) -> None:
-    env = make_env(name)
-    for problem, wrong in problems(env):
-        honest = render_trace(env.full_trace(problem), wrong)
-        solved = render_trace(env.full_trace(problem), problem.answer)
-        texts = with_wrong_answer(env, problem, wrong)
-        for why, text in texts.items():
-            mistake, got = totals(env, problem, terms, honest, text, truncated=False)
-            assert got <= mistake, f"{why} on {problem.question}"
-        _, cut_off = totals(env, problem, terms, honest, solved, truncated=True)
-        mistake, right = totals(env, problem, terms, honest, solved, truncated=False)
-        assert cut_off <= mistake < right
+    rewards = RewardSum(terms)
+    wrong_texts, solutions = mistakes(name)
+    for case in wrong_texts:
+        mistake, got = totals(rewards, case)
+        assert got <= mistake, case[0]
+    for case in solutions:
+        mistake, got = totals(rewards, case)
+        assert got <= mistake if case[0] == "cut off" else got > mistake
 
 
 @pytest.mark.parametrize("name", ENV_NAMES)
@@ -209,16 +234,18 @@ def test_what_the_tables_say_of_the_texts(name: str) -> None:
 @pytest.mark.parametrize("name", [name for name in ENV_NAMES if ENVS[name].skip_kinds])
 def test_skipping_steps_the_honest_way_pays(name: str) -> None:
     # The other side of the tables: were a valid shorter trace not paid more, nothing would be learnt.
-    env, paid = make_env(name), 0
+    env, rewards, paid = make_env(name), RewardSum(SUMS["quickstart"]), 0
     for index in range(40):
         problem = env.problem(Split.TRAIN, index)
         for kind in env.skip_kinds:
             skipped = env.skipped_trace(problem, kind, random.Random(index))
             if skipped is None or len(skipped) == problem.num_full_steps:
                 continue
-            honest = render_trace(env.full_trace(problem), problem.answer)
-            text = render_trace(skipped, problem.answer)
-            full, got = totals(env, problem, SUMS["quickstart"], honest, text, truncated=False)
+            honest, short = [
+                env.check(problem, parse_trace(render_trace(lines, problem.answer)))
+                for lines in (env.full_trace(problem), skipped)
+            ]
+            full, got = totals(rewards, (kind, problem, honest, short))
             # One step of n saved: 0.5 / n more.
             assert got - full == pytest.approx(0.5 / problem.num_full_steps)
             paid += 1

@@ -116,7 +116,7 @@ CASES: dict[str, tuple[list[str], tuple[str, ...]]] = {
     "not an override": (["good.yaml", "grpo.updates"], ("'grpo.updates' is not of the form dotted.key=value",)),
     "override into a list": (
         ["good.yaml", "rewards.terms.0.weight=2"],
-        ("rewards.terms is a list; give it whole",),
+        ("rewards.terms is a list, of which '0.weight' names no entry's key",),
     ),
     "unknown environment": (
         ["good.yaml", "env.name=adition"],
