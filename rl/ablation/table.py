@@ -34,7 +34,7 @@ class TrialRow:
         trial: The run.
         state: What has become of it.
         progress: How far it is.
-        elapsed_s: Since it started in this session; None if it has not.
+        elapsed_s: Since it was last started; None if it has not been.
         left_s: That it still takes; None if unknown, or not at work.
     """
 

@@ -8,23 +8,10 @@ from typing import Any
 
 import pytest
 
-from envs import Problem, Split, Trace, make_env, parse_trace
+from envs import Trace, make_env, parse_trace
 from rewards import History, find_reward
+from tests.rewards.test_rewards import END, FULL, SKIP, TURNS
 
-# The full trace has three lines: west, north, south.
-TURNS = Problem(
-    env="directional",
-    split=Split.TRAIN,
-    index=0,
-    question="You face north. Actions: left, right, around",
-    prompt="",
-    answer="south",
-    num_full_steps=3,
-    difficulty=3,
-)
-FULL = "west. right, around\nnorth. around\nsouth\n"
-SKIP = "north. around\nsouth\n"
-END = "Thus, the answer is south."
 WRONG = "Thus, the answer is west."
 LOOP = "west. right, around\n<backtrack>\n"  # taken back, and with FULL after it the same again
 
