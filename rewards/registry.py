@@ -9,7 +9,7 @@ from difflib import get_close_matches
 from envs import Problem, Trace
 from rewards import backtracks, correctness, format, length, steps
 from rewards.history import History
-from rewards.user import UserReward, load_user_reward
+from rewards.user import UserReward
 
 SampleReward = Callable[..., float]
 GroupReward = Callable[..., list[float]]
@@ -98,7 +98,7 @@ def find_reward(name: str, *, timeout_s: float = 10.0) -> Reward | UserReward:
         ValueError: The name is unknown (the message gives the nearest one), or what it names cannot be loaded.
     """
     if ":" in name:
-        return load_user_reward(name, timeout_s=timeout_s)
+        return UserReward(name, timeout_s=timeout_s)
     if name not in REWARDS:
         close = get_close_matches(name, REWARDS, n=1)
         hint = f"; did you mean '{close[0]}'?" if close else "."

@@ -19,6 +19,7 @@ from __future__ import annotations
 import inspect
 import math
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any, TypeVar
 
 from envs import GraderError, Problem, Trace
@@ -95,7 +96,7 @@ class UserReward:
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Travel by name; the process that calls the function stays behind."""
-        return _again, (self.name, self._timeout_s, self._folder)
+        return partial(UserReward, self.name, timeout_s=self._timeout_s, folder=self._folder), ()
 
     def __call__(
         self, problem: Problem, traces: Sequence[Trace], history: History | None = None, **args: object
@@ -174,19 +175,6 @@ class UserReward:
         where = f"{problem.env}/{problem.split}/{problem.index}"
         text = "" if trace is None else " ".join(step.text for step in trace.steps)
         return f"reward '{self.name}' {failure}, on {where}" + (f", text '{text[:60]}'" if text else "")
-
-
-def load_user_reward(name: str, *, timeout_s: float) -> UserReward:
-    """Import a user's reward.
-
-    Raises:
-        ValueError: It cannot be imported or has not the right form.
-    """
-    return UserReward(name, timeout_s=timeout_s)
-
-
-def _again(name: str, timeout_s: float, folder: str) -> UserReward:
-    return UserReward(name, timeout_s=timeout_s, folder=folder)
 
 
 def _range(function: Callable[..., Any], key: str, name: str) -> tuple[float, float]:

@@ -269,6 +269,10 @@ class StrideTrainer(GRPOTrainer):
         sampled = time.perf_counter()
         # With nothing useful, the update still takes place, on groups whose advantages are all 0.
         groups = harvest.useful or [group for group in harvest.sampled if group.samples][:1]
+        advantages = [self._advantages(group) for group in groups]
+        self._on_harvest(
+            version + 1, harvest, {g.group_id: row for g, row in zip(groups, advantages, strict=True)}
+        )
         self._barren = 0 if harvest.useful else self._barren + 1
         if self._barren >= _BARREN_UPDATES:
             raise StalledError(
@@ -276,10 +280,6 @@ class StrideTrainer(GRPOTrainer):
                 f"({dict(harvest.useless)} in the last one): the task is too easy, too hard, or the reward "
                 "does not tell samples apart; change env.settings, rewards or rollout.temperature"
             )
-        advantages = [self._advantages(group) for group in groups]
-        self._on_harvest(
-            version + 1, harvest, {g.group_id: row for g, row in zip(groups, advantages, strict=True)}
-        )
         batches = make_micro_batches(
             make_rows(groups, advantages),
             self._config.micro_batch_tokens or (1024 if self.accelerator.device.type == "cpu" else 16384),
