@@ -204,6 +204,8 @@ class RolloutConfig(Section):
     """CPU threads of one engine, in this process or in an actor."""
     dtype: DType | None = None
     """Of the engine's copy of the weights. None: as `policy.dtype`."""
+    cuda_graphs: bool = True
+    """On a GPU, record the steps of the embedded engine's written-out families once and replay them."""
     deadline_s: float = Field(600, gt=0)
     """An actor that has not returned a batch after this long is replaced and the batch sampled again."""
     max_restarts: int = Field(8, ge=0)

@@ -242,6 +242,7 @@ def build_pool(config: Config, parts: Parts, policy: Policy) -> RolloutPool:
         max_rows=rollout.max_rows,
         threads=rollout.threads,
         device=parts.device,
+        cuda_graphs=rollout.cuda_graphs,
         dtype=_engine_dtype(config),
         vllm=_vllm_room(config),
     )

@@ -9,8 +9,10 @@ Shapes: B rows, K heads, S positions, E head dimension; G groups of up to M rows
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -49,10 +51,16 @@ class Buffers:
 
     New memory costs more than what is written to it. It is zeroed once: what a row does not see is multiplied
     by 0, which leaves no trace of any number but of a NaN.
+
+    Attributes:
+        generation: Another number whenever any of it is elsewhere than before.
     """
+
+    _generations = itertools.count()
 
     def __init__(self) -> None:
         self._flat: dict[str, torch.Tensor] = {}
+        self.generation = next(self._generations)
 
     def take(self, name: str, shape: tuple[int, ...], like: torch.Tensor) -> torch.Tensor:
         """A tensor of this shape, on the device and of the dtype of `like`."""
@@ -60,6 +68,7 @@ class Buffers:
         flat = self._flat.get(name)
         if flat is None or len(flat) < size or (flat.dtype, flat.device) != (like.dtype, like.device):
             self._flat[name] = flat = like.new_zeros(size)
+            self.generation = next(self._generations)
         return flat[:size].view(shape)
 
 
@@ -80,12 +89,16 @@ class RowLayer(DynamicLayer):
         self.values = self._buffers.take(f"values {self._index}", (*shape, value_states.shape[3]), value_states)
         self.is_initialized = True
 
+    def reserve(self, keys: torch.Tensor, values: torch.Tensor) -> None:
+        """Have buffers, for states shaped like these [*, K, *, E]."""
+        if not self.is_initialized:
+            self.lazy_initialization(keys, values)
+
     def update(
         self, key_states: torch.Tensor, value_states: torch.Tensor, *args: Any, **kwargs: Any
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """Write the next token's [B, K, 1, E] and return what is in use with it; the window's end stays."""
-        if not self.is_initialized:
-            self.lazy_initialization(key_states, value_states)
+        self.reserve(key_states, value_states)
         assert self.keys is not None and self.values is not None
         window = self.window
         self.keys[: window.rows, :, window.end] = key_states[:, :, 0]
@@ -99,8 +112,7 @@ class RowLayer(DynamicLayer):
 
     def put(self, keys: torch.Tensor, values: torch.Tensor, start: int) -> None:
         """Write prompts [rows, K, L, E] into the columns before the next, for rows from `start` on."""
-        if not self.is_initialized:
-            self.lazy_initialization(keys, values)
+        self.reserve(keys, values)
         assert self.keys is not None and self.values is not None
         rows = slice(start, start + len(keys))
         columns = slice(self.window.end - keys.shape[2], self.window.end)
@@ -135,17 +147,49 @@ def states(cache: DynamicCache) -> list[tuple[torch.Tensor, torch.Tensor]]:
     return pairs
 
 
+@dataclass(frozen=True, kw_only=True)
+class PromptGrid:
+    """Prompts, and the rows that continue them, laid out as groups times samples.
+
+    Attributes:
+        keys: Of each layer [G, K, L, E].
+        values: Likewise.
+        mask: Added to the scores of each group's prompt [G, 1, 1, L]: 0, or minus infinity before its first
+            token; None where all are as long.
+        samples: M, rows of the largest group.
+        place_B: Of each row in the grid; None where row and place are the same.
+        row_of: Of each place [G * M]; any, where there is none. None where row and place are the same.
+    """
+
+    keys: Sequence[torch.Tensor]
+    values: Sequence[torch.Tensor]
+    mask: torch.Tensor | None
+    samples: int
+    place_B: torch.Tensor | None
+    row_of: torch.Tensor | None
+
+    def to_grid(self, rows: torch.Tensor) -> torch.Tensor:
+        """[B, ...] as [G, M, ...]; places without a row hold those of some other."""
+        grid = rows if self.row_of is None else rows.index_select(0, self.row_of)
+        return grid.view(len(self.keys[0]), self.samples, *rows.shape[1:])
+
+    def to_rows(self, grid: torch.Tensor) -> torch.Tensor:
+        """[G, M, ...] as [B, ...]."""
+        flat = grid.flatten(0, 1)
+        return flat if self.place_B is None else flat.index_select(0, self.place_B)
+
+
 class Prefix:
     """Keys and values of the prompts of groups, once for all rows of a group.
 
     Attributes:
+        slots: Groups there is room for.
+        length: Columns of the buffers; prompts end at the last.
         groups: Groups in use, from 0.
-        samples: M, rows of the largest group.
-        width: L, of the longest prompt in use.
-        mask: Added to the scores of each group's prompt [G, 1, 1, L]: 0, or minus infinity before its first
-            token; None where all are as long.
-        slot_B: Place of each row in the grid of groups and samples; None where row and place are the same.
+        grid: Where they are and whose rows are where; made anew by every `assign`.
     """
+
+    grid: PromptGrid
 
     def __init__(self, buffers: Buffers, *, slots: int, length: int) -> None:
         """Nothing is allocated before the first prompts.
@@ -156,31 +200,27 @@ class Prefix:
             length: Longest prompt, in tokens.
         """
         self._buffers = buffers
-        self._slots = slots
-        self._length = length
-        self._keys: list[torch.Tensor] = []
-        self._values: list[torch.Tensor] = []
+        self.slots = slots
+        self.length = length
+        self.keys: list[torch.Tensor] = []
+        self.values: list[torch.Tensor] = []
         self._lengths: list[int] = []  # of each group's prompt
+        self._members: list[tuple[int, int]] = []  # each row's group, and which of its rows it is
         self.groups = 0
-        self.samples = 0
-        self.width = 0
-        self.mask: torch.Tensor | None = None
-        self.slot_B: torch.Tensor | None = None
-        self._row_of: torch.Tensor | None = None  # of each place; any, where there is none
 
     def put(self, cache: DynamicCache, lengths: Sequence[int]) -> list[int]:
         """Take over prompts that were read left-padded; returns their groups."""
         start, self.groups = self.groups, self.groups + len(lengths)
         for index, (keys, values) in enumerate(states(cache)):
-            if index == len(self._keys):
-                shape = (self._slots, keys.shape[1], self._length)
-                self._keys.append(self._buffers.take(f"prompt keys {index}", (*shape, keys.shape[3]), keys))
-                self._values.append(
+            if index == len(self.keys):
+                shape = (self.slots, keys.shape[1], self.length)
+                self.keys.append(self._buffers.take(f"prompt keys {index}", (*shape, keys.shape[3]), keys))
+                self.values.append(
                     self._buffers.take(f"prompt values {index}", (*shape, values.shape[3]), values)
                 )
-            columns = slice(self._length - keys.shape[2], None)
-            self._keys[index][start : self.groups, :, columns] = keys
-            self._values[index][start : self.groups, :, columns] = values
+            columns = slice(self.length - keys.shape[2], None)
+            self.keys[index][start : self.groups, :, columns] = keys
+            self.values[index][start : self.groups, :, columns] = values
         self._lengths += lengths
         return list(range(start, self.groups))
 
@@ -195,45 +235,65 @@ class Prefix:
         movers = live[len(live) - len(holes) :]
         place = {group: group for group in live} | dict(zip(movers, holes, strict=True))
         if holes:
-            for buffer in (*self._keys, *self._values):
+            for buffer in (*self.keys, *self.values):
                 buffer[holes] = buffer[movers]
         self.groups = len(live)
         self._lengths = [self._lengths[group] for group in sorted(live, key=place.__getitem__)]
         placed = [place[group] for group in group_of]
         count = [0] * self.groups
-        member = []
+        self._members = []
         for group in placed:
-            member.append(count[group])
+            self._members.append((group, count[group]))
             count[group] += 1
-        self.samples = max(count, default=0)
-        slots = [group * self.samples + m for group, m in zip(placed, member, strict=True)]
-        device = self._keys[0].device
-        self.width = max(self._lengths, default=0)
-        self.mask = None
-        if len(set(self._lengths)) > 1:
-            first = torch.tensor([self.width - length for length in self._lengths], device=device)
-            before = torch.arange(self.width, device=device) < first[:, None]
-            zeros = self._keys[0].new_zeros(before.shape)
-            self.mask = zeros.masked_fill_(before, -torch.inf)[:, None, None]
-        self.slot_B = self._row_of = None
-        if slots != list(range(self.groups * self.samples)):
-            rows = dict(zip(slots, range(len(slots)), strict=True))
-            row_of = [rows.get(place, 0) for place in range(self.groups * self.samples)]
-            self.slot_B = torch.tensor(slots, device=device)
-            self._row_of = torch.tensor(row_of, device=device)
+        self.grid = self._make_grid(samples=max(count, default=0))
         return placed
 
-    def layer(self, index: int) -> tuple[torch.Tensor, torch.Tensor]:
-        """Keys and values [G, K, L, E] of one layer."""
-        columns = slice(self._length - self.width, None)
-        return self._keys[index][: self.groups, :, columns], self._values[index][: self.groups, :, columns]
+    def _make_grid(self, *, samples: int) -> PromptGrid:
+        """As small as can be."""
+        width = max(self._lengths, default=0)
+        groups, columns = slice(self.groups), slice(self.length - width, None)
+        place_B, row_of = self._places(self.groups * samples, samples)
+        in_order = place_B == list(range(self.groups * samples))
+        device = self.keys[0].device
+        return PromptGrid(
+            keys=[keys[groups, :, columns] for keys in self.keys],
+            values=[values[groups, :, columns] for values in self.values],
+            mask=self._mask(self.groups, width) if len(set(self._lengths)) > 1 else None,
+            samples=samples,
+            place_B=None if in_order else torch.tensor(place_B, device=device),
+            row_of=None if in_order else torch.tensor(row_of, device=device),
+        )
 
-    def to_grid(self, rows: torch.Tensor) -> torch.Tensor:
-        """[B, ...] as [G, M, ...]; places without a row hold those of some other."""
-        grid = rows if self._row_of is None else rows.index_select(0, self._row_of)
-        return grid.view(self.groups, self.samples, *rows.shape[1:])
+    def make_fixed_grid(self, *, rows: int, groups: int, samples: int) -> PromptGrid:
+        """One of these sizes, whose tensors stay where they are; `fill` says who is in it."""
+        device = self.keys[0].device
+        return PromptGrid(
+            keys=[keys[:groups] for keys in self.keys],
+            values=[values[:groups] for values in self.values],
+            mask=self._mask(groups, self.length),
+            samples=samples,
+            place_B=torch.zeros(rows, dtype=torch.long, device=device),
+            row_of=torch.zeros(groups * samples, dtype=torch.long, device=device),
+        )
 
-    def to_rows(self, grid: torch.Tensor) -> torch.Tensor:
-        """[G, M, ...] as [B, ...]."""
-        flat = grid.flatten(0, 1)
-        return flat if self.slot_B is None else flat.index_select(0, self.slot_B)
+    def fill(self, grid: PromptGrid) -> None:
+        """Write into a fixed grid where rows and prompts are now."""
+        assert grid.mask is not None and grid.place_B is not None and grid.row_of is not None
+        grid.mask.copy_(self._mask(len(grid.mask), self.length))
+        place_B, row_of = self._places(len(grid.row_of), grid.samples)
+        grid.place_B[: len(place_B)] = torch.tensor(place_B, device=grid.place_B.device)
+        grid.row_of.copy_(torch.tensor(row_of))
+
+    def _mask(self, groups: int, width: int) -> torch.Tensor:
+        """See `PromptGrid.mask`; groups that are not in use see all of what is there."""
+        device = self.keys[0].device
+        lengths = [*self._lengths, *[width] * (groups - self.groups)]
+        first = torch.tensor([width - length for length in lengths], device=device)
+        before = torch.arange(width, device=device) < first[:, None]
+        return self.keys[0].new_zeros(before.shape).masked_fill_(before, -torch.inf)[:, None, None]
+
+    def _places(self, num_places: int, samples: int) -> tuple[list[int], list[int]]:
+        """The place of each row, and the row of each place."""
+        place_B = [group * samples + member for group, member in self._members]
+        rows = dict(zip(place_B, range(len(place_B)), strict=True))
+        return place_B, [rows.get(place, 0) for place in range(num_places)]

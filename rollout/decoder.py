@@ -13,14 +13,14 @@ of new tokens, V vocabulary; G groups of up to M rows.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from torch import nn
 from torch.nn import functional as F
 from transformers import LlamaForCausalLM, MistralForCausalLM, Qwen2ForCausalLM, Qwen3ForCausalLM
 
-from rollout.cache import Prefix, RowLayer
+from rollout.cache import PromptGrid
 
 _FAMILIES = (LlamaForCausalLM, MistralForCausalLM, Qwen2ForCausalLM, Qwen3ForCausalLM)
 _FIXED_ROPE = ("default", "linear", "llama3")  # others change with the length of what is read
@@ -44,6 +44,14 @@ def make_decoder(model: nn.Module) -> Decoder | None:
     return Decoder(model) if has_decoder(model) else None
 
 
+class StepLayer(Protocol):
+    """Keys and values of one layer since the prompts."""
+
+    def update(self, key_states: torch.Tensor, value_states: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Add those of new tokens [B, K, 1, E]; returns all [B, K, S, E]."""
+        ...
+
+
 class Decoder:
     """The step; see the module."""
 
@@ -58,14 +66,21 @@ class Decoder:
         self._embed = inner.embed_tokens
         self._layers = [_Layer(layer) for layer in inner.layers]
         self.num_layers = len(self._layers)
-        self._norm = inner.norm
-        self._head: Any = model.lm_head
+        self._norm = _Norm(inner.norm)
+        head: Any = model.lm_head
+        tied = head.weight is self._embed.weight
+        self._head = (head.weight, head.bias) if tied else _join([head])
         self._rotary = inner.rotary_emb
         self._tables: tuple[torch.Tensor, torch.Tensor] | None = None
 
+    @property
+    def reserved(self) -> int:
+        """Positions that the tables of rotary positions reach to."""
+        return 0 if self._tables is None else len(self._tables[0])
+
     def reserve(self, length: int) -> None:
-        """Make the tables of rotary positions reach to `length`."""
-        if self._tables is None or len(self._tables[0]) < length:
+        """Make the tables reach to `length`."""
+        if self.reserved < length:
             weight = self._embed.weight
             cos, sin = self._rotary(weight, torch.arange(length, device=weight.device)[None])
             first, second = sin[0].chunk(2, dim=-1)
@@ -76,8 +91,8 @@ class Decoder:
         ids_B: torch.Tensor,
         position_B: torch.Tensor,
         mask_BS: torch.Tensor | None,
-        layers: Sequence[RowLayer],
-        prefix: Prefix,
+        layers: Sequence[StepLayer],
+        prompts: PromptGrid,
     ) -> torch.Tensor:
         """Read one token a row.
 
@@ -86,7 +101,7 @@ class Decoder:
             position_B: Their positions, below what was reserved.
             mask_BS: Which columns of `layers`, the new one included, a row sees; None: all.
             layers: Keys and values of the tokens since the prompt; those of the new ones are added.
-            prefix: Keys and values of the prompts.
+            prompts: Keys and values of the prompts.
 
         Returns:
             Logits [B, V] of the next token, in float32.
@@ -99,17 +114,16 @@ class Decoder:
         for index, (layer, cached) in enumerate(zip(self._layers, layers, strict=True)):
             q_BKRE, k_BKE, v_BKE = layer.project(x_BD, rotation)
             keys, values = cached.update(k_BKE[:, :, None], v_BKE[:, :, None])
-            read = _attend(q_BKRE, keys, values, prefix, index, hidden)
+            read = _attend(q_BKRE, keys, values, prompts, index, hidden)
             x_BD = layer.finish(x_BD, read.flatten(1))
-        logits: torch.Tensor = self._head(_rms_norm(self._norm, x_BD))
-        return logits.float()
+        return F.linear(self._norm(x_BD), *self._head).float()
 
 
 def _attend(
     q_BKRE: torch.Tensor,
     keys_BKSE: torch.Tensor,
     values_BKSE: torch.Tensor,
-    prefix: Prefix,
+    prompts: PromptGrid,
     index: int,
     hidden_B11S: torch.Tensor | None,
 ) -> torch.Tensor:
@@ -118,7 +132,7 @@ def _attend(
     A prompt counts as one more position: its score is the logarithm of the sum of its scores' exponentials, its
     value what was read from it alone.
     """
-    prompt_BKRE, score_BKR1 = _read_prompt(q_BKRE, prefix, index)
+    prompt_BKRE, score_BKR1 = _read_prompt(q_BKRE, prompts, index)
     since_BKRS = q_BKRE @ keys_BKSE.transpose(2, 3)
     if hidden_B11S is not None:
         since_BKRS.masked_fill_(hidden_B11S, -torch.inf)
@@ -128,26 +142,26 @@ def _attend(
     return torch.addcmul(on_since @ values_BKSE, on_prompt, prompt_BKRE)
 
 
-def _read_prompt(q_BKRE: torch.Tensor, prefix: Prefix, index: int) -> tuple[torch.Tensor, torch.Tensor]:
+def _read_prompt(q_BKRE: torch.Tensor, prompts: PromptGrid, index: int) -> tuple[torch.Tensor, torch.Tensor]:
     """What each head reads from its group's prompt alone [B, K, R, E], and the log of the sum [B, K, R, 1].
 
     All rows of a group, and all heads that share keys, ask its prompt together.
     """
-    keys_GKLE, values_GKLE = prefix.layer(index)
+    keys_GKLE, values_GKLE = prompts.keys[index], prompts.values[index]
     groups, kv_heads, _, dim = keys_GKLE.shape
-    q_GKNE = prefix.to_grid(q_BKRE).transpose(1, 2).reshape(groups, kv_heads, -1, dim)
+    q_GKNE = prompts.to_grid(q_BKRE).transpose(1, 2).reshape(groups, kv_heads, -1, dim)
     if q_GKNE.device.type == "cpu":
         read, log_sum = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu(
-            q_GKNE, keys_GKLE, values_GKLE, attn_mask=prefix.mask, scale=1.0
+            q_GKNE, keys_GKLE, values_GKLE, attn_mask=prompts.mask, scale=1.0
         )
     else:
         scores = q_GKNE @ keys_GKLE.transpose(2, 3)
-        scores = (scores if prefix.mask is None else scores + prefix.mask).float()
+        scores = (scores if prompts.mask is None else scores + prompts.mask).float()
         log_sum = scores.logsumexp(dim=-1)
         read = (scores - log_sum[..., None]).exp().to(q_GKNE.dtype) @ values_GKLE
-    shape = (groups, kv_heads, prefix.samples, -1)
+    shape = (groups, kv_heads, prompts.samples, -1)
     read_GMKRE = read.view(*shape, dim).transpose(1, 2)
-    return prefix.to_rows(read_GMKRE), prefix.to_rows(log_sum.view(*shape, 1).transpose(1, 2))
+    return prompts.to_rows(read_GMKRE), prompts.to_rows(log_sum.view(*shape, 1).transpose(1, 2))
 
 
 class _Layer:
@@ -163,22 +177,21 @@ class _Layer:
         self.scale_H1 = attention.q_proj.weight.new_tensor(scales)[:, None]
         self.qkv = _join([attention.q_proj, attention.k_proj, attention.v_proj])
         self.gate_up = _join([mlp.gate_proj, mlp.up_proj])
-        self.out, self.down = attention.o_proj, mlp.down_proj
-        self.norm, self.mlp_norm = layer.input_layernorm, layer.post_attention_layernorm
-        self.q_norm = getattr(attention, "q_norm", None)
-        self.k_norm = getattr(attention, "k_norm", None)
+        self.out, self.down = _join([attention.o_proj]), _join([mlp.down_proj])
+        self.norm, self.mlp_norm = _Norm(layer.input_layernorm), _Norm(layer.post_attention_layernorm)
+        has_norms = hasattr(attention, "q_norm")
+        self.qk_norms = (_Norm(attention.q_norm), _Norm(attention.k_norm)) if has_norms else None
 
     def project(
         self, x_BD: torch.Tensor, rotation: Sequence[torch.Tensor]
     ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         """Scaled queries [B, K, R, E], keys and values [B, K, E]."""
         heads, groups = self.heads, self.groups
-        normed = _rms_norm(self.norm, x_BD)
-        qkv = F.linear(normed, *self.qkv).view(len(x_BD), heads + 2 * groups, self.head_dim)
+        qkv = F.linear(self.norm(x_BD), *self.qkv).view(len(x_BD), heads + 2 * groups, self.head_dim)
         qk, v_BKE = qkv.split([heads + groups, groups], dim=1)
-        if self.q_norm is not None:
-            q, k = qk.split([heads, groups], dim=1)
-            qk = torch.cat([_rms_norm(self.q_norm, q), _rms_norm(self.k_norm, k)], dim=1)
+        if self.qk_norms is not None:
+            parts = zip(self.qk_norms, qk.split([heads, groups], dim=1), strict=True)
+            qk = torch.cat([norm(part) for norm, part in parts], dim=1)
         cos, sin = rotation
         first, second = qk.chunk(2, dim=-1)
         turned = torch.addcmul(qk * cos, torch.cat([second, first], dim=-1), sin)
@@ -187,25 +200,54 @@ class _Layer:
 
     def finish(self, x_BD: torch.Tensor, read_BD: torch.Tensor) -> torch.Tensor:
         """The block's output, from its input and what its heads read."""
-        x_BD = x_BD + self.out(read_BD)
-        gate, up = F.linear(_rms_norm(self.mlp_norm, x_BD), *self.gate_up).chunk(2, dim=-1)
-        hidden: torch.Tensor = x_BD + self.down(F.silu(gate) * up)
-        return hidden
+        x_BD = _add_linear(x_BD, read_BD, *self.out)
+        gate, up = F.linear(self.mlp_norm(x_BD), *self.gate_up).chunk(2, dim=-1)
+        return _add_linear(x_BD, F.silu(gate) * up, *self.down)
 
 
-def _rms_norm(norm: Any, x: torch.Tensor) -> torch.Tensor:
-    return F.rms_norm(x, norm.weight.shape, norm.weight, norm.variance_epsilon)
+class _Norm:
+    """An RMS norm; on a CPU in fewer operations than the library's."""
+
+    def __init__(self, norm: Any) -> None:
+        self.weight: torch.Tensor = norm.weight
+        self.epsilon: float = norm.variance_epsilon
+        self.epsilon_1 = self.weight.new_tensor(self.epsilon)
+        self.written_out = self.weight.device.type == "cpu" and self.weight.dtype == torch.float32
+
+    def __call__(self, x: torch.Tensor) -> torch.Tensor:
+        if not self.written_out:
+            return F.rms_norm(x, self.weight.shape, self.weight, self.epsilon)
+        length = torch.linalg.vector_norm(x, dim=-1, keepdim=True)
+        scale = torch.addcmul(self.epsilon_1, length, length, value=1 / x.shape[-1]).rsqrt_()
+        return (x * scale).mul_(self.weight)
+
+
+def _add_linear(
+    sum_BD: torch.Tensor, x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None
+) -> torch.Tensor:
+    """`sum_BD` and a linear map of `x`, which takes one operation where there is no bias."""
+    if bias is not None:
+        return sum_BD + F.linear(x, weight, bias)
+    return torch.addmm(sum_BD, x, weight.t())
 
 
 def _join(linears: list[Any]) -> tuple[torch.Tensor, torch.Tensor | None]:
-    """Weight and bias of linear maps of the same input as one; theirs become views of it."""
-    weight = _share([linear.weight for linear in linears])
+    """Weight and bias of linear maps of the same input as one; theirs become views of it.
+
+    On a CPU the outputs of an input lie side by side: with few rows, products are faster than with the inputs
+    of an output side by side, which are packed anew in each (docs/LOG.md).
+    """
+    sideways = linears[0].weight.device.type == "cpu"
+    weight = _share([linear.weight for linear in linears], sideways=sideways)
     biases = [linear.bias for linear in linears]
     return weight, None if biases[0] is None else _share(biases)
 
 
-def _share(parameters: list[nn.Parameter]) -> torch.Tensor:
-    joined = torch.cat([parameter.detach() for parameter in parameters])
+def _share(parameters: list[nn.Parameter], *, sideways: bool = False) -> torch.Tensor:
+    if sideways:
+        joined = torch.cat([parameter.detach().t() for parameter in parameters], dim=1).t()
+    else:
+        joined = torch.cat([parameter.detach() for parameter in parameters])
     for parameter, part in zip(parameters, joined.split([len(p) for p in parameters]), strict=True):
         parameter.data = part
     return joined

@@ -18,6 +18,7 @@ from transformers.cache_utils import DynamicLayer
 
 from rollout.cache import Buffers, Prefix, RowLayer, Window, states
 from rollout.decoder import Decoder
+from rollout.graphs import StepGraphs
 from rollout.types import Prompt
 
 
@@ -241,12 +242,14 @@ class DecoderRows(_WindowRows):
         groups: int,
         longest_prompt: int,
         columns: int,
+        graphs: StepGraphs | None = None,
     ) -> None:
         """Nothing is allocated before the first prompts.
 
         Args:
             model: The causal LM, which reads the prompts.
             decoder: Its steps.
+            graphs: Records of them to replay; None: each is taken anew.
             buffers: Where memory is taken from.
             pad_id: Fills prompts on the left.
             slots: Rows there is room for.
@@ -257,6 +260,8 @@ class DecoderRows(_WindowRows):
         super().__init__(model, pad_id=pad_id, window=Window(slots=slots, reserve=0, columns=columns))
         decoder.reserve(longest_prompt + columns)
         self._decoder = decoder
+        self._graphs = graphs
+        self._buffers = buffers
         self._layers = [RowLayer(self._window, buffers, index) for index in range(decoder.num_layers)]
         self._prefix = Prefix(buffers, slots=groups, length=longest_prompt)
         self._group: list[int] = []  # each row's prompt, by its place in the prefix
@@ -264,6 +269,8 @@ class DecoderRows(_WindowRows):
     def admit(self, prompts: Sequence[Prompt]) -> torch.Tensor:
         """See `Rows.admit`."""
         logits_BV, cache, _ = self._prefill(prompts)
+        for layer, (keys, values) in zip(self._layers, states(cache), strict=True):
+            layer.reserve(keys, values)
         groups = self._prefix.put(cache, [len(prompt.ids) for prompt in prompts])
         self._group += [group for group, prompt in zip(groups, prompts, strict=True) for _ in prompt.seeds]
         self._group = self._prefix.assign(self._group)
@@ -273,7 +280,19 @@ class DecoderRows(_WindowRows):
     def step(self, token_B: torch.Tensor) -> torch.Tensor:
         """See `Rows.step`."""
         self._make_way()
-        logits = self._decoder.step(token_B, self._position_B, self._mask(), self._layers, self._prefix)
+        if self._graphs is None:
+            mask = self._mask()
+            logits = self._decoder.step(token_B, self._position_B, mask, self._layers, self._prefix.grid)
+        else:
+            logits = self._graphs.step(
+                token_B,
+                self._position_B,
+                self._first_B,
+                window=self._window,
+                layers=self._layers,
+                prefix=self._prefix,
+                generation=self._buffers.generation,
+            )
         self._advance()
         return logits
 

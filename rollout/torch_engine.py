@@ -22,10 +22,13 @@ import torch
 from rollout.cache import Buffers
 from rollout.decoder import has_decoder, make_decoder
 from rollout.engine import Weights, copy_weights
+from rollout.graphs import Record, StepGraphs
 from rollout.rows import DecoderRows, LibraryRows, Rows
 from rollout.types import Completion, FinishReason, Prompt, Sampling
 
 _DRAWN_AT_ONCE = 1 << 17  # numbers
+_LOOK_EVERY = 16  # tokens
+_PROMPT_STEP = 16  # tokens
 
 
 class TorchEngine:
@@ -39,6 +42,8 @@ class TorchEngine:
         pad_id: int,
         threads: int | None = None,
         max_rows: int | None = None,
+        look_every: int | None = None,
+        record: Record | None = None,
     ) -> None:
         """Take over a model.
 
@@ -50,6 +55,9 @@ class TorchEngine:
             threads: CPU threads while sampling; None leaves the process's setting.
             max_rows: Samples that are in the batch at one time, if a group is not larger; others wait until
                 some have finished. None: all.
+            look_every: Tokens of a row between looks at which rows have come to a stop token. None: 1 on a CPU;
+                elsewhere 16, as a look waits for the device.
+            record: Makes the decoder's steps replayable; None: each is taken anew.
         """
         self.model = model.eval().requires_grad_(False)
         self.device = next(model.parameters()).device
@@ -58,7 +66,9 @@ class TorchEngine:
         self._pad_id = pad_id
         self._threads = threads
         self._max_rows = max_rows
+        self._look_every = look_every or (1 if self.device.type == "cpu" else _LOOK_EVERY)
         self._decoder = make_decoder(model)
+        self._graphs = StepGraphs(self._decoder, record) if self._decoder and record else None
         self._buffers = Buffers()
 
     def load_weights(self, weights: Weights, version: int) -> None:
@@ -105,35 +115,52 @@ class TorchEngine:
         rows = self._make_rows(prompts, limit)
         uniform_NT = self._uniforms(prompts, limit)
         limits = [own for prompt in prompts for own in prompt.limits_within(limit)]
-        limit_N = torch.tensor(limits, device=self.device)
         ids_NT = torch.full((num_samples, limit), self._pad_id, device=self.device)
         logprobs_NT = torch.zeros((num_samples, limit), device=self.device)
-        length_N = torch.zeros(num_samples, dtype=torch.long, device=self.device)
-        stopped_N = torch.zeros(num_samples, dtype=torch.bool, device=self.device)
 
         waiting = deque(prompts)
         admitted = 0  # samples that are or were rows
+        left: list[int] = []  # tokens until each row's limit
         sample_B = torch.empty(0, dtype=torch.long, device=self.device)  # which sample each row is
+        t_B = torch.empty(0, dtype=torch.long, device=self.device)  # tokens drawn of it
+        token_B = torch.empty(0, dtype=torch.long, device=self.device)  # its last
         logits_BV: torch.Tensor | None = None
-        while waiting or len(sample_B):
+        while waiting or left:
             if coming := self._next(waiting, rows):
                 first_BV = rows.admit(coming)
                 logits_BV = first_BV if logits_BV is None else torch.cat([logits_BV, first_BV])
                 end = admitted + len(first_BV)
                 sample_B = torch.cat([sample_B, torch.arange(admitted, end, device=self.device)])
+                t_B = torch.cat([t_B, t_B.new_zeros(end - admitted)])
+                left += limits[admitted:end]
                 admitted = end
-            assert logits_BV is not None
-            t_B = length_N[sample_B]
-            token_B, logprob_B = _draw(logits_BV, uniform_NT[sample_B, t_B], sampling)
-            ids_NT[sample_B, t_B], logprobs_NT[sample_B, t_B] = token_B, logprob_B
-            length_N[sample_B] = t_B + 1
-            stop_B = torch.isin(token_B, self._stop)
-            stopped_N[sample_B] = stop_B
-            if leaving := (stop_B | (t_B + 1 == limit_N[sample_B])).nonzero().squeeze(1).tolist():
-                order = torch.tensor(rows.leave(leaving), dtype=torch.long, device=self.device)
-                sample_B, token_B = sample_B[order], token_B[order]
-            logits_BV = rows.step(token_B) if len(sample_B) else None
-        return ids_NT, logprobs_NT, length_N, stopped_N
+            stop_B: torch.Tensor | None = None
+            unseen = min(self._look_every, *left)
+            for drawn in range(unseen):
+                if drawn:
+                    logits_BV = rows.step(token_B)
+                assert logits_BV is not None
+                token_B, logprob_B = _draw(logits_BV, uniform_NT[sample_B, t_B], sampling)
+                ids_NT[sample_B, t_B], logprobs_NT[sample_B, t_B] = token_B, logprob_B
+                t_B = t_B + 1
+                is_stop_B = torch.isin(token_B, self._stop)
+                stop_B = is_stop_B if stop_B is None else stop_B | is_stop_B
+            assert stop_B is not None
+            left = [tokens - unseen for tokens in left]
+            if leaving := [row for row, stop in enumerate(stop_B.tolist()) if stop or not left[row]]:
+                order = rows.leave(leaving)
+                left = [left[row] for row in order]
+                order_B = torch.tensor(order, dtype=torch.long, device=self.device)
+                sample_B, t_B, token_B = sample_B[order_B], t_B[order_B], token_B[order_B]
+            logits_BV = rows.step(token_B) if left else None
+        return ids_NT, logprobs_NT, *self._ends(ids_NT, torch.tensor(limits, device=self.device))
+
+    def _ends(self, ids_NT: torch.Tensor, limit_N: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Length of each sample, and whether a stop token ends it; what was drawn after that does not count."""
+        within_NT = torch.arange(ids_NT.shape[1], device=self.device) < limit_N[:, None]
+        stop_NT = torch.isin(ids_NT, self._stop) & within_NT
+        stopped_N = stop_NT.any(dim=1)
+        return torch.where(stopped_N, stop_NT.int().argmax(dim=1) + 1, limit_N), stopped_N
 
     def _make_rows(self, prompts: Sequence[Prompt], limit: int) -> Rows:
         slots, columns = _room(
@@ -144,13 +171,15 @@ class TorchEngine:
         )
         make: Any = LibraryRows
         if self._decoder is not None:
-            make = partial(DecoderRows, decoder=self._decoder, groups=min(slots, len(prompts)))
+            make = partial(
+                DecoderRows, decoder=self._decoder, groups=min(slots, len(prompts)), graphs=self._graphs
+            )
         rows: Rows = make(
             self.model,
             buffers=self._buffers,
             pad_id=self._pad_id,
             slots=slots,
-            longest_prompt=max(len(prompt.ids) for prompt in prompts),
+            longest_prompt=_prompt_room(max(len(prompt.ids) for prompt in prompts)),
             columns=columns,
         )
         return rows
@@ -195,6 +224,7 @@ def cache_bytes(
         dtype: Of the engine's weights.
     """
     of_rows = of_prompts = 0  # positions
+    prompt_tokens = _prompt_room(prompt_tokens)
     for call in calls:
         slots, columns = _room(call.num_prompts * call.samples, call.samples, call.new_tokens, max_rows)
         if has_decoder(model):
@@ -210,6 +240,11 @@ def cache_bytes(
     dim = getattr(text, "head_dim", None) or text.hidden_size // text.num_attention_heads
     per_position = 2 * text.num_hidden_layers * heads * dim * dtype.itemsize
     return int((of_rows + of_prompts) * per_position)
+
+
+def _prompt_room(tokens: int) -> int:
+    """Columns for prompts of up to so many tokens: few sizes, as what is recorded for one serves no other."""
+    return -(-tokens // _PROMPT_STEP) * _PROMPT_STEP
 
 
 def _room(num_samples: int, largest_group: int, limit: int, max_rows: int | None) -> tuple[int, int]:

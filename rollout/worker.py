@@ -19,6 +19,7 @@ from envs.seeding import derive_seed
 from rewards import RewardSum, Score, UnscoredError
 from rollout.encoder import Encoder
 from rollout.engine import Engine, Weights
+from rollout.graphs import record_cuda_graph
 from rollout.torch_engine import TorchEngine
 from rollout.types import (
     Batch,
@@ -52,6 +53,7 @@ class WorkerSpec:
         max_rows: Completions sampled at one time; None: all of a batch.
         threads: CPU threads while sampling.
         device: Where the engine's copy lives.
+        cuda_graphs: On a GPU, have the embedded engine replay its steps.
         dtype: Of the engine's copy.
         vllm: Sample with vLLM, in this much room; None: with the embedded engine.
     """
@@ -66,6 +68,7 @@ class WorkerSpec:
     max_rows: int | None
     threads: int
     device: str
+    cuda_graphs: bool
     dtype: torch.dtype
     vllm: VllmRoom | None = None
 
@@ -100,6 +103,7 @@ class WorkerSpec:
             pad_id=self.encoder.pad_id,
             threads=self.threads,
             max_rows=self.max_rows,
+            record=record_cuda_graph if self.cuda_graphs and self.device != "cpu" else None,
         )
 
 

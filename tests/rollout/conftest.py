@@ -34,5 +34,6 @@ def spec(policy: Policy) -> WorkerSpec:
         max_rows=None,
         threads=1,
         device="cpu",
+        cuda_graphs=True,
         dtype=torch.float32,
     )

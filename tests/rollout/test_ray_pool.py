@@ -104,6 +104,7 @@ def spec() -> WorkerSpec:
         max_rows=None,
         threads=1,
         device="cpu",
+        cuda_graphs=True,
         dtype=torch.float32,
     )
 
