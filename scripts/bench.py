@@ -4,6 +4,7 @@ python scripts/bench.py rollout                          # sampling alone; all w
 python scripts/bench.py update --models 1m 6m            # learning alone; with all models, hours
 python scripts/bench.py end_to_end --models 1m 6m        # whole GRPO updates; likewise
 python scripts/bench.py rollout --models 1m --samples 128 --workloads skewed --json bench.json
+python scripts/bench.py rollout --models 0.5b --samples 256 --device cuda --dtype bfloat16 --no-memory
 
 Every contestant works in this process, in turn, on the same model, prompts and lengths, and once more in a
 process of its own, where its memory is measured. Ratios are taken within a round and are worth more than
@@ -29,7 +30,8 @@ def main(argv: list[str] | None = None) -> int:
     """Parse arguments, run, print tables."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("what", choices=["rollout", "update", "end_to_end"])
-    parser.add_argument("--models", nargs="+", choices=["tiny", "1m", "6m", "30m"], default=["1m", "6m", "30m"])
+    names = ["tiny", "1m", "6m", "30m", "0.5b"]
+    parser.add_argument("--models", nargs="+", choices=names, default=["1m", "6m", "30m"])
     parser.add_argument("--workloads", nargs="+", choices=["equal", "skewed"], default=["equal", "skewed"])
     parser.add_argument("--samples", nargs="+", type=int, default=[64, 128, 256], help="in groups of 8")
     parser.add_argument("--mean", type=int, default=64, help="new tokens of a sample")
@@ -41,6 +43,8 @@ def main(argv: list[str] | None = None) -> int:
         "--trl-rows", type=int, default=8, help="of TRL's micro-batches; fewer take less memory"
     )
     parser.add_argument("--threads", type=int, default=os.cpu_count() or 1)
+    parser.add_argument("--device", choices=["cpu", "cuda"], default="cpu", help="for rollout")
+    parser.add_argument("--dtype", choices=["float32", "bfloat16"], default="float32", help="for rollout")
     parser.add_argument("--no-memory", action="store_true", help="leave out the runs that measure memory")
     parser.add_argument("--json", type=Path, help="keep the figures in this file")
     arguments = parser.parse_args(argv)
@@ -48,6 +52,10 @@ def main(argv: list[str] | None = None) -> int:
         parser.error(f"--samples are multiples of 8, got {bad[0]}")
     if bad := [samples for samples in arguments.samples if samples % min(samples, arguments.trl_rows)]:
         parser.error(f"--trl-rows is {arguments.trl_rows}, which does not divide --samples {bad[0]}")
+    if arguments.what != "rollout" and (arguments.device, arguments.dtype) != ("cpu", "float32"):
+        parser.error(f"--device and --dtype are for rollout; {arguments.what} learns in float32 on the CPU")
+    if arguments.what != "rollout" and "0.5b" in arguments.models:
+        parser.error(f"--models 0.5b is for rollout; {arguments.what} takes {', '.join(names[:-1])}")
     os.environ["OMP_NUM_THREADS"] = str(arguments.threads)  # before torch: threads started later see it, too
 
     import torch
@@ -55,7 +63,7 @@ def main(argv: list[str] | None = None) -> int:
     from rl.bench.race import peak_memory, race
     from rl.bench.rollout import floor, rollout
     from rl.bench.update import end_to_end, update
-    from rl.bench.workload import Case, make_bench_model
+    from rl.bench.workload import Case
     from rl.table import aligned
 
     torch.set_num_threads(arguments.threads)
@@ -71,6 +79,8 @@ def main(argv: list[str] | None = None) -> int:
             mean=arguments.mean,
             prompt_tokens=arguments.prompt,
             threads=arguments.threads,
+            device=arguments.device,
+            dtype=arguments.dtype,
             updates=arguments.updates,
             trl_rows=arguments.trl_rows,
         )
@@ -84,7 +94,7 @@ def main(argv: list[str] | None = None) -> int:
             unit=unit,
             say=lambda line: print(f"  {line}", file=sys.stderr, flush=True),
         )
-        model = make_bench_model(name)
+        model = case.make_model()
         limit = floor(model, case.make_workload()) if arguments.what == "rollout" else None
         for timing in timings:
             figure = {"model": name, "parameters": model.num_parameters(), "workload": kind, "samples": samples}
@@ -100,7 +110,8 @@ def main(argv: list[str] | None = None) -> int:
     print(aligned(_table(figures, unit), num_left=4))
     if arguments.json is not None:
         settings = {
-            key: getattr(arguments, key) for key in ("threads", "mean", "prompt", "updates", "trl_rows")
+            key: getattr(arguments, key)
+            for key in ("threads", "device", "dtype", "mean", "prompt", "updates", "trl_rows")
         }
         arguments.json.write_text(json.dumps({**settings, arguments.what: figures}, indent=1) + "\n")
     return 0

@@ -26,7 +26,8 @@ from transformers import (
 )
 
 from rl.bench.race import Contestants, Lap
-from rl.bench.workload import GROUP, PAD, STOP, VOCABULARY, Case, Workload, make_bench_model
+from rl.bench.workload import GROUP, PAD, STOP, Case, Workload
+from rollout.graphs import record_cuda_graph
 from rollout.torch_engine import TorchEngine
 from rollout.types import Sampling
 from rollout.vllm_engine import VllmEngine, VllmRoom
@@ -41,7 +42,13 @@ Run = Callable[[], int]  # samples the workload, returns the number of new token
 @contextmanager
 def stride(model: LlamaForCausalLM, workload: Workload, threads: int) -> Iterator[Run]:
     """The embedded engine."""
-    engine = TorchEngine(model, stop_ids=[VOCABULARY], pad_id=PAD, threads=threads)
+    engine = TorchEngine(
+        copy.deepcopy(model),  # its weights are laid out anew
+        stop_ids=[-1],
+        pad_id=PAD,
+        threads=threads,
+        record=record_cuda_graph if model.device.type == "cuda" else None,
+    )
 
     def run() -> int:
         sampling = Sampling(temperature=1.0, max_new_tokens=max(workload.lengths))
@@ -54,8 +61,8 @@ def stride(model: LlamaForCausalLM, workload: Workload, threads: int) -> Iterato
 class FixedLengths(LogitsProcessor):
     """Makes each row stop after its number of new tokens."""
 
-    def __init__(self, lengths: Sequence[int], width: int) -> None:
-        self.lengths = torch.tensor(lengths)
+    def __init__(self, lengths: Sequence[int], width: int, device: torch.device | str = "cpu") -> None:
+        self.lengths = torch.tensor(lengths, device=device)
         self.width = width
 
     def __call__(self, input_ids: Any, scores: Any) -> Any:
@@ -78,13 +85,13 @@ def generate(model: Any, workload: Workload, threads: int) -> Iterator[Run]:
         mask = torch.tensor([[0] * (width - len(row)) + [1] * len(row) for row in rows])
         with torch.inference_mode():
             out = model.generate(
-                ids,
-                attention_mask=mask,
+                ids.to(model.device),
+                attention_mask=mask.to(model.device),
                 do_sample=True,
                 temperature=1.0,
                 top_k=0,
                 max_new_tokens=max(workload.lengths),
-                logits_processor=LogitsProcessorList([FixedLengths(workload.lengths, width)]),
+                logits_processor=LogitsProcessorList([FixedLengths(workload.lengths, width, model.device)]),
             )
         return int(((out[:, width:] == STOP).int().argmax(dim=1) + 1).sum())
 
@@ -126,7 +133,7 @@ def vllm(model: LlamaForCausalLM, workload: Workload, threads: int) -> Iterator[
     """VLLM, asked for nothing but tokens: the engine's own requests have seeds and log-probabilities, too."""
     longest = max(map(len, workload.prompts)) + max(workload.lengths)
     room = VllmRoom(max_rows=len(workload.lengths), max_tokens=longest)
-    engine = VllmEngine(copy.deepcopy(model), stop_ids=[], room=room, threads=threads, device="cpu")
+    engine = VllmEngine(copy.deepcopy(model), stop_ids=[], room=room, threads=threads, device=model.device.type)
     llm = engine._llm
     params = [llm.get_default_sampling_params() for _ in workload.lengths]
     for own, length in zip(params, workload.lengths, strict=True):
@@ -152,7 +159,7 @@ if importlib.util.find_spec("vllm") is not None:
 
 def rollout(case: Case) -> Contestants:
     """Everyone who can sample here."""
-    model, workload = make_bench_model(case.model), case.make_workload()
+    model, workload = case.make_model(), case.make_workload()
     return {
         name: partial(_lap, name, partial(enter, model, workload, case.threads), workload)
         for name, enter in CONTESTANTS.items()
@@ -177,38 +184,42 @@ def _lap(name: str, enter: Callable[[], AbstractContextManager[Run]], workload: 
 
 def floor(model: LlamaForCausalLM, workload: Workload) -> float:
     """Tokens a second if every step took no longer than its bytes or its operations at the measured rates."""
-    bytes_per_s, flops_per_s = _memory_rate(), _matmul_rate(model.config.hidden_size, len(workload.lengths))
-    config = model.config
+    weight = model.lm_head.weight
+    config: Any = model.config
+    bytes_per_s = _memory_rate(weight)
+    flops_per_s = _matmul_rate(weight, config.hidden_size, len(workload.lengths))
     weights = sum(p.numel() for name, p in model.named_parameters() if "embed_tokens" not in name)
-    per_position = 2 * config.num_hidden_layers * config.hidden_size
+    head_dim = config.hidden_size // config.num_attention_heads
+    kept = 2 * config.num_hidden_layers * config.num_key_value_heads * head_dim  # of a position
+    asked = 2 * config.num_hidden_layers * config.hidden_size
     seconds = 0.0
     for step in range(max(workload.lengths)):
         rows = [row for row, length in enumerate(workload.lengths) if length > step]
         groups = {row // GROUP for row in rows}
         prompt = [len(workload.prompts[row // GROUP]) for row in rows]
         read = sum(len(workload.prompts[group]) for group in groups) + step * len(rows)
-        moved = 4 * (weights + per_position * read)
-        computed = 2 * weights * len(rows) + 2 * per_position * (sum(prompt) + step * len(rows))
+        moved = weight.itemsize * (weights + kept * read)
+        computed = 2 * weights * len(rows) + 2 * asked * (sum(prompt) + step * len(rows))
         seconds += max(moved / bytes_per_s, computed / flops_per_s)
     return workload.tokens / seconds
 
 
-def _memory_rate() -> float:
-    """Bytes a second read from memory."""
-    numbers = torch.ones(1 << 26)
+def _memory_rate(like: torch.Tensor) -> float:
+    """Bytes a second read from memory, where this tensor is and of its dtype."""
+    numbers = like.new_ones(1 << (26 if like.device.type == "cpu" else 30))
     return numbers.nbytes / _fastest(numbers.sum)
 
 
-def _matmul_rate(width: int, rows: int) -> float:
-    """Float operations a second of a product shaped like a step's largest."""
-    left, right = torch.randn(rows, width), torch.randn(width, 4 * width)
+def _matmul_rate(like: torch.Tensor, width: int, rows: int) -> float:
+    """Float operations a second of a product shaped like a step's largest, likewise."""
+    left, right = like.new_ones(rows, width), like.new_ones(width, 4 * width)
     return 2 * rows * width * 4 * width / _fastest(lambda: left @ right)
 
 
-def _fastest(work: Callable[[], object]) -> float:
+def _fastest(work: Callable[[], torch.Tensor]) -> float:
     best = math.inf
     for _ in range(20):
         started = time.perf_counter()
-        work()
+        work().flatten()[0].item()  # waits for the device
         best = min(best, time.perf_counter() - started)
     return best

@@ -43,7 +43,7 @@ from envs import Problem, Split, Trace, parse_trace
 from rewards import History, Outcome, RewardSum, Score
 from rl.bench.race import Contestants, Lap
 from rl.bench.rollout import FixedLengths
-from rl.bench.workload import GROUP, PAD, STOP, VOCABULARY, Case, Workload, make_bench_model
+from rl.bench.workload import GROUP, PAD, STOP, VOCABULARY, Case, Workload
 from rl.grpo import StrideTrainer
 from rl.policy import Policy
 from rollout.encoder import make_encoder
@@ -77,7 +77,7 @@ class Training:
 
 def update(case: Case) -> Contestants:
     """The learners alone."""
-    model, workload = make_bench_model(case.model), case.make_workload()
+    model, workload = case.make_model(), case.make_workload()
     groups = sample_groups(model, workload, case.threads)
     return {
         "stride": partial(_lap, case, workload, partial(train_stride, model, workload, groups)),
@@ -87,7 +87,7 @@ def update(case: Case) -> Contestants:
 
 def end_to_end(case: Case) -> Contestants:
     """Whole updates."""
-    model, workload = make_bench_model(case.model), case.make_workload()
+    model, workload = case.make_model(), case.make_workload()
     stride = partial(train_stride, model, workload, threads=case.threads)
     return {
         "stride": partial(_lap, case, workload, stride),
@@ -127,7 +127,7 @@ def _word(token: int) -> str:
 
 def sample_groups(model: LlamaForCausalLM, workload: Workload, threads: int = 1) -> list[RolloutGroup]:
     """Scored groups with the lengths of the workload and the model's own log-probabilities."""
-    engine = TorchEngine(model, stop_ids=[VOCABULARY], pad_id=PAD, threads=threads)
+    engine = TorchEngine(copy.deepcopy(model), stop_ids=[VOCABULARY], pad_id=PAD, threads=threads)
     sampling = Sampling(temperature=1.0, max_new_tokens=max(workload.lengths))
     sampled = engine.generate(workload.requests, sampling)
     tokenizer, task = make_tokenizer(), _Task(workload)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 import random
 from dataclasses import dataclass
+from typing import Any, NamedTuple
 
 import torch
 from transformers import LlamaConfig, LlamaForCausalLM
@@ -18,11 +19,25 @@ from rollout.types import Prompt
 GROUP = 8  # samples a prompt
 VOCABULARY, PAD, STOP = 512, 0, 1
 _SIGMA, _CAP = 0.8, 8  # of the skewed lengths: log-normal, at most so many times the mean
-MODELS = {  # name: layers, width, heads
-    "tiny": (2, 64, 2),
-    "1m": (4, 128, 4),
-    "6m": (6, 256, 8),
-    "30m": (8, 512, 8),
+
+
+class Shape(NamedTuple):
+    """Sizes of a model."""
+
+    layers: int
+    width: int
+    heads: int
+    kv_heads: int
+    mlp_width: int
+    vocabulary: int = VOCABULARY
+
+
+MODELS = {
+    "tiny": Shape(2, 64, 2, 2, 256),
+    "1m": Shape(4, 128, 4, 4, 512),
+    "6m": Shape(6, 256, 8, 8, 768),
+    "30m": Shape(8, 512, 8, 8, 1536),
+    "0.5b": Shape(24, 896, 14, 2, 4864, 151_936),  # Qwen2.5-0.5B's, but for tied embeddings; for GPUs
 }
 
 
@@ -77,6 +92,8 @@ class Case:
         mean: Of the lengths, in tokens.
         prompt_tokens: Middle of the prompts' lengths.
         threads: CPU threads of every contestant.
+        device: "cpu" or "cuda", for sampling.
+        dtype: Of the model that samples.
         updates: Updates of one lap, where updates are timed.
         trl_rows: Rows of TRL's micro-batches.
     """
@@ -87,8 +104,16 @@ class Case:
     mean: int
     prompt_tokens: int
     threads: int
+    device: str = "cpu"
+    dtype: str = "float32"
     updates: int = 1
     trl_rows: int = GROUP
+
+    def make_model(self) -> LlamaForCausalLM:
+        """The model, which contestants copy before they change it."""
+        model: Any = make_bench_model(self.model)
+        moved: LlamaForCausalLM = model.to(device=self.device, dtype=getattr(torch, self.dtype))
+        return moved
 
     def make_workload(self) -> Workload:
         """The prompts and lengths."""
@@ -122,15 +147,15 @@ def make_workload(kind: str, *, samples: int, mean: int, prompt_tokens: int, see
 
 def make_bench_model(name: str) -> LlamaForCausalLM:
     """A Llama with random weights, of one of the sizes in `MODELS`, for sampling."""
-    layers, width, heads = MODELS[name]
+    shape = MODELS[name]
     torch.manual_seed(0)
     config = LlamaConfig(
-        vocab_size=VOCABULARY,
-        hidden_size=width,
-        intermediate_size=4 * width if width <= 128 else 3 * width,
-        num_hidden_layers=layers,
-        num_attention_heads=heads,
-        num_key_value_heads=heads,
+        vocab_size=shape.vocabulary,
+        hidden_size=shape.width,
+        intermediate_size=shape.mlp_width,
+        num_hidden_layers=shape.layers,
+        num_attention_heads=shape.heads,
+        num_key_value_heads=shape.kv_heads,
         max_position_embeddings=4096,
         bos_token_id=None,
         eos_token_id=STOP,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import statistics
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -39,6 +40,19 @@ def test_every_contestant_samples_as_many_tokens_as_asked_for(name: str) -> None
     assert rollout(CASE)[name]().per_s > 0
 
 
+def test_in_bfloat16_they_do_too() -> None:
+    laps = {name: work for name, work in rollout(replace(CASE, dtype="bfloat16")).items() if name != "vllm"}
+    assert all(lap().per_s > 0 for lap in laps.values())
+
+
+def test_contestants_leave_the_model_as_it_was() -> None:
+    model, workload = CASE.make_model(), CASE.make_workload()
+    strides = {name: parameter.stride() for name, parameter in model.named_parameters()}
+    with CONTESTANTS["stride"](model, workload, 1) as run:
+        run()
+    assert {name: parameter.stride() for name, parameter in model.named_parameters()} == strides
+
+
 def test_a_contestant_that_does_less_is_found_out(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Workload, "tokens", property(lambda self: 1))
     with pytest.raises(RuntimeError, match=r"^generate sampled \d+ tokens, 1 were asked for$"):
@@ -46,8 +60,8 @@ def test_a_contestant_that_does_less_is_found_out(monkeypatch: pytest.MonkeyPatc
 
 
 def test_the_floor_grows_with_what_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(bench_rollout, "_memory_rate", lambda: 1e9)
-    monkeypatch.setattr(bench_rollout, "_matmul_rate", lambda width, rows: 1e18)
+    monkeypatch.setattr(bench_rollout, "_memory_rate", lambda like: 1e9)
+    monkeypatch.setattr(bench_rollout, "_matmul_rate", lambda like, width, rows: 1e18)
     model = make_bench_model("tiny")
     weights = sum(p.numel() for p in model.parameters()) - model.lm_head.weight.numel()
     # One group of 8 with a prompt of 10, two tokens each: weights twice, the prompt twice, 8 earlier tokens.
@@ -71,6 +85,9 @@ def test_the_script_prints_ratios_and_keeps_figures(tmp_path: Path, capsys: pyte
     with pytest.raises(SystemExit):
         main([*arguments, *more, "--rivals", "genrate"])
     assert "--rivals: no 'genrate' here; known: stride, generate" in capsys.readouterr().err
+    with pytest.raises(SystemExit):
+        main(["update", "--device", "cuda"])
+    assert "--device and --dtype are for rollout; update learns in float32" in capsys.readouterr().err
     with pytest.raises(SystemExit):
         main(["rollout", "--samples", "12"])
     assert "--samples are multiples of 8, got 12" in capsys.readouterr().err
