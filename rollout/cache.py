@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -51,25 +51,32 @@ class Buffers:
 
     New memory costs more than what is written to it. It is zeroed once: what a row does not see is multiplied
     by 0, which leaves no trace of any number but of a NaN.
-
-    Attributes:
-        generation: Another number whenever any of it is elsewhere than before.
     """
 
-    _generations = itertools.count()
+    def __init__(self, on_move: Callable[[], None] = lambda: None) -> None:
+        """Nothing is allocated yet.
 
-    def __init__(self) -> None:
+        Args:
+            on_move: Called before any of it is given up, so that nobody keeps the old one beside the new.
+        """
         self._flat: dict[str, torch.Tensor] = {}
-        self.generation = next(self._generations)
+        self._on_move = on_move
 
     def take(self, name: str, shape: tuple[int, ...], like: torch.Tensor) -> torch.Tensor:
         """A tensor of this shape, on the device and of the dtype of `like`."""
         size = math.prod(shape)
         flat = self._flat.get(name)
         if flat is None or len(flat) < size or (flat.dtype, flat.device) != (like.dtype, like.device):
+            self._on_move()
+            flat = None
+            self._flat.pop(name, None)
             self._flat[name] = flat = like.new_zeros(size)
-            self.generation = next(self._generations)
         return flat[:size].view(shape)
+
+    def clear(self) -> None:
+        """Give all of it up."""
+        self._on_move()
+        self._flat.clear()
 
 
 class RowLayer(DynamicLayer):
@@ -184,29 +191,36 @@ class Prefix:
 
     Attributes:
         slots: Groups there is room for.
+        samples: Rows of the largest group.
         length: Columns of the buffers; prompts end at the last.
         groups: Groups in use, from 0.
-        grid: Where they are and whose rows are where; made anew by every `assign`.
+        keys: Buffers [slots, K, length, E], of each layer.
+        values: Likewise.
+        version: Another one, of all there ever were, whenever prompts or rows are in other places.
     """
 
-    grid: PromptGrid
+    _versions = itertools.count()
 
-    def __init__(self, buffers: Buffers, *, slots: int, length: int) -> None:
+    def __init__(self, buffers: Buffers, *, slots: int, samples: int, length: int) -> None:
         """Nothing is allocated before the first prompts.
 
         Args:
             buffers: Where memory is taken from.
             slots: Groups there is room for.
+            samples: Rows of the largest group.
             length: Longest prompt, in tokens.
         """
         self._buffers = buffers
         self.slots = slots
+        self.samples = samples
         self.length = length
         self.keys: list[torch.Tensor] = []
         self.values: list[torch.Tensor] = []
         self._lengths: list[int] = []  # of each group's prompt
         self._members: list[tuple[int, int]] = []  # each row's group, and which of its rows it is
+        self._grid: PromptGrid | None = None
         self.groups = 0
+        self.version = next(self._versions)
 
     def put(self, cache: DynamicCache, lengths: Sequence[int]) -> list[int]:
         """Take over prompts that were read left-padded; returns their groups."""
@@ -245,12 +259,20 @@ class Prefix:
         for group in placed:
             self._members.append((group, count[group]))
             count[group] += 1
-        self.grid = self._make_grid(samples=max(count, default=0))
+        self._grid = None
+        self.version = next(self._versions)
         return placed
 
-    def _make_grid(self, *, samples: int) -> PromptGrid:
-        """As small as can be."""
-        width = max(self._lengths, default=0)
+    @property
+    def grid(self) -> PromptGrid:
+        """Where prompts and rows are, as small as can be."""
+        if self._grid is None:
+            self._grid = self._make_grid()
+        return self._grid
+
+    def _make_grid(self) -> PromptGrid:
+        samples = 1 + max(member for _, member in self._members)
+        width = max(self._lengths)
         groups, columns = slice(self.groups), slice(self.length - width, None)
         place_B, row_of = self._places(self.groups * samples, samples)
         in_order = place_B == list(range(self.groups * samples))
@@ -264,16 +286,16 @@ class Prefix:
             row_of=None if in_order else torch.tensor(row_of, device=device),
         )
 
-    def make_fixed_grid(self, *, rows: int, groups: int, samples: int) -> PromptGrid:
-        """One of these sizes, whose tensors stay where they are; `fill` says who is in it."""
+    def make_fixed_grid(self, *, rows: int, groups: int) -> PromptGrid:
+        """One for so many rows and groups, whose tensors stay where they are; `fill` says who is in it."""
         device = self.keys[0].device
         return PromptGrid(
             keys=[keys[:groups] for keys in self.keys],
             values=[values[:groups] for values in self.values],
             mask=self._mask(groups, self.length),
-            samples=samples,
+            samples=self.samples,
             place_B=torch.zeros(rows, dtype=torch.long, device=device),
-            row_of=torch.zeros(groups * samples, dtype=torch.long, device=device),
+            row_of=torch.zeros(groups * self.samples, dtype=torch.long, device=device),
         )
 
     def fill(self, grid: PromptGrid) -> None:

@@ -74,17 +74,19 @@ class Decoder:
         self._tables: tuple[torch.Tensor, torch.Tensor] | None = None
 
     @property
-    def reserved(self) -> int:
-        """Positions that the tables of rotary positions reach to."""
-        return 0 if self._tables is None else len(self._tables[0])
+    def vocabulary(self) -> int:
+        """V."""
+        return len(self._head[0])
 
-    def reserve(self, length: int) -> None:
-        """Make the tables reach to `length`."""
-        if self.reserved < length:
+    def reserve(self, length: int) -> bool:
+        """Make the tables of rotary positions reach to `length`; returns whether they are new."""
+        new = self._tables is None or len(self._tables[0]) < length
+        if new:
             weight = self._embed.weight
             cos, sin = self._rotary(weight, torch.arange(length, device=weight.device)[None])
             first, second = sin[0].chunk(2, dim=-1)
             self._tables = cos[0], torch.cat([-first, second], dim=-1)
+        return new
 
     def step(
         self,

@@ -10,61 +10,76 @@ In: what `Decoder.step` gets. Out: the same logits.
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import torch
 
-from rollout.cache import Prefix, PromptGrid, RowLayer, Window
+from rollout.cache import Prefix, RowLayer, Window
 from rollout.decoder import Decoder
 
-Step = Callable[[], torch.Tensor]
+Step = Callable[[], None]
 Record = Callable[[Step], Step]
+"""Takes a step that has the same effect however often it is taken; returns what takes it again."""
 
+_MOST_RECORDS = 128
 _LEAST_COLUMNS = 64
 
-_log = logging.getLogger(__name__)
 
+class CudaGraphs:
+    """Records steps as CUDA graphs; those of one recorder share the memory they compute in."""
 
-def record_cuda_graph(step: Step) -> Step:
-    """Run a step to warm up, record it, and return what replays it.
+    def __init__(self) -> None:
+        self._stream = torch.cuda.Stream()
+        self._pool = torch.cuda.graph_pool_handle()
 
-    Args:
-        step: Has the same effect however often it runs. What it returns is overwritten by the next replay.
-    """
-    side = torch.cuda.Stream()
-    side.wait_stream(torch.cuda.current_stream())
-    with torch.cuda.stream(side):
-        for _ in range(2):
+    def __call__(self, step: Step) -> Step:
+        """Take a step to warm up, then record it.
+
+        Raises:
+            RuntimeError: It cannot be recorded.
+        """
+        self._stream.wait_stream(torch.cuda.current_stream())
+        with torch.cuda.stream(self._stream):
             step()
-    torch.cuda.current_stream().wait_stream(side)
-    graph = torch.cuda.CUDAGraph()
-    with torch.cuda.graph(graph, capture_error_mode="thread_local"):
-        result = step()
-
-    def replay() -> torch.Tensor:
-        graph.replay()
-        return result
-
-    return replay
+        torch.cuda.current_stream().wait_stream(self._stream)
+        graph = torch.cuda.CUDAGraph()
+        recording = torch.cuda.graph(
+            graph, pool=self._pool, stream=self._stream, capture_error_mode="thread_local"
+        )
+        try:
+            with recording:
+                step()
+        except torch.OutOfMemoryError:
+            raise
+        except RuntimeError as error:
+            raise RuntimeError(
+                f"a step of sampling could not be recorded as a CUDA graph ({error}); to sample without, set "
+                "rollout.cuda_graphs to false"
+            ) from error
+        return graph.replay
 
 
 class StepGraphs:
     """Recorded steps of one decoder, by their sizes."""
 
-    def __init__(self, decoder: Decoder, record: Record = record_cuda_graph) -> None:
+    def __init__(self, decoder: Decoder, make_recorder: Callable[[], Record] = CudaGraphs) -> None:
         """Nothing is recorded before it is needed.
 
         Args:
             decoder: Whose steps.
-            record: Turns a step into what replays it.
+            make_recorder: Makes what records steps; asked for another one after each `clear`.
         """
         self._decoder = decoder
-        self._record = record
+        self._make_recorder = make_recorder
+        self._record: Record | None = None
+        self._logits: torch.Tensor | None = None  # of the last step, whichever it was
         self._steps: dict[_Sizes, _FixedStep] = {}
-        self._memory: tuple[int, int] | None = None  # where what was recorded lies
-        self._works = True
+
+    def clear(self) -> None:
+        """Forget all records: what they read or write is about to be elsewhere."""
+        self._steps.clear()
+        self._record = None
 
     def step(
         self,
@@ -75,7 +90,6 @@ class StepGraphs:
         window: Window,
         layers: Sequence[RowLayer],
         prefix: Prefix,
-        generation: int,
     ) -> torch.Tensor:
         """Read one token a row.
 
@@ -86,49 +100,42 @@ class StepGraphs:
             window: Which rows and columns are in use.
             layers: Their keys and values, memory in place.
             prefix: The prompts.
-            generation: Of the memory that all of them are in.
 
         Returns:
             Logits [B, V] of the next token, in float32; overwritten by the next call.
         """
-        memory = (generation, self._decoder.reserved)
-        if memory != self._memory:  # nothing recorded is where it was
-            self._steps.clear()
-            self._memory = memory
         sizes = _Sizes(
             rows=_round_up(window.rows, window.slots),
             columns=_round_up(max(window.end + 1, _LEAST_COLUMNS), window.capacity),
             groups=_round_up(prefix.groups, prefix.slots),
-            samples=_round_up(prefix.grid.samples, window.slots),
-            slots=(window.slots, window.capacity, prefix.slots, prefix.length),
+            buffers=(window.slots, window.capacity, prefix.slots, prefix.samples, prefix.length),
         )
-        if sizes not in self._steps:
-            self._steps[sizes] = _FixedStep(self._decoder, sizes, layers, prefix)
-        step = self._steps[sizes]
+        logits = self._place_for_logits(window.slots, token_B.device)
+        step = self._steps.pop(sizes, None) or _FixedStep(self._decoder, sizes, layers, prefix, logits)
+        if len(self._steps) >= _MOST_RECORDS:
+            del self._steps[next(iter(self._steps))]  # the one that was not needed for longest
+        self._steps[sizes] = step
         step.put(token_B, position_B, first_B, window.end, prefix)
         if step.replay is None:  # recording takes the step, so what it is given must be in place
-            step.replay = self._recorded(step.run)
-        return step.replay()[: window.rows]
+            self._record = self._record or self._make_recorder()
+            step.replay = self._record(step.run)
+        step.replay()
+        return logits[: window.rows]
 
-    def _recorded(self, step: Step) -> Step:
-        if not self._works:
-            return step
-        try:
-            return self._record(step)
-        except RuntimeError as error:
-            self._works = False
-            _log.warning("sampling goes on without CUDA graphs, since recording one failed: %s", error)
-            return step
+    def _place_for_logits(self, rows: int, device: torch.device) -> torch.Tensor:
+        if self._logits is None or len(self._logits) < rows:
+            self.clear()
+            self._logits = torch.zeros(rows, self._decoder.vocabulary, device=device)
+        return self._logits
 
 
 class _Sizes(NamedTuple):
-    """What a step is recorded for; `slots` are the sizes of the buffers, which say where things are in them."""
+    """What a step is recorded for; sizes of the buffers say where things are in them."""
 
     rows: int
     columns: int
     groups: int
-    samples: int
-    slots: tuple[int, int, int, int]
+    buffers: tuple[int, ...]
 
 
 class _FixedStep:
@@ -138,18 +145,26 @@ class _FixedStep:
         replay: What takes the step, once it is recorded.
     """
 
-    def __init__(self, decoder: Decoder, sizes: _Sizes, layers: Sequence[RowLayer], prefix: Prefix) -> None:
-        device = prefix.keys[0].device
+    def __init__(
+        self,
+        decoder: Decoder,
+        sizes: _Sizes,
+        layers: Sequence[RowLayer],
+        prefix: Prefix,
+        logits: torch.Tensor,
+    ) -> None:
+        device = logits.device
         self.replay: Step | None = None
         self._decoder = decoder
+        self._logits_BV = logits[: sizes.rows]
         self._token_B = torch.zeros(sizes.rows, dtype=torch.long, device=device)
         self._position_B = torch.zeros_like(self._token_B)
         self._first_B = torch.zeros_like(self._token_B)
         self._column_1 = torch.zeros(1, dtype=torch.long, device=device)
         self._columns = torch.arange(sizes.columns, device=device)
         self._layers = [_FixedLayer(layer, sizes.rows, sizes.columns, self._column_1) for layer in layers]
-        self._prompts = prefix.make_fixed_grid(rows=sizes.rows, groups=sizes.groups, samples=sizes.samples)
-        self._filled_from: PromptGrid | None = None
+        self._prompts = prefix.make_fixed_grid(rows=sizes.rows, groups=sizes.groups)
+        self._version: int | None = None  # of the prefix that the prompts are filled from
 
     def put(
         self,
@@ -165,14 +180,16 @@ class _FixedStep:
         self._position_B[:rows] = position_B
         self._first_B[:rows] = first_B
         self._column_1.fill_(column)
-        if self._filled_from is not prefix.grid:
+        if self._version != prefix.version:
             prefix.fill(self._prompts)
-            self._filled_from = prefix.grid
+            self._version = prefix.version
 
-    def run(self) -> torch.Tensor:
-        """The step itself."""
+    def run(self) -> None:
+        """Take the step."""
         mask_BS = (self._columns >= self._first_B[:, None]) & (self._columns <= self._column_1)
-        return self._decoder.step(self._token_B, self._position_B, mask_BS, self._layers, self._prompts)
+        self._logits_BV.copy_(
+            self._decoder.step(self._token_B, self._position_B, mask_BS, self._layers, self._prompts)
+        )
 
 
 class _FixedLayer:

@@ -240,6 +240,7 @@ class DecoderRows(_WindowRows):
         pad_id: int,
         slots: int,
         groups: int,
+        samples: int,
         longest_prompt: int,
         columns: int,
         graphs: StepGraphs | None = None,
@@ -249,21 +250,22 @@ class DecoderRows(_WindowRows):
         Args:
             model: The causal LM, which reads the prompts.
             decoder: Its steps.
-            graphs: Records of them to replay; None: each is taken anew.
             buffers: Where memory is taken from.
             pad_id: Fills prompts on the left.
             slots: Rows there is room for.
             groups: Prompts there is room for.
+            samples: Of the largest group.
             longest_prompt: Of all that will come, in tokens.
             columns: For new tokens.
+            graphs: Records of the decoder's steps to replay; None: each is taken anew.
         """
         super().__init__(model, pad_id=pad_id, window=Window(slots=slots, reserve=0, columns=columns))
-        decoder.reserve(longest_prompt + columns)
+        if decoder.reserve(longest_prompt + columns) and graphs is not None:
+            graphs.clear()
         self._decoder = decoder
         self._graphs = graphs
-        self._buffers = buffers
         self._layers = [RowLayer(self._window, buffers, index) for index in range(decoder.num_layers)]
-        self._prefix = Prefix(buffers, slots=groups, length=longest_prompt)
+        self._prefix = Prefix(buffers, slots=groups, samples=samples, length=longest_prompt)
         self._group: list[int] = []  # each row's prompt, by its place in the prefix
 
     def admit(self, prompts: Sequence[Prompt]) -> torch.Tensor:
@@ -291,7 +293,6 @@ class DecoderRows(_WindowRows):
                 window=self._window,
                 layers=self._layers,
                 prefix=self._prefix,
-                generation=self._buffers.generation,
             )
         self._advance()
         return logits

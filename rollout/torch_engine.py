@@ -11,7 +11,7 @@ Shapes: N samples, B rows in the batch, T new tokens, V vocabulary.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 from typing import Any, NamedTuple
@@ -43,7 +43,7 @@ class TorchEngine:
         threads: int | None = None,
         max_rows: int | None = None,
         look_every: int | None = None,
-        record: Record | None = None,
+        make_recorder: Callable[[], Record] | None = None,
     ) -> None:
         """Take over a model.
 
@@ -57,7 +57,7 @@ class TorchEngine:
                 some have finished. None: all.
             look_every: Tokens of a row between looks at which rows have come to a stop token. None: 1 on a CPU;
                 elsewhere 16, as a look waits for the device.
-            record: Makes the decoder's steps replayable; None: each is taken anew.
+            make_recorder: Makes what records the decoder's steps, to be replayed; None: each is taken anew.
         """
         self.model = model.eval().requires_grad_(False)
         self.device = next(model.parameters()).device
@@ -68,8 +68,8 @@ class TorchEngine:
         self._max_rows = max_rows
         self._look_every = look_every or (1 if self.device.type == "cpu" else _LOOK_EVERY)
         self._decoder = make_decoder(model)
-        self._graphs = StepGraphs(self._decoder, record) if self._decoder and record else None
-        self._buffers = Buffers()
+        self._graphs = StepGraphs(self._decoder, make_recorder) if self._decoder and make_recorder else None
+        self._buffers = Buffers() if self._graphs is None else Buffers(on_move=self._graphs.clear)
 
     def load_weights(self, weights: Weights, version: int) -> None:
         """See `Engine.load_weights`."""
@@ -86,7 +86,7 @@ class TorchEngine:
         with _thread_count(self._threads), torch.inference_mode():
             ids_BT, logprobs_BT, length_B, stopped_B = self._sample(prompts, sampling)
         if not bool(logprobs_BT.isfinite().all()):
-            self._buffers = Buffers()  # a NaN in them would be read by later calls
+            self._buffers.clear()  # a NaN in them would be read by later calls
         rows = [
             Completion(
                 ids=tuple(ids[:length]),
@@ -163,16 +163,17 @@ class TorchEngine:
         return torch.where(stopped_N, stop_NT.int().argmax(dim=1) + 1, limit_N), stopped_N
 
     def _make_rows(self, prompts: Sequence[Prompt], limit: int) -> Rows:
-        slots, columns = _room(
-            sum(len(prompt.seeds) for prompt in prompts),
-            max(len(prompt.seeds) for prompt in prompts),
-            limit,
-            self._max_rows,
-        )
+        largest_group = max(len(prompt.seeds) for prompt in prompts)
+        num_samples = sum(len(prompt.seeds) for prompt in prompts)
+        slots, columns = _room(num_samples, largest_group, limit, self._max_rows)
         make: Any = LibraryRows
         if self._decoder is not None:
             make = partial(
-                DecoderRows, decoder=self._decoder, groups=min(slots, len(prompts)), graphs=self._graphs
+                DecoderRows,
+                decoder=self._decoder,
+                groups=min(slots, len(prompts)),
+                samples=largest_group,
+                graphs=self._graphs,
             )
         rows: Rows = make(
             self.model,

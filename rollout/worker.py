@@ -19,7 +19,7 @@ from envs.seeding import derive_seed
 from rewards import RewardSum, Score, UnscoredError
 from rollout.encoder import Encoder
 from rollout.engine import Engine, Weights
-from rollout.graphs import record_cuda_graph
+from rollout.graphs import CudaGraphs
 from rollout.torch_engine import TorchEngine
 from rollout.types import (
     Batch,
@@ -103,7 +103,7 @@ class WorkerSpec:
             pad_id=self.encoder.pad_id,
             threads=self.threads,
             max_rows=self.max_rows,
-            record=record_cuda_graph if self.cuda_graphs and self.device != "cpu" else None,
+            make_recorder=CudaGraphs if self.cuda_graphs and self.device != "cpu" else None,
         )
 
 

@@ -27,7 +27,7 @@ from transformers import (
 
 from rl.bench.race import Contestants, Lap
 from rl.bench.workload import GROUP, PAD, STOP, Case, Workload
-from rollout.graphs import record_cuda_graph
+from rollout.graphs import CudaGraphs
 from rollout.torch_engine import TorchEngine
 from rollout.types import Sampling
 from rollout.vllm_engine import VllmEngine, VllmRoom
@@ -47,7 +47,7 @@ def stride(model: LlamaForCausalLM, workload: Workload, threads: int) -> Iterato
         stop_ids=[-1],
         pad_id=PAD,
         threads=threads,
-        record=record_cuda_graph if model.device.type == "cuda" else None,
+        make_recorder=CudaGraphs if model.device.type == "cuda" else None,
     )
 
     def run() -> int:
