@@ -87,6 +87,7 @@ class RowLayer(DynamicLayer):
         self.window = window
         self._buffers = buffers
         self._index = index
+        self._views: tuple[torch.Tensor, ...] | None = None  # of the rows in use
 
     def lazy_initialization(self, key_states: torch.Tensor, value_states: torch.Tensor) -> None:
         """Take buffers for states shaped like these [*, K, *, E]."""
@@ -112,6 +113,19 @@ class RowLayer(DynamicLayer):
         self.values[: window.rows, :, window.end] = value_states[:, :, 0]
         used = slice(window.begin, window.end + 1)
         return self.keys[: window.rows, :, used], self.values[: window.rows, :, used]
+
+    def append(self, keys_BKE: torch.Tensor, values_BKE: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """As `update`, with rows and heads as one dimension in what is returned [B * K, S, E]."""
+        window = self.window
+        if self._views is None or len(self._views[0]) != window.rows:
+            assert self.keys is not None and self.values is not None
+            keys, values = self.keys[: window.rows], self.values[: window.rows]
+            self._views = keys, values, keys.flatten(0, 1), values.flatten(0, 1)
+        keys, values, flat_keys, flat_values = self._views
+        keys.select(2, window.end).copy_(keys_BKE)
+        values.select(2, window.end).copy_(values_BKE)
+        length = window.length + 1
+        return flat_keys.narrow(1, window.begin, length), flat_values.narrow(1, window.begin, length)
 
     def get_seq_length(self) -> int:
         """Columns in use, as the library's masks count them."""
@@ -163,27 +177,16 @@ class PromptGrid:
         values: Likewise.
         mask: Added to the scores of each group's prompt [G, 1, 1, L]: 0, or minus infinity before its first
             token; None where all are as long.
-        samples: M, rows of the largest group.
-        place_B: Of each row in the grid; None where row and place are the same.
-        row_of: Of each place [G * M]; any, where there is none. None where row and place are the same.
+        source: For each of [G, K, M], which of [B, K] has its queries, flat; any, where there is no such row.
+        target: For each of [B, K, R], which of [G, M, R, K] has what was read for it, flat; None where they are
+            in that order already.
     """
 
     keys: Sequence[torch.Tensor]
     values: Sequence[torch.Tensor]
     mask: torch.Tensor | None
-    samples: int
-    place_B: torch.Tensor | None
-    row_of: torch.Tensor | None
-
-    def to_grid(self, rows: torch.Tensor) -> torch.Tensor:
-        """[B, ...] as [G, M, ...]; places without a row hold those of some other."""
-        grid = rows if self.row_of is None else rows.index_select(0, self.row_of)
-        return grid.view(len(self.keys[0]), self.samples, *rows.shape[1:])
-
-    def to_rows(self, grid: torch.Tensor) -> torch.Tensor:
-        """[G, M, ...] as [B, ...]."""
-        flat = grid.flatten(0, 1)
-        return flat if self.place_B is None else flat.index_select(0, self.place_B)
+    source: torch.Tensor
+    target: torch.Tensor | None
 
 
 class Prefix:
@@ -191,7 +194,8 @@ class Prefix:
 
     Attributes:
         slots: Groups there is room for.
-        samples: Rows of the largest group.
+        samples: M, rows of the largest group.
+        queries: R, query heads to a key head.
         length: Columns of the buffers; prompts end at the last.
         groups: Groups in use, from 0.
         keys: Buffers [slots, K, length, E], of each layer.
@@ -201,18 +205,20 @@ class Prefix:
 
     _versions = itertools.count()
 
-    def __init__(self, buffers: Buffers, *, slots: int, samples: int, length: int) -> None:
+    def __init__(self, buffers: Buffers, *, slots: int, samples: int, queries: int, length: int) -> None:
         """Nothing is allocated before the first prompts.
 
         Args:
             buffers: Where memory is taken from.
             slots: Groups there is room for.
             samples: Rows of the largest group.
+            queries: Query heads to a key head.
             length: Longest prompt, in tokens.
         """
         self._buffers = buffers
         self.slots = slots
         self.samples = samples
+        self.queries = queries
         self.length = length
         self.keys: list[torch.Tensor] = []
         self.values: list[torch.Tensor] = []
@@ -274,37 +280,35 @@ class Prefix:
         samples = 1 + max(member for _, member in self._members)
         width = max(self._lengths)
         groups, columns = slice(self.groups), slice(self.length - width, None)
-        place_B, row_of = self._places(self.groups * samples, samples)
-        in_order = place_B == list(range(self.groups * samples))
+        source, target = self._indices(self.groups, samples)
+        in_order = torch.equal(target, torch.arange(self.groups * samples * len(target) // len(self._members)))
         device = self.keys[0].device
         return PromptGrid(
             keys=[keys[groups, :, columns] for keys in self.keys],
             values=[values[groups, :, columns] for values in self.values],
             mask=self._mask(self.groups, width) if len(set(self._lengths)) > 1 else None,
-            samples=samples,
-            place_B=None if in_order else torch.tensor(place_B, device=device),
-            row_of=None if in_order else torch.tensor(row_of, device=device),
+            source=source.to(device),
+            target=None if in_order else target.to(device),
         )
 
     def make_fixed_grid(self, *, rows: int, groups: int) -> PromptGrid:
         """One for so many rows and groups, whose tensors stay where they are; `fill` says who is in it."""
-        device = self.keys[0].device
+        heads, device = self.keys[0].shape[1], self.keys[0].device
         return PromptGrid(
             keys=[keys[:groups] for keys in self.keys],
             values=[values[:groups] for values in self.values],
             mask=self._mask(groups, self.length),
-            samples=self.samples,
-            place_B=torch.zeros(rows, dtype=torch.long, device=device),
-            row_of=torch.zeros(groups * self.samples, dtype=torch.long, device=device),
+            source=torch.zeros(groups * heads * self.samples, dtype=torch.long, device=device),
+            target=torch.zeros(rows * heads * self.queries, dtype=torch.long, device=device),
         )
 
     def fill(self, grid: PromptGrid) -> None:
         """Write into a fixed grid where rows and prompts are now."""
-        assert grid.mask is not None and grid.place_B is not None and grid.row_of is not None
+        assert grid.mask is not None and grid.target is not None
         grid.mask.copy_(self._mask(len(grid.mask), self.length))
-        place_B, row_of = self._places(len(grid.row_of), grid.samples)
-        grid.place_B[: len(place_B)] = torch.tensor(place_B, device=grid.place_B.device)
-        grid.row_of.copy_(torch.tensor(row_of))
+        source, target = self._indices(len(grid.mask), self.samples)
+        grid.source.copy_(source)
+        grid.target[: len(target)] = target.to(grid.target.device)
 
     def _mask(self, groups: int, width: int) -> torch.Tensor:
         """See `PromptGrid.mask`; groups that are not in use see all of what is there."""
@@ -314,8 +318,12 @@ class Prefix:
         before = torch.arange(width, device=device) < first[:, None]
         return self.keys[0].new_zeros(before.shape).masked_fill_(before, -torch.inf)[:, None, None]
 
-    def _places(self, num_places: int, samples: int) -> tuple[list[int], list[int]]:
-        """The place of each row, and the row of each place."""
-        place_B = [group * samples + member for group, member in self._members]
-        rows = dict(zip(place_B, range(len(place_B)), strict=True))
-        return place_B, [rows.get(place, 0) for place in range(num_places)]
+    def _indices(self, groups: int, samples: int) -> tuple[torch.Tensor, torch.Tensor]:
+        """Source and target of a grid of this size."""
+        place_B = torch.tensor([group * samples + member for group, member in self._members])
+        row_of = torch.zeros(groups * samples, dtype=torch.long)
+        row_of[place_B] = torch.arange(len(place_B))
+        head_K, query_R = torch.arange(self.keys[0].shape[1]), torch.arange(self.queries)
+        source_GKM = row_of.view(groups, 1, samples) * len(head_K) + head_K[:, None]
+        target_BKR = (place_B[:, None, None] * len(query_R) + query_R) * len(head_K) + head_K[:, None]
+        return source_GKM.flatten(), target_BKR.flatten()

@@ -6,8 +6,8 @@ out here, on the library's own weights: the matrices that read the same input ar
 buffer, of which the model's parameters become views, so that weights loaded into the model are those used here.
 The prompt goes through the library's forward, once for all samples of a group, and they share what it leaves.
 
-Shapes: B rows, H query heads in K groups of R, E head dimension, D hidden size, L prompt positions, S columns
-of new tokens, V vocabulary; G groups of up to M rows.
+Shapes: B rows, H query heads in K groups of R, C = B * K, E head dimension, D hidden size, L prompt positions,
+S columns of new tokens, V vocabulary; G groups of up to M rows, N = M * R.
 """
 
 from __future__ import annotations
@@ -47,8 +47,8 @@ def make_decoder(model: nn.Module) -> Decoder | None:
 class StepLayer(Protocol):
     """Keys and values of one layer since the prompts."""
 
-    def update(self, key_states: torch.Tensor, value_states: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """Add those of new tokens [B, K, 1, E]; returns all [B, K, S, E]."""
+    def append(self, keys_BKE: torch.Tensor, values_BKE: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Add those of new tokens; returns all [B * K, S, E]."""
         ...
 
 
@@ -72,6 +72,11 @@ class Decoder:
         self._head = (head.weight, head.bias) if tied else _join([head])
         self._rotary = inner.rotary_emb
         self._tables: tuple[torch.Tensor, torch.Tensor] | None = None
+
+    @property
+    def queries(self) -> int:
+        """R."""
+        return self._layers[0].heads // self._layers[0].groups
 
     @property
     def vocabulary(self) -> int:
@@ -111,59 +116,60 @@ class Decoder:
         assert self._tables is not None
         scale_H1 = self._layers[0].scale_H1
         rotation = [table[position_B][:, None] * scale_H1 for table in self._tables]
-        hidden = None if mask_BS is None else ~mask_BS[:, None, None]
+        hidden = None if mask_BS is None else ~mask_BS[:, None]
         x_BD = self._embed(ids_B)
         for index, (layer, cached) in enumerate(zip(self._layers, layers, strict=True)):
-            q_BKRE, k_BKE, v_BKE = layer.project(x_BD, rotation)
-            keys, values = cached.update(k_BKE[:, :, None], v_BKE[:, :, None])
-            read = _attend(q_BKRE, keys, values, prompts, index, hidden)
-            x_BD = layer.finish(x_BD, read.flatten(1))
+            q_CRE, k_BKE, v_BKE = layer.project(x_BD, rotation)
+            keys_CSE, values_CSE = cached.append(k_BKE, v_BKE)
+            read_CRE = _attend(q_CRE, keys_CSE, values_CSE, prompts, index, hidden)
+            x_BD = layer.finish(x_BD, read_CRE.view(len(x_BD), -1))
         return F.linear(self._norm(x_BD), *self._head).float()
 
 
 def _attend(
-    q_BKRE: torch.Tensor,
-    keys_BKSE: torch.Tensor,
-    values_BKSE: torch.Tensor,
+    q_CRE: torch.Tensor,
+    keys_CSE: torch.Tensor,
+    values_CSE: torch.Tensor,
     prompts: PromptGrid,
     index: int,
-    hidden_B11S: torch.Tensor | None,
+    hidden_B1S: torch.Tensor | None,
 ) -> torch.Tensor:
-    """What each head reads [B, K, R, E], from its group's prompt and the tokens since.
+    """What each head reads [C, R, E], from its group's prompt and the tokens since.
 
     A prompt counts as one more position: its score is the logarithm of the sum of its scores' exponentials, its
     value what was read from it alone.
     """
-    prompt_BKRE, score_BKR1 = _read_prompt(q_BKRE, prompts, index)
-    since_BKRS = q_BKRE @ keys_BKSE.transpose(2, 3)
-    if hidden_B11S is not None:
-        since_BKRS.masked_fill_(hidden_B11S, -torch.inf)
-    scores = torch.cat([score_BKR1, since_BKRS.float()], dim=-1)
-    weights = torch.softmax(scores, dim=-1).to(q_BKRE.dtype)
-    on_prompt, on_since = weights.split([1, keys_BKSE.shape[2]], dim=-1)
-    return torch.addcmul(on_since @ values_BKSE, on_prompt, prompt_BKRE)
+    prompt_CRE, score_CR1 = _read_prompt(q_CRE, prompts, index)
+    since_CRS = torch.bmm(q_CRE, keys_CSE.transpose(1, 2))
+    if hidden_B1S is not None:
+        since_CRS.view(len(hidden_B1S), -1, since_CRS.shape[2]).masked_fill_(hidden_B1S, -torch.inf)
+    scores = torch.cat([score_CR1, since_CRS.float()], dim=-1)
+    weights = torch.softmax(scores, dim=-1).to(q_CRE.dtype)
+    on_prompt, on_since = weights.split([1, keys_CSE.shape[1]], dim=-1)
+    return torch.addcmul(torch.bmm(on_since, values_CSE), on_prompt, prompt_CRE)
 
 
-def _read_prompt(q_BKRE: torch.Tensor, prompts: PromptGrid, index: int) -> tuple[torch.Tensor, torch.Tensor]:
-    """What each head reads from its group's prompt alone [B, K, R, E], and the log of the sum [B, K, R, 1].
+def _read_prompt(q_CRE: torch.Tensor, prompts: PromptGrid, index: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """What each head reads from its group's prompt alone [C, R, E], and the log of the sum [C, R, 1].
 
     All rows of a group, and all heads that share keys, ask its prompt together.
     """
     keys_GKLE, values_GKLE = prompts.keys[index], prompts.values[index]
     groups, kv_heads, _, dim = keys_GKLE.shape
-    q_GKNE = prompts.to_grid(q_BKRE).transpose(1, 2).reshape(groups, kv_heads, -1, dim)
+    q_GKNE = q_CRE.flatten(1).index_select(0, prompts.source).view(groups, kv_heads, -1, dim)
     if q_GKNE.device.type == "cpu":
-        read, log_sum = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu(
+        read_GKNE, log_sum_GKN = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu(
             q_GKNE, keys_GKLE, values_GKLE, attn_mask=prompts.mask, scale=1.0
         )
     else:
         scores = q_GKNE @ keys_GKLE.transpose(2, 3)
         scores = (scores if prompts.mask is None else scores + prompts.mask).float()
-        log_sum = scores.logsumexp(dim=-1)
-        read = (scores - log_sum[..., None]).exp().to(q_GKNE.dtype) @ values_GKLE
-    shape = (groups, kv_heads, prompts.samples, -1)
-    read_GMKRE = read.view(*shape, dim).transpose(1, 2)
-    return prompts.to_rows(read_GMKRE), prompts.to_rows(log_sum.view(*shape, 1).transpose(1, 2))
+        log_sum_GKN = scores.logsumexp(dim=-1)
+        read_GKNE = (scores - log_sum_GKN[..., None]).exp().to(q_GKNE.dtype) @ values_GKLE
+    read, log_sum = read_GKNE.transpose(1, 2).reshape(-1, dim), log_sum_GKN.transpose(1, 2).reshape(-1)
+    if prompts.target is not None:
+        read, log_sum = read.index_select(0, prompts.target), log_sum.index_select(0, prompts.target)
+    return read.view(q_CRE.shape), log_sum.view(*q_CRE.shape[:2], 1)
 
 
 class _Layer:
@@ -187,7 +193,7 @@ class _Layer:
     def project(
         self, x_BD: torch.Tensor, rotation: Sequence[torch.Tensor]
     ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-        """Scaled queries [B, K, R, E], keys and values [B, K, E]."""
+        """Scaled queries [C, R, E], keys and values [B, K, E]."""
         heads, groups = self.heads, self.groups
         qkv = F.linear(self.norm(x_BD), *self.qkv).view(len(x_BD), heads + 2 * groups, self.head_dim)
         qk, v_BKE = qkv.split([heads + groups, groups], dim=1)
@@ -198,13 +204,13 @@ class _Layer:
         first, second = qk.chunk(2, dim=-1)
         turned = torch.addcmul(qk * cos, torch.cat([second, first], dim=-1), sin)
         q_BHE, k_BKE = turned.split([heads, groups], dim=1)
-        return q_BHE.unflatten(1, (groups, heads // groups)), k_BKE, v_BKE
+        return q_BHE.reshape(-1, heads // groups, self.head_dim), k_BKE, v_BKE
 
     def finish(self, x_BD: torch.Tensor, read_BD: torch.Tensor) -> torch.Tensor:
         """The block's output, from its input and what its heads read."""
         x_BD = _add_linear(x_BD, read_BD, *self.out)
         gate, up = F.linear(self.mlp_norm(x_BD), *self.gate_up).chunk(2, dim=-1)
-        return _add_linear(x_BD, F.silu(gate) * up, *self.down)
+        return _add_linear(x_BD, F.silu(gate).mul_(up), *self.down)
 
 
 class _Norm:

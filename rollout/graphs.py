@@ -197,14 +197,15 @@ class _FixedLayer:
 
     def __init__(self, layer: RowLayer, rows: int, columns: int, column_1: torch.Tensor) -> None:
         assert layer.keys is not None and layer.values is not None
-        self._keys, self._values = layer.keys[:rows, :, :columns], layer.values[:rows, :, :columns]
+        self._keys, self._values = layer.keys[:rows], layer.values[:rows]
+        self._used = [tensor.flatten(0, 1)[:, :columns] for tensor in (self._keys, self._values)]
         self._column_1 = column_1
 
-    def update(self, key_states: torch.Tensor, value_states: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """See `StepLayer.update`."""
-        self._keys.index_copy_(2, self._column_1, key_states)
-        self._values.index_copy_(2, self._column_1, value_states)
-        return self._keys, self._values
+    def append(self, keys_BKE: torch.Tensor, values_BKE: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """See `StepLayer.append`."""
+        self._keys.index_copy_(2, self._column_1, keys_BKE[:, :, None])
+        self._values.index_copy_(2, self._column_1, values_BKE[:, :, None])
+        return self._used[0], self._used[1]
 
 
 def _round_up(number: int, most: int) -> int:

@@ -265,7 +265,9 @@ class DecoderRows(_WindowRows):
         self._decoder = decoder
         self._graphs = graphs
         self._layers = [RowLayer(self._window, buffers, index) for index in range(decoder.num_layers)]
-        self._prefix = Prefix(buffers, slots=groups, samples=samples, length=longest_prompt)
+        self._prefix = Prefix(
+            buffers, slots=groups, samples=samples, queries=decoder.queries, length=longest_prompt
+        )
         self._group: list[int] = []  # each row's prompt, by its place in the prefix
 
     def admit(self, prompts: Sequence[Prompt]) -> torch.Tensor:

@@ -275,7 +275,9 @@ def _draw(
 def _draw_rows(
     logits_BV: torch.Tensor, uniform_B: torch.Tensor, sampling: Sampling
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    logprobs_BV = torch.log_softmax(logits_BV / (sampling.temperature or 1.0), dim=-1)
+    if sampling.temperature not in (0, 1):
+        logits_BV = logits_BV / sampling.temperature
+    logprobs_BV = torch.log_softmax(logits_BV, dim=-1)
     if sampling.top_p < 1:
         logprobs_BV = nucleus(logprobs_BV, sampling.top_p)
     if sampling.temperature == 0:
