@@ -282,7 +282,7 @@ class StrideTrainer(GRPOTrainer):
             )
         batches = make_micro_batches(
             make_rows(groups, advantages),
-            self._config.micro_batch_tokens or (1024 if self.accelerator.device.type == "cpu" else 16384),
+            self._config.micro_batch_tokens or (768 if self.accelerator.device.type == "cpu" else 16384),
             pad_id=self._pad_id,
             loss_type=self.loss_type,
             device=self.accelerator.device,
