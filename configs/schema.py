@@ -302,7 +302,7 @@ class GrpoConfig(Section):
     micro_batch_tokens: int | None = Field(None, ge=1)
     """Tokens per forward pass, padding included. Changes memory and speed, not the update. Completions are
     sorted by length and cut where that leaves least padding; a longer one has a pass of its own. None: 16,384
-    on a GPU; 1,024 on a CPU, where larger passes take memory and save no time."""
+    on a GPU; 768 on a CPU, where larger passes take memory and save no time."""
     all_equal_groups: Literal["refill", "skip"] = "refill"
     """A group whose rewards are all equal teaches nothing. `refill`: sample further problems until P useful
     groups are there. `skip`: train on the useful ones among the first P."""

@@ -281,8 +281,8 @@ class Prefix:
         width = max(self._lengths)
         groups, columns = slice(self.groups), slice(self.length - width, None)
         source, target = self._indices(self.groups, samples)
-        in_order = torch.equal(target, torch.arange(self.groups * samples * len(target) // len(self._members)))
-        device = self.keys[0].device
+        heads, device = self.keys[0].shape[1], self.keys[0].device
+        in_order = torch.equal(target, torch.arange(self.groups * samples * self.queries * heads))
         return PromptGrid(
             keys=[keys[groups, :, columns] for keys in self.keys],
             values=[values[groups, :, columns] for values in self.values],
