@@ -107,15 +107,14 @@ class RowLayer(DynamicLayer):
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """Write the next token's [B, K, 1, E] and return what is in use with it; the window's end stays."""
         self.reserve(key_states, value_states)
-        assert self.keys is not None and self.values is not None
-        window = self.window
-        self.keys[: window.rows, :, window.end] = key_states[:, :, 0]
-        self.values[: window.rows, :, window.end] = value_states[:, :, 0]
-        used = slice(window.begin, window.end + 1)
-        return self.keys[: window.rows, :, used], self.values[: window.rows, :, used]
+        self.append(key_states[:, :, 0], value_states[:, :, 0])
+        assert self._views is not None
+        keys, values, *_ = self._views
+        used = slice(self.window.begin, self.window.end + 1)
+        return keys[:, :, used], values[:, :, used]
 
     def append(self, keys_BKE: torch.Tensor, values_BKE: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """As `update`, with rows and heads as one dimension in what is returned [B * K, S, E]."""
+        """As `update`, into buffers that are there, and with rows and heads as one dimension [B * K, S, E]."""
         window = self.window
         if self._views is None or len(self._views[0]) != window.rows:
             assert self.keys is not None and self.values is not None
