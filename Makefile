@@ -52,7 +52,7 @@ test: check  ## Format check, lint, type check and the whole test suite.
 	$(BIN)/python -m pytest
 
 test-hostile: install  ## The graders under hostile text, at full size; prints a table.
-	$(BIN)/python -m tests.hostile
+	$(BIN)/python -m tests.kit.hostile
 
 test-vllm: install-vllm  ## The engine on vLLM, on the CPU.
 	$(VLLM_VENV)/bin/python -m pytest tests/vllm

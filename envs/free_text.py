@@ -12,7 +12,7 @@ from dataclasses import replace
 
 from envs.base import Env
 from envs.markers import mark
-from envs.math_answers import find_answer
+from envs.maths.grader import find_answer
 from envs.problem import Problem
 from envs.trace import CLOSING, Status, Trace, parse_trace
 

@@ -6,17 +6,17 @@ from collections.abc import Mapping
 from difflib import get_close_matches
 from typing import Any
 
-from envs.addition import Addition
-from envs.algebra import Algebra
-from envs.arc_1d import Arc1D
 from envs.base import Env
-from envs.countdown import Countdown
-from envs.directional import Directional
-from envs.geometry import Geometry
-from envs.graph_search import GraphSearch
-from envs.math_problems import MathProblems
-from envs.reasoning_gym import ReasoningGym
-from envs.sudoku import Sudoku
+from envs.tasks.addition import Addition
+from envs.tasks.algebra.task import Algebra
+from envs.tasks.arc_1d.task import Arc1D
+from envs.tasks.countdown.task import Countdown
+from envs.tasks.directional import Directional
+from envs.tasks.geometry.task import Geometry
+from envs.tasks.graph_search.task import GraphSearch
+from envs.tasks.math.task import MathProblems
+from envs.tasks.reasoning_gym.task import ReasoningGym
+from envs.tasks.sudoku.task import Sudoku
 
 ENVS: dict[str, type[Env[Any]]] = {
     env.name: env

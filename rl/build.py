@@ -14,16 +14,16 @@ from pydantic import ValidationError
 from transformers.integrations import get_available_reporting_integrations
 
 from configs import Config, ConfigError, describe_errors
-from configs.schema import RewardTermConfig
+from configs.schema.config import RewardTermConfig
 from envs import ENVS, Env, Split, make_env
 from rewards import RewardSum, Term, When, find_reward
-from rl.credit import AdvantageWeight
-from rl.lessons import make_examples
+from rl.grpo.advantages import AdvantageWeight
 from rl.policy import Policy
-from rollout.pool import LocalPool, RolloutPool
-from rollout.torch_engine import CallSize, cache_bytes
+from rl.sft.examples import make_examples
+from rollout.engines.embedded import CallSize, cache_bytes
+from rollout.engines.vllm import MIN_TEMPERATURE, VllmRoom, check_installed
+from rollout.pools.local import LocalPool, RolloutPool
 from rollout.types import Sampling
-from rollout.vllm_engine import MIN_TEMPERATURE, VllmRoom, check_installed
 from rollout.worker import WorkerSpec
 
 _ON_BUDGETS = ("steps_over_budget", "steps_off_budget", "budget_margin")
@@ -248,7 +248,7 @@ def build_pool(config: Config, parts: Parts, policy: Policy) -> RolloutPool:
     )
     if rollout.backend == "local":
         return LocalPool(spec)
-    from rollout.ray_pool import RayPool  # Ray is only imported where it is used: it takes a second
+    from rollout.pools.ray_pool import RayPool  # Ray is only imported where it is used: it takes a second
 
     return RayPool(
         spec,

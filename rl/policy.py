@@ -22,7 +22,7 @@ from torch import nn
 from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
 from transformers.utils import logging
 
-from configs.schema import PolicyConfig
+from configs.schema.config import PolicyConfig
 from envs import Env
 from rl.tiny import make_model, make_tokenizer
 from rollout.encoder import Encoder, make_encoder

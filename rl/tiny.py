@@ -14,7 +14,7 @@ import torch
 from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, pre_tokenizers
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
-from configs.schema import TinyModelConfig
+from configs.schema.config import TinyModelConfig
 from envs import Env, Problem, render_trace
 from envs.trace import BACKTRACK
 

@@ -24,22 +24,22 @@ import torch
 from transformers.utils import logging as transformers_logging
 
 from configs import Config
-from configs.schema import GrpoConfig
+from configs.schema.config import GrpoConfig
 from rewards import RunHistory
 from rl.build import Parts, build_parts, build_pool, cache_mebibytes, check_lengths
 from rl.evaluate import Evaluation, evaluate
-from rl.grpo import STATE_FILE as GRPO_STATE_FILE
-from rl.grpo import StrideTrainer, trainable_weights
-from rl.lessons import describe_mix, make_stages
+from rl.grpo.trainer import STATE_FILE as GRPO_STATE_FILE
+from rl.grpo.trainer import StrideTrainer, trainable_weights
+from rl.pages.run.write import write_report
 from rl.policy import Policy, load_policy
-from rl.progress import ProgressCallback
-from rl.report.write import write_report
-from rl.run_folder import RunFolder, check_run_folder, open_run, stage_done
-from rl.runlog import group_rows
-from rl.warm_start import STATE_FILE as WARM_STATE_FILE
-from rl.warm_start import warm_start
+from rl.runs.folder import RunFolder, check_run_folder, open_run, stage_done
+from rl.runs.log import group_rows
+from rl.runs.progress import ProgressCallback
+from rl.sft.examples import describe_mix, make_stages
+from rl.sft.trainer import STATE_FILE as WARM_STATE_FILE
+from rl.sft.trainer import warm_start
 from rollout.encoder import Encoder
-from rollout.pool import RolloutPool
+from rollout.pools.local import RolloutPool
 from rollout.source import GroupSource, Harvest
 
 STAGES = ("base", "warm", "grpo")

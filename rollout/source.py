@@ -16,7 +16,8 @@ from typing import Any
 from envs import Env, GraderError, Split
 from envs.seeding import derive_random
 from rewards import Outcome, RunHistory
-from rollout.pool import RolloutPool
+from rollout.grading_budget import GradingBudget
+from rollout.pools.local import RolloutPool
 from rollout.types import GroupRequest, RolloutGroup
 
 
@@ -39,34 +40,6 @@ class Harvest:
     useless: Counter[str]
     sample_s: float
     score_s: float
-
-
-class GradingBudget:
-    """Counts the completions that graders failed on, and says when there are too many.
-
-    Attributes:
-        ungraded: How many so far.
-    """
-
-    def __init__(self, max_ungraded: int) -> None:
-        """Allow `max_ungraded` of them."""
-        self._max_ungraded = max_ungraded
-        self.ungraded = 0
-
-    def count(self, group: RolloutGroup) -> None:
-        """Take a group into account.
-
-        Raises:
-            GraderError: More completions were left out than allowed.
-        """
-        self.ungraded += group.ungraded
-        if self.ungraded > self._max_ungraded:
-            problem = group.problem
-            raise GraderError(
-                f"{self.ungraded} completions could not be graded, more than rollout.max_ungraded "
-                f"({self._max_ungraded}); the last one, of {problem.env}/{problem.split}/{problem.index}: "
-                f"{group.failure}"
-            )
 
 
 class GroupSource:

@@ -17,8 +17,8 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
-from rollout.engine import Weights
-from rollout.pool import RolloutPool
+from rollout.engines.base import Weights
+from rollout.pools.local import RolloutPool
 from rollout.source import GroupSource, Harvest
 
 

@@ -18,9 +18,10 @@ from envs import Env, GraderError, Problem, Trace, make_env
 from envs.seeding import derive_seed
 from rewards import RewardSum, Score, UnscoredError
 from rollout.encoder import Encoder
-from rollout.engine import Engine, Weights
-from rollout.graphs import CudaGraphs
-from rollout.torch_engine import TorchEngine
+from rollout.engines.base import Engine, Weights
+from rollout.engines.cuda_graphs import CudaGraphs
+from rollout.engines.embedded import TorchEngine
+from rollout.engines.vllm import VllmEngine, VllmRoom
 from rollout.types import (
     Batch,
     Completion,
@@ -31,7 +32,6 @@ from rollout.types import (
     Sample,
     Sampling,
 )
-from rollout.vllm_engine import VllmEngine, VllmRoom
 
 
 class PromptTooLongError(ValueError):

@@ -36,7 +36,7 @@ def main(argv: list[str] | None = None) -> int:
 
 def _ablate(arguments: argparse.Namespace) -> int:
     with user_errors():
-        from configs.ablation import load_ablation
+        from configs.schema.ablation import load_ablation
 
         plan = load_ablation(arguments.ablation, arguments.overrides, arguments.output)
         if arguments.dry_run:

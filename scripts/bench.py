@@ -64,7 +64,7 @@ def main(argv: list[str] | None = None) -> int:
     from rl.bench.rollout import floor, rollout
     from rl.bench.update import end_to_end, update
     from rl.bench.workload import Case
-    from rl.table import aligned
+    from rl.pages.text import aligned
 
     torch.set_num_threads(arguments.threads)
     enter = {"rollout": rollout, "update": update, "end_to_end": end_to_end}[arguments.what]

@@ -30,8 +30,8 @@ def main(argv: list[str] | None = None) -> int:
         from configs import load_config
 
         config = load_config(arguments.config, arguments.overrides)
+        from rl.pages.text import result_table
         from rl.standalone import evaluate_model
-        from rl.table import result_table
 
         results = evaluate_model(arguments.model, config, out_file=arguments.json)
         print(result_table({"stages": {"model": results}}))

@@ -33,9 +33,10 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--overwrite", action="store_true", help="replace a file that is no report")
     arguments = parser.parse_args(argv)
     with user_errors():
-        from rl.comparison.folders import compare_folders, is_run
-        from rl.report.write import write_report
-        from rl.run_folder import RunFolderError
+        from rl.compare.folders import is_run
+        from rl.pages.comparison.write import compare_folders
+        from rl.pages.run.write import write_report
+        from rl.runs.folder import RunFolderError
 
         if len(arguments.runs) == 1 and is_run(arguments.runs[0]):
             if arguments.output is not None or arguments.overwrite:

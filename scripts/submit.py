@@ -92,22 +92,27 @@ def measure_upload(root: Path) -> Counter[str]:
     patterns = _ignored(root)
     sizes: Counter[str] = Counter()
     for folder, subfolders, files in os.walk(root):
-        subfolders[:] = [name for name in subfolders if not _matches(name, patterns)]
+        here = Path(folder).relative_to(root)
+        subfolders[:] = [name for name in subfolders if not _matches(here / name, patterns)]
         for name in files:
-            path = Path(folder, name)
-            if not _matches(name, patterns) and path.is_file():
-                sizes[path.relative_to(root).parts[0]] += path.stat().st_size
+            path = root / here / name
+            if not _matches(here / name, patterns) and path.is_file():
+                sizes[(here / name).parts[0]] += path.stat().st_size
     return sizes
 
 
 def _ignored(root: Path) -> list[str]:
     files = [root / name for name in (".gitignore", ".rayignore")]
     lines = [line.strip() for file in files if file.is_file() for line in file.read_text().splitlines()]
-    return [line.strip("/") for line in lines if line and not line.startswith("#")]
+    return [line.rstrip("/") for line in lines if line and not line.startswith("#")]
 
 
-def _matches(name: str, patterns: Sequence[str]) -> bool:
-    return any(fnmatch(name, pattern) for pattern in patterns)
+def _matches(path: Path, patterns: Sequence[str]) -> bool:
+    """Whether a path below the folder is left out: by a name anywhere, or by a `/name` at the top."""
+    return any(
+        fnmatch(f"/{path.as_posix()}" if pattern.startswith("/") else path.name, pattern)
+        for pattern in patterns
+    )
 
 
 def _mib(size: int) -> str:

@@ -27,7 +27,7 @@ def main(argv: list[str] | None = None) -> int:
         from configs import load_config
 
         config = load_config(arguments.config, arguments.overrides)
-        from rl.table import result_table
+        from rl.pages.text import result_table
         from rl.train import train
 
         folder = train(config, resume=arguments.resume, overwrite=arguments.overwrite)

@@ -7,8 +7,8 @@ from collections.abc import Callable
 import pytest
 
 from envs import ENVS
-from tests import hostile
-from tests.hostile import Finding
+from tests.kit import hostile
+from tests.kit.hostile import Finding
 
 SHARES: dict[str, Callable[[], Finding]] = {
     "mutations": lambda: hostile.mutations(20_000, seed=1),

@@ -9,9 +9,9 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import fmean
 
-from configs.ablation import Trial
+from configs.schema.ablation import Trial
 from rl.ablation.progress import resume_updates, trained_stages
-from rl.run_folder import read_summary
+from rl.runs.folder import read_summary
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -9,14 +9,14 @@ import json
 import os
 from typing import Any
 
-from configs.ablation import Plan, Trial
+from configs.schema.ablation import Plan, Trial
 from rl.ablation.cost import Cost, Measured, cost_of, estimate
 from rl.ablation.progress import is_done, resume_updates
 from rl.ablation.room import describe_bundles, this_machine
 from rl.ablation.run import fit_at_once, plan_bundles
 from rl.ablation.table import describe_estimate
-from rl.run_folder import read_summary
-from rl.table import aligned
+from rl.pages.text import aligned
+from rl.runs.folder import read_summary
 
 _COSTS = (
     ("runs", "runs"),

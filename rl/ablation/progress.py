@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from configs.ablation import Trial
-from rl.run_folder import read_summary, stage_done
+from configs.schema.ablation import Trial
+from rl.runs.folder import read_summary, stage_done
 
 _TAIL = 1 << 16  # bytes; a row is about one thousand
 
@@ -99,8 +99,8 @@ def _newest_checkpoint(folder: Path, stage: str) -> int:
     checkpoints = folder / "checkpoints" / stage
     if not checkpoints.is_dir():
         return 0
-    from rl.grpo import STATE_FILE as GRPO_STATE_FILE  # TRL takes seconds to import
-    from rl.warm_start import STATE_FILE as WARM_STATE_FILE
+    from rl.grpo.trainer import STATE_FILE as GRPO_STATE_FILE  # TRL takes seconds to import
+    from rl.sft.trainer import STATE_FILE as WARM_STATE_FILE
 
     written_last = {"warm": WARM_STATE_FILE, "grpo": GRPO_STATE_FILE}[stage]
     complete = [path.parent.name for path in checkpoints.glob(f"checkpoint-*/{written_last}")]

@@ -9,12 +9,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from configs.ablation import Plan
-from rl.comparison.page import render_comparison
-from rl.comparison.runs import FailedRun, plan_comparison
-from rl.comparison.study import make_study
-from rl.comparison.text import comparison_csv, comparison_text
-from rl.run_folder import RunFolderError, write_text
+from configs.schema.ablation import Plan
+from rl.compare.runs import FailedRun, plan_comparison
+from rl.compare.study import make_study
+from rl.pages.comparison.page import render_comparison
+from rl.pages.comparison.text import comparison_csv, comparison_text
+from rl.runs.folder import RunFolderError, write_text
 
 
 def write_comparison(plan: Plan, failures: Sequence[FailedRun] = ()) -> Path:

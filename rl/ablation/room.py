@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 
 import torch
 
-from configs.ablation import Trial
+from configs.schema.ablation import Trial
 
 Bundle = dict[str, float]
 """`CPU` and `GPU`, on one node."""
@@ -60,7 +60,7 @@ def check_trial_fits(nodes: Sequence[Mapping[str, float]], trial: Trial, bundles
     """
     if count_at_once(nodes, bundles, most=1):
         return
-    from rollout.cluster import ResourceError  # Ray is only imported where it is used: it takes a second
+    from rollout.pools.cluster import ResourceError  # Ray is only imported where it is used: it takes a second
 
     have = ", ".join(_amount(node) for node in nodes) or "none"
     actors = f" and {len(bundles) - 1} actors with {_amount(bundles[1])} each" if len(bundles) > 1 else ""

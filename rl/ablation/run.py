@@ -15,14 +15,14 @@ from pathlib import Path
 from typing import TextIO
 
 from configs import ConfigError, load_config
-from configs.ablation import Plan, Trial
+from configs.schema.ablation import Plan, Trial
 from rl.ablation.progress import is_done
 from rl.ablation.room import Bundle, check_trial_fits, count_at_once, make_bundles, this_machine
 from rl.ablation.schedule import Failure, Schedule
 from rl.ablation.table import LiveTable
 from rl.build import build_parts
-from rl.folder_lock import lock_folder, sign_lock
-from rl.run_folder import RunFolderError, check_run_folder
+from rl.runs.folder import RunFolderError, check_run_folder
+from rl.runs.lock import lock_folder, sign_lock
 
 
 def run_plan(plan: Plan, *, out: TextIO | None = None) -> tuple[Failure, ...]:

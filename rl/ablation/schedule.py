@@ -10,7 +10,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
-from configs.ablation import Trial
+from configs.schema.ablation import Trial
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

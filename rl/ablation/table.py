@@ -13,11 +13,11 @@ from dataclasses import dataclass
 from statistics import fmean
 from typing import TextIO
 
-from configs.ablation import Trial
+from configs.schema.ablation import Trial
 from rl.ablation.cost import Estimate, Measured, estimate
 from rl.ablation.progress import Progress, read_progress
 from rl.ablation.schedule import Schedule, State
-from rl.table import aligned
+from rl.pages.text import aligned
 
 _DRAW_EVERY_S = 1.0
 _SAY_EVERY_S = 60.0

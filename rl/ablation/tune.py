@@ -24,9 +24,9 @@ import ray
 from ray import tune
 from ray.tune.search import Searcher
 
-from configs.ablation import Trial
+from configs.schema.ablation import Trial
 from rl.ablation.schedule import Schedule
-from rollout.cluster import ActorSize, Cluster, connect
+from rollout.pools.cluster import ActorSize, Cluster, connect
 
 if TYPE_CHECKING:
     from rl.ablation.table import LiveTable

@@ -27,10 +27,10 @@ from transformers import (
 
 from rl.bench.race import Contestants, Lap
 from rl.bench.workload import GROUP, PAD, STOP, Case, Workload
-from rollout.graphs import CudaGraphs
-from rollout.torch_engine import TorchEngine
+from rollout.engines.cuda_graphs import CudaGraphs
+from rollout.engines.embedded import TorchEngine
+from rollout.engines.vllm import VllmEngine, VllmRoom
 from rollout.types import Sampling
-from rollout.vllm_engine import VllmEngine, VllmRoom
 
 _PAGE = 32  # positions in a block of continuous batching's cache
 

@@ -38,18 +38,18 @@ from transformers import (
 )
 from trl import GRPOConfig, GRPOTrainer
 
-from configs.schema import GrpoConfig, RolloutConfig
+from configs.schema.config import GrpoConfig, RolloutConfig
 from envs import Problem, Split, Trace, parse_trace
 from rewards import History, Outcome, RewardSum, Score
 from rl.bench.race import Contestants, Lap
 from rl.bench.rollout import FixedLengths
 from rl.bench.workload import GROUP, PAD, STOP, VOCABULARY, Case, Workload
-from rl.grpo import StrideTrainer
+from rl.grpo.trainer import StrideTrainer
 from rl.policy import Policy
 from rollout.encoder import make_encoder
-from rollout.pool import LocalPool
+from rollout.engines.embedded import TorchEngine
+from rollout.pools.local import LocalPool
 from rollout.source import GroupSource, Harvest
-from rollout.torch_engine import TorchEngine
 from rollout.types import Completion, Prompt, RolloutGroup, Sample, Sampling
 from rollout.worker import RolloutWorker
 

@@ -1,6 +1,6 @@
 """The columns that trajectories are filtered and sorted by, so that the page need not load the rows for it.
 
-In: rows of a run, as `rl.runlog.group_rows` writes them. Out: one block of bytes: the length of a JSON header
+In: rows of a run, as `rl.runs.log.group_rows` writes them. Out: one block of bytes: the length of a JSON header
 (4 bytes, little-endian), the header, and the columns as arrays, each from a multiple of 8 bytes on and of the
 smallest type that holds its values. Texts with few values are numbers here and listed in the header.
 """
@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from rl.report.run import Row, is_correct, num_steps
+from rl.runs.record import Row, is_correct, num_steps
 
 _ALIGNMENT = 8
 _NAMED = ("split", "outcome", "env")

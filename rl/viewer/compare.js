@@ -20,7 +20,7 @@ function compared(data, state) {
   return [find(state.before, before), find(state.after, after ?? before)];
 }
 
-// What became of a problem, as `changes` in rl/report/run.py says it.
+// What became of a problem, as `changes` in rl/pages/run/verdict.py says it.
 function changeOf(data, before, after) {
   const { right, steps } = data.columns;
   if (!(right[before] && right[after])) return right[before] ? "lost" : right[after] ? "gained" : "neither";

@@ -15,7 +15,7 @@ function element(name, attributes = {}, ...children) {
   return made;
 }
 
-// Text with control and direction characters shown instead of obeyed, as in rl/report/page.py.
+// Text with control and direction characters shown instead of obeyed, as in rl/pages/run/examples.py.
 // newlines: "break" keeps them, "both" shows a sign and keeps them, "sign" shows the sign alone.
 function visible(text, newlines = "sign") {
   const whole = String(text);

@@ -13,8 +13,8 @@ import html
 from collections.abc import Iterator
 from pathlib import Path
 
-from rl.report.style import style_sheet
-from rl.run_folder import RunFolderError
+from rl.pages.style import style_sheet
+from rl.runs.folder import RunFolderError
 from rl.viewer.read import Trajectories
 
 _FOLDER = Path(__file__).parent

@@ -11,8 +11,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from rl.report.run import Change
-from rl.run_folder import RunFolderError
+from rl.runs.folder import RunFolderError
+from rl.runs.record import Change
 from rl.viewer.chunks import Chunks, parse_row
 from rl.viewer.columns import Columns
 from rl.viewer.sources import Source, find_sources

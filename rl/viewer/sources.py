@@ -10,8 +10,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from rl.report.run import LABELS, label
-from rl.run_folder import RunFolderError
+from rl.runs.folder import RunFolderError
+from rl.runs.record import LABELS, label
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -10,8 +10,8 @@ import pytest
 import yaml
 
 from configs import Config, ConfigError, load_config
-from configs.ablation import Plan, load_ablation
-from configs.grid import expand
+from configs.schema.ablation import Plan, load_ablation
+from configs.schema.grid import expand
 
 SHIPPED = sorted((Path(__file__).resolve().parents[2] / "configs" / "ablations").glob("*.yaml"))
 BASE: dict[str, Any] = {

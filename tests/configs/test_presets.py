@@ -13,7 +13,7 @@ import pytest
 import yaml
 
 from configs import Config, ConfigError, load_config
-from configs.presets import FOLDER
+from configs.schema.presets import FOLDER
 from envs import Trace
 from rewards import History, RewardSum
 from rl.build import build_rewards

@@ -12,8 +12,8 @@ from random import Random
 import pytest
 
 from envs.arithmetic import Expression, ExpressionError, Rules, evaluate
-from tests import hostile
-from tests.fuzz import EVERYTHING, MAX_MUTATED_CHARS, mutate, random_expression
+from tests.kit import hostile
+from tests.kit.fuzz import EVERYTHING, MAX_MUTATED_CHARS, mutate, random_expression
 
 HOSTILE_FILE = Path(__file__).parents[1] / "data" / "hostile_answers.jsonl"
 BIG = "(99^64)^9"  # 3,819 bits: log2(99) · 576

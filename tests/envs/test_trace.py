@@ -7,8 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from envs.base import checked_step
-from envs.directional import Directional
 from envs.problem import Problem, Split
+from envs.tasks.directional import Directional
 from envs.trace import CLOSING, Status, StepKind, Verdict, parse_trace, render_trace
 
 quick = settings(max_examples=300, deadline=None, derandomize=True, database=None)

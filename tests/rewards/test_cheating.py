@@ -11,7 +11,7 @@ import pytest
 
 from envs import ENVS, Env, Grade, Problem, Split, Trace, make_env, parse_trace, render_trace
 from rewards import REWARDS, RewardSum, Term
-from tests.shipped import shipped_terms
+from tests.kit.shipped import shipped_terms
 
 ENV_NAMES = sorted(name for name in ENVS if ENVS[name].checks_steps)
 CORRECT = Term(name="correct", weight=1.0)

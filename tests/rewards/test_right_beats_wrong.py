@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from envs import ENVS, Env, Problem, Split, Trace, make_example, parse_trace
 from rewards import REWARDS, History, RewardSum, Term, When
-from tests.shipped import shipped_terms
+from tests.kit.shipped import shipped_terms
 
 SHIPPED = {name: RewardSum(terms) for name, terms in shipped_terms().items()}
 # Weights nobody ships but anybody may: all rewards at once, as far as the bounds allow.

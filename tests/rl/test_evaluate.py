@@ -11,9 +11,10 @@ import pytest
 from configs import Config, check_config
 from envs import GraderError, Problem, Split, Trace, make_env, parse_trace
 from rewards import RewardSum, Term
-from rl.evaluate import evaluate, pass_at_k, summarise, wilson_interval
-from rl.table import result_table
-from rollout.engine import Weights
+from rl.evaluate import evaluate, summarise
+from rl.pages.text import result_table
+from rl.stats.intervals import pass_at_k, wilson_interval
+from rollout.engines.base import Weights
 from rollout.types import Batch, Completion, FinishReason, GroupRequest, RolloutGroup, Sample, Sampling
 
 ENV = make_env("directional")

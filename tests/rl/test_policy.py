@@ -15,7 +15,7 @@ import torch
 from huggingface_hub import constants
 from safetensors import safe_open
 
-from configs.schema import LoraSettings, PolicyConfig, TinyModelConfig
+from configs.schema.config import LoraSettings, PolicyConfig, TinyModelConfig
 from envs import Split, make_env
 from rl.policy import Policy, PolicyError, load_policy
 

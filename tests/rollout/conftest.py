@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from configs.schema import PolicyConfig, TinyModelConfig
+from configs.schema.config import PolicyConfig, TinyModelConfig
 from envs import make_env
 from rewards import RewardSum, Term
 from rl.policy import Policy, load_policy

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from envs import Grade, GraderError, Problem, Split, make_env
-from envs.directional import Directional
+from envs.tasks.directional import Directional
 from rewards import RewardSum, Term
 from rollout.types import Completion, FinishReason, GroupRequest, Prompt, Sampling
 from rollout.worker import RolloutWorker, WorkerSpec

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from configs.ablation import load_ablation
+from configs.schema.ablation import load_ablation
 
 ROOT = Path(__file__).resolve().parents[2]
 BASE = """

@@ -15,11 +15,11 @@ from pathlib import Path
 import pytest
 
 from configs import ConfigError
-from configs.schema import PolicyConfig, TinyModelConfig
+from configs.schema.config import PolicyConfig, TinyModelConfig
 from envs import make_env
-from rl.folder_lock import RunBusyError
 from rl.policy import load_policy
-from rl.run_folder import RunFolderError
+from rl.runs.folder import RunFolderError
+from rl.runs.lock import RunBusyError
 from scripts.exits import user_errors
 from scripts.train import main
 

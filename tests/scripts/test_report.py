@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from scripts.report import main
-from tests.runs_by_hand import study, traces, write_run
+from tests.kit.runs_by_hand import study, traces, write_run
 
 
 @pytest.fixture(autouse=True)

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from scripts.rollouts import main
-from tests.rl.test_viewer_data import row, write_run
+from tests.rl.viewer.test_data import row, write_run
 
 ROOT = Path(__file__).resolve().parents[2]
 

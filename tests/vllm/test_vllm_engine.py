@@ -14,11 +14,11 @@ import numpy as np
 import pytest
 import torch
 
-from rl.grpo import trainable_weights
-from rollout.torch_engine import TorchEngine
+from rl.grpo.trainer import trainable_weights
+from rollout.engines.embedded import TorchEngine
+from rollout.engines.vllm import VllmEngine
 from rollout.types import FinishReason, Prompt, Sampling
-from rollout.vllm_engine import VllmEngine
-from tests.vllm.kit import (
+from tests.kit.vllm_engines import (
     CLOSE,
     PROMPTS,
     ROOM,

@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 import torch
 
-from rl.grpo import trainable_weights
-from rollout.vllm_engine import VllmEngine
-from tests.vllm.kit import (
+from rl.grpo.trainer import trainable_weights
+from rollout.engines.vllm import VllmEngine
+from tests.kit.vllm_engines import (
     CLOSE,
     PROMPTS,
     SAMPLING,

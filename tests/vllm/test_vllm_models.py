@@ -17,13 +17,13 @@ from transformers import (
 )
 
 from configs import ConfigError, check_config
-from configs.schema import LoraSettings, PolicyConfig
+from configs.schema.config import LoraSettings, PolicyConfig
 from envs import make_env
 from rl.build import build_parts
-from rl.grpo import trainable_weights
+from rl.grpo.trainer import trainable_weights
 from rl.policy import load_policy
-from rollout.vllm_engine import VllmError
-from tests.vllm.kit import (
+from rollout.engines.vllm import VllmError
+from tests.kit.vllm_engines import (
     CLOSE,
     PROMPTS,
     SAMPLING,

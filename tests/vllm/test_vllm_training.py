@@ -13,7 +13,7 @@ import pytest
 import yaml
 
 from configs import check_config
-from rl.run_folder import RunFolder
+from rl.runs.folder import RunFolder
 from rl.train import train
 
 ROOT = Path(__file__).resolve().parents[2]

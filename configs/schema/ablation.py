@@ -1,0 +1,234 @@
+"""An ablation: one config, the cases that change parts of it, and the seeds each is run with.
+
+In: a YAML file::
+
+    name: backtrack_price
+    question: Does a price on backtracks cost accuracy?
+    base: ../countdown.yaml             # beside this file
+    seeds: [0, 1, 2]
+    cases:
+      free: {}
+      priced:
+        rewards.terms: [{name: correct, weight: 1.0}, {name: backtrack_count, weight: -0.2, gate: correct}]
+    grid:                               # every case with every combination: free-grpo.beta_0.0, ...
+      grpo.beta: [0.0, 0.1]
+
+Out: the runs it takes. Cases that differ in nothing before GRPO share a warm start: it is a run of its own, and
+theirs begin from its model. With `policy.lora` they do not, as it would be an adapter and no model.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Sequence
+from copy import deepcopy
+from dataclasses import dataclass
+from hashlib import blake2b
+from itertools import chain
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import Field, ValidationError, field_validator, model_validator
+
+from configs.schema.config import Config, RewardsConfig, Section
+from configs.schema.grid import Cases, Grid, expand, read_grid
+from configs.schema.load import describe_errors, load_config
+from configs.schema.yaml_text import ConfigError, read_yaml
+
+_NAME = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]*")
+_WARM = "warm-"
+_OURS = {"seed": "seeds", "name": "name", "output_dir": "--output"}  # what a plan sets, and by what
+_AFTER_WARM_START = ("name", "output_dir", "seed", "rewards", "grpo")
+
+
+class AblationConfig(Section):
+    """What is compared."""
+
+    name: str = Field(pattern=rf"^{_NAME.pattern}$")
+    """Name of the ablation, shown in its report."""
+    question: str
+    """What it asks, in a sentence."""
+    base: str
+    """Config file of what all cases share; a relative path starts at this file's folder."""
+    seeds: Annotated[list[Annotated[int, Field(ge=0, lt=2**32)]], Field(min_length=1)] = [0, 1, 2]
+    """Run seeds; every case is run with each."""
+    parallel: int = Field(1, ge=1)
+    """Runs at a time at most; fewer where there is no room for as many."""
+    gpus_per_trial: float | None = Field(None, ge=0)
+    """GPUs a run's learner sets aside, fractions allowed. None: one where `device` is cuda, or auto and there
+    are GPUs."""
+    cases: Cases = {}
+    """Names, and the config keys each case sets, dotted or as sections."""
+    grid: Grid = {}
+    """Dotted config keys with the values of each, in a list or by label; every case is run with every
+    combination. Without `cases`, the combinations are the cases."""
+
+    @field_validator("seeds")
+    @classmethod
+    def _different(cls, value: list[int]) -> list[int]:
+        if len(set(value)) < len(value):
+            raise ValueError(f"the same seed twice gives the same run twice, got {value}")
+        return value
+
+    @field_validator("gpus_per_trial")
+    @classmethod
+    def _as_ray_hands_out(cls, value: float | None) -> float | None:
+        if value is not None and value > 1 and value != int(value):
+            raise ValueError(f"Ray hands out fractions below 1 or whole numbers, got {value:g}")
+        return value
+
+    @field_validator("grid", mode="before")
+    @classmethod
+    def _labelled(cls, value: Any) -> Any:
+        return read_grid(value)
+
+    @model_validator(mode="after")
+    def _cases_are_told_apart(self) -> AblationConfig:
+        names = [*self.cases, *expand(self.cases, self.grid)]
+        if not names:
+            raise ValueError("there is nothing to compare; give cases, a grid or both")
+        for case in names:
+            if not _NAME.fullmatch(case):
+                raise ValueError(
+                    f"cases: a case's name names folders: letters, digits, '_', '-' and '.', got {case!r}"
+                )
+            if case.startswith(_WARM):
+                raise ValueError(
+                    f"cases: '{_WARM}' begins the names of shared warm starts; call {case!r} otherwise"
+                )
+        return self
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Trial:
+    """One run of an ablation.
+
+    Attributes:
+        name: Name of its folder.
+        case: The case, or the first of those that share this warm start.
+        seed: Run seed.
+        config: What is run; its `output_dir` is set.
+        after: Name of the trial whose model it begins with; None where it needs none.
+    """
+
+    name: str
+    case: str
+    seed: int
+    config: Config
+    after: str | None = None
+
+    @property
+    def group(self) -> str:
+        """Its name without the seed."""
+        return self.name.removesuffix(f"-seed{self.seed}")
+
+    @property
+    def folder(self) -> Path:
+        """Where it is run."""
+        assert self.config.output_dir is not None
+        return Path(self.config.output_dir)
+
+    @property
+    def log(self) -> Path:
+        """What it says, beside its folder."""
+        return self.folder.with_name(f"{self.name}.log")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Plan:
+    """The runs of an ablation, each after the one it needs.
+
+    Attributes:
+        config: The ablation; its `cases` are those that are run, the grid's combinations included.
+        folder: Where everything is written.
+        trials: The runs, seed by seed.
+        results: Of each case and seed the trials that hold its stages, in order.
+    """
+
+    config: AblationConfig
+    folder: Path
+    trials: tuple[Trial, ...]
+    results: dict[tuple[str, int], tuple[str, ...]]
+
+
+def load_ablation(path: str | Path, overrides: Sequence[str] = (), folder: Path | None = None) -> Plan:
+    """Read an ablation and plan its runs.
+
+    Args:
+        path: A YAML file.
+        overrides: `dotted.key=value`, set in the base config before the cases are.
+        folder: Where to write; None: `runs/<name>`.
+
+    Raises:
+        ConfigError: The file, the base or what a case makes of it is wrong.
+    """
+    path = Path(path)
+    data = read_yaml(path)
+    if "env" in data and "cases" not in data:
+        raise ConfigError(
+            f"{path} is the config of one run; give it to scripts/train.py, or name it as the base of an "
+            "ablation"
+        )
+    try:
+        config = AblationConfig.model_validate(data)
+    except ValidationError as error:
+        raise ConfigError(f"{path}: {describe_errors(error, AblationConfig)}") from None
+    set_keys = chain(
+        (override.partition("=")[0] for override in overrides), *config.cases.values(), config.grid
+    )
+    for key in set_keys:
+        if key in _OURS:
+            raise ConfigError(f"{path}: an ablation sets '{key}' itself, by {_OURS[key]}; leave it out")
+    config = config.model_copy(update={"cases": expand(config.cases, config.grid)})
+    folder = (folder or Path("runs") / config.name).absolute()
+    base = path.parent / config.base
+    try:
+        rewards = load_config(base, overrides).rewards
+    except ConfigError as error:
+        raise ConfigError(f"{path}: base: {error}") from None
+    wholes: dict[str, Config] = {}
+    for case, keys in config.cases.items():
+        try:
+            # Copied, because cases may share a value (an anchor, a grid) of which one sets a part.
+            wholes[case] = load_config(base, overrides, deepcopy({**keys, "name": f"{config.name}-{case}"}))
+        except ConfigError as error:
+            raise ConfigError(f"{path}: case '{case}': {error}") from None
+    trials: dict[str, Trial] = {}
+    results: dict[tuple[str, int], tuple[str, ...]] = {}
+    warm_starts: dict[str, Trial] = {}
+    for seed in config.seeds:
+        for case, whole in wholes.items():
+            seeded = whole.model_copy(update={"seed": seed})
+            made = _trials_of(seeded, rewards, case, folder, warm_starts)
+            trials.update({trial.name: trial for trial in made})
+            results[case, seed] = tuple(trial.name for trial in made)
+    return Plan(config=config, folder=folder, trials=tuple(trials.values()), results=results)
+
+
+def _trials_of(
+    config: Config, rewards: RewardsConfig, case: str, folder: Path, warm_starts: dict[str, Trial]
+) -> tuple[Trial, ...]:
+    """The warm start, which may be one that an earlier case has, and what comes after it."""
+    seed = config.seed
+    name = f"{case}-seed{seed}"
+    if config.warm_start is None or config.policy.lora is not None:
+        return (Trial(name=name, case=case, seed=seed, config=_in(config, folder / name)),)
+    before = config.model_dump(mode="json", exclude=set(_AFTER_WARM_START))
+    # It is named by what it is, and has nothing of a case that does not matter: cases can be added and moved.
+    mark = blake2b(json.dumps(before, sort_keys=True).encode(), digest_size=4).hexdigest()
+    warm = f"{_WARM}{mark}-seed{seed}"
+    only_warm = config.model_copy(update={"name": f"{_WARM}{mark}", "rewards": rewards, "grpo": None})
+    first = warm_starts.setdefault(
+        warm, Trial(name=warm, case=case, seed=seed, config=_in(only_warm, folder / warm))
+    )
+    if config.grpo is None:
+        return (first,)
+    model = folder / first.name / "models" / "warm"
+    policy = config.policy.model_copy(update={"model": str(model)})
+    rest = _in(config.model_copy(update={"policy": policy, "warm_start": None}), folder / name)
+    return (first, Trial(name=name, case=case, seed=seed, config=rest, after=first.name))
+
+
+def _in(config: Config, folder: Path) -> Config:
+    return config.model_copy(update={"output_dir": str(folder)})

@@ -1,0 +1,182 @@
+"""From a YAML file and command-line overrides to a checked `Config`.
+
+`load_config("configs/quickstart.yaml", ["grpo.updates=20", "rollout.backend=ray"])`. Every mistake is a
+`ConfigError` whose one line names the key, what was given, what is allowed and, for a misspelt key, the
+nearest right one; all mistakes of a file are reported together.
+"""
+
+from __future__ import annotations
+
+import types
+import typing
+from collections.abc import Iterator, Mapping, Sequence
+from copy import deepcopy
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import BaseModel, ValidationError
+
+from configs.schema.config import Config
+from configs.schema.presets import expand_presets
+from configs.schema.yaml_text import NOT_YAML, ConfigError, Dumper, parse_yaml, read_yaml
+
+
+def load_config(
+    path: str | Path, overrides: Sequence[str] = (), changes: Mapping[str, Any] | None = None
+) -> Config:
+    """Read, override and check a config.
+
+    Args:
+        path: A YAML file.
+        overrides: `dotted.key=value`, the value in YAML (`grpo.beta=0.01`, `eval.splits=[id]`).
+        changes: Values by dotted key, set after the overrides. Of a section given as a mapping only the keys in
+            it are set.
+
+    Raises:
+        ConfigError: The file cannot be read or what it says is not allowed.
+    """
+    data = read_yaml(Path(path))
+    if ("cases" in data or "grid" in data) and "env" not in data:
+        raise ConfigError(f"{path} is an ablation; give it to scripts/ablate.py")
+    folder = Path(path).parent
+    asked = expand_presets(data, folder) or {}
+    leaves = [leaf for key, value in (changes or {}).items() for leaf in _leaves(key, value)]
+    for key, value, said in [*map(_read_override, overrides), *leaves]:
+        _set(data, key, value, said=said)
+        if key in ("rewards", "rewards.terms"):
+            asked = {}  # what the presets before asked for went with them
+        asked = expand_presets(data, folder) or asked
+    if isinstance(data.get("rewards"), dict):
+        data["rewards"] = {**asked, **data["rewards"]}
+    return check_config(data, source=str(path))
+
+
+def check_config(data: dict[str, Any], *, source: str = "config") -> Config:
+    """Check plain data against the schema.
+
+    Raises:
+        ConfigError: With one clause for every mistake.
+    """
+    try:
+        return Config.model_validate(data)
+    except ValidationError as error:
+        raise ConfigError(f"{source}: {describe_errors(error, Config)}") from None
+
+
+def dump_config(config: Config) -> str:
+    """The whole resolved config as YAML, defaults included; loading it gives the same config."""
+    return yaml.dump(config.model_dump(mode="json"), Dumper=Dumper, sort_keys=False)
+
+
+def describe_errors(error: ValidationError, model: type[BaseModel]) -> str:
+    """Every mistake of a validation error as one line of clauses."""
+    return "; ".join(_describe(dict(item), model) for item in error.errors())
+
+
+def _read_override(override: str) -> tuple[str, Any, str]:
+    """Key, value and what to call it in a message."""
+    key, equals, text = override.partition("=")
+    if not equals or not key:
+        raise ConfigError(f"override {override!r} is not of the form dotted.key=value")
+    try:
+        value = parse_yaml(text)
+    except NOT_YAML:
+        raise ConfigError(f"override {override!r}: {text!r} is not a YAML value") from None
+    return key, value, f"override {override!r}"
+
+
+def _leaves(key: str, value: Any) -> Iterator[tuple[str, Any, str]]:
+    """The same of a change; of a section one of each key in it."""
+    if isinstance(value, dict) and _is_section(key):
+        for inner, part in value.items():
+            yield from _leaves(f"{key}.{inner}", part)
+    else:
+        yield key, value, f"'{key}'"
+
+
+def _is_section(key: str) -> bool:
+    """Whether a dotted key is that of a section, and not one whose value is itself a mapping."""
+    current: Any = Config
+    for part in key.split("."):
+        field = getattr(current, "model_fields", {}).get(part)
+        current = None if field is None else _section_in(field.annotation)
+        if field is None or typing.get_origin(field.annotation) is list:
+            return False
+    return current is not None
+
+
+def _set(data: dict[str, Any], key: str, value: Any, *, said: str) -> None:
+    node, done, rest = data, "", key
+    while True:
+        part, _, after = rest.partition(".")
+        if not after:
+            node[part] = deepcopy(value)  # what is changed within it later is ours alone
+            return
+        done = f"{done}.{part}".lstrip(".")
+        child = node.get(part)
+        if child is None:
+            child = node[part] = {}
+        if isinstance(child, list):
+            child, name = _named(child, after, done, said)
+            done, after = f"{done}.{name}", after[len(name) + 1 :]
+        if not isinstance(child, dict):
+            raise ConfigError(f"{said}: {done} is {child!r}, not a section")
+        node, rest = child, after
+
+
+def _named(entries: list[Any], rest: str, key: str, said: str) -> tuple[dict[str, Any], str]:
+    """The entry of a list that the rest of a key names, and its name."""
+    named = {
+        entry["name"]: entry
+        for entry in entries
+        if isinstance(entry, dict) and isinstance(entry.get("name"), str)
+    }
+    for name, entry in named.items():
+        if rest.startswith(f"{name}."):
+            return entry, name
+    if not named:
+        raise ConfigError(f"{said}: {key} is a list; give it whole")
+    close = get_close_matches(rest.rpartition(".")[0], named, n=1)
+    hint = f"; did you mean '{close[0]}'?" if close else "."
+    raise ConfigError(
+        f"{said}: {key} is a list, of which '{rest}' names no entry's key{hint} known: {', '.join(named)}; or "
+        "give the list whole"
+    )
+
+
+def _describe(item: dict[str, Any], model: type[BaseModel]) -> str:
+    location = [str(part) for part in item["loc"]]
+    key = ".".join(location)
+    given = item.get("input")
+    if item["type"] == "extra_forbidden":
+        fields = _fields_at(model, item["loc"][:-1])
+        close = get_close_matches(location[-1], fields, n=1, cutoff=0.5)
+        hint = f"; did you mean '{close[0]}'?" if close else "."
+        return f"unknown key '{key}'{hint} known: {', '.join(fields)}"
+    if item["type"] == "missing":
+        return f"missing key '{key}'"
+    if item["type"] == "value_error":
+        message = str(item["ctx"]["error"])
+        return f"{key}: {message}" if key else message
+    return f"{key} is {given!r}: {item['msg'][0].lower()}{item['msg'][1:]}"
+
+
+def _fields_at(model: type[BaseModel], location: tuple[Any, ...]) -> list[str]:
+    """Names of the fields of the section a location points into."""
+    current: Any = model
+    for part in location:
+        annotation = current.model_fields[part].annotation if isinstance(part, str) else current
+        current = _section_in(annotation) or current
+    return list(current.model_fields)
+
+
+def _section_in(annotation: Any) -> type[BaseModel] | None:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return annotation
+    if typing.get_origin(annotation) in (typing.Union, types.UnionType, list):
+        for inner in typing.get_args(annotation):
+            if found := _section_in(inner):
+                return found
+    return None

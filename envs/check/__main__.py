@@ -1,0 +1,7 @@
+"""`python -m envs.check [NAME ...]`: check environments against the contract."""
+
+import sys
+
+from envs.check.contract import main
+
+sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,312 @@
+"""The contract of an environment, checked from outside.
+
+In: an environment. Out: an `EnvReport` with figures, or an `EnvContractError` that names the environment, the
+split, the index and what failed. Near misses are made from the environment's own answers and traces
+(`near_misses.py`). A new environment is ready when this passes. From the shell, all of
+them or some::
+
+    python -m envs.check
+    python -m envs.check addition algebra
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from copy import deepcopy
+from dataclasses import dataclass
+from time import perf_counter
+from typing import Any
+
+from envs.base import Env, checked_step
+from envs.check.near_misses import HOSTILE, wrong_answers, wrong_traces
+from envs.check.oracles import RIGHT_ANYWAY, RightAnyway
+from envs.generated import GeneratedEnv
+from envs.problem import Problem, Split
+from envs.registry import ENVS, make_example
+from envs.seeding import derive_random
+from envs.trace import Status, Step, StepKind, Trace, Verdict, render_trace
+
+
+class EnvContractError(ValueError):
+    """An environment breaks its contract; the message says where and how."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class EnvReport:
+    """What was checked, and how fast problems come.
+
+    Example::
+
+        EnvReport(name="addition", num_problems=800, num_traces=3185, num_near_misses=51944,
+                  mean_full_steps=4.38, problems_per_s=66802.0)
+
+    Attributes:
+        name: The environment.
+        num_problems: Problems made, over all splits.
+        num_traces: Reference traces that were accepted, full and skipped.
+        num_near_misses: Wrong answers and traces that were refused.
+        mean_full_steps: Mean length of the full traces.
+        problems_per_s: Problems made a second by one process, over all splits alike.
+    """
+
+    name: str
+    num_problems: int
+    num_traces: int
+    num_near_misses: int
+    mean_full_steps: float
+    problems_per_s: float
+
+
+def check_env(
+    env: Env[Any],
+    *,
+    num_problems: int = 200,
+    min_problems_per_s: float | None = None,
+    right_anyway: RightAnyway | None = None,
+) -> EnvReport:
+    """Check the contract on the first problems of every split.
+
+    Args:
+        env: The environment.
+        num_problems: Problems a split, or all of a split that has fewer.
+        min_problems_per_s: Fail below this throughput. None, the default, only reports it: timings are noisy.
+        right_anyway: For tasks where an edited answer or step can be right by chance (another shortest path,
+            ``3 * 1`` for ``3 / 1``): a judge of its own, not the environment's, that says which near misses
+            are right after all. By default the one of `right_anyway.py`, or none is.
+
+    Raises:
+        EnvContractError: At the first thing that fails.
+    """
+    right_anyway = right_anyway or RIGHT_ANYWAY.get(env.name)
+    problems = _check_problems(env, num_problems)
+    num_traces = sum(_check_references(env, problem) for problem in problems)
+    for kind in env.skip_kinds:
+        if all(_skipped(env, problem, kind) is None for problem in problems):
+            raise EnvContractError(
+                f"{env.name}: skip kind '{kind}' applies to none of {len(problems)} problems"
+            )
+    num_near_misses = 0
+    for problem, other in zip(problems, [*problems[1:], problems[0]], strict=True):
+        num_near_misses += _check_near_misses(env, problem, other, right_anyway)
+    for split in env.splits:
+        _check_hostile(env, env.problem(split, 0))
+    problems_per_s = _measure(env, num_problems)
+    if min_problems_per_s is not None and problems_per_s < min_problems_per_s:
+        raise EnvContractError(
+            f"{env.name}: {problems_per_s:.0f} problems/s, should be at least {min_problems_per_s:.0f}"
+        )
+    return EnvReport(
+        name=env.name,
+        num_problems=len(problems),
+        num_traces=num_traces,
+        num_near_misses=num_near_misses,
+        mean_full_steps=sum(problem.num_full_steps for problem in problems) / len(problems),
+        problems_per_s=problems_per_s,
+    )
+
+
+def _fail(env: Env[Any], problem: Problem, what: str) -> EnvContractError:
+    return EnvContractError(f"{env.name} {problem.split} {problem.index}: {what}")
+
+
+# ---- problems ----
+
+
+def _check_problems(env: Env[Any], num_problems: int) -> list[Problem]:
+    """Make the problems twice, in both orders, and check each by itself and against the others."""
+    addresses = [
+        (split, index)
+        for split in env.splits
+        for index in range(min(num_problems, env.num_problems(split) or num_problems))
+    ]
+    one, two = (type(env)(env.settings) for _ in range(2))
+    problems = [one.problem(split, index) for split, index in addresses]
+    again = [two.problem(split, index) for split, index in reversed(addresses)][::-1]
+    seen: dict[str, Split] = {}
+    for problem, same, (split, index) in zip(problems, again, addresses, strict=True):
+        if (problem.env, problem.split, problem.index) != (env.name, split, index):
+            raise EnvContractError(
+                f"{env.name} {split} {index}: "
+                f"the problem says it is {problem.env} {problem.split} {problem.index}"
+            )
+        if problem != same:
+            raise _fail(env, problem, "two copies of the environment disagree, or the order of access matters")
+        if seen.setdefault(problem.question, split) is not split:
+            raise _fail(env, problem, f"question is also in {seen[problem.question]}: {problem.question!r}")
+        if isinstance(env, GeneratedEnv) and env.cell(problem) not in env.settings.cells(split):
+            raise _fail(env, problem, f"cell '{env.cell(problem)}' is not one of the split's")
+        _check_prompts(env, problem)
+        if _judge(env, problem, (), problem.answer).correct is not True:
+            raise _fail(env, problem, f"gold answer {problem.answer!r} is refused")
+    return problems
+
+
+def _check_prompts(env: Env[Any], problem: Problem) -> None:
+    """A request for steps is one piece put into the plain prompt, and names the number."""
+    if problem.budget is not None:
+        raise _fail(env, problem, f"budget is {problem.budget} where none was asked for")
+    if not problem.prompt.endswith("Answer:\n"):
+        raise _fail(env, problem, "prompt does not end with 'Answer:\\n'")
+    asked = env.problem(problem.split, problem.index, budget=37)
+    if asked != env.with_budget(problem, 37) or env.with_budget(asked, None) != problem:
+        raise _fail(env, problem, "with and without a budget it is not the same problem")
+    plain, prompt = problem.prompt, asked.prompt
+    before = next((i for i, (a, b) in enumerate(zip(plain, prompt, strict=False)) if a != b), len(plain))
+    request = prompt[before : before + len(prompt) - len(plain)]
+    if "37" not in request or plain != prompt[:before] + prompt[before + len(request) :]:
+        raise _fail(env, problem, "prompts with and without a budget differ by more than the request")
+
+
+# ---- reference traces ----
+
+
+def _check_references(env: Env[Any], problem: Problem) -> int:
+    full = solution(env, problem)
+    _check_reference(env, problem, "full trace", full, problem.num_full_steps)
+    _check_states(env, problem, full)
+    num_traces = 1
+    for kind in env.skip_kinds:
+        skipped = _skipped(env, problem, kind)
+        if skipped != _skipped(type(env)(env.settings), problem, kind):
+            raise _fail(env, problem, f"{kind} trace differs between two copies of the environment")
+        if skipped is not None:
+            _check_reference(env, problem, f"{kind} trace", skipped, problem.num_full_steps - 1)
+            num_traces += 1
+    return num_traces
+
+
+def _skipped(env: Env[Any], problem: Problem, kind: str) -> tuple[str, ...] | None:
+    rng = derive_random("check skip", env.name, kind, problem.split.value, problem.index)
+    return env.skipped_trace(problem, kind, rng)
+
+
+def _check_reference(env: Env[Any], problem: Problem, what: str, lines: Sequence[str], num_steps: int) -> None:
+    parsed = env.parse(render_trace(lines, problem.answer))
+    if (
+        tuple(step.text for step in parsed.steps) != tuple(lines)
+        or any(step.kind is not StepKind.FORWARD for step in parsed.steps)
+        or parsed.answer != problem.answer
+        or parsed.status is not Status.COMPLETE
+    ):
+        raise _fail(env, problem, f"{what} does not parse back")
+    if parsed.num_steps != num_steps:
+        raise _fail(env, problem, f"{what} has {parsed.num_steps} steps, should have {num_steps}")
+    trace = _judge(env, problem, lines, problem.answer)
+    if not trace.verified:
+        wrong = next((step for step in trace.steps if step.verdict is not Verdict.VALID), None)
+        raise _fail(env, problem, f"{what} is refused: {_why_refused(trace, wrong)}")
+
+
+def _why_refused(trace: Trace, wrong: Step | None) -> str:
+    if wrong is not None:
+        return checked_step(wrong)
+    return "its answer" if trace.finished else "it does not finish"
+
+
+def _check_states(env: Env[Any], problem: Problem, lines: Sequence[str]) -> None:
+    """Taking a step leaves the state it starts from as it was."""
+    state = env.start(problem)
+    for line in lines:
+        before = deepcopy(state)
+        after = env.advance(state, line)
+        if state != before:
+            raise _fail(env, problem, f"the step {line!r} changed the state it starts from")
+        state = after
+
+
+def solution(env: Env[Any], problem: Problem) -> tuple[str, ...]:
+    """The full trace, or lines in its place where the task has no worked solutions and checks no steps."""
+    return env.full_trace(problem) if env.has_solutions else ("A step.",) * problem.num_full_steps
+
+
+# ---- near misses ----
+
+
+def _check_near_misses(
+    env: Env[Any], problem: Problem, other: Problem, right_anyway: RightAnyway | None
+) -> int:
+    lines, answer = list(solution(env, problem)), problem.answer
+    num_misses = 0
+
+    def check(what: str, missed: list[str], stated: str, shown: str) -> None:
+        nonlocal num_misses
+        trace = _judge(env, problem, missed, stated)
+        if not trace.verified:
+            num_misses += 1
+        elif right_anyway is None or not right_anyway(problem, trace):
+            raise _fail(env, problem, f"{what} is accepted: {shown!r}")
+
+    for what, stated in wrong_answers(env, problem, other):
+        check(what, lines, stated, stated)
+    if not env.checks_steps:
+        return num_misses
+    for what, missed in wrong_traces(env, problem, other, lines):
+        check(what, missed, answer, "\n".join(missed))
+    for num_kept in range(len(lines)):
+        if _judge(env, problem, lines[:num_kept], answer).verified:
+            raise _fail(env, problem, f"the first {num_kept} of {len(lines)} steps pass for all of them")
+    return num_misses
+
+
+def _check_hostile(env: Env[Any], problem: Problem) -> None:
+    """No text makes the check raise, and none of these is a step or an answer."""
+    lines = solution(env, problem)
+    for text in HOSTILE:
+        if _judge(env, problem, lines, text).correct:
+            raise _fail(env, problem, f"the answer {text[:40]!r} is accepted")
+        for i in range(len(lines) + 1):
+            trace = _judge(env, problem, [*lines[:i], text], problem.answer)
+            step = trace.steps[-1] if trace.steps and env.checks_steps else None
+            if step is not None and step.kind is StepKind.FORWARD and step.verdict is not Verdict.INVALID:
+                raise _fail(env, problem, f"the step {text[:40]!r} is accepted")
+
+
+# ---- the check under test, and the clock ----
+
+
+def _judge(env: Env[Any], problem: Problem, lines: Sequence[str], answer: str) -> Trace:
+    text = render_trace(lines, answer)
+    try:
+        return env.check(problem, env.parse(text))
+    except Exception as error:
+        raise _fail(
+            env, problem, f"check raised {type(error).__name__} on a text that ends {text[-60:]!r}"
+        ) from error
+
+
+def _measure(env: Env[Any], num_problems: int) -> float:
+    """Problems a second over all splits alike, at indexes not made before."""
+    start = perf_counter()
+    for split in env.splits:
+        for index in range(num_problems, 2 * num_problems):
+            env.problem(split, index)
+    return len(env.splits) * num_problems / (perf_counter() - start)
+
+
+def main(names: Sequence[str]) -> int:
+    """Check some environments, or all, and write one line for each.
+
+    Returns:
+        The exit status: 0 if all pass, 1 if one breaks its contract, 2 if a name is unknown.
+    """
+    try:
+        envs = [make_example(name) for name in names or ENVS]
+    except ValueError as error:
+        sys.stderr.write(f"{error}\n")
+        return 2
+    sys.stdout.write(f"{'environment':<12} {'problems':>8} {'steps':>6} {'traces':>7} ")
+    sys.stdout.write(f"{'near misses':>11} {'problems/s':>10}\n")
+    status = 0
+    for env in envs:
+        try:
+            report = check_env(env)
+        except EnvContractError as error:
+            sys.stdout.write(f"{env.name:<12} FAILED: {error}\n")
+            status = 1
+            continue
+        sys.stdout.write(
+            f"{report.name:<12} {report.num_problems:>8} {report.mean_full_steps:>6.2f} "
+            f"{report.num_traces:>7} {report.num_near_misses:>11} {report.problems_per_s:>10.0f}\n"
+        )
+    return status

@@ -1,0 +1,1 @@
+"""The grader of mathematical answers: text to exact values, and whether two of them are equal."""

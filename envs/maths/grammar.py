@@ -1,0 +1,277 @@
+r"""Mathematical text as tokens in one spelling, and clean LaTeX made from them.
+
+In: an answer in plain text or LaTeX that passed `envs.grading.why_refused`. Out: tokens (`tokenize`), and what
+the sandbox gets instead of the text (`to_latex`).
+
+One spelling: ``\dfrac``, ``\tfrac`` and ``\frac`` are ``\frac``, its arguments always in braces; ``\cdot`` and
+``×`` are ``*``; sizes, spaces and delimiters such as ``\left``, ``\,``, ``$`` and ``\[`` are nothing or one
+space; the words "and" and "or" are commas; ``\text{ cm}`` is the single token ``'cm``. Linear in the text.
+"""
+
+from __future__ import annotations
+
+import re
+
+from envs.maths.vocabulary import ALIASES, AND, TEXT_COMMANDS
+
+MAX_CHARS = 512
+MAX_DEPTH = 20
+
+_TOKEN = re.compile(r"\\[A-Za-z]+|\\.|[0-9]+|[A-Za-z]+|\*\*|[<>!]=|[ \t\r\n]+|.", re.DOTALL)
+_ARRAY = re.compile(r"\\left ?[\[(] ?\\begin\{array\}\{[lcr]{1,8}\}")
+_ARRAY_END = re.compile(r"\\end\{array\} ?\\right ?[\])]")
+_GROUPED = re.compile(r"[0-9][0-9.,]*")
+
+_OPEN = {"(": ")", "[": "]", "{": "}", r"\{": r"\}"}
+OPEN = frozenset(_OPEN)
+CLOSE = frozenset(_OPEN.values())
+
+
+class TooDeep(ValueError):
+    """The brackets are nested deeper than `MAX_DEPTH`."""
+
+
+def tokenize(text: str) -> list[str]:
+    r"""The tokens of a text, in one spelling (see the head of this file), without spaces at the ends.
+
+    Example: ``$\dfrac12\text{ cm}$`` gives ``\frac { 1 } { 2 } 'cm``.
+
+    Args:
+        text: At most `MAX_CHARS` characters that passed `why_refused`.
+
+    Raises:
+        TooDeep: As its name says.
+    """
+    if "\\" in text:
+        if "{array}" in text:
+            text = _ARRAY.sub(r"\\begin{pmatrix}", _ARRAY_END.sub(r"\\end{pmatrix}", text))
+        if "\\\\" in text and "matrix" not in text:
+            text = text.replace("\\\\", "\\")
+        if "\\circ" in text:
+            text = text.replace("^{\\circ}", "°").replace("^\\circ", "°")
+    raw = _TOKEN.findall(text)
+    out: list[str] = []
+    depth = deepest = at = 0
+    takes_arguments = False
+    while at < len(raw):
+        token = raw[at]
+        at += 1
+        if token in TEXT_COMMANDS:
+            at = _read_text(raw, at, token, out)
+            continue
+        if token == "\\!":
+            if at < len(raw) and raw[at].isspace():
+                at += 1
+            if at < len(raw) and out[-1:] == [","] and len(raw[at]) == 3 and raw[at].isdecimal():
+                _join_thousands(raw[at], out)
+                at += 1
+            continue
+        token = ALIASES.get(token, token)
+        if token in OPEN:
+            if token == "{" and (end := _thousands_comma(raw, at)):
+                _join_thousands(raw[end], out)
+                at = end + 1
+                continue
+            depth += 1
+            deepest = max(deepest, depth)
+        elif token in CLOSE:
+            depth -= 1
+        elif token == "^" or token == "\\frac" or token == "\\sqrt":
+            takes_arguments = True
+        _put(token, out)
+    if deepest > MAX_DEPTH:
+        raise TooDeep
+    while out and out[-1] == " ":
+        out.pop()
+    return _brace(out) if takes_arguments else out
+
+
+def _put(token: str, out: list[str]) -> None:
+    """Append a token, keeping spaces single and commas that stand for "and" from doubling."""
+    if not token:
+        return
+    if token == AND:
+        _put(" ", out)
+        token = ","
+    if token.isspace():
+        if out and out[-1] != " ":
+            out.append(" ")
+    elif token == "," and (out[-1:] == [","] or out[-2:] == [",", " "]):
+        return
+    else:
+        out.append(token)
+
+
+def _read_text(raw: list[str], at: int, command: str, out: list[str]) -> int:
+    """Take ``{…}`` after a text command; words become one token, numbers and variables stay what they are."""
+    start = at
+    while at < len(raw) and raw[at].isspace():
+        at += 1
+    if at == len(raw) or raw[at] != "{" or "}" not in raw[at:]:
+        out.append(command)  # nothing can read it
+        return start
+    end = raw.index("}", at)
+    if "{" in raw[at + 1 : end]:
+        out.append(command)
+        return start
+    content = " ".join("".join(raw[at + 1 : end]).split())
+    bare = content.strip(" ,")
+    alias = ALIASES.get(bare.removeprefix("\\"), "")
+    if not content:
+        _put(" ", out)
+    elif alias in (AND, "%") or (alias and command == "\\operatorname"):
+        _put(alias, out)
+    elif _GROUPED.fullmatch(content) or (command.startswith("\\math") and len(content) == 1):
+        for token in _TOKEN.findall(content):
+            _put(token, out)
+    else:
+        out.append("'" + content)
+    return end + 1
+
+
+def _thousands_comma(raw: list[str], at: int) -> int:
+    """After an opening brace: the place of the three digits behind ``{,}``, or 0."""
+    inside = [place for place in range(at, min(at + 6, len(raw))) if not raw[place].isspace()]
+    if len(inside) >= 3:
+        comma, close, digits = inside[:3]
+        if raw[comma] == "," and raw[close] == "}" and len(raw[digits]) == 3 and raw[digits].isdecimal():
+            return digits
+    return 0
+
+
+def _join_thousands(digits: str, out: list[str]) -> None:
+    if out and out[-1] == ",":
+        out.pop()
+    if out and out[-1] == " ":
+        out.pop()
+    if out and out[-1].isdecimal():
+        out[-1] += digits
+    else:
+        out.append(digits)
+
+
+def _brace(tokens: list[str]) -> list[str]:
+    r"""Put the arguments of ``\frac``, ``\sqrt`` and ``^`` in braces, as in ``\frac12`` or ``x^(1/2)``."""
+    out: list[str] = []
+    at = 0
+    while at < len(tokens):
+        at = _brace_one(tokens, at, out)
+    return out
+
+
+def _brace_one(tokens: list[str], at: int, out: list[str]) -> int:
+    token = tokens[at]
+    out.append(token)
+    at += 1
+    if token == "\\frac":
+        at = _brace_argument(tokens, at, out, one_digit=True)
+        return _brace_argument(tokens, at, out, one_digit=True)
+    if token == "\\sqrt":
+        if tokens[at : at + 1] == ["["]:
+            while at < len(tokens) and out[-1] != "]":
+                out.append(tokens[at])
+                at += 1
+        return _brace_argument(tokens, at, out)
+    if token == "^":
+        return _brace_argument(tokens, at, out)
+    return at
+
+
+def _brace_argument(tokens: list[str], at: int, out: list[str], *, one_digit: bool = False) -> int:
+    if at < len(tokens) and tokens[at] == " ":
+        at += 1
+    if at >= len(tokens):
+        return at
+    token = tokens[at]
+    out.append("{")
+    if token == "{" or (token == "(" and not one_digit):
+        closing = _OPEN[token]
+        at += 1
+        depth = 1
+        while at < len(tokens):
+            depth += (tokens[at] == token) - (tokens[at] == closing)
+            if depth == 0:
+                break
+            at = _brace_one(tokens, at, out)
+        at += 1
+    elif one_digit and len(token) > 1 and token.isdecimal():
+        out.append(token[0])
+        tokens[at] = token[1:]
+    else:
+        if token in "+-" and at + 1 < len(tokens):
+            out.append(token)
+            at += 1
+        if tokens[at] == "^" or tokens[at] in CLOSE:  # nothing to take
+            out.append("}")
+            return at
+        at = _brace_one(tokens, at, out)
+    out.append("}")
+    return at
+
+
+def split_top(tokens: list[str], *separators: str) -> list[list[str]]:
+    """Split at separators that stand in no bracket; spaces at the ends of the parts are removed."""
+    parts: list[list[str]] = []
+    start = depth = 0
+    for at, token in enumerate(tokens):
+        if token in OPEN:
+            depth += 1
+        elif token in CLOSE:
+            depth -= 1
+        elif depth == 0 and token in separators:
+            parts.append(strip(tokens[start:at]))
+            start = at + 1
+    parts.append(strip(tokens[start:]))
+    return parts
+
+
+def strip(tokens: list[str]) -> list[str]:
+    """Without spaces at the ends."""
+    first, last = 0, len(tokens)
+    while first < last and tokens[first] == " ":
+        first += 1
+    while first < last and tokens[last - 1] == " ":
+        last -= 1
+    return tokens[first:last]
+
+
+def to_latex(tokens: list[str]) -> str:
+    r"""Clean LaTeX of tokens: decimals as fractions (they are exact), degrees and a trailing unit left out.
+
+    ``\pm`` is written out as two values, unless it stands among others.
+
+    Example: ``1.5 \pi 'cm`` gives ``(\frac{15}{10})\pi``.
+    """
+    if "\\pm" in tokens and "," not in tokens:
+        upper = {"\\pm": "+", "\\mp": "-"}
+        lower = {"\\pm": "-", "\\mp": "+"}
+        return ",".join(to_latex([signs.get(token, token) for token in tokens]) for signs in (upper, lower))
+    end = len(tokens)
+    while end > 1 and (tokens[end - 1] in (" ", ".", ",") or tokens[end - 1][0] == "'"):
+        end -= 1
+    out: list[str] = []
+    at = 0
+    while at < end:
+        token = tokens[at]
+        fraction = tokens[at + 2] if at + 2 < end and tokens[at + 1] == "." else ""
+        if token.isdecimal() and fraction.isdecimal():
+            out.append(f"(\\frac{{{token}{fraction}}}{{1{'0' * len(fraction)}}})")
+            at += 3
+            continue
+        at += 1
+        if token[0] == "'":
+            out.append(f"\\text{{{_letters(token)}}}")
+        elif token in _WRITTEN:
+            out.append(_WRITTEN[token])
+        elif token[0] == "\\" and token[1:].isalpha():
+            out.append(token if tokens[at : at + 1] == ["{"] else token + " ")
+        else:
+            out.append(token)
+    return "".join(out).strip()
+
+
+def _letters(token: str) -> str:
+    return "".join(letter for letter in token[1:] if letter.isascii() and (letter.isalnum() or letter == " "))
+
+
+_WRITTEN = {"*": "\\cdot ", "<=": "\\leq ", ">=": "\\geq ", "!=": "\\neq ", "°": "", "%": "\\%"}

@@ -1,0 +1,1 @@
+"""The tasks: one file or folder each."""

@@ -1,0 +1,1 @@
+"""Linear equations with symbols, solved line by line."""

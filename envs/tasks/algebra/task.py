@@ -1,0 +1,298 @@
+"""Analog of algebra: solve an equation for its one unknown, written in unfamiliar symbols.
+
+Task and full traces follow the algebra data of "Can Language Models Learn to Skip Steps?" (arXiv 2411.01855;
+symbol counts and step counts of the released files). The symbols are ours: ♥ the unknown, → equals, ○
+zero, ⊕ ⊖ ⊗ ⊘ plus, minus, times, over, and a list of constants. Each line is one equation::
+
+    Isolate the ♥ symbol on the left side of the → symbol.
+
+    Question: ♦ ⊖ ♥ ⊗ ♣ → ♠
+    Answer:
+    ⊖ ♥ ⊗ ♣ → ♠ ⊖ ♦
+    ♥ ⊗ ♣ → ⊖ ♠ ⊕ ♦
+    ♥ → ( ⊖ ♠ ⊕ ♦ ) ⊘ ♣
+    Thus, the answer is ♥ → ( ⊖ ♠ ⊕ ♦ ) ⊘ ♣.
+
+The full trace is the fixed procedure of `solve` in equation.py. A line is a valid step if it is an equation
+with the problem's solution that is 1 to `max_merge` steps of that procedure closer to its end. Moves in
+another order and several moves in one line are thus steps; restating, undoing and other detours are not.
+
+Two solutions are compared by their values modulo 2**61 - 1 at a point hashed from the question
+(Schwartz-Zippel: J. T. Schwartz, JACM 27(4), 1980). With at most 400 symbols a line, one that differs
+modulo that prime passes with probability below 2**-51. A line that divides by zero at two points is refused.
+
+A cell is "symbols_steps": distinct symbols, the unknown included, and lines in the full trace. Each step
+but a swap and a minus uses up a constant, so `steps` is at most `symbols` + 1.
+
+Hand-skip rule (`skip_kinds`); the paper has none for this task, the cold start being enough there:
+    any_pair: ours. One line before the last, drawn at random, is left out.
+"""
+
+from __future__ import annotations
+
+import random
+import re
+from bisect import bisect
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from itertools import accumulate, product
+
+from pydantic import field_validator
+
+from envs.generated import Draw, EnvSettings, GeneratedEnv
+from envs.grading import Grade
+from envs.path import StepError
+from envs.problem import Problem
+from envs.seeding import derive_random
+from envs.tasks.algebra.equation import (
+    ARROW,
+    MINUS,
+    NOTHING,
+    OVER,
+    PLUS,
+    PRIME,
+    TIMES,
+    Equation,
+    EquationError,
+    Side,
+    Term,
+    X,
+    num_steps_left,
+    parse_equation,
+    render_equation,
+    solution_value,
+    solve,
+)
+
+COMMON = tuple("♦♣♠★▲■●")  # as many as the released train and id files use
+CONSTANTS = (*COMMON, *"◆▼▶◀☆□△♪☀")  # problems that need more than the common ones draw from all
+_KNOWN = frozenset(CONSTANTS)
+_CELL = re.compile(r"([1-9][0-9]?)_([1-9][0-9]?)")
+_ASK = f"Isolate the {X} symbol on the left side of the {ARROW} symbol."
+_NUM_POINTS = 2
+
+# How often a drawn problem has the unknown on the right, zero for the other side, a minus before the
+# unknown and the unknown as a divisor. Not every mixture fits a cell, so these are set to give the released
+# shares over the train cells: 34% with right side zero, 17% with the unknown as a divisor.
+_ON_RIGHT, _ZERO, _MINUS, _DIVISOR = 0.25, 0.43, 0.25, 0.19
+
+
+def _uniform_symbols(symbols: range, steps: Mapping[int, float]) -> dict[str, float]:
+    """Cells with each number of symbols alike; mixtures that cannot be are left out."""
+    return {f"{n}_{k}": weight for n in symbols for k, weight in steps.items() if k <= n + 1}
+
+
+class AlgebraSettings(EnvSettings):
+    """Cells "symbols_steps" per split; the defaults are the released data's counts."""
+
+    train: dict[str, float] = _uniform_symbols(range(4, 8), {1: 98.0, 2: 183.0, 3: 300.0, 4: 272.0, 5: 147.0})
+    ood_easy: dict[str, float] = _uniform_symbols(range(6, 8), {6: 423.0, 7: 87.0})
+    ood_hard: dict[str, float] = _uniform_symbols(range(10, 15), dict.fromkeys(range(10, 15), 1.0))
+
+    @field_validator("train", "ood_easy", "ood_hard")
+    @classmethod
+    def _possible(cls, value: dict[str, float]) -> dict[str, float]:
+        most = len(CONSTANTS) + 1
+        for cell in value:
+            match = _CELL.fullmatch(cell)
+            if match is None or not 3 <= int(match[1]) <= most or int(match[2]) > int(match[1]) + 1:
+                raise ValueError(
+                    f"a cell is 'symbols_steps' with 3 to {most} symbols and at most symbols + 1 steps, "
+                    f"got {cell!r}"
+                )
+        return value
+
+
+@dataclass(frozen=True, slots=True)
+class AlgebraState:
+    """The question, which fixes the solution, and how many full steps are left."""
+
+    question: str
+    num_left: int
+
+
+class Algebra(GeneratedEnv[AlgebraState]):
+    """Isolate the unknown."""
+
+    name = "algebra"
+    Settings = AlgebraSettings
+    skip_kinds = ("any_pair",)
+
+    def draw(self, cell: str, rng: random.Random) -> Draw:
+        """Draw an equation with every constant once, the unknown once and no parentheses."""
+        symbols, _, steps = cell.partition("_")
+        num_symbols, num_steps = int(symbols), int(steps)
+        equation = _draw_equation(num_symbols - 1, num_steps, rng)
+        last = equation
+        for last in solve(equation):  # noqa: B007 - the last one is wanted
+            pass
+        return Draw(
+            question=render_equation(equation),
+            answer=render_equation(last),
+            num_full_steps=num_steps,
+            difficulty=num_symbols + num_steps,
+        )
+
+    def render_prompt(self, question: str, budget: int | None = None) -> str:
+        """The instruction, the step request if there is one, the question and the answer cue."""
+        request = "" if budget is None else f"Solve it in {budget} step{'' if budget == 1 else 's'}.\n"
+        return f"{_ASK}\n\n{request}Question: {question}\nAnswer:\n"
+
+    def cell(self, problem: Problem) -> str:
+        """Symbols and steps, counted in the question."""
+        return f"{len(_constants(problem.question)) + 1}_{self.start(problem).num_left}"
+
+    def start(self, problem: Problem) -> AlgebraState:
+        """The question, with all its steps left."""
+        return AlgebraState(problem.question, num_steps_left(parse_equation(problem.question, _KNOWN)))
+
+    def full_trace(self, problem: Problem) -> tuple[str, ...]:
+        """The fixed procedure, one equation a line."""
+        return tuple([render_equation(line) for line in solve(parse_equation(problem.question, _KNOWN))])
+
+    def skipped_trace(self, problem: Problem, kind: str, rng: random.Random) -> tuple[str, ...] | None:
+        """The full trace without one line before the last; None where there is only one line."""
+        lines = self.full_trace(problem)
+        if len(lines) < 2:
+            return None
+        skip = rng.randrange(len(lines) - 1)
+        return lines[:skip] + lines[skip + 1 :]
+
+    def advance(self, state: AlgebraState, line: str) -> AlgebraState:
+        """Take any equation with the same solution that is 1 to `max_merge` full steps closer to the end."""
+        try:
+            equation = parse_equation(line, _constants(state.question))
+            num_left = num_steps_left(equation)
+        except EquationError as error:
+            raise StepError(str(error)) from None
+        done = state.num_left - num_left
+        if done < 1:
+            raise StepError(f"no progress: {num_left} steps left, {state.num_left} before")
+        if done > self.settings.max_merge:
+            raise StepError(f"{done} steps in one line, at most {self.settings.max_merge}")
+        if not _solves(state.question, equation):
+            raise StepError("not the same solution")
+        return AlgebraState(state.question, num_left)
+
+    def finished(self, state: AlgebraState) -> bool:
+        """The unknown stands alone on the left."""
+        return state.num_left == 0
+
+    def grade_answer(self, problem: Problem, answer: str) -> Grade:
+        """The unknown alone on the left, and any expression equal to the solution on the right."""
+        try:
+            equation = parse_equation(answer, _constants(problem.question))
+            if num_steps_left(equation):
+                return Grade.WRONG
+        except EquationError:
+            return Grade.MALFORMED
+        return Grade.CORRECT if _solves(problem.question, equation) else Grade.WRONG
+
+
+# ---- comparing solutions ----
+
+
+@lru_cache(maxsize=4096)
+def _constants(question: str) -> frozenset[str]:
+    return _KNOWN.intersection(question.split(" "))
+
+
+@lru_cache(maxsize=1024)
+def _points(question: str) -> tuple[tuple[dict[str, int], int], ...]:
+    """Points at which the question has a solution, and its value there."""
+    equation, constants = parse_equation(question, _KNOWN), sorted(_constants(question))
+    points: list[tuple[dict[str, int], int]] = []
+    attempt = 0
+    while len(points) < _NUM_POINTS:
+        rng = derive_random("algebra point", question, attempt)
+        values = {constant: rng.randrange(1, PRIME) for constant in constants}
+        attempt += 1
+        try:
+            points.append((values, solution_value(equation, values)))
+        except ZeroDivisionError:  # about once in 2**57 draws
+            continue
+    return tuple(points)
+
+
+def _solves(question: str, equation: Equation) -> bool:
+    """Whether an equation has the question's solution; a point where it divides by zero is redrawn once."""
+    for values, solution in _points(question):
+        try:
+            return solution_value(equation, values) == solution
+        except ZeroDivisionError:
+            continue
+    return False
+
+
+# ---- drawing an equation ----
+
+
+@lru_cache(maxsize=1024)
+def _shapes(num_constants: int, num_steps: int) -> tuple[list[tuple[bool, bool, bool, bool]], list[float]]:
+    """The shapes (on right, zero, minus, divisor) that fit a cell, and their cumulative weights.
+
+    The k steps that are not a swap, a minus or a last division move one term or factor each. Each of them
+    needs a constant, and so does the numerator above the unknown and the other side unless it is zero.
+    With a zero there one of the k must be a term, or the solution would be zero or not exist.
+    """
+    shapes: list[tuple[bool, bool, bool, bool]] = []
+    weights: list[float] = []
+    either = (False, True)
+    for shape in product(either, either, either, either):
+        on_right, zero, minus, divisor = shape
+        k = num_steps - on_right - minus - divisor
+        if k < zero or k + divisor + (not zero) > num_constants:
+            continue
+        weight = 1.0
+        for has, share in zip(shape, (_ON_RIGHT, _ZERO, _MINUS, _DIVISOR), strict=True):
+            weight *= share if has else 1 - share
+        shapes.append(shape)
+        weights.append(weight)
+    return shapes, list(accumulate(weights))
+
+
+def _draw_equation(num_constants: int, num_steps: int, rng: random.Random) -> Equation:
+    random = rng.random
+    shapes, cumulative = _shapes(num_constants, num_steps)
+    on_right, zero, minus, divisor = shapes[bisect(cumulative, random() * cumulative[-1], 0, len(shapes) - 1)]
+    pool = list(COMMON if num_constants <= len(COMMON) else CONSTANTS)
+    constants = [pool.pop(int(random() * len(pool))) for _ in range(num_constants)]
+
+    k = num_steps - on_right - minus - divisor
+    num_terms = zero + int(random() * (k - zero + 1))
+    num_factors = k - num_terms
+
+    # A list of constants for each term that takes any number of them; what is left over goes anywhere.
+    slots = [[constants.pop()] for _ in range(num_terms + divisor + (not zero))]
+    factors = [constants.pop() for _ in range(num_factors)]
+    other: list[list[str]] = [] if zero else [slots[-1]]
+    for constant in constants:
+        slot = slots[int(random() * len(slots))]
+        if other and slot is other[0] and random() < 0.5:
+            other.append([constant])
+        else:
+            slot.append(constant)
+
+    if divisor:
+        x_term = (*_term(slots[num_terms], rng), (OVER, X), *_factors(factors, rng))
+    else:
+        at = int(random() * (num_factors + 1))
+        x_term = (*_term(factors[:at], rng), (TIMES, X), *_factors(factors[at:], rng))
+    x_side: list[tuple[str, Term]] = [(_sign(rng), _term(slot, rng)) for slot in slots[:num_terms]]
+    x_side.insert(int(random() * (num_terms + 1)), (MINUS if minus else PLUS, x_term))
+    other_side: Side = tuple([(_sign(rng), _term(slot, rng)) for slot in other]) or NOTHING
+    return Equation(other_side, tuple(x_side)) if on_right else Equation(tuple(x_side), other_side)
+
+
+def _sign(rng: random.Random) -> str:
+    return PLUS if rng.random() < 0.5 else MINUS
+
+
+def _factors(constants: list[str], rng: random.Random) -> Term:
+    return tuple([(TIMES if rng.random() < 0.5 else OVER, constant) for constant in constants])
+
+
+def _term(constants: list[str], rng: random.Random) -> Term:
+    """A product and quotient of some constants, the first one multiplied."""
+    return ((TIMES, constants[0]), *_factors(constants[1:], rng)) if constants else ()

@@ -1,0 +1,1 @@
+"""One rule of 39 explains three rows."""

@@ -1,0 +1,1 @@
+"""Reach a target with every number once."""

@@ -1,0 +1,131 @@
+"""Wrong turns of Countdown, taken and taken back.
+
+In: a solution, as operations, and the kinds of error to make on the way. Out: a `Lesson` whose backtracks are
+all real and needed.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+
+from envs.base import Lesson, check_error_kinds
+from envs.tasks.countdown.search import SYMBOLS, Numbers, Operation, after, can_be_reached, operations, outcome
+from envs.trace import BACKTRACK
+
+EXPLORATION, COMPUTATION, RULE = ERROR_KINDS = ("exploration", "computation", "rule")
+_SLIPS = (-10, -2, -1, 1, 2, 10)
+
+
+def write_detours(
+    target: int,
+    numbers: Numbers,
+    steps: Sequence[Operation],
+    errors: Sequence[str],
+    max_number: int,
+    rng: random.Random,
+) -> Lesson | None:
+    """Write a solution with one detour for each error.
+
+    An invalid line is no branch, so the backtrack before one counts as followed by nothing. Hence each point of
+    the solution has at most one computation or rule error, and it comes first there; explorations follow.
+
+    Args:
+        target: The target.
+        numbers: The numbers, in ascending order.
+        steps: Operations that lead from them to it.
+        errors: Of `ERROR_KINDS`, one a detour.
+        max_number: How large a number made up for a rule error may be.
+        rng: Draws places and turns.
+
+    Returns:
+        The lesson, or None where the solution has too few points or too few dead ends.
+
+    Raises:
+        ValueError: An error is of no known kind.
+    """
+    check_error_kinds(errors, ERROR_KINDS)
+    states = [numbers]  # before each step, and the end
+    for step in steps:
+        states.append(after(states[-1], step))
+    invalid = [kind for kind in errors if kind != EXPLORATION]
+    if len(invalid) > len(steps):
+        return None
+    slips = dict(zip(rng.sample(range(len(steps)), len(invalid)), invalid, strict=True))
+    turns = _draw_dead_ends(target, states[:-1], len(errors) - len(invalid), rng)
+    if turns is None:
+        return None
+
+    lines: list[str] = []
+    wrong: set[int] = set()
+    for at, step in enumerate(steps):
+        if at in slips:
+            wrong.add(len(lines))
+            if slips[at] == COMPUTATION:
+                lines.append(_slip(states[at], rng))
+            else:
+                lines.append(_break_the_rule(states[: at + 1], max_number, rng))
+            lines.append(BACKTRACK)
+        for turn in turns[at]:
+            wrong.add(len(lines))
+            lines += _walk(states[at], turn, rng)
+            lines.append(f"{BACKTRACK} {at}")
+        lines.append(step.line)
+    return Lesson(lines=tuple(lines), wrong=frozenset(wrong))
+
+
+def _draw_dead_ends(
+    target: int, states: Sequence[Numbers], count: int, rng: random.Random
+) -> list[list[Operation]] | None:
+    """For each state some operations that put the target out of reach: `count` in all, or None."""
+    turns: list[list[Operation]] = [[] for _ in states]
+    open_to: dict[int, list[Operation]] = {}
+    places = list(range(len(states)))
+    while count:
+        if not places:
+            return None
+        at = rng.choice(places)
+        if at not in open_to:
+            ways = operations(states[at])
+            rng.shuffle(ways)
+            different = {
+                after(states[at], way): way for way in ways
+            }  # 4 - 2 and 4 / 2 lead to the same numbers
+            open_to[at] = [way for left, way in different.items() if not can_be_reached(target, left)]
+        if open_to[at]:
+            turns[at].append(open_to[at].pop())
+            count -= 1
+        else:
+            places.remove(at)
+    return turns
+
+
+def _walk(numbers: Numbers, turn: Operation, rng: random.Random) -> list[str]:
+    """A turn and, after it, any operations until one number is left."""
+    lines = [turn.line]
+    left = after(numbers, turn)
+    while len(left) > 1:
+        step = rng.choice(operations(left))
+        lines.append(step.line)
+        left = after(left, step)
+    return lines
+
+
+def _slip(numbers: Numbers, rng: random.Random) -> str:
+    """An operation with a result that is a little off."""
+    step = rng.choice(operations(numbers))
+    slips = [slip for slip in _SLIPS if step.result + slip > 0]
+    return step._replace(result=step.result + rng.choice(slips)).line
+
+
+def _break_the_rule(states: Sequence[Numbers], max_number: int, rng: random.Random) -> str:
+    """An operation of the last state that takes a number already used up, or at the start a made-up one."""
+    here = states[-1]
+    missing = sorted({number for state in states for number in state} - set(here))
+    if not missing:
+        missing = [number for number in range(1, max_number + 1) if number not in here]
+    one, two = rng.choice(missing), rng.choice(here)
+    large, small = max(one, two), min(one, two)
+    results = [(symbol, outcome(large, symbol, small)) for symbol in SYMBOLS]
+    symbol, result = rng.choice([(symbol, result) for symbol, result in results if result is not None])
+    return Operation(large, symbol, small, result).line

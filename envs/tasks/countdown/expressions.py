@@ -1,0 +1,162 @@
+"""The expressions of Countdown: drawn at random, read as steps, written from steps.
+
+An expression of ours, such as ``10 * (45 - 39) + 2``, has whole and positive results only and the larger
+operand of each operation on its left. Its parentheses keep the order of the steps, so 9 + (5 + 2) is not the
+same as 9 + 5 + 2. Texts from outside are not read here: `envs.arithmetic` does that.
+"""
+
+from __future__ import annotations
+
+import random
+import re
+from collections.abc import Iterable, Sequence
+from functools import lru_cache
+from math import isqrt
+from typing import NamedTuple
+
+from envs.tasks.countdown.search import SYMBOLS, Operation, operations, outcome
+
+_RANK = {"(": 0, "+": 1, "-": 1, "*": 2, "/": 2, "": 3}
+_TOKEN = re.compile(r"[0-9]+|[-+*/()]")
+_MAX_FACTORED = 10_000
+_MAX_DIVISOR = 10  # drawn ones; those that come of a product or a sum may be larger
+
+
+class _Part(NamedTuple):
+    """An expression: its value, the operation done last (empty for a number) and its text."""
+
+    value: int
+    symbol: str
+    text: str
+
+
+# ---- drawing ----
+
+
+def draw_expression(target: int, count: int, max_number: int, rng: random.Random) -> str | None:
+    """Try once to draw an expression of `count` numbers up to `max_number` that makes `target`.
+
+    From the top down: an operation, each of the four alike, then its operands. One of a sum or difference is a
+    random expression, the other what is missing; those of a product or quotient are divisors or multiples.
+    About one problem in three can be done with + and - alone, as among uniform numbers that have a solution.
+
+    Returns:
+        The expression, or None where the try failed: about five in six do.
+    """
+    part = _aim(target, count, max_number, rng)
+    return None if part is None else part.text
+
+
+def _aim(target: int, count: int, max_number: int, rng: random.Random) -> _Part | None:
+    if count == 1:
+        return _number(target) if target <= max_number else None
+    random_ = rng.random  # much faster than randint, and this is most of the time a problem takes
+    num_first = 1 + int(random_() * (count - 1))
+    symbol = SYMBOLS[int(random_() * 4)]
+    first: _Part | None
+    if symbol == "+":
+        first = _random(num_first, max_number, rng)
+        rest = target - first.value
+    elif symbol == "-":
+        first = _random(num_first, max_number, rng)
+        rest = first.value + (target if random_() < 0.5 else -target)  # taken from, or what is taken
+    elif symbol == "*":
+        divisors = _divisors(target)
+        if not divisors:
+            return None
+        factor = divisors[int(random_() * len(divisors))]
+        first, rest = _aim(factor, num_first, max_number, rng), target // factor
+    else:
+        factor = 2 + int(random_() * (_MAX_DIVISOR - 1))
+        first, rest = _aim(factor, num_first, max_number, rng), target * factor
+    num_rest = count - num_first
+    if first is None or not 0 < rest <= max_number**num_rest:
+        return None
+    second = _aim(rest, num_rest, max_number, rng)
+    return None if second is None else _join(first, symbol, second)
+
+
+def _random(count: int, max_number: int, rng: random.Random) -> _Part:
+    """An expression of random numbers, each operation drawn from those there are."""
+    if count == 1:
+        return _number(1 + int(rng.random() * max_number))
+    num_first = 1 + int(rng.random() * (count - 1))
+    one, two = _random(num_first, max_number, rng), _random(count - num_first, max_number, rng)
+    ways = operations((min(one.value, two.value), max(one.value, two.value)))
+    return _join(one, ways[int(rng.random() * len(ways))].symbol, two)
+
+
+@lru_cache(maxsize=_MAX_FACTORED)
+def _divisors(number: int) -> tuple[int, ...]:
+    """Divisors but 1 and the number itself; none of a number too large to look for them."""
+    if number > _MAX_FACTORED:
+        return ()
+    low = [d for d in range(2, isqrt(number) + 1) if number % d == 0]
+    return tuple(sorted({*low, *(number // d for d in low)}))
+
+
+def _number(value: int) -> _Part:
+    return _Part(value, "", str(value))
+
+
+def _join(one: _Part, symbol: str, two: _Part) -> _Part:
+    """Two expressions in one, the larger first."""
+    if one.value < two.value:
+        one, two = two, one
+    value = outcome(one.value, symbol, two.value)
+    assert value is not None
+    rank = _RANK[symbol]
+    left = one.text if _RANK[one.symbol] >= rank else f"({one.text})"
+    right = two.text if _RANK[two.symbol] > rank else f"({two.text})"
+    return _Part(value, symbol, f"{left} {symbol} {right}")
+
+
+# ---- from and to steps ----
+
+
+def numbers_of(expression: str) -> list[int]:
+    """The numbers of an expression of ours, in its order."""
+    return [int(token) for token in _TOKEN.findall(expression) if token.isdigit()]
+
+
+def steps_of(expression: str) -> tuple[Operation, ...]:
+    """The operations of an expression of ours, in the order they are done: from the inside, left to right."""
+    values: list[int] = []
+    waiting: list[str] = []
+    steps: list[Operation] = []
+
+    def apply() -> None:
+        right, left, symbol = values.pop(), values.pop(), waiting.pop()
+        result = outcome(left, symbol, right)
+        assert result is not None, expression
+        steps.append(Operation(left, symbol, right, result))
+        values.append(result)
+
+    for token in _TOKEN.findall(expression):
+        if token == "(":
+            waiting.append(token)
+        elif token == ")":
+            while waiting[-1] != "(":
+                apply()
+            waiting.pop()
+        elif token in _RANK:
+            while waiting and _RANK[waiting[-1]] >= _RANK[token]:
+                apply()
+            waiting.append(token)
+        else:
+            values.append(int(token))
+    while waiting:
+        apply()
+    return tuple(steps)
+
+
+def expression_of(numbers: Sequence[int], steps: Iterable[Operation]) -> str | None:
+    """The expression that steps from `numbers` compute, or None where they do not use all of them."""
+    parts = [_number(number) for number in numbers]
+    for step in steps:
+        one = next(part for part in parts if part.value == step.left)
+        parts.remove(one)
+        two = next(part for part in parts if part.value == step.right)
+        parts.remove(two)
+        parts.append(_join(one, step.symbol, two))
+    return parts[0].text if len(parts) == 1 else None

@@ -1,0 +1,1 @@
+"""Triangles in exact and fixed-point numbers."""

@@ -1,0 +1,265 @@
+"""Triangles with whole coordinates: their orthocentre, the radius of their incircle, or one of their angles.
+
+The geometry task of "How Much Backtracking is Enough?" (arXiv 2505.24273), which is `advanced_geometry` of
+reasoning-gym: coordinates from -10 to 10, and traces in which k slips, each in another sub-result, are noticed
+and worked out anew. Prompt and lines are ours. Each line is one sub-result with the numbers it is made of::
+
+    Triangle A(3, -1), B(4, 4), C(0, 2). Find the angle at B
+    Answer:
+    BA = (3 - 4, -1 - 4) = (-1, -5)
+    BC = (0 - 4, 2 - 4) = (-4, -2)
+    dot = -1 * -4 + -5 * -2 = 4 + 10 = 14
+    cross = |-1 * -2 - -5 * -4| = |2 - 20| = 18
+    cot = 14 / 18 = 0.7778
+    phi = arctan(0.7778) = 37.88
+    angle = 90 - 37.88 = 52.12
+    Thus, the answer is 52.12.
+
+Sub-results may come in any order in which what they need is known, each once; every one is needed, so there are
+no dead ends and no shorter way. A line ``note: cot = 0.7778`` or ``note: cot = 14 / 18 = 0.7778``, of a known
+sub-result or a vertex, is valid and changes nothing: padded traces are made longer with it.
+
+Orthocentre: the altitudes through A and B are BC . P = hA and CA . P = hB; Cramer's rule gives x = nx / det and
+y = ny / det, exact, as whole numbers or fractions in lowest terms: ``5/3, 5/3``. (The source has decimals.)
+Incircle: r = cross / p, cross being twice the area and p the perimeter; lengths have three decimals.
+Angle, in degrees with two decimals: by the cotangent with four, and not by the cosine, which rounded to four is
+1.0000 up to half a degree. The vertex is any; in the source it is B.
+
+Decimals are rounded to the nearest, half away from zero, and later lines use the rounded values, so the gold
+answer can be off the exact one. Three lengths off by 0.0005 each put r = cross / p off by 0.0015 * r / p, and
+r / p is at most 0.0963, in an equilateral triangle; with its own rounding r is off by less than 0.00065. A
+cotangent off by 0.00005 puts the angle off by at most 0.0029 degrees, and its own rounding by 0.005 more.
+An answer that is less than one unit of its last decimal (0.001, 0.01) off the exact value is right.
+
+A cell is "KIND_LIMIT" (angle_10): the largest absolute coordinate is at most LIMIT, one of 3, 5, 10, 20, 50 and
+100, and over the one before it. By default the out-of-distribution splits have larger coordinates.
+
+Wrong turns (`error_kinds`), ours; a backtrack takes each back and the right line follows:
+    sign: a difference the wrong way round, or plus for minus between two products, or minus for plus; lengths,
+        sums of lengths and quotients have none, nor has a line that it would give the same result.
+    result: one digit of the result is wrong.
+    operand: one digit of a number the line starts from is wrong, and it is worked out with that.
+"""
+
+from __future__ import annotations
+
+import random
+import re
+from collections.abc import Sequence
+
+from pydantic import Field, field_validator
+
+from envs.base import Lesson, check_error_kinds, spread
+from envs.generated import Draw, EnvSettings, GeneratedEnv
+from envs.grading import Grade
+from envs.problem import Problem
+from envs.tasks.geometry.numbers import (
+    ANGLE_DECIMALS,
+    LENGTH_DECIMALS,
+    arctan_degrees,
+    divide,
+    root,
+    write_point,
+)
+from envs.tasks.geometry.steps import (
+    ERROR_KINDS,
+    SIGN,
+    VERTICES,
+    Figure,
+    GeometryState,
+    Kind,
+    advance,
+    asked_for,
+    can_have,
+    notes,
+    slip,
+    sub_results,
+)
+from envs.trace import BACKTRACK
+
+LIMITS = (3, 5, 10, 20, 50, 100)
+_FIND = ". Find the "
+_ASKED = {Kind.ORTHOCENTRE: "orthocentre", Kind.INCIRCLE: "radius of the incircle", Kind.ANGLE: "angle at "}
+_INTEGER = re.compile(r"-?[0-9]{1,3}")
+_EXACT = r"(?:0|-?[1-9][0-9]{0,15}(?:/[1-9][0-9]{0,15})?)"
+_ANSWERS = {
+    Kind.ORTHOCENTRE: re.compile(rf"{_EXACT}, {_EXACT}"),
+    Kind.INCIRCLE: re.compile(rf"(?:0|[1-9][0-9]{{0,3}})\.[0-9]{{{LENGTH_DECIMALS}}}"),
+    Kind.ANGLE: re.compile(rf"(?:0|[1-9][0-9]{{0,2}})\.[0-9]{{{ANGLE_DECIMALS}}}"),
+}
+_DECIMALS = 20  # of exact values
+
+
+class GeometrySettings(EnvSettings):
+    """Cells are what is asked for and the largest coordinate; the default of `train` is the source's."""
+
+    max_merge: int = Field(default=1, ge=1, le=1)
+    train: dict[str, float] = {f"{kind}_10": 1.0 for kind in Kind}
+    ood_easy: dict[str, float] = {f"{kind}_20": 1.0 for kind in Kind}
+    ood_hard: dict[str, float] = {f"{kind}_50": 1.0 for kind in Kind}
+
+    @field_validator("train", "ood_easy", "ood_hard")
+    @classmethod
+    def _known(cls, value: dict[str, float]) -> dict[str, float]:
+        known = {f"{kind}_{limit}" for kind in Kind for limit in LIMITS}
+        for cell in value:
+            if cell not in known:
+                raise ValueError(
+                    f"a cell is {', '.join(Kind)}, with one of {', '.join(f'_{limit}' for limit in LIMITS)}, "
+                    f"got {cell!r}"
+                )
+        return value
+
+
+class Geometry(GeneratedEnv[GeometryState]):
+    """Work out a point, a length or an angle of a triangle."""
+
+    name = "geometry"
+    Settings = GeometrySettings
+    error_kinds = ERROR_KINDS
+
+    def draw(self, cell: str, rng: random.Random) -> Draw:
+        """Draw three points, each coordinate alike, again while they are on one line or of a smaller limit."""
+        name, _, number = cell.partition("_")
+        kind, limit = Kind(name), int(number)
+        while True:  # a second time in one of six at most, with small limits
+            a_x, a_y, b_x, b_y, c_x, c_y = (int(rng.random() * (2 * limit + 1)) - limit for _ in range(6))
+            points = ((a_x, a_y), (b_x, b_y), (c_x, c_y))
+            on_one_line = (b_x - a_x) * (c_y - a_y) == (b_y - a_y) * (c_x - a_x)
+            if not on_one_line and _limit(points) == limit:
+                break
+        vertex = VERTICES[int(rng.random() * len(VERTICES))] if kind is Kind.ANGLE else ""
+        found = sub_results(Figure(kind, points, vertex))
+        corners = ", ".join(name + write_point(point) for name, point in zip(VERTICES, points, strict=True))
+        return Draw(
+            question=f"Triangle {corners}{_FIND}{_ASKED[kind]}{vertex}",
+            answer=", ".join(found[name].result for name in asked_for(kind)),
+            num_full_steps=len(found),
+            difficulty=limit,
+        )
+
+    def cell(self, problem: Problem) -> str:
+        """What is asked for, and the limit that the largest coordinate falls under."""
+        figure = _read(problem.question)
+        return f"{figure.kind}_{_limit(figure.points)}"
+
+    def start(self, problem: Problem) -> GeometryState:
+        """Nothing known but the vertices."""
+        return GeometryState(_read(problem.question))
+
+    def full_trace(self, problem: Problem) -> tuple[str, ...]:
+        """Every sub-result, one line each."""
+        return tuple([found.line for found in sub_results(_read(problem.question)).values()])
+
+    def skipped_trace(self, problem: Problem, kind: str, rng: random.Random) -> tuple[str, ...] | None:
+        """None: every sub-result takes a line."""
+        return None
+
+    def detour_trace(self, problem: Problem, errors: Sequence[str], rng: random.Random) -> Lesson | None:
+        """The full trace with one slip for each of `errors`, each before its right line, in different lines.
+
+        There may be as many errors as lines, and as many of kind "sign" as lines that can have one.
+
+        Raises:
+            ValueError: An error is of no known kind.
+        """
+        check_error_kinds(errors, ERROR_KINDS)
+        found = sub_results(_read(problem.question))
+        slips: dict[str, str] = {}
+        for error in sorted(errors, key=lambda error: error != SIGN):  # those that have fewer places first
+            free = [name for name in found if name not in slips and can_have(found[name], error)]
+            if not free:
+                return None
+            name = rng.choice(free)
+            slips[name] = slip(found[name], error, rng)
+        lines: list[str] = []
+        wrong: set[int] = set()
+        for name, right in found.items():
+            if name in slips:
+                wrong.add(len(lines))
+                lines += [slips[name], BACKTRACK]
+            lines.append(right.line)
+        return Lesson(lines=tuple(lines), wrong=frozenset(wrong))
+
+    def padded_trace(self, problem: Problem, num_lines: int, rng: random.Random) -> Lesson | None:
+        """The full trace with notes in between, before and after, spread evenly.
+
+        What is noted is drawn among all that is known; whether with its value or its whole line is chosen so
+        that notes are on average as long as the two lines of a slip.
+        """
+        full = self.full_trace(problem)
+        num_notes = num_lines - len(full)
+        if num_notes < 0:
+            return None
+        scale = 2 * len(full)
+        aim = sum(map(len, full)) + len(full) * len(BACKTRACK)  # characters a note, times `scale`
+        owed = 0
+        state = self.start(problem)
+        lines: list[str] = []
+        for place, count in enumerate(spread(num_notes, len(full) + 1, rng)):
+            for _ in range(count):
+                owed += aim
+                name = rng.choice([*VERTICES, *sorted(state.known)])
+                note = min(notes(state, name), key=lambda note: abs(owed - scale * len(note)))
+                owed -= scale * len(note)
+                lines.append(note)
+            if place < len(full):
+                lines.append(full[place])
+                state = advance(state, full[place])
+        return Lesson(lines=tuple(lines))
+
+    def advance(self, state: GeometryState, line: str) -> GeometryState:
+        """Work out a sub-result, or note something known; see `geometry_steps.py`."""
+        return advance(state, line)
+
+    def finished(self, state: GeometryState) -> bool:
+        """What is asked for is known."""
+        return state.known.issuperset(asked_for(state.figure.kind))
+
+    def grade_answer(self, problem: Problem, answer: str) -> Grade:
+        """The gold answer or, of a radius or an angle, a number less than one unit off the exact value.
+
+        A radius has three decimals and an angle two, with no sign and no unit. An orthocentre is two whole
+        numbers or fractions; only those in lowest terms are right. Other texts are malformed.
+        """
+        figure = _read(problem.question)
+        if _ANSWERS[figure.kind].fullmatch(answer) is None:
+            return Grade.MALFORMED
+        right = answer == problem.answer or (figure.kind is not Kind.ORTHOCENTRE and _is_near(figure, answer))
+        return Grade.CORRECT if right else Grade.WRONG
+
+
+def exact_value(figure: Figure) -> int:
+    """The radius or the angle asked for, in units of 10**-20, no sub-result rounded."""
+    (a_x, a_y), (b_x, b_y), (c_x, c_y) = figure.points
+    cross = abs((b_x - a_x) * (c_y - a_y) - (b_y - a_y) * (c_x - a_x))
+    if figure.kind is Kind.INCIRCLE:
+        sides = ((b_x - a_x, b_y - a_y), (c_x - b_x, c_y - b_y), (a_x - c_x, a_y - c_y))
+        decimals = _DECIMALS + 10
+        return divide(
+            cross * 10 ** (_DECIMALS + decimals), sum(root(x * x + y * y, decimals) for x, y in sides)
+        )
+    at = VERTICES.index(figure.vertex)
+    (x, y), (one_x, one_y), (two_x, two_y) = (figure.points[(at + i) % 3] for i in range(3))
+    dot = (one_x - x) * (two_x - x) + (one_y - y) * (two_y - y)
+    return 90 * 10**_DECIMALS - arctan_degrees(dot, cross, _DECIMALS)
+
+
+def _is_near(figure: Figure, answer: str) -> bool:
+    """Whether a well-formed decimal is less than one unit of its last place off the exact value."""
+    whole, _, part = answer.partition(".")
+    unit = 10 ** (_DECIMALS - len(part))
+    return abs(int(whole + part) * unit - exact_value(figure)) < unit
+
+
+def _read(question: str) -> Figure:
+    triangle, _, asked = question.partition(_FIND)
+    kind = next(kind for kind, words in _ASKED.items() if asked.startswith(words))
+    a_x, a_y, b_x, b_y, c_x, c_y = map(int, _INTEGER.findall(triangle))
+    return Figure(kind, ((a_x, a_y), (b_x, b_y), (c_x, c_y)), asked.removeprefix(_ASKED[kind]))
+
+
+def _limit(points: Sequence[tuple[int, int]]) -> int:
+    """The smallest of `LIMITS` that no coordinate is over."""
+    largest = max(abs(coordinate) for point in points for coordinate in point)
+    return next(limit for limit in LIMITS if limit >= largest)

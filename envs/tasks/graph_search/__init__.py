@@ -1,0 +1,1 @@
+"""Shortest paths by a written-down search."""

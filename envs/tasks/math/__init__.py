@@ -1,0 +1,1 @@
+"""Free-form mathematics from a user's own data."""

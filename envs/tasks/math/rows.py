@@ -1,0 +1,194 @@
+"""Mathematical problems read from a user's data.
+
+In: a JSONL, JSON-lines, CSV or parquet file, or a folder saved by `datasets`; which columns hold what. Out:
+`Row`s with question, solution and right answer. Presets know the layouts of GSM8K (Cobbe et al., arXiv
+2110.14168) and MATH (Hendrycks et al., arXiv 2103.03874). Whatever is wrong with the data is said with its file
+and row, before anything runs.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from envs.maths.grader import find_answer
+
+Preset = Literal["gsm8k", "math"]
+_MARK = "####"  # GSM8K puts the right answer behind it
+_CALCULATION = re.compile(r"<<[^<>]*>>")  # GSM8K's calculator notes
+_LEVEL = re.compile(r"Level ([1-9])")
+_READERS = {".csv": "from_csv", ".parquet": "from_parquet"}
+_LINES = (".jsonl", ".json", ".ndjson")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Columns:
+    """Which column holds what; None where there is none.
+
+    Attributes:
+        question: The task text.
+        answer: The right answer; with `gsm8k` the solution, the answer behind ``####``; with `math` it may be
+            missing, the answer then being what the solution has in its box.
+        solution: A worked solution, one step a line.
+        level: Difficulty, a number or "Level 3".
+    """
+
+    question: str
+    answer: str
+    solution: str | None = None
+    level: str | None = None
+
+
+COLUMNS: dict[Preset | None, Columns] = {
+    None: Columns(question="question", answer="answer", solution="solution", level="level"),
+    "gsm8k": Columns(question="question", answer="answer"),
+    "math": Columns(question="problem", answer="answer", solution="solution", level="level"),
+}
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Row:
+    """One problem of the data.
+
+    Attributes:
+        where: File and row, for messages.
+        question: The task text.
+        answer: The right answer, as the data states it.
+        lines: The worked solution, one step a line; empty where there is none.
+        level: Difficulty, 0 where it is not given.
+    """
+
+    where: str
+    question: str
+    answer: str
+    lines: tuple[str, ...]
+    level: int
+
+
+def read_rows(source: str, preset: Preset | None, columns: Columns) -> list[Row]:
+    """Read the problems of one file or folder.
+
+    Args:
+        source: A path; for a folder that holds several splits, `path:split`.
+        preset: Layout of the data.
+        columns: Which column holds what.
+
+    Raises:
+        ValueError: There is no such file, it is not what its name says, or a row lacks something; names it.
+    """
+    rows = [
+        _read(f"{source} row {number}", record, preset, columns)
+        for number, record in enumerate(_records(source), 1)
+    ]
+    if not rows:
+        raise ValueError(f"{source} has no rows")
+    return rows
+
+
+def _records(source: str) -> Iterable[Mapping[str, Any]]:
+    name, _, part = source.partition(":")
+    path = Path(name)
+    if path.is_dir():
+        return _folder(path, part)
+    if not path.is_file():
+        raise ValueError(
+            f"{name} is neither a file nor a folder; give a JSONL, CSV or parquet file, or a folder saved by "
+            "datasets"
+        )
+    if part:
+        raise ValueError(f"{source}: only a folder has splits; leave ':{part}' out")
+    if path.suffix in _LINES:
+        return _json_lines(path)
+    if path.suffix not in _READERS:
+        known = ", ".join((*_LINES, *_READERS))
+        raise ValueError(f"{name} ends in {path.suffix!r}; known: {known}, or a folder saved by datasets")
+    import datasets  # only where it is needed: it takes a second
+
+    try:
+        table = getattr(datasets.Dataset, _READERS[path.suffix])(str(path), keep_in_memory=True)
+    except (OSError, ValueError, datasets.exceptions.DatasetGenerationError) as error:
+        raise ValueError(f"{name} cannot be read: {str(error).splitlines()[0]}") from None
+    rows: Iterable[Mapping[str, Any]] = table
+    return rows
+
+
+def _json_lines(path: Path) -> list[Mapping[str, Any]]:
+    rows: list[Mapping[str, Any]] = []
+    for number, line in enumerate(path.read_text(encoding="utf-8").split("\n"), 1):
+        if not line.strip():
+            continue
+        try:
+            row = json.loads(line)
+        except ValueError as error:
+            raise ValueError(f"{path} line {number} is not JSON: {error}") from None
+        if not isinstance(row, dict):
+            raise ValueError(f"{path} line {number} is a {type(row).__name__}; each line must be an object")
+        rows.append(row)
+    return rows
+
+
+def _folder(path: Path, part: str) -> Iterable[Mapping[str, Any]]:
+    import datasets
+
+    try:
+        found = datasets.load_from_disk(str(path), keep_in_memory=True)
+    except (OSError, ValueError) as error:
+        raise ValueError(f"{path} is not a folder saved by datasets: {str(error).splitlines()[0]}") from None
+    if isinstance(found, datasets.DatasetDict):
+        if part not in found:
+            raise ValueError(
+                f"{path} has the splits {', '.join(found)}; say which, as in '{path}:{next(iter(found))}'"
+            )
+        found = found[part]
+    elif part:
+        raise ValueError(f"{path} has no splits; leave ':{part}' out")
+    rows: Iterable[Mapping[str, Any]] = found
+    return rows
+
+
+def _read(where: str, record: Mapping[str, Any], preset: Preset | None, columns: Columns) -> Row:
+    question = _text(where, record, columns.question)
+    solution = str(record.get(columns.solution) or "") if columns.solution else ""
+    if preset == "gsm8k":
+        solution, mark, answer = _text(where, record, columns.answer).rpartition(_MARK)
+        if not mark:
+            raise ValueError(f"{where}: '{columns.answer}' has no '{_MARK}' before the right answer")
+        solution = _CALCULATION.sub("", solution)
+    elif preset == "math" and columns.answer not in record:
+        boxed = find_answer(_text(where, record, columns.solution or "solution"))
+        if boxed is None:
+            raise ValueError(
+                f"{where}: '{columns.solution}' has no \\boxed{{}} and there is no '{columns.answer}'"
+            )
+        answer = boxed
+    else:
+        answer = _text(where, record, columns.answer)
+    return Row(
+        where=where,
+        question=question.strip(),
+        answer=" ".join(answer.split()),
+        lines=tuple(line.strip() for line in solution.split("\n") if line.strip()),
+        level=_level(record.get(columns.level)) if columns.level else 0,
+    )
+
+
+def _text(where: str, record: Mapping[str, Any], column: str) -> str:
+    if column not in record:
+        raise ValueError(f"{where} has no column '{column}'; it has {', '.join(record)}")
+    value = record[column]
+    if isinstance(value, (int, float)) and not isinstance(value, bool):
+        value = str(value)
+    if not isinstance(value, str) or not value.strip():
+        raise ValueError(f"{where}: '{column}' is {value!r}; it must be text")
+    return value
+
+
+def _level(value: object) -> int:
+    if isinstance(value, int) and not isinstance(value, bool) and value >= 0:
+        return value
+    match = _LEVEL.fullmatch(value) if isinstance(value, str) else None
+    return int(match[1]) if match else 0

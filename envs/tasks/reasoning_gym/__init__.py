@@ -1,0 +1,1 @@
+"""The tasks of reasoning-gym, generated and scored in sandboxes."""

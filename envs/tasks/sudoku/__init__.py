@@ -1,0 +1,1 @@
+"""Sudoku of side 4, 6 or 9."""

@@ -1,0 +1,234 @@
+"""Sudoku: fill a board so that every row, column and box holds each digit once.
+
+A task of "How Much Backtracking is Enough?" (arXiv 2505.24273); what the lines say, the search and the detours
+follow its released generator, in fewer words. Each line is about the first empty cell, row by row: the digits
+that its row, its column and its box lack, those that all three lack, and the one of these that is placed::
+
+    Sudoku, boxes 2x2:
+    ..3.
+    ..41
+    1324
+    .4.3
+    Answer:
+    r1c1: 124, 234, 1234, 24 > 4
+    r1c2: 12, 12, 123, 12 > 1
+    r1c4: 2, 2, 2, 2 > 2
+    r2c1: 23, 23, 23, 23 > 3
+    r2c2: 2, 2, 2, 2 > 2
+    r4c1: 12, 2, 2, 2 > 2
+    r4c3: 1, 1, 1, 1 > 1
+    Thus, the answer is 4132 3241 1324 2413.
+
+Two more lines are valid and change nothing. ``r1c4: 4, 2, 2, none`` says that the next cell can have no digit,
+where that is so: here after a 2 and a 1 in the first row. ``see r4c1: 12, 234, 2, 2`` says what any empty cell
+may have, here at the start; padded traces are made longer with it. The answer is the rows of the one solution.
+
+A cell of the settings is "SIDE_LOW-HIGH": the side of the board, 4, 6 or 9, and the range of the number of its
+empty cells, each number alike. The paper has 30 to 50 on a side of 9. How boards are drawn is in
+`sudoku_board.py`.
+
+Wrong turns (`error_kinds`):
+    digit: a wrong candidate is placed, then the lowest candidate of each next cell, until one has none. The
+        released walk places any candidate that its search tried there, ours the lowest.
+
+There are no hand-skip rules, as every line is about one cell. The released traces also print the board at
+times, ours do not.
+"""
+
+from __future__ import annotations
+
+import random
+import re
+from collections.abc import Sequence
+from enum import StrEnum
+
+from pydantic import Field, field_validator
+
+from envs.base import Lesson, check_error_kinds
+from envs.generated import Draw, GeneratedEnv
+from envs.grading import Grade
+from envs.problem import Problem
+from envs.ranges import RangeSettings, draw_from_range
+from envs.tasks.sudoku.board import MOST_EMPTY, draw_puzzle, read_puzzle, rows_of, write_question
+from envs.tasks.sudoku.steps import (
+    SudokuState,
+    advance,
+    allowed,
+    look_line,
+    place_line,
+    right_way,
+    search,
+    walk,
+)
+from envs.trace import BACKTRACK
+
+_CELL = re.compile(r"([469])_([1-9][0-9]?)-([1-9][0-9]?)")
+_ERROR = "digit"
+
+
+class DetourDigits(StrEnum):
+    """Which wrong candidates a detour may place."""
+
+    TRIED = "tried"
+    """Those below the right digit, which the search tries before it; as published."""
+    ANY = "any"
+    """All of them; ours, as there are twice as many."""
+
+
+class SudokuSettings(RangeSettings):
+    """Cells are sides and ranges of empty cells.
+
+    Attributes:
+        max_search_lines: Longest search trace, backtracks counted; a search that takes more gives none.
+        detour_digits: Which wrong candidates a detour may place. With "tried" half the boards of the default
+            cells have room for 3, 7 and 10 detours; with "any" for 7, 14 and 20.
+    """
+
+    max_merge: int = Field(default=1, ge=1, le=1)
+    train: dict[str, float] = {"9_30-40": 1.0}
+    ood_easy: dict[str, float] = {"9_41-45": 1.0}
+    ood_hard: dict[str, float] = {"9_46-50": 1.0}
+    max_search_lines: int = Field(default=200, ge=1, le=10_000)
+    detour_digits: DetourDigits = DetourDigits.TRIED
+
+    @field_validator("train", "ood_easy", "ood_hard")
+    @classmethod
+    def _sides_and_ranges(cls, value: dict[str, float]) -> dict[str, float]:
+        for cell in value:
+            match = _CELL.fullmatch(cell)
+            if match is None or not int(match[2]) <= int(match[3]) <= MOST_EMPTY[int(match[1])]:
+                most = ", ".join([f"{most} of side {side}" for side, most in MOST_EMPTY.items()])
+                raise ValueError(
+                    f"a cell is a side of 4, 6 or 9 and a range of empty cells (at most {most}), such as "
+                    f"'9_30-40', got {cell!r}"
+                )
+        return value
+
+
+class Sudoku(GeneratedEnv[SudokuState]):
+    """Fill a board."""
+
+    name = "sudoku"
+    Settings = SudokuSettings
+    settings: SudokuSettings
+    error_kinds = (_ERROR,)
+
+    def draw(self, cell: str, rng: random.Random) -> Draw:
+        """Draw a number of empty cells of the cell's range and a board with so many."""
+        kind, num_empty = draw_from_range(cell, rng)
+        side = int(kind)
+        puzzle = draw_puzzle(side, num_empty, rng)
+        return Draw(
+            question=write_question(side, puzzle.givens),
+            answer=" ".join(rows_of("".join(map(str, puzzle.solution)), side)),
+            num_full_steps=num_empty,
+            difficulty=num_empty,
+        )
+
+    def cell(self, problem: Problem) -> str:
+        """The cell of the settings with its side and number of empty cells; for others one of its own."""
+        puzzle = read_puzzle(problem.question)
+        return self.settings.cell_of(str(puzzle.side), puzzle.givens.count(0))
+
+    def start(self, problem: Problem) -> SudokuState:
+        """The board as it is given."""
+        puzzle = read_puzzle(problem.question)
+        return SudokuState(puzzle, puzzle.givens)
+
+    def full_trace(self, problem: Problem) -> tuple[str, ...]:
+        """Every digit of the solution, placed at once."""
+        return tuple([place_line(*step) for step in right_way(self.start(problem))])
+
+    def skipped_trace(self, problem: Problem, kind: str, rng: random.Random) -> tuple[str, ...] | None:
+        """None: there are no hand-skip rules."""
+        return None
+
+    def detour_trace(self, problem: Problem, errors: Sequence[str], rng: random.Random) -> Lesson | None:
+        """The full trace with as many wrong digits as there are `errors`, each walked to a dead end.
+
+        They are drawn from the pairs of a cell and a wrong digit that `detour_digits` allows, each alike; those
+        of one cell are placed in ascending order.
+
+        Raises:
+            ValueError: An error is of no known kind.
+        """
+        check_error_kinds(errors, self.error_kinds)
+        way = list(right_way(self.start(problem)))
+        turns = [
+            (at, digit)
+            for at, (state, cell, right) in enumerate(way)
+            for digit in allowed(state, cell).all_three
+            if digit < right or (digit > right and self.settings.detour_digits is DetourDigits.ANY)
+        ]
+        if len(errors) > len(turns):
+            return None
+        drawn = sorted(rng.sample(turns, len(errors)))
+        lines: list[str] = []
+        wrong: set[int] = set()
+        for at, (state, cell, right) in enumerate(way):
+            for digit in [digit for place, digit in drawn if place == at]:
+                wrong.add(len(lines))
+                lines += walk(state, cell, digit)
+                lines.append(f"{BACKTRACK} {at}")
+            lines.append(place_line(state, cell, right))
+        return Lesson(lines=tuple(lines), wrong=frozenset(wrong))
+
+    def padded_trace(self, problem: Problem, num_lines: int, rng: random.Random) -> Lesson | None:
+        """The full trace with `see` lines before its lines, spread evenly.
+
+        None is written twice at one state until every one has been.
+        """
+        way = list(right_way(self.start(problem)))
+        if num_lines < len(way):
+            return None
+        counts = _spread(num_lines - len(way), len(way), rng)
+        lines: list[str] = []
+        for (state, cell, right), count in zip(way, counts, strict=True):
+            empty = [i for i, digit in enumerate(state.cells) if not digit]
+            looks = empty * (count // len(empty)) + rng.sample(empty, count % len(empty))
+            rng.shuffle(looks)
+            lines += [look_line(state, i) for i in looks]
+            lines.append(place_line(state, cell, right))
+        return Lesson(lines=tuple(lines))
+
+    def search_trace(self, problem: Problem, rng: random.Random) -> Lesson | None:
+        """The depth-first search of `search`, which draws nothing; None where it takes too many lines."""
+        lines = search(self.start(problem), self.settings.max_search_lines)
+        return None if lines is None else Lesson(lines=lines)
+
+    def advance(self, state: SudokuState, line: str) -> SudokuState:
+        """One line; see `sudoku_steps.py`."""
+        return advance(state, line)
+
+    def finished(self, state: SudokuState) -> bool:
+        """Every cell is filled: with valid digits, so it is the solution."""
+        return state.next_cell is None
+
+    def solvable(self, state: SudokuState) -> bool:
+        """Whether no digit is a wrong one; there is only one solution."""
+        return all(digit in (0, right) for digit, right in zip(state.cells, state.puzzle.solution, strict=True))
+
+    def grade_answer(self, problem: Problem, answer: str) -> Grade:
+        """The rows of the solution from the top, a digit a cell and one space between rows; nothing else.
+
+        Other digits in as many cells are wrong, other texts malformed.
+        """
+        if answer == problem.answer:
+            return Grade.CORRECT
+        side = read_puzzle(problem.question).side
+        board = rf"[1-{side}]{{{side}}}(?: [1-{side}]{{{side}}}){{{side - 1}}}"
+        return Grade.WRONG if re.fullmatch(board, answer) else Grade.MALFORMED
+
+
+def _spread(num_notes: int, num_places: int, rng: random.Random) -> list[int]:
+    """How many notes go to each place: alike, but none to those that have no different one left.
+
+    The first place has `num_places` different ones, each later place one fewer.
+    """
+    counts = [0] * num_places
+    while num_notes:
+        for rest in range(num_places, 0, -1):
+            for place in rng.sample(range(rest), min(rest, num_notes)):
+                counts[place] += 1
+            num_notes -= min(rest, num_notes)
+    return counts

@@ -1,0 +1,193 @@
+"""Ways in which a trained model fails, each by its name.
+
+In: a case as read from its runs. Out: a `Flag` for every failure that its figures show, with those figures. A
+stage is judged by its own start: the same problems, greedy, before and after. Limits are constants with their
+reasons; they are set so that what is flagged is worth a look, not so that nothing else is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from math import comb
+from statistics import fmean
+
+from rl.compare.results import CaseRecord, TraceFacts
+from rl.runs.record import Row
+from rl.stats.format import percent
+
+RISE = 0.10
+"""A share of traces that grew by this much is no accident: of 200 problems it is 20, over 4 standard errors."""
+
+LOST_P = 0.01
+"""Level of the exact sign test. Lower than 5 %, as every case, split and seed is tested."""
+
+EMPTY_SHARE = 0.5
+"""Share of traces without any step from which on reasoning counts as given up."""
+
+NEEDED_BEFORE = 0.05
+"""Needed backtracks per trace without which a task cannot be said to need any: one in 20 traces."""
+
+NEEDED_LEFT = 0.2
+"""What is left of them where they count as gone."""
+
+USEFUL = 0.05
+"""Share of sampled groups with a signal below which there was next to nothing to learn from: of 16, not one."""
+
+
+class FlagKind(StrEnum):
+    """What went wrong."""
+
+    EMPTY = "collapse to empty reasoning"
+    LOST = "accuracy lost"
+    NO_ANSWER = "answers without closing line"
+    TOO_LONG = "runs into the length limit"
+    REPETITION = "repetition"
+    NOT_VERIFIED = "steps not verified"
+    NO_BACKTRACKS = "backtracks gone although needed"
+    NOTHING_LEARNT = "nothing learnt"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Flag:
+    """One failure of one seed.
+
+    Example: `Flag(kind=FlagKind.LOST, split="id", seed=1, figures="correct 95.0 % → 61.0 %")`
+
+    Attributes:
+        kind: Which.
+        split: Where; empty for what concerns the training as a whole.
+        seed: Of the run.
+        figures: What triggered it.
+    """
+
+    kind: FlagKind
+    split: str
+    seed: int
+    figures: str
+
+
+def case_flags(case: CaseRecord, splits: Sequence[str]) -> list[Flag]:
+    """All failures of a case's last stage, kind by kind, split by split.
+
+    Args:
+        case: The case.
+        splits: Splits to judge.
+    """
+    found = []
+    for seed, record in case.seeds.items():
+        found += [
+            Flag(kind=kind, split="", seed=seed, figures=said) for kind, said in training_flags(record.updates)
+        ]
+        now = record.at(case.last_stage or "")
+        then = record.before(case.last_stage or "")
+        if now is None or then is None:
+            continue
+        for split in splits:
+            before, after = then.traces.get(split, {}), now.traces.get(split, {})
+            seen = stage_flags(before, after, then.results.get(split, {}), now.results.get(split, {}))
+            found += [Flag(kind=kind, split=split, seed=seed, figures=said) for kind, said in seen]
+    kinds = list(FlagKind)
+    return sorted(found, key=lambda flag: (kinds.index(flag.kind), ["", *splits].index(flag.split)))
+
+
+def stage_flags(
+    before: Mapping[int, TraceFacts], after: Mapping[int, TraceFacts], then: Row, now: Row
+) -> list[tuple[FlagKind, str]]:
+    """Failures that show between two stages, and what shows them.
+
+    Reasoning that collapsed takes accuracy and backtracks with it, so these are not named a second time.
+
+    Args:
+        before: Completions of the stage it began with, by problem index.
+        after: Completions of the stage to judge.
+        then: Results of the stage it began with; its `needed_backtracks` are used.
+        now: Results of the stage to judge.
+    """
+    shared = sorted(before.keys() & after.keys())
+    if not shared:
+        return []
+    old, new = [before[index] for index in shared], [after[index] for index in shared]
+    lost = sum(a.correct and not b.correct for a, b in zip(old, new, strict=True))
+    won = sum(b.correct and not a.correct for a, b in zip(old, new, strict=True))
+    fell = lost > won and sign_test(won, lost) < LOST_P
+    correct = f"correct {_change([t.correct for t in old], [t.correct for t in new])}"
+    found = []
+    empty = [[not trace.steps for trace in traces] for traces in (old, new)]
+    if fell and fmean(empty[1]) >= EMPTY_SHARE and fmean(empty[1]) - fmean(empty[0]) >= RISE:
+        steps = f"{fmean(t.steps for t in old):.2f} → {fmean(t.steps for t in new):.2f}"
+        said = f"traces without any step {_change(*empty)}, steps per trace {steps}, {correct}"
+        found.append((FlagKind.EMPTY, said))
+    elif fell:
+        said = f"{correct}: {lost} problems lost, {won} won (exact sign test, p = {sign_test(won, lost):.1g})"
+        found.append((FlagKind.LOST, said))
+    for kind, what, judged in (
+        (FlagKind.NO_ANSWER, "malformed", [[t.outcome == "malformed" for t in side] for side in (old, new)]),
+        (FlagKind.TOO_LONG, "cut off", [[t.outcome == "truncated" for t in side] for side in (old, new)]),
+        (FlagKind.REPETITION, "traces that repeat lines", [[t.repeats for t in side] for side in (old, new)]),
+        (
+            FlagKind.NOT_VERIFIED,
+            "correct with a step invalid or missing",
+            [[t.outcome == "correct" for t in side] for side in (old, new)],
+        ),
+    ):
+        if fmean(judged[1]) - fmean(judged[0]) >= RISE:
+            found.append((kind, f"{what} {_change(*judged)}"))
+    needed = [float(row.get("needed_backtracks") or 0.0) for row in (then, now)]
+    if (
+        fell
+        and FlagKind.EMPTY not in dict(found)
+        and needed[0] >= NEEDED_BEFORE
+        and needed[1] <= NEEDED_LEFT * needed[0]
+    ):
+        said = f"needed backtracks per trace {needed[0]:.2f} → {needed[1]:.2f}, {correct}"
+        found.append((FlagKind.NO_BACKTRACKS, said))
+    return found
+
+
+def training_flags(updates: Sequence[Row]) -> list[tuple[FlagKind, str]]:
+    """Failures that show in the log of GRPO."""
+    useful = [row["groups/useful_frac"] for row in updates if "groups/useful_frac" in row]
+    if not useful or fmean(useful) >= USEFUL:
+        return []
+    causes = {key for row in updates for key in row if key.startswith("groups/all_")}
+    shares = {cause: fmean(row.get(cause, 0.0) for row in updates) for cause in causes}
+    said = f"{percent(fmean(useful))} of the sampled groups had a signal"
+    if shares:
+        cause = max(sorted(shares), key=lambda key: shares[key])
+        said += f"; {percent(shares[cause])} were {cause.removeprefix('groups/').replace('_', ' ')}"
+    return [(FlagKind.NOTHING_LEARNT, said)]
+
+
+def by_kind(flags: Sequence[Flag]) -> dict[FlagKind, dict[str, list[Flag]]]:
+    """Flags by kind and, within it, by split."""
+    grouped: dict[FlagKind, dict[str, list[Flag]]] = {}
+    for flag in flags:
+        grouped.setdefault(flag.kind, {}).setdefault(flag.split, []).append(flag)
+    return grouped
+
+
+def where(by_split: Mapping[str, Sequence[Flag]]) -> str:
+    """Where a failure was seen.
+
+    Example: "id (seeds 0, 2), ood_easy (seed 1)"; what concerns no split has its seeds alone.
+    """
+    said = []
+    for split, flags in by_split.items():
+        seeds = f"seed{'s' * (len(flags) > 1)} {', '.join(str(flag.seed) for flag in flags)}"
+        said.append(f"{split} ({seeds})" if split else seeds)
+    return ", ".join(said)
+
+
+def sign_test(won: int, lost: int) -> float:
+    """Chance of a count this uneven or more, if winning and losing a problem were as likely (McNemar, exact).
+
+    Example: 1 won, 7 lost: 2 * (1 + 8) / 2**8 = 0.0703.
+    """
+    num = won + lost
+    return min(1.0, 2 * sum(comb(num, k) for k in range(min(won, lost) + 1)) / 2**num)
+
+
+def _change(before: Sequence[bool], after: Sequence[bool]) -> str:
+    return f"{percent(fmean(before))} → {percent(fmean(after))}"

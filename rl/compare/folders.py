@@ -1,0 +1,159 @@
+"""Finished runs of any origin as a comparison.
+
+In: run folders, or folders that hold some (as an ablation's does). Out: a `Comparison`, and its page. Runs
+whose configs differ in nothing but the seed, the name and the folder are the seeds of one case. A run that
+others begin from (a warm start they share) is no case of its own: it goes before each of them.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import yaml
+
+from rl.compare.config_differences import OF_THE_RUN
+from rl.compare.runs import Comparison, PlainConfig, whole_config
+from rl.runs.folder import RunFolderError
+from rl.runs.record import readable
+
+_SEED_AT_END = re.compile(r"[-_.]?seed[-_]?[0-9]+$")
+_SEED = re.compile(r"seed[-_]?[0-9]+")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Run:
+    """A run and the ones it begins from, the earliest first."""
+
+    folder: Path
+    seed: int
+    chain: tuple[Path, ...]
+    config: PlainConfig
+
+
+def find_runs(paths: Sequence[Path]) -> list[Path]:
+    """The run folders that are meant: those given, and all in a folder that holds runs.
+
+    Raises:
+        RunFolderError: A folder neither is a run nor holds any.
+    """
+    found: list[Path] = []
+    for path in paths:
+        inside = [child for child in _children(path) if is_run(child)]
+        if not is_run(path) and not inside:
+            raise RunFolderError(
+                f"there is no run in {path} (no config.yaml, and in no folder of it); give folders of runs, as "
+                "runs/quickstart, or one that holds them"
+            )
+        found += [path] if is_run(path) else inside
+    return list(dict.fromkeys(path.absolute() for path in found))
+
+
+def folder_comparison(folders: Sequence[Path]) -> Comparison:
+    """A comparison of run folders, in the order given.
+
+    Args:
+        folders: As `find_runs` gives them.
+
+    Raises:
+        RunFolderError: One holds no config.
+    """
+    configs = {folder: _config(folder) for folder in folders}
+    before = {folder: _begins_from(configs[folder], folder) for folder in folders}
+    shared = {found for found in before.values() if found is not None}
+    runs = [_run(folder, configs, before) for folder in folders if folder not in shared]
+    groups: list[list[_Run]] = []
+    for run in runs:
+        # The same run a second time is no further seed.
+        fits = [
+            group
+            for group in groups
+            if _what(group[0].config) == _what(run.config) and run.seed not in [other.seed for other in group]
+        ]
+        if fits:
+            fits[0].append(run)
+        else:
+            groups.append([run])
+    names = _names(groups)
+    return Comparison(
+        kind="Comparison",
+        name=", ".join(names) if len(names) < 4 else f"{names[0]} and {len(names) - 1} more",
+        question=f"How do {len(runs)} runs compare?",
+        folders={
+            name: {run.seed: run.chain for run in sorted(group, key=lambda run: run.seed)}
+            for name, group in zip(names, groups, strict=True)
+        },
+        configs={name: _what(group[0].config) for name, group in zip(names, groups, strict=True)},
+        failures={},
+    )
+
+
+def is_run(path: Path) -> bool:
+    """Whether a folder is that of a run."""
+    return (path / "config.yaml").is_file()
+
+
+def _children(path: Path) -> list[Path]:
+    try:
+        return sorted(path.iterdir(), key=_case_then_seed) if path.is_dir() else []
+    except OSError as error:
+        raise RunFolderError(f"{path} cannot be read: {error.strerror or error}") from None
+
+
+def _case_then_seed(folder: Path) -> tuple[str, int, str]:
+    """Orders k0-seed2, k0-seed10, k0-priced-seed0."""
+    return _SEED_AT_END.sub("", folder.name), len(folder.name), folder.name
+
+
+def _config(folder: Path) -> PlainConfig:
+    config = readable(folder / "config.yaml", lambda path: yaml.safe_load(path.read_text()))
+    if not isinstance(config, dict):
+        raise RunFolderError(f"{folder / 'config.yaml'} holds no config; give the folder of a run")
+    return config
+
+
+def _begins_from(config: PlainConfig, folder: Path) -> Path | None:
+    """The run whose trained model a run begins with, where it said or, if all was moved, beside this one."""
+    parts = Path(str((config.get("policy") or {}).get("model", ""))).parts
+    if len(parts) < 3 or parts[-2] != "models":
+        return None
+    there = Path(*parts[:-2])
+    return next((path for path in (there, folder.with_name(there.name)) if is_run(path)), None)
+
+
+def _run(folder: Path, configs: Mapping[Path, PlainConfig], before: Mapping[Path, Path | None]) -> _Run:
+    chain, first = [folder], before[folder]
+    while first is not None and first not in chain:
+        chain.insert(0, first)
+        first = before[first] if first in before else _begins_from(_config(first), first)
+    whole = whole_config([configs.get(path) or _config(path) for path in chain])
+    return _Run(folder=folder, seed=int(whole.get("seed", 0)), chain=tuple(chain), config=whole)
+
+
+def _what(config: PlainConfig) -> PlainConfig:
+    """A config without what tells seeds of one case apart."""
+    kept = {key: value for key, value in config.items() if key not in OF_THE_RUN}
+    policy = kept.get("policy") or {}
+    return {**kept, "policy": {**policy, "model": _SEED.sub("seed", str(policy.get("model", "tiny")))}}
+
+
+def _names(groups: Sequence[Sequence[_Run]]) -> list[str]:
+    """A name for every case: of its folder, with what is above it where two would be called the same."""
+    short = [_name([run.folder.name for run in group]) for group in groups]
+    names = [
+        name if short.count(name) == 1 else f"{group[0].folder.parent.name}/{group[0].folder.name}"
+        for name, group in zip(short, groups, strict=True)
+    ]
+    return [
+        name if names.count(name) == 1 else str(group[0].folder)
+        for name, group in zip(names, groups, strict=True)
+    ]
+
+
+def _name(folders: Sequence[str]) -> str:
+    if len(folders) == 1:
+        return folders[0]
+    stems = {_SEED_AT_END.sub("", folder) for folder in folders}
+    return stems.pop() if len(stems) == 1 and "" not in stems else ", ".join(folders)

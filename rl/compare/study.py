@@ -1,0 +1,163 @@
+"""A comparison with everything found in its runs: what the page, the text and the CSV are made of.
+
+In: a `Comparison`. Out: a `Study`: results, the splits that can be compared, failures by name, and how each
+case differs from the base.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from rl.compare.flags import Flag, case_flags
+from rl.compare.results import CaseRecord, Entry, TraceFacts, entries, read_cases
+from rl.compare.runs import Comparison, PlainConfig
+from rl.compare.same_problems import same_problems
+from rl.runs.record import label
+from rl.stats.paired import Difference, Figures, holm, paired_difference
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Measure:
+    """A figure of single completions that cases are compared by.
+
+    Attributes:
+        name: As a reader calls it.
+        value: Of a completion.
+        only_correct: Compare it on problems that both cases solve.
+        is_share: Each value is 0 or 1; shown in percentage points.
+    """
+
+    name: str
+    value: Callable[[TraceFacts], float]
+    only_correct: bool = False
+    is_share: bool = False
+
+
+MEASURES = (
+    Measure(name="accuracy", value=lambda trace: float(trace.correct), is_share=True),
+    Measure(name="steps, where both are correct", value=lambda trace: trace.steps, only_correct=True),
+    Measure(name="backtracks per trace", value=lambda trace: trace.backtracks),
+    Measure(name="tokens per trace", value=lambda trace: trace.tokens),
+)
+"""What cases are compared by."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class CaseDifference:
+    """How a case differs from the base on one split.
+
+    Attributes:
+        case: The case.
+        split: Split of the problems.
+        found: Of each of `MEASURES` the difference; None where no pair has it.
+        exceeds: Of each whether it is more than noise, every case of the split being tested.
+    """
+
+    case: CaseRecord
+    split: str
+    found: tuple[Difference | None, ...]
+    exceeds: tuple[bool, ...]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Study:
+    """What a comparison found.
+
+    Attributes:
+        comparison: Where it comes from.
+        cases: Results by case; the first is the base of all differences.
+        splits: Splits on which every case met the same problems.
+        left_out: Reasons by the other splits.
+        flags: Failures by case.
+    """
+
+    comparison: Comparison
+    cases: list[CaseRecord]
+    splits: list[str]
+    left_out: dict[str, str]
+    flags: dict[str, list[Flag]]
+
+    @property
+    def entries(self) -> list[Entry]:
+        """Results of all cases, stages and splits, those that cannot be compared too."""
+        return entries(self.cases)
+
+    def compared(self) -> dict[str, list[Entry]]:
+        """Results by split, of the splits that can be compared."""
+        every = self.entries
+        return {split: [entry for entry in every if entry.split == split] for split in self.splits}
+
+    def differences(self) -> list[CaseDifference]:
+        """Every case but the base against it, split by split."""
+        base, others = self.cases[0], self.cases[1:]
+        made = []
+        for split in self.splits:
+            found = [[_difference(case, base, split, measure) for measure in MEASURES] for case in others]
+            verdicts = [
+                holm([float("nan") if one is None else one.p for one in column])
+                for column in zip(*found, strict=True)
+            ]
+            made += [
+                CaseDifference(
+                    case=case,
+                    split=split,
+                    found=tuple(row),
+                    exceeds=tuple(verdict[place] for verdict in verdicts),
+                )
+                for place, (case, row) in enumerate(zip(others, found, strict=True))
+            ]
+        return made
+
+    def unfinished(self) -> list[str]:
+        """Runs whose last stage is not evaluated yet, and how far they are."""
+        return [said for case in self.cases for said in _unfinished(case, self.comparison.configs[case.name])]
+
+
+def make_study(comparison: Comparison) -> Study:
+    """Read the runs and find what there is to say of them.
+
+    Raises:
+        RunFolderError: A file of a run is damaged.
+    """
+    cases = read_cases(comparison)
+    splits, left_out = same_problems(cases, comparison.configs)
+    every = list(dict.fromkeys(entry.split for entry in entries(cases)))
+    return Study(
+        comparison=comparison,
+        cases=cases,
+        splits=splits,
+        left_out=left_out,
+        flags={case.name: case_flags(case, every) for case in cases},
+    )
+
+
+def _difference(case: CaseRecord, base: CaseRecord, split: str, measure: Measure) -> Difference | None:
+    ours, theirs = [_figures(record, split, measure) for record in (case, base)]
+    return paired_difference(ours, theirs, is_share=measure.is_share)
+
+
+def _figures(case: CaseRecord, split: str, measure: Measure) -> Figures:
+    return {
+        seed: {
+            index: measure.value(trace)
+            for index, trace in traces.items()
+            if trace.correct or not measure.only_correct
+        }
+        for seed, traces in case.traces(split).items()
+    }
+
+
+def _unfinished(case: CaseRecord, config: PlainConfig) -> list[str]:
+    wanted = "grpo" if config.get("grpo") else "warm" if config.get("warm_start") else "base"
+    said = []
+    for seed, record in case.seeds.items():
+        if record.at(wanted) is not None:
+            continue
+        line = f"{case.name}, seed {seed}: {label(wanted)} not evaluated"
+        if record.stages:
+            line += f" (evaluated: {', '.join(label(stage.stage) for stage in record.stages)})"
+        if record.updates:
+            line += f": {record.updates[-1]['update']} of {record.planned_updates} updates logged"
+        said.append(line)
+    return said

@@ -1,0 +1,1 @@
+"""GRPO: advantages, micro-batches, one update, and TRL's trainer around it."""

@@ -1,0 +1,1 @@
+"""Pages: what run and comparison share, and a folder for each."""

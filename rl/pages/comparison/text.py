@@ -1,0 +1,90 @@
+"""A comparison as text for a terminal and as CSV.
+
+In: a `Study`. Out: an aligned table with what failed below it; one CSV line a case, stage, split and seed.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import math
+
+from rl.compare.flags import by_kind, where
+from rl.compare.results import Entry
+from rl.compare.study import Study
+from rl.pages.text import aligned
+from rl.runs.record import Row
+from rl.stats.student_t import mean_interval
+
+_COLUMNS = (
+    ("steps/correct", "steps_per_correct", 2),
+    ("tokens", "tokens", 1),
+    ("backtracks", "backtracks", 2),
+    ("real", "real_backtracks", 2),
+    ("fake", "fake_backtracks", 2),
+    ("needless", "needless_backtracks", 2),
+)
+
+
+def comparison_text(study: Study) -> str:
+    """Means over seeds with the interval of the accuracy, then failures by name and splits not compared."""
+    rows = [["split", "case", "seeds", "accuracy", "95 % interval", *(name for name, *_ in _COLUMNS)]]
+    for entry in study.entries:
+        mean = entry.mean()
+        accuracy, low, high = mean_interval(entry.values("accuracy"))
+        interval = "-" if math.isnan(low) else f"{max(0.0, low):.3f}-{min(1.0, high):.3f}"
+        cells = [_number(mean.get(key), digits) for _, key, digits in _COLUMNS]
+        rows.append([entry.split, entry.name, str(len(entry.results)), f"{accuracy:.3f}", interval, *cells])
+    lines = [aligned(rows, num_left=2)]
+    for case in study.cases:
+        found = by_kind(study.flags[case.name])
+        lines += [f"flag: {case.name}: {kind.value}: {where(splits)}" for kind, splits in found.items()]
+    lines += [f"not compared on {split}: {why}" for split, why in study.left_out.items()]
+    return "\n".join(lines)
+
+
+def comparison_csv(study: Study) -> str:
+    """Every number of every seed, and what failed: one line a case, stage, split and seed."""
+    rows: list[Row] = [
+        {
+            "cases": " ".join(entry.cases),
+            "stage": entry.stage,
+            "split": entry.split,
+            "seed": seed,
+            **_flat(row),
+            "flags": _flags(study, entry, seed),
+        }
+        for entry in study.entries
+        for seed, row in entry.results.items()
+    ]
+    columns = [key for key in dict.fromkeys(key for row in rows for key in row) if key != "flags"]
+    file = io.StringIO()
+    writer = csv.DictWriter(file, [*columns, "flags"])
+    writer.writeheader()
+    writer.writerows(rows)
+    return file.getvalue()
+
+
+def _flags(study: Study, entry: Entry, seed: int) -> str:
+    """Failures of a case's last stage; what concerns a whole training stands on each of its splits."""
+    lasts = {case.name: case.last_stage for case in study.cases}
+    found = [
+        flag.kind.value
+        for case in entry.cases
+        if lasts[case] == entry.stage
+        for flag in study.flags[case]
+        if flag.seed == seed and flag.split in ("", entry.split)
+    ]
+    return "; ".join(dict.fromkeys(found))
+
+
+def _flat(row: Row, prefix: str = "") -> Row:
+    """A result with its inner figures as `outer.inner`."""
+    flat: Row = {}
+    for key, value in row.items():
+        flat.update(_flat(value, f"{prefix}{key}.") if isinstance(value, dict) else {f"{prefix}{key}": value})
+    return flat
+
+
+def _number(value: float | None, digits: int) -> str:
+    return "-" if value is None else f"{value:.{digits}f}"

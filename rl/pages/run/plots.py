@@ -1,0 +1,135 @@
+"""The report's plots as SVG text that can stand inside a page.
+
+In: plain numbers. Out: one `<svg>` a panel, in the page's colours (`style.py`), the same bytes every
+time.
+Text from a model or a config never gets into a plot: titles, legends and names are the page's.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import matplotlib as mpl
+import numpy as np
+from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, MaxNLocator
+
+from rl.pages.style import stage_colour, stand_in
+from rl.pages.svg import RC, running_mean, to_svg
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Curve:
+    """One line of a panel: values over updates, NaN where there is none."""
+
+    values: Sequence[float]
+    colour: str
+    style: str
+
+
+def curves(
+    updates: Sequence[int],
+    lines: Sequence[Curve],
+    *,
+    unit: str,
+    from_zero: bool,
+    logarithmic: bool,
+    window: int,
+    name: str,
+    alt: str,
+) -> str:
+    """One panel of values over updates: raw faint, running mean on top.
+
+    Args:
+        updates: x values.
+        lines: What to draw.
+        unit: Label of the y axis.
+        from_zero: Start the y axis at 0.
+        logarithmic: Logarithmic y axis.
+        window: Width of the running mean, in updates.
+        name: Prefix of the SVG's ids, unique on the page.
+        alt: What the panel shows, for screen readers.
+    """
+    with mpl.rc_context(RC):
+        figure = Figure(figsize=(3.7, 2.05))
+        figure.subplots_adjust(left=0.165, right=0.985, bottom=0.19, top=0.95)
+        axes = figure.subplots()
+        for line in lines:
+            colour, values = stand_in(line.colour), np.asarray(line.values, dtype=float)
+            if logarithmic:
+                values = np.where(values > 0, values, np.nan)
+            mark = "o" if len(updates) == 1 else None
+            axes.plot(updates, values, color=colour, linewidth=0.7, alpha=0.35, marker=mark, markersize=4)
+            axes.plot(updates, running_mean(values, window), color=colour, linewidth=1.6, linestyle=line.style)
+        if logarithmic:
+            axes.set_yscale("log")
+        else:
+            axes.yaxis.set_major_locator(MaxNLocator(5))
+            if axes.get_ylim()[1] >= 1000:
+                axes.yaxis.set_major_formatter(FuncFormatter(_thousands))
+            if from_zero:
+                axes.set_ylim(0, max(axes.get_ylim()[1], 1.05 * axes.dataLim.y1, 0.05))
+        if len(updates) > 1:
+            axes.set_xlim(updates[0], updates[-1])
+        axes.xaxis.set_major_locator(MaxNLocator(5, integer=True))
+        axes.set_xlabel("update")
+        axes.set_ylabel(unit)
+        axes.yaxis.set_label_coords(-0.155, 0.5)
+        return to_svg(figure, name, alt)
+
+
+def step_counts(
+    stages: Sequence[tuple[str, Sequence[int], Sequence[int]]], full: Sequence[int], *, name: str, alt: str
+) -> str:
+    """How many steps completions take: one row of bars a stage, correct below, not correct on top.
+
+    Args:
+        stages: Stage, steps of its correct completions, steps of the others.
+        full: Steps of the full traces of the same problems, drawn as an outline.
+        name: Prefix of the SVG's ids, unique on the page.
+        alt: What the plot shows, for screen readers.
+    """
+    seen = [*full, *(n for _, right, wrong in stages for n in (*right, *wrong))]
+    last = max(1, min(max(seen), 2 * max(full) + 6))
+    bins = np.arange(last + 1)
+    outline = _shares(full, last, len(full))
+    with mpl.rc_context(RC):
+        figure = Figure(figsize=(3.7, 0.5 + 1.1 * len(stages)), layout="constrained")
+        rows = figure.subplots(len(stages), 1, sharex=True, sharey=True, squeeze=False)[:, 0]
+        for axes, (stage, right, wrong) in zip(rows, stages, strict=True):
+            num = len(right) + len(wrong)
+            below, above = _shares(right, last, num), _shares(wrong, last, num)
+            there = below > 0
+            axes.bar(bins[there], below[there], width=0.82, color=stand_in(stage_colour(stage)))
+            there = above > 0
+            axes.bar(
+                bins[there],
+                above[there],
+                width=0.82,
+                bottom=below[there],
+                facecolor=stand_in("wrong"),
+                edgecolor=stand_in("muted"),
+                hatch="////",
+                linewidth=0.5,
+            )
+            axes.stairs(outline, np.arange(last + 2) - 0.5, color=stand_in("ink"), linewidth=1.0)
+            axes.grid(visible=False, axis="x")
+            axes.set_ylabel("problems, %", fontsize=7.5)
+            axes.yaxis.set_major_locator(MaxNLocator(4))
+        rows[-1].xaxis.set_major_locator(MaxNLocator(10, integer=True))
+        more = f" ({last}: or more)" if max(seen) > last else ""
+        rows[-1].set_xlabel(f"steps written{more}")
+        rows[-1].set_xlim(-0.6, last + 0.6)
+        return to_svg(figure, name, alt)
+
+
+def _thousands(value: float, position: int | None = None) -> str:
+    return f"{value / 1000:g}k"
+
+
+def _shares(counts: Iterable[int], last: int, num: int) -> np.ndarray[Any, Any]:
+    found = Counter(min(count, last) for count in counts)
+    return np.array([100.0 * found[n] / max(num, 1) for n in range(last + 1)])

@@ -1,0 +1,84 @@
+"""What the report is about: a run folder read once, and the comparisons drawn from it.
+
+In: the files of a run folder, finished or not. Out: a `RunRecord`, the verdict sentence, and what became of
+each problem between two stages. Nothing here knows HTML.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from rl.runs.record import (
+    RunRecord,
+    label,
+)
+from rl.stats.format import percent
+
+
+def verdict(run: RunRecord) -> str:
+    """The run in one or two sentences, computed from its results.
+
+    Example: GRPO: 99.5 % correct on id (warm start 97.5 %) with 2.30 steps per correct answer: 18 % fewer than
+    the warm start, 19 % fewer than the full traces.
+
+    Percentages of steps compare means over the answers each stage got right.
+    """
+    sentences = []
+    if run.splits:
+        main = run.splits[0]
+        before, after = run.before_after(main)
+        assert after is not None
+        sentences.append(_main_sentence(run, main, before, after))
+        none_right, some_right = [], []
+        for split in run.splits[1:]:
+            now, then = run.stages[after].get(split), run.stages.get(before or "", {}).get(split)
+            if now is not None and not now["accuracy"]:
+                none_right.append(split)
+            elif now is not None:
+                was = f" ({label(before or '')} {percent(then['accuracy'])})" if then else ""
+                some_right.append(f"{split} {percent(now['accuracy'])}{was}")
+        if some_right:
+            sentences.append(f"Correct elsewhere: {', '.join(some_right)}.")
+        if none_right:
+            sentences.append(f"No correct answer on {' or '.join(none_right)}.")
+    if run.missing:
+        names = " and ".join(label(stage) for stage in run.missing)
+        begun = [f"{run.metrics[s][-1]['update']} of {label(s)}" for s in run.missing if run.metrics.get(s)]
+        logged = f" (updates logged: {', '.join(begun)})" if begun else ""
+        sentences.append(f"Unfinished: {names} not evaluated yet{logged}.")
+    return " ".join(sentences)
+
+
+def _main_sentence(run: RunRecord, split: str, before: str | None, after: str) -> str:
+    now = run.stages[after][split]
+    then = run.stages[before][split] if before is not None else None
+    sentence = f"{label(after)}: {percent(now['accuracy'])} correct on {split}"
+    if before is not None and then is not None:
+        sentence += f" ({label(before)} {percent(then['accuracy'])})"
+    steps = now.get("steps_per_correct")
+    if steps is None:
+        return sentence + ", so there are no correct answers to count steps of."
+    sentence += f" with {steps:.2f} steps per correct answer"
+    than = []
+    if before is not None and then is not None and then.get("steps_per_correct"):
+        than.append(_compare(steps, then["steps_per_correct"], f"the {label(before)}"))
+    if now.get("full_steps_per_correct"):
+        than.append(_compare(steps, now["full_steps_per_correct"], "the full traces"))
+    return sentence + (f": {', '.join(than)}." if than else ".")
+
+
+def _compare(steps: float, other: float, what: str) -> str:
+    share = round(100 * (1 - steps / other))
+    if share == 0:
+        return f"as many as {what}"
+    return f"{abs(share)} % {'fewer' if share > 0 else 'more'} than {what}"
+
+
+def take_turns(kinds: Sequence[Sequence[int]], num: int) -> list[int]:
+    """Up to `num` problems: the first of every kind, then the second of every kind, and so on.
+
+    Example: take_turns([[7], [], [1, 2, 3]], 3) -> [7, 1, 2], in order of kind.
+    """
+    turns = [(turn, kind) for kind, indices in enumerate(kinds) for turn in range(len(indices))]
+    chosen = sorted(sorted(turns)[:num], key=lambda pick: (pick[1], pick[0]))
+    return [kinds[kind][turn] for turn, kind in chosen]

@@ -1,0 +1,79 @@
+"""Plots as SVG text that can stand inside a page.
+
+The same bytes every time, in the page's colours (`style.py`). Text from a model or a config never gets into a
+plot: titles, legends and names are the page's.
+"""
+
+from __future__ import annotations
+
+import io
+import re
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from rl.pages.style import COLOURS, stand_in
+
+LINE_STYLES = ("solid", "dashed", "dotted")
+
+
+RC: dict[Any, Any] = {
+    "svg.hashsalt": "report",
+    "svg.fonttype": "none",
+    "font.family": "DejaVu Sans",
+    "font.size": 8.5,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.edgecolor": stand_in("muted"),
+    "axes.labelcolor": stand_in("muted"),
+    "axes.grid": True,
+    "axes.axisbelow": True,
+    "axes.linewidth": 0.7,
+    "grid.color": stand_in("rule"),
+    "grid.linewidth": 0.6,
+    "xtick.color": stand_in("muted"),
+    "ytick.color": stand_in("muted"),
+    "text.color": stand_in("ink"),
+    "hatch.linewidth": 0.6,
+}
+"""What every plot of the report is drawn with."""
+
+
+def running_mean(values: Sequence[float] | np.ndarray[Any, Any], window: int) -> np.ndarray[Any, Any]:
+    """Mean over the `window` values around each one, fewer at the ends; NaN values are left out.
+
+    Example: running_mean([1, 2, 6], 3) -> [1.5, 3, 4].
+    """
+    raw = np.asarray(values, dtype=float)
+    known = np.isfinite(raw)
+    kernel = np.ones(2 * (window // 2) + 1)
+    half = len(kernel) // 2
+    total = np.convolve(np.pad(np.where(known, raw, 0.0), half), kernel, mode="valid")
+    count = np.convolve(np.pad(known.astype(float), half), kernel, mode="valid")
+    return np.where(known, total / np.maximum(count, 1.0), np.nan)
+
+
+def to_svg(figure: Figure, name: str, alt: str) -> str:
+    """A figure as `<svg>` text for the page, its ids starting with `name`."""
+    buffer = io.StringIO()
+    figure.savefig(
+        buffer,
+        format="svg",
+        transparent=True,
+        metadata={"Date": None, "Creator": None, "Format": None, "Type": None},
+    )
+    text = buffer.getvalue()
+    text = text[text.index("<svg") :]
+    text = re.sub(r"<metadata>.*?</metadata>", "", text, flags=re.DOTALL)
+    body = text[text.index(">") + 1 :]
+    width, height = (float(part) * 72 for part in figure.get_size_inches())
+    body = re.sub(r"<[^>]*>", lambda tag: re.sub(r"(\d\.\d\d)\d+", r"\1", tag[0]), body)  # not the labels
+    body = re.sub(r'\bid="', f'id="{name}-', body)
+    body = re.sub(r"url\(#", f"url(#{name}-", body)
+    body = re.sub(r'xlink:href="#', f'href="#{name}-', body)
+    for colour in COLOURS:
+        body = body.replace(stand_in(colour), f"var(--{colour})")
+    body = re.sub(r"\n\s*", "\n", body)
+    return f'<svg viewBox="0 0 {width:.2f} {height:.2f}" role="img" aria-label="{alt}">{body.strip()}'

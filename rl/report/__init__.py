@@ -1,1 +1,0 @@
-"""The report of one run: its folder in, a self-contained page out."""

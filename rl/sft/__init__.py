@@ -1,0 +1,1 @@
+"""The warm start: demonstrations, and TRL's SFTTrainer on them."""

@@ -1,0 +1,229 @@
+"""What the warm start learns from: the mix of traces, and which of their tokens count.
+
+In: an environment and the config's `warm_start` section. Out: one `Example` a problem, then token ids with
+labels. The mix of full and hand-skipped traces follows "Can Language Models Learn to Skip Steps?" (arXiv
+2411.01855, section 3); `skipped_frac: 0` is its cold start. Traces with detours follow Self-Backtracking (arXiv
+2502.04404): the wrong step gets no loss, so it is read and not imitated, and the backtrack after it is learnt.
+Their length-matched controls answer the objection that backtracks only make traces longer.
+"""
+
+from __future__ import annotations
+
+import random
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+from datasets import Dataset, concatenate_datasets
+
+from configs.schema.config import WarmStartConfig
+from envs import Env, Lesson, Problem, Split, render_trace
+from envs.seeding import derive_random
+from rollout.encoder import Encoder
+
+IGNORED = -100  # label of tokens without loss
+
+
+class TraceKind(StrEnum):
+    """Kinds of traces, as a reader calls them."""
+
+    FULL = "full"
+    SKIPPED = "with a step skipped"
+    DETOUR = "with detours"
+    CONTROL = "made longer without detours"
+    SEARCH = "of a search"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Example:
+    """A prompt and what to write after it.
+
+    Attributes:
+        prompt: The problem's prompt.
+        text: The reference completion.
+        ignored: Start and end offsets in `text` of what gets no loss.
+        asked: The kind of trace that was drawn for it.
+        written: The kind it has: a full one where its problem has no room for what was drawn.
+    """
+
+    prompt: str
+    text: str
+    ignored: tuple[tuple[int, int], ...] = ()
+    asked: TraceKind
+    written: TraceKind
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Stage:
+    """Examples that are learnt for a while.
+
+    Attributes:
+        examples: What is learnt.
+        updates: For how many optimiser steps.
+    """
+
+    examples: Sequence[Example]
+    updates: int
+
+
+def make_stages(
+    env: Env[Any], curriculum: Sequence[Env[Any]], config: WarmStartConfig, *, seed: int
+) -> list[Stage]:
+    """The stages of the curriculum and the one on `env`, if updates are left, each of the problems it gets to.
+
+    Args:
+        env: The task.
+        curriculum: The task with the settings of each stage of `config.curriculum`.
+        config: The `warm_start` section.
+        seed: Seed of the mix.
+    """
+    updates = [stage.updates for stage in config.curriculum]
+    updates.append(config.updates - sum(updates))
+    stages = []
+    for learnt, count in zip((*curriculum, env), updates, strict=True):
+        if not count:
+            continue
+        num_problems = min(config.num_problems, count * config.batch_size)
+        examples = make_examples(learnt, config, num_problems=num_problems, seed=seed)
+        stages.append(Stage(examples=examples, updates=count))
+    return stages
+
+
+def make_examples(env: Env[Any], config: WarmStartConfig, *, num_problems: int, seed: int) -> list[Example]:
+    """The mix, one example for each of the first `num_problems` of the train split.
+
+    A problem gets a skipped trace, one with detours (or its control), or one of a search, with the
+    probabilities of the config, where the environment can write it for this problem, and its full trace
+    otherwise.
+
+    Raises:
+        ValueError: The environment cannot write what is asked for, or its data holds no solution.
+    """
+    _check(env, config)
+    kinds = config.skip_kinds or list(env.skip_kinds[:1])
+    examples = []
+    for index in range(num_problems):
+        rng = derive_random(seed, "warm_start", index)
+        problem = env.problem(Split.TRAIN, index)
+        asked, lesson = _draw(env, config, problem, kinds, rng)
+        written = asked if lesson is not None else TraceKind.FULL
+        lesson = lesson or Lesson(lines=env.full_trace(problem))
+        if rng.random() < config.budget_frac:
+            problem = env.with_budget(problem, len(lesson.lines))
+        text, ignored = _text(problem, lesson, masked=config.mask_wrong_steps)
+        examples.append(
+            Example(prompt=problem.prompt, text=text, ignored=ignored, asked=asked, written=written)
+        )
+    return examples
+
+
+def _check(env: Env[Any], config: WarmStartConfig) -> None:
+    for key, kinds, known in (
+        ("skip_kinds", config.skip_kinds, env.skip_kinds),
+        ("error_mix", list(config.error_mix), env.error_kinds),
+    ):
+        if unknown := sorted(set(kinds) - set(known)):
+            names = ", ".join(known) or "none"
+            raise ValueError(
+                f"warm_start.{key} has {unknown}, which '{env.name}' does not know; known: {names}"
+            )
+    problem = env.problem(Split.TRAIN, 0)
+    for key, share, can, what in (
+        ("skipped_frac", config.skipped_frac, bool(env.skip_kinds), "has no rule to skip a step by"),
+        ("detour_frac", config.detour_frac, bool(env.error_kinds), "writes no detours"),
+        (
+            "search_frac",
+            config.search_frac,
+            type(env).search_trace is not Env.search_trace,
+            "writes no search traces",
+        ),
+        (
+            "detour_control",
+            config.detour_frac * config.detour_control,
+            type(env).padded_trace is not Env.padded_trace,
+            "has no lines to make a trace longer with",
+        ),
+    ):
+        if share > 0 and not can:
+            value = "false" if key == "detour_control" else "0"
+            raise ValueError(f"warm_start.{key} is {share:g}, but '{env.name}' {what}; set it to {value}")
+    env.full_trace(problem)
+
+
+def describe_mix(examples: Sequence[Example]) -> str:
+    """How many traces of each kind there are, and how many could not be written, in one line."""
+    written = Counter(example.written for example in examples)
+    parts = [f"{written[kind]:,} {kind}" for kind in TraceKind if written[kind]]
+    text = f"{len(examples):,} traces: {', '.join(parts)}"
+    for kind in TraceKind:
+        asked = [example for example in examples if example.asked is kind]
+        if lacking := sum(example.written is not kind for example in asked):
+            text += f"; {lacking:,} of {len(asked):,} {kind} did not fit their problem and are full ones"
+    return text
+
+
+def _draw(
+    env: Env[Any], config: WarmStartConfig, problem: Problem, kinds: Sequence[str], rng: random.Random
+) -> tuple[TraceKind, Lesson | None]:
+    """The kind of trace drawn, and the lesson unless the problem has no such or it is the full trace."""
+    drawn = rng.random()
+    if drawn < config.skipped_frac:
+        lines = env.skipped_trace(problem, rng.choice(kinds), rng)
+        return TraceKind.SKIPPED, None if lines is None else Lesson(lines=lines)
+    drawn -= config.skipped_frac
+    if drawn < config.detour_frac:
+        mix = config.error_mix or dict.fromkeys(env.error_kinds, 1.0)
+        errors = rng.choices(list(mix), list(mix.values()), k=rng.choice(config.num_detours))
+        lesson = env.detour_trace(problem, errors, rng)
+        if not config.detour_control:
+            return TraceKind.DETOUR, lesson
+        padded = lesson and env.padded_trace(problem, len(lesson.lines), rng)
+        return TraceKind.CONTROL, padded
+    drawn -= config.detour_frac
+    if drawn < config.search_frac:
+        return TraceKind.SEARCH, env.search_trace(problem, rng)
+    return TraceKind.FULL, None
+
+
+def _text(problem: Problem, lesson: Lesson, *, masked: bool) -> tuple[str, tuple[tuple[int, int], ...]]:
+    """The completion, and the offsets of what gets no loss."""
+    ignored, start = [], 0
+    for position, line in enumerate(lesson.lines):
+        if masked and position in lesson.wrong:
+            ignored.append((start, start + len(line)))
+        start += len(line) + 1
+    return render_trace(lesson.lines, lesson.answer or problem.answer), tuple(ignored)
+
+
+def encode_stages(stages: Sequence[Stage], encoder: Encoder, *, batch_size: int, seed: int) -> Dataset:
+    """All rows of a warm start in the order they are learnt: a stage's examples again and again, shuffled."""
+    encoded = [encode_examples(stage.examples, encoder) for stage in stages]
+    rng = derive_random(seed, "warm_start", "order")
+    order: list[int] = []
+    first = 0
+    for stage, rows in zip(stages, encoded, strict=True):
+        left = stage.updates * batch_size
+        while left > 0:
+            once = rng.sample(range(first, first + len(rows)), len(rows))[:left]
+            order += once
+            left -= len(once)
+        first += len(rows)
+    return concatenate_datasets(encoded).select(order)
+
+
+def encode_examples(examples: Sequence[Example], encoder: Encoder) -> Dataset:
+    """Token ids with labels; the prompt and what is ignored have no loss, the stop token has."""
+    rows: dict[str, list[list[int]]] = {"input_ids": [], "labels": []}
+    for example in examples:
+        prompt_ids = encoder.encode_prompt(example.prompt)
+        completion_ids = encoder.encode_completion(example.text)
+        labels = list(completion_ids)
+        if example.ignored:
+            for token, (start, end) in enumerate(encoder.offsets(example.text)):
+                if any(first < end and start < last for first, last in example.ignored):
+                    labels[token] = IGNORED
+        rows["input_ids"].append([*prompt_ids, *completion_ids])
+        rows["labels"].append([IGNORED] * len(prompt_ids) + labels)
+    return Dataset.from_dict(rows)

@@ -1,0 +1,1 @@
+"""What samples tokens: the embedded engine and vLLM, behind one protocol."""

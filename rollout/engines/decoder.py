@@ -1,0 +1,261 @@
+"""One decoding step of the common decoder families, without what the library's forward spends around it.
+
+Llama, Mistral, Qwen2 and Qwen3 are one model up to a few switches: RMS norms, rotary positions, attention with
+grouped heads, a gated MLP (Touvron et al., arXiv 2302.13971). A step of them for one new token a row is written
+out here, on the library's own weights: the matrices that read the same input are laid side by side in one
+buffer, of which the model's parameters become views, so that weights loaded into the model are those used here.
+The prompt goes through the library's forward, once for all samples of a group, and they share what it leaves.
+
+Shapes: B rows, H query heads in K groups of R, C = B * K, E head dimension, D hidden size, L prompt positions,
+S columns of new tokens, V vocabulary; G groups of up to M rows, N = M * R.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Protocol
+
+import torch
+from torch import nn
+from torch.nn import functional as F
+from transformers import LlamaForCausalLM, MistralForCausalLM, Qwen2ForCausalLM, Qwen3ForCausalLM
+
+from rollout.engines.cache import PromptGrid
+
+_FAMILIES = (LlamaForCausalLM, MistralForCausalLM, Qwen2ForCausalLM, Qwen3ForCausalLM)
+_FIXED_ROPE = ("default", "linear", "llama3")  # others change with the length of what is read
+
+
+def has_decoder(model: nn.Module) -> bool:
+    """Whether the model's steps are written out here."""
+    if type(model) not in _FAMILIES:
+        return False
+    config: Any = model.config
+    linears = [module for module in model.modules() if isinstance(module, nn.Linear)]
+    plain = all(type(module) is nn.Linear for module in linears)  # no quantised or adapted ones
+    sliding = any(kind != "full_attention" for kind in getattr(config, "layer_types", None) or ())
+    sliding = sliding or (type(model) is MistralForCausalLM and config.sliding_window is not None)
+    known = config.hidden_act == "silu" and config.rope_parameters["rope_type"] in _FIXED_ROPE
+    return plain and known and not sliding
+
+
+def make_decoder(model: nn.Module) -> Decoder | None:
+    """A decoder on the model's weights, or None where there is none for it."""
+    return Decoder(model) if has_decoder(model) else None
+
+
+class StepLayer(Protocol):
+    """Keys and values of one layer since the prompts."""
+
+    def append(self, keys_BKE: torch.Tensor, values_BKE: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Add those of new tokens; returns all [B * K, S, E]."""
+        ...
+
+
+class Decoder:
+    """The step; see the module."""
+
+    def __init__(self, model: nn.Module) -> None:
+        """Join the model's matrices.
+
+        Args:
+            model: One that has a decoder, on its device. Its parameters must be written in place from
+                now on.
+        """
+        inner: Any = model.model
+        self._embed = inner.embed_tokens
+        self._layers = [_Layer(layer) for layer in inner.layers]
+        self.num_layers = len(self._layers)
+        self._norm = _Norm(inner.norm)
+        head: Any = model.lm_head
+        tied = head.weight is self._embed.weight
+        self._head = (head.weight, head.bias) if tied else _join([head])
+        self._rotary = inner.rotary_emb
+        self._tables: tuple[torch.Tensor, torch.Tensor] | None = None
+
+    @property
+    def queries(self) -> int:
+        """R."""
+        return self._layers[0].heads // self._layers[0].groups
+
+    @property
+    def vocabulary(self) -> int:
+        """V."""
+        return len(self._head[0])
+
+    def reserve(self, length: int) -> bool:
+        """Make the tables of rotary positions reach to `length`; returns whether they are new."""
+        new = self._tables is None or len(self._tables[0]) < length
+        if new:
+            weight = self._embed.weight
+            cos, sin = self._rotary(weight, torch.arange(length, device=weight.device)[None])
+            first, second = sin[0].chunk(2, dim=-1)
+            self._tables = cos[0], torch.cat([-first, second], dim=-1)
+        return new
+
+    def step(
+        self,
+        ids_B: torch.Tensor,
+        position_B: torch.Tensor,
+        mask_BS: torch.Tensor | None,
+        layers: Sequence[StepLayer],
+        prompts: PromptGrid,
+    ) -> torch.Tensor:
+        """Read one token a row.
+
+        Args:
+            ids_B: The tokens.
+            position_B: Their positions, below what was reserved.
+            mask_BS: Which columns of `layers`, the new one included, a row sees; None: all.
+            layers: Keys and values of the tokens since the prompt; those of the new ones are added.
+            prompts: Keys and values of the prompts.
+
+        Returns:
+            Logits [B, V] of the next token, in float32.
+        """
+        assert self._tables is not None
+        scale_H1 = self._layers[0].scale_H1
+        rotation = [table[position_B][:, None] * scale_H1 for table in self._tables]
+        hidden = None if mask_BS is None else ~mask_BS[:, None]
+        x_BD = self._embed(ids_B)
+        for index, (layer, cached) in enumerate(zip(self._layers, layers, strict=True)):
+            q_CRE, k_BKE, v_BKE = layer.project(x_BD, rotation)
+            keys_CSE, values_CSE = cached.append(k_BKE, v_BKE)
+            read_CRE = _attend(q_CRE, keys_CSE, values_CSE, prompts, index, hidden)
+            x_BD = layer.finish(x_BD, read_CRE.view(len(x_BD), -1))
+        return F.linear(self._norm(x_BD), *self._head).float()
+
+
+def _attend(
+    q_CRE: torch.Tensor,
+    keys_CSE: torch.Tensor,
+    values_CSE: torch.Tensor,
+    prompts: PromptGrid,
+    index: int,
+    hidden_B1S: torch.Tensor | None,
+) -> torch.Tensor:
+    """What each head reads [C, R, E], from its group's prompt and the tokens since.
+
+    A prompt counts as one more position: its score is the logarithm of the sum of its scores' exponentials, its
+    value what was read from it alone.
+    """
+    prompt_CRE, score_CR1 = _read_prompt(q_CRE, prompts, index)
+    since_CRS = torch.bmm(q_CRE, keys_CSE.transpose(1, 2))
+    if hidden_B1S is not None:
+        since_CRS.view(len(hidden_B1S), -1, since_CRS.shape[2]).masked_fill_(hidden_B1S, -torch.inf)
+    scores = torch.cat([score_CR1, since_CRS.float()], dim=-1)
+    weights = torch.softmax(scores, dim=-1).to(q_CRE.dtype)
+    on_prompt, on_since = weights.split([1, keys_CSE.shape[1]], dim=-1)
+    return torch.addcmul(torch.bmm(on_since, values_CSE), on_prompt, prompt_CRE)
+
+
+def _read_prompt(q_CRE: torch.Tensor, prompts: PromptGrid, index: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """What each head reads from its group's prompt alone [C, R, E], and the log of the sum [C, R, 1].
+
+    All rows of a group, and all heads that share keys, ask its prompt together.
+    """
+    keys_GKLE, values_GKLE = prompts.keys[index], prompts.values[index]
+    groups, kv_heads, _, dim = keys_GKLE.shape
+    q_GKNE = q_CRE.flatten(1).index_select(0, prompts.source).view(groups, kv_heads, -1, dim)
+    if q_GKNE.device.type == "cpu":
+        read_GKNE, log_sum_GKN = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu(
+            q_GKNE, keys_GKLE, values_GKLE, attn_mask=prompts.mask, scale=1.0
+        )
+    else:
+        scores = q_GKNE @ keys_GKLE.transpose(2, 3)
+        scores = (scores if prompts.mask is None else scores + prompts.mask).float()
+        log_sum_GKN = scores.logsumexp(dim=-1)
+        read_GKNE = (scores - log_sum_GKN[..., None]).exp().to(q_GKNE.dtype) @ values_GKLE
+    read, log_sum = read_GKNE.transpose(1, 2).reshape(-1, dim), log_sum_GKN.transpose(1, 2).reshape(-1)
+    if prompts.target is not None:
+        read, log_sum = read.index_select(0, prompts.target), log_sum.index_select(0, prompts.target)
+    return read.view(q_CRE.shape), log_sum.view(*q_CRE.shape[:2], 1)
+
+
+class _Layer:
+    """A decoder block with its matrices joined."""
+
+    def __init__(self, layer: Any) -> None:
+        attention, mlp = layer.self_attn, layer.mlp
+        self.head_dim: int = attention.head_dim
+        self.groups = attention.k_proj.out_features // self.head_dim
+        self.heads = attention.q_proj.out_features // self.head_dim
+        # Queries are scaled with their rotation, keys are not.
+        scales = [attention.scaling] * self.heads + [1.0] * self.groups
+        self.scale_H1 = attention.q_proj.weight.new_tensor(scales)[:, None]
+        self.qkv = _join([attention.q_proj, attention.k_proj, attention.v_proj])
+        self.gate_up = _join([mlp.gate_proj, mlp.up_proj])
+        self.out, self.down = _join([attention.o_proj]), _join([mlp.down_proj])
+        self.norm, self.mlp_norm = _Norm(layer.input_layernorm), _Norm(layer.post_attention_layernorm)
+        has_norms = hasattr(attention, "q_norm")
+        self.qk_norms = (_Norm(attention.q_norm), _Norm(attention.k_norm)) if has_norms else None
+
+    def project(
+        self, x_BD: torch.Tensor, rotation: Sequence[torch.Tensor]
+    ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        """Scaled queries [C, R, E], keys and values [B, K, E]."""
+        heads, groups = self.heads, self.groups
+        qkv = F.linear(self.norm(x_BD), *self.qkv).view(len(x_BD), heads + 2 * groups, self.head_dim)
+        qk, v_BKE = qkv.split([heads + groups, groups], dim=1)
+        if self.qk_norms is not None:
+            parts = zip(self.qk_norms, qk.split([heads, groups], dim=1), strict=True)
+            qk = torch.cat([norm(part) for norm, part in parts], dim=1)
+        cos, sin = rotation
+        first, second = qk.chunk(2, dim=-1)
+        turned = torch.addcmul(qk * cos, torch.cat([second, first], dim=-1), sin)
+        q_BHE, k_BKE = turned.split([heads, groups], dim=1)
+        return q_BHE.reshape(-1, heads // groups, self.head_dim), k_BKE, v_BKE
+
+    def finish(self, x_BD: torch.Tensor, read_BD: torch.Tensor) -> torch.Tensor:
+        """The block's output, from its input and what its heads read."""
+        x_BD = _add_linear(x_BD, read_BD, *self.out)
+        gate, up = F.linear(self.mlp_norm(x_BD), *self.gate_up).chunk(2, dim=-1)
+        return _add_linear(x_BD, F.silu(gate).mul_(up), *self.down)
+
+
+class _Norm:
+    """An RMS norm; on a CPU in fewer operations than the library's."""
+
+    def __init__(self, norm: Any) -> None:
+        self.weight: torch.Tensor = norm.weight
+        self.epsilon: float = norm.variance_epsilon
+        self.epsilon_1 = self.weight.new_tensor(self.epsilon)
+        self.written_out = self.weight.device.type == "cpu" and self.weight.dtype == torch.float32
+
+    def __call__(self, x: torch.Tensor) -> torch.Tensor:
+        if not self.written_out:
+            return F.rms_norm(x, self.weight.shape, self.weight, self.epsilon)
+        length = torch.linalg.vector_norm(x, dim=-1, keepdim=True)
+        scale = torch.addcmul(self.epsilon_1, length, length, value=1 / x.shape[-1]).rsqrt_()
+        return (x * scale).mul_(self.weight)
+
+
+def _add_linear(
+    sum_BD: torch.Tensor, x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None
+) -> torch.Tensor:
+    """`sum_BD` and a linear map of `x`, which takes one operation where there is no bias."""
+    if bias is not None:
+        return sum_BD + F.linear(x, weight, bias)
+    return torch.addmm(sum_BD, x, weight.t())
+
+
+def _join(linears: list[Any]) -> tuple[torch.Tensor, torch.Tensor | None]:
+    """Weight and bias of linear maps of the same input as one; theirs become views of it.
+
+    On a CPU the outputs of an input lie side by side: with few rows, products are faster than with the inputs
+    of an output side by side, which are packed anew in each (docs/LOG.md).
+    """
+    sideways = linears[0].weight.device.type == "cpu"
+    weight = _share([linear.weight for linear in linears], sideways=sideways)
+    biases = [linear.bias for linear in linears]
+    return weight, None if biases[0] is None else _share(biases)
+
+
+def _share(parameters: list[nn.Parameter], *, sideways: bool = False) -> torch.Tensor:
+    if sideways:
+        joined = torch.cat([parameter.detach().t() for parameter in parameters], dim=1).t()
+    else:
+        joined = torch.cat([parameter.detach() for parameter in parameters])
+    for parameter, part in zip(parameters, joined.split([len(p) for p in parameters]), strict=True):
+        parameter.data = part
+    return joined

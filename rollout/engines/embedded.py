@@ -1,0 +1,310 @@
+"""The embedded engine: any Hugging Face causal LM, sampled with plain torch.
+
+The prompt of a group is read once for its G samples; rows that have finished leave the batch at once and
+waiting ones take their places; the log-probability of every sampled token is kept as it is drawn. A token is
+drawn by inverting the cumulative distribution at a uniform number that belongs to (seed, position), so a sample
+has no generator state.
+
+Shapes: N samples, B rows in the batch, T new tokens, V vocabulary.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from functools import partial
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+
+from rollout.engines.base import Weights, copy_weights
+from rollout.engines.cache import Buffers
+from rollout.engines.cuda_graphs import Record, StepGraphs
+from rollout.engines.decoder import has_decoder, make_decoder
+from rollout.engines.rows import DecoderRows, LibraryRows, Rows
+from rollout.types import Completion, FinishReason, Prompt, Sampling
+
+_DRAWN_AT_ONCE = 1 << 17  # numbers
+_LOOK_EVERY = 16  # tokens
+_PROMPT_STEP = 16  # tokens
+
+
+class TorchEngine:
+    """Samples from a model held in this process."""
+
+    def __init__(
+        self,
+        model: torch.nn.Module,
+        *,
+        stop_ids: Sequence[int],
+        pad_id: int,
+        threads: int | None = None,
+        max_rows: int | None = None,
+        look_every: int | None = None,
+        make_recorder: Callable[[], Record] | None = None,
+    ) -> None:
+        """Take over a model.
+
+        Args:
+            model: A causal LM on its device; it is put in evaluation mode and its weights are replaced by
+                `load_weights`, so it must not be the trained copy.
+            stop_ids: Tokens that end a completion.
+            pad_id: Fills prompts on the left; masked out.
+            threads: CPU threads while sampling; None leaves the process's setting.
+            max_rows: Samples that are in the batch at one time, if a group is not larger; others wait until
+                some have finished. None: all.
+            look_every: Tokens of a row between looks at which rows have come to a stop token. None: 1 on a CPU;
+                elsewhere 16, as a look waits for the device.
+            make_recorder: Makes what records the decoder's steps, to be replayed; None: each is taken anew.
+        """
+        self.model = model.eval().requires_grad_(False)
+        self.device = next(model.parameters()).device
+        self.weight_version = 0
+        self._stop = torch.tensor(list(stop_ids), device=self.device)
+        self._pad_id = pad_id
+        self._threads = threads
+        self._max_rows = max_rows
+        self._look_every = look_every or (1 if self.device.type == "cpu" else _LOOK_EVERY)
+        self._decoder = make_decoder(model)
+        self._graphs = StepGraphs(self._decoder, make_recorder) if self._decoder and make_recorder else None
+        self._buffers = Buffers() if self._graphs is None else Buffers(on_move=self._graphs.clear)
+
+    def load_weights(self, weights: Weights, version: int) -> None:
+        """See `Engine.load_weights`."""
+        copy_weights(weights, version, to=self.model.state_dict(keep_vars=True))
+        self.weight_version = version
+
+    def close(self) -> None:
+        """See `Engine.close`."""
+
+    def generate(self, prompts: Sequence[Prompt], sampling: Sampling) -> list[list[Completion]]:
+        """See `Engine.generate`."""
+        if not prompts:
+            return []
+        with _thread_count(self._threads), torch.inference_mode():
+            ids_BT, logprobs_BT, length_B, stopped_B = self._sample(prompts, sampling)
+        if not bool(logprobs_BT.isfinite().all()):
+            self._buffers.clear()  # a NaN in them would be read by later calls
+        rows = [
+            Completion(
+                ids=tuple(ids[:length]),
+                logprobs=tuple(logprobs[:length]),
+                finish_reason=FinishReason.STOP if stopped else FinishReason.LENGTH,
+                weight_version=self.weight_version,
+            )
+            for ids, logprobs, length, stopped in zip(
+                ids_BT.tolist(), logprobs_BT.tolist(), length_B.tolist(), stopped_B.tolist(), strict=True
+            )
+        ]
+        groups, start = [], 0
+        for prompt in prompts:
+            groups.append(rows[start : start + len(prompt.seeds)])
+            start += len(prompt.seeds)
+        return groups
+
+    def _sample(self, prompts: Sequence[Prompt], sampling: Sampling) -> tuple[torch.Tensor, ...]:
+        """Sample all rows.
+
+        Returns:
+            Token ids [N, T] and log-probabilities [N, T] with T the limit, lengths [N], stopped [N]; a row a
+            sample, in the order of prompts and seeds.
+        """
+        limit, num_samples = sampling.max_new_tokens, sum(len(prompt.seeds) for prompt in prompts)
+        rows = self._make_rows(prompts, limit)
+        uniform_NT = self._uniforms(prompts, limit)
+        limits = [own for prompt in prompts for own in prompt.limits_within(limit)]
+        ids_NT = torch.full((num_samples, limit), self._pad_id, device=self.device)
+        logprobs_NT = torch.zeros((num_samples, limit), device=self.device)
+
+        waiting = deque(prompts)
+        admitted = 0  # samples that are or were rows
+        left: list[int] = []  # tokens until each row's limit
+        sample_B = torch.empty(0, dtype=torch.long, device=self.device)  # which sample each row is
+        t_B = torch.empty(0, dtype=torch.long, device=self.device)  # tokens drawn of it
+        token_B = torch.empty(0, dtype=torch.long, device=self.device)  # its last
+        logits_BV: torch.Tensor | None = None
+        while waiting or left:
+            if coming := self._next(waiting, rows):
+                first_BV = rows.admit(coming)
+                logits_BV = first_BV if logits_BV is None else torch.cat([logits_BV, first_BV])
+                end = admitted + len(first_BV)
+                sample_B = torch.cat([sample_B, torch.arange(admitted, end, device=self.device)])
+                t_B = torch.cat([t_B, t_B.new_zeros(end - admitted)])
+                left += limits[admitted:end]
+                admitted = end
+            stop_B: torch.Tensor | None = None
+            unseen = min(self._look_every, *left)
+            for drawn in range(unseen):
+                if drawn:
+                    logits_BV = rows.step(token_B)
+                assert logits_BV is not None
+                token_B, logprob_B = _draw(logits_BV, uniform_NT[sample_B, t_B], sampling)
+                ids_NT[sample_B, t_B], logprobs_NT[sample_B, t_B] = token_B, logprob_B
+                t_B = t_B + 1
+                is_stop_B = torch.isin(token_B, self._stop)
+                stop_B = is_stop_B if stop_B is None else stop_B | is_stop_B
+            assert stop_B is not None
+            left = [tokens - unseen for tokens in left]
+            if leaving := [row for row, stop in enumerate(stop_B.tolist()) if stop or not left[row]]:
+                order = rows.leave(leaving)
+                left = [left[row] for row in order]
+                order_B = torch.tensor(order, dtype=torch.long, device=self.device)
+                sample_B, t_B, token_B = sample_B[order_B], t_B[order_B], token_B[order_B]
+            logits_BV = rows.step(token_B) if left else None
+        return ids_NT, logprobs_NT, *self._ends(ids_NT, torch.tensor(limits, device=self.device))
+
+    def _ends(self, ids_NT: torch.Tensor, limit_N: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Length of each sample, and whether a stop token ends it; what was drawn after that does not count."""
+        within_NT = torch.arange(ids_NT.shape[1], device=self.device) < limit_N[:, None]
+        stop_NT = torch.isin(ids_NT, self._stop) & within_NT
+        stopped_N = stop_NT.any(dim=1)
+        return torch.where(stopped_N, stop_NT.int().argmax(dim=1) + 1, limit_N), stopped_N
+
+    def _make_rows(self, prompts: Sequence[Prompt], limit: int) -> Rows:
+        largest_group = max(len(prompt.seeds) for prompt in prompts)
+        num_samples = sum(len(prompt.seeds) for prompt in prompts)
+        slots, columns = _room(num_samples, largest_group, limit, self._max_rows)
+        make: Any = LibraryRows
+        if self._decoder is not None:
+            make = partial(
+                DecoderRows,
+                decoder=self._decoder,
+                groups=min(slots, len(prompts)),
+                samples=largest_group,
+                graphs=self._graphs,
+            )
+        rows: Rows = make(
+            self.model,
+            buffers=self._buffers,
+            pad_id=self._pad_id,
+            slots=slots,
+            longest_prompt=_prompt_room(max(len(prompt.ids) for prompt in prompts)),
+            columns=columns,
+        )
+        return rows
+
+    @staticmethod
+    def _next(waiting: deque[Prompt], rows: Rows) -> list[Prompt]:
+        """The prompts to admit now, taken from those waiting."""
+        coming: list[Prompt] = []
+        while waiting and rows.has_room(waiting[0], beside=sum(len(prompt.seeds) for prompt in coming)):
+            coming.append(waiting.popleft())
+        return coming
+
+    def _uniforms(self, prompts: Sequence[Prompt], limit: int) -> torch.Tensor:
+        """Numbers in [0, 1), float64 [B, T]: position t of a row depends on its seed and t alone."""
+        rows = [np.random.Generator(np.random.Philox(key=s)).random(limit) for p in prompts for s in p.seeds]
+        return torch.from_numpy(np.stack(rows)).to(self.device)
+
+
+class CallSize(NamedTuple):
+    """How much a call of the engine asks for: prompts, samples of each, the length limit in tokens."""
+
+    num_prompts: int
+    samples: int
+    new_tokens: int
+
+
+def cache_bytes(
+    model: torch.nn.Module,
+    calls: Sequence[CallSize],
+    *,
+    prompt_tokens: int,
+    max_rows: int | None,
+    dtype: torch.dtype,
+) -> int:
+    """The most that keys and values take in one engine.
+
+    Args:
+        model: The causal LM.
+        calls: All sizes of call there will be; memory is kept from one to the next.
+        prompt_tokens: The longest prompt.
+        max_rows: As the engine's.
+        dtype: Of the engine's weights.
+    """
+    of_rows = of_prompts = 0  # positions
+    prompt_tokens = _prompt_room(prompt_tokens)
+    for call in calls:
+        slots, columns = _room(call.num_prompts * call.samples, call.samples, call.new_tokens, max_rows)
+        if has_decoder(model):
+            of_prompts = max(of_prompts, min(slots, call.num_prompts) * prompt_tokens)
+        else:  # every row has a copy of its prompt
+            columns += prompt_tokens
+        of_rows = max(of_rows, slots * columns)
+    config: Any = model.config
+    text = config.get_text_config()
+    if not getattr(text, "num_attention_heads", None):
+        return 0  # a model without attention keeps states of its own
+    heads = getattr(text, "num_key_value_heads", None) or text.num_attention_heads
+    dim = getattr(text, "head_dim", None) or text.hidden_size // text.num_attention_heads
+    per_position = 2 * text.num_hidden_layers * heads * dim * dtype.itemsize
+    return int((of_rows + of_prompts) * per_position)
+
+
+def _prompt_room(tokens: int) -> int:
+    """Columns for prompts of up to so many tokens: few sizes, as what is recorded for one serves no other."""
+    return -(-tokens // _PROMPT_STEP) * _PROMPT_STEP
+
+
+def _room(num_samples: int, largest_group: int, limit: int, max_rows: int | None) -> tuple[int, int]:
+    """Rows and columns for new tokens that so many samples of up to `limit` tokens get."""
+    slots = min(num_samples, max(max_rows or num_samples, largest_group))
+    # Rows that come in later begin later: with more columns, they are moved to the front less often.
+    return slots, limit if slots == num_samples else limit + limit // 2
+
+
+def _draw(
+    logits_BV: torch.Tensor, uniform_B: torch.Tensor, sampling: Sampling
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """One token a row and its log-probability."""
+    rows = len(logits_BV)
+    if logits_BV.device.type == "cpu":  # so many that what is computed for them stays in the processor's cache
+        rows = max(1, _DRAWN_AT_ONCE // logits_BV.shape[1])
+    parts = [
+        _draw_rows(logits, uniform, sampling)
+        for logits, uniform in zip(logits_BV.split(rows), uniform_B.split(rows), strict=True)
+    ]
+    if len(parts) == 1:
+        return parts[0]
+    tokens, logprobs = zip(*parts, strict=True)
+    return torch.cat(tokens), torch.cat(logprobs)
+
+
+def _draw_rows(
+    logits_BV: torch.Tensor, uniform_B: torch.Tensor, sampling: Sampling
+) -> tuple[torch.Tensor, torch.Tensor]:
+    if sampling.temperature not in (0, 1):
+        logits_BV = logits_BV / sampling.temperature
+    logprobs_BV = torch.log_softmax(logits_BV, dim=-1)
+    if sampling.top_p < 1:
+        logprobs_BV = nucleus(logprobs_BV, sampling.top_p)
+    if sampling.temperature == 0:
+        token_B = logits_BV.argmax(dim=-1)
+    else:
+        cumulative_BV = logprobs_BV.double().exp().cumsum(dim=-1)
+        target_B1 = (uniform_B * cumulative_BV[:, -1])[:, None]
+        token_B = torch.searchsorted(cumulative_BV, target_B1, right=True).squeeze(1)
+        token_B = token_B.clamp(max=logits_BV.shape[1] - 1)
+    return token_B, logprobs_BV.gather(1, token_B[:, None]).squeeze(1)
+
+
+def nucleus(logprobs_BV: torch.Tensor, top_p: float) -> torch.Tensor:
+    """Log-probabilities among the fewest likeliest tokens that have `top_p` together, and minus infinity."""
+    sorted_BV, index_BV = logprobs_BV.double().exp().sort(dim=-1, descending=True, stable=True)
+    before_BV = sorted_BV.cumsum(dim=-1) - sorted_BV
+    out_BV = torch.zeros_like(before_BV, dtype=torch.bool).scatter(1, index_BV, before_BV >= top_p)
+    return torch.log_softmax(logprobs_BV.masked_fill(out_BV, -torch.inf), dim=-1)
+
+
+@contextmanager
+def _thread_count(threads: int | None) -> Iterator[None]:
+    before = torch.get_num_threads()
+    if threads is not None and threads != before:
+        torch.set_num_threads(threads)
+    try:
+        yield
+    finally:
+        if torch.get_num_threads() != before:
+            torch.set_num_threads(before)

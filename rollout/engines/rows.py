@@ -1,0 +1,304 @@
+"""The rows an engine samples at one time: prompts come in, tokens are read, rows leave.
+
+Two kinds. `LibraryRows` goes through the library's forward and works for any causal LM. `DecoderRows` takes the
+steps of `decoder.py`, and keeps the keys and values of a prompt once for all samples of its group.
+
+Shapes: P prompts, B rows, L prompt positions (left-padded), S positions a row sees, V vocabulary.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Protocol
+
+import torch
+from torch import nn
+from transformers import DynamicCache
+from transformers.cache_utils import DynamicLayer
+
+from rollout.engines.cache import Buffers, Prefix, RowLayer, Window, states
+from rollout.engines.cuda_graphs import StepGraphs
+from rollout.engines.decoder import Decoder
+from rollout.types import Prompt
+
+
+class Rows(Protocol):
+    """What the sampling loop needs."""
+
+    def has_room(self, prompt: Prompt, beside: int) -> bool:
+        """Whether the samples of a prompt fit beside so many new ones."""
+        ...
+
+    def admit(self, prompts: Sequence[Prompt]) -> torch.Tensor:
+        """Read prompts; their samples are the new last rows.
+
+        Returns:
+            Logits [new rows, V] of their first tokens, in float32.
+        """
+        ...
+
+    def step(self, token_B: torch.Tensor) -> torch.Tensor:
+        """Read one token a row and return the logits [B, V] of the next, in float32."""
+        ...
+
+    def leave(self, leaving: Sequence[int]) -> list[int]:
+        """Take rows out; the last ones move into their places.
+
+        Returns:
+            For each row that is left, which one it was.
+        """
+        ...
+
+
+class _WindowRows:
+    """What both kinds keep for each row: where it begins and which position comes next."""
+
+    def __init__(self, model: nn.Module, *, pad_id: int, window: Window) -> None:
+        self.model = model
+        self.device = next(model.parameters()).device
+        self._pad_id = pad_id
+        self._window = window
+        self._layers: list[RowLayer] = []
+        self._first: list[int] = []  # the column each row is visible from
+        self._first_B = torch.empty(0, dtype=torch.long, device=self.device)
+        self._position_B = torch.empty(0, dtype=torch.long, device=self.device)
+
+    def has_room(self, prompt: Prompt, beside: int) -> bool:
+        """See `Rows.has_room`."""
+        return self._window.rows + beside + len(prompt.seeds) <= self._window.slots
+
+    def _prefill(self, prompts: Sequence[Prompt]) -> tuple[torch.Tensor, DynamicCache, torch.Tensor]:
+        """Logits [B, V] of the first tokens of samples, the cache of the prompts, each sample's prompt [B]."""
+        width = max(len(prompt.ids) for prompt in prompts)
+        ids = torch.full((len(prompts), width), self._pad_id)
+        mask = torch.zeros((len(prompts), width), dtype=torch.long)
+        for p, prompt in enumerate(prompts):
+            ids[p, width - len(prompt.ids) :] = torch.tensor(prompt.ids)
+            mask[p, width - len(prompt.ids) :] = 1
+        ids, mask = ids.to(self.device), mask.to(self.device)
+        config: Any = self.model.config
+        cache = DynamicCache(config=config.get_text_config())
+        logits_PV = self._forward(ids, mask, (mask.cumsum(1) - 1).clamp(min=0), cache)
+        owner = [p for p, prompt in enumerate(prompts) for _ in prompt.seeds]
+        owner_B = torch.tensor(owner, dtype=torch.long, device=self.device)
+        return logits_PV[owner_B], cache, owner_B
+
+    def _forward(
+        self, ids: torch.Tensor, mask: torch.Tensor | None, position: torch.Tensor, cache: DynamicCache
+    ) -> torch.Tensor:
+        """Next-token logits [rows, V] in float32 after the last of `ids` [rows, n]."""
+        output = self.model(
+            input_ids=ids,
+            attention_mask=mask,
+            position_ids=position,
+            past_key_values=cache,
+            use_cache=True,
+            logits_to_keep=1,
+        )
+        return output.logits[:, -1].float()
+
+    def _add(self, prompts: Sequence[Prompt], first: Sequence[int]) -> None:
+        """Count the samples of prompts as rows."""
+        positions = [len(prompt.ids) for prompt in prompts for _ in prompt.seeds]
+        self._window.rows += len(positions)
+        self._first += first
+        self._first_B = torch.tensor(self._first, device=self.device)
+        self._begin()
+        added = torch.tensor(positions, device=self.device)
+        self._position_B = torch.cat([self._position_B, added])
+
+    def _make_way(self) -> None:
+        """Have a column for the next token."""
+        window = self._window
+        if window.end == window.capacity:
+            by = min(window.begin, window.end - window.reserve)
+            for layer in self._layers:
+                layer.move_columns(by)
+            self._first = [column - by for column in self._first]
+            self._first_B = self._first_B - by
+            window.begin -= by
+            window.end -= by
+
+    def _advance(self) -> None:
+        self._window.end += 1
+        self._position_B = self._position_B + 1
+
+    def _mask(self) -> torch.Tensor | None:
+        """Which columns in use, the next token's included, each row sees [B, S]; None where all see all."""
+        if max(self._first) == self._window.begin:
+            return None
+        columns = torch.arange(self._window.begin, self._window.end + 1, device=self.device)
+        return columns >= self._first_B[:, None]
+
+    def leave(self, leaving: Sequence[int]) -> list[int]:
+        """See `Rows.leave`."""
+        gone = set(leaving)
+        left = self._window.rows - len(gone)
+        holes = sorted(row for row in gone if row < left)
+        movers = [row for row in range(left, self._window.rows) if row not in gone]
+        order = list(range(left))
+        for hole, mover in zip(holes, movers, strict=True):
+            order[hole] = mover
+        self._take(order, holes, movers)
+        self._window.rows = left
+        return order
+
+    def _take(self, order: list[int], holes: list[int], movers: list[int]) -> None:
+        if holes:
+            source = torch.tensor(movers, device=self.device)
+            target = torch.tensor(holes, device=self.device)
+            for layer in self._layers:
+                layer.move_rows(source, target)
+        self._first = [self._first[row] for row in order]
+        index = torch.tensor(order, dtype=torch.long, device=self.device)
+        self._first_B, self._position_B = self._first_B[index], self._position_B[index]
+        self._begin()
+
+    def _begin(self) -> None:
+        """Let the window begin where the first row does."""
+        if self._layers and self._first:  # the library's cache keeps all columns
+            self._window.begin = min(self._first)
+
+
+class LibraryRows(_WindowRows):
+    """Rows of any causal LM; a prompt's keys and values are copied to each of its samples.
+
+    Where a layer keeps something else than keys and values of all positions (a sliding window, a state), the
+    library's own cache is used, and new rows come in only when all have left.
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        *,
+        buffers: Buffers,
+        pad_id: int,
+        slots: int,
+        longest_prompt: int,
+        columns: int,
+    ) -> None:
+        """Nothing is allocated before the first prompts.
+
+        Args:
+            model: The causal LM.
+            buffers: Where memory is taken from.
+            pad_id: Fills prompts on the left.
+            slots: Rows there is room for.
+            longest_prompt: Of all that will come, in tokens.
+            columns: For new tokens.
+        """
+        super().__init__(
+            model, pad_id=pad_id, window=Window(slots=slots, reserve=longest_prompt, columns=columns)
+        )
+        config: Any = model.config
+        self._cache = DynamicCache(config=config.get_text_config())
+        if all(type(layer) is DynamicLayer for layer in self._cache.layers):
+            self._layers = [RowLayer(self._window, buffers, index) for index in range(len(self._cache.layers))]
+            self._cache.layers = list(self._layers)
+
+    def has_room(self, prompt: Prompt, beside: int) -> bool:
+        """See `Rows.has_room`."""
+        return super().has_room(prompt, beside) and (bool(self._layers) or not self._window.rows)
+
+    def admit(self, prompts: Sequence[Prompt]) -> torch.Tensor:
+        """See `Rows.admit`."""
+        logits_BV, cache, owner_B = self._prefill(prompts)
+        if self._layers:
+            for layer, (keys, values) in zip(self._layers, states(cache), strict=True):
+                layer.put(keys[owner_B], values[owner_B], start=self._window.rows)
+        else:
+            cache.batch_select_indices(owner_B)
+            self._cache = cache
+            self._window.end = cache.get_seq_length()
+        self._add(prompts, [self._window.end - len(prompt.ids) for prompt in prompts for _ in prompt.seeds])
+        return logits_BV
+
+    def step(self, token_B: torch.Tensor) -> torch.Tensor:
+        """See `Rows.step`."""
+        self._make_way()
+        mask = self._mask()
+        mask = None if mask is None else mask.long()
+        logits = self._forward(token_B[:, None], mask, self._position_B[:, None], self._cache)
+        self._advance()
+        return logits
+
+    def _take(self, order: list[int], holes: list[int], movers: list[int]) -> None:
+        super()._take(order, holes, movers)
+        if not self._layers:
+            self._cache.batch_select_indices(torch.tensor(order, dtype=torch.long, device=self.device))
+
+
+class DecoderRows(_WindowRows):
+    """Rows of a model with a `Decoder`; the window holds new tokens only."""
+
+    def __init__(
+        self,
+        model: nn.Module,
+        decoder: Decoder,
+        *,
+        buffers: Buffers,
+        pad_id: int,
+        slots: int,
+        groups: int,
+        samples: int,
+        longest_prompt: int,
+        columns: int,
+        graphs: StepGraphs | None = None,
+    ) -> None:
+        """Nothing is allocated before the first prompts.
+
+        Args:
+            model: The causal LM, which reads the prompts.
+            decoder: Its steps.
+            buffers: Where memory is taken from.
+            pad_id: Fills prompts on the left.
+            slots: Rows there is room for.
+            groups: Prompts there is room for.
+            samples: Of the largest group.
+            longest_prompt: Of all that will come, in tokens.
+            columns: For new tokens.
+            graphs: Records of the decoder's steps to replay; None: each is taken anew.
+        """
+        super().__init__(model, pad_id=pad_id, window=Window(slots=slots, reserve=0, columns=columns))
+        if decoder.reserve(longest_prompt + columns) and graphs is not None:
+            graphs.clear()
+        self._decoder = decoder
+        self._graphs = graphs
+        self._layers = [RowLayer(self._window, buffers, index) for index in range(decoder.num_layers)]
+        self._prefix = Prefix(
+            buffers, slots=groups, samples=samples, queries=decoder.queries, length=longest_prompt
+        )
+        self._group: list[int] = []  # each row's prompt, by its place in the prefix
+
+    def admit(self, prompts: Sequence[Prompt]) -> torch.Tensor:
+        """See `Rows.admit`."""
+        logits_BV, cache, _ = self._prefill(prompts)
+        for layer, (keys, values) in zip(self._layers, states(cache), strict=True):
+            layer.reserve(keys, values)
+        groups = self._prefix.put(cache, [len(prompt.ids) for prompt in prompts])
+        self._group += [group for group, prompt in zip(groups, prompts, strict=True) for _ in prompt.seeds]
+        self._group = self._prefix.assign(self._group)
+        self._add(prompts, [self._window.end for prompt in prompts for _ in prompt.seeds])
+        return logits_BV
+
+    def step(self, token_B: torch.Tensor) -> torch.Tensor:
+        """See `Rows.step`."""
+        self._make_way()
+        if self._graphs is None:
+            mask = self._mask()
+            logits = self._decoder.step(token_B, self._position_B, mask, self._layers, self._prefix.grid)
+        else:
+            logits = self._graphs.step(
+                token_B,
+                self._position_B,
+                self._first_B,
+                window=self._window,
+                layers=self._layers,
+                prefix=self._prefix,
+            )
+        self._advance()
+        return logits
+
+    def _take(self, order: list[int], holes: list[int], movers: list[int]) -> None:
+        super()._take(order, holes, movers)
+        self._group = self._prefix.assign([self._group[row] for row in order])

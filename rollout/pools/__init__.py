@@ -1,0 +1,1 @@
+"""Who runs workers: this process, or Ray actors."""

@@ -1,0 +1,234 @@
+"""The Ray cluster under the pool: joined where there is one, else a private one on this machine.
+
+In: how many actors of what size. Out: a `Cluster` that has room for them, or a `ResourceError` that says what
+is missing; Ray itself would wait for ever, without a word. A private cluster has a folder and an access token
+of its own and ends with its handle: nothing stays behind, neither processes nor files, in the home folder or
+elsewhere.
+"""
+
+from __future__ import annotations
+
+import atexit
+import functools
+import logging
+import os
+import secrets
+import shutil
+import signal
+import site
+import socket
+import tempfile
+import threading
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import ray
+
+_MODE, _TOKEN, _ADDRESS, _PATH = "RAY_AUTH_MODE", "RAY_AUTH_TOKEN", "RAY_ADDRESS", "PYTHONPATH"
+_CODE = str(Path(__file__).resolve().parents[2])
+# Ray puts sockets below its folder, and a socket's path may have 107 characters.
+_LONGEST_FOLDER = 30
+_KNOCK_S = 5.0
+
+
+class ResourceError(ValueError):
+    """There is no cluster with room for the actors asked for."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ActorSize:
+    """What one actor sets aside.
+
+    Attributes:
+        cpus: Cores, fractions allowed.
+        gpus: GPUs; a fraction below 1, or a whole number.
+    """
+
+    cpus: float
+    gpus: float
+
+
+class Cluster:
+    """A Ray cluster this process is connected to. Make one with `connect`."""
+
+    def __init__(self, *, folder: Path | None, environment: Mapping[str, str | None], joined: bool) -> None:
+        """Keep what has to be undone.
+
+        Args:
+            folder: Of the private cluster; None where one was joined.
+            environment: Environment variables to put back at the end; None removes.
+            joined: This process was not connected before.
+        """
+        self.folder = folder
+        self._environment = dict(environment)
+        self._joined = joined
+        if joined:
+            atexit.register(self.close)
+
+    @property
+    def private(self) -> bool:
+        """Whether it was started by this process."""
+        return self.folder is not None
+
+    def close(self) -> None:
+        """End a private cluster, leave a joined one. Closing twice is fine."""
+        if not self._joined:
+            return
+        self._joined = False
+        atexit.unregister(self.close)
+        ray.shutdown()
+        if self.folder is not None:
+            shutil.rmtree(self.folder, ignore_errors=True)
+        _set_environment(self._environment)
+
+
+def connect(*, num_actors: int, size: ActorSize) -> Cluster:
+    """Join or start a cluster with room for the actors.
+
+    A process already connected to Ray stays where it is. Else the cluster named by `RAY_ADDRESS` is joined,
+    which `ray job submit` sets. Else a private one starts on this machine, with as many cores as the actors ask
+    for and the machine has; the driver itself asks for none, so two actors of one core each fit on two cores. A
+    private cluster asks for an access token, drawn anew in each process, unless `RAY_AUTH_MODE` says otherwise.
+
+    Raises:
+        ResourceError: There is no room, and it says what is there, what is asked for and the keys to change; or
+            the cluster at `RAY_ADDRESS` cannot be joined.
+    """
+    _check_size(size)
+    cluster = _connect(cpus_wanted=num_actors * size.cpus)
+    try:
+        check_room([node["Resources"] for node in ray.nodes() if node["Alive"]], num_actors, size)
+    except ResourceError:
+        cluster.close()
+        raise
+    return cluster
+
+
+def check_room(nodes: Sequence[Mapping[str, float]], num_actors: int, size: ActorSize) -> None:
+    """Refuse more actors than the nodes can hold when nothing else runs on them.
+
+    An actor's cores and GPUs must be on one node, and a fraction of a GPU on one GPU. Nodes a cluster could
+    still add are not counted.
+
+    Args:
+        nodes: Resources of each node (`CPU`, `GPU`).
+        num_actors: Actors wanted.
+        size: Of each.
+
+    Raises:
+        ResourceError: They do not fit.
+    """
+    room = sum(_room_on(node, size, num_actors) for node in nodes)
+    if room >= num_actors:
+        return
+    have = ", ".join(f"{_amount(node.get('GPU', 0), node.get('CPU', 0))}" for node in nodes)
+    raise ResourceError(
+        f"rollout.num_actors={num_actors} with rollout.cpus_per_actor={size.cpus:g} and "
+        f"rollout.gpus_per_actor={size.gpus:g} need {_amount(num_actors * size.gpus, num_actors * size.cpus)}; "
+        f"Ray has {len(nodes)} node{'s' * (len(nodes) != 1)} with {have}, room for {room} such "
+        f"actor{'s' * (room != 1)}. Lower one of these keys (gpus_per_actor=0 samples on the CPU) or add nodes"
+    )
+
+
+def _amount(gpus: float, cpus: float) -> str:
+    return f"{gpus:g} GPU and {cpus:g} CPU"
+
+
+def _room_on(node: Mapping[str, float], size: ActorSize, most: int) -> int:
+    slack = 1e-9  # ten actors of 0.1 fit on one core
+    room = float(most)
+    if size.cpus > 0:
+        room = min(room, (node.get("CPU", 0.0) + slack) // size.cpus)
+    if size.gpus >= 1:
+        room = min(room, node.get("GPU", 0.0) // size.gpus)
+    elif size.gpus > 0:
+        room = min(room, node.get("GPU", 0.0) * ((1 + slack) // size.gpus))
+    return int(room)
+
+
+def _check_size(size: ActorSize) -> None:
+    for key, amount in (("cpus_per_actor", size.cpus), ("gpus_per_actor", size.gpus)):
+        if amount < 0 or (amount > 1 and amount != int(amount)):
+            raise ResourceError(
+                f"rollout.{key} is {amount:g}; Ray hands out fractions below 1 or whole numbers"
+            )
+
+
+def _connect(*, cpus_wanted: float) -> Cluster:
+    if ray.is_initialized():
+        return Cluster(folder=None, environment={}, joined=False)
+    handler = signal.getsignal(signal.SIGTERM)
+    address = os.environ.get(_ADDRESS)
+    try:
+        if address:
+            return _join(address)
+        return _start(num_cpus=max(1, min(len(os.sched_getaffinity(0)), -int(-cpus_wanted // 1))))
+    finally:
+        # Ray puts its own handler in the place of one that may save a checkpoint.
+        if callable(handler) and threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGTERM, handler)
+
+
+def _join(address: str) -> Cluster:
+    try:
+        _knock(address)
+        ray.init(logging_level=logging.WARNING)
+    except (OSError, RuntimeError, ValueError, ray.exceptions.RayError) as error:
+        reason = " ".join(str(error).split())[:300]
+        raise ResourceError(f"cannot join the Ray cluster at {_ADDRESS}={address}: {reason}") from None
+    return Cluster(folder=None, environment={}, joined=True)
+
+
+def _knock(address: str) -> None:
+    """Ray takes minutes to say that nothing listens at an address."""
+    host, _, port = address.rpartition(":")
+    if "/" not in host and port.isdigit():
+        socket.create_connection((host.strip("[]"), int(port)), timeout=_KNOCK_S).close()
+
+
+def _start(*, num_cpus: int) -> Cluster:
+    folder = _make_folder()
+    environment = {name: os.environ.get(name) for name in (_MODE, _TOKEN, _PATH)}
+    if _CODE not in site.getsitepackages():
+        # Actors import this package too, wherever the driver was started.
+        os.environ[_PATH] = os.pathsep.join(filter(None, (_CODE, environment[_PATH])))
+    if environment[_MODE] is None:
+        # With no mode set, Ray turns tokens on by itself (setting the variable here would be too late: it is
+        # read when Ray is imported) and, finding a token here, writes none into the home folder.
+        os.environ.setdefault(_TOKEN, _token())
+    cluster = Cluster(folder=folder, environment=environment, joined=True)
+    try:
+        ray.init(
+            address="local",
+            num_cpus=num_cpus,
+            include_dashboard=False,
+            logging_level=logging.ERROR,
+            log_to_driver=False,
+            _temp_dir=str(folder),
+        )
+    except BaseException:
+        cluster.close()
+        raise
+    return cluster
+
+
+@functools.cache
+def _token() -> str:
+    """The same all through a process, because Ray reads it once."""
+    return secrets.token_hex(32)
+
+
+def _make_folder() -> Path:
+    parent = tempfile.gettempdir()
+    if len(parent) + len("/stride-xxxxxxxx") > _LONGEST_FOLDER:
+        parent = "/tmp"
+    return Path(tempfile.mkdtemp(prefix="stride-", dir=parent))
+
+
+def _set_environment(values: Mapping[str, str | None]) -> None:
+    for name, value in values.items():
+        if value is None:
+            os.environ.pop(name, None)
+        else:
+            os.environ[name] = value

@@ -1,0 +1,408 @@
+"""The contract over every registered environment, and the checker itself on broken ones."""
+
+from __future__ import annotations
+
+import random
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from envs.base import Env
+from envs.check.contract import EnvContractError, check_env, main
+from envs.check.near_misses import wrong_answers, wrong_traces
+from envs.generated import Draw
+from envs.grading import Grade
+from envs.path import StepError
+from envs.problem import Problem, Split
+from envs.registry import ENVS, make_env, make_example
+from envs.tasks.addition import Addition
+from envs.tasks.directional import Directional, DirectionalState
+from envs.trace import Trace, parse_trace, render_trace
+
+SMALL = {"train": [3], "ood_easy": [4], "ood_hard": [5]}
+
+
+@pytest.mark.parametrize("name", sorted(ENVS))
+def test_every_environment_keeps_the_contract(name: str) -> None:
+    env = make_example(name)
+    report = check_env(env, num_problems=30)
+    assert report.name == name
+    assert report.num_problems == 30 * len(env.splits)
+    assert report.num_problems <= report.num_traces <= report.num_problems * (1 + len(env.skip_kinds))
+    assert (report.num_traces > report.num_problems) is bool(env.skip_kinds)
+    assert report.num_near_misses > (30 if env.checks_steps else 10) * report.num_problems
+    assert report.mean_full_steps > 1
+    assert report.problems_per_s > 100
+
+
+@pytest.mark.parametrize("name", sorted(name for name in ENVS if ENVS[name].skip_kinds))
+@pytest.mark.parametrize("max_merge", [1, 3])
+def test_the_contract_holds_at_other_widths(name: str, max_merge: int) -> None:
+    """Where one line may do one step only, the hand-skipped traces are refused, and that is all."""
+    env = make_env(name, {"max_merge": max_merge})
+    if max_merge == 1:
+        with pytest.raises(EnvContractError, match=r"trace is refused: .* in one line, at most 1\]$"):
+            check_env(env, num_problems=5)
+    else:
+        check_env(env, num_problems=5)
+
+
+def test_the_table(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(ENVS, "directional", SmallDirectional)
+    assert main(["directional"]) == 0
+    header, row = capsys.readouterr().out.splitlines()
+    assert header.split() == ["environment", "problems", "steps", "traces", "near", "misses", "problems/s"]
+    assert row.split()[:3] == ["directional", "800", "3.75"]  # 3, 3, 4 and 5 steps
+
+
+def test_the_table_says_what_failed(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(ENVS, "directional", RefusesGold)
+    assert main(["directional"]) == 1
+    assert "directional  FAILED: directional train 0: gold answer" in capsys.readouterr().out
+
+
+def test_an_unknown_name_is_a_message_not_a_traceback(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["adition"]) == 2
+    assert capsys.readouterr().err == (
+        f"unknown environment 'adition'; did you mean 'addition'? known: {', '.join(sorted(ENVS))}\n"
+    )
+
+
+def test_a_wrong_setting_is_a_value_error() -> None:
+    with pytest.raises(ValueError, match="Extra inputs are not permitted"):
+        make_env("addition", {"digits": 3})
+
+
+# ---- broken environments, each in one way ----
+
+
+def graded(right: bool) -> Grade:
+    return Grade.CORRECT if right else Grade.WRONG
+
+
+class SmallDirectional(Directional):
+    def __init__(self, settings: Any = None) -> None:
+        super().__init__(settings or SMALL)
+
+
+class CountsItsCalls(SmallDirectional):
+    calls = 0
+
+    def draw(self, cell: str, rng: random.Random) -> Draw:
+        self.calls += 1
+        return super().draw(cell, random.Random(self.calls))
+
+
+class ForgetsTheSplit(SmallDirectional):
+    def problem(self, split: Split, index: int, *, budget: int | None = None) -> Problem:
+        return super().problem(Split.TRAIN, index, budget=budget)
+
+
+class LeaksTrainIntoId(SmallDirectional):
+    def problem(self, split: Split, index: int, *, budget: int | None = None) -> Problem:
+        home = Split.TRAIN if split is Split.ID else split
+        return replace(super().problem(home, index, budget=budget), split=split)
+
+
+class DrawsAnotherCell(SmallDirectional):
+    def draw(self, cell: str, rng: random.Random) -> Draw:
+        return super().draw("2", rng)
+
+
+class ShowsAlwaysABudget(SmallDirectional):
+    def problem(self, split: Split, index: int, *, budget: int | None = None) -> Problem:
+        return super().problem(split, index, budget=budget or 1)
+
+
+class HidesTheBudget(SmallDirectional):
+    def render_prompt(self, question: str, budget: int | None = None) -> str:
+        return f"{question}\n{'' if budget is None else 'Be brief.' + chr(10)}Answer:\n"
+
+
+class AsksInOtherWords(SmallDirectional):
+    def render_prompt(self, question: str, budget: int | None = None) -> str:
+        return super().render_prompt(question if budget is None else question.upper(), budget)
+
+
+class HasNoCue(SmallDirectional):
+    def render_prompt(self, question: str, budget: int | None = None) -> str:
+        return f"{question}\n"
+
+
+class ForgetsTheBudget(SmallDirectional):
+    def with_budget(self, problem: Problem, budget: int | None) -> Problem:
+        return problem
+
+
+class RefusesGold(SmallDirectional):
+    def grade_answer(self, problem: Problem, answer: str) -> Grade:
+        return Grade.WRONG
+
+
+class AlwaysFinished(SmallDirectional):
+    def finished(self, state: DirectionalState) -> bool:
+        return True
+
+
+class NeverFinished(SmallDirectional):
+    def finished(self, state: DirectionalState) -> bool:
+        return False
+
+
+class WritesAnEmptyLine(SmallDirectional):
+    def full_trace(self, problem: Problem) -> tuple[str, ...]:
+        return ("", *super().full_trace(problem))
+
+
+class PromisesMoreSteps(SmallDirectional):
+    def draw(self, cell: str, rng: random.Random) -> Draw:
+        return replace(super().draw(cell, rng), num_full_steps=9)
+
+
+class WritesAWrongStep(SmallDirectional):
+    def full_trace(self, problem: Problem) -> tuple[str, ...]:
+        lines = super().full_trace(problem)
+        return (*lines[:-1], "up")
+
+
+class SkipsNothing(SmallDirectional):
+    def skipped_trace(self, problem: Problem, kind: str, rng: random.Random) -> tuple[str, ...] | None:
+        return self.full_trace(problem)
+
+
+class SkipsByItsOwnDice(SmallDirectional):
+    dice = random.Random(0)
+
+    def skipped_trace(self, problem: Problem, kind: str, rng: random.Random) -> tuple[str, ...] | None:
+        return super().skipped_trace(problem, "any_pair", self.dice)
+
+
+class NeverSkips(SmallDirectional):
+    skip_kinds = ("every_other",)
+
+    def skipped_trace(self, problem: Problem, kind: str, rng: random.Random) -> tuple[str, ...] | None:
+        return None
+
+
+class ChangesItsState(SmallDirectional):
+    def advance(self, state: DirectionalState, line: str) -> DirectionalState:
+        after = super().advance(state, line)
+        object.__setattr__(state, "heading", after.heading)
+        return after
+
+
+class TakesAnswersByTheirStart(SmallDirectional):
+    def grade_answer(self, problem: Problem, answer: str) -> Grade:
+        return graded(answer.startswith(problem.answer))
+
+
+class TakesAnyNumberText(Addition):
+    def grade_answer(self, problem: Problem, answer: str) -> Grade:
+        try:
+            return graded(int(answer) == int(problem.answer))
+        except ValueError:
+            return Grade.MALFORMED
+
+
+class TakesNumbersUnguarded(Addition):
+    def grade_answer(self, problem: Problem, answer: str) -> Grade:
+        return graded(answer == problem.answer or int(answer) == -1)
+
+
+class TakesDoubledCommas(SmallDirectional):
+    def advance(self, state: DirectionalState, line: str) -> DirectionalState:
+        return super().advance(state, line.replace(",,", ","))
+
+
+class TakesRepeats(SmallDirectional):
+    def advance(self, state: DirectionalState, line: str) -> DirectionalState:
+        heading = ("north", "east", "south", "west")[state.heading]
+        said = f"{heading}. {', '.join(state.actions)}" if state.actions else heading
+        return state if line == said else super().advance(state, line)
+
+
+class TakesAnyWidth(SmallDirectional):
+    def advance(self, state: DirectionalState, line: str) -> DirectionalState:
+        return Directional({**SMALL, "max_merge": 99}).advance(state, line)
+
+
+class IgnoresTheHeading(Directional):
+    def __init__(self, settings: Any = None) -> None:
+        super().__init__(settings or {"train": [1], "ood_easy": [2], "ood_hard": [3]})
+
+    def advance(self, state: DirectionalState, line: str) -> DirectionalState:
+        if 1 <= len(state.actions) <= 2 and line in ("north", "east", "south", "west"):
+            return DirectionalState(state.heading, ())
+        return super().advance(state, line)
+
+
+class TakesHostileSteps(SmallDirectional):
+    def advance(self, state: DirectionalState, line: str) -> DirectionalState:
+        return state if line == "nan" else super().advance(state, line)
+
+
+class TakesHostileAnswers(SmallDirectional):
+    def grade_answer(self, problem: Problem, answer: str) -> Grade:
+        return Grade.CORRECT if answer == "nan" else super().grade_answer(problem, answer)
+
+
+class RaisesOnAStep(SmallDirectional):
+    def advance(self, state: DirectionalState, line: str) -> DirectionalState:
+        if line.startswith("-"):
+            raise IndexError
+        return super().advance(state, line)
+
+
+class RaisesAStepErrorOnAnAnswer(SmallDirectional):
+    def grade_answer(self, problem: Problem, answer: str) -> Grade:
+        if answer.startswith("-"):
+            raise StepError("no")
+        return super().grade_answer(problem, answer)
+
+
+@pytest.mark.parametrize(
+    ("broken", "message"),
+    [
+        (
+            CountsItsCalls,
+            ("directional train 0: two copies of the environment disagree, or the order of access matters"),
+        ),
+        (ForgetsTheSplit, "directional id 0: the problem says it is directional train 0"),
+        (
+            LeaksTrainIntoId,
+            ("directional id 0: question is also in train: 'You face north. Actions: around, right, around'"),
+        ),
+        (DrawsAnotherCell, "directional train 0: cell '2' is not one of the split's"),
+        (ShowsAlwaysABudget, "directional train 0: budget is 1 where none was asked for"),
+        (
+            HidesTheBudget,
+            ("directional train 0: prompts with and without a budget differ by more than the request"),
+        ),
+        (
+            AsksInOtherWords,
+            ("directional train 0: prompts with and without a budget differ by more than the request"),
+        ),
+        (HasNoCue, "directional train 0: prompt does not end with 'Answer:\\n'"),
+        (ForgetsTheBudget, "directional train 0: with and without a budget it is not the same problem"),
+        (RefusesGold, "directional train 0: gold answer 'east' is refused"),
+        (AlwaysFinished, "directional train 0: the first 0 of 3 steps pass for all of them"),
+        (NeverFinished, "directional train 0: full trace is refused: it does not finish"),
+        (WritesAnEmptyLine, "directional train 0: full trace does not parse back"),
+        (PromisesMoreSteps, "directional train 0: full trace has 3 steps, should have 9"),
+        (
+            WritesAWrongStep,
+            ("directional train 0: full trace is refused: up  [invalid: not a heading and a list of actions]"),
+        ),
+        (SkipsNothing, "directional train 0: cancel_pair trace has 3 steps, should have 2"),
+        (
+            SkipsByItsOwnDice,
+            "directional train 0: any_pair trace differs between two copies of the environment",
+        ),
+        (NeverSkips, "directional: skip kind 'every_other' applies to none of 40 problems"),
+        (
+            ChangesItsState,
+            "directional train 0: the step 'south. right, around' changed the state it starts from",
+        ),
+        (TakesAnswersByTheirStart, "directional train 0: an edited answer is accepted: 'eastt'"),
+        (TakesAnyNumberText, "addition train 0: a number in another spelling is accepted: '+50'"),
+        (
+            TakesNumbersUnguarded,
+            (
+                "addition train 0: check raised ValueError on a text that ends ' 1\\n2. 4 + 0 + 1 = 5, "
+                "write 5, carry 0\\nThus, the answer is -.'"
+            ),
+        ),
+        (
+            TakesDoubledCommas,
+            (
+                "directional ood_easy 3: a trace with one character of a step changed is accepted: 'north. r"
+                "ight,, left, left\\neast. left, left\\nnorth. left\\nwest'"
+            ),
+        ),
+        (
+            TakesRepeats,
+            (
+                "directional train 0: a trace with a step written twice is accepted: 'south. right, ar"
+                "ound\\nsouth. right, around\\nwest. around\\neast'"
+            ),
+        ),
+        (
+            TakesAnyWidth,
+            ("directional train 0: a trace with 3 steps in one line (at most 2 may be) is accepted: 'east'"),
+        ),
+        (
+            IgnoresTheHeading,
+            "directional train 0: a trace with the steps of another problem is accepted: 'east'",
+        ),
+        (TakesHostileSteps, "directional train 0: the step 'nan' is accepted"),
+        (TakesHostileAnswers, "directional train 0: the answer 'nan' is accepted"),
+        (
+            RaisesOnAStep,
+            (
+                "directional train 0: check raised IndexError on a text that ends '-\\nThus, the answer"
+                " is east.'"
+            ),
+        ),
+        (
+            RaisesAStepErrorOnAnAnswer,
+            (
+                "directional train 0: check raised StepError on a text that ends 'outh. right, around\\"
+                "nwest. around\\neast\\nThus, the answer is -.'"
+            ),
+        ),
+    ],
+)
+def test_broken_environments_are_caught(broken: type[Env[Any]], message: str) -> None:
+    with pytest.raises(EnvContractError) as caught:
+        check_env(broken(), num_problems=10)
+    assert str(caught.value) == message
+
+
+def test_too_slow_is_an_error_only_where_a_limit_is_given() -> None:
+    assert check_env(SmallDirectional(), num_problems=3).problems_per_s < 1e12
+    with pytest.raises(
+        EnvContractError, match=r"^directional: \d+ problems/s, should be at least 1000000000000$"
+    ):
+        check_env(SmallDirectional(), num_problems=3, min_problems_per_s=1e12)
+
+
+class TakesAlmostRightAnswers(SmallDirectional):
+    """A task with two right answers a character apart, as two shortest paths may be."""
+
+    def grade_answer(self, problem: Problem, answer: str) -> Grade:
+        return graded(answer in (problem.answer, problem.answer + problem.answer[-1]))
+
+
+def test_a_judge_of_its_own_may_say_that_an_edited_answer_is_right() -> None:
+    def two_spellings(problem: Problem, trace: Trace) -> bool:
+        return trace.answer == problem.answer + problem.answer[-1]
+
+    with pytest.raises(EnvContractError, match="an edited answer is accepted"):
+        check_env(TakesAlmostRightAnswers(), num_problems=5)
+    report = check_env(TakesAlmostRightAnswers(), num_problems=5, right_anyway=two_spellings)
+    strict = check_env(SmallDirectional(), num_problems=5)
+    assert 0 < report.num_near_misses < strict.num_near_misses  # those that are right are not counted
+
+
+def test_near_misses_are_of_every_kind_and_the_same_each_time() -> None:
+    env = make_env("addition")
+    problem, other = env.problem(Split.OOD_EASY, 0), env.problem(Split.OOD_EASY, 1)
+    lines = list(env.full_trace(problem))
+    answers = list(wrong_answers(env, problem, other))
+    traces = list(wrong_traces(env, problem, other, lines))
+    assert answers == list(wrong_answers(env, problem, other))
+    assert traces == list(wrong_traces(env, problem, other, lines))
+    assert {what for what, _ in answers} == {"an edited answer", "a number in another spelling"}
+    assert {what for what, _ in traces} == {
+        "a trace with one character of a step changed",
+        "a trace with a step written twice",
+        "a trace with 3 steps in one line (at most 2 may be)",
+        "a trace with the steps of another problem",
+    }
+    texts = [render_trace(lines, stated) for _, stated in answers]
+    texts += [render_trace(missed, problem.answer) for _, missed in traces]
+    assert not any(env.check(problem, parse_trace(text)).verified for text in texts)
+    assert render_trace(lines, problem.answer) not in texts

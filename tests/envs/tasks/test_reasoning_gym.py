@@ -1,0 +1,592 @@
+"""Tasks of reasoning-gym: which are taken, how their answers are read and graded, and what earns nothing."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable
+from fractions import Fraction
+from pathlib import Path
+from typing import Any, get_args
+
+import pytest
+from pydantic import ValidationError
+
+import envs.tasks.reasoning_gym.task
+from envs import Grade, GraderError, Problem, Split, Status, Trace, render_trace
+from envs.check.contract import check_env
+from envs.generated import home
+from envs.sandbox import Reply, ReplyStatus
+from envs.tasks.reasoning_gym.scorers import OWN, STRICTER, read_sum
+from envs.tasks.reasoning_gym.settings import PRESETS, Preset
+from envs.tasks.reasoning_gym.task import REFUSED, ReasoningGym, _generator, _grade_of
+from tests.kit import hostile
+
+ROOT = Path(__file__).parents[3]
+
+
+def right_countdown(problem: Problem, trace: Trace) -> bool:
+    """A judge of its own: Python's, on whole fractions."""
+    text, numbers = trace.answer or "", re.compile("[0-9]+")
+    asked = [int(n) for n in numbers.findall(problem.question.partition("\n\nFinal")[0])]
+    target = next(n for n in asked if n >= 100 and eval_fraction(problem.answer) == n)
+    asked.remove(target)
+    used = sorted(int(n) for n in numbers.findall(text))
+    return used == sorted(asked) and eval_fraction(text) == target
+
+
+def eval_fraction(text: str) -> Fraction | None:
+    if not re.fullmatch("[0-9()*/+ -]+", text) or "**" in text or "//" in text:
+        return None
+    try:
+        return Fraction(eval(re.sub("([0-9]+)", r"Fraction(\1)", text)))
+    except (SyntaxError, ZeroDivisionError, TypeError):
+        return None
+
+
+def right_measure(problem: Problem, trace: Trace) -> bool:
+    """Within the rounding of what is asked for."""
+    pattern = re.compile(r"[+-]?[0-9]*\.?[0-9]*")
+    found = [float(n) for n in pattern.findall(trace.answer or "") if n.strip("+-.")]
+    right = [float(n) for n in pattern.findall(problem.answer) if n.strip("+-.")]
+    far = 0.01 if "°" in problem.answer else 0.001
+    return len(found) == len(right) and all(abs(a - b) <= far for a, b in zip(found, right, strict=True))
+
+
+JUDGES: dict[str, Callable[[Problem, Trace], bool]] = {
+    "countdown": right_countdown,
+    "advanced_geometry": right_measure,
+}
+
+
+def make(task: str, seed: int = 0, **settings: Any) -> ReasoningGym:
+    return ReasoningGym({"task": task, "seed": seed, **settings})
+
+
+def grade(env: ReasoningGym, problem: Problem, answer: str) -> Grade | None:
+    return env.check(problem, env.parse(render_trace(("So.",), answer))).grade
+
+
+# ---- the contract ----
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("preset", PRESETS)
+def test_contract(preset: str) -> None:
+    num = 3 if preset in ("zebra_puzzles", "sudoku", "countdown") else 8
+    report = check_env(
+        ReasoningGym({"preset": preset}), num_problems=num, right_anyway=JUDGES.get(preset, lambda *_: False)
+    )
+    assert report.num_problems == 2 * num
+    assert report.num_near_misses > 5 * report.num_problems
+
+
+def test_out_of_distribution_splits() -> None:
+    settings = {
+        "preset": "color_cube_rotation",
+        "ood_easy": {"min_rotations": 4, "max_rotations": 4},
+        "ood_hard": {"min_rotations": 9, "max_rotations": 9},
+    }
+    report = check_env(ReasoningGym(settings), num_problems=10)
+    assert report.num_problems == 40
+    env = ReasoningGym(settings)
+    assert env.splits == tuple(Split)
+    for split, num in ((Split.OOD_EASY, 4), (Split.OOD_HARD, 9)):
+        assert env.problem(split, 0).question.count("cube is") + env.problem(split, 0).question.count(
+            "is rotated to become"
+        ) in (num, num + 1)  # the question says "of the cube" once or not
+
+
+def test_problems_are_the_same_in_every_process() -> None:
+    code = (
+        "import hashlib\n"
+        "from envs.tasks.reasoning_gym.task import ReasoningGym\n"
+        "from envs.tasks.reasoning_gym.settings import PRESETS\n"
+        "for name in PRESETS:\n"
+        "    env = ReasoningGym({'preset': name})\n"
+        "    text = repr([env.problem(split, i) for split in env.splits for i in range(2)])\n"
+        "    print(name, hashlib.blake2b(text.encode()).hexdigest())\n"
+        "import sys; print(sorted({'reasoning_gym', 'sympy', 'torch', 'matplotlib'} & set(sys.modules)))"
+    )
+    runs = [
+        subprocess.run(
+            [sys.executable, "-c", code],
+            env={**os.environ, "PYTHONHASHSEED": seed},
+            cwd=ROOT,
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stdout
+        for seed in ("1", "2")
+    ]
+    assert runs[0] == runs[1]
+    assert len(set(runs[0].splitlines())) == len(PRESETS) + 1
+    assert runs[0].endswith("[]\n"), "the package is not imported in this process"
+
+
+def test_neighbouring_seeds_share_nothing() -> None:
+    one, two = ({make("arc_1d", seed).problem(Split.TRAIN, i).question for i in range(50)} for seed in (0, 1))
+    assert len(one) == len(two) == 50
+    assert not one & two
+
+
+def test_presets_are_all_of_the_paper() -> None:
+    assert tuple(PRESETS) == get_args(Preset)
+
+
+# ---- which tasks ----
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({}, "name a task, or a preset: countdown"),
+        ({"task": "countdwn"}, "did you mean 'countdown'"),
+        ({"preset": "countdwn"}, "countdown"),
+        ({"preset": "sudoku", "task": "maze"}, "leave one out"),
+        ({"preset": "sudoku", "config": {"max_emtpy": 3}}, "no setting 'max_emtpy'; did you mean 'max_empty'"),
+        ({"preset": "sudoku", "config": {"seed": 3}}, "no setting 'seed'"),
+        ({"preset": "sudoku", "config": {"max_empty": 3}}, "refuses the settings of train: max_empty must be"),
+        ({"preset": "sudoku", "config": {"max_empty": "x"}}, "refuses the settings of train"),
+        ({"preset": "sudoku", "ood_hard": {"max_empty": 65}}, "refuses the settings of ood_hard"),
+        ({"preset": "sudoku", "ood_hard": {"max_empty": 50}}, "has the settings of another split"),
+        ({"preset": "sudoku", "levels": 3}, "levels"),
+        ({"preset": "sudoku", "timeout_s": 0}, "timeout_s"),
+    ],
+)
+def test_mistakes_are_named(settings: dict[str, Any], message: str) -> None:
+    with pytest.raises((ValueError, ValidationError), match=re.escape(message)):
+        ReasoningGym(settings)
+
+
+@pytest.mark.parametrize("task", sorted(REFUSED))
+def test_refused_by_name(task: str) -> None:
+    with pytest.raises(ValueError, match=f"{task} cannot be used"):
+        make(task)
+
+
+@pytest.mark.parametrize("task", ["boxnet", "graph_color", "propositional_logic", "rubiks_cube", "rush_hour"])
+def test_tasks_without_answers_are_refused(task: str) -> None:
+    with pytest.raises(ValueError, match=f"{task} cannot be used: 8 of 8 .* no answer written down"):
+        make(task)
+
+
+def test_every_name_here_is_a_task() -> None:
+    known = set(_generator().call("tasks").value)
+    assert known >= {*PRESETS, *REFUSED, *OWN, *STRICTER}
+    assert len(known) == 106
+
+
+def test_no_scorer_that_evaluates_is_ever_called() -> None:
+    for task in (*OWN, "intermediate_integration"):
+        reply = _generator().call("score", task=task, config={}, entry={}, answer="1")
+        assert reply.status is ReplyStatus.CRASH and "evaluates its answer" in reply.detail
+    assert len(OWN) + 1 == 9
+
+
+def test_other_splits_have_no_problems() -> None:
+    with pytest.raises(ValueError, match=r"set env\.settings\.ood_hard"):
+        make("maze").problem(Split.OOD_HARD, 0)
+
+
+def test_no_solutions() -> None:
+    env = make("maze")
+    with pytest.raises(ValueError, match="set warm_start to null"):
+        env.full_trace(env.problem(Split.TRAIN, 0))
+
+
+def test_too_few_questions_for_a_split() -> None:
+    env = make("count_bits", config={"min_n": 7, "max_n": 7})  # one question
+    where = home("How many 1 bits are there in the binary representation of the number 7?")
+    assert env.problem(where, 0).answer == "3"
+    (other,) = set(env.splits) - {where}
+    with pytest.raises(ValueError, match=rf"no {other} problem of .* in 200 draws"):
+        env.problem(other, 0)
+
+
+# ---- reading ----
+
+
+@pytest.mark.parametrize(
+    ("text", "answer", "num_steps"),
+    [
+        ("a\nThus, the answer is 5.", "5", 1),
+        ("a\nb <answer>5</answer>", "5", 2),
+        ("a\n<answer>\n1 2\n3 4\n</answer>\n", "1 2 / 3 4", 1),
+        ("a\n\\boxed{5}", "5", 2),
+        ("<think>a</think>\n<answer>\\frac</answer>", "\\frac", 1),
+        ("<answer></answer>", "", 0),
+    ],
+)
+def test_ways_to_state_an_answer(text: str, answer: str, num_steps: int) -> None:
+    trace = make("maze").parse(text)
+    assert (trace.answer, trace.num_steps, trace.status) == (answer, num_steps, Status.COMPLETE)
+    assert all(text[slice(*step.span)] == step.text or "<answer>" in text for step in trace.steps)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "a\n5",
+        "<answer>5",
+        "5</answer>",
+        "</answer>5<answer>",
+        "<answer>5</answer><answer>6</answer>",
+        "<answer><answer>5</answer>",
+        "<answer>5</answer></answer>",
+        "<answer>5</answer> or 6",
+        "<answer>5 \\boxed{5}",
+        "Thus, the answer is 5.\n<answer>5</answer>",
+        "Thus, the answer is 5.\nThus, the answer is 5.",
+        "<Answer>5</Answer>",
+    ],
+)
+def test_what_states_no_answer(text: str) -> None:
+    env = make("maze")
+    trace = env.parse(text)
+    assert trace.status is Status.MALFORMED
+    assert env.check(env.problem(Split.TRAIN, 0), trace).grade is Grade.MALFORMED
+
+
+def test_truncated_tags_are_truncated() -> None:
+    assert make("maze").parse("<answer>5</answer>", truncated=True).status is Status.TRUNCATED
+
+
+@pytest.mark.parametrize("piece", ["<answer>", "</answer>", "\\boxed{", "<answer></answer>"])
+def test_reading_is_linear(piece: str) -> None:
+    env = make("maze")
+    start = time.thread_time()
+    env.parse(piece * (200_000 // len(piece)))
+    assert time.thread_time() - start < 0.2
+
+
+def test_rows_on_one_line_or_as_they_are() -> None:
+    env = make("sudoku")
+    problem = env.problem(Split.TRAIN, 0)
+    rows = problem.answer.split(" / ")
+    assert len(rows) == 9
+    grid = "\n".join(rows)
+    for text in (
+        f"Thus, the answer is {problem.answer}.",
+        f"<answer>{grid}</answer>",
+        f"<answer>\n{grid}\n</answer>",
+        f"<answer>{problem.answer}</answer>",
+    ):
+        assert env.check(problem, env.parse(text)).grade is Grade.CORRECT, text
+    for text in (f"<answer>{grid[:-1]}</answer>", f"<answer>{' / '.join(rows[::-1])}</answer>"):
+        assert env.check(problem, env.parse(text)).grade is Grade.WRONG, text
+    assert env.check(problem, env.parse(f"<answer>{grid}\x00</answer>")).grade is Grade.REFUSED
+
+
+def test_a_slash_is_a_row_break_only_where_there_are_rows() -> None:
+    env = make("countdown")
+    problem = next(p for i in range(200) if "/" in (p := env.problem(Split.TRAIN, i)).answer)
+    assert grade(env, problem, problem.answer.replace("/", " / ")) is Grade.CORRECT
+
+
+# ---- own scorers ----
+
+
+@pytest.mark.parametrize(
+    ("answer", "expected"),
+    [
+        ("(2 + 3) * 4", Grade.CORRECT),
+        ("4*(3 + 2)", Grade.CORRECT),
+        ("2 * 3 + 4", Grade.WRONG),
+        ("20", Grade.WRONG),
+        ("5 * 4", Grade.WRONG),
+        ("4 * 3 + 4 * 2", Grade.WRONG),
+        ("(2 + 3) * 4 = 20", Grade.MALFORMED),
+        ("(2 + 3) * 4 # 1", Grade.MALFORMED),
+        ("0x0*(2+3+4)+0x14", Grade.MALFORMED),
+        ("0x14 # 2 3 4", Grade.MALFORMED),
+        ("2**3 * 4", Grade.MALFORMED),
+        ("", Grade.MALFORMED),
+    ],
+)
+def test_countdown(answer: str, expected: Grade) -> None:
+    judge, needs = OWN["countdown"]
+    assert needs == ("numbers", "target")
+    assert judge("", {"numbers": [4, 2, 3], "target": 20}, answer) is expected
+
+
+def test_puzzle24_holds_to_its_numbers_and_operators() -> None:
+    judge, _ = OWN["puzzle24"]
+    facts = {"numbers": [8, 3, 1, 1], "operators": ["+", "-", "*"]}
+    assert judge("", facts, "8*3*1*1") is Grade.CORRECT
+    assert judge("", facts, "8*3*1/1") is Grade.MALFORMED
+    assert judge("", facts, "6*4*1*1") is Grade.WRONG
+
+
+@pytest.mark.parametrize(
+    ("answer", "expected"),
+    [
+        ("_ Q _ _\n_ _ _ Q\nQ _ _ _\n_ _ Q _", Grade.CORRECT),
+        ("_ _ Q _\nQ _ _ _\n_ _ _ Q\n_ Q _ _", Grade.WRONG),  # the queen that was given has moved
+        ("_ Q _ _\n_ _ _ Q\nQ _ _ _\n_ _ _ _", Grade.WRONG),
+        ("_ Q _ _\n_ _ _ Q\n_ _ Q _\nQ _ _ _", Grade.WRONG),  # on one diagonal
+        ("_ Q _ _\n_ _ _ Q\nQ _ _ _\n_ _ Q Q", Grade.WRONG),
+        ("_ Q _ _\n_ _ _ Q\nQ _ _ _", Grade.MALFORMED),
+        ("_ Q _ _\n_ _ _ Q\nQ _ _ _\n_ _ Q x", Grade.MALFORMED),
+        ("[r.split(' ') for r in valid_solutions[0].split('\\n')]", Grade.MALFORMED),
+        ("", Grade.MALFORMED),
+    ],
+)
+def test_n_queens(answer: str, expected: Grade) -> None:
+    puzzle = [row.split() for row in ("_ Q _ _", "_ _ _ _", "_ _ _ _", "_ _ _ _")]
+    assert OWN["n_queens"][0]("", {"puzzle": puzzle}, answer) is expected
+
+
+def test_rows() -> None:
+    judge, _ = OWN["binary_matrix"]
+    assert judge("0 1\n1 2", {}, "0  1\n1 2 ") is Grade.CORRECT
+    for wrong in ("0 1 1 2", "[[0, 1], [1, 2]]", "0 1\n1 2\n", "0 1\n1 3", ""):
+        assert judge("0 1\n1 2", {}, wrong) is Grade.WRONG, wrong
+
+
+def test_sums() -> None:
+    x2, xy = (("x", 2),), (("x", 1), ("y", 1))
+    assert read_sum("3*x**2/2 - x*y + 1") == {x2: Fraction(3, 2), xy: Fraction(-1), (): Fraction(1)}
+    assert read_sum("-1/2*x^2") == {x2: Fraction(-1, 2)}
+    assert read_sum("y*x") == {xy: Fraction(1)}
+    assert read_sum("0") == {}
+    bad = (
+        "",
+        " ",
+        "x + x",
+        "2*3",
+        "x*x",
+        "(x + 1)*x",
+        "x y",
+        "2x",
+        "+x",
+        "x +",
+        "x + + x",
+        "x**",
+        "x**y",
+        "x**-1",
+        "x**1000",
+        "x/0",
+        "1/2/3",
+        "1/x",
+        "x.",
+        "9" * 41,
+        "0x10",
+        "1e5",
+        "x²",
+        "*x",
+        "x*",
+    )
+    for text in bad:
+        assert read_sum(text) is None, text
+
+
+def test_antiderivatives_are_equal_up_to_a_constant() -> None:
+    judge, _ = OWN["simple_integration"]
+    gold = "7*X**9/3 - X**4/2 + 31*X/8 + C"
+    for right in (gold, "C - 1/2*X**4 + 31/8*X + 7/3*X**9", "7*X**9/3 - X**4/2 + 31*X/8", gold + " + 4"):
+        assert judge(gold, {}, right) is Grade.CORRECT, right
+    for wrong in ("C", "7*X**9/3 - X**4/2 + 31*X/8 + D", "7*x**9/3 - x**4/2 + 31*x/8 + C", "0"):
+        assert judge(gold, {}, wrong) is Grade.WRONG, wrong
+    assert judge(gold, {}, "integrate(x)") is Grade.MALFORMED
+
+
+def test_products_must_be_multiplied_out() -> None:
+    judge, _ = OWN["polynomial_multiplication"]
+    assert judge("x**2 - 1", {}, "-1 + x**2") is Grade.CORRECT
+    assert judge("x**2 - 1", {}, "x**2 + 1") is Grade.WRONG
+    assert judge("x**2 - 1", {}, "(x - 1)*(x + 1)") is Grade.MALFORMED
+
+
+# ---- scorers that are too kind ----
+
+
+def unearned(task: str, problem: Problem, seed: int) -> list[str]:
+    """Answers that reasoning-gym 0.1.25 pays in full, or that took its scorers over."""
+    gold = problem.answer
+    numbers = re.findall("[0-9]+", problem.question.partition("\n\n")[0]) or ["1"]
+    steal = "setattr(type(self),'score_answer',lambda s,a,e:1.0)"
+    return {
+        "number_sorting": [
+            json.dumps([float("nan")] * len(gold.split(","))),
+            json.dumps([str(float(n) + 0.5) for n in re.findall("-?[0-9.]+", gold)]),
+        ],
+        "complex_arithmetic": ["nan", "nan+nanj", "(nan)", "inf"],
+        "countdown": [
+            f"0x0*({'+'.join(numbers)})+{hex(int(numbers[-1]))}",
+            f"{hex(500)} # {' '.join(numbers)}",
+        ],
+        "puzzle24": ["8*3*1*1"] if sorted(re.findall("[0-9]+", gold)) != ["1", "1", "3", "8"] else [],
+        "game_of_life_halting": ["any text", "False", "True"],
+        "binary_matrix": [steal, "oracle_answer", "entry['metadata']['solution']"],
+        "spiral_matrix": [steal, "entry['metadata']['solution']"],
+        "n_queens": [steal, r"[r.split(' ') for r in valid_solutions[0].split('\n')]"],
+        "string_insertion": [steal, "list(oracle_answer)"],
+        "gsm_symbolic": [f"-{gold}", f"{gold} or 1", f"{gold}, {seed}"],
+        "advanced_geometry": [f"{gold}, 1", f"{gold} or 1", f"nan, {gold}"],
+        "word_sorting": [f"{gold}, and, more"],
+        "letter_jumble": [f"{gold} and more"],
+        "game_of_life": [gold.replace("]]", "],[1]]"), gold.replace("],", ",1],")],
+        "polynomial_equations": [f"{gold}, or nothing", "none"],
+        "fraction_simplification": [f"{gold} or 1/2"],
+        "coin_flip": ["0"],
+    }[task]
+
+
+TOO_KIND = (
+    "advanced_geometry",
+    "binary_matrix",
+    "coin_flip",
+    "complex_arithmetic",
+    "countdown",
+    "fraction_simplification",
+    "game_of_life",
+    "game_of_life_halting",
+    "gsm_symbolic",
+    "letter_jumble",
+    "n_queens",
+    "number_sorting",
+    "polynomial_equations",
+    "puzzle24",
+    "spiral_matrix",
+    "string_insertion",
+    "word_sorting",
+)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("task", TOO_KIND)
+def test_proven_wrong_rewards(task: str) -> None:
+    env, tried = make(task), 0
+    for index in range(20):
+        problem = env.problem(Split.TRAIN, index)
+        assert grade(env, problem, problem.answer) is Grade.CORRECT
+        for answer in unearned(task, problem, index):
+            if answer != problem.answer:
+                tried += 1
+                assert grade(env, problem, answer) is not Grade.CORRECT, (problem.answer, answer)
+        assert grade(env, problem, problem.answer) is Grade.CORRECT
+    assert tried >= 15
+
+
+@pytest.mark.parametrize(
+    "value", [True, 1, 1.5, -0.5, "1.0", [1.0], {"score": 1.0}, float("inf"), float("nan")]
+)
+def test_a_made_up_reply_earns_nothing(value: object) -> None:
+    assert _grade_of(Reply(status=ReplyStatus.OK, value=value, detail="")) is Grade.CRASH
+
+
+def test_grades_of_replies() -> None:
+    def grade_of(status: ReplyStatus, value: object = None) -> Grade:
+        return _grade_of(Reply(status=status, value=value, detail=""))
+
+    assert grade_of(ReplyStatus.OK, 1.0) is Grade.CORRECT
+    assert grade_of(ReplyStatus.OK, 0.999999) is Grade.WRONG
+    assert grade_of(ReplyStatus.OK) is Grade.MALFORMED
+    assert grade_of(ReplyStatus.TIMEOUT) is Grade.TIMEOUT
+    assert grade_of(ReplyStatus.CRASH) is Grade.CRASH
+
+
+def test_a_scorer_that_raises_is_no_fault_of_ours() -> None:
+    env = make("prime_factorization")
+    assert grade(env, env.problem(Split.TRAIN, 0), "none") is Grade.MALFORMED
+
+
+def test_partial_marks_pay_nothing() -> None:
+    env = make("maze")
+    problem = env.problem(Split.TRAIN, 0)
+    assert grade(env, problem, f"{problem.answer}!") is Grade.WRONG
+
+
+def test_a_problem_of_other_settings() -> None:
+    one, two = make("maze"), make("maze", seed=1)
+    with pytest.raises(GraderError, match="another problem here"):
+        two.grade_answer(one.problem(Split.TRAIN, 0), "5")
+
+
+def test_what_cannot_be_made_again_is_no_grade() -> None:
+    env = make("maze")
+    problem = env.problem(Split.TRAIN, 0)
+    env.settings.config["min_dist"] = 10**9  # stands for a machine on which the entry cannot be made
+    env._entry.cache_clear()
+    with pytest.raises(GraderError, match="cannot be made again"):
+        env.grade_answer(problem, "5")
+
+
+def test_failing_machinery_is_no_grade(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    env = make("maze", timeout_s=1.75)
+    problem = env.problem(Split.TRAIN, 0)
+    monkeypatch.setattr(envs.tasks.reasoning_gym.task, "OPERATIONS", tmp_path / "none.py")
+    envs.tasks.reasoning_gym.task._scorer.cache_clear()
+    try:
+        with pytest.raises(GraderError):
+            env.grade_answer(problem, "5")
+    finally:
+        envs.tasks.reasoning_gym.task._scorer.cache_clear()
+
+
+# ---- hostile text ----
+
+
+def replay(preset: str) -> dict[str, Any]:
+    """In a child: the collected answers as answer, in tags, as a step and as the whole completion."""
+    env = ReasoningGym({"preset": preset})
+    failures: list[str] = []
+    grades: Counter[str] = Counter()
+    worst_s = 0.0
+    for split in env.splits:
+        problem = env.problem(split, 0)
+        assert grade(env, problem, problem.answer) is Grade.CORRECT
+        for entry in hostile.corpus():
+            text = entry["text"]
+            for completion in (
+                render_trace(("So.",), text),
+                f"So.\n<answer>{text}</answer>",
+                render_trace((text,), "?"),
+                text,
+            ):
+                start = time.perf_counter()
+                try:
+                    trace = env.check(problem, env.parse(completion))
+                except BaseException as error:
+                    failures.append(f"{entry['id']}: raised {type(error).__name__}")
+                    continue
+                elapsed = time.perf_counter() - start
+                worst_s = max(worst_s, elapsed)
+                grades[str(trace.grade)] += 1
+                if elapsed > env.settings.timeout_s + hostile.GRACE_S:
+                    failures.append(f"{entry['id']}: took {elapsed:.2f} s")
+                # One text ends in a box that holds 1, which is the right answer where it is.
+                if trace.grade is Grade.CORRECT and trace.answer != problem.answer:
+                    failures.append(f"{entry['id']}: graded correct")
+        if grade(env, problem, problem.answer) is not Grade.CORRECT:
+            failures.append(f"{split}: the right answer is not right any more")
+    return {"failures": failures, "grades": grades, "worst_s": worst_s}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("preset", PRESETS)
+def test_hostile_answers_do_nothing(preset: str) -> None:
+    canaries = [Path(entry["canary"]) for entry in hostile.corpus() if entry.get("canary")]
+    assert not [path for path in canaries if path.exists()]
+    here = "tests.envs.tasks.test_reasoning_gym"
+    code = f"import json; from {here} import replay; print(json.dumps(replay({preset!r})))"
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=200,
+        start_new_session=True,
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+    found = json.loads(done.stdout)
+    print(preset, found)
+    assert found["failures"] == []
+    assert sum(found["grades"].values()) == 8 * len(hostile.corpus())
+    assert not [path for path in canaries if path.exists()]

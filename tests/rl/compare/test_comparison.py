@@ -1,0 +1,432 @@
+"""Comparisons: from folders and from a plan to results, text, CSV and page, on runs written by hand."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import math
+import re
+import shutil
+from dataclasses import dataclass
+from itertools import combinations
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import yaml
+
+from configs.schema.ablation import Plan, load_ablation
+from rl.ablation.report import comparison, write_comparison
+from rl.compare.config_differences import differences
+from rl.compare.folders import find_runs, folder_comparison
+from rl.compare.results import entries, read_cases
+from rl.compare.runs import plan_comparison
+from rl.compare.study import Study, make_study
+from rl.pages.comparison.curves import band, learning_curves, spread
+from rl.pages.comparison.labels import CHARACTER, HEIGHT, place_labels
+from rl.pages.comparison.legend import case_style
+from rl.pages.comparison.page import render_comparison
+from rl.pages.comparison.scatter import pareto_front
+from rl.pages.comparison.text import comparison_csv, comparison_text
+from rl.runs.folder import RunFolderError
+from tests.kit.runs_by_hand import CONFIG, on, result, study, traces, update, write_run
+
+
+def made(*folders: Path) -> Study:
+    return make_study(folder_comparison(find_runs(folders)))
+
+
+# ---- which runs are which ----
+
+
+def test_seeds_of_one_config_are_one_case_and_a_shared_start_is_none(tmp_path: Path) -> None:
+    study(tmp_path, {"plain": traces(6), "priced": traces(8)}, (0, 1, 10))
+    found = folder_comparison(find_runs([tmp_path]))
+    assert list(found.folders) == ["plain", "priced"] and found.seeds == [0, 1, 10]
+    assert [path.name for path in found.folders["priced"][10]] == ["warm-1234-seed10", "priced-seed10"]
+    assert differences(found.configs) == {"grpo.beta": {"plain": "0.0", "priced": "0.1"}}
+
+
+def test_the_first_run_given_is_the_base(tmp_path: Path) -> None:
+    study(tmp_path, {"plain": traces(6), "priced": traces(8)}, (0,))
+    given = [tmp_path / "priced-seed0", tmp_path / "plain-seed0"]
+    found = folder_comparison(find_runs(given))
+    assert list(found.folders) == ["priced-seed0", "plain-seed0"]
+    # The warm start was not given, and is found where the config says it is.
+    assert [path.name for path in found.folders["plain-seed0"][0]] == ["warm-1234-seed0", "plain-seed0"]
+
+
+def test_runs_that_were_moved_keep_their_warm_start(tmp_path: Path) -> None:
+    study(tmp_path / "old", {"plain": traces(6)}, (0, 1))
+    (tmp_path / "old").rename(tmp_path / "new")
+    found = folder_comparison(find_runs([tmp_path / "new"]))
+    assert list(found.folders) == ["plain"]
+    assert [path.name for path in found.folders["plain"][1]] == ["warm-1234-seed1", "plain-seed1"]
+
+
+def test_a_repeated_run_is_a_case_and_no_seed(tmp_path: Path) -> None:
+    paths = [write_run(tmp_path / name, {"grpo": traces(6)}, seed=0) for name in ("a/x", "b/x", "c/y")]
+    write_run(tmp_path / "c" / "z", {"grpo": traces(6)}, seed=4)
+    found = folder_comparison(find_runs([*paths, tmp_path / "c"]))
+    # x with seed 0 and z with seed 4 are one case; the other two repeat seed 0.
+    assert [list(seeds) for seeds in found.folders.values()] == [[0, 4], [0], [0]]
+    assert list(found.folders) == ["x, z", "x", "y"]
+
+
+def test_cases_of_one_name_are_told_apart_by_what_is_above(tmp_path: Path) -> None:
+    for name, beta in (("a/x", 0.0), ("b/x", 0.5)):
+        write_run(tmp_path / name, {"grpo": traces(6)}, seed=0, grpo={"updates": 4, "beta": beta})
+    found = folder_comparison(find_runs([tmp_path / "a" / "x", tmp_path / "b" / "x"]))
+    assert list(found.folders) == ["a/x", "b/x"]
+
+
+@pytest.mark.parametrize("given", ["absent", "empty", "file"])
+def test_folders_without_runs_are_named(tmp_path: Path, given: str) -> None:
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "file").write_text("")
+    with pytest.raises(RunFolderError, match=f"there is no run in .*{given}"):
+        find_runs([tmp_path / given])
+
+
+def test_damaged_files_are_named(tmp_path: Path) -> None:
+    run = write_run(tmp_path / "a", {"grpo": traces(6)})
+    for name in ("summary.json", "metrics.jsonl", "eval/grpo.jsonl", "config.yaml"):
+        kept = (run / name).read_text()
+        (run / name).write_text("{\n{\n")
+        with pytest.raises(RunFolderError, match=f"{name} cannot be read"):
+            made(run)
+        (run / name).write_text(kept)
+    assert made(run).splits == ["id"]
+
+
+def test_config_differences_go_by_the_names_of_reward_terms() -> None:
+    def config(*terms: dict[str, Any], **more: Any) -> dict[str, Any]:
+        return {"seed": 0, "rewards": {"terms": list(terms)}, "mix": {}, **more}
+
+    right = {"name": "correct", "weight": 1.0}
+    one = config(right, {"name": "steps", "weight": -0.1, "args": {"cap": 2}})
+    two = config({"name": "steps", "weight": -0.2, "args": {"cap": 2}}, right, seed=1, mix={"slip": 1})
+    assert differences({"one": one, "two": two}) == {
+        "rewards.terms.steps.weight": {"one": "-0.1", "two": "-0.2"},
+        "mix.slip": {"one": "–", "two": "1"},
+    }
+    assert differences({"one": one}) == {}
+
+
+# ---- the same problems ----
+
+
+def test_other_problems_are_not_compared(tmp_path: Path) -> None:
+    rows = [*traces(6), *on("ood_easy", traces(5))]
+    write_run(tmp_path / "a", {"grpo": rows})
+    other = [
+        {**row, "prompt": "another"} if row["split"] == "id" and row["index"] == 4 else row for row in rows
+    ]
+    write_run(tmp_path / "b", {"grpo": other}, grpo={"updates": 4, "beta": 0.5})
+    found = made(tmp_path)
+    assert found.splits == ["ood_easy"]
+    assert found.left_out == {"id": "problem 4 is another one in b than in a (env)"}
+    page = render_comparison(found)
+    assert "<h2>Not compared</h2>" in page and "problem 4 is another one in b than in a" in page
+    assert re.findall(r'<th scope="rowgroup">(\w+)</th>', page) == ["ood_easy", "ood_easy"]
+
+
+def test_other_numbers_of_problems_are_not_compared(tmp_path: Path) -> None:
+    write_run(tmp_path / "a", {"grpo": traces(6)})
+    write_run(tmp_path / "b", {"grpo": traces(6, num=20)}, eval={"num_problems": 20, "splits": ["id"]})
+    assert made(tmp_path).left_out == {"id": "10 problems in a, 20 in b (eval.num_problems)"}
+
+
+def test_splits_that_one_case_lacks_are_not_compared(tmp_path: Path) -> None:
+    write_run(tmp_path / "a", {"grpo": [*traces(6), *on("ood_hard", traces(1))]})
+    write_run(tmp_path / "b", {"grpo": traces(6)}, grpo={"updates": 4, "beta": 0.5})
+    found = made(tmp_path)
+    assert found.splits == ["id"] and found.left_out == {"ood_hard": "not evaluated by b"}
+
+
+def test_without_completions_the_configs_decide(tmp_path: Path) -> None:
+    paths = [
+        write_run(tmp_path / "a", {"grpo": traces(6)}),
+        write_run(tmp_path / "b", {"grpo": traces(6)}, env={"name": "countdown", "settings": {"train": ["4"]}}),
+        write_run(tmp_path / "c", {"grpo": traces(6)}, grpo={"updates": 4, "beta": 0.5}),
+    ]
+    for path in paths:
+        shutil.rmtree(path / "eval")
+    assert made(paths[0], paths[1]).left_out == {"id": "b and a have other settings of env"}
+    assert made(paths[0], paths[2]).splits == ["id"]
+
+
+def test_what_is_not_evaluated_has_no_say(tmp_path: Path) -> None:
+    write_run(tmp_path / "a", {"grpo": traces(6)})
+    write_run(tmp_path / "b", {}, eval={"num_problems": 20, "splits": ["id"]}, updates=[update(1, 0, 0)])
+    found = made(tmp_path)
+    assert found.splits == ["id"] and found.left_out == {}
+    assert found.unfinished() == ["b, seed 0: GRPO not evaluated: 1 of 4 updates logged"]
+    assert "b, seed 0: GRPO not evaluated" in render_comparison(found)
+
+
+# ---- results ----
+
+
+def test_markers_of_free_text_are_steps_and_backtracks(tmp_path: Path) -> None:
+    rows = traces(1, steps=2, backtracks=1, num=1)
+    rows[0]["steps"] = [*rows[0]["steps"], {"text": "Wait, no.", "kind": "marker"}]
+    ((case,),) = [read_cases(folder_comparison([write_run(tmp_path / "a", {"grpo": rows})]))]
+    facts = case.traces("id")[0][0]
+    assert (facts.steps, facts.backtracks) == (3, 2)
+
+
+def test_random_weights_are_no_result(tmp_path: Path) -> None:
+    rows = {"base": traces(0), "warm": traces(6)}
+    new = made(write_run(tmp_path / "new", rows))
+    assert [entry.stage for entry in new.entries] == ["warm"]
+    given = made(write_run(tmp_path / "given", rows, policy={"model": "HuggingFaceTB/SmolLM2-135M"}))
+    assert [entry.stage for entry in given.entries] == ["base", "warm"]
+
+
+def test_every_case_is_set_against_the_base(tmp_path: Path) -> None:
+    rows = {"plain": traces(6, steps=4), "priced": traces(8, steps=3, tokens=20), "odd": traces(0)}
+    paths = study(tmp_path, rows)
+    found = made(*paths)
+    priced, odd = found.differences()
+    # 2 of 10 problems more are right, one step less in the 6 of 10 that both solve, 10 tokens less.
+    assert [one and (one.mean, one.num_pairs) for one in priced.found] == [
+        (pytest.approx(0.2), 30),
+        (-1.0, 18),
+        (0.0, 30),
+        (-10.0, 30),
+    ]
+    assert priced.exceeds == (False, True, False, True)
+    assert odd.found[1] is None and odd.exceeds[1] is False
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Failed:
+    """A run that failed."""
+
+    trial: str
+    reason: str
+
+
+BASE: dict[str, Any] = {
+    "env": {"name": "countdown"},
+    "rewards": {"terms": [{"name": "correct", "weight": 1.0}]},
+    "grpo": {"updates": 4},
+    "eval": {"splits": ["id"], "num_problems": 10},
+}
+
+
+def plan(folder: Path, cases: dict[str, dict[str, Any]], seeds: list[int]) -> Plan:
+    (folder / "base.yaml").write_text(yaml.safe_dump(BASE))
+    text = {"name": "study", "question": "<b>Which?", "base": "base.yaml", "seeds": seeds, "cases": cases}
+    (folder / "study.yaml").write_text(yaml.safe_dump(text, sort_keys=False))
+    return load_ablation(folder / "study.yaml", (), folder / "out")
+
+
+@pytest.fixture
+def finished(tmp_path: Path) -> Plan:
+    """Two cases that share a warm start, two seeds, results alone; seed 1 of `steps` is missing."""
+    ours = plan(tmp_path, {"plain": {}, "steps": {"grpo.beta": 0.1}}, [0, 1])
+    warm0, warm1 = ours.results["plain", 0][0], ours.results["plain", 1][0]
+
+    def of(accuracy: float, **changes: Any) -> dict[str, Any]:
+        rows = traces(1, steps=2, tokens=20)
+        return {"id": result(rows, accuracy=accuracy, steps_per_correct=2.0, num_problems=10, **changes)}
+
+    for name, stages in {
+        warm0: {"base": of(0.1), "warm": of(0.5, errors={"queue": 0.2})},
+        warm1: {"base": of(0.2), "warm": of(0.7)},
+        "plain-seed0": {"base": of(0.5), "grpo": of(0.8) | {"id": of(0.8)["id"] | {"steps_per_correct": None}}},
+        "plain-seed1": {"base": of(0.7), "grpo": {"id": of(1.0)["id"] | {"steps_per_correct": 3.0}}},
+        "steps-seed0": {"base": of(0.5), "grpo": of(0.9)},
+    }.items():
+        (tmp_path / "out" / name).mkdir(parents=True)
+        (tmp_path / "out" / name / "summary.json").write_text(json.dumps({"stages": stages}))
+    return ours
+
+
+def test_results_are_means_over_seeds(finished: Plan) -> None:
+    warm, plain, steps = entries(read_cases(plan_comparison(finished)))
+    assert (warm.name, warm.cases, list(warm.results)) == (
+        "plain and 1 more: warm start",
+        ("plain", "steps"),
+        [0, 1],
+    )
+    assert warm.mean()["accuracy"] == pytest.approx(0.6)  # (0.5 + 0.7) / 2
+    assert warm.mean()["errors"] == {"queue": pytest.approx(0.1)}  # none in seed 1: (0.2 + 0) / 2
+    assert plain.name == "plain: GRPO" and plain.mean()["steps_per_correct"] == 3.0  # the one seed that has it
+    assert steps.name == "steps: GRPO" and list(steps.results) == [0]
+
+
+def test_the_text_has_every_entry(finished: Plan) -> None:
+    head, _, warm, plain, steps = comparison(finished).split("\n")
+    assert head.split()[:4] == ["split", "case", "seeds", "accuracy"]
+    # Of 0.5 and 0.7: deviation 0.1414, 12.706 * 0.1414 / sqrt(2) = 1.27 to each side, cut off at 0 and 1.
+    assert warm.split()[7:11] == ["2", "0.600", "0.000-1.000", "2.00"]
+    assert plain.split()[3:7] == ["2", "0.900", "0.000-1.000", "3.00"]
+    assert steps.split()[3:7] == ["1", "0.900", "-", "2.00"]
+
+
+def test_the_csv_has_every_seed(finished: Plan) -> None:
+    write_comparison(finished)
+    lines = (finished.folder / "summary.csv").read_text().splitlines()
+    assert lines[0].startswith("cases,stage,split,seed,num_problems,accuracy,") and lines[0].endswith(",flags")
+    assert [line.split(",")[:6] for line in lines[1:]] == [
+        ["plain steps", "warm", "id", "0", "10", "0.5"],
+        ["plain steps", "warm", "id", "1", "10", "0.7"],
+        ["plain", "grpo", "id", "0", "10", "0.8"],
+        ["plain", "grpo", "id", "1", "10", "1.0"],
+        ["steps", "grpo", "id", "0", "10", "0.9"],
+    ]
+
+
+def test_flags_are_in_the_text_and_in_their_line_of_the_csv(tmp_path: Path) -> None:
+    paths = study(tmp_path, {"plain": traces(6, steps=4), "cut": traces(6)}, (0, 1))
+    rows = [{**row, "outcome": "malformed"} if row["index"] > 5 else row for row in traces(6)]
+    (tmp_path / "cut-seed1" / "eval" / "grpo.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    found = made(*paths)
+    assert "flag: cut: answers without closing line: id (seed 1)" in comparison_text(found).splitlines()
+    lines = list(csv.DictReader(io.StringIO(comparison_csv(found))))
+    assert {(row["cases"], row["stage"], row["seed"]): row["flags"] for row in lines} == {
+        ("plain cut", "warm", "0"): "",
+        ("plain cut", "warm", "1"): "",
+        ("plain", "grpo", "0"): "",
+        ("plain", "grpo", "1"): "",
+        ("cut", "grpo", "0"): "",
+        ("cut", "grpo", "1"): "answers without closing line",
+    }
+    page = render_comparison(found)
+    assert "<b>answers without closing line</b>: id (seed 1)" in page
+    assert "id, seed 1: malformed 0.0 % → 40.0 %" in page and "None found in" in page
+
+
+# ---- the page ----
+
+
+def test_the_page_of_a_plan_escapes_and_names_what_failed(finished: Plan) -> None:
+    text = write_comparison(finished, [Failed(trial="steps-seed1", reason="<i>no memory")]).read_text()
+    assert "&lt;b&gt;Which?" in text and "<b>Which?" not in text
+    assert "<b>steps-seed1</b>: &lt;i&gt;no memory" in text
+    assert "steps, seed 1: GRPO not evaluated (evaluated: warm start)" in text
+    assert "plain and 1 more: warm start<br><small>plain, steps</small>" in text and "90.0 %" in text
+    assert "queue" in text  # the table of first errors
+
+
+def test_a_plan_without_results_has_a_page(tmp_path: Path) -> None:
+    ours = plan(tmp_path, {"plain": {}}, [0])
+    assert "No run has been evaluated yet." in write_comparison(ours).read_text()
+    assert comparison(ours).count("\n") == 1  # the head and the line under it
+
+
+def test_a_file_is_no_folder_to_write_to(tmp_path: Path) -> None:
+    ours = plan(tmp_path, {"plain": {}}, [0])
+    (tmp_path / "out").write_text("mine")
+    with pytest.raises(RunFolderError, match="cannot be written: File exists; give another"):
+        write_comparison(ours)
+    assert (tmp_path / "out").read_text() == "mine"
+
+
+def test_the_page_needs_nothing_else_and_is_the_same_twice(tmp_path: Path) -> None:
+    rows = {f"case{place}": traces(5 + place % 4, steps=2 + place % 3) for place in range(8)}
+    study(tmp_path, rows)
+    page = render_comparison(made(tmp_path))
+    assert not re.search(r"\bsrc\s*=|href\s*=\s*(?!\"#)", page)
+    assert "http://" not in page and "https://" not in page and "<script" not in page
+    assert not re.search(r"url\((?!#)", page)
+    ids = re.findall(r'\bid="([^"]+)"', page)
+    assert len(ids) == len(set(ids))
+    assert set(re.findall(r'(?:url\(|href=")#([^)"]+)', page)) <= set(ids)
+    # Steps and tokens on one split; 4 figures of training in groups of 6 cases. There are no backtracks.
+    assert page.count("<svg") == 2 + 4 * 2
+    assert "Zero throughout: backtracks." in page
+    assert "<h3>Accuracy against backtracks per trace</h3><p>There are none in any case.</p>" in page
+    assert page == render_comparison(made(tmp_path))
+
+
+def test_the_front_is_named_and_so_is_who_has_no_point(tmp_path: Path) -> None:
+    rows = {"a": traces(6, steps=2), "b": traces(9, steps=3), "c": traces(7, steps=4), "d": traces(0)}
+    study(tmp_path, rows)
+    page = render_comparison(made(tmp_path))
+    steps = page[page.index("against steps per correct") : page.index("against backtracks per trace")]
+    front = re.search(r"<p>Front: (.*?)\.</p>", steps)
+    assert front and re.findall(r"<b>(\w)</b>", front[1]) == ["a", "b"]
+    assert "<p>Without a point: d, no correct answer.</p>" in steps
+    tokens = page[page.index("<h3>Accuracy against tokens") :]
+    assert "Without a point" not in tokens
+
+
+def test_one_seed_is_said_to_be_one(tmp_path: Path) -> None:
+    study(tmp_path, {"a": traces(6), "b": traces(8)}, (0,))
+    assert "With one seed only problems are paired" in render_comparison(made(tmp_path))
+    study(tmp_path / "more", {"a": traces(6), "b": traces(8)}, (0, 1))
+    assert "With one seed" not in render_comparison(made(tmp_path / "more"))
+
+
+def test_cases_without_grpo_are_compared_by_their_last_stage(tmp_path: Path) -> None:
+    config = {**CONFIG, "grpo": None}
+    for name, right, updates in (("a", 5, 10), ("b", 9, 20)):
+        write_run(
+            tmp_path / name, {"warm": traces(right)}, config={**config, "warm_start": {"updates": updates}}
+        )
+    found = made(tmp_path)
+    (difference,) = found.differences()
+    assert difference.found[0] is not None and difference.found[0].mean == pytest.approx(0.4)
+    assert "No update of GRPO has been logged yet." in render_comparison(found)
+
+
+def test_a_single_case_has_nothing_to_compare_it_with(tmp_path: Path) -> None:
+    study(tmp_path, {"a": traces(6)})
+    assert "nothing to compare it with" in render_comparison(made(tmp_path))
+
+
+def test_seeds_that_stopped_shorten_the_line_and_are_named(tmp_path: Path) -> None:
+    study(tmp_path, {"a": traces(6), "b": traces(8)}, (0, 1))
+    log = tmp_path / "b-seed1" / "metrics.jsonl"
+    log.write_text("\n".join(log.read_text().split("\n")[:2]) + "\n")
+    assert "Seed 1 of b stops at update 2 of 4." in learning_curves(made(tmp_path))
+
+
+# ---- parts of plots, by hand ----
+
+
+def test_the_front_by_hand() -> None:
+    assert pareto_front([(1, 50), (2, 80), (3, 70), (3, 90)]) == [0, 1, 3]
+    assert pareto_front([(2, 80), (2, 80), (2, 70)]) == [0, 1]  # equals beat nobody
+    assert pareto_front([(5, 10)]) == [0] and pareto_front([]) == []
+
+
+def test_bands_by_hand() -> None:
+    made_ = band([{1: 1.0, 2: 2.0, 3: 9.0}, {1: 3.0, 2: math.nan}], window=1)
+    assert made_ is not None and made_.updates == [1, 2]
+    np.testing.assert_allclose(made_.mean, [2.0, 2.0])
+    np.testing.assert_allclose(made_.low, [1.0, 2.0])
+    np.testing.assert_allclose(made_.high, [3.0, 2.0])
+    assert band([{1: math.nan}], window=1) is None and band([{1: 1.0}, {2: 1.0}], window=1) is None
+
+
+def test_labels_at_ends_of_lines_are_spread() -> None:
+    assert spread([10, 11, 40], 9, 50) == [6, 15, 40]
+    # The two above are pushed apart to 26 and 35, which is too near to the first: all share their mean, 27.
+    assert spread([20, 30, 31], 9, 50) == [18, 27, 36]
+    assert spread([0, 1, 20], 9, 50) == [0, 9, 20]  # no lower than 0
+    assert spread([48, 50, 49], 9, 50) == [32, 50, 41]
+    assert spread([], 9, 50) == []
+
+
+@pytest.mark.parametrize("num", [4, 20])
+@pytest.mark.parametrize("crowd", [5.0, 60.0, 200.0])
+def test_labels_of_points_keep_off_each_other_and_stay_inside(num: int, crowd: float) -> None:
+    rng = np.random.default_rng(num)
+    points = [(float(x), float(y)) for x, y in 125 + crowd * (rng.random((num, 2)) - 0.5)]
+    texts = [chr(ord("a") + place) for place in range(num)]
+    found = place_labels(points, texts, (), (0.0, 0.0, 250.0, 250.0))
+    half = CHARACTER / 2
+    for (x, y), (u, v) in combinations(found, 2):
+        assert abs(x - u) >= CHARACTER or abs(y - v) >= HEIGHT
+    assert all(half <= x <= 250 - half and HEIGHT / 2 <= y <= 250 - HEIGHT / 2 for x, y in found)
+
+
+def test_cases_look_different() -> None:
+    assert len({case_style(place) for place in range(36)}) == 36

@@ -1,0 +1,133 @@
+"""Failures by name: each shows on figures that have it and on no others."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from rl.compare.flags import Flag, FlagKind, by_kind, sign_test, stage_flags, training_flags, where
+from rl.compare.results import TraceFacts
+from rl.stats.repetition import repeats_itself
+
+
+def traces(num: int = 100, *, wrong: int = 0, **changes: Any) -> dict[int, TraceFacts]:
+    """Completions of which the first `wrong` are not correct; the rest as given."""
+    usual = {"problem": "p", "outcome": "verified", "steps": 3, "backtracks": 0, "tokens": 30, "repeats": False}
+    return {
+        index: TraceFacts(**{**usual, **changes, **({"outcome": "wrong"} if index < wrong else {})})
+        for index in range(num)
+    }
+
+
+def part(num: int, whole: dict[int, TraceFacts], **changes: Any) -> dict[int, TraceFacts]:
+    """`whole` with its last `num` completions as given."""
+    changed = traces(len(whole), **changes)
+    return {index: changed[index] if index >= len(whole) - num else facts for index, facts in whole.items()}
+
+
+def kinds(
+    before: dict[int, TraceFacts], after: dict[int, TraceFacts], needed: tuple[float, float] = (0.0, 0.0)
+) -> list[FlagKind]:
+    then, now = [{"needed_backtracks": value} for value in needed]
+    return [kind for kind, _ in stage_flags(before, after, then, now)]
+
+
+def test_a_collapse_to_empty_reasoning_is_named_with_its_figures() -> None:
+    after = part(60, traces(wrong=40), steps=0, outcome="wrong")
+    ((kind, said),) = stage_flags(traces(wrong=5), after, {}, {})
+    assert kind is FlagKind.EMPTY
+    assert said == (
+        "traces without any step 0.0 % → 60.0 %, steps per trace 3.00 → 1.20, correct 95.0 % → 0.0 %"
+    )
+
+
+def test_answers_without_steps_that_stay_right_are_no_collapse() -> None:
+    assert kinds(traces(), traces(steps=0)) == []
+    # A bare answer does not count as verified, where steps are checked: that is what is named then.
+    assert kinds(traces(), traces(steps=0, outcome="correct")) == [FlagKind.NOT_VERIFIED]
+
+
+def test_a_collapse_has_one_name() -> None:
+    after = traces(steps=0, outcome="wrong")
+    assert kinds(traces(), after, needed=(0.4, 0.0)) == [FlagKind.EMPTY]
+
+
+def test_lost_accuracy_is_told_from_noise_problem_by_problem() -> None:
+    # 8 lost, none won: 2 / 2**8 = 0.0078. 7 lost: 0.0156.
+    assert kinds(traces(wrong=10), traces(wrong=18)) == [FlagKind.LOST]
+    assert kinds(traces(wrong=10), traces(wrong=17)) == []
+    assert kinds(traces(wrong=18), traces(wrong=10)) == []
+
+
+@pytest.mark.parametrize(
+    ("changes", "kind"),
+    [
+        ({"outcome": "malformed"}, FlagKind.NO_ANSWER),
+        ({"outcome": "truncated"}, FlagKind.TOO_LONG),
+        ({"outcome": "correct"}, FlagKind.NOT_VERIFIED),
+        ({"repeats": True}, FlagKind.REPETITION),
+    ],
+)
+def test_shares_that_grow_by_a_tenth_are_named(changes: dict[str, Any], kind: FlagKind) -> None:
+    before = traces(200)
+    assert kind in kinds(before, part(20, before, **changes))
+    assert kind not in kinds(before, part(19, before, **changes))
+    # What was there before is no failure of this stage.
+    assert kind not in kinds(part(100, before, **changes), part(110, before, **changes))
+
+
+def test_backtracks_are_missed_only_where_accuracy_fell() -> None:
+    assert kinds(traces(), traces(wrong=20), needed=(0.4, 0.05)) == [FlagKind.LOST, FlagKind.NO_BACKTRACKS]
+    assert kinds(traces(), traces(wrong=20), needed=(0.4, 0.3)) == [FlagKind.LOST]
+    assert kinds(traces(), traces(wrong=20), needed=(0.01, 0.0)) == [FlagKind.LOST]
+    assert kinds(traces(), traces(), needed=(0.4, 0.0)) == []
+
+
+def test_without_shared_problems_nothing_is_said() -> None:
+    assert stage_flags({}, traces(), {}, {}) == []
+    assert stage_flags({1000: traces()[0]}, traces(wrong=50), {}, {}) == []
+
+
+def test_nothing_learnt_has_its_cause() -> None:
+    rows = [{"groups/useful_frac": 0.02, "groups/all_wrong": 0.9, "groups/all_verified": 0.08}] * 4
+    ((kind, said),) = training_flags(rows)
+    assert kind is FlagKind.NOTHING_LEARNT
+    assert said == "2.0 % of the sampled groups had a signal; 90.0 % were all wrong"
+    # Groups that become useless because all is learnt are none of it.
+    learnt = [{"groups/useful_frac": share} for share in (0.6, 0.4, 0.1, 0.0)]
+    assert training_flags(learnt) == [] and training_flags([]) == []
+
+
+def test_the_sign_test_by_hand() -> None:
+    assert sign_test(1, 7) == pytest.approx(2 * (1 + 8) / 256)
+    assert sign_test(0, 0) == sign_test(3, 3) == 1.0
+    assert sign_test(7, 1) == sign_test(1, 7)
+
+
+@pytest.mark.parametrize(
+    ("lines", "repeats"),
+    [
+        ("aaa", True),
+        ("aa", False),
+        ("xababab", True),
+        ("abacab", False),
+        ("abcdabcdabcdx", True),
+        ("abcdeabcdeabcde", False),  # five lines are longer than any loop looked for
+        ("aabbaabb", False),
+        ("", False),
+    ],
+)
+def test_repetition_is_what_follows_itself(lines: str, repeats: bool) -> None:
+    assert repeats_itself(list(lines)) is repeats
+
+
+def test_where_a_failure_was_seen() -> None:
+    flags = [
+        Flag(kind=FlagKind.LOST, split="id", seed=0, figures=""),
+        Flag(kind=FlagKind.LOST, split="id", seed=2, figures=""),
+        Flag(kind=FlagKind.LOST, split="ood_easy", seed=1, figures=""),
+        Flag(kind=FlagKind.NOTHING_LEARNT, split="", seed=1, figures=""),
+    ]
+    lost, nothing = by_kind(flags).values()
+    assert where(lost) == "id (seeds 0, 2), ood_easy (seed 1)" and where(nothing) == "seed 1"

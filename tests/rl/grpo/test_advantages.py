@@ -1,0 +1,139 @@
+"""Advantages: worked by hand, and the laws they keep."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from rl.grpo.advantages import AdvantageWeight, group_advantages, weigh_advantages
+
+
+def advantages(*rewards: list[float], scale: bool = True, dtype: torch.dtype = torch.float32) -> torch.Tensor:
+    return torch.stack([group_advantages(torch.tensor(group, dtype=dtype), scale=scale) for group in rewards])
+
+
+@pytest.mark.parametrize(
+    ("rewards", "scaled", "unscaled"),
+    [
+        # Mean 1/2, squares 4 * 1/4 = 1, variance 1 / 3: deviation 0.57735; 0.5 / 0.57735 = 0.86603.
+        ([1, 0, 0, 1], [0.86603, -0.86603, -0.86603, 0.86603], [0.5, -0.5, -0.5, 0.5]),
+        # Mean 1/2, variance (1/4 + 1/4) / 1: deviation 0.70711; 0.5 / 0.70711.
+        ([1, 0], [0.70711, -0.70711], [0.5, -0.5]),
+        # Mean 1/4, squares 9/16 + 3/16 = 3/4, variance 1/4: deviation 1/2.
+        ([1, 0, 0, 0], [1.5, -0.5, -0.5, -0.5], [0.75, -0.25, -0.25, -0.25]),
+        # Mean 2, squares 1 + 0 + 1, variance 1.
+        ([1, 2, 3], [-1, 0, 1], [-1, 0, 1]),
+        ([7, 7, 7], [0, 0, 0], [0, 0, 0]),
+        ([0, 0], [0, 0], [0, 0]),
+    ],
+)
+def test_by_hand(rewards: list[float], scaled: list[float], unscaled: list[float]) -> None:
+    assert advantages(rewards)[0].tolist() == pytest.approx(scaled, abs=1e-5)
+    assert advantages(rewards, scale=False)[0].tolist() == pytest.approx(unscaled, abs=1e-6)
+
+
+def test_a_group_of_one_teaches_nothing() -> None:
+    assert advantages([3.0]).tolist() == [[0.0]]
+
+
+# Rewards a sum of parts can give: hundredths, so that distinct ones differ by far more than rounding.
+rewards = st.lists(st.integers(-300, 300).map(lambda n: n / 100), min_size=2, max_size=16)
+
+
+@given(rewards, st.booleans())
+def test_a_group_sums_to_zero(group: list[float], scale: bool) -> None:
+    total = advantages(group, scale=scale).sum().item()
+    assert abs(total) < 1e-4
+
+
+@given(rewards, st.integers(-20, 20), st.booleans())
+def test_a_constant_added_to_all_changes_nothing(group: list[float], constant: int, scale: bool) -> None:
+    moved = advantages([reward + constant for reward in group], scale=scale)
+    assert torch.allclose(moved, advantages(group, scale=scale), atol=2e-3)
+
+
+@given(rewards, st.sampled_from([0.25, 0.5, 2.0, 64.0]))
+def test_a_factor_changes_nothing_where_advantages_are_scaled(group: list[float], factor: float) -> None:
+    larger = [reward * factor for reward in group]
+    assert torch.allclose(advantages(larger), advantages(group), atol=1e-4)
+    assert torch.allclose(
+        advantages(larger, scale=False), factor * advantages(group, scale=False), atol=1e-4 * factor
+    )
+
+
+@given(rewards)
+def test_order_is_kept_and_better_is_higher(group: list[float]) -> None:
+    found = advantages(group)[0].tolist()
+    for one, a in zip(group, found, strict=True):
+        for other, b in zip(group, found, strict=True):
+            assert (a > b) == (one > other)
+
+
+@given(rewards)
+def test_scaled_advantages_have_deviation_one(group: list[float]) -> None:
+    deviation = advantages(group).std().item()
+    assert deviation == pytest.approx(0.0 if len(set(group)) == 1 else 1.0, abs=1e-3)
+
+
+@pytest.mark.parametrize("value", [0.1, 1 / 3, 0.7, 1e-3, -2.2])
+@pytest.mark.parametrize("size", [2, 3, 7, 8, 16, 33])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_equal_rewards_are_exactly_zero(value: float, size: int, dtype: torch.dtype) -> None:
+    # The mean of seven float32 thirds is not a third; divided by its own deviation the rest would be near 1.
+    for scale in (True, False):
+        assert torch.count_nonzero(advantages([value] * size, scale=scale, dtype=dtype)) == 0
+
+
+def test_equal_large_rewards_are_exactly_zero() -> None:
+    assert torch.count_nonzero(advantages([123.456] * 33)) == 0
+
+
+def test_rounding_is_not_blown_up() -> None:
+    # 0.1 + 0.2 and 0.3 are the same reward, added up in another order.
+    group = [0.1 + 0.2, 0.3, 0.3, 0.3]
+    assert len(set(group)) == 2
+    assert torch.count_nonzero(advantages(group, dtype=torch.float64)) == 0
+
+
+def test_small_true_differences_count() -> None:
+    # A thousandth is no rounding: mean 0.0005, deviation 0.00070711.
+    assert advantages([0.0, 0.001])[0].tolist() == pytest.approx([-0.70711, 0.70711], abs=1e-4)
+
+
+def test_advantages_are_bounded() -> None:
+    # One right answer of G is the most a sample can stand out: (G - 1) / sqrt(G).
+    for size in (2, 8, 64):
+        assert advantages([1.0] + [0.0] * (size - 1)).max().item() == pytest.approx(
+            (size - 1) / math.sqrt(size), rel=1e-4
+        )
+
+
+@pytest.mark.parametrize(
+    "wrong", [torch.zeros(()), torch.zeros(0), torch.zeros(2, 4), torch.zeros(4, dtype=torch.long)]
+)
+def test_other_shapes_and_types_are_refused(wrong: torch.Tensor) -> None:
+    with pytest.raises(ValueError, match=r"rewards must be float \[G\] with G >= 1, got"):
+        group_advantages(wrong)
+
+
+def test_grpo_lead_weighs_by_accuracy() -> None:
+    weight = AdvantageWeight()  # low 0.4, high 1.5, midpoint 0.75, slope 10
+    # 1 / (1 + exp(0)) = 1/2: half-way between.
+    assert weight(0.75) == pytest.approx(0.95)
+    # exp(-7.5) = 0.00055 and exp(2.5) = 12.18.
+    assert weight(0.0) == pytest.approx(0.4 + 1.1 / 1.00055, abs=1e-5)
+    assert weight(1.0) == pytest.approx(0.4 + 1.1 / 13.18249, abs=1e-5)
+    # A group right by a quarter: above the mean w(0.25) = 1.4926, below it w(0.75) = 0.95.
+    weighed = weigh_advantages(torch.tensor([1.5, -0.5, -0.5, -0.5, 0.0]), 0.25, weight)
+    assert weighed.tolist() == pytest.approx([1.5 * 1.49264, -0.475, -0.475, -0.475, 0.0], abs=1e-4)
+    flat = AdvantageWeight(low=1.0, high=1.0)
+    assert weigh_advantages(torch.tensor([2.0, -2.0]), 0.1, flat).tolist() == [2.0, -2.0]
+
+
+def test_only_rows_of_advantages_are_weighed() -> None:
+    with pytest.raises(ValueError, match=r"advantages must be float \[G\], got \(2, 2\)"):
+        weigh_advantages(torch.zeros(2, 2), 0.5, AdvantageWeight())

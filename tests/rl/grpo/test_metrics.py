@@ -1,0 +1,122 @@
+"""The numbers logged of one update, worked by hand, and the line a person reads."""
+
+from __future__ import annotations
+
+import io
+from collections import Counter
+from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+from envs import Split, make_env, parse_trace, render_trace
+from rewards import RewardSum, Term
+from rl.grpo.metrics import harvest_metrics
+from rl.runs.log import JsonLines
+from rl.runs.progress import ProgressCallback
+from rollout.source import Harvest
+from rollout.types import Completion, FinishReason, RolloutGroup, Sample
+
+ENV = make_env("directional", {"train": [3], "ood_easy": [4], "ood_hard": [5]})
+REWARDS = RewardSum([Term(name="correct", weight=1.0), Term(name="step_count", weight=-0.5, gate="correct")])
+
+
+def make_group(number: int, texts: list[str], lengths: list[int]) -> RolloutGroup:
+    problem = ENV.problem(Split.TRAIN, number)
+    traces = [ENV.check(problem, parse_trace(text)) for text in texts]
+    samples = tuple(
+        Sample(
+            completion=Completion(
+                ids=(3,) * n, logprobs=(0.0,) * n, finish_reason=FinishReason.STOP, weight_version=0
+            ),
+            text=text,
+            trace=trace,
+            score=score,
+        )
+        for text, n, trace, score in zip(texts, lengths, traces, REWARDS(problem, traces), strict=True)
+    )
+    return RolloutGroup(group_id=number, problem=problem, prompt_ids=(3, 4), samples=samples)
+
+
+def test_worked_by_hand() -> None:
+    """Group 0: the full trace (3 steps) and a wrong answer; group 1: two wrong answers."""
+    problem = ENV.problem(Split.TRAIN, 0)
+    full = render_trace(ENV.full_trace(problem), problem.answer)
+    wrong = "Thus, the answer is up."
+    useful = make_group(0, [full, wrong], [20, 4])
+    useless = replace(make_group(1, [wrong, f"nowhere\n{wrong}"], [4, 12]), ungraded=5)
+    harvest = Harvest(
+        useful=(useful,), sampled=(useful, useless), useless=Counter(all_wrong=1), sample_s=1.0, score_s=0.1
+    )
+    metrics = harvest_metrics(harvest, num_groups=2)
+    expected = {
+        "reward": 0.5 / 4,  # the full trace earns 1 - 0.5, the others 0
+        "reward/correct": 1 / 4,
+        "reward/step_count": -0.5 / 4,
+        "reward/group_std": 0.25 / 2,  # deviations 0.25 and 0
+        "accuracy": 1 / 4,
+        "steps": (3 + 0 + 0 + 1) / 4,
+        "steps_per_correct": 3.0,
+        "steps_saved": 0.0,
+        "steps/invalid": 1 / 4,
+        "backtracks": 0.0,
+        "groups/sampled": 2.0,
+        "groups/useful_frac": 1 / 2,
+        "groups/filled_frac": 1 / 2,
+        "groups/all_wrong": 1 / 2,
+        "tokens/mean": 10.0,
+        "tokens/max": 20.0,
+        "outcome/verified": 1 / 4,
+        "outcome/wrong": 0.0,
+        "outcome/malformed": 3 / 4,  # "up" is no heading
+        "ungraded": 5.0,
+        "outcome/truncated": 0.0,
+    }
+    assert {key: metrics[key] for key in expected} == pytest.approx(expected)
+
+
+def test_nothing_correct_leaves_steps_per_correct_out() -> None:
+    group = make_group(0, ["", ""], [1, 1])
+    harvest = Harvest(useful=(), sampled=(group,), useless=Counter(all_malformed=1), sample_s=1.0, score_s=0.1)
+    metrics = harvest_metrics(harvest, num_groups=1)
+    assert "steps_per_correct" not in metrics and "steps_saved" not in metrics
+    assert metrics["accuracy"] == 0.0 and metrics["groups/useful_frac"] == 0.0
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+def show(out: io.StringIO, tmp_path: Path) -> JsonLines:
+    log = JsonLines(tmp_path / "metrics.jsonl")
+    progress = ProgressCallback("grpo", log, every_s=0.0, out=out)
+    state = SimpleNamespace(global_step=0, max_steps=2)
+    progress.on_train_begin(None, state, None)  # type: ignore[arg-type]
+    for update in (1, 2):
+        state.global_step = update
+        row = {"loss": 0.1, "reward": 0.25, "accuracy": 0.5, "tokens_per_s": 1234.5, "epoch": update}
+        progress.on_log(None, state, None, logs=row)  # type: ignore[arg-type]
+    progress.on_log(None, state, None, logs={"train_runtime": 1.0})  # type: ignore[arg-type]
+    return log
+
+
+def test_progress_is_written_and_shown(tmp_path: Path) -> None:
+    out = io.StringIO()
+    log = show(out, tmp_path)
+    lines = out.getvalue().splitlines()
+    assert len(lines) == 2  # the summary at the end of training is no update
+    assert lines[0].startswith("grpo 1/2  reward 0.250  acc 50.0%  1,234 tok/s")
+    assert lines[1].endswith("0:00 left")
+    assert [(row["stage"], row["update"], row["reward"]) for row in log.read()] == [
+        ("grpo", 1, 0.25),
+        ("grpo", 2, 0.25),
+    ]
+
+
+def test_on_a_terminal_the_line_is_rewritten_and_ended_once(tmp_path: Path) -> None:
+    out = Terminal()
+    show(out, tmp_path)
+    assert out.getvalue().count("\r\x1b[K") >= 1
+    assert out.getvalue().count("\n") == 1 and out.getvalue().endswith("\n")

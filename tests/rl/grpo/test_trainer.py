@@ -1,0 +1,382 @@
+"""The learner against first principles, on groups written by hand."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import random
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from transformers import (
+    GPT2Config,
+    GPT2LMHeadModel,
+    MambaConfig,
+    MambaForCausalLM,
+    TrainerCallback,
+)
+
+from configs.schema.config import GrpoConfig, LoraSettings, PolicyConfig, RolloutConfig, TinyModelConfig
+from envs import Split, make_env, parse_trace
+from rewards import Outcome, Score
+from rl.grpo import micro_batches as micro_batch
+from rl.grpo.advantages import group_advantages
+from rl.grpo.micro_batches import Row, make_micro_batches, make_rows, split_rows, useful_frac
+from rl.grpo.trainer import LogprobMismatchError, StalledError, StrideTrainer, trainable_weights
+from rl.policy import Policy, load_policy
+from rollout.source import Harvest, why_useless
+from rollout.types import Completion, FinishReason, RolloutGroup, Sample
+
+ENV = make_env("directional", {"train": [3], "ood_easy": [4], "ood_hard": [5]})
+TINY = TinyModelConfig(hidden_size=32, num_layers=2, num_heads=2, intermediate_size=64, max_positions=64)
+P, G = 3, 4
+
+
+def make_policy(folder: Path | None = None, **config: Any) -> Policy:
+    policy = load_policy(PolicyConfig(tiny=TINY, **config), ENV, seed=1)
+    if folder is None:
+        return policy
+    policy.save(folder)
+    return load_policy(PolicyConfig(tiny=TINY, **config), ENV, seed=1, checkpoint=folder)
+
+
+def logps(model: torch.nn.Module, prompt: tuple[int, ...], ids: tuple[int, ...]) -> torch.Tensor:
+    """Log-probability of each completion token at temperature 1, without padding or batch."""
+    logits = model(torch.tensor([[*prompt, *ids]])).logits[0, len(prompt) - 1 : -1]
+    return torch.log_softmax(logits, dim=-1).gather(1, torch.tensor(ids)[:, None]).squeeze(1)
+
+
+def make_groups(
+    policy: Policy, *, shift: float = 0.0, rewards: list[list[float]] | None = None
+) -> list[RolloutGroup]:
+    """P groups of G random completions of lengths 1 to 12; the sampler's logprobs are the policy's, shifted."""
+    generator = torch.Generator().manual_seed(5)
+    groups = []
+    for p in range(P):
+        problem = ENV.problem(Split.TRAIN, p)
+        prompt = policy.encoder.encode_prompt(problem.prompt)[p:]  # prompts of different lengths
+        samples = []
+        for g in range(G):
+            length = int(torch.randint(1, 13, (), generator=generator))
+            ids = tuple(torch.randint(3, len(policy.tokenizer), (length,), generator=generator).tolist())
+            with torch.no_grad():
+                logprobs = tuple((logps(policy.model, prompt, ids) - shift).tolist())
+            reward = rewards[p][g] if rewards else float(torch.rand((), generator=generator))
+            samples.append(make_sample(ids, logprobs, reward))
+        groups.append(RolloutGroup(group_id=p, problem=problem, prompt_ids=prompt, samples=tuple(samples)))
+    return groups
+
+
+def make_sample(ids: tuple[int, ...], logprobs: tuple[float, ...], reward: float) -> Sample:
+    return Sample(
+        completion=Completion(ids=ids, logprobs=logprobs, finish_reason=FinishReason.STOP, weight_version=0),
+        text="",
+        trace=parse_trace(""),
+        score=Score(total=reward, parts={"correct": reward}, outcome=Outcome.WRONG),
+    )
+
+
+class ScriptedSource:
+    """Hands out the same groups at every update."""
+
+    def __init__(self, groups: list[RolloutGroup]) -> None:
+        self.cursor = 0
+        self.groups = groups
+
+    def state(self) -> dict[str, Any]:
+        return {"cursor": self.cursor}
+
+    def next_update(self, num_groups: int) -> Harvest:
+        self.cursor += len(self.groups)
+        causes = [why_useless(group) for group in self.groups]
+        return Harvest(
+            useful=tuple(g for g, cause in zip(self.groups, causes, strict=True) if cause is None),
+            sampled=tuple(self.groups),
+            useless=Counter(cause for cause in causes if cause is not None),
+            sample_s=0.1,
+            score_s=0.1,
+        )
+
+
+class RecordingPool:
+    """Takes weights and keeps them."""
+
+    def __init__(self) -> None:
+        self.published: list[tuple[int, dict[str, torch.Tensor]]] = []
+
+    def publish(self, weights: Mapping[str, torch.Tensor], version: int) -> None:
+        self.published.append((version, {name: tensor.clone() for name, tensor in weights.items()}))
+
+    def close(self) -> None: ...
+
+
+class Logs(TrainerCallback):
+    def __init__(self) -> None:
+        self.rows: list[dict[str, float]] = []
+
+    def on_log(self, args: Any, state: Any, control: Any, logs: Any = None, **kwargs: Any) -> None:
+        if "loss" in logs:
+            self.rows.append(dict(logs))
+
+
+def run(
+    policy: Policy, groups: list[RolloutGroup], folder: Path, **config: Any
+) -> tuple[list[dict[str, float]], RecordingPool]:
+    pool, logs = RecordingPool(), Logs()
+    settings: dict[str, Any] = {
+        "updates": 1,
+        "problems_per_update": P,
+        "learning_rate": 1e-3,
+        "max_grad_norm": 1e9,
+    }
+    trainer = StrideTrainer(
+        policy,
+        ScriptedSource(groups),  # type: ignore[arg-type]
+        pool,  # type: ignore[arg-type]
+        GrpoConfig(**{**settings, **config}),
+        RolloutConfig(samples_per_problem=G),
+        folder=folder,
+        seed=0,
+        cpu=True,
+        report_to=[],
+        callbacks=[logs],
+        on_harvest=lambda update, harvest, advantages: None,
+    )
+    trainer.run()
+    return logs.rows, pool
+
+
+def gradient(policy: Policy, groups: list[RolloutGroup], loss_type: str) -> tuple[float, float]:
+    """Loss and gradient norm of one on-policy update, written out term by term."""
+    advantages = [group_advantages(torch.tensor(group.rewards)) for group in groups]
+    total_tokens = sum(len(s.completion.ids) for group in groups for s in group.samples)
+    loss = torch.zeros(())
+    policy.model.zero_grad()
+    for group, row in zip(groups, advantages, strict=True):
+        for sample, advantage in zip(group.samples, row, strict=True):
+            new = logps(policy.model, group.prompt_ids, sample.completion.ids)
+            surrogate = -(torch.exp(new - torch.tensor(sample.completion.logprobs)) * advantage)
+            share = {
+                "dapo": surrogate.sum() / total_tokens,  # every token alike
+                "bnpo": surrogate.sum() / total_tokens,
+                "grpo": surrogate.mean() / (P * G),  # every completion alike
+                "dr_grpo": surrogate.sum() / (P * G * 256),  # a constant length, rollout.max_new_tokens
+            }
+            loss = loss + share[loss_type]
+    loss.backward()
+    norm = torch.stack([p.grad.norm() for p in policy.model.parameters() if p.grad is not None]).norm()
+    policy.model.zero_grad()
+    return loss.item(), norm.item()
+
+
+@pytest.mark.parametrize("loss_type", ["dapo", "grpo", "bnpo", "dr_grpo"])
+def test_loss_and_gradient_are_the_formula_whatever_the_split(loss_type: str, tmp_path: Path) -> None:
+    """One forward of 12 rows, or micro-batches of some rows of unlike lengths, or of one: the same update."""
+    reference = make_policy()
+    groups = make_groups(reference)
+    loss, norm = gradient(reference, groups, loss_type)
+    after = []
+    for tokens, num_parts in ((10000, 1), (120, 3), (60, 5), (1, 12)):
+        policy = make_policy()
+        assert len(split_rows(make_rows(groups, [[0.0] * G] * P), tokens)) == num_parts
+        rows, _ = run(policy, groups, tmp_path / str(tokens), loss_type=loss_type, micro_batch_tokens=tokens)
+        assert rows[0]["loss"] == pytest.approx(loss, abs=1e-6)
+        assert rows[0]["grad_norm"] == pytest.approx(norm, rel=1e-4)
+        after.append(torch.cat([p.detach().flatten() for p in policy.model.parameters()]))
+    for weights in after[1:]:
+        assert torch.allclose(weights, after[0], atol=2e-5)
+
+
+def test_useless_groups_do_not_dilute_the_useful_ones(tmp_path: Path) -> None:
+    """Two groups of equal rewards beside one useful: the gradient is that of the useful group alone."""
+    reference = make_policy()
+    groups = make_groups(reference, rewards=[[1.0] * 4, [1.0, 0.0, 0.0, 0.5], [0.0] * 4])
+    alone = [groups[1]]
+    assert group_advantages(torch.tensor(groups[1].rewards)).abs().sum() > 0
+    one, _ = run(make_policy(), groups, tmp_path / "a", micro_batch_tokens=60)
+    two, _ = run(make_policy(), alone, tmp_path / "b", problems_per_update=1)
+    assert one[0]["grad_norm"] == pytest.approx(two[0]["grad_norm"], rel=1e-4)
+    assert one[0]["groups/useful_frac"] == pytest.approx(1 / 3)
+    assert one[0]["groups/all_wrong"] == pytest.approx(2 / 3)
+
+
+def test_the_samplers_logprobs_are_the_old_ones(tmp_path: Path) -> None:
+    """Shifted by -0.1, every ratio is e^0.1 = 1.105: inside the clip range of 0.2, outside that of 0.05."""
+    policy = make_policy()
+    on, off = make_groups(policy), make_groups(policy, shift=0.1)
+    rows_on, _ = run(make_policy(), on, tmp_path / "on")
+    rows_off, _ = run(make_policy(), off, tmp_path / "off")
+    rows_clipped, _ = run(make_policy(), off, tmp_path / "clipped", epsilon=0.05)
+    assert rows_on[0]["logprob_diff/max"] < 1e-5
+    assert rows_off[0]["logprob_diff/mean"] == pytest.approx(0.1, abs=1e-5)
+    assert rows_off[0]["grad_norm"] == pytest.approx(rows_on[0]["grad_norm"] * 1.10517, rel=1e-3)
+    assert rows_on[0]["clip_ratio/region_mean"] == rows_off[0]["clip_ratio/region_mean"] == 0.0
+    assert rows_clipped[0]["clip_ratio/region_mean"] > 0.2
+    assert rows_clipped[0]["grad_norm"] < rows_off[0]["grad_norm"]
+
+
+@pytest.mark.parametrize("family", ["gpt2", "mamba"])
+def test_padding_changes_no_logprob(family: str, tmp_path: Path) -> None:
+    """With positions that are learnt, and with a state that all tokens run through."""
+    torch.manual_seed(0)
+    policy = make_policy()
+    size = {"vocab_size": len(policy.tokenizer), "hidden_size": 32, "bos_token_id": 1, "eos_token_id": 1}
+    model: Any = MambaForCausalLM(MambaConfig(**size, num_hidden_layers=2, state_size=4, pad_token_id=0))
+    if family == "gpt2":
+        model = GPT2LMHeadModel(GPT2Config(**size, n_layer=2, n_head=2, n_positions=64))
+    for parameter in model.parameters():  # near-uniform probabilities would hide mistakes
+        parameter.data.mul_(3.0 if parameter.dim() > 1 else 1.0)
+    policy = dataclasses.replace(policy, model=model.double().eval())  # rounding is far below the bound
+    rows, _ = run(policy, make_groups(policy), tmp_path, micro_batch_tokens=120)
+    assert rows[0]["logprob_diff/max"] < 1e-5
+
+
+def test_sampler_and_learner_that_disagree_stop_the_run(tmp_path: Path) -> None:
+    policy = make_policy()
+    with pytest.raises(LogprobMismatchError, match=r"differ by 0\.1.* over grpo\.max_logprob_diff \(0\.01\)"):
+        run(policy, make_groups(policy, shift=0.1), tmp_path, max_logprob_diff=0.01)
+
+
+def test_weights_are_published_once_an_update_before_sampling(tmp_path: Path) -> None:
+    policy = make_policy()
+    first = {name: p.detach().clone() for name, p in policy.model.named_parameters()}
+    rows, pool = run(policy, make_groups(policy), tmp_path, updates=4, micro_batch_tokens=60, num_iterations=2)
+    assert [version for version, _ in pool.published] == [0, 2]  # a batch serves two updates
+    assert all(torch.equal(first[name], tensor) for name, tensor in pool.published[0][1].items())
+    assert any(not torch.equal(first[name], tensor) for name, tensor in pool.published[1][1].items())
+    assert len(rows) == 4
+    assert "reward" in rows[0] and "reward" not in rows[1]  # the second pass samples nothing
+
+
+def test_weights_stay_float32(tmp_path: Path) -> None:
+    policy = make_policy()
+    run(policy, make_groups(policy), tmp_path, updates=2, learning_rate=1e-6)
+    assert {p.dtype for p in policy.model.parameters()} == {torch.float32}
+
+
+def test_an_update_on_groups_that_teach_nothing_changes_nothing(tmp_path: Path) -> None:
+    policy = make_policy()
+    before = [p.detach().clone() for p in policy.model.parameters()]
+    groups = make_groups(policy, rewards=[[0.25] * G] * P)
+    rows, _ = run(policy, groups, tmp_path, updates=3)
+    assert all(row["grad_norm"] == 0.0 for row in rows)
+    assert all(torch.equal(a, b) for a, b in zip(before, policy.model.parameters(), strict=True))
+
+
+def test_a_run_that_learns_nothing_stops_and_says_why(tmp_path: Path) -> None:
+    policy = make_policy()
+    groups = make_groups(policy, rewards=[[0.0] * G] * P)
+    with pytest.raises(
+        StalledError, match=r"no group of the last 20 updates .*'all_wrong': 3.*change env\.settings"
+    ):
+        run(policy, groups, tmp_path, updates=30)
+
+
+def test_lora_trains_and_publishes_the_adapter_alone(tmp_path: Path) -> None:
+    policy = make_policy(tmp_path / "start", lora=LoraSettings(r=2, alpha=4))
+    frozen = {n: p.detach().clone() for n, p in policy.model.named_parameters() if not p.requires_grad}
+    _, pool = run(policy, make_groups(policy), tmp_path / "run", updates=2)
+    published = pool.published[1][1]
+    assert published and all("lora_" in name for name in published)
+    assert published.keys() == trainable_weights(policy.model).keys()
+    assert any(tensor.abs().sum() > 0 for name, tensor in published.items() if "lora_B" in name)
+    own = dict(policy.model.named_parameters())
+    assert all(torch.equal(own[name], tensor) for name, tensor in frozen.items())
+
+
+@pytest.mark.parametrize("lora", [None, LoraSettings(r=2, alpha=4)])
+def test_the_reference_is_the_model_grpo_starts_from(lora: LoraSettings | None, tmp_path: Path) -> None:
+    """KL is 0 before the first update and positive after it."""
+    policy = make_policy(tmp_path / "start", lora=lora)
+    rows, _ = run(policy, make_groups(policy), tmp_path / "run", updates=2, beta=0.1, learning_rate=1e-2)
+    assert rows[0]["kl"] == pytest.approx(0.0, abs=1e-6)
+    assert rows[1]["kl"] > 1e-5
+
+
+def test_rows_are_cut_where_least_is_padding(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Against every way to cut: the least positions plus what a pass costs, and never over the limit."""
+    monkeypatch.setattr(micro_batch, "_PASS", 9)
+    rng = random.Random(0)
+    for _ in range(60):
+        rows = [blank_row(rng.randint(1, 5), rng.choice([1, 2, 3, 30])) for _ in range(rng.randint(1, 8))]
+        limit = rng.choice([1, 20, 60, 200])
+        parts = split_rows(rows, limit)
+        assert sorted(id(row) for part in parts for row in part) == sorted(map(id, rows))
+        assert all(len(part) == 1 or len(part) * part[0].length <= limit for part in parts)
+        lengths = sorted((row.length for row in rows), reverse=True)
+        assert [row.length for part in parts for row in part] == lengths
+        assert cost([len(part) for part in parts], lengths) == min(
+            cost(sizes, lengths) for sizes in compositions(len(rows)) if fits(sizes, lengths, limit)
+        )
+
+
+def blank_row(prompt: int, completion: int) -> Row:
+    return Row(prompt_ids=(5,) * prompt, ids=(5,) * completion, logprobs=(), advantages=())
+
+
+def compositions(total: int) -> Iterator[list[int]]:
+    """All ways to write `total` as a sum of parts in order."""
+    if total == 0:
+        yield []
+    for first in range(1, total + 1):
+        yield from ([first, *rest] for rest in compositions(total - first))
+
+
+def widths(sizes: list[int], lengths: list[int]) -> list[int]:
+    return [lengths[sum(sizes[:part])] for part in range(len(sizes))]
+
+
+def cost(sizes: list[int], lengths: list[int]) -> int:
+    return sum(size * width + 9 for size, width in zip(sizes, widths(sizes, lengths), strict=True))
+
+
+def fits(sizes: list[int], lengths: list[int], limit: int) -> bool:
+    return all(
+        size == 1 or size * width <= limit for size, width in zip(sizes, widths(sizes, lengths), strict=True)
+    )
+
+
+@pytest.mark.parametrize("samples", [64, 128, 256])
+def test_four_fifths_of_what_the_model_reads_are_tokens(samples: int) -> None:
+    """On skewed lengths; rows all padded to the longest, as usual, give less than a third."""
+    rng = random.Random(0)
+    rows = []
+    for _ in range(samples):  # log-normal, sigma 0.8, mean 64, at most 8 times that
+        length = max(1, min(512, round(rng.lognormvariate(math.log(64) - 0.32, 0.8))))
+        row = blank_row(rng.randint(48, 80), length)
+        rows.append(dataclasses.replace(row, logprobs=(0.0,) * length, advantages=(0.0,) * length))
+    batches = make_micro_batches(rows, 16384, pad_id=0, loss_type="dapo", device=torch.device("cpu"))
+    assert useful_frac(batches) > 0.9
+    tokens = sum(row.length for row in rows)
+    assert tokens / (samples * max(row.length for row in rows)) < 0.35
+
+
+def test_the_model_is_given_no_more_than_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`useful_positions` against what goes through the model."""
+    policy = make_policy()
+    groups = make_groups(policy)
+    shapes = []
+    forward = policy.model.model.forward
+
+    def watched(**kwargs: Any) -> Any:
+        shapes.append(tuple(kwargs["input_ids"].shape))
+        return forward(**kwargs)
+
+    monkeypatch.setattr(policy.model.model, "forward", watched)
+    rows, _ = run(policy, groups, tmp_path, micro_batch_tokens=120)
+    tokens = sum(len(g.prompt_ids) + len(s.completion.ids) for g in groups for s in g.samples)
+    assert len(shapes) == 3
+    assert rows[0]["useful_positions"] == pytest.approx(tokens / sum(b * width for b, width in shapes))
+
+
+def test_metrics_of_an_update_do_not_depend_on_the_split(tmp_path: Path) -> None:
+    groups = make_groups(make_policy(), shift=0.1)
+    one, _ = run(make_policy(), groups, tmp_path / "one", epsilon=0.05)
+    many, _ = run(make_policy(), groups, tmp_path / "many", epsilon=0.05, micro_batch_tokens=60)
+    for key in ("entropy", "clip_ratio/region_mean", "clip_ratio/low_min", "clip_ratio/high_max"):
+        assert many[0][key] == pytest.approx(one[0][key], abs=1e-5), key
+    assert one[0]["clip_ratio/high_max"] > 0

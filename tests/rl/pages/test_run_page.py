@@ -1,0 +1,476 @@
+"""The report: what it says of a run, and that it says it safely, for finished and unfinished runs."""
+
+from __future__ import annotations
+
+import html
+import json
+import re
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import yaml
+
+from rl.pages.html import visible
+from rl.pages.run.plots import Curve, curves
+from rl.pages.run.trade_off import Point, label_sides
+from rl.pages.run.verdict import take_turns, verdict
+from rl.pages.run.write import write_report
+from rl.pages.svg import running_mean
+from rl.runs.folder import RunFolderError
+from rl.runs.record import Change, changes, read_run
+from scripts.report import main
+
+
+def result(accuracy: float, steps: float | None, full: float = 4.0, **more: Any) -> dict[str, Any]:
+    return {
+        "num_problems": 10,
+        "accuracy": accuracy,
+        "accuracy_low": max(0.0, accuracy - 0.1),
+        "accuracy_high": min(1.0, accuracy + 0.1),
+        "verified": accuracy,
+        "steps_per_correct": steps,
+        "full_steps_per_correct": None if steps is None else full,
+        "full_steps": full,
+        "steps_saved": None if steps is None else 1 - steps / full,
+        "invalid_steps": 0.25,
+        "backtracks": 0.0,
+        "real_backtracks": 0.0,
+        "wasted_steps": 0.0,
+        "tokens": 30.5,
+        "truncated": 0.0,
+        "sampled_accuracy": None,
+        "sampled_steps_per_correct": None,
+        "pass_at_k": {},
+        **more,
+    }
+
+
+def step(text: str, verdict: str = "valid", **more: Any) -> dict[str, Any]:
+    return {"text": text, "kind": "forward", "verdict": verdict, "reason": "", "undone": False, **more}
+
+
+def row(stage: str, split: str, index: int, outcome: str, steps: list[dict[str, Any]]) -> dict[str, Any]:
+    return {
+        "stage": stage,
+        "update": 0,
+        "group": index,
+        "sample": 0,
+        "env": "algebra",
+        "split": split,
+        "index": index,
+        "prompt": "Solve ♥ ⊕ x = 3\nAnswer:\n",
+        "answer": "7",
+        "full_steps": 4,
+        "text": "\n".join([*(s["text"] for s in steps), "Thus, the answer is 7."]),
+        "stated": "7",
+        "outcome": outcome,
+        "reward": 1.0,
+        "parts": {"correct": 1.0},
+        "tokens": 30,
+        "weight_version": 0,
+        "steps": steps,
+    }
+
+
+def grpo_row(update: int) -> dict[str, Any]:
+    return {
+        "stage": "grpo",
+        "update": update,
+        "loss": 0.1,
+        "reward": 0.5 + 0.001 * update,
+        "reward/correct": 0.9,
+        "reward/step_count": -0.4,
+        "accuracy": 0.9,
+        "backtracks": 0.0,
+        "groups/useful_frac": 0.5,
+        "groups/filled_frac": 1.0,
+        "logprob_diff/max": 1e-5,
+        "seconds/total": 2.0,
+        "tokens_per_s": 15000.0 + update,
+    }
+
+
+def make_run(
+    folder: Path,
+    stages: dict[str, Any] | None = None,
+    rows: Sequence[dict[str, Any]] = (),
+    metrics: Sequence[dict[str, Any]] = (),
+    **config: Any,
+) -> Path:
+    folder.mkdir(parents=True, exist_ok=True)
+    whole = {"name": "try", "env": {"name": "algebra"}, "warm_start": {"updates": 1}, "grpo": {"updates": 1}}
+    (folder / "config.yaml").write_text(yaml.safe_dump({**whole, **config}))
+    (folder / "metrics.jsonl").write_text("".join(json.dumps(r) + "\n" for r in metrics))
+    if stages is not None:
+        (folder / "summary.json").write_text(json.dumps({"stages": stages, "seconds": {"grpo": 75.0}}))
+    (folder / "eval").mkdir(exist_ok=True)
+    for stage in {r["stage"] for r in rows}:
+        text = "".join(json.dumps(r) + "\n" for r in rows if r["stage"] == stage)
+        (folder / "eval" / f"{stage}.jsonl").write_text(text)
+    return folder
+
+
+STAGES = {
+    "base": {"id": result(0.0, None), "ood_easy": result(0.0, None)},
+    "warm": {"id": result(0.9, 4.0), "ood_easy": result(0.0, None)},
+    "grpo": {"id": result(1.0, 3.0), "ood_easy": result(0.0, None)},
+}
+ROWS = [
+    row("warm", "id", 0, "verified", [step(f"line {n}") for n in range(4)]),
+    row("grpo", "id", 0, "verified", [step("x ⊕ 1 → 2"), step("x = 7")]),
+    row("warm", "id", 1, "wrong", [step("<script>alert(1)</script>", "invalid", reason="not <b>bold</b>")]),
+    row(
+        "grpo",
+        "id",
+        1,
+        "correct",
+        [
+            step("go back\u202e now\x07", undone=True),
+            step("<backtrack> 0", kind="backtrack"),
+            step("x = 7", "unchecked"),
+        ],
+    ),
+    row("warm", "ood_easy", 0, "truncated", []),
+    row("grpo", "ood_easy", 0, "malformed", [step("hm", "invalid", reason="not a rule")]),
+]
+METRICS = [{"stage": "warm", "update": n, "loss": 3.0 / n} for n in range(1, 60)] + [
+    grpo_row(n) for n in range(1, 60)
+]
+
+
+@pytest.fixture
+def full_run(tmp_path: Path) -> Path:
+    return make_run(tmp_path / "run", STAGES, ROWS, METRICS)
+
+
+def page_of(folder: Path) -> str:
+    path = write_report(folder)
+    assert path == folder / "report.html"
+    page = path.read_text()
+    assert "NaN" not in page and ">nan" not in page and "None" not in page
+    return page
+
+
+def test_verdict_by_hand(full_run: Path) -> None:
+    # steps: 3 of warm's 4: 1 - 3 / 4 = 25 % fewer; the full traces have 4 as well
+    assert verdict(read_run(full_run)) == (
+        "GRPO: 100.0 % correct on id (warm start 90.0 %) with 3.00 steps per correct answer: 25 % fewer than "
+        "the warm start, 25 % fewer than the full traces. No correct answer on ood_easy."
+    )
+
+
+def test_verdict_says_more_and_as_many(tmp_path: Path) -> None:
+    # 4.4 / 4 = 1.1: 10 % more; 4.4 / 4.4: as many
+    stages = {"base": {"id": result(0.5, 4.0)}, "grpo": {"id": result(0.4, 4.4, full=4.4)}}
+    assert verdict(read_run(make_run(tmp_path, stages, warm_start=None))) == (
+        "GRPO: 40.0 % correct on id (base 50.0 %) with 4.40 steps per correct answer: 10 % more than the base, "
+        "as many as the full traces."
+    )
+
+
+def test_verdict_without_correct_answers(tmp_path: Path) -> None:
+    said = verdict(read_run(make_run(tmp_path, {"base": {"id": result(0.0, None)}}, metrics=METRICS[:3])))
+    assert said == (
+        "base: 0.0 % correct on id, so there are no correct answers to count steps of. Unfinished: warm start "
+        "and GRPO not evaluated yet (updates logged: 3 of warm start)."
+    )
+
+
+def test_verdict_on_other_splits(tmp_path: Path) -> None:
+    stages = {
+        "warm": {"id": result(0.9, 4.0), "ood_easy": result(0.2, 5.0), "ood_hard": result(0.1, 6.0)},
+        "grpo": {"id": result(1.0, 3.0), "ood_easy": result(0.3, 4.0), "ood_hard": result(0.0, None)},
+        "base": {"id": result(0.0, None)},
+    }
+    assert verdict(read_run(make_run(tmp_path, stages))).endswith(
+        "Correct elsewhere: ood_easy 30.0 % (warm start 20.0 %). No correct answer on ood_hard."
+    )
+
+
+def test_page_needs_nothing_else(full_run: Path) -> None:
+    page = page_of(full_run)
+    assert not re.search(r"\bsrc\s*=|href\s*=\s*(?!\"#)", page)
+    assert "http://" not in page and "https://" not in page and "@import" not in page and "<script" not in page
+    assert not re.search(r"url\((?!#)", page)
+
+
+def test_svg_ids_are_unique_and_references_resolve(full_run: Path) -> None:
+    page = page_of(full_run)
+    ids = re.findall(r'\bid="([^"]+)"', page)
+    assert len(ids) == len(set(ids))
+    used = re.findall(r'(?:url\(|href=")#([^)"]+)', page)
+    assert used and set(used) <= set(ids)
+
+
+def test_model_text_is_escaped_and_control_characters_shown(full_run: Path) -> None:
+    page = page_of(full_run)
+    assert "&lt;script&gt;alert(1)&lt;/script&gt;" in page and "not &lt;b&gt;bold&lt;/b&gt;" in page
+    assert "[U+202E]" in page and "\u202e" not in page
+    assert "[U+0007]" in page and "\x07" not in page
+    assert "Solve ♥ ⊕ x = 3" in page and "x ⊕ 1 → 2" in page
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("a & 'b'", "a &amp; &#x27;b&#x27;"),
+        ("\t", '<span class="ctl">⇥</span>'),
+        ("\n" * 128, '<span class="ctl">↵ ×128</span>'),
+        ("\ud800", '<span class="ctl">[U+D800]</span>'),
+        ("aaaaaaaa", "aaaaaaaa"),
+    ],
+)
+def test_visible(text: str, shown: str) -> None:
+    assert visible(text) == shown
+
+
+def test_every_stage_and_split_is_in_the_table(full_run: Path) -> None:
+    table = re.search(r"<table>.*?</table>", page_of(full_run), re.DOTALL)
+    assert table
+    groups = re.split(r'<tr class="group">', table[0])[1:]
+    assert [re.findall(r"rowgroup\">(\w+)", group) for group in groups] == [["id"], ["ood_easy"]]
+    for group in groups:
+        stages = re.findall(r'<tr><th scope="row">.*?</span>([\w ]+)</th>', group)
+        assert stages == ["base", "warm start", "GRPO"]
+    width = len(re.findall(r'scope="col"', table[0]))
+    for line in re.findall(r'<tr><th scope="row">.*?</tr>', table[0]):
+        assert line.count("<td>") == width - 1
+    assert "90.0 %<small>80.0–100.0</small>" in groups[0]
+
+
+def test_sampled_figures_have_columns_for_every_k(tmp_path: Path) -> None:
+    sampled = result(0.9, 3.0, sampled_accuracy=0.75, pass_at_k={"1": 0.75, "2": 0.875, "4": 0.95})
+    page = page_of(make_run(tmp_path, {"base": {"id": result(0.5, 3.5)}, "warm": {"id": sampled}}, grpo=None))
+    for text in ("mean@4", "pass@2", "pass@4", "75.0 %", "87.5 %", "95.0 %"):
+        assert text in page
+    assert "pass@1" not in page
+
+
+def test_splits_without_correct_answers_are_named(full_run: Path) -> None:
+    page = page_of(full_run)
+    assert "<b>ood_easy</b>: no correct answer in 10 problems from base or warm start or GRPO." in page
+    assert "Without a correct answer, and so without a point: base." in page
+    assert 'aria-label="Accuracy against steps per correct answer on id"' in page
+
+
+def test_steps_are_marked(full_run: Path) -> None:
+    page = page_of(full_run)
+    for verdict_, mark in (("valid", "✓"), ("invalid", "✗"), ("unchecked", "·")):
+        assert f'aria-label="{verdict_}" title="{verdict_}">{mark}<' in page
+    assert "<em>not a rule</em>" in page
+    assert "↩ &lt;backtrack&gt; 0" in page
+    assert re.search(r"<s>go back.*?</s><em class=\"plain\">undone by a backtrack", page)
+
+
+def test_steps_of_backtracks_are_not_counted(full_run: Path) -> None:
+    # problem 1 after GRPO: two forward steps (one undone) and a backtrack
+    assert "correct</span><span>2 of 4 steps</span>" in page_of(full_run)
+
+
+def test_same_bytes_twice_and_in_a_few_seconds(full_run: Path) -> None:
+    first = write_report(full_run).read_bytes()
+    started = time.perf_counter()
+    second = write_report(full_run).read_bytes()
+    assert first == second
+    assert time.perf_counter() - started < 15  # about 1 s on two idle cores
+
+
+def test_changes_count_each_problem_once() -> None:
+    def rows(*outcomes: tuple[str, int]) -> dict[int, dict[str, Any]]:
+        return {
+            index: row("warm", "id", index, outcome, [step("s")] * num)
+            for index, (outcome, num) in enumerate(outcomes)
+        }
+
+    before = rows(("verified", 3), ("wrong", 3), ("correct", 3), ("verified", 3), ("verified", 3), ("wrong", 1))
+    after = rows(
+        ("wrong", 3), ("verified", 3), ("verified", 2), ("verified", 1), ("verified", 4), ("malformed", 0)
+    )
+    assert changes(before, after) == {
+        Change.LOST: [0],
+        Change.MORE: [4],
+        Change.NEITHER: [5],
+        Change.SAME: [],
+        Change.FEWER: [3, 2],  # two steps saved before one
+        Change.GAINED: [1],
+    }
+
+
+def test_turns_show_bad_news_before_more_good_news() -> None:
+    assert take_turns([[7], [], [1, 2, 3]], 3) == [7, 1, 2]
+    assert take_turns([[1, 2, 3, 4], [5], [6, 7]], 4) == [1, 2, 5, 6]
+    assert take_turns([[], [1]], 8) == [1]
+
+
+def test_running_mean_by_hand() -> None:
+    np.testing.assert_allclose(running_mean([1, 2, 6], 3), [1.5, 3, 4])
+    np.testing.assert_allclose(running_mean([1, 2, 6], 1), [1, 2, 6])
+    # the middle value is not known: it stays a gap and does not count
+    np.testing.assert_allclose(running_mean([1, np.nan, 6], 3), [1, np.nan, 6])
+
+
+def test_tick_labels_are_not_shortened() -> None:
+    line = Curve(values=[0.0, 0.015], colour="line1", style="solid")
+    svg = curves([1, 2], [line], unit="", from_zero=True, logarithmic=False, window=1, name="a", alt="values")
+    labels = [float(text) for text in re.findall(r">([0-9.]+)</text>", svg)]
+    y_labels = labels[-4:]
+    assert len(set(np.diff(y_labels).round(6))) == 1  # evenly spaced, as they are drawn
+
+
+def test_labels_keep_off_each_other_and_stay_inside() -> None:
+    def point(stage: str, steps: float) -> Point:
+        return Point(stage=stage, text=stage, steps=steps, accuracy=0.5, low=0.45, high=0.55)
+
+    same = label_sides([point("warm", 3.0), point("grpo", 3.0)], 4.0, (2.0, 5.0), (0.0, 100.0))
+    assert same[0] != same[1]
+    assert label_sides([point("warm", 4.9)], 4.0, (2.0, 5.0), (0.0, 100.0))[0][0] == -1
+    assert label_sides([point("warm", 2.1)], 4.0, (2.0, 5.0), (0.0, 100.0))[0][0] == 1
+
+
+@pytest.mark.parametrize(
+    ("stages", "rows", "metrics", "config"),
+    [
+        (None, [], [], {}),
+        ({}, [], METRICS[:1], {}),
+        ({"base": STAGES["base"]}, [], [], {}),
+        ({"base": STAGES["warm"]}, [], [], {"warm_start": None, "grpo": None}),
+        ({"base": STAGES["warm"], "grpo": STAGES["grpo"]}, ROWS, METRICS, {"warm_start": None}),
+        (
+            {"base": {"id": STAGES["base"]["id"]}, "warm": {"id": STAGES["warm"]["id"]}},
+            ROWS,
+            [],
+            {"grpo": None},
+        ),
+        ({"warm": {"id": result(0.5, 4.0)}, "grpo": {"id": result(0.5, 4.0)}}, ROWS[:2], METRICS, {}),
+        (STAGES, ROWS, [{"stage": "grpo", "update": 1, "loss": 0.0, "reward": float("nan")}], {}),
+    ],
+    ids=["nothing", "one update", "base", "only base", "no warm start", "no grpo", "no change", "not a number"],
+)
+def test_any_run_has_a_report(
+    tmp_path: Path,
+    stages: dict[str, Any] | None,
+    rows: list[dict[str, Any]],
+    metrics: list[dict[str, Any]],
+    config: dict[str, Any],
+) -> None:
+    page = page_of(make_run(tmp_path, stages, rows, metrics, **config))
+    planned = {"warm_start": "warm", "grpo": "grpo"}
+    unfinished = [key for key in planned if config.get(key, "default") and planned[key] not in (stages or {})]
+    assert ("Unfinished" in page) == (bool(unfinished) or "base" not in (stages or {}))
+
+
+def test_a_single_stage_shows_solved_and_unsolved(tmp_path: Path) -> None:
+    rows = [row("base", "id", 0, "verified", [step("a")]), row("base", "id", 1, "wrong", [step("b")])]
+    page = page_of(make_run(tmp_path, {"base": {"id": result(0.5, 1.0)}}, rows, warm_start=None, grpo=None))
+    assert "<b>1</b> not solved" in page and "<b>1</b> solved" in page
+
+
+def test_cut_off_last_line_of_a_killed_run_is_left_out(full_run: Path) -> None:
+    with (full_run / "metrics.jsonl").open("a") as file:
+        file.write('{"stage": "grpo", "upd')
+    assert "GRPO: 59 updates" in page_of(full_run)
+
+
+def test_provenance_and_config(full_run: Path) -> None:
+    (full_run / "provenance.json").write_text(
+        json.dumps(
+            {
+                "command": ["train.py", "a<b.yaml"],
+                "git_revision": "abc123",
+                "git_changed_files": 1,
+                "python": "3.11.7",
+                "packages": {"torch": "2.13.0"},
+                "machine": {"system": "Linux", "cores": 2},
+            }
+        )
+    )
+    page = page_of(full_run)
+    for text in ("train.py a&lt;b.yaml", "abc123</code> with 1 changed file on top", "torch 2.13.0", "2 cores"):
+        assert text in page
+    assert "<dt>Time training GRPO</dt><dd>1 min 15 s</dd>" in page
+    config = re.search(r"<pre>(.*?)</pre>", page, re.DOTALL)
+    assert config and yaml.safe_load(html.unescape(config[1]))["env"] == {"name": "algebra"}
+
+
+def test_script_writes_the_report(full_run: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([str(full_run)]) == 0
+    assert capsys.readouterr().out == f"report: {full_run / 'report.html'}\n"
+
+
+def test_script_names_the_mistake_in_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    damaged = make_run(tmp_path / "damaged", {})
+    (damaged / "summary.json").write_text("{")
+    for folder, word in (
+        (tmp_path / "absent", "no run"),
+        (tmp_path / "damaged" / "eval", "no run"),
+        (damaged, "summary.json"),
+    ):
+        with pytest.raises(SystemExit) as stopped:
+            main([str(folder)])
+        error = capsys.readouterr().err
+        assert stopped.value.code == 2 and error.count("\n") == 1 and word in error
+    with pytest.raises(RunFolderError):
+        write_report(tmp_path)
+
+
+# ---- backtracks and errors ----
+
+
+def test_without_backtracks_and_errors_there_is_no_section(full_run: Path) -> None:
+    assert "Backtracks and errors" not in page_of(full_run)
+
+
+def test_backtracks_are_shown_by_kind(tmp_path: Path) -> None:
+    found = {
+        "backtracks": 2.0,
+        "real_backtracks": 1.5,
+        "fake_backtracks": 0.5,
+        "needed_backtracks": 0.25,
+        "needless_backtracks": 1.25,
+        "backtrack_depth": 3.0,
+        "wasted_steps": 4.5,
+    }
+    stages = {"warm": {"id": result(0.9, 3.0, **found)}, "grpo": {"id": result(0.9, 2.0)}}
+    page = page_of(make_run(tmp_path, stages))
+    section = page[page.index("Backtracks and errors") : page.index("<h2>Training</h2>")]
+    row = re.search(r'<th scope="row">[^/]*</span>warm start</th>(.*?)</tr>', section)
+    assert row is not None
+    assert re.findall(r"<td>(.*?)</td>", row[1]) == ["2.00", "1.50", "0.50", "0.25", "1.25", "3.00", "4.50"]
+    assert 'aria-label="Backtracks per trace: warm start 2.00; GRPO 0.00"' in section
+    assert "first wrong line" not in section
+
+
+def test_errors_are_shown_by_category(tmp_path: Path) -> None:
+    stages = {
+        "warm": {"id": result(0.9, 3.0, errors={"queue": 0.25, "<b>": 0.5})},
+        "grpo": {"id": result(0.9, 3.0, errors={})},
+    }
+    page = page_of(make_run(tmp_path, stages))
+    section = page[page.index("Backtracks and errors") : page.index("<h2>Training</h2>")]
+    assert '<th scope="col">&lt;b&gt;</th><th scope="col">queue</th>' in section
+    assert "<td>50.0 %</td><td>25.0 %</td>" in section and "<td>0.0 %</td><td>0.0 %</td>" in section
+    assert "<svg" not in section
+
+
+def test_cells_are_shown_with_their_errors(tmp_path: Path) -> None:
+    def cell(accuracy: float, **errors: float) -> dict[str, Any]:
+        return {"num_problems": 40, "accuracy": accuracy, "errors": errors}
+
+    stages = {
+        "warm": {"id": result(0.9, 3.0, cells={"2_1": cell(0.75, queue=0.25), "<i>": cell(1.0)})},
+        "grpo": {"id": result(0.9, 3.0, cells={"2_1": cell(0.5, queue=0.0, revisit=0.5)})},
+    }
+    page = page_of(make_run(tmp_path, stages))
+    section = page[page.index("<h2>By difficulty</h2>") : page.index("<h2>Training</h2>")]
+    assert re.findall(r'<tr><th scope="row">(.*?)</th>(.*?)</tr>', section) == [
+        (
+            "2_1",
+            "<td>40</td><td>75.0 %<small>queue 25.0 %</small></td><td>50.0 %<small>revisit 50.0 %</small></td>",
+        ),
+        ("&lt;i&gt;", "<td>40</td><td>100.0 %</td><td>–</td>"),
+    ]
+    assert "By difficulty" not in page_of(make_run(tmp_path / "none", {"warm": {"id": result(0.9, 3.0)}}))

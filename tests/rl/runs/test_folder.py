@@ -1,0 +1,366 @@
+"""The run folder: who may write to it, and what is found in it again."""
+
+from __future__ import annotations
+
+import fcntl
+import gc
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+import yaml
+
+from configs import Config, check_config
+from rl.runs.folder import RunFolder, RunFolderError, open_run, write_text
+from rl.runs.lock import RunBusyError
+from rl.runs.log import JsonLines
+
+ROOT = Path(__file__).resolve().parents[3]
+
+
+def config(folder: Path, **changes: object) -> Config:
+    data: dict[str, object] = {
+        "env": {"name": "addition"},
+        "rewards": {"terms": [{"name": "correct", "weight": 1.0}]},
+        "output_dir": str(folder),
+    }
+    return check_config(data | changes)
+
+
+@contextmanager
+def opened(config: Config, *, resume: bool = False, overwrite: bool = False) -> Iterator[RunFolder]:
+    folder = open_run(config, resume=resume, overwrite=overwrite)
+    try:
+        yield folder
+    finally:
+        folder.close()
+
+
+def refuse(config: Config, *, resume: bool = False, overwrite: bool = False) -> str:
+    with pytest.raises(RunFolderError) as refused:
+        open_run(config, resume=resume, overwrite=overwrite)
+    return str(refused.value)
+
+
+def contents(folder: Path) -> dict[str, bytes | None]:
+    return {
+        str(path.relative_to(folder)): path.read_bytes() if path.is_file() else None
+        for path in folder.rglob("*")
+    }
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Path:
+    """A folder with a run that has ended, and something in it."""
+    path = tmp_path / "run"
+    with opened(config(path)) as folder:
+        folder.metrics.append({"stage": "grpo", "update": 1, "loss": 0.5})
+        (folder.model("warm")).mkdir()
+        (folder.model("warm") / "weights").write_text("w")
+        folder.write_summary({"stages": {"base": {}}})
+    return path
+
+
+# ---- new folders ----
+
+
+def test_a_new_folder_says_what_the_run_is(tmp_path: Path) -> None:
+    asked = config(tmp_path / "a" / "b", seed=3)
+    with opened(asked) as folder:
+        assert folder.path == tmp_path / "a" / "b"
+        assert check_config(yaml.safe_load((folder.path / "config.yaml").read_text())) == asked
+        provenance = json.loads((folder.path / "provenance.json").read_text())
+        assert provenance["packages"].keys() >= {"torch", "trl", "ray"}
+        assert provenance["command"]
+        assert folder.summary()["stages"] == {}
+        assert folder.model("warm").parent.is_dir()
+        assert folder.checkpoints("grpo").parent.is_dir()
+        assert folder.evaluation("base").path.parent.is_dir()
+
+
+def test_an_empty_folder_is_as_good_as_a_new_one(tmp_path: Path) -> None:
+    with opened(config(tmp_path)) as folder:
+        assert folder.path == tmp_path
+
+
+def test_without_output_dir_the_name_says_where(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    with opened(config(tmp_path, output_dir=None, name="x")) as folder:
+        assert folder.path == tmp_path / "runs" / "x"
+
+
+def test_a_run_killed_before_it_wrote_anything_can_be_started_again(tmp_path: Path) -> None:
+    (tmp_path / ".lock").touch()
+    with opened(config(tmp_path)) as folder:
+        assert (folder.path / "config.yaml").is_file()
+
+
+# ---- folders that are taken ----
+
+
+def test_a_run_is_not_touched_unless_asked_for(run: Path) -> None:
+    before = contents(run)
+    message = refuse(config(run))
+    assert message.startswith(f"output_dir {run} already holds a run;")
+    assert "--resume" in message
+    assert "--overwrite" in message
+    assert contents(run) == before
+
+
+@pytest.mark.parametrize("how", [{}, {"resume": True}, {"overwrite": True}])
+def test_what_is_no_run_is_never_touched(tmp_path: Path, how: dict[str, bool]) -> None:
+    (tmp_path / "thesis.tex").write_text("years of work")
+    (tmp_path / "sub").mkdir()
+    (tmp_path / "sub" / "figure").write_text("x")
+    before = contents(tmp_path)
+    message = refuse(config(tmp_path), **how)
+    assert str(tmp_path) in message
+    assert "no run" in message
+    assert contents(tmp_path) == before
+
+
+@pytest.mark.parametrize("how", [{}, {"resume": True}, {"overwrite": True}])
+def test_a_file_is_no_folder(tmp_path: Path, how: dict[str, bool]) -> None:
+    path = tmp_path / "file"
+    path.write_text("x")
+    assert refuse(config(path), **how) == f"output_dir {path} is a file; give a folder"
+    assert path.read_text() == "x"
+
+
+def test_overwrite_starts_from_nothing(run: Path, tmp_path: Path) -> None:
+    outside = tmp_path / "outside"
+    outside.mkdir()
+    (outside / "kept").write_text("x")
+    (run / "link").symlink_to(outside)
+    with opened(config(run, seed=9), overwrite=True) as folder:
+        assert folder.metrics.read() == []
+        assert not folder.model("warm").exists()
+        assert folder.summary()["stages"] == {}
+        assert yaml.safe_load((run / "config.yaml").read_text())["seed"] == 9
+    # What a link in the run points to is not the run's.
+    assert not (run / "link").is_symlink()
+    assert (outside / "kept").read_text() == "x"
+
+
+def test_overwriting_nothing_is_starting(tmp_path: Path) -> None:
+    with opened(config(tmp_path / "new"), overwrite=True) as folder:
+        assert (folder.path / "config.yaml").is_file()
+
+
+@pytest.mark.parametrize(
+    ("path", "reason"),
+    [("file/run", "Not a directory"), ("file/a/b", "Not a directory"), ("n" * 300, "File name too long")],
+)
+@pytest.mark.parametrize("overwrite", [False, True])
+def test_a_folder_that_cannot_be_written(tmp_path: Path, path: str, reason: str, overwrite: bool) -> None:
+    (tmp_path / "file").write_text("x")
+    message = refuse(config(tmp_path / path), overwrite=overwrite)
+    assert message == f"output_dir {tmp_path / path} cannot be written: {reason}; give another"
+    assert contents(tmp_path) == {"file": b"x"}
+
+
+# ---- resuming ----
+
+
+def test_resume_finds_everything(run: Path) -> None:
+    with opened(config(run), resume=True) as folder:
+        assert folder.metrics.read() == [{"stage": "grpo", "update": 1, "loss": 0.5}]
+        assert (folder.model("warm") / "weights").read_text() == "w"
+        assert folder.summary()["stages"] == {"base": {}}
+
+
+def test_resume_needs_a_run(tmp_path: Path) -> None:
+    message = refuse(config(tmp_path / "none"), resume=True)
+    assert message == f"--resume: there is no run in {tmp_path / 'none'}; leave --resume out to start one"
+    assert contents(tmp_path) == {}
+
+
+@pytest.mark.parametrize(
+    ("changes", "parts"),
+    [
+        ({"seed": 4}, ["seed was 0, is 4"]),
+        ({"env": {"name": "algebra"}}, ["env.name was 'addition', is 'algebra'"]),
+        ({"env": {"name": "addition", "settings": {"seed": 1}}}, ["env.settings.seed was None, is 1"]),
+        ({"grpo": {"learning_rate": 1e-6}}, ["grpo.learning_rate was 1e-05, is 1e-06"]),
+        ({"rollout": {"samples_per_problem": 4}}, ["rollout.samples_per_problem was 8, is 4"]),
+        ({"policy": {"lora": {}}}, ["policy.lora.r was None, is 16", "policy.lora.alpha was None, is 32"]),
+        ({"rewards": {"terms": [{"name": "correct", "weight": 2.0}]}}, ["'weight': 1.0", "'weight': 2.0"]),
+        # All of them at once.
+        ({"seed": 4, "grpo": {"beta": 0.1}}, ["seed was 0, is 4", "grpo.beta was 0.0, is 0.1"]),
+    ],
+)
+def test_another_config_cannot_go_on_with_a_run(
+    run: Path, changes: dict[str, object], parts: list[str]
+) -> None:
+    before = contents(run)
+    message = refuse(config(run, **changes), resume=True)
+    assert message.startswith(f"--resume: the config differs from the run in {run}: ")
+    for part in parts:
+        assert part in message
+    assert "another output_dir" in message
+    assert contents(run) == before
+
+
+def test_where_and_how_far_may_change(run: Path) -> None:
+    moved = run.rename(run.with_name("moved"))
+    changes = config(
+        moved,
+        grpo={"updates": 500, "save_every": 5, "keep_checkpoints": 1, "max_logprob_diff": 0.5},
+        rollout={"backend": "ray", "num_actors": 5, "cpus_per_actor": 0.5, "deadline_s": 9, "max_restarts": 1},
+        eval={"num_problems": 3, "splits": ["id"], "max_new_tokens": {"id": 9}},
+        report_to=[],
+    )
+    with opened(changes, resume=True) as folder:
+        # What the run is now is what it says.
+        assert check_config(yaml.safe_load((folder.path / "config.yaml").read_text())) == changes
+
+
+@pytest.mark.parametrize("content", [b"\xff\xfe", b"a: [", b""])
+def test_resume_with_a_damaged_config(run: Path, content: bytes) -> None:
+    (run / "config.yaml").write_bytes(content)
+    message = refuse(config(run), resume=True)
+    assert message.startswith("--resume: ")
+    assert str(run) in message
+    assert (run / "config.yaml").read_bytes() == content
+
+
+# ---- the lock ----
+
+HOLD = """
+import sys, time
+from pathlib import Path
+from configs import check_config
+from rl.runs.folder import open_run
+config = check_config({"env": {"name": "addition"}, "output_dir": sys.argv[1],
+                       "rewards": {"terms": [{"name": "correct", "weight": 1.0}]}})
+folder = open_run(config, resume=False, overwrite=False)
+print("held", flush=True)
+time.sleep(120)
+"""
+
+
+@pytest.fixture
+def holder(tmp_path: Path) -> Iterator[tuple[subprocess.Popen[str], Path]]:
+    """Another process that has a run open."""
+    path = tmp_path / "run"
+    process = subprocess.Popen(
+        [sys.executable, "-c", HOLD, str(path)],
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+    )
+    assert process.stdout is not None
+    try:
+        assert process.stdout.readline() == "held\n"
+        yield process, path
+    finally:
+        process.kill()
+        process.wait()
+        process.stdout.close()
+
+
+@pytest.mark.slow
+def test_a_second_process_is_told_to_come_back_until_the_first_is_gone(
+    holder: tuple[subprocess.Popen[str], Path],
+) -> None:
+    process, path = holder
+    before = contents(path)
+    for how in ({}, {"resume": True}, {"overwrite": True}):
+        with pytest.raises(RunBusyError) as busy:
+            open_run(config(path), **{"resume": False, "overwrite": False, **how})
+        assert f"output_dir {path} is in use by process {process.pid} on " in str(busy.value)
+    assert contents(path) == before
+    # A run without a last word leaves the lock free and its folder whole.
+    os.kill(process.pid, signal.SIGKILL)
+    process.wait()
+    with opened(config(path), resume=True) as folder:
+        assert f"process {os.getpid()} on " in (folder.path / ".lock").read_text()
+        # It is held again.
+        with (path / ".lock").open() as lock, pytest.raises(BlockingIOError):
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+
+def test_a_refused_run_leaves_the_lock_free(run: Path) -> None:
+    for _ in range(2):
+        refuse(config(run))
+        refuse(config(run, seed=1), resume=True)
+    with opened(config(run), resume=True):
+        pass
+
+
+def test_twice_in_one_process(run: Path) -> None:
+    with opened(config(run), resume=True), pytest.raises(RunBusyError):
+        open_run(config(run), resume=True, overwrite=False)
+    with opened(config(run), resume=True):
+        pass
+
+
+def test_a_folder_nobody_has_any_more_is_free(run: Path) -> None:
+    folder = open_run(config(run), resume=True, overwrite=False)
+    del folder
+    gc.collect()
+    with opened(config(run), resume=True):
+        pass
+
+
+# ---- small files ----
+
+
+def test_a_kill_while_writing_leaves_the_old_text(tmp_path: Path) -> None:
+    path = tmp_path / "summary.json"
+    write_text(path, "old")
+    # What a kill leaves between writing and moving.
+    path.with_name("summary.json.tmp").write_text("half of the n")
+    assert path.read_text() == "old"
+    write_text(path, "new")
+    assert contents(tmp_path) == {"summary.json": b"new"}
+
+
+def test_rows_come_back_as_written(tmp_path: Path) -> None:
+    log = JsonLines(tmp_path / "m.jsonl")
+    assert log.read() == []
+    rows = [
+        {"stage": "grpo", "update": n, "text": text} for n, text in enumerate(["a\nb", "♥\u2028", "\ud800"])
+    ]
+    log.append(*rows[:2])
+    log.append(rows[2])
+    assert log.read() == rows
+    log.append()
+    assert log.read() == rows
+
+
+@pytest.mark.parametrize("cut", [1, 5, 30])
+def test_a_last_line_that_was_cut_off_is_left_out(tmp_path: Path, cut: int) -> None:
+    log = JsonLines(tmp_path / "m.jsonl")
+    rows = [{"stage": "grpo", "update": n, "loss": 0.25} for n in range(3)]
+    log.append(*rows)
+    whole = log.path.read_bytes()
+    log.path.write_bytes(whole[:-cut])
+    assert log.read() == rows[:2]
+    # The run goes on from update 1 and writes the rest again: nothing is lost, nothing twice.
+    log.forget_after("grpo", 1)
+    log.append(rows[2])
+    assert log.path.read_bytes() == whole
+
+
+def test_forget_after_keeps_what_will_not_be_written_again(tmp_path: Path) -> None:
+    log = JsonLines(tmp_path / "m.jsonl")
+    log.forget_after("grpo", 0)
+    assert not log.path.exists()
+    warm = [{"stage": "warm", "update": n} for n in (1, 2, 9)]
+    grpo = [{"stage": "grpo", "update": n} for n in (1, 2, 3, 4)]
+    log.append(*warm, *grpo)
+    log.forget_after("grpo", 2)
+    assert log.read() == [*warm, *grpo[:2]]
+    log.forget_after("grpo", 0)
+    assert log.read() == warm
+    log.forget_after("warm", 2)
+    assert log.read() == warm[:2]
+    assert [path.name for path in tmp_path.iterdir()] == ["m.jsonl"]

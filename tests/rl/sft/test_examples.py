@@ -1,0 +1,223 @@
+"""The mix the warm start learns from, and which tokens count."""
+
+from __future__ import annotations
+
+import random
+from collections import Counter
+from collections.abc import Sequence
+from typing import Any
+
+import pytest
+
+from configs.schema.config import WarmStartConfig
+from envs import Env, Lesson, Problem, make_env, parse_trace
+from envs.tasks.directional import Directional
+from rl.sft.examples import (
+    IGNORED,
+    Example,
+    Stage,
+    TraceKind,
+    describe_mix,
+    encode_examples,
+    encode_stages,
+    make_examples,
+    make_stages,
+)
+from rl.tiny import make_tokenizer
+from rollout.encoder import Encoder, make_encoder
+
+
+class Detours(Directional):
+    """Directional reasoning with wrong lines that are taken back; longer traces repeat nothing but a word."""
+
+    error_kinds = ("up", "down")
+
+    def detour_trace(self, problem: Problem, errors: Sequence[str], rng: random.Random) -> Lesson | None:
+        if len(errors) > 2:
+            return None
+        first, *rest = self.full_trace(problem)
+        detours = [line for error in errors for line in (f"{error}. {first}", "<backtrack> 1")]
+        wrong = frozenset(range(1, 1 + len(detours), 2))
+        return Lesson(lines=(first, *detours, *rest), wrong=wrong)
+
+    def padded_trace(self, problem: Problem, num_lines: int, rng: random.Random) -> Lesson | None:
+        lines = self.full_trace(problem)
+        return Lesson(lines=(*lines, *["left"] * (num_lines - len(lines))))
+
+    def search_trace(self, problem: Problem, rng: random.Random) -> Lesson | None:
+        return Lesson(lines=("search", *self.full_trace(problem)))
+
+
+def config(**settings: Any) -> WarmStartConfig:
+    return WarmStartConfig(**{"skipped_frac": 0.0, **settings})
+
+
+def taught(env: Env[Any], settings: WarmStartConfig, *, seed: int) -> list[Example]:
+    return make_examples(env, settings, num_problems=200, seed=seed)
+
+
+@pytest.fixture(scope="module")
+def encoder() -> Encoder:
+    return make_encoder(make_tokenizer(make_env("directional")))
+
+
+def kinds(env: Env[Any], settings: WarmStartConfig) -> Counter[str]:
+    found: Counter[str] = Counter()
+    for example in taught(env, settings, seed=0):
+        lines = example.text.split("\n")
+        problem_steps = example.prompt.count(",") + 1
+        if "<backtrack> 1" in lines:
+            found[f"{lines.count('<backtrack> 1')} detours"] += 1
+        elif lines[0] == "search":
+            found["search"] += 1
+        elif "left" in lines:
+            found["padded"] += 1
+        else:
+            found["full" if len(lines) == problem_steps + 1 else "skipped"] += 1
+    return found
+
+
+def test_the_mix_has_the_shares_asked_for() -> None:
+    settings = config(
+        skipped_frac=0.2, skip_kinds=["any_pair"], detour_frac=0.3, num_detours=[1, 2], search_frac=0.25
+    )
+    found = kinds(Detours(), settings)
+    # 200 draws: five standard deviations are about 35. A problem of one action has no pair to skip.
+    assert abs(found["1 detours"] - 30) < 25 and abs(found["2 detours"] - 30) < 25
+    assert abs(found["search"] - 50) < 31 and abs(found["skipped"] - 40) < 31
+    assert found["full"] == 200 - found["1 detours"] - found["2 detours"] - found["search"] - found["skipped"]
+
+
+def test_by_default_there_are_no_detours() -> None:
+    assert kinds(Detours(), config()) == {"full": 200}
+
+
+def test_controls_are_as_long_as_the_detours_they_stand_for() -> None:
+    detours = taught(Detours(), config(detour_frac=1.0, num_detours=[1, 2]), seed=3)
+    controls = taught(Detours(), config(detour_frac=1.0, num_detours=[1, 2], detour_control=True), seed=3)
+    assert [e.text.count("\n") for e in detours] == [e.text.count("\n") for e in controls]
+    assert all("<backtrack>" in e.text for e in detours) and not any("<backtrack>" in e.text for e in controls)
+    assert all(e.ignored == () for e in controls)
+
+
+def test_errors_are_drawn_by_their_weights() -> None:
+    settings = config(detour_frac=1.0, num_detours=[2], error_mix={"up": 1, "down": 3})
+    text = "\n".join(example.text for example in taught(Detours(), settings, seed=0))
+    ups, downs = text.count("\nup. "), text.count("\ndown. ")
+    assert ups + downs == 400 and abs(ups - 100) < 45
+
+
+def test_a_problem_without_room_gets_its_full_trace() -> None:
+    assert kinds(Detours(), config(detour_frac=1.0, num_detours=[3])) == {"full": 200}
+
+
+def test_the_mix_is_told() -> None:
+    examples = taught(Detours(), config(detour_frac=1.0), seed=0)
+    assert describe_mix(examples) == "200 traces: 200 with detours"
+    controls = taught(Detours(), config(detour_frac=1.0, detour_control=True), seed=0)
+    assert describe_mix(controls) == "200 traces: 200 made longer without detours"
+    no_room = taught(Detours(), config(detour_frac=1.0, num_detours=[3]), seed=0)
+    assert describe_mix(no_room) == (
+        "200 traces: 200 full; 200 of 200 with detours did not fit their problem and are full ones"
+    )
+    mixed = taught(Detours(), config(skipped_frac=0.5, search_frac=0.25), seed=0)
+    asked, written = Counter(e.asked for e in mixed), Counter(e.written for e in mixed)
+    lacking = asked[TraceKind.SKIPPED] - written[TraceKind.SKIPPED]
+    assert lacking > 0  # not every problem has a pair that cancels
+    assert describe_mix(mixed) == (
+        f"200 traces: {written[TraceKind.FULL]} full, {written[TraceKind.SKIPPED]} with a step skipped, "
+        f"{written[TraceKind.SEARCH]} of a search; {lacking} of {asked[TraceKind.SKIPPED]} with a step skipped "
+        "did not fit their problem and are full ones"
+    )
+
+
+def test_wrong_lines_are_masked_and_nothing_else(encoder: Encoder) -> None:
+    examples = taught(Detours(), config(detour_frac=1.0, num_detours=[2]), seed=1)
+    rows = encode_examples(examples, encoder)
+    for example, row in zip(examples, rows, strict=True):
+        labels = row["labels"]
+        prompt = len(encoder.encode_prompt(example.prompt))
+        assert labels[:prompt] == [IGNORED] * prompt
+        learnt = [label for label in labels if label != IGNORED]
+        wrong = [line for line in example.text.split("\n") if line.startswith(("up. ", "down. "))]
+        assert [example.text[start:end] for start, end in example.ignored] == wrong and len(wrong) == 2
+        # What is left to learn is the text without the two lines: their line ends and the backtracks stay.
+        kept = example.text
+        for line in wrong:
+            kept = kept.replace(line, "", 1)
+        assert encoder.decode(learnt) == kept
+        assert learnt[-1] == encoder.stop_ids[0]
+
+
+def test_masking_can_be_switched_off(encoder: Encoder) -> None:
+    examples = taught(Detours(), config(detour_frac=1.0, mask_wrong_steps=False), seed=1)
+    assert examples[0].ignored == ()
+    row = encode_examples(examples[:1], encoder)[0]
+    assert [label for label in row["labels"] if label != IGNORED] == list(
+        encoder.encode_completion(examples[0].text)
+    )
+
+
+def test_a_budget_names_the_lines_of_the_trace() -> None:
+    for example in taught(Detours(), config(detour_frac=1.0, budget_frac=1.0), seed=1):
+        lines = len(parse_trace(example.text).steps)
+        assert f"Let's solve it in {lines} step" in example.prompt
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        (
+            {"error_mix": {"ups": 1.0}},
+            r"error_mix has \['ups'\], which 'directional' does not know; known: none",
+        ),
+        ({"detour_frac": 0.5}, "detour_frac is 0.5, but 'directional' writes no detours; set it to 0"),
+        ({"search_frac": 0.5}, "search_frac is 0.5, but 'directional' writes no search traces; set it to 0"),
+        (
+            {"skip_kinds": ["all"]},
+            r"skip_kinds has \['all'\], which 'directional' does not know; known: cancel_pair",
+        ),
+    ],
+)
+def test_what_an_environment_cannot_write_is_refused(settings: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=rf"^warm_start\.{message}"):
+        taught(Directional(), config(**settings), seed=0)
+
+
+def test_a_control_needs_lines_that_change_nothing() -> None:
+    class NoPadding(Detours):
+        padded_trace = Directional.padded_trace
+
+    with pytest.raises(ValueError, match=r"^warm_start\.detour_control is 0\.5, but .* set it to false$"):
+        taught(NoPadding(), config(detour_frac=0.5, detour_control=True), seed=0)
+
+
+def test_a_curriculum_comes_first() -> None:
+    env = make_env("addition", {"train": ["3_3"]})
+    easy = make_env("addition", {"train": ["2_2"]})
+    stage = {"settings": {"train": ["2_2"]}, "updates": 3}
+    stages = make_stages(
+        env, [easy], config(updates=5, curriculum=[stage], batch_size=8, num_problems=20), seed=0
+    )
+    assert [(stage.updates, len(stage.examples)) for stage in stages] == [(3, 20), (2, 16)]
+    assert list(stages[0].examples) == make_examples(easy, config(), num_problems=20, seed=0)
+    assert list(stages[1].examples) == make_examples(env, config(), num_problems=16, seed=0)
+    (only,) = make_stages(env, [easy], config(updates=3, curriculum=[stage]), seed=0)
+    assert only.updates == 3 and only.examples[0] == stages[0].examples[0]
+
+
+def test_rows_are_learnt_by_stage_and_every_example_once_before_one_twice(encoder: Encoder) -> None:
+    examples = taught(Detours(), config(), seed=0)
+    stages = [Stage(examples=examples[:10], updates=6), Stage(examples=examples[10:50], updates=5)]
+    rows = encode_stages(stages, encoder, batch_size=4, seed=0)["input_ids"]
+    assert len(rows) == 11 * 4
+    first, second = (Counter(map(tuple, part)) for part in (rows[:24], rows[24:]))
+    all_first, all_second = (
+        Counter(map(tuple, encode_examples(part, encoder)["input_ids"]))
+        for part in (examples[:10], examples[10:50])
+    )
+    assert set(first) == set(all_first) and first >= all_first + all_first  # 2 times, and 4 of them once more
+    assert sum(second.values()) == 20 and second <= all_second
+    assert rows[:10] != rows[10:20] != [*encode_examples(examples[:10], encoder)["input_ids"]]
+    assert rows == encode_stages(stages, encoder, batch_size=4, seed=0)["input_ids"]
+    assert rows != encode_stages(stages, encoder, batch_size=4, seed=1)["input_ids"]

@@ -1,0 +1,225 @@
+"""What the viewer reads of run folders: which files, which figures, and the rows as they are."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from rl.runs.folder import RunFolderError
+from rl.viewer import Trajectories, read_trajectories
+from rl.viewer.chunks import parse_row
+
+
+def step(text: str, kind: str = "forward", verdict: str = "valid", undone: bool = False) -> dict[str, Any]:
+    return {"text": text, "kind": kind, "verdict": verdict, "reason": "", "undone": undone}
+
+
+def row(index: int = 0, **more: Any) -> dict[str, Any]:
+    steps = [
+        step("1 + 1 = 3", verdict="invalid", undone=True),
+        step("<backtrack>", "backtrack"),
+        step("1 + 1 = 2"),
+    ]
+    return {
+        "stage": "grpo",
+        "update": 1,
+        "group": index,
+        "sample": 0,
+        "env": "countdown",
+        "split": "id",
+        "index": index,
+        "prompt": f"Numbers: {index}\nAnswer:\n",
+        "answer": "2",
+        "full_steps": 2,
+        "text": "1 + 1 = 3\n<backtrack>\n1 + 1 = 2\nThus, the answer is 2.",
+        "stated": "2",
+        "outcome": "verified",
+        "reward": 1.0,
+        "parts": {"correct": 1.0},
+        "tokens": 9,
+        "weight_version": 0,
+        "steps": steps,
+        **more,
+    }
+
+
+def write_run(folder: Path, **files: list[dict[str, Any]]) -> Path:
+    """A run folder with rows for `training` and for evaluated stages."""
+    (folder / "eval").mkdir(parents=True)
+    (folder / "config.yaml").write_text("name: x\n")
+    for name, rows in files.items():
+        path = folder / ("trajectories.jsonl" if name == "training" else f"eval/{name}.jsonl")
+        path.write_text("".join(json.dumps(one) + "\n" for one in rows))
+    return folder
+
+
+def columns_of(data: Trajectories) -> tuple[dict[str, Any], dict[str, list[float]]]:
+    packed = gzip.decompress(data.columns)
+    size = 4 + int.from_bytes(packed[:4], "little")
+    header = json.loads(packed[4:size])
+    columns = {}
+    for name, place in header["columns"].items():
+        kind = getattr(np, place["type"].removesuffix("Array").lower())
+        assert (size + place["at"]) % 8 == 0
+        columns[name] = np.frombuffer(packed, kind, count=header["num"], offset=size + place["at"]).tolist()
+    return header, columns
+
+
+def rows_of(data: Trajectories) -> list[dict[str, Any]]:
+    return [json.loads(line) for chunk in data.chunks for line in gzip.decompress(chunk).split(b"\n")]
+
+
+def test_the_columns_are_the_figures_of_the_rows(tmp_path: Path) -> None:
+    marker = [step("Wait, no.", "marker", "unchecked")]
+    training = [
+        row(0, reward=0.25),
+        row(
+            1, outcome="wrong", reward=-1, steps=marker, split="train", update=300, parts={"step_count": -0.75}
+        ),
+    ]
+    run = write_run(tmp_path / "a", training=training, warm=[row(1, tokens=70000)])
+    data = read_trajectories([run])
+    header, columns = columns_of(data)
+    assert data.num == header["num"] == 3
+    assert [(one["key"], one["evaluated"], one["num"]) for one in header["sources"]] == [
+        ("a/warm", True, 1),
+        ("a/training", False, 2),
+    ]
+    assert columns["source"] == [0, 1, 1]
+    assert columns["update"] == [1, 1, 300]
+    kinds = {name: header["columns"][name]["type"] for name in ("index", "update", "tokens", "reward")}
+    assert list(kinds.values()) == ["Uint8Array", "Uint16Array", "Uint32Array", "Float64Array"]
+    assert columns["tokens"] == [70000, 9, 9]
+    assert columns["reward"] == [1.0, 0.25, -1.0]
+    assert columns["right"] == [1, 1, 0]
+    # Two forward lines and a backtrack; the marker is a step and a backtrack alike.
+    assert columns["steps"] == [2, 2, 1]
+    assert columns["backtracks"] == [1, 1, 1]
+    assert columns["invalid"] == [1, 1, 0]
+    assert [header["names"]["split"][code] for code in columns["split"]] == ["id", "id", "train"]
+    assert [header["names"]["outcome"][code] for code in columns["outcome"]] == [
+        "verified",
+        "verified",
+        "wrong",
+    ]
+    assert [math.isnan(value) for value in columns["part:step_count"]] == [True, True, False]
+    assert columns["part:step_count"][2] == -0.75
+    assert [math.isnan(value) for value in columns["part:correct"]] == [False, False, True]
+
+
+def test_problems_are_the_same_only_with_the_same_text(tmp_path: Path) -> None:
+    first = write_run(tmp_path / "a", warm=[row(0), row(1), row(2)])
+    second = write_run(
+        tmp_path / "b", grpo=[row(0), row(1, prompt="Numbers: 7\nAnswer:\n"), row(2, answer="3")]
+    )
+    _, columns = columns_of(read_trajectories([first, second]))
+    problem, place = columns["problem"], columns["place"]
+    assert place[:3] == place[3:]
+    assert [problem[i] == problem[i + 3] for i in range(3)] == [True, False, False]
+    assert len(set(problem)) == 5
+
+
+def test_rows_come_back_as_they_were_written(tmp_path: Path) -> None:
+    hostile = 'x", "pieces": ["y"], "logprobs": [1], \u202e \ud800 \x00 </script><!-- ☃\r\n'
+    tokens = {"pieces": ['"], "logprobs": [', "]", "\n"], "logprobs": [-0.5, -1.0, 0.0], "advantage": 0.5}
+    written = [row(i, text=hostile, prompt=hostile, **(tokens if i % 2 else {})) for i in range(700)]
+    data = read_trajectories([write_run(tmp_path / "a", training=written)])
+    header, columns = columns_of(data)
+    assert rows_of(data) == written
+    assert len(data.chunks) > 2
+    assert columns["index"] == list(range(700))
+    lengths = [len(gzip.decompress(chunk).split(b"\n")) for chunk in data.chunks]
+    assert header["starts"] == [sum(lengths[:i]) for i in range(len(lengths))]
+
+
+def test_tokens_are_not_read_for_the_columns() -> None:
+    whole = row(
+        text='"], "logprobs": [', pieces=['"], "logprobs": [', ']"'], logprobs=[-0.5, -1.0], advantage=[1]
+    )
+    expected = {key: value for key, value in whole.items() if key not in ("pieces", "logprobs")}
+    assert parse_row(json.dumps(whole).encode()) == expected
+    apart = json.dumps(whole, separators=(",", ":"))  # not as a run writes it
+    assert parse_row(apart.encode()) == whole
+
+
+def test_long_rows_make_small_chunks(tmp_path: Path) -> None:
+    data = read_trajectories(
+        [write_run(tmp_path / "a", training=[row(i, text="x" * 600_000) for i in range(5)])]
+    )
+    assert [len(gzip.decompress(chunk).split(b"\n")) for chunk in data.chunks] == [2, 2, 1]
+
+
+def test_numbers_json_does_not_have_are_none(tmp_path: Path) -> None:
+    odd = row(reward=math.inf, pieces=["a", "NaN"], logprobs=[math.nan, -math.inf], parts={"correct": math.nan})
+    data = read_trajectories([write_run(tmp_path / "a", training=[odd])])
+    _, columns = columns_of(data)
+    assert math.isnan(columns["reward"][0])
+    assert math.isnan(columns["part:correct"][0])
+    expected = {**odd, "reward": None, "logprobs": [None, None], "parts": {"correct": None}}
+    text = gzip.decompress(data.chunks[0]).decode()
+    assert json.loads(text, parse_constant=pytest.fail) == expected
+
+
+def test_a_line_cut_off_by_a_kill_is_passed_over(tmp_path: Path) -> None:
+    run = write_run(tmp_path / "a", training=[row(0), row(1)])
+    with (run / "trajectories.jsonl").open("a") as file:
+        file.write("\n" + json.dumps(row(2))[:50])
+    data = read_trajectories([run])
+    assert data.num == 2
+    assert [one["index"] for one in rows_of(data)] == [0, 1]
+
+
+def test_files_written_anew_meanwhile_do_not_mix_with_what_was_read(tmp_path: Path) -> None:
+    run = write_run(tmp_path / "a", training=[row(0), row(1)])
+    data = read_trajectories([run])
+    path = run / "trajectories.jsonl"
+    path.unlink()
+    path.write_text("other rows\n" * 500)
+    assert [one["index"] for one in rows_of(data)] == [0, 1]
+
+
+@pytest.mark.parametrize(
+    ("line", "says"),
+    [
+        ("{", "Expecting property name"),
+        ("[1]", "indices must be integers"),
+        (json.dumps({**row(), "reward": "x"}), "'x' is not a number"),
+        (json.dumps({**row(), "split": ["id"]}), "['id'] is not a text"),
+        (json.dumps({**row(), "parts": 3}), "'int' object has no attribute 'items'"),
+        (json.dumps({**row(), "steps": [{"text": "x"}]}), "it has no 'kind'"),
+        ("[" * 100_000, "recursion"),
+        ("\xff", "is no trajectory"),
+        ('{"reward": ' + "9" * 5000 + "}", "digits"),
+    ],
+)
+def test_a_damaged_file_is_one_clear_line(tmp_path: Path, line: str, says: str) -> None:
+    run = write_run(tmp_path / "a", training=[row()])
+    with (run / "trajectories.jsonl").open("a", encoding="latin-1") as file:
+        file.write(line + "\n")
+    with pytest.raises(RunFolderError) as caught:
+        read_trajectories([run])
+    assert f"{run / 'trajectories.jsonl'}: row 2 is no trajectory" in str(caught.value)
+    assert says in str(caught.value)
+
+
+def test_folders_that_cannot_be_shown(tmp_path: Path) -> None:
+    run = write_run(tmp_path / "a", training=[row()])
+    with pytest.raises(RunFolderError, match=r"no run in .*nothing \(no config.yaml\)"):
+        read_trajectories([run, tmp_path / "nothing"])
+    with pytest.raises(RunFolderError, match="has no trajectories yet"):
+        read_trajectories([write_run(tmp_path / "b")])
+    with pytest.raises(RunFolderError, match="is given twice"):
+        read_trajectories([run, tmp_path / "b" / ".." / "a"])
+
+
+def test_runs_of_the_same_name_are_told_apart(tmp_path: Path) -> None:
+    runs = [write_run(tmp_path / seed / "run", warm=[row()]) for seed in ("s0", "s1")]
+    header, _ = columns_of(read_trajectories(runs))
+    assert [one["key"] for one in header["sources"]] == ["s0/run/warm", "s1/run/warm"]
+    assert header["title"] == "s0/run, s1/run"

@@ -1,0 +1,130 @@
+"""The viewer's server: what it hands out, to whom, and what the page may do."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import html
+import http.client
+import re
+import socket
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from configs import ConfigError
+from rl.runs.folder import RunFolderError
+from rl.viewer import Trajectories, make_server, read_trajectories, write_page
+from rl.viewer.page import check_free
+from tests.rl.viewer.test_data import row, write_run
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> Trajectories:
+    return read_trajectories([write_run(tmp_path / "a", training=[row(i) for i in range(300)])])
+
+
+@pytest.fixture
+def port(data: Trajectories) -> Iterator[int]:
+    with make_server(data) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        yield server.server_address[1]
+        server.shutdown()
+        thread.join()
+
+
+def get(port: int, path: str, **headers: str) -> tuple[int, dict[str, str], bytes]:
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=120)
+    try:
+        connection.putrequest("GET", path, skip_host=True)
+        for name, value in {"Host": f"127.0.0.1:{port}", **headers}.items():
+            connection.putheader(name, value)
+        connection.endheaders()
+        answer = connection.getresponse()
+        return answer.status, dict(answer.getheaders()), answer.read()
+    finally:
+        connection.close()
+
+
+def test_it_hands_out_the_page_the_columns_and_the_chunks(port: int, data: Trajectories) -> None:
+    assert get(port, "/columns")[2] == data.columns
+    assert [get(port, f"/chunk-{i}")[2] for i in range(2)] == list(data.chunks)
+    status, headers, page = get(port, "/")
+    assert status == 200
+    assert headers["Content-Type"] == "text/html; charset=utf-8"
+    assert b"chunk-0" not in page
+
+
+@pytest.mark.parametrize(
+    "path", ["/chunk-2", "/chunk--1", "/index.html", "/config.yaml", "/../config.yaml", "//etc/passwd", "/?x"]
+)
+def test_it_hands_out_nothing_else(port: int, path: str) -> None:
+    status, headers, _ = get(port, path)
+    assert status == 404
+    assert "Content-Security-Policy" in headers
+
+
+@pytest.mark.parametrize("host", ["evil.example", "evil.example:80", "127.0.0.1.evil.example", "", "[::1]:80"])
+def test_a_request_for_another_host_is_refused(port: int, host: str) -> None:
+    for path in ("/", "/columns", "/chunk-0", "/x"):
+        status, _, content = get(port, path, Host=host)
+        assert status == 403
+        assert len(content) < 100
+
+
+def test_the_end_of_a_tunnel_may_have_another_port(port: int) -> None:
+    assert get(port, "/columns", Host="localhost:9")[0] == 200
+
+
+def test_the_policy_allows_the_pages_own_script_and_style_alone(
+    port: int, tmp_path: Path, data: Trajectories
+) -> None:
+    _, headers, served = get(port, "/")
+    write_page(data, tmp_path / "page.html", overwrite=False)
+    for page, policies in (
+        (served.decode(), [headers["Content-Security-Policy"]]),
+        ((tmp_path / "page.html").read_text(encoding="utf-8"), []),
+    ):
+        meta = re.search(r'http-equiv="Content-Security-Policy" content="([^"]*)"', page)
+        assert meta is not None
+        scripts = re.findall(r"<script>(.*?)</script>", page, re.DOTALL)
+        styles = re.findall(r"<style>(.*?)</style>", page, re.DOTALL)
+        assert len(scripts) == len(styles) == 1
+        for policy in [html.unescape(meta[1]), *policies]:
+            rules = dict(rule.split(" ", 1) for rule in policy.split("; "))
+            assert rules["default-src"] == "'none'"
+            for kind, text in (("script-src", scripts[0]), ("style-src", styles[0])):
+                digest = base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
+                assert rules[kind] == f"'sha256-{digest}'"
+        assert "http://" not in page
+        assert "https://" not in page
+
+
+def test_a_port_that_cannot_be_had_is_one_line(data: Trajectories) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        number = taken.getsockname()[1]
+        with pytest.raises(ConfigError, match=f"--port {number} cannot be had .*in use.*give another"):
+            make_server(data, number)
+    for number in (-1, 65536):
+        with pytest.raises(ConfigError, match=f"--port {number} is no port; give one from 1 to 65535"):
+            make_server(data, number)
+
+
+def test_a_file_is_replaced_only_when_asked(tmp_path: Path, data: Trajectories) -> None:
+    path = tmp_path / "page.html"
+    path.write_text("mine")
+    with pytest.raises(RunFolderError, match="is there already; replace it with --overwrite"):
+        write_page(data, path, overwrite=False)
+    assert path.read_text() == "mine"
+    write_page(data, path, overwrite=True)
+    assert path.read_text(encoding="utf-8").startswith("<!doctype html>")
+    assert [one.name for one in tmp_path.glob("page*")] == ["page.html"]
+    with pytest.raises(RunFolderError, match="is a folder; give a file"):
+        check_free(tmp_path, overwrite=True)
+    with pytest.raises(RunFolderError, match="there is no folder"):
+        check_free(tmp_path / "no" / "page.html", overwrite=True)

@@ -1,0 +1,339 @@
+"""The embedded engine against a full forward pass and against itself."""
+
+from __future__ import annotations
+
+import math
+import random
+from collections import Counter
+from dataclasses import replace
+
+import pytest
+import torch
+from transformers import (
+    GPT2Config,
+    GPT2LMHeadModel,
+    LlamaConfig,
+    LlamaForCausalLM,
+    MistralConfig,
+    MistralForCausalLM,
+    Qwen2Config,
+    Qwen2ForCausalLM,
+    Qwen3Config,
+    Qwen3ForCausalLM,
+)
+
+from rollout.engines.embedded import CallSize, TorchEngine, cache_bytes
+from rollout.types import Completion, FinishReason, Prompt, Sampling
+
+V, STOP, PAD = 19, 1, 0
+SMALL = {"vocab_size": V, "hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 2}
+HEADS = {"num_attention_heads": 4, "num_key_value_heads": 2, "max_position_embeddings": 128}
+
+
+def make(family: str) -> torch.nn.Module:
+    torch.manual_seed(0)
+    if family == "llama":
+        model = LlamaForCausalLM(LlamaConfig(**SMALL, **HEADS))
+    elif family == "llama-3":  # rotary positions of its own, biases, tied embeddings
+        rope = {"rope_type": "llama3", "rope_theta": 1e4, "factor": 8.0, "low_freq_factor": 1.0}
+        rope |= {"high_freq_factor": 4.0, "original_max_position_embeddings": 64}
+        more = {"attention_bias": True, "tie_word_embeddings": True, "rope_parameters": rope}
+        model = LlamaForCausalLM(LlamaConfig(**SMALL, **HEADS, **more))
+        for name, parameter in model.named_parameters():
+            if name.endswith("bias"):
+                parameter.data.normal_()
+    elif family == "qwen2":
+        model = Qwen2ForCausalLM(Qwen2Config(**SMALL, **HEADS))
+    elif family == "qwen3":
+        model = Qwen3ForCausalLM(Qwen3Config(**SMALL, **HEADS, head_dim=16))
+    elif family == "mistral-full":
+        model = MistralForCausalLM(MistralConfig(**SMALL, **HEADS, sliding_window=None))
+    elif family == "mistral":  # a sliding window shorter than the completions
+        model = MistralForCausalLM(MistralConfig(**SMALL, **HEADS, sliding_window=6))
+    else:
+        model = GPT2LMHeadModel(
+            GPT2Config(
+                vocab_size=V, n_embd=32, n_layer=2, n_head=4, n_positions=128, bos_token_id=1, eos_token_id=1
+            )
+        )
+    for parameter in model.parameters():  # spread the logits: near-uniform ones would hide mistakes
+        parameter.data.mul_(3.0 if parameter.dim() > 1 else 1.0)
+    return model
+
+
+WRITTEN_OUT = ["llama", "llama-3", "qwen2", "qwen3", "mistral-full"]  # families with a `Decoder`
+
+
+def engine(family: str = "llama", max_rows: int | None = None) -> TorchEngine:
+    return TorchEngine(make(family), stop_ids=[STOP], pad_id=PAD, threads=1, max_rows=max_rows)
+
+
+def library_engine(family: str) -> TorchEngine:
+    """One that takes its steps through the library's forward, whatever the family."""
+    sampler = engine(family)
+    sampler._decoder = None
+    return sampler
+
+
+PROMPTS = [
+    Prompt(ids=(3, 4, 5), seeds=(11, 12, 13)),
+    Prompt(ids=(6, 7, 8, 9, 10, 11, 12), seeds=(21,)),
+    Prompt(ids=(2,), seeds=(31, 32)),
+]
+SAMPLING = Sampling(temperature=0.8, max_new_tokens=20)
+
+
+def full_forward(
+    model: torch.nn.Module, prompt: Prompt, ids: tuple[int, ...], temperature: float
+) -> torch.Tensor:
+    """Log-probability of each completion token, without cache, padding or batch."""
+    with torch.no_grad():
+        logits = model(torch.tensor([[*prompt.ids, *ids]])).logits[0, len(prompt.ids) - 1 : -1]
+    logprobs = torch.log_softmax(logits.float() / temperature, dim=-1)
+    return logprobs.gather(1, torch.tensor(ids)[:, None]).squeeze(1)
+
+
+@pytest.mark.parametrize("family", [*WRITTEN_OUT, "mistral", "gpt2"])
+@pytest.mark.parametrize("temperature", [0.8, 1.0, 1.7])
+def test_logprobs_agree_with_a_full_forward(family: str, temperature: float) -> None:
+    sampler = engine(family)
+    groups = sampler.generate(PROMPTS, Sampling(temperature=temperature, max_new_tokens=20))
+    worst = 0.0
+    for prompt, group in zip(PROMPTS, groups, strict=True):
+        for completion in group:
+            expected = full_forward(sampler.model, prompt, completion.ids, temperature)
+            worst = max(worst, (expected - torch.tensor(completion.logprobs)).abs().max().item())
+    assert worst < 1e-4
+
+
+@pytest.mark.parametrize("family", ["llama", "mistral", "gpt2"])
+def test_greedy_is_the_likeliest_token_of_a_full_forward(family: str) -> None:
+    sampler = engine(family)
+    prompts = [Prompt(ids=prompt.ids, seeds=(0,)) for prompt in PROMPTS]
+    for prompt, (completion,) in zip(
+        prompts, sampler.generate(prompts, Sampling(temperature=0.0, max_new_tokens=12)), strict=True
+    ):
+        ids = list(prompt.ids)
+        for token in completion.ids:
+            with torch.no_grad():
+                assert int(sampler.model(torch.tensor([ids])).logits[0, -1].argmax()) == token
+            ids.append(token)
+
+
+def mixed_prompts() -> list[Prompt]:
+    """25 prompts of 1 to 14 tokens, 1 to 5 samples each."""
+    rng = random.Random(0)
+    return [
+        Prompt(
+            ids=tuple(rng.randrange(2, V) for _ in range(rng.randint(1, 14))),
+            seeds=tuple(range(100 * p, 100 * p + rng.randint(1, 5))),
+        )
+        for p in range(25)
+    ]
+
+
+@pytest.mark.parametrize("family", WRITTEN_OUT)
+def test_a_decoder_and_the_library_sample_the_same_tokens(family: str) -> None:
+    fast, slow = engine(family), library_engine(family)
+    assert fast._decoder is not None
+    for sampling in (SAMPLING, Sampling(temperature=0.0, max_new_tokens=30)):
+        for ours, theirs in zip(
+            fast.generate(mixed_prompts(), sampling), slow.generate(mixed_prompts(), sampling), strict=True
+        ):
+            for a, b in zip(ours, theirs, strict=True):
+                assert a.ids == b.ids
+                assert a.logprobs == pytest.approx(b.logprobs, abs=2e-5)
+
+
+@pytest.mark.parametrize("family", ["mistral", "gpt2"])
+def test_other_models_have_no_decoder(family: str) -> None:
+    assert engine(family)._decoder is None
+
+
+@pytest.mark.parametrize("family", ["llama", "mistral", "gpt2"])
+@pytest.mark.parametrize("max_rows", [1, 6, 20])
+def test_rows_that_wait_get_the_same_tokens(family: str, max_rows: int) -> None:
+    sampling = Sampling(temperature=1.0, max_new_tokens=40)
+    expected = engine(family).generate(mixed_prompts(), sampling)
+    lengths = [len(c.ids) for group in expected for c in group]
+    assert min(lengths) < 5 and max(lengths) == 40  # rows leave at all times, and columns run out
+    assert ids(engine(family, max_rows).generate(mixed_prompts(), sampling)) == ids(expected)
+
+
+@pytest.mark.parametrize("family", ["llama", "gpt2"])
+@pytest.mark.parametrize("max_rows", [1, 2, 3])
+def test_a_long_prompt_comes_in_after_short_ones(family: str, max_rows: int) -> None:
+    """When the columns run out while only short and young rows are in the batch, a long one still fits."""
+    rng = random.Random(3)
+    prompts = [
+        Prompt(ids=tuple(rng.randrange(2, V) for _ in range(rng.choice([1, 14]))), seeds=(p,))
+        for p in range(60)
+    ]
+    sampling = Sampling(temperature=1.0, max_new_tokens=8)
+    expected = ids(engine(family).generate(prompts, sampling))
+    assert ids(engine(family, max_rows).generate(prompts, sampling)) == expected
+
+
+@pytest.mark.parametrize("seed", [*range(12), 34])  # 5 and 34 lost the start of a long prompt once
+def test_any_mix_of_prompts_limits_and_room_gives_the_same_tokens(seed: int) -> None:
+    rng = random.Random(seed)
+    num_prompts, limit = rng.randint(1, 25), rng.choice([1, 2, 3, 5, 12, 30])
+    prompts = []
+    for p in range(num_prompts):
+        samples = rng.randint(1, 6)
+        prompt_ids = tuple(rng.randrange(2, V) for _ in range(rng.randint(1, 20)))
+        own = tuple(rng.randint(1, 35) for _ in range(samples)) if rng.random() < 0.5 else ()
+        prompts.append(Prompt(ids=prompt_ids, seeds=tuple(range(10 * p, 10 * p + samples)), limits=own))
+    sampling = Sampling(temperature=rng.choice([0.0, 1.0, 2.0]), max_new_tokens=limit)
+    for family in ("gpt2", "llama", "mistral"):
+        expected = ids(library_engine(family).generate(prompts, sampling))
+        for max_rows in (None, rng.randint(1, 40)):
+            assert ids(engine(family, max_rows).generate(prompts, sampling)) == expected
+
+
+def test_no_more_rows_at_a_time_than_allowed_but_a_group_at_least() -> None:
+    for max_rows, allowed in ((20, 20), (6, 6), (1, 5)):
+        sampler = engine("gpt2", max_rows)
+        widths: list[int] = []
+        sampler.model.register_forward_pre_hook(
+            lambda _, __, given, widths=widths: widths.append(len(given["input_ids"])), with_kwargs=True
+        )
+        sampler.generate(mixed_prompts(), SAMPLING)
+        assert max(widths) <= allowed
+
+
+@pytest.mark.parametrize("family", ["llama", "gpt2"])
+@pytest.mark.parametrize("max_rows", [None, 4])
+def test_keys_and_values_take_what_is_said_in_advance(family: str, max_rows: int | None) -> None:
+    """Of a call of many prompts and one of many tokens: what the one needs for rows, the other for prompts."""
+    many = [Prompt(ids=tuple(range(2, 12)), seeds=(p, p + 100)) for p in range(6)]
+    long = Sampling(temperature=1.0, max_new_tokens=50)
+    sampler = engine(family, max_rows)
+    sampler.generate(many, SAMPLING)
+    sampler.generate(many[:3], long)
+    taken = sum(buffer.nbytes for buffer in sampler._buffers._flat.values())
+    assert taken == cache_bytes(
+        sampler.model,
+        [CallSize(6, 2, SAMPLING.max_new_tokens), CallSize(3, 2, 50)],
+        prompt_tokens=10,
+        max_rows=max_rows,
+        dtype=torch.float32,
+    )
+
+
+def test_a_completion_ends_at_its_first_stop_token_or_at_the_limit() -> None:
+    many = [Prompt(ids=(3, 4), seeds=tuple(range(200)))]
+    completions = engine().generate(many, Sampling(temperature=1.5, max_new_tokens=15))[0]
+    stopped = [c for c in completions if c.finish_reason is FinishReason.STOP]
+    cut = [c for c in completions if c.finish_reason is FinishReason.LENGTH]
+    assert stopped and cut  # both happen, or this tests nothing
+    assert all(c.ids[-1] == STOP and STOP not in c.ids[:-1] for c in stopped)
+    assert all(len(c.ids) == 15 and STOP not in c.ids for c in cut)
+    assert all(len(c.ids) == len(c.logprobs) for c in completions)
+
+
+def test_a_sample_may_have_a_limit_of_its_own() -> None:
+    free = engine().generate(mixed_prompts(), Sampling(temperature=1.0, max_new_tokens=30))
+    rng = random.Random(1)
+    own = [replace(p, limits=tuple(rng.randint(1, 60) for _ in p.seeds)) for p in mixed_prompts()]
+    limited = engine(max_rows=9).generate(own, Sampling(temperature=1.0, max_new_tokens=30))
+    for prompt, whole, cut in zip(own, free, limited, strict=True):
+        assert [c.ids for c in cut] == [c.ids[:n] for c, n in zip(whole, prompt.limits, strict=True)]
+        for completion, limit in zip(cut, prompt.limits, strict=True):
+            stopped = completion.ids[-1] == STOP
+            assert completion.finish_reason is (FinishReason.STOP if stopped else FinishReason.LENGTH)
+            assert stopped or len(completion.ids) == min(limit, 30)
+
+
+def test_the_same_call_gives_the_same_tokens_whatever_came_before() -> None:
+    first = engine()
+    expected = first.generate(PROMPTS, SAMPLING)
+    assert first.generate(PROMPTS, SAMPLING) == expected
+    second = engine()
+    second.generate(PROMPTS[::-1], SAMPLING)
+    assert second.generate(PROMPTS, SAMPLING) == expected
+
+
+def test_tokens_depend_on_the_seed_not_on_the_rest_of_the_batch() -> None:
+    """Rounding may differ with the batch, so tokens are compared, and log-probabilities within 1e-5."""
+    alone = [engine().generate([prompt], SAMPLING)[0] for prompt in PROMPTS]
+    together = engine().generate(PROMPTS, SAMPLING)
+    for one, other in zip(alone, together, strict=True):
+        assert [c.ids for c in one] == [c.ids for c in other]
+        for a, b in zip(one, other, strict=True):
+            assert a.logprobs == pytest.approx(b.logprobs, abs=1e-5)
+    seeds = {c.ids for c in engine().generate([Prompt(ids=(3, 4), seeds=tuple(range(50)))], SAMPLING)[0]}
+    assert len(seeds) > 40
+
+
+@pytest.mark.parametrize("top_p", [1.0, 0.9, 0.5, 0.01])
+def test_sampled_tokens_follow_the_distribution(top_p: float) -> None:
+    """First tokens of 4,000 samples against their probabilities: chi-square below its 99.99 % point."""
+    sampler = engine()
+    prompt = Prompt(ids=(3, 4, 5), seeds=tuple(range(4000)))
+    completions = sampler.generate([prompt], Sampling(temperature=1.0, max_new_tokens=1, top_p=top_p))[0]
+    counts = Counter(c.ids[0] for c in completions)
+    with torch.no_grad():
+        probs = torch.softmax(sampler.model(torch.tensor([prompt.ids])).logits[0, -1], -1).tolist()
+    nucleus: list[int] = []  # the fewest likeliest tokens that have top_p together
+    for token in sorted(range(V), key=lambda token: -probs[token]):
+        if sum(probs[token] for token in nucleus) < top_p:
+            nucleus.append(token)
+    assert counts.keys() <= set(nucleus) and (top_p > 0.1) == (len(nucleus) > 1)
+    whole = sum(probs[token] for token in nucleus)
+    probs = [probs[token] / whole if token in nucleus else 0.0 for token in range(V)]
+    for completion in completions:
+        assert completion.logprobs[0] == pytest.approx(math.log(probs[completion.ids[0]]), abs=1e-5)
+    common = [token for token in range(V) if probs[token] * 4000 >= 5]
+    rest = 1.0 - sum(probs[token] for token in common)
+    statistic = sum((counts[t] - 4000 * probs[t]) ** 2 / (4000 * probs[t]) for t in common)
+    if rest * 4000 >= 5:
+        seen = 4000 - sum(counts[t] for t in common)
+        statistic += (seen - 4000 * rest) ** 2 / (4000 * rest)
+    assert statistic < 50.0  # 18 degrees of freedom at most: 99.99 % point 48.8
+
+
+def test_new_weights_are_used_and_their_version_recorded() -> None:
+    sampler = engine()
+    before = sampler.generate(PROMPTS, SAMPLING)
+    name = "model.layers.0.mlp.up_proj.weight"
+    weights = {name: sampler.model.state_dict()[name] * -1.0}
+    sampler.load_weights(weights, version=7)
+    after = sampler.generate(PROMPTS, SAMPLING)
+    assert {c.weight_version for group in before for c in group} == {0}
+    assert {c.weight_version for group in after for c in group} == {7}
+    assert ids(before) != ids(after)
+
+
+@pytest.mark.parametrize("family", ["llama", "gpt2"])
+def test_nothing_is_left_of_a_diverged_policy(family: str) -> None:
+    sampler = engine(family, max_rows=6)
+    expected = sampler.generate(mixed_prompts(), SAMPLING)
+    good = {name: tensor.clone() for name, tensor in sampler.model.state_dict().items()}
+    sampler.load_weights({name: tensor * float("nan") for name, tensor in good.items()}, version=1)
+    assert ids(sampler.generate(mixed_prompts()[::-1], SAMPLING))
+    sampler.load_weights(good, version=0)
+    assert sampler.generate(mixed_prompts(), SAMPLING) == expected
+
+
+def test_weights_that_do_not_fit_are_refused() -> None:
+    sampler = engine()
+    with pytest.raises(ValueError, match=r"weights version 3: nothing\.weight is .*no such parameter"):
+        sampler.load_weights({"nothing.weight": torch.zeros(2)}, version=3)
+    with pytest.raises(ValueError, match=r"model.norm.weight is \(5,\), engine has \(32,\)"):
+        sampler.load_weights({"model.norm.weight": torch.zeros(5)}, version=3)
+    assert sampler.weight_version == 0
+
+
+def test_thread_setting_of_the_process_is_left_as_it_was() -> None:
+    before = torch.get_num_threads()
+    TorchEngine(make("llama"), stop_ids=[STOP], pad_id=PAD, threads=1).generate(PROMPTS, SAMPLING)
+    assert torch.get_num_threads() == before
+
+
+def test_no_prompts_no_completions() -> None:
+    assert engine().generate([], SAMPLING) == []
+
+
+def ids(groups: list[list[Completion]]) -> list[list[tuple[int, ...]]]:
+    return [[completion.ids for completion in group] for group in groups]

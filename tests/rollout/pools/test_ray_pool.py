@@ -1,0 +1,436 @@
+"""The Ray pool gives what the local pool gives, whoever samples and whoever dies."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import socket
+import sys
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import ray
+import torch
+
+from configs.schema.config import PolicyConfig, TinyModelConfig
+from envs import Problem, Split, Trace, make_env
+from rewards import History, RewardSum, Score, Term
+from rl.policy import load_policy
+from rollout.pools.cluster import ActorSize, Cluster, ResourceError, check_room, connect
+from rollout.pools.local import LocalPool
+from rollout.pools.ray_actor import RolloutActor, StaleWeightsError, pack_weights, unpack_weights
+from rollout.pools.ray_pool import RayPool, RolloutError
+from rollout.types import Batch, GroupRequest, RolloutGroup, Sampling
+from rollout.worker import PromptTooLongError, WorkerSpec
+
+pytestmark = pytest.mark.slow
+
+# Lets actors unpickle this module's classes without importing it.
+ray.cloudpickle.register_pickle_by_value(sys.modules[__name__])
+
+CELLS = {"train": {"2": 1.0, "3": 1.0}, "ood_easy": {"4": 1.0}, "ood_hard": {"5": 1.0}}
+TERMS = [Term(name="correct", weight=1.0), Term(name="step_count", weight=-0.5, gate="correct")]
+KILLED_ONCE, STOPPED_ONCE, RAISES, ALWAYS_KILLED = 1001, 1002, 1003, 1004
+
+
+class Mischief(RewardSum):
+    """Scores as usual, but some problems bring down the process that reads them."""
+
+    def __init__(self, markers: Path) -> None:
+        super().__init__(TERMS)
+        self.markers = markers
+
+    def __call__(
+        self,
+        problem: Problem,
+        traces: Sequence[Trace],
+        history: History | None = None,
+        *,
+        own: bool = True,
+    ) -> list[Score]:
+        if problem.index == RAISES:
+            raise ValueError(f"no score for {problem.index}")
+        if problem.index == ALWAYS_KILLED or (problem.index == KILLED_ONCE and self.first(problem)):
+            os.kill(os.getpid(), signal.SIGKILL)
+        if problem.index == STOPPED_ONCE and self.first(problem):
+            os.kill(os.getpid(), signal.SIGSTOP)
+        return super().__call__(problem, traces, history, own=own)
+
+    def first(self, problem: Problem) -> bool:
+        marker = self.markers / str(problem.index)
+        seen = marker.exists()
+        marker.touch()
+        return not seen
+
+
+@pytest.fixture(scope="module")
+def others() -> list[int]:
+    """Processes of other tests: graders' workers live as long as this process."""
+    return descendants(os.getpid())
+
+
+@pytest.fixture(scope="module")
+def cluster(others: list[int], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+    def save_and_leave(number: int, frame: object) -> None: ...
+
+    before = signal.signal(signal.SIGTERM, save_and_leave)
+    try:
+        with contextlib.chdir(tmp_path_factory.mktemp("elsewhere")):  # actors find the code all the same
+            cluster = connect(num_actors=2, size=ActorSize(cpus=1, gpus=0))
+        assert signal.getsignal(signal.SIGTERM) is save_and_leave  # Ray would put its own there
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    yield cluster
+    cluster.close()
+
+
+@pytest.fixture(scope="module")
+def spec() -> WorkerSpec:
+    tiny = TinyModelConfig(hidden_size=32, num_layers=2, num_heads=2, intermediate_size=64, max_positions=256)
+    policy = load_policy(PolicyConfig(model="tiny", tiny=tiny), make_env("directional", CELLS), seed=3)
+    return WorkerSpec(
+        model=policy.model,
+        encoder=policy.encoder,
+        env_name="directional",
+        env_settings=CELLS,
+        rewards=RewardSum(TERMS),
+        sampling=Sampling(temperature=1.0, max_new_tokens=12),
+        max_prompt_tokens=64,
+        max_rows=None,
+        threads=1,
+        device="cpu",
+        cuda_graphs=True,
+        dtype=torch.float32,
+    )
+
+
+@pytest.fixture(scope="module")
+def pair(cluster: Cluster, spec: WorkerSpec) -> Iterator[RayPool]:
+    """Two actors; they start while the tests before their first use run."""
+    pool = make_pool(spec, num_actors=2, deadline_s=60)
+    yield pool
+    pool.close()
+
+
+@pytest.fixture(scope="module")
+def single(cluster: Cluster, spec: WorkerSpec, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RayPool]:
+    """One actor, with rewards up to mischief and little patience."""
+    mischief = Mischief(tmp_path_factory.mktemp("markers"))
+    pool = make_pool(replace(spec, rewards=mischief), num_actors=1, deadline_s=3)
+    yield pool
+    pool.close()
+
+
+def make_pool(spec: WorkerSpec, *, num_actors: int, deadline_s: float, max_restarts: int = 8) -> RayPool:
+    return RayPool(
+        spec,
+        num_actors=num_actors,
+        cpus_per_actor=0.5,
+        gpus_per_actor=0,
+        deadline_s=deadline_s,
+        max_restarts=max_restarts,
+    )
+
+
+def order(*indices: int) -> list[GroupRequest]:
+    return [
+        GroupRequest(group_id=i, split=Split.TRAIN, index=i, budget=None, num_samples=3, seed=5)
+        for i in indices
+    ]
+
+
+BATCHES = [order(0, 1), order(2, 3), order(4), order(5, 6, 7), order(8)]
+
+
+def groups(batches: Sequence[Batch]) -> list[tuple[RolloutGroup, ...]]:
+    """All there is but timings: tokens and log-probabilities to the last bit, texts, traces, scores."""
+    return [batch.groups for batch in batches]
+
+
+def versions(batches: Sequence[Batch]) -> set[int]:
+    return {s.completion.weight_version for b in batches for g in b.groups for s in g.samples}
+
+
+def tokens(batches: Sequence[Batch]) -> list[tuple[int, ...]]:
+    return [s.completion.ids for b in batches for g in b.groups for s in g.samples]
+
+
+def changed_weights(spec: WorkerSpec) -> dict[str, torch.Tensor]:
+    generator = torch.Generator().manual_seed(1)
+    return {
+        name: parameter + 0.5 * torch.randn(parameter.shape, generator=generator)
+        for name, parameter in spec.model.named_parameters()
+    }
+
+
+def alive(pid: int) -> bool:
+    try:
+        return "(zombie)" not in Path(f"/proc/{pid}/status").read_text()
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+
+
+def wait_until_gone(pids: Sequence[int]) -> list[int]:
+    until = time.monotonic() + 10
+    while any(alive(pid) for pid in pids) and time.monotonic() < until:
+        time.sleep(0.05)
+    return [pid for pid in pids if alive(pid)]
+
+
+def descendants(pid: int) -> list[int]:
+    found = []
+    for task in Path(f"/proc/{pid}/task").iterdir():
+        for child in (task / "children").read_text().split():
+            found += [int(child), *descendants(int(child))]
+    return found
+
+
+def test_one_actor_two_actors_and_none_give_the_same(pair: RayPool, single: RayPool, spec: WorkerSpec) -> None:
+    local = groups(LocalPool(spec).rollout(BATCHES))
+    assert [[g.group_id for g in batch] for batch in local] == [[0, 1], [2, 3], [4], [5, 6, 7], [8]]
+    assert groups(single.rollout(BATCHES)) == local
+    assert groups(pair.rollout(BATCHES)) == local
+    assert groups(pair.rollout(BATCHES[::-1])) == local[::-1]
+    assert pair.rollout([]) == []
+
+
+def test_sampling_can_be_overridden(pair: RayPool, spec: WorkerSpec) -> None:
+    greedy = Sampling(temperature=0, max_new_tokens=3)
+    batches = pair.rollout(BATCHES, greedy)
+    assert groups(batches) == groups(LocalPool(spec).rollout(BATCHES, greedy))
+    assert max(len(ids) for ids in tokens(batches)) <= 3
+
+
+def test_published_weights_reach_every_actor(pair: RayPool, spec: WorkerSpec) -> None:
+    before = pair.rollout(BATCHES)
+    weights = changed_weights(spec)
+    pair.publish(weights, 7)
+    for tensor in weights.values():
+        tensor.zero_()  # what was published is a copy
+    after = pair.rollout(BATCHES)
+    local = LocalPool(spec)
+    local.publish(changed_weights(spec), 7)
+    assert groups(after) == groups(local.rollout(BATCHES))
+    assert versions(before) == {0} and versions(after) == {7}
+    assert tokens(before) != tokens(after)
+    # Other weights under the same version are other weights.
+    pair.publish(dict(spec.model.named_parameters()), 7)
+    again = pair.rollout(BATCHES)
+    assert tokens(again) == tokens(before) and versions(again) == {7}
+
+
+def test_an_actor_killed_in_a_batch_is_replaced(single: RayPool, spec: WorkerSpec) -> None:
+    batches = [*BATCHES, order(KILLED_ONCE, 9), order(10)]
+    single.publish(changed_weights(spec), 3)
+    local = LocalPool(spec)
+    local.publish(changed_weights(spec), 3)
+    (pid,), restarts = single.pids(), single.restarts
+    assert groups(single.rollout(batches)) == groups(local.rollout(batches))
+    assert single.restarts == restarts + 1
+    assert single.pids() != [pid] and not alive(pid)
+
+
+def test_a_wedged_actor_is_replaced_after_its_deadline(single: RayPool, spec: WorkerSpec) -> None:
+    batches = [order(STOPPED_ONCE), order(11)]
+    single.publish(changed_weights(spec), 4)
+    local = LocalPool(spec)
+    local.publish(changed_weights(spec), 4)
+    (pid,), restarts = single.pids(), single.restarts
+    assert groups(single.rollout(batches)) == groups(local.rollout(batches))
+    assert single.restarts == restarts + 1
+    assert single.pids() != [pid] and not wait_until_gone([pid])
+
+
+def test_what_a_worker_raises_comes_out_as_it_is(single: RayPool) -> None:
+    restarts = single.restarts
+    with pytest.raises(ValueError, match=r"^no score for 1003$") as raised:
+        single.rollout([order(0), order(RAISES), order(1)])
+    assert type(raised.value) is ValueError
+    assert len(single.rollout([order(0), order(1)])) == 2  # and nothing of the failed call comes up later
+    assert single.restarts == restarts
+
+
+def test_a_batch_that_kills_every_actor_is_named(single: RayPool) -> None:
+    with pytest.raises(RolloutError, match=r"3 rollout actors .* group 1004 \(train/1004\).* died"):
+        single.rollout([order(0), order(ALWAYS_KILLED)])
+
+
+def test_an_actor_killed_between_calls_is_replaced(pair: RayPool, spec: WorkerSpec) -> None:
+    pids = pair.pids()
+    os.kill(pids[1], signal.SIGKILL)
+    local = LocalPool(spec)
+    local.publish(dict(spec.model.named_parameters()), 7)
+    while pair.restarts == 0:  # the other actor may have done all before the death was noticed
+        assert groups(pair.rollout(BATCHES)) == groups(local.rollout(BATCHES))
+    assert pair.restarts == 1
+    assert pair.pids()[0] == pids[0] and pair.pids()[1] != pids[1]
+
+
+def test_a_users_reward_is_found_by_actors(
+    cluster: Cluster, spec: WorkerSpec, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "length_rules.py").write_text("def short(problem, trace):\n    return 1 / trace.num_tokens\n")
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    with contextlib.chdir(tmp_path):  # where actors are not
+        rewards = RewardSum([*TERMS, Term(name="length_rules:short", weight=0.3, gate="correct")])
+    pool = make_pool(replace(spec, rewards=rewards), num_actors=1, deadline_s=60)
+    with contextlib.closing(pool), contextlib.closing(LocalPool(replace(spec, rewards=rewards))) as local:
+        assert groups(pool.rollout(BATCHES[:1])) == groups(local.rollout(BATCHES[:1]))
+
+
+def test_too_many_losses_are_an_error_and_close_ends_the_actors(cluster: Cluster, spec: WorkerSpec) -> None:
+    short = replace(spec, max_prompt_tokens=2)
+    pool = make_pool(short, num_actors=1, deadline_s=60, max_restarts=0)
+    with pytest.raises(PromptTooLongError, match=r"over rollout.max_prompt_tokens \(2\)"):
+        pool.rollout(BATCHES)
+    os.kill(pool.pids()[0], signal.SIGKILL)
+    with pytest.raises(RolloutError, match=r"more than rollout.max_restarts \(0\)"):
+        while True:
+            with pytest.raises(PromptTooLongError):
+                pool.rollout(BATCHES)
+    pool.close()
+    pool.close()
+    assert ray.is_initialized()
+
+
+def test_close_ends_a_rollout_of_another_thread(cluster: Cluster, spec: WorkerSpec, tmp_path: Path) -> None:
+    """As when a run is interrupted while groups are sampled ahead: no actor is made anew, nothing hangs."""
+    pool = make_pool(replace(spec, rewards=Mischief(tmp_path)), num_actors=1, deadline_s=60)
+    (pid,) = pool.pids()
+    failures: list[BaseException] = []
+
+    def sample() -> None:
+        try:
+            pool.rollout([order(STOPPED_ONCE)])
+        except RolloutError as error:
+            failures.append(error)
+
+    thread = threading.Thread(target=sample)
+    thread.start()
+    while not (tmp_path / str(STOPPED_ONCE)).exists():
+        time.sleep(0.05)
+    pool.close()
+    thread.join(timeout=30)
+    assert not thread.is_alive() and wait_until_gone([pid]) == []
+    assert [str(failure) for failure in failures] == ["the pool was closed while it was sampling"]
+    assert pool.restarts == 0
+
+
+@pytest.mark.parametrize(
+    ("num_actors", "cpus", "gpus", "message"),
+    [
+        (
+            2,
+            1.0,
+            1.0,
+            r"gpus_per_actor=1 need 2 GPU and 2 CPU; Ray has 1 node with 0 GPU and 2 CPU, room for 0 ",
+        ),
+        (3, 1.0, 0.0, r"num_actors=3 .*cpus_per_actor=1 .*need 0 GPU and 3 CPU; .* room for 2 such actors"),
+        (1, 1.5, 0.0, r"rollout.cpus_per_actor is 1.5"),
+    ],
+)
+def test_what_the_cluster_lacks_is_said_at_once(
+    cluster: Cluster, spec: WorkerSpec, num_actors: int, cpus: float, gpus: float, message: str
+) -> None:
+    started = time.monotonic()
+    with pytest.raises(ResourceError, match=message):
+        RayPool(
+            spec,
+            num_actors=num_actors,
+            cpus_per_actor=cpus,
+            gpus_per_actor=gpus,
+            deadline_s=60,
+            max_restarts=0,
+        )
+    assert time.monotonic() - started < 10
+
+
+def test_an_actor_that_cannot_be_placed_does_not_wait_for_ever(cluster: Cluster, spec: WorkerSpec) -> None:
+    blocker = ray.remote(RolloutActor).options(num_cpus=ray.available_resources()["CPU"]).remote()
+    ray.get(blocker.ping.remote(), timeout=60)
+    pool = RayPool(
+        spec,
+        num_actors=1,
+        cpus_per_actor=1,
+        gpus_per_actor=0,
+        deadline_s=60,
+        max_restarts=0,
+        start_deadline_s=0.5,
+    )
+    with pytest.raises(ResourceError, match=r"did not start within 0.5 s: it needs 1 CPU .* Ray has 0"):
+        pool.rollout(BATCHES)
+    pool.close()
+    ray.kill(blocker)
+
+
+def test_room_is_counted_per_node_and_per_gpu() -> None:
+    two = [{"CPU": 3.0, "GPU": 1.0}, {"CPU": 3.0, "GPU": 1.0}]
+    # 6 cores in all, but 2 + 2 on one node do not fit into 3: one such actor a node.
+    check_room(two, 2, ActorSize(cpus=2, gpus=0))
+    with pytest.raises(ResourceError, match="room for 2"):
+        check_room(two, 3, ActorSize(cpus=2, gpus=0))
+    # Two actors of 0.4 on each GPU; the 0.2 left over on each do not add up.
+    check_room(two, 4, ActorSize(cpus=0, gpus=0.4))
+    with pytest.raises(ResourceError, match="room for 4"):
+        check_room(two, 5, ActorSize(cpus=0, gpus=0.4))
+    # Ten of 0.1 on a GPU, whatever 1 / 0.1 is in binary.
+    check_room(two, 20, ActorSize(cpus=0.1, gpus=0.1))
+    with pytest.raises(ResourceError, match="room for 0"):
+        check_room([], 1, ActorSize(cpus=0, gpus=0))
+
+
+def test_an_actor_refuses_weights_it_does_not_hold(spec: WorkerSpec) -> None:
+    actor = RolloutActor()
+    actor.build(spec)
+    with pytest.raises(StaleWeightsError, match="asked for publication 1, holding 0"):
+        actor.rollout(order(0), None, 1)
+
+
+def test_weights_survive_packing() -> None:
+    weights = {
+        "bfloat16": torch.randn(3, 5, dtype=torch.bfloat16).T,
+        "scalar": torch.tensor(1.5),
+    }
+    unpacked = unpack_weights(pack_weights(weights))
+    assert unpacked.keys() == weights.keys()
+    for name, tensor in weights.items():
+        assert unpacked[name].dtype == tensor.dtype
+        assert torch.equal(unpacked[name], tensor)
+
+
+def test_nothing_is_left_of_the_private_cluster(
+    others: list[int], cluster: Cluster, pair: RayPool, single: RayPool
+) -> None:
+    """Last, because it ends the cluster the others share."""
+    assert cluster.private and cluster.folder is not None and cluster.folder.is_dir()
+    actors = pair.pids()
+    single.close()
+    pair.close()
+    assert not wait_until_gone(actors)
+    assert ray.is_initialized()
+    everything = [pid for pid in descendants(os.getpid()) if pid not in others]
+    assert len(everything) >= 3
+    cluster.close()
+    cluster.close()
+    assert not wait_until_gone(everything)
+    assert not cluster.folder.exists()
+    assert not ray.is_initialized()
+    assert "RAY_AUTH_TOKEN" not in os.environ
+
+
+def test_a_cluster_that_is_not_there_is_said_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """After the cluster has ended: a connected process would stay where it is."""
+    assert not ray.is_initialized()
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        address = f"127.0.0.1:{free.getsockname()[1]}"
+    monkeypatch.setenv("RAY_ADDRESS", address)
+    started = time.monotonic()
+    with pytest.raises(ResourceError, match=f"cannot join the Ray cluster at RAY_ADDRESS={address}: .*refused"):
+        connect(num_actors=1, size=ActorSize(cpus=1, gpus=0))
+    assert time.monotonic() - started < 10

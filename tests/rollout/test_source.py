@@ -1,0 +1,312 @@
+"""Where groups come from: order, refilling, counting."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+
+import pytest
+
+from envs import GraderError, Problem, Split, Status, Trace, make_env
+from rewards import Outcome, RunHistory, Score
+from rollout.engines.base import Weights
+from rollout.source import GroupSource, Harvest, why_useless
+from rollout.types import Batch, Completion, FinishReason, GroupRequest, RolloutGroup, Sample, Sampling
+
+ENV = make_env("directional")
+V, C, W, M, T = Outcome.VERIFIED, Outcome.CORRECT, Outcome.WRONG, Outcome.MALFORMED, Outcome.TRUNCATED
+USEFUL: list[tuple[Outcome, float]] = [(V, 1.0), (W, 0.0)]
+USELESS: list[tuple[Outcome, float]] = [(W, 0.0), (W, 0.0)]
+Script = Callable[[int], list[tuple[Outcome, float]]]
+
+
+def group(group_id: int, rewards: list[tuple[Outcome, float]]) -> RolloutGroup:
+    problem = Problem(
+        env="directional",
+        split=Split.TRAIN,
+        index=group_id,
+        question="",
+        prompt="",
+        answer="",
+        num_full_steps=1,
+        difficulty=1,
+    )
+    samples = tuple(
+        Sample(
+            completion=Completion(ids=(1,), logprobs=(0.0,), finish_reason=FinishReason.STOP, weight_version=0),
+            text="",
+            trace=Trace(steps=(), answer=None, status=Status.MALFORMED),
+            score=Score(total=total, parts={}, outcome=outcome),
+        )
+        for outcome, total in rewards
+    )
+    return RolloutGroup(group_id=group_id, problem=problem, prompt_ids=(1,), samples=samples)
+
+
+class ScriptedPool:
+    """Gives group n the outcomes and rewards a script says; each batch takes 2 s to sample and 1 s to score."""
+
+    def __init__(self, script: Script, lost: Mapping[int, int]) -> None:
+        self.script = script
+        self.lost = lost  # how many samples of a group no grader could judge
+        self.calls: list[list[list[GroupRequest]]] = []
+
+    @property
+    def requests(self) -> list[GroupRequest]:
+        return [request for call in self.calls for batch in call for request in batch]
+
+    def publish(self, weights: Weights, version: int) -> None:
+        raise AssertionError("the source does not change weights")
+
+    def rollout(
+        self, batches: Sequence[Sequence[GroupRequest]], sampling: Sampling | None = None
+    ) -> list[Batch]:
+        self.calls.append([list(batch) for batch in batches])
+        return [
+            Batch(
+                groups=tuple(self._group(request.group_id) for request in batch),
+                sample_s=2.0,
+                score_s=1.0,
+            )
+            for batch in batches
+        ]
+
+    def _group(self, group_id: int) -> RolloutGroup:
+        rewards, lost = self.script(group_id), self.lost.get(group_id, 0)
+        kept = group(group_id, rewards[: len(rewards) - lost])
+        return replace(kept, ungraded=lost, failure="no grader" if lost else "")
+
+    def close(self) -> None:
+        pass
+
+
+def make(
+    script: Script,
+    *,
+    lost: Mapping[int, int] = {},
+    refill: bool = True,
+    max_refills: int = 3,
+    problems_per_batch: int = 2,
+    budget_frac: float = 0.0,
+    max_ungraded: int = 0,
+    seed: int = 5,
+    history: RunHistory | None = None,
+) -> tuple[GroupSource, ScriptedPool]:
+    pool = ScriptedPool(script, lost)
+    source = GroupSource(
+        pool,
+        ENV,
+        seed=seed,
+        num_samples=2,
+        problems_per_batch=problems_per_batch,
+        refill=refill,
+        max_refills=max_refills,
+        max_ungraded=max_ungraded,
+        budget_frac=budget_frac,
+        history=history,
+    )
+    return source, pool
+
+
+def every(n: int) -> Script:
+    """Every n-th group is useful, from group n - 1 on."""
+    return lambda group_id: USEFUL if group_id % n == n - 1 else USELESS
+
+
+def ids(groups: Sequence[RolloutGroup]) -> list[int]:
+    return [group.group_id for group in groups]
+
+
+def test_all_useful() -> None:
+    source, pool = make(every(1), problems_per_batch=2)
+    harvest = source.next_update(5)
+    assert ids(harvest.useful) == ids(harvest.sampled) == [0, 1, 2, 3, 4]
+    assert harvest.useless.total() == 0
+    assert source.cursor == 5
+    # Five groups in batches of two: three engine calls.
+    assert [len(batch) for batch in pool.calls[0]] == [2, 2, 1]
+    assert (harvest.sample_s, harvest.score_s) == (6.0, 3.0)
+
+
+def test_group_n_is_train_problem_n() -> None:
+    source, pool = make(every(1))
+    source.next_update(3)
+    source.next_update(2)
+    assert [(r.group_id, r.index, r.split) for r in pool.requests] == [(n, n, Split.TRAIN) for n in range(5)]
+    assert {(r.num_samples, r.seed, r.budget) for r in pool.requests} == {(2, 5, None)}
+
+
+def test_refill_asks_only_for_what_is_missing() -> None:
+    source, pool = make(every(2))
+    harvest = source.next_update(4)
+    # 0-3 give two useful ones (1, 3); 4-5 one (5); 6 none; 7 one.
+    assert ids(harvest.useful) == [1, 3, 5, 7]
+    assert [sum(map(len, call)) for call in pool.calls] == [4, 2, 1, 1]
+    assert ids(harvest.sampled) == list(range(8))
+    assert harvest.useless == {"all_wrong": 4}
+    assert source.cursor == 8
+
+
+@pytest.mark.parametrize("max_refills", [0, 1, 2, 5])
+def test_refills_end(max_refills: int) -> None:
+    source, pool = make(lambda group_id: USELESS, max_refills=max_refills)
+    harvest = source.next_update(3)
+    # P problems, and at most max_refills times P further ones.
+    assert len(harvest.sampled) == len(pool.requests) == source.cursor == 3 * (1 + max_refills)
+    assert harvest.useful == ()
+    assert harvest.useless == {"all_wrong": 3 * (1 + max_refills)}
+
+
+def test_refills_count_problems_not_rounds() -> None:
+    # One of ten is useful. 4 problems and 2 * 4 further ones: 0-11 hold one useful group, 9.
+    source, _ = make(every(10), max_refills=2)
+    harvest = source.next_update(4)
+    assert (ids(harvest.useful), source.cursor) == ([9], 12)
+
+
+def test_skip_takes_the_first_and_no_more() -> None:
+    source, pool = make(every(3), refill=False)
+    harvest = source.next_update(6)
+    assert ids(harvest.useful) == [2, 5]
+    assert (source.cursor, len(pool.calls), harvest.useless["all_wrong"]) == (6, 1, 4)
+    assert ids(source.next_update(3).useful) == [8]
+    assert source.cursor == 9
+
+
+def test_the_next_update_goes_on_where_the_last_one_ended() -> None:
+    source, _ = make(every(2))
+    first, second = source.next_update(2), source.next_update(2)
+    assert ids(first.sampled) + ids(second.sampled) == list(range(source.cursor))
+    assert (ids(first.useful), ids(second.useful)) == ([1, 3], [5, 7])
+
+
+def test_a_set_cursor_repeats_what_came_after_it() -> None:
+    source, _ = make(every(2), budget_frac=0.5)
+    source.next_update(2)
+    at = source.cursor
+    expected = source.next_update(3)
+    again, pool = make(every(2), budget_frac=0.5)
+    again.cursor = at
+    assert again.next_update(3) == expected
+    assert again.cursor == source.cursor
+    assert pool.requests[0].group_id == at
+
+
+@pytest.mark.parametrize("size", [1, 3, 4, 100])
+def test_batch_size_changes_nothing_but_the_batches(size: int) -> None:
+    def harvest(problems_per_batch: int) -> tuple[Harvest, int, list[GroupRequest]]:
+        source, pool = make(every(3), problems_per_batch=problems_per_batch, budget_frac=0.5)
+        found = source.next_update(4)
+        assert max(len(batch) for call in pool.calls for batch in call) <= problems_per_batch
+        return found, source.cursor, pool.requests
+
+    (one, cursor_one, asked_one), (two, cursor_two, asked_two) = harvest(2), harvest(size)
+    assert (one.useful, one.sampled, one.useless) == (two.useful, two.sampled, two.useless)
+    assert cursor_one == cursor_two
+    assert asked_one == asked_two
+
+
+@pytest.mark.parametrize(
+    ("rewards", "cause"),
+    [
+        ([(V, 1.0), (V, 1.0)], "all_verified"),
+        ([(C, 0.5), (C, 0.5)], "all_correct"),
+        ([(W, 0.0), (W, 0.0)], "all_wrong"),
+        ([(M, 0.0), (M, 0.0)], "all_malformed"),
+        ([(T, 0.0), (T, 0.0)], "all_truncated"),
+        ([(W, 0.0), (T, 0.0)], "all_equal"),
+        ([(V, 0.5), (C, 0.5)], "all_equal"),
+        # Equal up to rounding is equal.
+        ([(V, 0.1 + 0.2), (V, 0.3)], "all_verified"),
+        ([(V, 1.0), (V, 0.9)], None),
+        ([(W, 0.0), (W, 0.001)], None),
+    ],
+)
+def test_causes(rewards: list[tuple[Outcome, float]], cause: str | None) -> None:
+    assert why_useless(group(0, rewards)) == cause
+
+
+def test_causes_are_counted() -> None:
+    script = [[(W, 0.0)] * 2, [(V, 1.0)] * 2, [(W, 0.0)] * 2, [(T, 0.0), (M, 0.0)], USEFUL]
+    source, _ = make(lambda group_id: script[group_id], refill=False)
+    harvest = source.next_update(5)
+    assert harvest.useless == {"all_wrong": 2, "all_verified": 1, "all_equal": 1}
+    assert ids(harvest.useful) == [4]
+
+
+def test_budgets_are_between_half_and_all_of_the_steps() -> None:
+    source, pool = make(every(1), budget_frac=1.0, problems_per_batch=50)
+    source.next_update(400)
+    seen = set()
+    for request in pool.requests:
+        full = ENV.problem(Split.TRAIN, request.index).num_full_steps
+        assert request.budget is not None
+        assert full / 2 <= request.budget <= full
+        seen.add((full, request.budget))
+    # All four budgets of seven steps, both ends included.
+    assert {budget for full, budget in seen if full == 7} == {4, 5, 6, 7}
+    assert {budget for full, budget in seen if full == 1} <= {1}
+
+
+def test_share_of_budgets() -> None:
+    source, pool = make(every(1), budget_frac=0.25, problems_per_batch=50)
+    source.next_update(800)
+    # 800 draws of 1/4: 200, standard deviation 12.2; five of them.
+    assert abs(sum(request.budget is not None for request in pool.requests) - 200) < 62
+
+
+def test_budgets_depend_on_the_run_seed() -> None:
+    def budgets(seed: int) -> list[int | None]:
+        source, pool = make(every(1), budget_frac=0.5, seed=seed)
+        source.next_update(40)
+        return [request.budget for request in pool.requests]
+
+    assert budgets(5) == budgets(5) != budgets(6)
+
+
+# ---- completions no grader could judge ----
+
+
+def test_a_group_left_with_one_sample_is_useless_and_replaced() -> None:
+    source, _ = make(every(1), lost={1: 1}, max_ungraded=1)
+    harvest = source.next_update(3)
+    assert ids(harvest.useful) == [0, 2, 3]
+    assert harvest.useless == {"ungraded": 1}
+
+
+def test_too_many_ungraded_completions_end_the_run() -> None:
+    source, _ = make(every(1), lost={0: 1, 7: 2}, max_ungraded=2)
+    source.next_update(3)  # one, allowed
+    source.next_update(3)
+    with pytest.raises(
+        GraderError,
+        match=r"^3 completions could not be graded, more than rollout.max_ungraded \(2\); the last one, "
+        r"of directional/train/7: no grader$",
+    ):
+        source.next_update(3)
+
+
+def test_an_update_without_any_graded_completion_is_an_error() -> None:
+    source, _ = make(every(1), lost={0: 2, 1: 2}, max_ungraded=9, max_refills=0)
+    with pytest.raises(GraderError, match=r"^no completion of an update could be graded: no grader$"):
+        source.next_update(2)
+
+
+def test_rewards_are_told_of_the_updates_before_and_only_of_those() -> None:
+    source, pool = make(every(2), history=RunHistory())
+    source.next_update(2)  # with refills, none of which is told of the others
+    source.next_update(1)
+    histories = [{request.history for batch in call for request in batch} for call in pool.calls]
+    assert [{history and history.update for history in call} for call in histories] == [{0}, {0}, {0}, {1}, {1}]
+    assert make(every(1))[0].state() == {"cursor": 0, "ungraded": 0}
+
+
+def test_a_source_goes_on_from_its_state() -> None:
+    source, _ = make(every(2), history=RunHistory())
+    source.next_update(3)
+    state = json.loads(json.dumps(source.state()))
+    expected = source.next_update(2), source.state()
+    again, _ = make(every(2), history=RunHistory())
+    again.restore(state)
+    assert (again.next_update(2), again.state()) == expected
