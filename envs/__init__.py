@@ -1,6 +1,6 @@
 """Verifiable reasoning tasks: problems, traces and the check of every step."""
 
-from envs.base import Env, Lesson
+from envs.base import Demonstration, Env
 from envs.generated import EnvSettings, GeneratedEnv
 from envs.grading import Grade, GraderError
 from envs.path import StepError
@@ -11,12 +11,12 @@ from envs.trace import Backtrack, Status, Step, StepKind, Trace, Verdict, parse_
 __all__ = [
     "ENVS",
     "Backtrack",
+    "Demonstration",
     "Env",
     "EnvSettings",
     "GeneratedEnv",
     "Grade",
     "GraderError",
-    "Lesson",
     "Problem",
     "Split",
     "Status",

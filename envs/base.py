@@ -23,10 +23,10 @@ from envs.trace import Status, Step, Trace, Verdict, parse_trace
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Lesson:
+class Demonstration:
     """A trace to learn from.
 
-    Example: `Lesson(lines=("9 + 1 = 11", "<backtrack>", "9 + 1 = 10"), wrong=frozenset({0}))`.
+    Example: `Demonstration(lines=("9 + 1 = 11", "<backtrack>", "9 + 1 = 10"), wrong=frozenset({0}))`.
 
     Attributes:
         lines: The lines, without the closing one.
@@ -122,7 +122,7 @@ class Env(ABC, Generic[State]):
     def skipped_trace(self, problem: Problem, kind: str, rng: random.Random) -> tuple[str, ...] | None:
         """The reference solution with one step skipped by hand, or None where the rule does not apply."""
 
-    def detour_trace(self, problem: Problem, errors: Sequence[str], rng: random.Random) -> Lesson | None:
+    def detour_trace(self, problem: Problem, errors: Sequence[str], rng: random.Random) -> Demonstration | None:
         """The reference solution with one detour for each of `errors`, in different places or ways.
 
         A detour is a wrong turn, walked to where it fails, and the backtrack that takes it back: exactly
@@ -139,14 +139,14 @@ class Env(ABC, Generic[State]):
         """
         return None
 
-    def padded_trace(self, problem: Problem, num_lines: int, rng: random.Random) -> Lesson | None:
+    def padded_trace(self, problem: Problem, num_lines: int, rng: random.Random) -> Demonstration | None:
         """The reference solution in `num_lines` lines without a backtrack: tells length from backtracks.
 
         None where it has more lines already, or the task has no lines that change nothing.
         """
         return None
 
-    def search_trace(self, problem: Problem, rng: random.Random) -> Lesson | None:
+    def search_trace(self, problem: Problem, rng: random.Random) -> Demonstration | None:
         """The trace of a systematic search with the backtracks it needs; None where the task has none."""
         return None
 
@@ -180,7 +180,7 @@ class Env(ABC, Generic[State]):
         Whatever the text, it raises nothing but `GraderError`, for a fault of the machinery.
         """
 
-    def cell(self, problem: Problem) -> str | None:
+    def bucket(self, problem: Problem) -> str | None:
         """Name of the difficulty a problem has, in a task that tells several apart; else None."""
         return None
 

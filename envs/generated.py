@@ -1,7 +1,7 @@
-"""Tasks whose problems are drawn: endless splits, made from difficulty cells.
+"""Tasks whose problems are drawn: endless splits, made from buckets.
 
-In: settings that name the cells of each split. Out: the problem at any address, the same on every machine. A
-subclass says how to draw a problem of a cell; how splits are kept apart is done here, once.
+In: settings that name the buckets of each split. Out: the problem at any address, the same on every machine. A
+subclass says how to draw a problem of a bucket; how splits are kept apart is done here, once.
 """
 
 from __future__ import annotations
@@ -27,19 +27,19 @@ _SHARED = (Split.TRAIN, Split.ID)
 
 
 class EnvSettings(BaseModel):
-    """Settings every environment has; subclasses give the cells their defaults and meaning.
+    """Settings every environment has; subclasses give the buckets their defaults and meaning.
 
-    A *cell* is one difficulty of the task (a number of actions, a pair of digit counts). Each split maps
-    its cells to how often they are drawn; a plain list draws its cells alike.
+    A *bucket* is one difficulty of the task (a number of actions, a pair of digit counts). Each split maps
+    its buckets to how often they are drawn; a plain list draws its buckets alike.
 
     Attributes:
         seed: Data seed. Two runs with the same one see the same problems, whatever their run seed.
         max_merge: How many elementary steps one line may do. A line that does more is invalid, so a
             step cannot be saved by packing the whole solution into one line. The published hand-skip
             rules merge two.
-        train: Cells of the train and id splits.
-        ood_easy: Cells of the ood_easy split; none of them may be in `train`.
-        ood_hard: Cells of the ood_hard split; none of them may be in the other two.
+        train: Buckets of the train and id splits.
+        ood_easy: Buckets of the ood_easy split; none of them may be in `train`.
+        ood_hard: Buckets of the ood_hard split; none of them may be in the other two.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -54,28 +54,28 @@ class EnvSettings(BaseModel):
     @classmethod
     def _list_is_uniform(cls, value: Any) -> Any:
         if isinstance(value, (list, tuple)):
-            return {str(cell): 1.0 for cell in value}
+            return {str(bucket): 1.0 for bucket in value}
         if isinstance(value, dict):
-            return {str(cell): weight for cell, weight in value.items()}
+            return {str(bucket): weight for bucket, weight in value.items()}
         return value
 
     @field_validator("train", "ood_easy", "ood_hard")
     @classmethod
     def _drawable(cls, value: dict[str, float]) -> dict[str, float]:
         if not value or min(value.values()) < 0 or not 0 < sum(value.values()) < math.inf:
-            raise ValueError("a split needs cells with weights of at least 0 that do not sum to 0")
-        return {cell: weight for cell, weight in value.items() if weight > 0}
+            raise ValueError("a split needs buckets with weights of at least 0 that do not sum to 0")
+        return {bucket: weight for bucket, weight in value.items() if weight > 0}
 
     @model_validator(mode="after")
     def _disjoint(self) -> EnvSettings:
         splits = {"train": self.train, "ood_easy": self.ood_easy, "ood_hard": self.ood_hard}
         for (one, a), (two, b) in combinations(splits.items(), 2):
             if shared := sorted(set(a) & set(b)):
-                raise ValueError(f"{one} and {two} share the cells {shared}; splits must be disjoint")
+                raise ValueError(f"{one} and {two} share the buckets {shared}; splits must be disjoint")
         return self
 
-    def cells(self, split: Split) -> dict[str, float]:
-        """The cells of a split and their weights."""
+    def buckets(self, split: Split) -> dict[str, float]:
+        """The buckets of a split and their weights."""
         return {Split.OOD_EASY: self.ood_easy, Split.OOD_HARD: self.ood_hard}.get(split, self.train)
 
 
@@ -99,8 +99,8 @@ class Draw:
 class GeneratedEnv(Env[State]):
     """A task that draws its problems.
 
-    Subclasses set `Settings` to their own `EnvSettings` and implement `draw` and `cell` beside what `Env` asks
-    for.
+    Subclasses set `Settings` to their own `EnvSettings` and implement `draw` and `bucket` beside what `Env`
+    asks for.
     """
 
     Settings: ClassVar[type[EnvSettings]]
@@ -109,15 +109,15 @@ class GeneratedEnv(Env[State]):
     def __init__(self, settings: Mapping[str, Any] | BaseModel | None = None) -> None:
         """Build from settings; see `Env`."""
         super().__init__(settings)
-        self._cells = {split: _Cells(self.settings.cells(split)) for split in Split}
+        self._buckets = {split: _Buckets(self.settings.buckets(split)) for split in Split}
 
     @abstractmethod
-    def draw(self, cell: str, rng: random.Random) -> Draw:
-        """Draw one problem of a difficulty cell."""
+    def draw(self, bucket: str, rng: random.Random) -> Draw:
+        """Draw one problem of a difficulty bucket."""
 
     @abstractmethod
-    def cell(self, problem: Problem) -> str:
-        """The difficulty cell a problem belongs to, read from its question."""
+    def bucket(self, problem: Problem) -> str:
+        """The difficulty bucket a problem belongs to, read from its question."""
 
     def problem(self, split: Split, index: int, *, budget: int | None = None) -> Problem:
         """The problem at an address; the same on every call, machine and process.
@@ -131,19 +131,19 @@ class GeneratedEnv(Env[State]):
             budget: Ask for this many steps in the prompt.
 
         Raises:
-            ValueError: The cells hold so few problems that none fell to this split.
+            ValueError: The buckets hold so few problems that none fell to this split.
         """
         split = Split(split)
         rng = derive_random(self.settings.seed, self.name, split.value, index)
-        cells = self._cells[split]
+        buckets = self._buckets[split]
         for _ in range(_MAX_DRAWS):
-            draw = self.draw(cells.pick(rng), rng)
+            draw = self.draw(buckets.pick(rng), rng)
             if split not in _SHARED or home(draw.question) is split:
                 break
         else:
             raise ValueError(
-                f"no {split} problem in {_MAX_DRAWS} draws from the train cells {list(self.settings.train)} of "
-                f"'{self.name}': they hold too few distinct problems to share; add cells"
+                f"no {split} problem in {_MAX_DRAWS} draws from the train buckets {list(self.settings.train)} "
+                f"of '{self.name}': they hold too few distinct problems to share; add buckets"
             )
         return Problem(
             env=self.name,
@@ -158,8 +158,8 @@ class GeneratedEnv(Env[State]):
         )
 
 
-class _Cells:
-    """Weighted choice among a split's cells, with the cumulative weights made once."""
+class _Buckets:
+    """Weighted choice among a split's buckets, with the cumulative weights made once."""
 
     def __init__(self, weights: Mapping[str, float]) -> None:
         self._names = list(weights)

@@ -21,8 +21,8 @@ from rollout.types import GroupRequest, RolloutGroup, Sampling
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class CellResult:
-    """How a policy does on one difficulty cell of a split, greedy; as the fields of `SplitResult`."""
+class BucketResult:
+    """How a policy does on one difficulty bucket of a split, greedy; as the fields of `SplitResult`."""
 
     num_problems: int
     accuracy: float
@@ -63,7 +63,7 @@ class SplitResult:
         pass_at_k: Chance that at least one of k samples is correct, for k = 1, 2, 4, ... up to the samples
             taken; unbiased (Chen et al., arXiv 2107.03374, equation 1).
         errors: Share of the problems whose trace first goes wrong in a way the task names (`Env.first_error`).
-        cells: Results by difficulty cell, where the split has several.
+        buckets: Results by difficulty bucket, where the split has several.
     """
 
     num_problems: int
@@ -90,7 +90,7 @@ class SplitResult:
     sampled_steps_per_correct: float | None
     pass_at_k: dict[str, float]
     errors: dict[str, float]
-    cells: dict[str, CellResult]
+    buckets: dict[str, BucketResult]
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data for `summary.json`."""
@@ -131,7 +131,7 @@ def evaluate(
             warm = Sampling(temperature=config.eval.temperature, top_p=config.eval.top_p, max_new_tokens=limit)
             sampled = _sample(pool, config, name, config.eval.num_samples, warm, grading)
         greedy[name] = tuple([group for group in best if group.samples])
-        results[name] = summarise(best, sampled, first_error=env.first_error, cell=env.cell)
+        results[name] = summarise(best, sampled, first_error=env.first_error, bucket=env.bucket)
     return Evaluation(results=results, greedy=greedy)
 
 
@@ -170,7 +170,7 @@ def summarise(
     sampled: Sequence[RolloutGroup] = (),
     *,
     first_error: Callable[[Trace], str | None] = lambda trace: None,
-    cell: Callable[[Problem], str | None] = lambda problem: None,
+    bucket: Callable[[Problem], str | None] = lambda problem: None,
 ) -> SplitResult:
     """Figures of one split from its groups.
 
@@ -178,7 +178,7 @@ def summarise(
         greedy: One-sample groups, at least one of them graded; the others count as `ungraded` only.
         sampled: k-sample groups of the same problems; may be empty.
         first_error: Names what first went wrong in a trace.
-        cell: Names the difficulty of a problem.
+        bucket: Names the difficulty of a problem.
     """
     pairs = [(group.problem, sample) for group in greedy for sample in group.samples]
     traces = [sample.trace for _, sample in pairs]
@@ -211,7 +211,7 @@ def summarise(
         sampled_steps_per_correct=_mean([trace.num_steps for trace in right_samples]),
         pass_at_k=_pass_curve(sampled),
         errors=_errors(traces, first_error),
-        cells=_cells([(cell(problem), sample.trace) for problem, sample in pairs], first_error),
+        buckets=_buckets([(bucket(problem), sample.trace) for problem, sample in pairs], first_error),
     )
 
 
@@ -220,20 +220,20 @@ def _errors(traces: Sequence[Trace], first_error: Callable[[Trace], str | None])
     return {name: count / len(traces) for name, count in sorted(found.items())}
 
 
-def _cells(
+def _buckets(
     named: Sequence[tuple[str | None, Trace]], first_error: Callable[[Trace], str | None]
-) -> dict[str, CellResult]:
-    cells: dict[str, list[Trace]] = {}
+) -> dict[str, BucketResult]:
+    buckets: dict[str, list[Trace]] = {}
     for name, trace in named:
         if name is not None:
-            cells.setdefault(name, []).append(trace)
-    if len(cells) < 2:
+            buckets.setdefault(name, []).append(trace)
+    if len(buckets) < 2:
         return {}
     results = {}
-    for name, traces in sorted(cells.items()):
+    for name, traces in sorted(buckets.items()):
         num_right = sum(bool(trace.correct) for trace in traces)
         low, high = wilson_interval(num_right, len(traces))
-        results[name] = CellResult(
+        results[name] = BucketResult(
             num_problems=len(traces),
             accuracy=num_right / len(traces),
             accuracy_low=low,

@@ -102,7 +102,11 @@ def _traces(env: Env[Any], problem: Problem) -> list[tuple[str, ...]]:
     rng = random.Random(0)
     full = env.full_trace(problem)
     skipped = [env.skipped_trace(problem, kind, rng) for kind in env.skip_kinds]
-    lessons = [env.detour_trace(problem, [kind], rng) for kind in env.error_kinds]
-    lessons += [env.padded_trace(problem, len(full) + 6, rng), env.search_trace(problem, rng)]
-    lines = [full, *skipped, *[lesson.lines for lesson in lessons if lesson is not None]]
+    demonstrations = [env.detour_trace(problem, [kind], rng) for kind in env.error_kinds]
+    demonstrations += [env.padded_trace(problem, len(full) + 6, rng), env.search_trace(problem, rng)]
+    lines = [
+        full,
+        *skipped,
+        *[demonstration.lines for demonstration in demonstrations if demonstration is not None],
+    ]
     return [trace for trace in lines if trace is not None]

@@ -35,12 +35,12 @@ from rl.policy import Policy, load_policy
 from rl.runs.folder import RunFolder, check_run_folder, open_run, stage_done
 from rl.runs.log import group_rows
 from rl.runs.progress import ProgressCallback
-from rl.sft.examples import describe_mix, make_stages
+from rl.sft.examples import describe_mix, make_phases
 from rl.sft.trainer import STATE_FILE as WARM_STATE_FILE
 from rl.sft.trainer import warm_start
 from rollout.encoder import Encoder
 from rollout.pools.local import RolloutPool
-from rollout.source import GroupSource, Harvest
+from rollout.source import GroupSource, RolloutBatch
 
 STAGES = ("base", "warm", "grpo")
 
@@ -120,12 +120,12 @@ class _Run:
             started = time.perf_counter()
             self._rewind("warm", resume_from)
             parts = self.parts
-            stages = make_stages(parts.env, parts.curriculum, config.warm_start, seed=config.seed)
-            for stage in stages:
-                self.say(f"warm start, {stage.updates} updates on {describe_mix(stage.examples)}")
+            phases = make_phases(parts.env, parts.curriculum, config.warm_start, seed=config.seed)
+            for phase in phases:
+                self.say(f"warm start, {phase.updates} updates on {describe_mix(phase.examples)}")
             warm_start(
                 policy,
-                stages,
+                phases,
                 config.warm_start,
                 folder=checkpoints,
                 seed=config.seed,
@@ -157,8 +157,8 @@ class _Run:
             seed=config.seed,
             num_samples=config.rollout.samples_per_problem,
             problems_per_batch=config.rollout.problems_per_batch,
-            refill=config.grpo.all_equal_groups == "refill",
-            max_refills=config.grpo.max_refills,
+            dynamic_sampling=config.grpo.dynamic_sampling,
+            max_resamples=config.grpo.max_resamples,
             max_ungraded=config.rollout.max_ungraded,
             budget_frac=config.grpo.budget_frac,
             history=self._history(config.grpo),
@@ -174,7 +174,7 @@ class _Run:
             cpu=self.parts.device == "cpu",
             report_to=config.report_to,
             callbacks=[ProgressCallback("grpo", self.folder.metrics, out=self._out)],
-            on_harvest=partial(self._log_harvest, policy.encoder),
+            on_rollouts=partial(self._log_rollouts, policy.encoder),
             advantage_weight=self.parts.advantage_weight,
         )
         started = time.perf_counter()
@@ -208,12 +208,12 @@ class _Run:
         summary["seconds"][f"eval_{stage}"] = seconds
         self.folder.write_summary(summary)
 
-    def _log_harvest(
-        self, encoder: Encoder, update: int, harvest: Harvest, advantages: Mapping[int, Sequence[float]]
+    def _log_rollouts(
+        self, encoder: Encoder, update: int, rollouts: RolloutBatch, advantages: Mapping[int, Sequence[float]]
     ) -> None:
         rows = [
             row
-            for group in harvest.sampled
+            for group in rollouts.sampled
             for row in group_rows("grpo", update, group, encoder, advantages.get(group.group_id))
         ]
         self.folder.trajectories.append(*rows)

@@ -1,9 +1,9 @@
-"""Where the learner's groups come from: the order of problems, and what is done with useless groups.
+"""Where the learner's groups come from: the order of problems, and what is done with zero-variance groups.
 
 Group number n is train problem n: the whole data order is one integer, the cursor, and resuming is setting
 it, and with it what rewards remember of the run, where one does. A group whose rewards are all equal has no
-advantage in it; depending on the policy such groups are replaced by further ones (`refill`) or left out
-(`skip`), and always counted by cause.
+advantage in it; dynamic sampling replaces such groups by further ones, otherwise they are left out; either way
+they are counted by cause.
 """
 
 from __future__ import annotations
@@ -22,14 +22,14 @@ from rollout.types import GroupRequest, RolloutGroup
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Harvest:
+class RolloutBatch:
     """The groups sampled for one update.
 
     Attributes:
         useful: Groups to train on, at most P; the rewards in each differ.
         sampled: All groups sampled, useful ones included, in order.
-        useless: Number of groups that teach nothing, by cause: `all_` and the outcome where all rewards are
-            equal (`all_verified`, `all_wrong`, ...), `all_equal` for a mix of outcomes, `ungraded` where a
+        zero_signal: Number of groups that give no gradient, by cause: `all_` and the outcome where all rewards
+            are equal (`all_verified`, `all_wrong`, ...), `all_equal` for a mix of outcomes, `ungraded` where a
             grader failed on all completions but one at most.
         sample_s: Engine seconds, summed over batches.
         score_s: Reading and scoring seconds, summed over batches.
@@ -37,7 +37,7 @@ class Harvest:
 
     useful: tuple[RolloutGroup, ...]
     sampled: tuple[RolloutGroup, ...]
-    useless: Counter[str]
+    zero_signal: Counter[str]
     sample_s: float
     score_s: float
 
@@ -57,8 +57,8 @@ class GroupSource:
         seed: int,
         num_samples: int,
         problems_per_batch: int,
-        refill: bool,
-        max_refills: int,
+        dynamic_sampling: bool,
+        max_resamples: int,
         max_ungraded: int,
         budget_frac: float = 0.0,
         history: RunHistory | None = None,
@@ -71,8 +71,8 @@ class GroupSource:
             seed: Run seed.
             num_samples: G.
             problems_per_batch: Groups in one engine call.
-            refill: Sample further problems in place of useless groups.
-            max_refills: With `refill`, how many times P further problems at most.
+            dynamic_sampling: Sample further problems in place of zero-variance groups.
+            max_resamples: With it, how many times P further problems at most.
             max_ungraded: Completions that may be left out because a grader failed, over the whole run.
             budget_frac: Share of prompts that state a budget, drawn between half and all full steps.
             history: What rewards know of the run; None where none asks.
@@ -85,7 +85,7 @@ class GroupSource:
         self._num_samples = num_samples
         self._problems_per_batch = problems_per_batch
         self._grading = GradingBudget(max_ungraded)
-        self._extra = max_refills if refill else 0
+        self._extra = max_resamples if dynamic_sampling else 0
         self._budget_frac = budget_frac
 
     def state(self) -> dict[str, Any]:
@@ -99,7 +99,7 @@ class GroupSource:
         if self._history is not None:
             self._history.restore(state["history"])
 
-    def next_update(self, num_groups: int) -> Harvest:
+    def next_update(self, num_groups: int) -> RolloutBatch:
         """Sample until there are `num_groups` useful groups or the policy says stop.
 
         Raises:
@@ -107,7 +107,7 @@ class GroupSource:
         """
         useful: list[RolloutGroup] = []
         sampled: list[RolloutGroup] = []
-        useless: Counter[str] = Counter()
+        zero_signal: Counter[str] = Counter()
         sample_s = score_s = 0.0
         left = num_groups * (1 + self._extra)
         while left > 0 and len(useful) < num_groups:
@@ -118,20 +118,20 @@ class GroupSource:
                 for group in batch.groups:
                     self._grading.count(group)
                     sampled.append(group)
-                    cause = why_useless(group)
+                    cause = zero_signal_cause(group)
                     if cause is None:
                         useful.append(group)
                     else:
-                        useless[cause] += 1
+                        zero_signal[cause] += 1
             left -= count
         if not any(group.samples for group in sampled):
             raise GraderError(f"no completion of an update could be graded: {sampled[-1].failure}")
         if self._history is not None:
             self._history.add((group.problem, [s.trace for s in group.samples]) for group in sampled)
-        return Harvest(
+        return RolloutBatch(
             useful=tuple(useful),
             sampled=tuple(sampled),
-            useless=useless,
+            zero_signal=zero_signal,
             sample_s=sample_s,
             score_s=score_s,
         )
@@ -162,7 +162,7 @@ class GroupSource:
         )
 
 
-def why_useless(group: RolloutGroup) -> str | None:
+def zero_signal_cause(group: RolloutGroup) -> str | None:
     """Why a group teaches nothing, or None where its rewards differ."""
     rewards = group.rewards
     if len(rewards) < 2:

@@ -1,11 +1,11 @@
-"""The harvests of a run, one after the other: sampled when asked for, or ahead while the learner is at work.
+"""The rollout batches of a run, in order: sampled when asked for, or ahead while the learner is at work.
 
 ::
 
-    weights of update n --publish, sample--> harvest n                          ahead = 0, on-policy
-                        '------------------> harvest n + 1, while n is learnt   ahead = 1
+    weights of update n --publish, sample--> rollout batch n                          ahead = 0, on-policy
+                        '------------------> rollout batch n + 1, while n is learnt   ahead = 1
 
-Which weights a harvest is sampled with follows from its number alone, so a run sampled ahead is repeated
+Which weights a rollout batch is sampled with follows from its number alone, so a run sampled ahead is repeated
 exactly by another with the same settings.
 """
 
@@ -19,37 +19,37 @@ from typing import Any
 
 from rollout.engines.base import Weights
 from rollout.pools.local import RolloutPool
-from rollout.source import GroupSource, Harvest
+from rollout.source import GroupSource, RolloutBatch
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Delivery:
-    """A harvest and what it took.
+    """A rollout batch and what it took.
 
     Attributes:
-        harvest: The groups.
+        rollouts: The groups.
         state: The source's, after it.
         publish_s: Seconds to publish the weights; 0 where they were published before.
         rollout_s: Seconds from there to the last group, whether or not anyone waited for it.
     """
 
-    harvest: Harvest
+    rollouts: RolloutBatch
     state: dict[str, Any]
     publish_s: float
     rollout_s: float
 
 
-class HarvestStream:
-    """Publishes weights and fetches harvests, in order, one at a time."""
+class RolloutStream:
+    """Publishes weights and fetches rollout batches, in order, one at a time."""
 
     def __init__(self, source: GroupSource, pool: RolloutPool, *, num_groups: int, ahead: int) -> None:
         """Set up; nothing is sampled yet.
 
         Args:
-            source: Nobody else may ask it while harvests are pending.
+            source: Nobody else may ask it while rollout batches are pending.
             pool: Likewise.
-            num_groups: P, the useful groups wanted in a harvest.
-            ahead: Harvests sampled before they are asked for, at most.
+            num_groups: P, the useful groups wanted in a rollout batch.
+            ahead: Rollout batches sampled before they are asked for, at most.
         """
         self._source = source
         self._pool = pool
@@ -60,13 +60,13 @@ class HarvestStream:
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="rollout") if ahead else None
 
     def next(self, weights: Weights, version: int, *, left: int) -> Delivery:
-        """The next harvest; further ones go on being sampled after the return.
+        """The next rollout batch; further ones go on being sampled after the return.
 
         Args:
             weights: The learner's, as they are now.
             version: Theirs.
-            left: Harvests wanted from here on, this one included, before everything must be at rest: after
-                them nothing is pending, and the next one is on-policy.
+            left: Rollout batches wanted from here on, this one included, before everything must be at rest:
+                after them nothing is pending, and the next one is on-policy.
 
         Raises:
             Exception: What publishing or sampling raised.
@@ -80,7 +80,7 @@ class HarvestStream:
         return self._pending.popleft().result()
 
     def close(self) -> None:
-        """Sample nothing further. A harvest that is being sampled ends with the pool."""
+        """Sample nothing further. A rollout batch that is being sampled ends with the pool."""
         if self._thread is not None:
             self._thread.shutdown(wait=False, cancel_futures=True)
 
@@ -90,9 +90,9 @@ class HarvestStream:
             self._pool.publish(weights, version)
             self._published = version
         published = time.perf_counter()
-        harvest = self._source.next_update(self._num_groups)
+        rollouts = self._source.next_update(self._num_groups)
         return Delivery(
-            harvest=harvest,
+            rollouts=rollouts,
             state=self._source.state(),
             publish_s=published - started,
             rollout_s=time.perf_counter() - published,

@@ -27,7 +27,7 @@ class EnvConfig(Section):
     name: str
     """Registered environment: `addition`, `countdown`, `sudoku`, ...; an unknown name lists them all."""
     settings: dict[str, Any] = {}
-    """The environment's own settings: cells per split, `max_merge`, data `seed`."""
+    """The environment's own settings: buckets per split, `max_merge`, data `seed`."""
 
 
 class TinyModelConfig(Section):
@@ -303,11 +303,12 @@ class GrpoConfig(Section):
     """Tokens per forward pass, padding included. Changes memory and speed, not the update. Completions are
     sorted by length and cut where that leaves least padding; a longer one has a pass of its own. None: 16,384
     on a GPU; 768 on a CPU, where larger passes take memory and save no time."""
-    all_equal_groups: Literal["refill", "skip"] = "refill"
-    """A group whose rewards are all equal teaches nothing. `refill`: sample further problems until P useful
-    groups are there. `skip`: train on the useful ones among the first P."""
-    max_refills: int = Field(3, ge=0)
-    """With `refill`, how many times P further problems at most are sampled in one update."""
+    dynamic_sampling: bool = True
+    """Replace zero-variance groups, whose rewards are all equal and give no gradient, by further problems until
+    P groups have a signal (DAPO, arXiv 2503.14476, section 3.2). Off: train on those of the first P that have
+    one."""
+    max_resamples: int = Field(3, ge=0)
+    """With `dynamic_sampling`, how many times P further problems at most are sampled in one update."""
     scale_rewards: bool = True
     """Divide advantages by the group's standard deviation (GRPO); False leaves them (Dr. GRPO)."""
     loss_type: Literal["dapo", "grpo", "bnpo", "dr_grpo"] = "dapo"

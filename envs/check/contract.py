@@ -134,8 +134,8 @@ def _check_problems(env: Env[Any], num_problems: int) -> list[Problem]:
             raise _fail(env, problem, "two copies of the environment disagree, or the order of access matters")
         if seen.setdefault(problem.question, split) is not split:
             raise _fail(env, problem, f"question is also in {seen[problem.question]}: {problem.question!r}")
-        if isinstance(env, GeneratedEnv) and env.cell(problem) not in env.settings.cells(split):
-            raise _fail(env, problem, f"cell '{env.cell(problem)}' is not one of the split's")
+        if isinstance(env, GeneratedEnv) and env.bucket(problem) not in env.settings.buckets(split):
+            raise _fail(env, problem, f"bucket '{env.bucket(problem)}' is not one of the split's")
         _check_prompts(env, problem)
         if _judge(env, problem, (), problem.answer).correct is not True:
             raise _fail(env, problem, f"gold answer {problem.answer!r} is refused")

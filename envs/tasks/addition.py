@@ -18,7 +18,7 @@ carry 1``. Operands and sums are plain integers (05 is printed 5); what is writt
 stays 07), so it says how many columns the line adds. A line never reaches past the longer operand, so the
 final carry always has its own line. Lines are numbered by their place on the path.
 
-A cell is "a_b", the digit counts of the two operands.
+A bucket is "a_b", the digit counts of the two operands.
 
 Hand-skip rules (`skip_kinds`), each of which adds one pair of neighbouring columns in one line:
     random_pair: the released rule. A pair drawn at random; with two columns there is only one.
@@ -41,7 +41,7 @@ from dataclasses import dataclass
 
 from pydantic import Field, field_validator
 
-from envs.base import Lesson
+from envs.base import Demonstration
 from envs.generated import Draw, EnvSettings, GeneratedEnv
 from envs.grading import Grade
 from envs.path import StepError
@@ -51,7 +51,7 @@ from envs.trace import BACKTRACK
 MAX_DIGITS = 100
 MAX_WIDTH = 11  # columns in one line; keeps every number of a line within 12 digits
 _ADD, _AND = "Add ", " and "
-_CELL = re.compile(r"([1-9][0-9]{0,2})_([1-9][0-9]{0,2})")
+_BUCKET = re.compile(r"([1-9][0-9]{0,2})_([1-9][0-9]{0,2})")
 _COLUMNS = re.compile(
     r"([0-9]{1,3})\. ([0-9]{1,12}) \+ ([0-9]{1,12}) \+ ([0-9]{1,12}) = ([0-9]{1,12}), "
     r"write ([0-9]{1,12}), carry ([0-9]{1,12})"
@@ -80,11 +80,11 @@ class AdditionSettings(EnvSettings):
     @field_validator("train", "ood_easy", "ood_hard")
     @classmethod
     def _digit_counts(cls, value: dict[str, float]) -> dict[str, float]:
-        for cell in value:
-            match = _CELL.fullmatch(cell)
+        for bucket in value:
+            match = _BUCKET.fullmatch(bucket)
             if match is None or max(int(match[1]), int(match[2])) > MAX_DIGITS:
                 raise ValueError(
-                    f"a cell is two digit counts from 1 to {MAX_DIGITS} such as '3_2', got {cell!r}"
+                    f"a bucket is two digit counts from 1 to {MAX_DIGITS} such as '3_2', got {bucket!r}"
                 )
         return value
 
@@ -116,9 +116,9 @@ class Addition(GeneratedEnv[AdditionState]):
     skip_kinds = ("random_pair", "low_pair", "high_pair")
     error_kinds = ("digit", "carry", "again")
 
-    def draw(self, cell: str, rng: random.Random) -> Draw:
-        """Draw two operands of the cell's digit counts, each number alike (0 has one digit)."""
-        a, _, b = cell.partition("_")
+    def draw(self, bucket: str, rng: random.Random) -> Draw:
+        """Draw two operands of the bucket's digit counts, each number alike (0 has one digit)."""
+        a, _, b = bucket.partition("_")
         first, second = _operand(int(a), rng), _operand(int(b), rng)
         answer, columns = str(first + second), max(int(a), int(b))
         return Draw(
@@ -128,7 +128,7 @@ class Addition(GeneratedEnv[AdditionState]):
             difficulty=columns,
         )
 
-    def cell(self, problem: Problem) -> str:
+    def bucket(self, problem: Problem) -> str:
         """The digit counts of the operands in the question."""
         return "_".join(str(len(operand)) for operand in _operands(problem))
 
@@ -150,7 +150,7 @@ class Addition(GeneratedEnv[AdditionState]):
         at = {"low_pair": 0, "high_pair": last}.get(kind)
         return _write(state, merged=rng.randint(0, last) if at is None else at)
 
-    def detour_trace(self, problem: Problem, errors: Sequence[str], rng: random.Random) -> Lesson | None:
+    def detour_trace(self, problem: Problem, errors: Sequence[str], rng: random.Random) -> Demonstration | None:
         """The full trace with one detour for each of `errors`, each before another line."""
         lines = self.full_trace(problem)
         if len(lines) < len(errors):
@@ -165,7 +165,7 @@ class Addition(GeneratedEnv[AdditionState]):
                 turn = line if places[i] == "again" else _miscalculate(line, places[i], rng)
                 written += [turn, f"{BACKTRACK} {i}"]
             written.append(line)
-        return Lesson(lines=tuple(written), wrong=frozenset(wrong))
+        return Demonstration(lines=tuple(written), wrong=frozenset(wrong))
 
     def advance(self, state: AdditionState, line: str) -> AdditionState:
         """Add the next 1 to `max_merge` columns, or write the final carry; every field must be right."""

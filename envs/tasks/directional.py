@@ -10,7 +10,7 @@ Task and traces follow the directional-reasoning data of "Can Language Models Le
     south
     Thus, the answer is south.
 
-A cell is a number of actions. A step does 1 to `max_merge` of the actions still to do.
+A bucket is a number of actions. A step does 1 to `max_merge` of the actions still to do.
 
 Hand-skip rules (`skip_kinds`):
     cancel_pair: the released rule. The first adjacent pair of actions that cancel is done in one line.
@@ -48,9 +48,9 @@ class DirectionalSettings(EnvSettings):
     @field_validator("train", "ood_easy", "ood_hard")
     @classmethod
     def _counts(cls, value: dict[str, float]) -> dict[str, float]:
-        for cell in value:
-            if not (cell.isascii() and cell.isdigit() and 1 <= int(cell) <= 1000):
-                raise ValueError(f"a cell is a number of actions from 1 to 1000, got {cell!r}")
+        for bucket in value:
+            if not (bucket.isascii() and bucket.isdigit() and 1 <= int(bucket) <= 1000):
+                raise ValueError(f"a bucket is a number of actions from 1 to 1000, got {bucket!r}")
         return value
 
 
@@ -69,9 +69,9 @@ class Directional(GeneratedEnv[DirectionalState]):
     Settings = DirectionalSettings
     skip_kinds = ("cancel_pair", "any_pair")
 
-    def draw(self, cell: str, rng: random.Random) -> Draw:
-        """Draw a heading and `cell` actions, each alike."""
-        heading, count = int(rng.random() * 4), int(cell)
+    def draw(self, bucket: str, rng: random.Random) -> Draw:
+        """Draw a heading and `bucket` actions, each alike."""
+        heading, count = int(rng.random() * 4), int(bucket)
         actions = rng.choices(ACTIONS, k=count)
         final = (heading + sum([TURNS[action] for action in actions])) % 4
         return Draw(
@@ -81,7 +81,7 @@ class Directional(GeneratedEnv[DirectionalState]):
             difficulty=count,
         )
 
-    def cell(self, problem: Problem) -> str:
+    def bucket(self, problem: Problem) -> str:
         """The number of actions in the question."""
         return str(len(self.start(problem).actions))
 

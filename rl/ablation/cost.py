@@ -73,7 +73,7 @@ def _cost(trial: Trial, *, left: bool) -> Cost:
     if config.grpo is not None:
         batches = stages["grpo"] // config.grpo.num_iterations
         completions = batches * config.grpo.problems_per_update * config.rollout.samples_per_problem
-        most = completions * (1 + config.grpo.max_refills * (config.grpo.all_equal_groups == "refill"))
+        most = completions * (1 + config.grpo.max_resamples * config.grpo.dynamic_sampling)
     return Cost(
         runs=1,
         warm_updates=stages.get("warm", 0),

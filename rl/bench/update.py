@@ -49,7 +49,7 @@ from rl.policy import Policy
 from rollout.encoder import make_encoder
 from rollout.engines.embedded import TorchEngine
 from rollout.pools.local import LocalPool
-from rollout.source import GroupSource, Harvest
+from rollout.source import GroupSource, RolloutBatch
 from rollout.types import Completion, Prompt, RolloutGroup, Sample, Sampling
 from rollout.worker import RolloutWorker
 
@@ -272,8 +272,8 @@ def train_stride(
             seed=0,
             num_samples=GROUP,
             problems_per_batch=num_groups,
-            refill=False,
-            max_refills=0,
+            dynamic_sampling=False,
+            max_resamples=0,
             max_ungraded=0,
         )
     with tempfile.TemporaryDirectory() as folder:
@@ -288,7 +288,7 @@ def train_stride(
             cpu=True,
             report_to=[],
             callbacks=[watch],
-            on_harvest=lambda update, harvest, advantages: None,
+            on_rollouts=lambda update, rollouts, advantages: None,
         ).run()
     return _training(watch, counter)
 
@@ -394,9 +394,11 @@ class _GivenSource:
     def state(self) -> dict[str, Any]:
         return {"cursor": self.cursor}
 
-    def next_update(self, num_groups: int) -> Harvest:
+    def next_update(self, num_groups: int) -> RolloutBatch:
         self.cursor += num_groups
-        return Harvest(useful=self.groups, sampled=self.groups, useless=Counter(), sample_s=0.0, score_s=0.0)
+        return RolloutBatch(
+            useful=self.groups, sampled=self.groups, zero_signal=Counter(), sample_s=0.0, score_s=0.0
+        )
 
 
 class _NoPool:

@@ -1,7 +1,7 @@
 """What is logged of the groups of one update.
 
-In: a `Harvest`. Out: plain numbers by name. Means are over all sampled completions, useful or not, so that
-refilling does not colour them.
+In: a `RolloutBatch`. Out: plain numbers by name. Means are over all sampled completions, useful or not, so that
+dynamic sampling does not bias them.
 """
 
 from __future__ import annotations
@@ -9,14 +9,14 @@ from __future__ import annotations
 from statistics import fmean, pstdev
 
 from rewards import Outcome
-from rollout.source import Harvest
+from rollout.source import RolloutBatch
 
 
-def harvest_metrics(harvest: Harvest, num_groups: int) -> dict[str, float]:
+def rollout_metrics(rollouts: RolloutBatch, num_groups: int) -> dict[str, float]:
     """Numbers of one update.
 
     Args:
-        harvest: The groups.
+        rollouts: The groups.
         num_groups: P, how many useful groups were wanted.
 
     Returns:
@@ -28,16 +28,16 @@ def harvest_metrics(harvest: Harvest, num_groups: int) -> dict[str, float]:
         `groups/useful_frac`, `groups/filled_frac` (useful groups over P) and `groups/<cause>` shares;
         `tokens/mean`, `tokens/max` per completion.
     """
-    samples = [(group.problem, sample) for group in harvest.sampled for sample in group.samples]
+    samples = [(group.problem, sample) for group in rollouts.sampled for sample in group.samples]
     traces = [sample.trace for _, sample in samples]
     lengths = [len(sample.completion.ids) for _, sample in samples]
     correct = [(problem, sample.trace) for problem, sample in samples if sample.trace.correct]
     num = len(samples)
     metrics = {
         "reward": fmean(sample.score.total for _, sample in samples),
-        "reward/group_std": fmean(pstdev(group.rewards) for group in harvest.sampled if group.samples),
+        "reward/group_std": fmean(pstdev(group.rewards) for group in rollouts.sampled if group.samples),
         "accuracy": len(correct) / num,
-        "ungraded": float(sum(group.ungraded for group in harvest.sampled)),
+        "ungraded": float(sum(group.ungraded for group in rollouts.sampled)),
         "steps": fmean(trace.num_steps for trace in traces),
         "steps/invalid": fmean(trace.num_invalid for trace in traces),
         "steps/wasted": fmean(trace.num_wasted for trace in traces),
@@ -45,9 +45,9 @@ def harvest_metrics(harvest: Harvest, num_groups: int) -> dict[str, float]:
         "backtracks/real": fmean(trace.real_backtracks for trace in traces),
         "backtracks/fake": fmean(trace.fake_backtracks for trace in traces),
         "backtracks/needless": fmean(trace.needless_backtracks for trace in traces),
-        "groups/sampled": float(len(harvest.sampled)),
-        "groups/useful_frac": 1.0 - harvest.useless.total() / len(harvest.sampled),
-        "groups/filled_frac": len(harvest.useful) / num_groups,
+        "groups/sampled": float(len(rollouts.sampled)),
+        "groups/useful_frac": 1.0 - rollouts.zero_signal.total() / len(rollouts.sampled),
+        "groups/filled_frac": len(rollouts.useful) / num_groups,
         "tokens/mean": fmean(lengths),
         "tokens/max": float(max(lengths)),
     }
@@ -58,6 +58,6 @@ def harvest_metrics(harvest: Harvest, num_groups: int) -> dict[str, float]:
         metrics[f"reward/{name}"] = fmean(sample.score.parts[name] for _, sample in samples)
     for outcome in Outcome:
         metrics[f"outcome/{outcome}"] = sum(sample.score.outcome is outcome for _, sample in samples) / num
-    for cause, count in sorted(harvest.useless.items()):
-        metrics[f"groups/{cause}"] = count / len(harvest.sampled)
+    for cause, count in sorted(rollouts.zero_signal.items()):
+        metrics[f"groups/{cause}"] = count / len(rollouts.sampled)
     return metrics

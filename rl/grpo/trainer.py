@@ -5,7 +5,7 @@ One update::
     publish -> groups -> credit -> micro-batches -> TRL's loss, clipping, optimiser
 
 TRL gives the loss, PEFT, accelerate and the metric backends. Problem order, sampling, rewards and what
-happens to useless groups are the pool's and the source's: the trainer sees placeholder rows only. The
+happens to zero-variance groups are the pool's and the source's: the trainer sees placeholder rows only. The
 sampler's own log-probabilities serve as the old ones, so the ratio in the loss corrects whatever differs
 between sampler and learner, and no second forward pass is needed. A checkpoint holds, beside what the Trainer
 saves, the state of the source of groups; a run resumed from it repeats the uninterrupted one exactly.
@@ -30,16 +30,16 @@ from trl.trainer.utils import use_adapter
 
 from configs.schema.config import GrpoConfig, RolloutConfig
 from rl.grpo.advantages import AdvantageWeight, group_advantages, weigh_advantages
-from rl.grpo.metrics import harvest_metrics
+from rl.grpo.metrics import rollout_metrics
 from rl.grpo.micro_batches import make_micro_batches, make_rows, useful_frac
 from rl.policy import Policy
 from rollout.pools.local import RolloutPool
-from rollout.source import GroupSource, Harvest
-from rollout.stream import HarvestStream
+from rollout.source import GroupSource, RolloutBatch
+from rollout.stream import RolloutStream
 from rollout.types import RolloutGroup
 
 STATE_FILE = "stride_state.json"
-_BARREN_UPDATES = 20
+_MAX_ZERO_SIGNAL_UPDATES = 20
 
 
 class LogprobMismatchError(RuntimeError):
@@ -75,7 +75,7 @@ class StrideTrainer(GRPOTrainer):
         cpu: bool,
         report_to: list[str],
         callbacks: list[TrainerCallback],
-        on_harvest: Callable[[int, Harvest, Mapping[int, Sequence[float]]], None],
+        on_rollouts: Callable[[int, RolloutBatch, Mapping[int, Sequence[float]]], None],
         advantage_weight: AdvantageWeight | None = None,
     ) -> None:
         """Set up TRL's trainer.
@@ -91,7 +91,7 @@ class StrideTrainer(GRPOTrainer):
             cpu: Train on the CPU even where there is a GPU.
             report_to: Metric backends.
             callbacks: Told of every update.
-            on_harvest: Called before an update with its number, its groups and the advantages of those it
+            on_rollouts: Called before an update with its number, its groups and the advantages of those it
                 is trained on, by group.
             advantage_weight: Weighs advantages by the accuracy of their group.
         """
@@ -144,16 +144,16 @@ class StrideTrainer(GRPOTrainer):
                 "start it with plain python"
             )
         self._source = source
-        self._stream = HarvestStream(
+        self._stream = RolloutStream(
             source, pool, num_groups=config.problems_per_update, ahead=rollout.max_staleness
         )
         self._state = source.state()
         self._config = config
         self._advantage_weight = advantage_weight
         self._pad_id = policy.encoder.pad_id
-        self._on_harvest = on_harvest
+        self._on_rollouts = on_rollouts
         self._folder = folder
-        self._barren = 0
+        self._zero_signal_updates = 0
         self._generation_s = 0.0
         self._updated_at = time.perf_counter()
         self._micro_batches: list[dict[str, Any]] = []
@@ -265,20 +265,20 @@ class StrideTrainer(GRPOTrainer):
         delivery = self._stream.next(
             trainable_weights(self.accelerator.unwrap_model(self.model)), version, left=self._batches_left()
         )
-        harvest, self._state = delivery.harvest, delivery.state
+        rollouts, self._state = delivery.rollouts, delivery.state
         sampled = time.perf_counter()
         # With nothing useful, the update still takes place, on groups whose advantages are all 0.
-        groups = harvest.useful or [group for group in harvest.sampled if group.samples][:1]
+        groups = rollouts.useful or [group for group in rollouts.sampled if group.samples][:1]
         advantages = [self._advantages(group) for group in groups]
-        self._on_harvest(
-            version + 1, harvest, {g.group_id: row for g, row in zip(groups, advantages, strict=True)}
+        self._on_rollouts(
+            version + 1, rollouts, {g.group_id: row for g, row in zip(groups, advantages, strict=True)}
         )
-        self._barren = 0 if harvest.useful else self._barren + 1
-        if self._barren >= _BARREN_UPDATES:
+        self._zero_signal_updates = 0 if rollouts.useful else self._zero_signal_updates + 1
+        if self._zero_signal_updates >= _MAX_ZERO_SIGNAL_UPDATES:
             raise StalledError(
-                f"no group of the last {_BARREN_UPDATES} updates had rewards that differ "
-                f"({dict(harvest.useless)} in the last one): the task is too easy, too hard, or the reward "
-                "does not tell samples apart; change env.settings, rewards or rollout.temperature"
+                f"no group of the last {_MAX_ZERO_SIGNAL_UPDATES} updates had rewards that differ "
+                f"({dict(rollouts.zero_signal)} in the last one): the task is too easy, too hard, or the "
+                "reward does not tell samples apart; change env.settings, rewards or rollout.temperature"
             )
         batches = make_micro_batches(
             make_rows(groups, advantages),
@@ -292,17 +292,17 @@ class StrideTrainer(GRPOTrainer):
                 batch["ref_per_token_logps"] = self._reference_logps(batch)
         finished = time.perf_counter()
         self._generation_s += finished - started
-        completions = [sample.completion for group in harvest.sampled for sample in group.samples]
+        completions = [sample.completion for group in rollouts.sampled for sample in group.samples]
         staleness = [version - completion.weight_version for completion in completions]
         tokens = sum(len(completion.ids) for completion in completions)
         metrics = {
-            **harvest_metrics(harvest, self._config.problems_per_update),
+            **rollout_metrics(rollouts, self._config.problems_per_update),
             "staleness/mean": sum(staleness) / len(staleness),
             "staleness/max": max(staleness),
             "seconds/publish": delivery.publish_s,
             "seconds/rollout": delivery.rollout_s,
             "seconds/wait": sampled - started,
-            "seconds/score": harvest.score_s,
+            "seconds/score": rollouts.score_s,
             "seconds/prepare": finished - sampled,
             "tokens_per_s": tokens / delivery.rollout_s,
             "useful_positions": useful_frac(batches),

@@ -19,7 +19,7 @@ from typing import Any
 from datasets import Dataset, concatenate_datasets
 
 from configs.schema.config import WarmStartConfig
-from envs import Env, Lesson, Problem, Split, render_trace
+from envs import Demonstration, Env, Problem, Split, render_trace
 from envs.seeding import derive_random
 from rollout.encoder import Encoder
 
@@ -56,7 +56,7 @@ class Example:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Stage:
+class Phase:
     """Examples that are learnt for a while.
 
     Attributes:
@@ -68,27 +68,27 @@ class Stage:
     updates: int
 
 
-def make_stages(
+def make_phases(
     env: Env[Any], curriculum: Sequence[Env[Any]], config: WarmStartConfig, *, seed: int
-) -> list[Stage]:
-    """The stages of the curriculum and the one on `env`, if updates are left, each of the problems it gets to.
+) -> list[Phase]:
+    """The phases of the curriculum and the one on `env`, if updates are left, each of the problems it gets to.
 
     Args:
         env: The task.
-        curriculum: The task with the settings of each stage of `config.curriculum`.
+        curriculum: The task with the settings of each phase of `config.curriculum`.
         config: The `warm_start` section.
         seed: Seed of the mix.
     """
-    updates = [stage.updates for stage in config.curriculum]
+    updates = [phase.updates for phase in config.curriculum]
     updates.append(config.updates - sum(updates))
-    stages = []
+    phases = []
     for learnt, count in zip((*curriculum, env), updates, strict=True):
         if not count:
             continue
         num_problems = min(config.num_problems, count * config.batch_size)
         examples = make_examples(learnt, config, num_problems=num_problems, seed=seed)
-        stages.append(Stage(examples=examples, updates=count))
-    return stages
+        phases.append(Phase(examples=examples, updates=count))
+    return phases
 
 
 def make_examples(env: Env[Any], config: WarmStartConfig, *, num_problems: int, seed: int) -> list[Example]:
@@ -107,12 +107,12 @@ def make_examples(env: Env[Any], config: WarmStartConfig, *, num_problems: int, 
     for index in range(num_problems):
         rng = derive_random(seed, "warm_start", index)
         problem = env.problem(Split.TRAIN, index)
-        asked, lesson = _draw(env, config, problem, kinds, rng)
-        written = asked if lesson is not None else TraceKind.FULL
-        lesson = lesson or Lesson(lines=env.full_trace(problem))
+        asked, demonstration = _draw(env, config, problem, kinds, rng)
+        written = asked if demonstration is not None else TraceKind.FULL
+        demonstration = demonstration or Demonstration(lines=env.full_trace(problem))
         if rng.random() < config.budget_frac:
-            problem = env.with_budget(problem, len(lesson.lines))
-        text, ignored = _text(problem, lesson, masked=config.mask_wrong_steps)
+            problem = env.with_budget(problem, len(demonstration.lines))
+        text, ignored = _text(problem, demonstration, masked=config.mask_wrong_steps)
         examples.append(
             Example(prompt=problem.prompt, text=text, ignored=ignored, asked=asked, written=written)
         )
@@ -166,20 +166,20 @@ def describe_mix(examples: Sequence[Example]) -> str:
 
 def _draw(
     env: Env[Any], config: WarmStartConfig, problem: Problem, kinds: Sequence[str], rng: random.Random
-) -> tuple[TraceKind, Lesson | None]:
-    """The kind of trace drawn, and the lesson unless the problem has no such or it is the full trace."""
+) -> tuple[TraceKind, Demonstration | None]:
+    """The kind of trace drawn, and the demonstration unless the problem has no such or it is the full trace."""
     drawn = rng.random()
     if drawn < config.skipped_frac:
         lines = env.skipped_trace(problem, rng.choice(kinds), rng)
-        return TraceKind.SKIPPED, None if lines is None else Lesson(lines=lines)
+        return TraceKind.SKIPPED, None if lines is None else Demonstration(lines=lines)
     drawn -= config.skipped_frac
     if drawn < config.detour_frac:
         mix = config.error_mix or dict.fromkeys(env.error_kinds, 1.0)
         errors = rng.choices(list(mix), list(mix.values()), k=rng.choice(config.num_detours))
-        lesson = env.detour_trace(problem, errors, rng)
+        demonstration = env.detour_trace(problem, errors, rng)
         if not config.detour_control:
-            return TraceKind.DETOUR, lesson
-        padded = lesson and env.padded_trace(problem, len(lesson.lines), rng)
+            return TraceKind.DETOUR, demonstration
+        padded = demonstration and env.padded_trace(problem, len(demonstration.lines), rng)
         return TraceKind.CONTROL, padded
     drawn -= config.detour_frac
     if drawn < config.search_frac:
@@ -187,24 +187,26 @@ def _draw(
     return TraceKind.FULL, None
 
 
-def _text(problem: Problem, lesson: Lesson, *, masked: bool) -> tuple[str, tuple[tuple[int, int], ...]]:
+def _text(
+    problem: Problem, demonstration: Demonstration, *, masked: bool
+) -> tuple[str, tuple[tuple[int, int], ...]]:
     """The completion, and the offsets of what gets no loss."""
     ignored, start = [], 0
-    for position, line in enumerate(lesson.lines):
-        if masked and position in lesson.wrong:
+    for position, line in enumerate(demonstration.lines):
+        if masked and position in demonstration.wrong:
             ignored.append((start, start + len(line)))
         start += len(line) + 1
-    return render_trace(lesson.lines, lesson.answer or problem.answer), tuple(ignored)
+    return render_trace(demonstration.lines, demonstration.answer or problem.answer), tuple(ignored)
 
 
-def encode_stages(stages: Sequence[Stage], encoder: Encoder, *, batch_size: int, seed: int) -> Dataset:
-    """All rows of a warm start in the order they are learnt: a stage's examples again and again, shuffled."""
-    encoded = [encode_examples(stage.examples, encoder) for stage in stages]
+def encode_phases(phases: Sequence[Phase], encoder: Encoder, *, batch_size: int, seed: int) -> Dataset:
+    """All rows of a warm start in the order they are learnt: a phase's examples again and again, shuffled."""
+    encoded = [encode_examples(phase.examples, encoder) for phase in phases]
     rng = derive_random(seed, "warm_start", "order")
     order: list[int] = []
     first = 0
-    for stage, rows in zip(stages, encoded, strict=True):
-        left = stage.updates * batch_size
+    for phase, rows in zip(phases, encoded, strict=True):
+        left = phase.updates * batch_size
         while left > 0:
             once = rng.sample(range(first, first + len(rows)), len(rows))[:left]
             order += once

@@ -1,4 +1,4 @@
-"""The warm start: supervised fine-tuning on the traces of `lessons.py`.
+"""The warm start: supervised fine-tuning on the demonstrations of `examples.py`.
 
 In: a policy and the config's `warm_start` section. Out: the same policy, trained with TRL's `SFTTrainer`, loss
 on the completion only.
@@ -14,14 +14,14 @@ from trl import SFTConfig, SFTTrainer
 
 from configs.schema.config import WarmStartConfig
 from rl.policy import Policy
-from rl.sft.examples import Stage, encode_stages
+from rl.sft.examples import Phase, encode_phases
 
 STATE_FILE = "trainer_state.json"  # what the Trainer writes last into a checkpoint
 
 
 def warm_start(
     policy: Policy,
-    stages: Sequence[Stage],
+    phases: Sequence[Phase],
     config: WarmStartConfig,
     *,
     folder: Path,
@@ -35,7 +35,7 @@ def warm_start(
 
     Args:
         policy: What to train.
-        stages: What is learnt, in order.
+        phases: What is learnt, in order.
         config: The `warm_start` section.
         folder: Checkpoints go here.
         seed: Seed of the order.
@@ -48,7 +48,7 @@ def warm_start(
     arguments = SFTConfig(
         output_dir=str(folder),
         max_steps=config.updates,
-        train_sampling_strategy="sequential",  # the stages are shuffled already
+        train_sampling_strategy="sequential",  # the phases are shuffled already
         per_device_train_batch_size=micro,
         gradient_accumulation_steps=config.batch_size // micro,
         learning_rate=config.learning_rate,
@@ -73,7 +73,7 @@ def warm_start(
     trainer = SFTTrainer(
         model=policy.model,
         args=arguments,
-        train_dataset=encode_stages(stages, policy.encoder, batch_size=config.batch_size, seed=seed),
+        train_dataset=encode_phases(phases, policy.encoder, batch_size=config.batch_size, seed=seed),
         processing_class=policy.tokenizer,
         callbacks=callbacks,
     )

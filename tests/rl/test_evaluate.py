@@ -167,14 +167,14 @@ def test_cells_are_told_apart() -> None:
 
     one = replace(PROBLEM, question="You face north. Actions: left", answer="west", num_full_steps=1)
     groups = [group(FULL), group(BROKEN), group(WRONG), group("west\nThus, the answer is west.", problem=one)]
-    result = summarise(groups, first_error=first_error, cell=ENV.cell)
-    assert list(result.cells) == ["1", "3"]  # a cell of the task is a number of actions
-    first, second = result.cells.values()
+    result = summarise(groups, first_error=first_error, bucket=ENV.bucket)
+    assert list(result.buckets) == ["1", "3"]  # a bucket of the task is a number of actions
+    first, second = result.buckets.values()
     assert (first.num_problems, first.accuracy, first.errors) == (1, 1.0, {})
     assert (second.num_problems, second.accuracy, second.errors) == (3, 2 / 3, {"invalid": 2 / 3})
     assert (second.accuracy_low, second.accuracy_high) == wilson_interval(2, 3)
-    assert summarise(groups[:3], cell=ENV.cell).cells == {}  # one cell is the whole split
-    assert summarise(groups).cells == {}
+    assert summarise(groups[:3], bucket=ENV.bucket).buckets == {}  # one bucket is the whole split
+    assert summarise(groups).buckets == {}
 
 
 def test_full_steps_of_the_right_ones_and_of_all() -> None:

@@ -62,9 +62,9 @@ def test_tiny_reads_every_prompt_and_trace(name: str) -> None:
         traces = [env.full_trace(problem)]
         rng = random.Random(index)
         traces += [env.skipped_trace(problem, kind, rng) or () for kind in env.skip_kinds]
-        lessons = [env.detour_trace(problem, [kind], rng) for kind in env.error_kinds]
-        lessons += [env.search_trace(problem, rng), env.padded_trace(problem, len(traces[0]) + 5, rng)]
-        traces += [lesson.lines for lesson in lessons if lesson is not None]
+        demonstrations = [env.detour_trace(problem, [kind], rng) for kind in env.error_kinds]
+        demonstrations += [env.search_trace(problem, rng), env.padded_trace(problem, len(traces[0]) + 5, rng)]
+        traces += [demonstration.lines for demonstration in demonstrations if demonstration is not None]
         lines = list(traces[0])
         traces.append((lines[0], "<backtrack>", lines[0], "<backtrack> 0", *lines))
         texts = [render_trace(trace, problem.answer) for trace in traces]

@@ -1,4 +1,4 @@
-"""Where groups come from: order, refilling, counting."""
+"""Where groups come from: order, dynamic sampling, counting."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ import pytest
 from envs import GraderError, Problem, Split, Status, Trace, make_env
 from rewards import Outcome, RunHistory, Score
 from rollout.engines.base import Weights
-from rollout.source import GroupSource, Harvest, why_useless
+from rollout.source import GroupSource, RolloutBatch, zero_signal_cause
 from rollout.types import Batch, Completion, FinishReason, GroupRequest, RolloutGroup, Sample, Sampling
 
 ENV = make_env("directional")
 V, C, W, M, T = Outcome.VERIFIED, Outcome.CORRECT, Outcome.WRONG, Outcome.MALFORMED, Outcome.TRUNCATED
 USEFUL: list[tuple[Outcome, float]] = [(V, 1.0), (W, 0.0)]
-USELESS: list[tuple[Outcome, float]] = [(W, 0.0), (W, 0.0)]
+ZERO_SIGNAL: list[tuple[Outcome, float]] = [(W, 0.0), (W, 0.0)]
 Script = Callable[[int], list[tuple[Outcome, float]]]
 
 
@@ -85,8 +85,8 @@ def make(
     script: Script,
     *,
     lost: Mapping[int, int] = {},
-    refill: bool = True,
-    max_refills: int = 3,
+    dynamic_sampling: bool = True,
+    max_resamples: int = 3,
     problems_per_batch: int = 2,
     budget_frac: float = 0.0,
     max_ungraded: int = 0,
@@ -100,8 +100,8 @@ def make(
         seed=seed,
         num_samples=2,
         problems_per_batch=problems_per_batch,
-        refill=refill,
-        max_refills=max_refills,
+        dynamic_sampling=dynamic_sampling,
+        max_resamples=max_resamples,
         max_ungraded=max_ungraded,
         budget_frac=budget_frac,
         history=history,
@@ -111,7 +111,7 @@ def make(
 
 def every(n: int) -> Script:
     """Every n-th group is useful, from group n - 1 on."""
-    return lambda group_id: USEFUL if group_id % n == n - 1 else USELESS
+    return lambda group_id: USEFUL if group_id % n == n - 1 else ZERO_SIGNAL
 
 
 def ids(groups: Sequence[RolloutGroup]) -> list[int]:
@@ -120,13 +120,13 @@ def ids(groups: Sequence[RolloutGroup]) -> list[int]:
 
 def test_all_useful() -> None:
     source, pool = make(every(1), problems_per_batch=2)
-    harvest = source.next_update(5)
-    assert ids(harvest.useful) == ids(harvest.sampled) == [0, 1, 2, 3, 4]
-    assert harvest.useless.total() == 0
+    rollouts = source.next_update(5)
+    assert ids(rollouts.useful) == ids(rollouts.sampled) == [0, 1, 2, 3, 4]
+    assert rollouts.zero_signal.total() == 0
     assert source.cursor == 5
     # Five groups in batches of two: three engine calls.
     assert [len(batch) for batch in pool.calls[0]] == [2, 2, 1]
-    assert (harvest.sample_s, harvest.score_s) == (6.0, 3.0)
+    assert (rollouts.sample_s, rollouts.score_s) == (6.0, 3.0)
 
 
 def test_group_n_is_train_problem_n() -> None:
@@ -137,39 +137,39 @@ def test_group_n_is_train_problem_n() -> None:
     assert {(r.num_samples, r.seed, r.budget) for r in pool.requests} == {(2, 5, None)}
 
 
-def test_refill_asks_only_for_what_is_missing() -> None:
+def test_dynamic_sampling_asks_only_for_what_is_missing() -> None:
     source, pool = make(every(2))
-    harvest = source.next_update(4)
+    rollouts = source.next_update(4)
     # 0-3 give two useful ones (1, 3); 4-5 one (5); 6 none; 7 one.
-    assert ids(harvest.useful) == [1, 3, 5, 7]
+    assert ids(rollouts.useful) == [1, 3, 5, 7]
     assert [sum(map(len, call)) for call in pool.calls] == [4, 2, 1, 1]
-    assert ids(harvest.sampled) == list(range(8))
-    assert harvest.useless == {"all_wrong": 4}
+    assert ids(rollouts.sampled) == list(range(8))
+    assert rollouts.zero_signal == {"all_wrong": 4}
     assert source.cursor == 8
 
 
-@pytest.mark.parametrize("max_refills", [0, 1, 2, 5])
-def test_refills_end(max_refills: int) -> None:
-    source, pool = make(lambda group_id: USELESS, max_refills=max_refills)
-    harvest = source.next_update(3)
-    # P problems, and at most max_refills times P further ones.
-    assert len(harvest.sampled) == len(pool.requests) == source.cursor == 3 * (1 + max_refills)
-    assert harvest.useful == ()
-    assert harvest.useless == {"all_wrong": 3 * (1 + max_refills)}
+@pytest.mark.parametrize("max_resamples", [0, 1, 2, 5])
+def test_dynamic_sampling_ends(max_resamples: int) -> None:
+    source, pool = make(lambda group_id: ZERO_SIGNAL, max_resamples=max_resamples)
+    rollouts = source.next_update(3)
+    # P problems, and at most max_resamples times P further ones.
+    assert len(rollouts.sampled) == len(pool.requests) == source.cursor == 3 * (1 + max_resamples)
+    assert rollouts.useful == ()
+    assert rollouts.zero_signal == {"all_wrong": 3 * (1 + max_resamples)}
 
 
-def test_refills_count_problems_not_rounds() -> None:
+def test_dynamic_sampling_counts_problems_not_rounds() -> None:
     # One of ten is useful. 4 problems and 2 * 4 further ones: 0-11 hold one useful group, 9.
-    source, _ = make(every(10), max_refills=2)
-    harvest = source.next_update(4)
-    assert (ids(harvest.useful), source.cursor) == ([9], 12)
+    source, _ = make(every(10), max_resamples=2)
+    rollouts = source.next_update(4)
+    assert (ids(rollouts.useful), source.cursor) == ([9], 12)
 
 
 def test_skip_takes_the_first_and_no_more() -> None:
-    source, pool = make(every(3), refill=False)
-    harvest = source.next_update(6)
-    assert ids(harvest.useful) == [2, 5]
-    assert (source.cursor, len(pool.calls), harvest.useless["all_wrong"]) == (6, 1, 4)
+    source, pool = make(every(3), dynamic_sampling=False)
+    rollouts = source.next_update(6)
+    assert ids(rollouts.useful) == [2, 5]
+    assert (source.cursor, len(pool.calls), rollouts.zero_signal["all_wrong"]) == (6, 1, 4)
     assert ids(source.next_update(3).useful) == [8]
     assert source.cursor == 9
 
@@ -195,14 +195,14 @@ def test_a_set_cursor_repeats_what_came_after_it() -> None:
 
 @pytest.mark.parametrize("size", [1, 3, 4, 100])
 def test_batch_size_changes_nothing_but_the_batches(size: int) -> None:
-    def harvest(problems_per_batch: int) -> tuple[Harvest, int, list[GroupRequest]]:
+    def rollouts(problems_per_batch: int) -> tuple[RolloutBatch, int, list[GroupRequest]]:
         source, pool = make(every(3), problems_per_batch=problems_per_batch, budget_frac=0.5)
         found = source.next_update(4)
         assert max(len(batch) for call in pool.calls for batch in call) <= problems_per_batch
         return found, source.cursor, pool.requests
 
-    (one, cursor_one, asked_one), (two, cursor_two, asked_two) = harvest(2), harvest(size)
-    assert (one.useful, one.sampled, one.useless) == (two.useful, two.sampled, two.useless)
+    (one, cursor_one, asked_one), (two, cursor_two, asked_two) = rollouts(2), rollouts(size)
+    assert (one.useful, one.sampled, one.zero_signal) == (two.useful, two.sampled, two.zero_signal)
     assert cursor_one == cursor_two
     assert asked_one == asked_two
 
@@ -224,15 +224,15 @@ def test_batch_size_changes_nothing_but_the_batches(size: int) -> None:
     ],
 )
 def test_causes(rewards: list[tuple[Outcome, float]], cause: str | None) -> None:
-    assert why_useless(group(0, rewards)) == cause
+    assert zero_signal_cause(group(0, rewards)) == cause
 
 
 def test_causes_are_counted() -> None:
     script = [[(W, 0.0)] * 2, [(V, 1.0)] * 2, [(W, 0.0)] * 2, [(T, 0.0), (M, 0.0)], USEFUL]
-    source, _ = make(lambda group_id: script[group_id], refill=False)
-    harvest = source.next_update(5)
-    assert harvest.useless == {"all_wrong": 2, "all_verified": 1, "all_equal": 1}
-    assert ids(harvest.useful) == [4]
+    source, _ = make(lambda group_id: script[group_id], dynamic_sampling=False)
+    rollouts = source.next_update(5)
+    assert rollouts.zero_signal == {"all_wrong": 2, "all_verified": 1, "all_equal": 1}
+    assert ids(rollouts.useful) == [4]
 
 
 def test_budgets_are_between_half_and_all_of_the_steps() -> None:
@@ -268,11 +268,11 @@ def test_budgets_depend_on_the_run_seed() -> None:
 # ---- completions no grader could judge ----
 
 
-def test_a_group_left_with_one_sample_is_useless_and_replaced() -> None:
+def test_a_group_left_with_one_sample_has_no_signal_and_replaced() -> None:
     source, _ = make(every(1), lost={1: 1}, max_ungraded=1)
-    harvest = source.next_update(3)
-    assert ids(harvest.useful) == [0, 2, 3]
-    assert harvest.useless == {"ungraded": 1}
+    rollouts = source.next_update(3)
+    assert ids(rollouts.useful) == [0, 2, 3]
+    assert rollouts.zero_signal == {"ungraded": 1}
 
 
 def test_too_many_ungraded_completions_end_the_run() -> None:
@@ -288,14 +288,14 @@ def test_too_many_ungraded_completions_end_the_run() -> None:
 
 
 def test_an_update_without_any_graded_completion_is_an_error() -> None:
-    source, _ = make(every(1), lost={0: 2, 1: 2}, max_ungraded=9, max_refills=0)
+    source, _ = make(every(1), lost={0: 2, 1: 2}, max_ungraded=9, max_resamples=0)
     with pytest.raises(GraderError, match=r"^no completion of an update could be graded: no grader$"):
         source.next_update(2)
 
 
 def test_rewards_are_told_of_the_updates_before_and_only_of_those() -> None:
     source, pool = make(every(2), history=RunHistory())
-    source.next_update(2)  # with refills, none of which is told of the others
+    source.next_update(2)  # with dynamic sampling, none of which is told of the others
     source.next_update(1)
     histories = [{request.history for batch in call for request in batch} for call in pool.calls]
     assert [{history and history.update for history in call} for call in histories] == [{0}, {0}, {0}, {1}, {1}]

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 import torch
 
-from rollout.source import Harvest
-from rollout.stream import Delivery, HarvestStream
+from rollout.source import RolloutBatch
+from rollout.stream import Delivery, RolloutStream
 
 
 class Side:
@@ -31,20 +31,20 @@ class Side:
     def state(self) -> dict[str, Any]:
         return {"cursor": self.cursor}
 
-    def next_update(self, num_groups: int) -> Harvest:
+    def next_update(self, num_groups: int) -> RolloutBatch:
         assert self.may_sample.wait(timeout=30)
         if self.cursor == self.fails_at:
-            raise RuntimeError(f"no harvest {self.cursor}")
+            raise RuntimeError(f"no rollout batch {self.cursor}")
         self.log.append(("sample", self.cursor, *self.published))
         self.cursor += 1
-        return Harvest(useful=(), sampled=(), useless=Counter(), sample_s=0, score_s=0)
+        return RolloutBatch(useful=(), sampled=(), zero_signal=Counter(), sample_s=0, score_s=0)
 
     def close(self) -> None: ...
 
 
 def learn(side: Side, ahead: int, updates: int, every: int, passes: int = 1) -> list[Delivery]:
     """As the learner does: weights change in place, everything is at rest after each `every` updates."""
-    stream = HarvestStream(side, side, num_groups=1, ahead=ahead)  # type: ignore[arg-type]
+    stream = RolloutStream(side, side, num_groups=1, ahead=ahead)  # type: ignore[arg-type]
     weight = torch.zeros(())
     deliveries = []
     for version in range(0, updates, passes):
@@ -56,7 +56,7 @@ def learn(side: Side, ahead: int, updates: int, every: int, passes: int = 1) -> 
 
 
 def sampled_with(side: Side) -> list[int]:
-    """The version each harvest was sampled with."""
+    """The version each rollout batch was sampled with."""
     entries = [entry for entry in side.log if entry[0] == "sample"]
     assert all(version == weight for _, _, version, weight in entries)  # and its weights, not later ones
     assert [number for _, number, *_ in entries] == list(range(len(entries)))
@@ -91,9 +91,9 @@ def test_a_batch_may_serve_several_updates() -> None:
     assert sampled_with(side) == [0, 0, 2, 4]
 
 
-def test_the_next_harvest_is_sampled_while_the_learner_is_at_work() -> None:
+def test_the_next_rollout_batch_is_sampled_while_the_learner_is_at_work() -> None:
     side = Side()
-    stream = HarvestStream(side, side, num_groups=1, ahead=1)  # type: ignore[arg-type]
+    stream = RolloutStream(side, side, num_groups=1, ahead=1)  # type: ignore[arg-type]
     weights = {"w": torch.zeros(())}
     stream.next(weights, 0, left=9)
     until = threading.Event()
@@ -107,16 +107,16 @@ def test_the_next_harvest_is_sampled_while_the_learner_is_at_work() -> None:
 
 
 @pytest.mark.parametrize("ahead", [0, 1, 3])
-def test_what_sampling_raises_comes_out_where_its_harvest_is_due(ahead: int) -> None:
+def test_what_sampling_raises_comes_out_where_its_rollout_batch_is_due(ahead: int) -> None:
     side = Side(fails_at=2)
-    with pytest.raises(RuntimeError, match="no harvest 2"):
+    with pytest.raises(RuntimeError, match="no rollout batch 2"):
         learn(side, ahead, updates=8, every=8)
     assert side.cursor == 2
 
 
 def test_after_close_nothing_further_is_sampled() -> None:
     side = Side()
-    stream = HarvestStream(side, side, num_groups=1, ahead=3)  # type: ignore[arg-type]
+    stream = RolloutStream(side, side, num_groups=1, ahead=3)  # type: ignore[arg-type]
     stream.next({"w": torch.zeros(())}, 0, left=1)
     side.may_sample.clear()
     waiting = threading.Thread(target=lambda: stream.next({"w": torch.ones(())}, 1, left=4))

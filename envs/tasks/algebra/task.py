@@ -21,7 +21,7 @@ Two solutions are compared by their values modulo 2**61 - 1 at a point hashed fr
 (Schwartz-Zippel: J. T. Schwartz, JACM 27(4), 1980). With at most 400 symbols a line, one that differs
 modulo that prime passes with probability below 2**-51. A line that divides by zero at two points is refused.
 
-A cell is "symbols_steps": distinct symbols, the unknown included, and lines in the full trace. Each step
+A bucket is "symbols_steps": distinct symbols, the unknown included, and lines in the full trace. Each step
 but a swap and a minus uses up a constant, so `steps` is at most `symbols` + 1.
 
 Hand-skip rule (`skip_kinds`); the paper has none for this task, the cold start being enough there:
@@ -68,23 +68,23 @@ from envs.tasks.algebra.equation import (
 COMMON = tuple("♦♣♠★▲■●")  # as many as the released train and id files use
 CONSTANTS = (*COMMON, *"◆▼▶◀☆□△♪☀")  # problems that need more than the common ones draw from all
 _KNOWN = frozenset(CONSTANTS)
-_CELL = re.compile(r"([1-9][0-9]?)_([1-9][0-9]?)")
+_BUCKET = re.compile(r"([1-9][0-9]?)_([1-9][0-9]?)")
 _ASK = f"Isolate the {X} symbol on the left side of the {ARROW} symbol."
 _NUM_POINTS = 2
 
 # How often a drawn problem has the unknown on the right, zero for the other side, a minus before the
-# unknown and the unknown as a divisor. Not every mixture fits a cell, so these are set to give the released
-# shares over the train cells: 34% with right side zero, 17% with the unknown as a divisor.
+# unknown and the unknown as a divisor. Not every mixture fits a bucket, so these are set to give the released
+# shares over the train buckets: 34% with right side zero, 17% with the unknown as a divisor.
 _ON_RIGHT, _ZERO, _MINUS, _DIVISOR = 0.25, 0.43, 0.25, 0.19
 
 
 def _uniform_symbols(symbols: range, steps: Mapping[int, float]) -> dict[str, float]:
-    """Cells with each number of symbols alike; mixtures that cannot be are left out."""
+    """Buckets with each number of symbols alike; mixtures that cannot be are left out."""
     return {f"{n}_{k}": weight for n in symbols for k, weight in steps.items() if k <= n + 1}
 
 
 class AlgebraSettings(EnvSettings):
-    """Cells "symbols_steps" per split; the defaults are the released data's counts."""
+    """Buckets "symbols_steps" per split; the defaults are the released data's counts."""
 
     train: dict[str, float] = _uniform_symbols(range(4, 8), {1: 98.0, 2: 183.0, 3: 300.0, 4: 272.0, 5: 147.0})
     ood_easy: dict[str, float] = _uniform_symbols(range(6, 8), {6: 423.0, 7: 87.0})
@@ -94,12 +94,12 @@ class AlgebraSettings(EnvSettings):
     @classmethod
     def _possible(cls, value: dict[str, float]) -> dict[str, float]:
         most = len(CONSTANTS) + 1
-        for cell in value:
-            match = _CELL.fullmatch(cell)
+        for bucket in value:
+            match = _BUCKET.fullmatch(bucket)
             if match is None or not 3 <= int(match[1]) <= most or int(match[2]) > int(match[1]) + 1:
                 raise ValueError(
-                    f"a cell is 'symbols_steps' with 3 to {most} symbols and at most symbols + 1 steps, "
-                    f"got {cell!r}"
+                    f"a bucket is 'symbols_steps' with 3 to {most} symbols and at most symbols + 1 steps, "
+                    f"got {bucket!r}"
                 )
         return value
 
@@ -119,9 +119,9 @@ class Algebra(GeneratedEnv[AlgebraState]):
     Settings = AlgebraSettings
     skip_kinds = ("any_pair",)
 
-    def draw(self, cell: str, rng: random.Random) -> Draw:
+    def draw(self, bucket: str, rng: random.Random) -> Draw:
         """Draw an equation with every constant once, the unknown once and no parentheses."""
-        symbols, _, steps = cell.partition("_")
+        symbols, _, steps = bucket.partition("_")
         num_symbols, num_steps = int(symbols), int(steps)
         equation = _draw_equation(num_symbols - 1, num_steps, rng)
         last = equation
@@ -139,7 +139,7 @@ class Algebra(GeneratedEnv[AlgebraState]):
         request = "" if budget is None else f"Solve it in {budget} step{'' if budget == 1 else 's'}.\n"
         return f"{_ASK}\n\n{request}Question: {question}\nAnswer:\n"
 
-    def cell(self, problem: Problem) -> str:
+    def bucket(self, problem: Problem) -> str:
         """Symbols and steps, counted in the question."""
         return f"{len(_constants(problem.question)) + 1}_{self.start(problem).num_left}"
 
@@ -230,7 +230,7 @@ def _solves(question: str, equation: Equation) -> bool:
 
 @lru_cache(maxsize=1024)
 def _shapes(num_constants: int, num_steps: int) -> tuple[list[tuple[bool, bool, bool, bool]], list[float]]:
-    """The shapes (on right, zero, minus, divisor) that fit a cell, and their cumulative weights.
+    """The shapes (on right, zero, minus, divisor) that fit a bucket, and their cumulative weights.
 
     The k steps that are not a swap, a minus or a last division move one term or factor each. Each of them
     needs a constant, and so does the numerator above the unknown and the other side unless it is zero.

@@ -30,7 +30,7 @@ every rule, which changes each of them and leaves no row empty. Exactly one of t
 explains the examples of a problem, so its answer is the only one. Two rules that are the same at a width (to
 wrap by 3 to the left or to the right at width 6) cannot be told apart, so neither is drawn there.
 
-A cell is "LOW-HIGH", the range of widths, each alike. All rows of a problem have one width.
+A bucket is "LOW-HIGH", the range of widths, each alike. All rows of a problem have one width.
 
 Wrong turns (`error_kinds`):
     rule: a rule that fails on an example, no two alike; rules that change the first example come first.
@@ -46,7 +46,7 @@ from itertools import cycle, islice
 
 from pydantic import Field, field_validator
 
-from envs.base import Lesson, check_error_kinds, spread
+from envs.base import Demonstration, check_error_kinds, spread
 from envs.generated import Draw, GeneratedEnv
 from envs.grading import Grade
 from envs.problem import Problem
@@ -67,7 +67,7 @@ from envs.tasks.arc_1d.steps import (
 from envs.trace import BACKTRACK
 
 MIN_WIDTH = 5
-_CELL = re.compile(r"([1-9][0-9]?)-([1-9][0-9]?)")
+_BUCKET = re.compile(r"([1-9][0-9]?)-([1-9][0-9]?)")
 _ANSWER = re.compile(rf"[0-9]{{1,{MAX_WIDTH}}}")
 _GO_BACK = f"{BACKTRACK} 0"
 _MAX_TRIES = 2000
@@ -96,12 +96,12 @@ class Arc1DSettings(RangeSettings):
     @field_validator("train", "ood_easy", "ood_hard")
     @classmethod
     def _widths(cls, value: dict[str, float]) -> dict[str, float]:
-        for cell in value:
-            match = _CELL.fullmatch(cell)
+        for bucket in value:
+            match = _BUCKET.fullmatch(bucket)
             if match is None or not MIN_WIDTH <= int(match[1]) <= int(match[2]) <= MAX_WIDTH:
                 raise ValueError(
-                    f"a cell is a range of widths from {MIN_WIDTH} to {MAX_WIDTH}, such as '10-20', "
-                    f"got {cell!r}"
+                    f"a bucket is a range of widths from {MIN_WIDTH} to {MAX_WIDTH}, such as '10-20', "
+                    f"got {bucket!r}"
                 )
         return value
 
@@ -126,12 +126,12 @@ class Arc1D(GeneratedEnv[ArcState]):
     settings: Arc1DSettings
     error_kinds = ("rule",)
 
-    def draw(self, cell: str, rng: random.Random) -> Draw:
+    def draw(self, bucket: str, rng: random.Random) -> Draw:
         """Draw a width, one of the rules and rows that no other rule explains.
 
         The rules are drawn alike, and another is taken where no rows come out, as may be on short ones.
         """
-        _, width = draw_from_range(cell, rng)
+        _, width = draw_from_range(bucket, rng)
         settings = self.settings
         for attempt in range(_MAX_TRIES):
             if attempt % _TRIES_A_RULE == 0:
@@ -152,9 +152,9 @@ class Arc1D(GeneratedEnv[ArcState]):
             difficulty=width,
         )
 
-    def cell(self, problem: Problem) -> str:
-        """The cell of the settings with the width of the test row; for others one of its own."""
-        return self.settings.cell_of("", len(self._puzzle(problem).test))
+    def bucket(self, problem: Problem) -> str:
+        """The bucket of the settings with the width of the test row; for others one of its own."""
+        return self.settings.bucket_of("", len(self._puzzle(problem).test))
 
     def start(self, problem: Problem) -> ArcState:
         """No rule proposed."""
@@ -169,7 +169,7 @@ class Arc1D(GeneratedEnv[ArcState]):
         """None: every row takes a line."""
         return None
 
-    def detour_trace(self, problem: Problem, errors: Sequence[str], rng: random.Random) -> Lesson | None:
+    def detour_trace(self, problem: Problem, errors: Sequence[str], rng: random.Random) -> Demonstration | None:
         """The full trace after one wrong rule for each error, each applied up to its first mismatch.
 
         There may be as many as there are other rules.
@@ -185,9 +185,9 @@ class Arc1D(GeneratedEnv[ArcState]):
         num_active = min(len(errors), len(active))
         turns = rng.sample(active, num_active) + rng.sample(idle, len(errors) - num_active)
         lines, starts = _try_in_turn(puzzle, [*turns, self._right_rule(puzzle)])
-        return Lesson(lines=lines, wrong=frozenset(starts[:-1]))
+        return Demonstration(lines=lines, wrong=frozenset(starts[:-1]))
 
-    def padded_trace(self, problem: Problem, num_lines: int, rng: random.Random) -> Lesson | None:
+    def padded_trace(self, problem: Problem, num_lines: int, rng: random.Random) -> Demonstration | None:
         """The full trace with `see` lines in between, before and after, spread evenly.
 
         They restate the rows in the question's order, over and over, from one drawn at random.
@@ -203,14 +203,14 @@ class Arc1D(GeneratedEnv[ArcState]):
         for place, count in enumerate(spread(num_notes, len(steps) + 1, rng)):
             lines += islice(restated, count)
             lines += steps[place : place + 1]
-        return Lesson(lines=tuple(lines))
+        return Demonstration(lines=tuple(lines))
 
-    def search_trace(self, problem: Problem, rng: random.Random) -> Lesson | None:
+    def search_trace(self, problem: Problem, rng: random.Random) -> Demonstration | None:
         """The rules one after another until one explains the examples; None where that takes too many lines."""
         puzzle = self._puzzle(problem)
         turns = list(self.settings.rules)
         lines, _ = _try_in_turn(puzzle, turns[: turns.index(self._right_rule(puzzle)) + 1])
-        return Lesson(lines=lines) if len(lines) <= self.settings.max_search_lines else None
+        return Demonstration(lines=lines) if len(lines) <= self.settings.max_search_lines else None
 
     def advance(self, state: ArcState, line: str) -> ArcState:
         """One line of the grammar above; see `arc_1d_steps.py`."""

@@ -1,7 +1,7 @@
 """Wrong turns of Countdown, taken and taken back.
 
-In: a solution, as operations, and the kinds of error to make on the way. Out: a `Lesson` whose backtracks are
-all real and needed.
+In: a solution, as operations, and the kinds of error to make on the way. Out: a `Demonstration` whose
+backtracks are all real and needed.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import random
 from collections.abc import Sequence
 
-from envs.base import Lesson, check_error_kinds
+from envs.base import Demonstration, check_error_kinds
 from envs.tasks.countdown.search import SYMBOLS, Numbers, Operation, after, can_be_reached, operations, outcome
 from envs.trace import BACKTRACK
 
@@ -24,7 +24,7 @@ def write_detours(
     errors: Sequence[str],
     max_number: int,
     rng: random.Random,
-) -> Lesson | None:
+) -> Demonstration | None:
     """Write a solution with one detour for each error.
 
     An invalid line is no branch, so the backtrack before one counts as followed by nothing. Hence each point of
@@ -39,7 +39,7 @@ def write_detours(
         rng: Draws places and turns.
 
     Returns:
-        The lesson, or None where the solution has too few points or too few dead ends.
+        The demonstration, or None where the solution has too few points or too few dead ends.
 
     Raises:
         ValueError: An error is of no known kind.
@@ -71,7 +71,7 @@ def write_detours(
             lines += _walk(states[at], turn, rng)
             lines.append(f"{BACKTRACK} {at}")
         lines.append(step.line)
-    return Lesson(lines=tuple(lines), wrong=frozenset(wrong))
+    return Demonstration(lines=tuple(lines), wrong=frozenset(wrong))
 
 
 def _draw_dead_ends(

@@ -15,14 +15,14 @@ Results are whole and positive: no zero, no negative number, and division only w
 that; an answer is judged by its value alone. A line ``left: 2, 6, 10``, the numbers there in ascending order,
 is valid and changes nothing: padded traces are made longer with it.
 
-A cell is "N" or "N_new", N being how many numbers there are. One target in five, by a hash of it, is *new*:
-only "_new" cells have it. So by default train and id have the same targets and other numbers, ood_easy has
+A bucket is "N" or "N_new", N being how many numbers there are. One target in five, by a hash of it, is *new*:
+only "_new" buckets have it. So by default train and id have the same targets and other numbers, ood_easy has
 targets never trained on, and ood_hard more numbers. The order in which numbers are shown is a hash of them and
 the target, so a problem has one text and the order gives nothing away.
 
 The gold answer is the expression the problem was drawn as; the full trace does its operations from the inside.
-A target mostly has other ways to it: `search_trace` may find one, and its lesson states the answer that goes
-with its lines.
+A target mostly has other ways to it: `search_trace` may find one, and its demonstration states the answer that
+goes with its lines.
 
 Wrong turns (`error_kinds`), the three of Self-Backtracking:
     exploration: a valid operation after which the target is out of reach, walked on until one number is left.
@@ -42,7 +42,7 @@ from typing import Any
 from pydantic import BaseModel, Field, field_validator, model_validator
 
 from envs.arithmetic import ExpressionError, Rules, evaluate
-from envs.base import Lesson, spread
+from envs.base import Demonstration, spread
 from envs.generated import Draw, EnvSettings, GeneratedEnv
 from envs.grading import Grade
 from envs.path import StepError
@@ -54,7 +54,7 @@ from envs.trace import StepKind, Verdict, render_trace
 
 _NUMBERS, _TARGET, _LEFT = "Numbers: ", ". Target: ", "left: "
 _NEW = "_new"
-_CELL = re.compile(rf"[345](?:{_NEW})?")
+_BUCKET = re.compile(rf"[345](?:{_NEW})?")
 _LINE = re.compile(r"([1-9][0-9]{0,15}) ([-+*/]) ([1-9][0-9]{0,15}) = (0|[1-9][0-9]{0,15})")
 _RULES = Rules(negatives=False)
 _MAX_TRIES = 20_000
@@ -62,7 +62,7 @@ _TRIES_A_TARGET = 200  # with the defaults the mean is 6
 
 
 class CountdownSettings(EnvSettings):
-    """Cells are numbers of numbers, with "_new" for the targets that are kept out of the others.
+    """Buckets are numbers of numbers, with "_new" for the targets that are kept out of the others.
 
     Attributes:
         max_number: The numbers are 1 to this.
@@ -83,24 +83,24 @@ class CountdownSettings(EnvSettings):
     @field_validator("train", "ood_easy", "ood_hard")
     @classmethod
     def _known(cls, value: dict[str, float]) -> dict[str, float]:
-        for cell in value:
-            if not _CELL.fullmatch(cell):
-                raise ValueError(f"a cell is 3, 4 or 5, or one of these with {_NEW}, got {cell!r}")
+        for bucket in value:
+            if not _BUCKET.fullmatch(bucket):
+                raise ValueError(f"a bucket is 3, 4 or 5, or one of these with {_NEW}, got {bucket!r}")
         return value
 
     @model_validator(mode="after")
     def _has_targets(self) -> CountdownSettings:
-        for cell in (*self.train, *self.ood_easy, *self.ood_hard):
-            if not self.targets(cell):
+        for bucket in (*self.train, *self.ood_easy, *self.ood_hard):
+            if not self.targets(bucket):
                 raise ValueError(
                     f"no target from min_target {self.min_target} to max_target {self.max_target} is one of "
-                    f"cell '{cell}'; widen the range"
+                    f"bucket '{bucket}'; widen the range"
                 )
         return self
 
-    def targets(self, cell: str) -> list[int]:
-        """The targets of a cell."""
-        new = cell.endswith(_NEW)
+    def targets(self, bucket: str) -> list[int]:
+        """The targets of a bucket."""
+        new = bucket.endswith(_NEW)
         return [t for t in range(self.min_target, self.max_target + 1) if is_new(t) is new]
 
 
@@ -124,12 +124,12 @@ class Countdown(GeneratedEnv[CountdownState]):
         """Build from settings; see `Env`."""
         super().__init__(settings)
         self._targets = {
-            cell: self.settings.targets(cell) for split in Split for cell in self.settings.cells(split)
+            bucket: self.settings.targets(bucket) for split in Split for bucket in self.settings.buckets(split)
         }
 
-    def draw(self, cell: str, rng: random.Random) -> Draw:
-        """Draw one of the cell's targets, each alike, and an expression that makes it."""
-        count, targets = int(cell[0]), self._targets[cell]
+    def draw(self, bucket: str, rng: random.Random) -> Draw:
+        """Draw one of the bucket's targets, each alike, and an expression that makes it."""
+        count, targets = int(bucket[0]), self._targets[bucket]
         for attempt in range(_MAX_TRIES):
             if attempt % _TRIES_A_TARGET == 0:
                 target = targets[int(rng.random() * len(targets))]
@@ -149,7 +149,7 @@ class Countdown(GeneratedEnv[CountdownState]):
             difficulty=count,
         )
 
-    def cell(self, problem: Problem) -> str:
+    def bucket(self, problem: Problem) -> str:
         """How many numbers the question gives, and whether its target is a new one."""
         state = self.start(problem)
         return f"{len(state.numbers)}{_NEW if is_new(state.target) else ''}"
@@ -167,7 +167,7 @@ class Countdown(GeneratedEnv[CountdownState]):
         """None: every operation takes a line."""
         return None
 
-    def detour_trace(self, problem: Problem, errors: Sequence[str], rng: random.Random) -> Lesson | None:
+    def detour_trace(self, problem: Problem, errors: Sequence[str], rng: random.Random) -> Demonstration | None:
         """The full trace with one detour for each error, as `write_detours` does.
 
         An exploration is taken back by `<backtrack> j`, the others by a bare one. There may be as many
@@ -178,7 +178,7 @@ class Countdown(GeneratedEnv[CountdownState]):
         steps = steps_of(problem.answer)
         return write_detours(state.target, state.numbers, steps, errors, self.settings.max_number, rng)
 
-    def padded_trace(self, problem: Problem, num_lines: int, rng: random.Random) -> Lesson | None:
+    def padded_trace(self, problem: Problem, num_lines: int, rng: random.Random) -> Demonstration | None:
         """The full trace with `left:` lines in between, before and after, spread evenly."""
         steps = steps_of(problem.answer)
         num_notes = num_lines - len(steps)
@@ -191,13 +191,13 @@ class Countdown(GeneratedEnv[CountdownState]):
             if place < len(steps):
                 lines.append(steps[place].line)
                 numbers = after(numbers, steps[place])
-        return Lesson(lines=tuple(lines))
+        return Demonstration(lines=tuple(lines))
 
-    def search_trace(self, problem: Problem, rng: random.Random) -> Lesson | None:
+    def search_trace(self, problem: Problem, rng: random.Random) -> Demonstration | None:
         """The depth-first search of `search`, which draws nothing; None where it takes too many lines."""
         state = self.start(problem)
         lines = search(state.target, state.numbers, self.settings.max_search_lines)
-        return None if lines is None else Lesson(lines=lines, answer=self.answer_from(problem, lines))
+        return None if lines is None else Demonstration(lines=lines, answer=self.answer_from(problem, lines))
 
     def answer_from(self, problem: Problem, lines: Sequence[str]) -> str | None:
         """The answer that steps lead to: the expression of the valid ones that were not taken back.
@@ -264,7 +264,7 @@ class Countdown(GeneratedEnv[CountdownState]):
 
 
 def is_new(target: int) -> bool:
-    """Whether a target is held out for "_new" cells: one in five is, whatever the seed."""
+    """Whether a target is held out for "_new" buckets: one in five is, whatever the seed."""
     return blake2b(b"countdown target %d" % target, digest_size=1).digest()[0] < 51
 
 

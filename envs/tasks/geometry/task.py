@@ -31,8 +31,8 @@ r / p is at most 0.0963, in an equilateral triangle; with its own rounding r is 
 cotangent off by 0.00005 puts the angle off by at most 0.0029 degrees, and its own rounding by 0.005 more.
 An answer that is less than one unit of its last decimal (0.001, 0.01) off the exact value is right.
 
-A cell is "KIND_LIMIT" (angle_10): the largest absolute coordinate is at most LIMIT, one of 3, 5, 10, 20, 50 and
-100, and over the one before it. By default the out-of-distribution splits have larger coordinates.
+A bucket is "KIND_LIMIT" (angle_10): the largest absolute coordinate is at most LIMIT, one of 3, 5, 10, 20, 50
+and 100, and over the one before it. By default the out-of-distribution splits have larger coordinates.
 
 Wrong turns (`error_kinds`), ours; a backtrack takes each back and the right line follows:
     sign: a difference the wrong way round, or plus for minus between two products, or minus for plus; lengths,
@@ -49,7 +49,7 @@ from collections.abc import Sequence
 
 from pydantic import Field, field_validator
 
-from envs.base import Lesson, check_error_kinds, spread
+from envs.base import Demonstration, check_error_kinds, spread
 from envs.generated import Draw, EnvSettings, GeneratedEnv
 from envs.grading import Grade
 from envs.problem import Problem
@@ -91,7 +91,7 @@ _DECIMALS = 20  # of exact values
 
 
 class GeometrySettings(EnvSettings):
-    """Cells are what is asked for and the largest coordinate; the default of `train` is the source's."""
+    """Buckets are what is asked for and the largest coordinate; the default of `train` is the source's."""
 
     max_merge: int = Field(default=1, ge=1, le=1)
     train: dict[str, float] = {f"{kind}_10": 1.0 for kind in Kind}
@@ -102,11 +102,11 @@ class GeometrySettings(EnvSettings):
     @classmethod
     def _known(cls, value: dict[str, float]) -> dict[str, float]:
         known = {f"{kind}_{limit}" for kind in Kind for limit in LIMITS}
-        for cell in value:
-            if cell not in known:
+        for bucket in value:
+            if bucket not in known:
                 raise ValueError(
-                    f"a cell is {', '.join(Kind)}, with one of {', '.join(f'_{limit}' for limit in LIMITS)}, "
-                    f"got {cell!r}"
+                    f"a bucket is {', '.join(Kind)}, with one of {', '.join(f'_{limit}' for limit in LIMITS)}, "
+                    f"got {bucket!r}"
                 )
         return value
 
@@ -118,9 +118,9 @@ class Geometry(GeneratedEnv[GeometryState]):
     Settings = GeometrySettings
     error_kinds = ERROR_KINDS
 
-    def draw(self, cell: str, rng: random.Random) -> Draw:
+    def draw(self, bucket: str, rng: random.Random) -> Draw:
         """Draw three points, each coordinate alike, again while they are on one line or of a smaller limit."""
-        name, _, number = cell.partition("_")
+        name, _, number = bucket.partition("_")
         kind, limit = Kind(name), int(number)
         while True:  # a second time in one of six at most, with small limits
             a_x, a_y, b_x, b_y, c_x, c_y = (int(rng.random() * (2 * limit + 1)) - limit for _ in range(6))
@@ -138,7 +138,7 @@ class Geometry(GeneratedEnv[GeometryState]):
             difficulty=limit,
         )
 
-    def cell(self, problem: Problem) -> str:
+    def bucket(self, problem: Problem) -> str:
         """What is asked for, and the limit that the largest coordinate falls under."""
         figure = _read(problem.question)
         return f"{figure.kind}_{_limit(figure.points)}"
@@ -155,7 +155,7 @@ class Geometry(GeneratedEnv[GeometryState]):
         """None: every sub-result takes a line."""
         return None
 
-    def detour_trace(self, problem: Problem, errors: Sequence[str], rng: random.Random) -> Lesson | None:
+    def detour_trace(self, problem: Problem, errors: Sequence[str], rng: random.Random) -> Demonstration | None:
         """The full trace with one slip for each of `errors`, each before its right line, in different lines.
 
         There may be as many errors as lines, and as many of kind "sign" as lines that can have one.
@@ -179,9 +179,9 @@ class Geometry(GeneratedEnv[GeometryState]):
                 wrong.add(len(lines))
                 lines += [slips[name], BACKTRACK]
             lines.append(right.line)
-        return Lesson(lines=tuple(lines), wrong=frozenset(wrong))
+        return Demonstration(lines=tuple(lines), wrong=frozenset(wrong))
 
-    def padded_trace(self, problem: Problem, num_lines: int, rng: random.Random) -> Lesson | None:
+    def padded_trace(self, problem: Problem, num_lines: int, rng: random.Random) -> Demonstration | None:
         """The full trace with notes in between, before and after, spread evenly.
 
         What is noted is drawn among all that is known; whether with its value or its whole line is chosen so
@@ -206,7 +206,7 @@ class Geometry(GeneratedEnv[GeometryState]):
             if place < len(full):
                 lines.append(full[place])
                 state = advance(state, full[place])
-        return Lesson(lines=tuple(lines))
+        return Demonstration(lines=tuple(lines))
 
     def advance(self, state: GeometryState, line: str) -> GeometryState:
         """Work out a sub-result, or note something known; see `geometry_steps.py`."""

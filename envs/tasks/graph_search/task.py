@@ -28,7 +28,7 @@ backtracks leave dead ends. What ends the search is set by `path`::
     2 > 4
     Thus, the answer is 0,2,4.
 
-A cell is "NODES_LOW-HIGH", the number of nodes and the range of lengths of the shortest path in edges, each
+A bucket is "NODES_LOW-HIGH", the number of nodes and the range of lengths of the shortest path in edges, each
 length alike. The post gives neither the generator nor its density; ours is in `digraph.py`. With 2 edges a
 node, 96 of 100 random graphs of 15 nodes have a path of 5 and 76 have one of 6, and a search expands 2.6 nodes
 on average for a path of 2 and 10.4 for one of 6; sparser graphs lack nodes to list, denser ones long paths.
@@ -47,7 +47,7 @@ from itertools import pairwise
 
 from pydantic import Field, field_validator, model_validator
 
-from envs.base import Lesson
+from envs.base import Demonstration
 from envs.generated import Draw, GeneratedEnv
 from envs.grading import Grade
 from envs.problem import Problem
@@ -69,7 +69,7 @@ from envs.tasks.graph_search.steps import (
 )
 from envs.trace import BACKTRACK, Trace
 
-_CELL = re.compile(r"([1-9][0-9]{0,2})_([1-9][0-9]{0,2})-([1-9][0-9]{0,2})")
+_BUCKET = re.compile(r"([1-9][0-9]{0,2})_([1-9][0-9]{0,2})-([1-9][0-9]{0,2})")
 
 
 class PathKind(StrEnum):
@@ -105,24 +105,26 @@ class GraphSearchSettings(RangeSettings):
     @field_validator("train", "ood_easy", "ood_hard")
     @classmethod
     def _sizes_and_lengths(cls, value: dict[str, float]) -> dict[str, float]:
-        for cell in value:
-            match = _CELL.fullmatch(cell)
+        for bucket in value:
+            match = _BUCKET.fullmatch(bucket)
             if match is None or not int(match[2]) <= int(match[3]) < int(match[1]) <= MAX_NODES:
                 raise ValueError(
-                    f"a cell is a number of nodes up to {MAX_NODES} and a range of path lengths below it, "
-                    f"such as '15_2-4', got {cell!r}"
+                    f"a bucket is a number of nodes up to {MAX_NODES} and a range of path lengths below it, "
+                    f"such as '15_2-4', got {bucket!r}"
                 )
         return value
 
     @model_validator(mode="after")
     def _fits(self) -> GraphSearchSettings:
-        cells = [*self.train, *self.ood_easy, *self.ood_hard]
-        for cell in cells:
-            nodes = int(read_range(cell)[0])
+        buckets = [*self.train, *self.ood_easy, *self.ood_hard]
+        for bucket in buckets:
+            nodes = int(read_range(bucket)[0])
             if nodes > self.num_labels:
-                raise ValueError(f"num_labels is {self.num_labels}; the cell '{cell}' needs {nodes}")
+                raise ValueError(f"num_labels is {self.num_labels}; the bucket '{bucket}' needs {nodes}")
             if 2 * self.degree > nodes - 1:
-                raise ValueError(f"degree is {self.degree}; the cell '{cell}' allows {(nodes - 1) / 2} at most")
+                raise ValueError(
+                    f"degree is {self.degree}; the bucket '{bucket}' allows {(nodes - 1) / 2} at most"
+                )
         return self
 
 
@@ -134,9 +136,9 @@ class GraphSearch(GeneratedEnv[GraphState]):
     settings: GraphSearchSettings
     error_kinds = ("branch",)
 
-    def draw(self, cell: str, rng: random.Random) -> Draw:
-        """Draw a length of the cell's range and a graph with a shortest path of it."""
-        nodes, length = draw_from_range(cell, rng)
+    def draw(self, bucket: str, rng: random.Random) -> Draw:
+        """Draw a length of the bucket's range and a graph with a shortest path of it."""
+        nodes, length = draw_from_range(bucket, rng)
         num_nodes = int(nodes)
         question, graph = draw_graph(
             num_nodes=num_nodes,
@@ -151,10 +153,10 @@ class GraphSearch(GeneratedEnv[GraphState]):
         num_steps = len(path) - 1 if self._moves else len(order) + 1
         return Draw(question=question, answer=write_path(path), num_full_steps=num_steps, difficulty=length)
 
-    def cell(self, problem: Problem) -> str:
-        """The cell of the settings with its number of nodes and shortest path; for others one of its own."""
+    def bucket(self, problem: Problem) -> str:
+        """The bucket of the settings with its number of nodes and shortest path; for others one of its own."""
         state = self.start(problem)
-        return self.settings.cell_of(str(len(state.graph.nodes)), len(state.shortest) - 1)
+        return self.settings.bucket_of(str(len(state.graph.nodes)), len(state.shortest) - 1)
 
     def start(self, problem: Problem) -> GraphState:
         """Nothing searched yet, by either grammar."""
@@ -175,7 +177,7 @@ class GraphSearch(GeneratedEnv[GraphState]):
         """None: there are no hand-skip rules."""
         return None
 
-    def search_trace(self, problem: Problem, rng: random.Random) -> Lesson | None:
+    def search_trace(self, problem: Problem, rng: random.Random) -> Demonstration | None:
         """The depth-first search for the problem's answer, neighbours ascending.
 
         Where the path must be a shortest one, the search turns back at the length of that, which the question
@@ -183,9 +185,9 @@ class GraphSearch(GeneratedEnv[GraphState]):
         """
         if self.settings.grammar is Grammar.BREADTH_FIRST:
             return None
-        return Lesson(lines=self._depth_first(self.start(problem))[0])
+        return Demonstration(lines=self._depth_first(self.start(problem))[0])
 
-    def detour_trace(self, problem: Problem, errors: Sequence[str], rng: random.Random) -> Lesson | None:
+    def detour_trace(self, problem: Problem, errors: Sequence[str], rng: random.Random) -> Demonstration | None:
         """The moves to the problem's answer, with a wrong branch for each of `errors`.
 
         A wrong branch starts with a move after which the path cannot be completed. It goes on at random until
@@ -214,7 +216,7 @@ class GraphSearch(GeneratedEnv[GraphState]):
                 lines += move_lines(self._walk_on(after, rng).path[j:])
                 lines.append(f"{BACKTRACK} {j}")
             lines.append(move)
-        return Lesson(lines=tuple(lines), wrong=frozenset(wrong))
+        return Demonstration(lines=tuple(lines), wrong=frozenset(wrong))
 
     def advance(self, state: GraphState, line: str) -> GraphState:
         """One line of a grammar that is allowed and that the path has begun with; see `graph_steps.py`."""

@@ -23,7 +23,7 @@ Two more lines are valid and change nothing. ``r1c4: 4, 2, 2, none`` says that t
 where that is so: here after a 2 and a 1 in the first row. ``see r4c1: 12, 234, 2, 2`` says what any empty cell
 may have, here at the start; padded traces are made longer with it. The answer is the rows of the one solution.
 
-A cell of the settings is "SIDE_LOW-HIGH": the side of the board, 4, 6 or 9, and the range of the number of its
+A bucket is "SIDE_LOW-HIGH": the side of the board, 4, 6 or 9, and the range of the number of its
 empty cells, each number alike. The paper has 30 to 50 on a side of 9. How boards are drawn is in
 `sudoku_board.py`.
 
@@ -44,7 +44,7 @@ from enum import StrEnum
 
 from pydantic import Field, field_validator
 
-from envs.base import Lesson, check_error_kinds
+from envs.base import Demonstration, check_error_kinds
 from envs.generated import Draw, GeneratedEnv
 from envs.grading import Grade
 from envs.problem import Problem
@@ -62,7 +62,7 @@ from envs.tasks.sudoku.steps import (
 )
 from envs.trace import BACKTRACK
 
-_CELL = re.compile(r"([469])_([1-9][0-9]?)-([1-9][0-9]?)")
+_BUCKET = re.compile(r"([469])_([1-9][0-9]?)-([1-9][0-9]?)")
 _ERROR = "digit"
 
 
@@ -76,12 +76,12 @@ class DetourDigits(StrEnum):
 
 
 class SudokuSettings(RangeSettings):
-    """Cells are sides and ranges of empty cells.
+    """Buckets are sides and ranges of empty cells.
 
     Attributes:
         max_search_lines: Longest search trace, backtracks counted; a search that takes more gives none.
         detour_digits: Which wrong candidates a detour may place. With "tried" half the boards of the default
-            cells have room for 3, 7 and 10 detours; with "any" for 7, 14 and 20.
+            buckets have room for 3, 7 and 10 detours; with "any" for 7, 14 and 20.
     """
 
     max_merge: int = Field(default=1, ge=1, le=1)
@@ -94,13 +94,13 @@ class SudokuSettings(RangeSettings):
     @field_validator("train", "ood_easy", "ood_hard")
     @classmethod
     def _sides_and_ranges(cls, value: dict[str, float]) -> dict[str, float]:
-        for cell in value:
-            match = _CELL.fullmatch(cell)
+        for bucket in value:
+            match = _BUCKET.fullmatch(bucket)
             if match is None or not int(match[2]) <= int(match[3]) <= MOST_EMPTY[int(match[1])]:
                 most = ", ".join([f"{most} of side {side}" for side, most in MOST_EMPTY.items()])
                 raise ValueError(
-                    f"a cell is a side of 4, 6 or 9 and a range of empty cells (at most {most}), such as "
-                    f"'9_30-40', got {cell!r}"
+                    f"a bucket is a side of 4, 6 or 9 and a range of empty cells (at most {most}), such as "
+                    f"'9_30-40', got {bucket!r}"
                 )
         return value
 
@@ -113,9 +113,9 @@ class Sudoku(GeneratedEnv[SudokuState]):
     settings: SudokuSettings
     error_kinds = (_ERROR,)
 
-    def draw(self, cell: str, rng: random.Random) -> Draw:
-        """Draw a number of empty cells of the cell's range and a board with so many."""
-        kind, num_empty = draw_from_range(cell, rng)
+    def draw(self, bucket: str, rng: random.Random) -> Draw:
+        """Draw a number of empty cells of the bucket's range and a board with so many."""
+        kind, num_empty = draw_from_range(bucket, rng)
         side = int(kind)
         puzzle = draw_puzzle(side, num_empty, rng)
         return Draw(
@@ -125,10 +125,10 @@ class Sudoku(GeneratedEnv[SudokuState]):
             difficulty=num_empty,
         )
 
-    def cell(self, problem: Problem) -> str:
-        """The cell of the settings with its side and number of empty cells; for others one of its own."""
+    def bucket(self, problem: Problem) -> str:
+        """The bucket of the settings with its side and number of empty cells; for others one of its own."""
         puzzle = read_puzzle(problem.question)
-        return self.settings.cell_of(str(puzzle.side), puzzle.givens.count(0))
+        return self.settings.bucket_of(str(puzzle.side), puzzle.givens.count(0))
 
     def start(self, problem: Problem) -> SudokuState:
         """The board as it is given."""
@@ -143,7 +143,7 @@ class Sudoku(GeneratedEnv[SudokuState]):
         """None: there are no hand-skip rules."""
         return None
 
-    def detour_trace(self, problem: Problem, errors: Sequence[str], rng: random.Random) -> Lesson | None:
+    def detour_trace(self, problem: Problem, errors: Sequence[str], rng: random.Random) -> Demonstration | None:
         """The full trace with as many wrong digits as there are `errors`, each walked to a dead end.
 
         They are drawn from the pairs of a cell and a wrong digit that `detour_digits` allows, each alike; those
@@ -171,9 +171,9 @@ class Sudoku(GeneratedEnv[SudokuState]):
                 lines += walk(state, cell, digit)
                 lines.append(f"{BACKTRACK} {at}")
             lines.append(place_line(state, cell, right))
-        return Lesson(lines=tuple(lines), wrong=frozenset(wrong))
+        return Demonstration(lines=tuple(lines), wrong=frozenset(wrong))
 
-    def padded_trace(self, problem: Problem, num_lines: int, rng: random.Random) -> Lesson | None:
+    def padded_trace(self, problem: Problem, num_lines: int, rng: random.Random) -> Demonstration | None:
         """The full trace with `see` lines before its lines, spread evenly.
 
         None is written twice at one state until every one has been.
@@ -189,12 +189,12 @@ class Sudoku(GeneratedEnv[SudokuState]):
             rng.shuffle(looks)
             lines += [look_line(state, i) for i in looks]
             lines.append(place_line(state, cell, right))
-        return Lesson(lines=tuple(lines))
+        return Demonstration(lines=tuple(lines))
 
-    def search_trace(self, problem: Problem, rng: random.Random) -> Lesson | None:
+    def search_trace(self, problem: Problem, rng: random.Random) -> Demonstration | None:
         """The depth-first search of `search`, which draws nothing; None where it takes too many lines."""
         lines = search(self.start(problem), self.settings.max_search_lines)
-        return None if lines is None else Lesson(lines=lines)
+        return None if lines is None else Demonstration(lines=lines)
 
     def advance(self, state: SudokuState, line: str) -> SudokuState:
         """One line; see `sudoku_steps.py`."""

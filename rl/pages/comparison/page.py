@@ -14,7 +14,7 @@ from rl.pages.comparison.scatter import trade_offs
 from rl.pages.comparison.tables import config_table, difference_table, result_table
 from rl.pages.html import page, visible
 from rl.pages.run.backtracks import backtracks
-from rl.pages.run.cells import by_cell
+from rl.pages.run.buckets import by_bucket
 
 
 def render_comparison(study: Study) -> str:
@@ -51,7 +51,7 @@ def render_comparison(study: Study) -> str:
         result_table(study),
         '<p class="note">Greedy decoding; means over seeds of figures per trace, with 95 % intervals of the '
         "mean by Student's t, which are wide for few seeds. The same problems for every case and seed.</p>",
-        by_cell(means),
+        by_bucket(means),
         backtracks(means),
         _cases(study),
     ]

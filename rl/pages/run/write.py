@@ -12,7 +12,7 @@ from pathlib import Path
 
 from rl.pages.html import page, visible
 from rl.pages.run.backtracks import backtracks
-from rl.pages.run.cells import by_cell
+from rl.pages.run.buckets import by_bucket
 from rl.pages.run.curves import training
 from rl.pages.run.examples import problems, provenance, result_table
 from rl.pages.run.plots import step_counts
@@ -61,7 +61,7 @@ def render_report(run: RunRecord) -> str:
         "none. Steps saved is the mean of 1 − steps / full steps, every correct answer counting alike; the "
         "sentence at the top compares means of steps instead. A real backtrack went back and then took another "
         "branch; a wasted step was undone later; cut off means stopped at the length limit.</p>",
-        by_cell(results),
+        by_bucket(results),
         backtracks(results),
         "<h2>Training</h2>",
         training(run),

@@ -91,9 +91,9 @@ class SmallDirectional(Directional):
 class CountsItsCalls(SmallDirectional):
     calls = 0
 
-    def draw(self, cell: str, rng: random.Random) -> Draw:
+    def draw(self, bucket: str, rng: random.Random) -> Draw:
         self.calls += 1
-        return super().draw(cell, random.Random(self.calls))
+        return super().draw(bucket, random.Random(self.calls))
 
 
 class ForgetsTheSplit(SmallDirectional):
@@ -107,8 +107,8 @@ class LeaksTrainIntoId(SmallDirectional):
         return replace(super().problem(home, index, budget=budget), split=split)
 
 
-class DrawsAnotherCell(SmallDirectional):
-    def draw(self, cell: str, rng: random.Random) -> Draw:
+class DrawsAnotherBucket(SmallDirectional):
+    def draw(self, bucket: str, rng: random.Random) -> Draw:
         return super().draw("2", rng)
 
 
@@ -158,8 +158,8 @@ class WritesAnEmptyLine(SmallDirectional):
 
 
 class PromisesMoreSteps(SmallDirectional):
-    def draw(self, cell: str, rng: random.Random) -> Draw:
-        return replace(super().draw(cell, rng), num_full_steps=9)
+    def draw(self, bucket: str, rng: random.Random) -> Draw:
+        return replace(super().draw(bucket, rng), num_full_steps=9)
 
 
 class WritesAWrongStep(SmallDirectional):
@@ -275,7 +275,7 @@ class RaisesAStepErrorOnAnAnswer(SmallDirectional):
             LeaksTrainIntoId,
             ("directional id 0: question is also in train: 'You face north. Actions: around, right, around'"),
         ),
-        (DrawsAnotherCell, "directional train 0: cell '2' is not one of the split's"),
+        (DrawsAnotherBucket, "directional train 0: bucket '2' is not one of the split's"),
         (ShowsAlwaysABudget, "directional train 0: budget is 1 where none was asked for"),
         (
             HidesTheBudget,

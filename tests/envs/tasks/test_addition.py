@@ -247,13 +247,13 @@ def test_sums_are_right_and_steps_are_columns_plus_carry() -> None:
 
 def test_cells_are_drawn_by_the_released_counts() -> None:
     env = Addition()
-    counts = Counter(env.cell(env.problem(Split.TRAIN, index)) for index in range(4000))
+    counts = Counter(env.bucket(env.problem(Split.TRAIN, index)) for index in range(4000))
     # 2855 released items: 4000 · 628 / 2855 = 880 of 3_2, 4000 · 26 / 2855 = 36 of 1_1; five sigma.
     assert set(counts) == {"1_1", "2_1", "2_2", "3_1", "3_2", "3_3"}
     assert abs(counts["3_2"] - 880) < 132
     assert abs(counts["1_1"] - 36) < 30
-    easy = {env.cell(env.problem(Split.OOD_EASY, index)) for index in range(300)}
-    hard = {env.cell(env.problem(Split.OOD_HARD, index)) for index in range(300)}
+    easy = {env.bucket(env.problem(Split.OOD_EASY, index)) for index in range(300)}
+    hard = {env.bucket(env.problem(Split.OOD_HARD, index)) for index in range(300)}
     assert easy == {f"{a}_{b}" for a in (4, 5, 6, 7) for b in (1, 2, 3)}
     assert hard == {f"{a}_{b}" for a in (4, 5, 6, 7) for b in (4, 5, 6, 7)}
 
@@ -269,11 +269,11 @@ def test_mean_full_steps_is_near_the_released_one() -> None:
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"train": ["3"]}, "a cell is two digit counts from 1 to 100 such as '3_2', got '3'"),
-        ({"train": ["0_1"]}, "a cell is two digit counts from 1 to 100 such as '3_2', got '0_1'"),
-        ({"train": ["3_101"]}, "a cell is two digit counts from 1 to 100 such as '3_2', got '3_101'"),
-        ({"train": ["٣_1"]}, "a cell is two digit counts from 1 to 100 such as '3_2', got '٣_1'"),
-        ({"train": ["4_1"]}, "train and ood_easy share the cells ['4_1']; splits must be disjoint"),
+        ({"train": ["3"]}, "a bucket is two digit counts from 1 to 100 such as '3_2', got '3'"),
+        ({"train": ["0_1"]}, "a bucket is two digit counts from 1 to 100 such as '3_2', got '0_1'"),
+        ({"train": ["3_101"]}, "a bucket is two digit counts from 1 to 100 such as '3_2', got '3_101'"),
+        ({"train": ["٣_1"]}, "a bucket is two digit counts from 1 to 100 such as '3_2', got '٣_1'"),
+        ({"train": ["4_1"]}, "train and ood_easy share the buckets ['4_1']; splits must be disjoint"),
         ({"max_merge": 12}, "less than or equal to 11"),
     ],
 )
@@ -299,21 +299,25 @@ def test_wrong_lines_are_taken_back_and_the_trace_verified(errors: list[str]) ->
     env = Addition()
     for index in range(100):
         problem = env.problem(Split.OOD_EASY, index)
-        lesson = env.detour_trace(problem, errors, random.Random(index))
-        assert lesson is not None and len(lesson.lines) == problem.num_full_steps + 2 * len(errors)
-        trace = env.check(problem, parse_trace(render_trace(lesson.lines, problem.answer)))
+        demonstration = env.detour_trace(problem, errors, random.Random(index))
+        assert demonstration is not None and len(demonstration.lines) == problem.num_full_steps + 2 * len(
+            errors
+        )
+        trace = env.check(problem, parse_trace(render_trace(demonstration.lines, problem.answer)))
         assert trace.verified
         assert [(b.num_undone, b.real, b.needed) for b in trace.backtracks] == [(1, True, True)] * len(errors)
-        assert {i for i, step in enumerate(trace.steps) if step.verdict is Verdict.INVALID} == lesson.wrong
-        assert {i for i, step in enumerate(trace.steps) if step.undone} == lesson.wrong
+        assert {
+            i for i, step in enumerate(trace.steps) if step.verdict is Verdict.INVALID
+        } == demonstration.wrong
+        assert {i for i, step in enumerate(trace.steps) if step.undone} == demonstration.wrong
 
 
 def test_a_right_line_written_again_is_a_needless_and_fake_backtrack() -> None:
     env = Addition()
     problem = env.problem(Split.OOD_EASY, 0)
-    lesson = env.detour_trace(problem, ["again"], random.Random(0))
-    assert lesson is not None and lesson.wrong == frozenset()
-    trace = env.check(problem, parse_trace(render_trace(lesson.lines, problem.answer)))
+    demonstration = env.detour_trace(problem, ["again"], random.Random(0))
+    assert demonstration is not None and demonstration.wrong == frozenset()
+    trace = env.check(problem, parse_trace(render_trace(demonstration.lines, problem.answer)))
     assert trace.verified
     assert [(b.num_undone, b.real, b.needed) for b in trace.backtracks] == [(1, False, False)]
 

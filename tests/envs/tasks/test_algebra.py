@@ -123,7 +123,7 @@ def test_cells_are_drawn_by_the_released_counts() -> None:
     env = Algebra()
     problems = [env.problem(Split.TRAIN, index) for index in range(4000)]
     steps = Counter(problem.num_full_steps for problem in problems)
-    symbols = Counter(int(env.cell(problem).split("_")[0]) for problem in problems)
+    symbols = Counter(int(env.bucket(problem).split("_")[0]) for problem in problems)
     # 98/183/300/272/147 of 1000, and a quarter each; 4000 draws, five standard deviations are below 160.
     for k, share in ((1, 0.098), (2, 0.183), (3, 0.300), (4, 0.272), (5, 0.147)):
         assert abs(steps[k] - 4000 * share) < 150
@@ -131,7 +131,7 @@ def test_cells_are_drawn_by_the_released_counts() -> None:
     assert all(abs(count - 1000) < 150 for count in symbols.values())
     for problem in problems[:200]:
         assert (
-            env.cell(problem) == f"{len(set(problem.question) & set(CONSTANTS)) + 1}_{problem.num_full_steps}"
+            env.bucket(problem) == f"{len(set(problem.question) & set(CONSTANTS)) + 1}_{problem.num_full_steps}"
         )
 
 
@@ -141,15 +141,15 @@ def test_out_of_distribution_cells() -> None:
     # 10 symbols are 9 constants: at most 9 moves, a swap and a minus, so 10_12 cannot be.
     hard = {f"{n}_{k}" for n in range(10, 15) for k in range(10, 15) if k <= n + 1}
     assert set(env.settings.ood_hard) == hard
-    assert {env.cell(env.problem(Split.OOD_HARD, index)) for index in range(400)} == hard
+    assert {env.bucket(env.problem(Split.OOD_HARD, index)) for index in range(400)} == hard
 
 
-@pytest.mark.parametrize("cell", ["3_1", "3_4", "4_5", "8_9", "17_1", "17_18"])
-def test_the_corners_of_the_cells_can_be_drawn(cell: str) -> None:
-    env = Algebra({"train": [cell], "ood_easy": ["6_6"], "ood_hard": ["10_10"]})
+@pytest.mark.parametrize("bucket", ["3_1", "3_4", "4_5", "8_9", "17_1", "17_18"])
+def test_the_corners_of_the_cells_can_be_drawn(bucket: str) -> None:
+    env = Algebra({"train": [bucket], "ood_easy": ["6_6"], "ood_hard": ["10_10"]})
     for index in range(30):
         problem = env.problem(Split.TRAIN, index)
-        assert env.cell(problem) == cell
+        assert env.bucket(problem) == bucket
         trace = env.check(problem, parse_trace(render_trace(env.full_trace(problem), problem.answer)))
         assert trace.verified
 
@@ -357,12 +357,12 @@ def test_prompts() -> None:
     ],
 )
 def test_wrong_cells(settings: dict[str, object], got: str) -> None:
-    rule = "a cell is 'symbols_steps' with 3 to 17 symbols and at most symbols + 1 steps, got "
+    rule = "a bucket is 'symbols_steps' with 3 to 17 symbols and at most symbols + 1 steps, got "
     with pytest.raises(ValidationError) as wrong:
         Algebra(settings)
     assert rule + got in str(wrong.value)
 
 
 def test_splits_may_not_share_cells() -> None:
-    with pytest.raises(ValidationError, match=r"train and ood_easy share the cells \['6_6'\]"):
+    with pytest.raises(ValidationError, match=r"train and ood_easy share the buckets \['6_6'\]"):
         Algebra({"train": ["6_6"]})

@@ -16,7 +16,7 @@ from itertools import pairwise
 import pytest
 from pydantic import ValidationError
 
-from envs.base import Lesson
+from envs.base import Demonstration
 from envs.check.contract import check_env
 from envs.grading import Grade
 from envs.path import StepError
@@ -359,8 +359,8 @@ def test_a_question_is_read_back() -> None:
     )
     assert read_question(QUESTION, "5000550") == puzzle
     assert write_question(puzzle) == QUESTION
-    assert Arc1D({"train": ["5-9"], "ood_easy": ["10-12"]}).cell(ask()) == "5-9"
-    assert Arc1D().cell(ask()) == "7-7"
+    assert Arc1D({"train": ["5-9"], "ood_easy": ["10-12"]}).bucket(ask()) == "5-9"
+    assert Arc1D().bucket(ask()) == "7-7"
 
 
 @pytest.mark.parametrize(
@@ -694,23 +694,25 @@ def test_detours(num_errors: int, settings: dict[str, object]) -> None:
     env = Arc1D(settings)
     for index in range(60):
         problem = env.problem(list(Split)[index % 4], index)
-        lesson = env.detour_trace(problem, ["rule"] * num_errors, random.Random(index))
-        assert lesson is not None
-        trace = env.check(problem, parse_trace(render_trace(lesson.lines, lesson.answer or problem.answer)))
+        demonstration = env.detour_trace(problem, ["rule"] * num_errors, random.Random(index))
+        assert demonstration is not None
+        trace = env.check(
+            problem, parse_trace(render_trace(demonstration.lines, demonstration.answer or problem.answer))
+        )
         assert trace.verified
         assert trace.num_invalid == trace.fake_backtracks == trace.needless_backtracks == 0
-        assert trace.num_backtracks == trace.real_backtracks == len(lesson.wrong) == num_errors
-        turns = [lesson.lines[i] for i in sorted(lesson.wrong)]
+        assert trace.num_backtracks == trace.real_backtracks == len(demonstration.wrong) == num_errors
+        turns = [demonstration.lines[i] for i in sorted(demonstration.wrong)]
         assert len(set(turns)) == num_errors
         full = env.full_trace(problem)
-        assert lesson.lines[len(lesson.lines) - len(full) :] == full
-        proposals = [i for i, line in enumerate(lesson.lines) if line.startswith("rule: ")]
-        assert set(proposals) == lesson.wrong | {len(lesson.lines) - len(full)}
+        assert demonstration.lines[len(demonstration.lines) - len(full) :] == full
+        proposals = [i for i, line in enumerate(demonstration.lines) if line.startswith("rule: ")]
+        assert set(proposals) == demonstration.wrong | {len(demonstration.lines) - len(full)}
         for start, end in pairwise(proposals):
-            *examples, mismatch = lesson.lines[start + 1 : end - 1]
+            *examples, mismatch = demonstration.lines[start + 1 : end - 1]
             assert all(line.endswith(", as given") for line in examples)
             assert ", given " in mismatch
-            assert lesson.lines[end - 1] == "<backtrack> 0"
+            assert demonstration.lines[end - 1] == "<backtrack> 0"
         # Rules that leave the first input as it is are proposed only where there are too few others.
         row = env.start(problem).puzzle.examples[0][0]
         idle = sum(RULES[turn.removeprefix("rule: ")](row) == row for turn in turns)
@@ -721,7 +723,7 @@ def test_detours(num_errors: int, settings: dict[str, object]) -> None:
 def test_no_detour_without_room() -> None:
     env = Arc1D()
     assert env.detour_trace(ask(), ["rule"] * 39, random.Random(0)) is None
-    assert env.detour_trace(ask(), [], random.Random(0)) == Lesson(lines=tuple(RIGHT))
+    assert env.detour_trace(ask(), [], random.Random(0)) == Demonstration(lines=tuple(RIGHT))
     few = Arc1D(FEW_RULES)
     assert few.detour_trace(few.problem(Split.TRAIN, 0), ["rule"] * 3, random.Random(0)) is not None
     assert few.detour_trace(few.problem(Split.TRAIN, 0), ["rule"] * 4, random.Random(0)) is None
@@ -734,9 +736,9 @@ def test_an_unknown_kind_of_error_is_an_error() -> None:
 
 def test_detours_differ_by_generator_and_by_nothing_else() -> None:
     one, two = Arc1D(), Arc1D()
-    lessons = [one.detour_trace(ask(), ["rule"] * 2, random.Random(seed)) for seed in range(20)]
-    assert lessons == [two.detour_trace(ask(), ["rule"] * 2, random.Random(seed)) for seed in range(20)]
-    assert len({lesson.lines for lesson in lessons if lesson}) > 15
+    demonstrations = [one.detour_trace(ask(), ["rule"] * 2, random.Random(seed)) for seed in range(20)]
+    assert demonstrations == [two.detour_trace(ask(), ["rule"] * 2, random.Random(seed)) for seed in range(20)]
+    assert len({demonstration.lines for demonstration in demonstrations if demonstration}) > 15
 
 
 @pytest.mark.parametrize("num_errors", [1, 2, 3, 6])
@@ -764,21 +766,21 @@ def test_controls_are_as_long_as_detours(num_errors: int, settings: dict[str, ob
 def test_padding_is_spread_evenly_and_drawn() -> None:
     env = Arc1D()
     assert env.padded_trace(ask(), 4, random.Random(0)) is None
-    assert env.padded_trace(ask(), 5, random.Random(0)) == Lesson(lines=tuple(RIGHT))
-    lesson = env.padded_trace(ask(), 11, random.Random(0))
-    assert lesson is not None
-    assert [line.startswith("see ") for line in lesson.lines] == [True, False] * 5 + [True]
+    assert env.padded_trace(ask(), 5, random.Random(0)) == Demonstration(lines=tuple(RIGHT))
+    demonstration = env.padded_trace(ask(), 11, random.Random(0))
+    assert demonstration is not None
+    assert [line.startswith("see ") for line in demonstration.lines] == [True, False] * 5 + [True]
     order = [
         *("see input 1: 0012201", "see output 1: 0122010", "see input 2: 3000330"),
         *("see output 2: 0003300", "see input 3: 4044004", "see output 3: 0440040"),
     ]
-    start = order.index(lesson.lines[0])
-    assert [line for line in lesson.lines if line.startswith("see ")] == order[start:] + order[:start]
+    start = order.index(demonstration.lines[0])
+    assert [line for line in demonstration.lines if line.startswith("see ")] == order[start:] + order[:start]
     notes = set()
     for seed in range(60):
-        lesson = env.padded_trace(ask(), 6, random.Random(seed))
-        assert lesson is not None
-        notes |= {(place, line) for place, line in enumerate(lesson.lines) if line.startswith("see ")}
+        demonstration = env.padded_trace(ask(), 6, random.Random(seed))
+        assert demonstration is not None
+        notes |= {(place, line) for place, line in enumerate(demonstration.lines) if line.startswith("see ")}
     assert {place for place, _ in notes} == set(range(6))
     assert {line for _, line in notes} == set(order)
 
@@ -786,9 +788,9 @@ def test_padding_is_spread_evenly_and_drawn() -> None:
 def test_search_trace_by_hand() -> None:
     env = Arc1D({"rules": ["mirror", "wrap left 1", "move left 1", "fill"]})
     lines = (*MIRROR, "<backtrack> 0", *WRAP, "<backtrack> 0", *RIGHT)
-    assert env.search_trace(ask(), random.Random(0)) == Lesson(lines=lines)
+    assert env.search_trace(ask(), random.Random(0)) == Demonstration(lines=lines)
     longest = {"rules": env.settings.rules, "max_search_lines": 12}
-    assert Arc1D(longest).search_trace(ask(), random.Random(0)) == Lesson(lines=lines)
+    assert Arc1D(longest).search_trace(ask(), random.Random(0)) == Demonstration(lines=lines)
     assert Arc1D({**longest, "max_search_lines": 11}).search_trace(ask(), random.Random(0)) is None
 
 
@@ -797,12 +799,12 @@ def test_search_traces() -> None:
     num_backtracks = 0
     for index in range(100):
         problem = env.problem(list(Split)[index % 4], index)
-        lesson = env.search_trace(problem, random.Random(0))
-        assert lesson is not None
-        trace = judge(problem, lesson.lines)
+        demonstration = env.search_trace(problem, random.Random(0))
+        assert demonstration is not None
+        trace = judge(problem, demonstration.lines)
         assert trace.verified
         assert trace.num_invalid == trace.fake_backtracks == trace.needless_backtracks == 0
-        assert not lesson.wrong
+        assert not demonstration.wrong
         right = env.full_trace(problem)[0].removeprefix("rule: ")
         assert trace.num_backtracks == list(RULES).index(right)
         num_backtracks += trace.num_backtracks

@@ -17,7 +17,7 @@ from itertools import combinations
 import pytest
 from pydantic import ValidationError
 
-from envs.base import Lesson
+from envs.base import Demonstration
 from envs.check.contract import check_env
 from envs.check.oracles import same_target
 from envs.grading import Grade
@@ -206,18 +206,18 @@ def signed_sums(numbers: Sequence[int]) -> set[int]:
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"train": ["6"]}, "a cell is 3, 4 or 5, or one of these with _new, got '6'"),
-        ({"train": ["4-new"]}, "a cell is 3, 4 or 5, or one of these with _new, got '4-new'"),
-        ({"ood_hard": ["٤"]}, "a cell is 3, 4 or 5, or one of these with _new, got '٤'"),
-        ({"train": ["5"]}, "train and ood_hard share the cells ['5']; splits must be disjoint"),
+        ({"train": ["6"]}, "a bucket is 3, 4 or 5, or one of these with _new, got '6'"),
+        ({"train": ["4-new"]}, "a bucket is 3, 4 or 5, or one of these with _new, got '4-new'"),
+        ({"ood_hard": ["٤"]}, "a bucket is 3, 4 or 5, or one of these with _new, got '٤'"),
+        ({"train": ["5"]}, "train and ood_hard share the buckets ['5']; splits must be disjoint"),
         ({"max_merge": 2}, "less than or equal to 1"),
         ({"max_number": 9}, "greater than or equal to 10"),
         ({"min_target": 0}, "greater than or equal to 1"),
         (
             {"min_target": 50, "max_target": 40},
-            "no target from min_target 50 to max_target 40 is one of cell '4'; widen the range",
+            "no target from min_target 50 to max_target 40 is one of bucket '4'; widen the range",
         ),
-        ({"min_target": 2, "max_target": 2}, "to max_target 2 is one of cell '4"),
+        ({"min_target": 2, "max_target": 2}, "to max_target 2 is one of bucket '4"),
     ],
 )
 def test_wrong_settings(settings: dict[str, object], message: str) -> None:
@@ -612,22 +612,22 @@ def test_detours_of_one_kind(kind: str, num_errors: int) -> None:
     env = Countdown()
     for index in range(80):
         problem = env.problem(Split.TRAIN if index % 4 else Split.OOD_HARD, index)
-        lesson = env.detour_trace(problem, [kind] * num_errors, random.Random(index))
-        assert lesson is not None
-        check_detours(problem, lesson, Counter({kind: num_errors}))
+        demonstration = env.detour_trace(problem, [kind] * num_errors, random.Random(index))
+        assert demonstration is not None
+        check_detours(problem, demonstration, Counter({kind: num_errors}))
 
 
-def check_detours(problem: Problem, lesson: Lesson, kinds: Counter[str]) -> None:
-    """What the brief of `detour_trace` promises, of one lesson."""
+def check_detours(problem: Problem, demonstration: Demonstration, kinds: Counter[str]) -> None:
+    """What the brief of `detour_trace` promises, of one demonstration."""
     env = Countdown()
-    trace = judge(problem, lesson.lines)
+    trace = judge(problem, demonstration.lines)
     full = env.full_trace(problem)
     assert trace.verified
     assert (
         len(trace.backtracks)
         == trace.num_backtracks
         == trace.real_backtracks
-        == len(lesson.wrong)
+        == len(demonstration.wrong)
         == kinds.total()
     )
     assert all(backtrack.needed for backtrack in trace.backtracks)
@@ -637,7 +637,7 @@ def check_detours(problem: Problem, lesson: Lesson, kinds: Counter[str]) -> None
     turns: list[tuple[int, str]] = []
     found: Counter[str] = Counter()
     ends = {backtrack.step: backtrack for backtrack in trace.backtracks}
-    for start in sorted(lesson.wrong):
+    for start in sorted(demonstration.wrong):
         end = next(i for i in range(start, len(trace.steps)) if i in ends)
         assert ends[end].num_undone == end - start
         steps = trace.steps[start:end]
@@ -668,10 +668,10 @@ def test_detours_of_mixed_kinds_are_where_they_can_be_told_apart() -> None:
     places: Counter[int] = Counter()
     for index in range(60):
         problem = env.problem(Split.TRAIN, index)
-        lesson = env.detour_trace(problem, errors, random.Random(index))
-        assert lesson is not None
-        check_detours(problem, lesson, Counter(errors))
-        targets = [line.split(" ")[1] for line in lesson.lines if line.startswith("<backtrack> ")]
+        demonstration = env.detour_trace(problem, errors, random.Random(index))
+        assert demonstration is not None
+        check_detours(problem, demonstration, Counter(errors))
+        targets = [line.split(" ")[1] for line in demonstration.lines if line.startswith("<backtrack> ")]
         places.update(map(int, targets))
     assert set(places) == {0, 1, 2}
 
@@ -681,11 +681,11 @@ def test_a_rule_error_takes_a_number_that_is_used_up_where_there_is_one() -> Non
     env = Countdown()
     seen: set[int] = set()
     for seed in range(200):
-        lesson = env.detour_trace(sixty_two(), ["rule"], random.Random(seed))
-        assert lesson is not None
-        (at,) = lesson.wrong
+        demonstration = env.detour_trace(sixty_two(), ["rule"], random.Random(seed))
+        assert demonstration is not None
+        (at,) = demonstration.wrong
         if at == 1:
-            left, _, right, *_ = lesson.lines[at].split(" ")
+            left, _, right, *_ = demonstration.lines[at].split(" ")
             seen |= {int(left), int(right)} - {2, 6, 10}
     assert seen == {39, 45}
 
@@ -693,9 +693,9 @@ def test_a_rule_error_takes_a_number_that_is_used_up_where_there_is_one() -> Non
 def test_detours_differ_by_generator_and_by_nothing_else() -> None:
     one, two = Countdown(), Countdown()
     kinds = ["exploration", "computation"]
-    lessons = [one.detour_trace(sixty_two(), kinds, random.Random(seed)) for seed in range(20)]
-    assert lessons == [two.detour_trace(sixty_two(), kinds, random.Random(seed)) for seed in range(20)]
-    assert len({lesson.lines for lesson in lessons if lesson}) > 15
+    demonstrations = [one.detour_trace(sixty_two(), kinds, random.Random(seed)) for seed in range(20)]
+    assert demonstrations == [two.detour_trace(sixty_two(), kinds, random.Random(seed)) for seed in range(20)]
+    assert len({demonstration.lines for demonstration in demonstrations if demonstration}) > 15
 
 
 def test_no_detour_without_room() -> None:
@@ -708,7 +708,7 @@ def test_no_detour_without_room() -> None:
     assert most is not None
     check_detours(twenty(), most, Counter(exploration=10, rule=1, computation=1))
     none = env.detour_trace(twenty(), [], rng)
-    assert none == Lesson(lines=tuple(TWENTY))
+    assert none == Demonstration(lines=tuple(TWENTY))
 
 
 def test_an_unknown_kind_of_error_is_an_error() -> None:
@@ -732,7 +732,9 @@ def test_search_trace_by_hand() -> None:
         *("4 - 2 = 2", "3 * 2 = 6", "<backtrack> 0"),
         *("3 + 2 = 5", "5 * 4 = 20"),
     )
-    assert Countdown().search_trace(twenty(), random.Random(0)) == Lesson(lines=lines, answer="(3 + 2) * 4")
+    assert Countdown().search_trace(twenty(), random.Random(0)) == Demonstration(
+        lines=lines, answer="(3 + 2) * 4"
+    )
     assert Countdown({"max_search_lines": 11}).search_trace(twenty(), random.Random(0)) is not None
     assert Countdown({"max_search_lines": 10}).search_trace(twenty(), random.Random(0)) is None
 
@@ -743,15 +745,15 @@ def test_search_traces(split: Split, least_found: float) -> None:
     found = num_backtracks = 0
     for index in range(200):
         problem = env.problem(split, index)
-        lesson = env.search_trace(problem, random.Random(0))
-        if lesson is None:
+        demonstration = env.search_trace(problem, random.Random(0))
+        if demonstration is None:
             continue
         found += 1
-        assert len(lesson.lines) <= 60
-        assert not lesson.wrong
-        answer = env.answer_from(problem, lesson.lines)
+        assert len(demonstration.lines) <= 60
+        assert not demonstration.wrong
+        answer = env.answer_from(problem, demonstration.lines)
         assert answer is not None
-        trace = judge(problem, lesson.lines, answer)
+        trace = judge(problem, demonstration.lines, answer)
         assert trace.verified
         assert trace.num_invalid == 0
         assert trace.real_backtracks == trace.num_backtracks == len(trace.backtracks)
@@ -765,9 +767,9 @@ def test_a_search_without_bound_always_finds() -> None:
     env = Countdown({"max_search_lines": 10_000})
     for index in range(60):
         problem = env.problem(Split.TRAIN, index)
-        lesson = env.search_trace(problem, random.Random(0))
-        assert lesson is not None
-        trace = judge(problem, lesson.lines)
+        demonstration = env.search_trace(problem, random.Random(0))
+        assert demonstration is not None
+        trace = judge(problem, demonstration.lines)
         assert trace.verified
         assert all(backtrack.needed and backtrack.real for backtrack in trace.backtracks)
 
@@ -796,22 +798,22 @@ def test_padded_traces() -> None:
         problem = env.problem(split, index)
         full = env.full_trace(problem)
         for num_lines in range(len(full), 30):
-            lesson = env.padded_trace(problem, num_lines, random.Random(num_lines))
-            assert lesson is not None
-            trace = judge(problem, lesson.lines)
+            demonstration = env.padded_trace(problem, num_lines, random.Random(num_lines))
+            assert demonstration is not None
+            trace = judge(problem, demonstration.lines)
             assert trace.verified
             assert (trace.num_steps, trace.num_backtracks) == (num_lines, 0)
-            assert [line for line in lesson.lines if not line.startswith("left: ")] == list(full)
-            assert not lesson.wrong
+            assert [line for line in demonstration.lines if not line.startswith("left: ")] == list(full)
+            assert not demonstration.wrong
         assert env.padded_trace(problem, len(full) - 1, random.Random(0)) is None
 
 
 def test_padding_is_spread_evenly_and_drawn() -> None:
     env = Countdown()
     whole = ("left: 2, 3, 4", TWENTY[0], "left: 4, 5", TWENTY[1], "left: 20")
-    assert env.padded_trace(twenty(), 5, random.Random(0)) == Lesson(lines=whole)
+    assert env.padded_trace(twenty(), 5, random.Random(0)) == Demonstration(lines=whole)
     ones = {env.padded_trace(twenty(), 3, random.Random(seed)) for seed in range(30)}
-    assert {lesson.lines for lesson in ones if lesson} == {
+    assert {demonstration.lines for demonstration in ones if demonstration} == {
         (whole[0], *TWENTY),
         (TWENTY[0], whole[2], TWENTY[1]),
         (*TWENTY, whole[4]),

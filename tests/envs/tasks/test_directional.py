@@ -173,13 +173,13 @@ def test_prompts() -> None:
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"train": {"0": 1}}, "a cell is a number of actions from 1 to 1000, got '0'"),
-        ({"train": ["1001"]}, "a cell is a number of actions from 1 to 1000, got '1001'"),
-        ({"train": ["2_2"]}, "a cell is a number of actions from 1 to 1000, got '2_2'"),
-        ({"train": ["²"]}, "a cell is a number of actions from 1 to 1000, got '²'"),
-        ({"train": [3, 12]}, "train and ood_easy share the cells ['12']; splits must be disjoint"),
-        ({"train": []}, "a split needs cells with weights of at least 0 that do not sum to 0"),
-        ({"train": {"1": -1.0, "2": 2.0}}, "a split needs cells with weights of at least 0"),
+        ({"train": {"0": 1}}, "a bucket is a number of actions from 1 to 1000, got '0'"),
+        ({"train": ["1001"]}, "a bucket is a number of actions from 1 to 1000, got '1001'"),
+        ({"train": ["2_2"]}, "a bucket is a number of actions from 1 to 1000, got '2_2'"),
+        ({"train": ["²"]}, "a bucket is a number of actions from 1 to 1000, got '²'"),
+        ({"train": [3, 12]}, "train and ood_easy share the buckets ['12']; splits must be disjoint"),
+        ({"train": []}, "a split needs buckets with weights of at least 0 that do not sum to 0"),
+        ({"train": {"1": -1.0, "2": 2.0}}, "a split needs buckets with weights of at least 0"),
         ({"max_merge": 0}, "greater than or equal to 1"),
         ({"max_merges": 2}, "Extra inputs are not permitted"),
     ],
@@ -206,7 +206,7 @@ def test_a_split_without_problems_is_an_error_not_a_hang() -> None:
     """One heading and one action make twelve questions; a task of one question can only be in one split."""
 
     class OneQuestion(Directional):
-        def draw(self, cell: str, rng: random.Random) -> Draw:
+        def draw(self, bucket: str, rng: random.Random) -> Draw:
             return Draw(question="You face north. Actions: left", answer="west", num_full_steps=1, difficulty=1)
 
     env = OneQuestion({"train": [1], "ood_easy": [2], "ood_hard": [3]})
@@ -217,4 +217,4 @@ def test_a_split_without_problems_is_an_error_not_a_hang() -> None:
         except ValueError as error:
             outcomes.append(str(error))
     assert "west" in outcomes
-    assert any("they hold too few distinct problems to share; add cells" in outcome for outcome in outcomes)
+    assert any("they hold too few distinct problems to share; add buckets" in outcome for outcome in outcomes)

@@ -19,7 +19,7 @@ import pytest
 from pydantic import ValidationError
 
 from envs.arithmetic import evaluate
-from envs.base import Lesson
+from envs.base import Demonstration
 from envs.check.contract import check_env
 from envs.check.oracles import another_near_decimal, by_floats
 from envs.grading import Grade
@@ -327,8 +327,8 @@ def test_splits_differ_in_size_and_all_is_asked_for() -> None:
             largest.append(int(max(max(abs(z.real), abs(z.imag)) for z in points)))
             asked[problem.question.partition("Find the ")[2]] += 1
             assert problem.num_full_steps == len(env.full_trace(problem))
-            assert env.cell(problem) in env.settings.cells(split)
-            assert str(problem.difficulty) == env.cell(problem).partition("_")[2]
+            assert env.bucket(problem) in env.settings.buckets(split)
+            assert str(problem.difficulty) == env.bucket(problem).partition("_")[2]
         limits[split] = min(largest), max(largest)
         # A third each, 200 with a standard deviation of 12; of angles a third each.
         assert abs(asked["orthocentre"] - 200) < 60
@@ -357,14 +357,14 @@ def test_small_cells_hold_what_they_say() -> None:
     [
         (
             {"train": ["angle_7"]},
-            "a cell is orthocentre, incircle, angle, with one of _3, _5, _10, _20, _50, _100, got 'angle_7'",
+            "a bucket is orthocentre, incircle, angle, with one of _3, _5, _10, _20, _50, _100, got 'angle_7'",
         ),
         ({"train": ["angle"]}, "_50, _100, got 'angle'"),
         ({"train": ["10_angle"]}, "_50, _100, got '10_angle'"),
         ({"ood_hard": ["angle_١٠"]}, "_50, _100, got 'angle_١٠'"),
         ({"ood_easy": ["angle_010"]}, "_50, _100, got 'angle_010'"),
-        ({"train": ["angle_50"]}, "train and ood_hard share the cells ['angle_50']; splits must be disjoint"),
-        ({"train": []}, "a split needs cells with weights"),
+        ({"train": ["angle_50"]}, "train and ood_hard share the buckets ['angle_50']; splits must be disjoint"),
+        ({"train": []}, "a split needs buckets with weights"),
         ({"max_merge": 2}, "less than or equal to 1"),
         ({"decimals": 3}, "Extra inputs are not permitted"),
     ],
@@ -686,20 +686,26 @@ def known_texts(problem: Problem, lines: Sequence[str]) -> set[str]:
 # ---- detours ----
 
 
-def check_detours(problem: Problem, lesson: Lesson, errors: Sequence[str]) -> None:
-    """What the brief of `detour_trace` promises, of one lesson."""
+def check_detours(problem: Problem, demonstration: Demonstration, errors: Sequence[str]) -> None:
+    """What the brief of `detour_trace` promises, of one demonstration."""
     full = Geometry().full_trace(problem)
-    trace = judge(problem, lesson.lines)
+    trace = judge(problem, demonstration.lines)
     count = len(errors)
     assert trace.verified
-    assert trace.real_backtracks == trace.num_backtracks == len(trace.backtracks) == count == len(lesson.wrong)
+    assert (
+        trace.real_backtracks
+        == trace.num_backtracks
+        == len(trace.backtracks)
+        == count
+        == len(demonstration.wrong)
+    )
     assert trace.fake_backtracks == trace.needless_backtracks == 0
     assert all(backtrack.needed and backtrack.num_undone == 1 for backtrack in trace.backtracks)
-    assert len(lesson.lines) == len(full) + 2 * count
+    assert len(demonstration.lines) == len(full) + 2 * count
     assert tuple(step.text for step in trace.steps if not step.undone and step.kind is StepKind.FORWARD) == full
     slips = []
-    for at in sorted(lesson.wrong):
-        wrong, back, right = lesson.lines[at : at + 3]
+    for at in sorted(demonstration.wrong):
+        wrong, back, right = demonstration.lines[at : at + 3]
         assert back == "<backtrack>"
         assert trace.steps[at].verdict is Verdict.INVALID
         assert trace.steps[at].reason == f"should be '{right}'"
@@ -715,9 +721,9 @@ def test_detours_of_one_kind(kind: str, num_errors: int) -> None:
     env = Geometry()
     for index in range(80):
         problem = env.problem(Split.TRAIN if index % 4 else Split.OOD_HARD, index)
-        lesson = env.detour_trace(problem, [kind] * num_errors, random.Random(index))
-        assert lesson is not None
-        check_detours(problem, lesson, [kind] * num_errors)
+        demonstration = env.detour_trace(problem, [kind] * num_errors, random.Random(index))
+        assert demonstration is not None
+        check_detours(problem, demonstration, [kind] * num_errors)
 
 
 @pytest.mark.parametrize("num_errors", [0, 4, 7])
@@ -728,9 +734,9 @@ def test_detours_of_mixed_kinds(num_errors: int) -> None:
     for index in range(60):
         problem = env.problem(Split.TRAIN, index)
         errors = [rng.choice(env.error_kinds) for _ in range(num_errors)]
-        lesson = env.detour_trace(problem, errors, rng)
-        if lesson is not None:
-            check_detours(problem, lesson, errors)
+        demonstration = env.detour_trace(problem, errors, rng)
+        if demonstration is not None:
+            check_detours(problem, demonstration, errors)
             num_made += 1
     assert num_made > 50
 
@@ -793,9 +799,9 @@ def test_a_sign_that_makes_no_difference_is_no_slip() -> None:
 def test_detours_differ_by_generator_and_by_nothing_else() -> None:
     one, two = Geometry(), Geometry()
     kinds = ["sign", "result", "operand"]
-    lessons = [one.detour_trace(orthocentre(), kinds, random.Random(seed)) for seed in range(20)]
-    assert lessons == [two.detour_trace(orthocentre(), kinds, random.Random(seed)) for seed in range(20)]
-    assert len({lesson.lines for lesson in lessons if lesson}) == 20
+    demonstrations = [one.detour_trace(orthocentre(), kinds, random.Random(seed)) for seed in range(20)]
+    assert demonstrations == [two.detour_trace(orthocentre(), kinds, random.Random(seed)) for seed in range(20)]
+    assert len({demonstration.lines for demonstration in demonstrations if demonstration}) == 20
 
 
 def test_no_detour_without_room() -> None:
@@ -810,10 +816,10 @@ def test_no_detour_without_room() -> None:
     ):
         assert env.detour_trace(right_triangle(), errors, rng) is None
     for errors in (["result"] * 9, ["sign"] * 3, ["operand", "result"] * 3 + ["sign"] * 3):
-        lesson = env.detour_trace(right_triangle(), errors, rng)
-        assert lesson is not None
-        check_detours(right_triangle(), lesson, errors)
-    assert env.detour_trace(angle_at_b(), [], rng) == Lesson(lines=tuple(ANGLE))
+        demonstration = env.detour_trace(right_triangle(), errors, rng)
+        assert demonstration is not None
+        check_detours(right_triangle(), demonstration, errors)
+    assert env.detour_trace(angle_at_b(), [], rng) == Demonstration(lines=tuple(ANGLE))
 
 
 def test_an_unknown_kind_of_error_is_an_error() -> None:
@@ -841,7 +847,7 @@ def test_controls_are_as_long_as_detours(num_errors: int) -> None:
         assert trace.verified
         assert trace.num_backtracks == trace.num_invalid == 0
         assert len([line for line in padded.lines if line.startswith("note: ")]) == 2 * num_errors
-        lengths = [len("\n".join(lesson.lines)) for lesson in (detour, padded)]
+        lengths = [len("\n".join(demonstration.lines)) for demonstration in (detour, padded)]
         assert abs(lengths[1] / lengths[0] - 1) < 0.15
         chars["detour"] += lengths[0]
         chars["padded"] += lengths[1]
@@ -853,17 +859,17 @@ def test_notes_are_spread_and_of_what_is_known() -> None:
     env = Geometry()
     seen: set[str] = set()
     for seed in range(30):
-        lesson = env.padded_trace(angle_at_b(), 17, random.Random(seed))
-        assert lesson is not None
+        demonstration = env.padded_trace(angle_at_b(), 17, random.Random(seed))
+        assert demonstration is not None
         runs = [0]
-        for line in lesson.lines:
+        for line in demonstration.lines:
             if line.startswith("note: "):
                 runs[-1] += 1
                 seen.add(line.split(" ")[1])
             else:
                 runs.append(0)
         assert sorted(runs) == [1] * 6 + [2] * 2
-        assert judge(angle_at_b(), lesson.lines).verified
+        assert judge(angle_at_b(), demonstration.lines).verified
     assert seen == {"A", "B", "C", "BA", "BC", "dot", "cross", "cot", "phi", "angle"}
     assert env.padded_trace(angle_at_b(), 6, random.Random(0)) is None
-    assert env.padded_trace(angle_at_b(), 7, random.Random(0)) == Lesson(lines=tuple(ANGLE))
+    assert env.padded_trace(angle_at_b(), 7, random.Random(0)) == Demonstration(lines=tuple(ANGLE))

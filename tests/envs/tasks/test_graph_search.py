@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from envs.base import Lesson
+from envs.base import Demonstration
 from envs.check.contract import check_env
 from envs.check.oracles import another_path, another_shortest_path, edges_of, is_path, shortest_length
 from envs.grading import Grade
@@ -421,7 +421,7 @@ def test_solvable_agrees_with_trying_every_path() -> None:
     ],
 )
 def test_search_traces(question: str, settings: dict[str, Any], lines: tuple[str, ...]) -> None:
-    assert GraphSearch(settings).search_trace(ask(question, ""), random.Random(0)) == Lesson(lines=lines)
+    assert GraphSearch(settings).search_trace(ask(question, ""), random.Random(0)) == Demonstration(lines=lines)
 
 
 @pytest.mark.parametrize("settings", [{}, ANY])
@@ -431,10 +431,10 @@ def test_search_traces_end_at_the_answer_and_every_backtrack_is_needed(settings:
     for split in Split:
         for index in range(150):
             problem = env.problem(split, index)
-            lesson = env.search_trace(problem, random.Random(0))
-            assert lesson is not None
-            assert lesson.wrong == frozenset()
-            trace = env.check(problem, parse_trace(render_trace(lesson.lines, problem.answer)))
+            demonstration = env.search_trace(problem, random.Random(0))
+            assert demonstration is not None
+            assert demonstration.wrong == frozenset()
+            trace = env.check(problem, parse_trace(render_trace(demonstration.lines, problem.answer)))
             assert trace.verified
             assert all(step.verdict is Verdict.VALID for step in trace.steps)
             assert trace.real_backtracks == trace.num_backtracks
@@ -458,19 +458,19 @@ def test_detours(settings: dict[str, Any], num_errors: int) -> None:
     for split in Split:
         for index in range(60):
             problem = env.problem(split, index)
-            lesson = env.detour_trace(problem, errors, random.Random(index))
-            assert lesson == env.detour_trace(problem, errors, random.Random(index))
-            if lesson is None:
+            demonstration = env.detour_trace(problem, errors, random.Random(index))
+            assert demonstration == env.detour_trace(problem, errors, random.Random(index))
+            if demonstration is None:
                 continue
             num_made += 1
-            trace = env.check(problem, parse_trace(render_trace(lesson.lines, problem.answer)))
+            trace = env.check(problem, parse_trace(render_trace(demonstration.lines, problem.answer)))
             assert trace.verified
             assert all(step.verdict is Verdict.VALID for step in trace.steps)
             assert trace.num_backtracks == trace.real_backtracks == num_errors
             assert all(backtrack.needed for backtrack in trace.backtracks)
             first = {backtrack.step - backtrack.num_undone for backtrack in trace.backtracks}
-            assert lesson.wrong == first
-            assert len({lesson.lines[i] for i in first}) == num_errors
+            assert demonstration.wrong == first
+            assert len({demonstration.lines[i] for i in first}) == num_errors
             assert len(trace.steps) - trace.num_wasted - num_errors == problem.answer.count(",")
     # All with room for none; measured room for 3 is half to nine tenths.
     assert num_made == 240 if num_errors == 0 else num_made > 100
@@ -481,8 +481,12 @@ def test_a_detour_is_walked_to_where_it_fails() -> None:
     env = GraphSearch()
     seen = {env.detour_trace(FORK_PROBLEM, ["branch"], random.Random(seed)) for seed in range(20)}
     assert seen == {
-        Lesson(lines=("0 > 1", "1 > 3", "<backtrack> 0", "0 > 2", "2 > 5", "5 > 6"), wrong=frozenset({0})),
-        Lesson(lines=("0 > 2", "2 > 4", "4 > 5", "<backtrack> 1", "2 > 5", "5 > 6"), wrong=frozenset({1})),
+        Demonstration(
+            lines=("0 > 1", "1 > 3", "<backtrack> 0", "0 > 2", "2 > 5", "5 > 6"), wrong=frozenset({0})
+        ),
+        Demonstration(
+            lines=("0 > 2", "2 > 4", "4 > 5", "<backtrack> 1", "2 > 5", "5 > 6"), wrong=frozenset({1})
+        ),
     }
     both = env.detour_trace(FORK_PROBLEM, ["branch", "branch"], random.Random(0))
     assert both is not None
@@ -495,7 +499,7 @@ def test_a_detour_where_any_path_is_right_is_a_dead_end() -> None:
     env = GraphSearch(ANY)
     lines = ("0 > 1", "1 > 3", "<backtrack> 0", "0 > 2", "2 > 4", "4 > 5", "5 > 6")
     seen = {env.detour_trace(FORK_PROBLEM, ["branch"], random.Random(seed)) for seed in range(20)}
-    assert seen == {Lesson(lines=lines, wrong=frozenset({0}))}
+    assert seen == {Demonstration(lines=lines, wrong=frozenset({0}))}
     assert env.detour_trace(FORK_PROBLEM, ["branch"] * 2, random.Random(0)) is None
 
 
@@ -590,7 +594,7 @@ def test_splits(split: Split, nodes: set[int], lengths: set[int]) -> None:
         assert all(u != v for u, v in pairs)
         assert problem.difficulty == problem.answer.count(",") == length
         assert is_path(problem, problem.answer)
-        assert env.cell(problem) in env.settings.cells(split)
+        assert env.bucket(problem) in env.settings.buckets(split)
         assert problem.num_full_steps == len(env.full_trace(problem))
         seen[num_nodes, length] += 1
     assert set(seen) == {(n, d) for n in nodes for d in lengths}
@@ -623,7 +627,7 @@ def test_edges_are_in_no_order() -> None:
 
 
 def test_trace_statistics() -> None:
-    """Measured over 500 problems of a cell: 6.0 lines of 15_2-4, 10.8, 11.6 and 12.5 of 15, 17 and 20_5-6."""
+    """Measured over 500 problems of a bucket: 6.0 lines of 15_2-4, 10.8, 11.6 and 12.5 of 15, 17 and 20_5-6."""
     env = GraphSearch()
     for split, low, high in ((Split.TRAIN, 5.5, 6.5), (Split.OOD_EASY, 6.0, 7.2), (Split.OOD_HARD, 11, 12.3)):
         assert low < mean(env.problem(split, index).num_full_steps for index in range(400)) < high
@@ -647,18 +651,18 @@ def test_where_any_path_is_right_the_answer_is_the_depth_first_one() -> None:
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"train": ["15"]}, "a cell is a number of nodes up to 100 and a range of path lengths below it"),
+        ({"train": ["15"]}, "a bucket is a number of nodes up to 100 and a range of path lengths below it"),
         ({"train": ["15_4-2"]}, "such as '15_2-4', got '15_4-2'"),
         ({"train": ["15_0-2"]}, "got '15_0-2'"),
         ({"train": ["15_2-15"]}, "got '15_2-15'"),
         ({"train": ["101_2-4"]}, "got '101_2-4'"),
         ({"train": ["١٥_2-4"]}, "got '١٥_2-4'"),
-        ({"train": ["15_5-6"]}, "train and ood_hard share the cells ['15_5-6']; splits must be disjoint"),
-        ({"train": ["15_2-5"]}, "the cells '15_2-5' and '15_5-6' overlap; each problem must be in one"),
-        ({"train": ["15_2-3", "15_3-4"]}, "the cells '15_2-3' and '15_3-4' overlap"),
-        ({"num_labels": 19}, "num_labels is 19; the cell '20_2-4' needs 20"),
+        ({"train": ["15_5-6"]}, "train and ood_hard share the buckets ['15_5-6']; splits must be disjoint"),
+        ({"train": ["15_2-5"]}, "the buckets '15_2-5' and '15_5-6' overlap; each problem must be in one"),
+        ({"train": ["15_2-3", "15_3-4"]}, "the buckets '15_2-3' and '15_3-4' overlap"),
+        ({"num_labels": 19}, "num_labels is 19; the bucket '20_2-4' needs 20"),
         ({"num_labels": 1001}, "less than or equal to 1000"),
-        ({"degree": 7.5}, "degree is 7.5; the cell '15_2-4' allows 7.0 at most"),
+        ({"degree": 7.5}, "degree is 7.5; the bucket '15_2-4' allows 7.0 at most"),
         ({"degree": 0.5}, "greater than or equal to 1"),
         ({"path": "long"}, "Input should be 'shortest' or 'any'"),
         ({"max_merge": 2}, "less than or equal to 1"),
@@ -674,4 +678,4 @@ def test_large_graphs_work() -> None:
     env = GraphSearch({"train": ["100_6-8"], "num_labels": 1000})
     problem = env.problem(Split.TRAIN, 0)
     assert env.check(problem, parse_trace(render_trace(env.full_trace(problem), problem.answer))).verified
-    assert env.cell(ask(FORK, "")) == "7_3-3"
+    assert env.bucket(ask(FORK, "")) == "7_3-3"

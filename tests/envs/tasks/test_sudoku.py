@@ -24,7 +24,7 @@ from itertools import islice, permutations
 import pytest
 from pydantic import ValidationError
 
-from envs.base import Lesson
+from envs.base import Demonstration
 from envs.check.contract import check_env
 from envs.grading import Grade
 from envs.path import StepError
@@ -139,7 +139,7 @@ def test_problems_have_one_solution_by_a_plain_search(settings: dict[str, object
             found = list(islice(fill(rows, height, width), 2))
             assert [" ".join(board) for board in found] == [problem.answer]
             assert "".join(rows).count(".") == problem.num_full_steps == problem.difficulty
-            assert env.cell(problem) in env.settings.cells(split)
+            assert env.bucket(problem) in env.settings.buckets(split)
 
 
 def fill(rows: Sequence[str], height: int, width: int) -> Iterator[list[str]]:
@@ -253,7 +253,7 @@ def test_ranges_of_different_sides_may_overlap_and_the_deepest_can_be_drawn() ->
     env = Sudoku({"train": [f"{side}_{most}-{most}" for side, most in MOST_EMPTY.items() if side < 9]})
     empty = {env.problem(Split.TRAIN, index).num_full_steps for index in range(20)}
     assert empty == {11, 25}
-    assert env.cell(seven()) == "4_7-7"  # none of the settings
+    assert env.bucket(seven()) == "4_7-7"  # none of the settings
 
 
 # ---- steps ----
@@ -558,11 +558,11 @@ def test_detours(k: int) -> None:
         env = Sudoku(settings)
         for index in range(30):
             problem = env.problem((Split.TRAIN, Split.OOD_EASY, Split.OOD_HARD)[index % 3], index)
-            lesson = env.detour_trace(problem, ["digit"] * k, random.Random(index))
+            demonstration = env.detour_trace(problem, ["digit"] * k, random.Random(index))
             room = count_wrong_digits(problem, above="detour_digits" in settings)
-            assert (lesson is None) is (room < k)
-            if lesson is not None:
-                check_detours(problem, lesson, k, above="detour_digits" in settings)
+            assert (demonstration is None) is (room < k)
+            if demonstration is not None:
+                check_detours(problem, demonstration, k, above="detour_digits" in settings)
                 seen += 1
     assert seen > 20
 
@@ -575,18 +575,18 @@ def count_wrong_digits(problem: Problem, *, above: bool) -> int:
     return count
 
 
-def check_detours(problem: Problem, lesson: Lesson, k: int, *, above: bool) -> None:
-    """What the brief of `detour_trace` promises, of one lesson."""
+def check_detours(problem: Problem, demonstration: Demonstration, k: int, *, above: bool) -> None:
+    """What the brief of `detour_trace` promises, of one demonstration."""
     full = Sudoku().full_trace(problem)
-    trace = judge(problem, lesson.lines)
+    trace = judge(problem, demonstration.lines)
     assert trace.verified
     assert trace.num_invalid == trace.fake_backtracks == trace.needless_backtracks == 0
-    assert len(trace.backtracks) == trace.real_backtracks == len(lesson.wrong) == k
+    assert len(trace.backtracks) == trace.real_backtracks == len(demonstration.wrong) == k
     assert all(backtrack.needed for backtrack in trace.backtracks)
     kept = [step.text for step in trace.steps if step.kind is StepKind.FORWARD and not step.undone]
     assert tuple(kept) == full
     turns: list[str] = []
-    for start, backtrack in zip(sorted(lesson.wrong), trace.backtracks, strict=True):
+    for start, backtrack in zip(sorted(demonstration.wrong), trace.backtracks, strict=True):
         at = sum(step.kind is StepKind.FORWARD and not step.undone for step in trace.steps[:start])
         assert trace.steps[backtrack.step].text == f"<backtrack> {at}"
         first, *rest, end = [step.text for step in trace.steps[start : backtrack.step]]
@@ -606,7 +606,7 @@ def test_detours_by_hand_and_no_detour_without_room() -> None:
     """The board has two wrong digits below the right ones, and one above."""
     env, any_digit = Sudoku(), Sudoku({"detour_digits": "any"})
     rng = random.Random(0)
-    two = Lesson(lines=BOTH, wrong=frozenset({0, 7}))
+    two = Demonstration(lines=BOTH, wrong=frozenset({0, 7}))
     three = (
         *FIRST,
         "<backtrack> 0",
@@ -620,13 +620,13 @@ def test_detours_by_hand_and_no_detour_without_room() -> None:
     )
     assert env.detour_trace(seven(), ["digit"] * 2, rng) == two
     assert env.detour_trace(seven(), ["digit"] * 3, rng) is None
-    assert any_digit.detour_trace(seven(), ["digit"] * 3, rng) == Lesson(
+    assert any_digit.detour_trace(seven(), ["digit"] * 3, rng) == Demonstration(
         lines=three, wrong=frozenset({0, 5, 10})
     )
     assert any_digit.detour_trace(seven(), ["digit"] * 4, rng) is None
-    assert env.detour_trace(seven(), [], rng) == Lesson(lines=tuple(FULL))
+    assert env.detour_trace(seven(), [], rng) == Demonstration(lines=tuple(FULL))
     ones = {env.detour_trace(seven(), ["digit"], random.Random(seed)) for seed in range(20)}
-    assert {lesson.lines for lesson in ones if lesson} == {
+    assert {demonstration.lines for demonstration in ones if demonstration} == {
         (*FIRST, "<backtrack> 0", *FULL),
         (*FULL[:3], *THIRD, "<backtrack> 3", *FULL[3:]),
     }
@@ -640,9 +640,11 @@ def test_an_unknown_kind_of_error_is_an_error() -> None:
 def test_detours_differ_by_generator_and_by_nothing_else() -> None:
     one, two = Sudoku(), Sudoku()
     problem = one.problem(Split.OOD_HARD, 0)
-    lessons = [one.detour_trace(problem, ["digit"] * 3, random.Random(seed)) for seed in range(20)]
-    assert lessons == [two.detour_trace(problem, ["digit"] * 3, random.Random(seed)) for seed in range(20)]
-    assert len({lesson.lines for lesson in lessons if lesson}) > 10
+    demonstrations = [one.detour_trace(problem, ["digit"] * 3, random.Random(seed)) for seed in range(20)]
+    assert demonstrations == [
+        two.detour_trace(problem, ["digit"] * 3, random.Random(seed)) for seed in range(20)
+    ]
+    assert len({demonstration.lines for demonstration in demonstrations if demonstration}) > 10
 
 
 # ---- search and padding ----
@@ -650,7 +652,7 @@ def test_detours_differ_by_generator_and_by_nothing_else() -> None:
 
 def test_search_trace_by_hand() -> None:
     """The 2 in r1c1 and the 2 in r2c1 come before the right digits: the two detours, 14 lines."""
-    for most, found in ((14, Lesson(lines=BOTH)), (13, None)):
+    for most, found in ((14, Demonstration(lines=BOTH)), (13, None)):
         assert Sudoku({"max_search_lines": most}).search_trace(seven(), random.Random(0)) == found
 
 
@@ -670,20 +672,20 @@ def test_search_traces(settings: dict[str, object], split: Split, least_found: f
     found = num_backtracks = 0
     for index in range(num_problems):
         problem = env.problem(split, index)
-        lesson = env.search_trace(problem, random.Random(0))
-        if lesson is None:
+        demonstration = env.search_trace(problem, random.Random(0))
+        if demonstration is None:
             continue
         found += 1
-        assert len(lesson.lines) <= env.settings.max_search_lines
-        assert not lesson.wrong
-        trace = judge(problem, lesson.lines)
+        assert len(demonstration.lines) <= env.settings.max_search_lines
+        assert not demonstration.wrong
+        trace = judge(problem, demonstration.lines)
         assert trace.verified
         assert trace.num_invalid == 0
         assert trace.real_backtracks == trace.num_backtracks
         assert all(backtrack.needed for backtrack in trace.backtracks)
         # One dead end a backtrack, and as many as a search that writes nothing meets.
         rows = problem.question.split("\n")[1:]
-        dead_ends = sum(line.endswith("none") for line in lesson.lines)
+        dead_ends = sum(line.endswith("none") for line in demonstration.lines)
         assert dead_ends == trace.num_backtracks == count_dead_ends(rows, *BOXES[len(rows)])[1]
         num_backtracks += trace.num_backtracks
     assert found >= least_found * num_problems
@@ -716,15 +718,15 @@ def test_padded_traces() -> None:
             n = len(full)
             all_looks = n * (n + 1) // 2
             for num_lines in (n, n + 1, n + 7, 3 * n, n + all_looks, n + all_looks + 3):
-                lesson = env.padded_trace(problem, num_lines, random.Random(num_lines))
-                assert lesson is not None
-                assert not lesson.wrong
-                trace = judge(problem, lesson.lines)
+                demonstration = env.padded_trace(problem, num_lines, random.Random(num_lines))
+                assert demonstration is not None
+                assert not demonstration.wrong
+                trace = judge(problem, demonstration.lines)
                 assert trace.verified
                 assert (trace.num_steps, trace.num_backtracks) == (num_lines, 0)
-                assert [line for line in lesson.lines if not line.startswith("see ")] == list(full)
+                assert [line for line in demonstration.lines if not line.startswith("see ")] == list(full)
                 # A look is written again at one state only once all are written at all states.
-                looks = Counter(state_and_look(lesson.lines))
+                looks = Counter(state_and_look(demonstration.lines))
                 assert len(looks) == min(num_lines - n, all_looks)
                 assert max(looks.values(), default=1) <= 1 + (num_lines > n + all_looks)
             assert env.padded_trace(problem, n - 1, random.Random(0)) is None
@@ -743,13 +745,13 @@ def test_padding_is_spread_and_drawn() -> None:
     env = Sudoku()
     problem = env.problem(Split.TRAIN, 0)
     n = problem.num_full_steps
-    lesson = env.padded_trace(problem, 3 * n, random.Random(0))
-    assert lesson is not None
-    each = Counter(place for place, _ in state_and_look(lesson.lines))
+    demonstration = env.padded_trace(problem, 3 * n, random.Random(0))
+    assert demonstration is not None
+    each = Counter(place for place, _ in state_and_look(demonstration.lines))
     assert set(each.values()) <= {1, 2, 3}  # the last state has one look to give, so another gives three
     assert set(each) == set(range(n))
-    lessons = {env.padded_trace(problem, n + 3, random.Random(seed)) for seed in range(20)}
-    assert len({lesson.lines for lesson in lessons if lesson}) > 15
+    demonstrations = {env.padded_trace(problem, n + 3, random.Random(seed)) for seed in range(20)}
+    assert len({demonstration.lines for demonstration in demonstrations if demonstration}) > 15
 
 
 @pytest.mark.parametrize(
@@ -767,14 +769,14 @@ def test_controls_are_about_as_long_as_detours(settings: dict[str, object], k: i
     seen = with_detours = padded = 0
     for index in range(60):
         problem = env.problem(Split.TRAIN if index % 2 else Split.OOD_HARD, index)
-        lesson = env.detour_trace(problem, ["digit"] * k, random.Random(index))
-        if lesson is None:
+        demonstration = env.detour_trace(problem, ["digit"] * k, random.Random(index))
+        if demonstration is None:
             continue
-        control = env.padded_trace(problem, len(lesson.lines), random.Random(index))
+        control = env.padded_trace(problem, len(demonstration.lines), random.Random(index))
         assert control is not None
-        assert len(control.lines) == len(lesson.lines)
+        assert len(control.lines) == len(demonstration.lines)
         seen += 1
-        with_detours += sum(map(len, lesson.lines))
+        with_detours += sum(map(len, demonstration.lines))
         padded += sum(map(len, control.lines))
     assert seen > 20
     assert 0.85 * with_detours <= padded <= 1.15 * with_detours

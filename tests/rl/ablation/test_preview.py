@@ -23,7 +23,7 @@ BASE: dict[str, Any] = {
     "rewards": {"terms": [{"name": "correct", "weight": 1.0}]},
     "warm_start": {"updates": 5},
     "rollout": {"samples_per_problem": 3},
-    "grpo": {"updates": 6, "num_iterations": 2, "problems_per_update": 4, "max_refills": 2},
+    "grpo": {"updates": 6, "num_iterations": 2, "problems_per_update": 4, "max_resamples": 2},
     "eval": {"splits": ["id", "ood_easy"], "num_problems": 10, "num_samples": 2},
 }
 
@@ -64,7 +64,7 @@ def test_the_cost_of_all_runs(study: Plan) -> None:
 
 
 def test_skipped_groups_are_not_replaced(tmp_path: Path) -> None:
-    found = cost_of(plan(tmp_path, {"plain": {"grpo.all_equal_groups": "skip"}}).trials, left=False)
+    found = cost_of(plan(tmp_path, {"plain": {"grpo.dynamic_sampling": False}}).trials, left=False)
     assert found.grpo_completions_most == found.grpo_completions == 2 * 36
 
 

@@ -12,10 +12,10 @@ import pytest
 
 from envs import Split, make_env, parse_trace, render_trace
 from rewards import RewardSum, Term
-from rl.grpo.metrics import harvest_metrics
+from rl.grpo.metrics import rollout_metrics
 from rl.runs.log import JsonLines
 from rl.runs.progress import ProgressCallback
-from rollout.source import Harvest
+from rollout.source import RolloutBatch
 from rollout.types import Completion, FinishReason, RolloutGroup, Sample
 
 ENV = make_env("directional", {"train": [3], "ood_easy": [4], "ood_hard": [5]})
@@ -45,11 +45,15 @@ def test_worked_by_hand() -> None:
     full = render_trace(ENV.full_trace(problem), problem.answer)
     wrong = "Thus, the answer is up."
     useful = make_group(0, [full, wrong], [20, 4])
-    useless = replace(make_group(1, [wrong, f"nowhere\n{wrong}"], [4, 12]), ungraded=5)
-    harvest = Harvest(
-        useful=(useful,), sampled=(useful, useless), useless=Counter(all_wrong=1), sample_s=1.0, score_s=0.1
+    zero_signal = replace(make_group(1, [wrong, f"nowhere\n{wrong}"], [4, 12]), ungraded=5)
+    rollouts = RolloutBatch(
+        useful=(useful,),
+        sampled=(useful, zero_signal),
+        zero_signal=Counter(all_wrong=1),
+        sample_s=1.0,
+        score_s=0.1,
     )
-    metrics = harvest_metrics(harvest, num_groups=2)
+    metrics = rollout_metrics(rollouts, num_groups=2)
     expected = {
         "reward": 0.5 / 4,  # the full trace earns 1 - 0.5, the others 0
         "reward/correct": 1 / 4,
@@ -78,8 +82,10 @@ def test_worked_by_hand() -> None:
 
 def test_nothing_correct_leaves_steps_per_correct_out() -> None:
     group = make_group(0, ["", ""], [1, 1])
-    harvest = Harvest(useful=(), sampled=(group,), useless=Counter(all_malformed=1), sample_s=1.0, score_s=0.1)
-    metrics = harvest_metrics(harvest, num_groups=1)
+    rollouts = RolloutBatch(
+        useful=(), sampled=(group,), zero_signal=Counter(all_malformed=1), sample_s=1.0, score_s=0.1
+    )
+    metrics = rollout_metrics(rollouts, num_groups=1)
     assert "steps_per_correct" not in metrics and "steps_saved" not in metrics
     assert metrics["accuracy"] == 0.0 and metrics["groups/useful_frac"] == 0.0
 

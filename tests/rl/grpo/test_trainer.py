@@ -28,7 +28,7 @@ from rl.grpo.advantages import group_advantages
 from rl.grpo.micro_batches import Row, make_micro_batches, make_rows, split_rows, useful_frac
 from rl.grpo.trainer import LogprobMismatchError, StalledError, StrideTrainer, trainable_weights
 from rl.policy import Policy, load_policy
-from rollout.source import Harvest, why_useless
+from rollout.source import RolloutBatch, zero_signal_cause
 from rollout.types import Completion, FinishReason, RolloutGroup, Sample
 
 ENV = make_env("directional", {"train": [3], "ood_easy": [4], "ood_hard": [5]})
@@ -90,13 +90,13 @@ class ScriptedSource:
     def state(self) -> dict[str, Any]:
         return {"cursor": self.cursor}
 
-    def next_update(self, num_groups: int) -> Harvest:
+    def next_update(self, num_groups: int) -> RolloutBatch:
         self.cursor += len(self.groups)
-        causes = [why_useless(group) for group in self.groups]
-        return Harvest(
+        causes = [zero_signal_cause(group) for group in self.groups]
+        return RolloutBatch(
             useful=tuple(g for g, cause in zip(self.groups, causes, strict=True) if cause is None),
             sampled=tuple(self.groups),
-            useless=Counter(cause for cause in causes if cause is not None),
+            zero_signal=Counter(cause for cause in causes if cause is not None),
             sample_s=0.1,
             score_s=0.1,
         )
@@ -144,7 +144,7 @@ def run(
         cpu=True,
         report_to=[],
         callbacks=[logs],
-        on_harvest=lambda update, harvest, advantages: None,
+        on_rollouts=lambda update, rollouts, advantages: None,
     )
     trainer.run()
     return logs.rows, pool
@@ -191,7 +191,7 @@ def test_loss_and_gradient_are_the_formula_whatever_the_split(loss_type: str, tm
         assert torch.allclose(weights, after[0], atol=2e-5)
 
 
-def test_useless_groups_do_not_dilute_the_useful_ones(tmp_path: Path) -> None:
+def test_zero_variance_groups_do_not_dilute_the_useful_ones(tmp_path: Path) -> None:
     """Two groups of equal rewards beside one useful: the gradient is that of the useful group alone."""
     reference = make_policy()
     groups = make_groups(reference, rewards=[[1.0] * 4, [1.0, 0.0, 0.0, 0.5], [0.0] * 4])

@@ -10,18 +10,18 @@ from typing import Any
 import pytest
 
 from configs.schema.config import WarmStartConfig
-from envs import Env, Lesson, Problem, make_env, parse_trace
+from envs import Demonstration, Env, Problem, make_env, parse_trace
 from envs.tasks.directional import Directional
 from rl.sft.examples import (
     IGNORED,
     Example,
-    Stage,
+    Phase,
     TraceKind,
     describe_mix,
     encode_examples,
-    encode_stages,
+    encode_phases,
     make_examples,
-    make_stages,
+    make_phases,
 )
 from rl.tiny import make_tokenizer
 from rollout.encoder import Encoder, make_encoder
@@ -32,20 +32,20 @@ class Detours(Directional):
 
     error_kinds = ("up", "down")
 
-    def detour_trace(self, problem: Problem, errors: Sequence[str], rng: random.Random) -> Lesson | None:
+    def detour_trace(self, problem: Problem, errors: Sequence[str], rng: random.Random) -> Demonstration | None:
         if len(errors) > 2:
             return None
         first, *rest = self.full_trace(problem)
         detours = [line for error in errors for line in (f"{error}. {first}", "<backtrack> 1")]
         wrong = frozenset(range(1, 1 + len(detours), 2))
-        return Lesson(lines=(first, *detours, *rest), wrong=wrong)
+        return Demonstration(lines=(first, *detours, *rest), wrong=wrong)
 
-    def padded_trace(self, problem: Problem, num_lines: int, rng: random.Random) -> Lesson | None:
+    def padded_trace(self, problem: Problem, num_lines: int, rng: random.Random) -> Demonstration | None:
         lines = self.full_trace(problem)
-        return Lesson(lines=(*lines, *["left"] * (num_lines - len(lines))))
+        return Demonstration(lines=(*lines, *["left"] * (num_lines - len(lines))))
 
-    def search_trace(self, problem: Problem, rng: random.Random) -> Lesson | None:
-        return Lesson(lines=("search", *self.full_trace(problem)))
+    def search_trace(self, problem: Problem, rng: random.Random) -> Demonstration | None:
+        return Demonstration(lines=("search", *self.full_trace(problem)))
 
 
 def config(**settings: Any) -> WarmStartConfig:
@@ -196,20 +196,20 @@ def test_a_curriculum_comes_first() -> None:
     env = make_env("addition", {"train": ["3_3"]})
     easy = make_env("addition", {"train": ["2_2"]})
     stage = {"settings": {"train": ["2_2"]}, "updates": 3}
-    stages = make_stages(
+    stages = make_phases(
         env, [easy], config(updates=5, curriculum=[stage], batch_size=8, num_problems=20), seed=0
     )
     assert [(stage.updates, len(stage.examples)) for stage in stages] == [(3, 20), (2, 16)]
     assert list(stages[0].examples) == make_examples(easy, config(), num_problems=20, seed=0)
     assert list(stages[1].examples) == make_examples(env, config(), num_problems=16, seed=0)
-    (only,) = make_stages(env, [easy], config(updates=3, curriculum=[stage]), seed=0)
+    (only,) = make_phases(env, [easy], config(updates=3, curriculum=[stage]), seed=0)
     assert only.updates == 3 and only.examples[0] == stages[0].examples[0]
 
 
 def test_rows_are_learnt_by_stage_and_every_example_once_before_one_twice(encoder: Encoder) -> None:
     examples = taught(Detours(), config(), seed=0)
-    stages = [Stage(examples=examples[:10], updates=6), Stage(examples=examples[10:50], updates=5)]
-    rows = encode_stages(stages, encoder, batch_size=4, seed=0)["input_ids"]
+    stages = [Phase(examples=examples[:10], updates=6), Phase(examples=examples[10:50], updates=5)]
+    rows = encode_phases(stages, encoder, batch_size=4, seed=0)["input_ids"]
     assert len(rows) == 11 * 4
     first, second = (Counter(map(tuple, part)) for part in (rows[:24], rows[24:]))
     all_first, all_second = (
@@ -219,5 +219,5 @@ def test_rows_are_learnt_by_stage_and_every_example_once_before_one_twice(encode
     assert set(first) == set(all_first) and first >= all_first + all_first  # 2 times, and 4 of them once more
     assert sum(second.values()) == 20 and second <= all_second
     assert rows[:10] != rows[10:20] != [*encode_examples(examples[:10], encoder)["input_ids"]]
-    assert rows == encode_stages(stages, encoder, batch_size=4, seed=0)["input_ids"]
-    assert rows != encode_stages(stages, encoder, batch_size=4, seed=1)["input_ids"]
+    assert rows == encode_phases(stages, encoder, batch_size=4, seed=0)["input_ids"]
+    assert rows != encode_phases(stages, encoder, batch_size=4, seed=1)["input_ids"]
