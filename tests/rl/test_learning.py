@@ -6,6 +6,8 @@ import io
 import json
 from pathlib import Path
 
+import pytest
+
 from configs import check_config
 from rl.train import train
 
@@ -43,6 +45,7 @@ CONFIG = {
 }
 
 
+@pytest.mark.slow
 def test_fewer_steps_at_full_accuracy(tmp_path: Path) -> None:
     """Two actions can be done in one line: half of the steps is the most that can be saved."""
     out = io.StringIO()

@@ -130,13 +130,13 @@ CASES: dict[str, tuple[list[str], tuple[str, ...]]] = {
         ["good.yaml", "env.settings.max_merge=0"],
         ("env.settings", "max_merge is 0", "equal to 1"),
     ),
-    "wrong cell": (
+    "wrong bucket": (
         ["good.yaml", "env.settings.train=[0]"],
-        ("env.settings", "a cell is a number of actions", "'0'"),
+        ("env.settings", "a bucket is a number of actions", "'0'"),
     ),
-    "shared cells": (
+    "shared buckets": (
         ["good.yaml", "env.settings.train=[11]"],
-        ("env.settings", "train and ood_easy share the cells ['11']"),
+        ("env.settings", "train and ood_easy share the buckets ['11']"),
     ),
     "unknown reward": (
         ["good.yaml", "rewards.terms=[{name: corect, weight: 1}]"],

@@ -223,7 +223,7 @@ def test_boards_that_cannot_be_are_a_message() -> None:
     [
         (
             {"train": ["5_3-4"]},
-            "a cell is a side of 4, 6 or 9 and a range of empty cells (at most 11 of side 4, 25 of side 6, 55 "
+            "a bucket is a side of 4, 6 or 9 and a range of empty cells (at most 11 of side 4, 25 of side 6, 55 "
             "of side 9), such as '9_30-40', got '5_3-4'",
         ),
         ({"train": ["9_40-30"]}, "such as '9_30-40', got '9_40-30'"),
@@ -232,12 +232,12 @@ def test_boards_that_cannot_be_are_a_message() -> None:
         ({"train": ["4_0-4"]}, "such as '9_30-40', got '4_0-4'"),
         ({"train": ["4_8"]}, "such as '9_30-40', got '4_8'"),
         ({"train": ["4_٤-8"]}, "such as '9_30-40', got '4_٤-8'"),
-        ({"train": ["9_46-50"]}, "train and ood_hard share the cells ['9_46-50']; splits must be disjoint"),
+        ({"train": ["9_46-50"]}, "train and ood_hard share the buckets ['9_46-50']; splits must be disjoint"),
         (
             {"train": ["9_30-41"]},
-            "the cells '9_30-41' and '9_41-45' overlap; each problem must be in one",
+            "the buckets '9_30-41' and '9_41-45' overlap; each problem must be in one",
         ),
-        ({"train": ["4_4-8", "4_8-9"]}, "the cells '4_4-8' and '4_8-9' overlap"),
+        ({"train": ["4_4-8", "4_8-9"]}, "the buckets '4_4-8' and '4_8-9' overlap"),
         ({"max_merge": 2}, "less than or equal to 1"),
         ({"max_search_lines": 0}, "greater than or equal to 1"),
         ({"detour_digits": "low"}, "should be 'tried' or 'any'"),

@@ -31,6 +31,7 @@ def test_contestants_take_turns_and_ratios_are_taken_within_a_round() -> None:
     assert b.ratios(a) == [0.5, 0.25, pytest.approx(1 / 3)]
 
 
+@pytest.mark.slow
 def test_what_a_contestant_takes_is_told_from_what_was_there_before() -> None:
     assert Memory(before=300, peak=450).grown == 150
     gibibyte = 1 << 30

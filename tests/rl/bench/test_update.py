@@ -61,6 +61,7 @@ def test_both_sample_the_lengths_asked_for(train: Callable[..., Training], rows:
     assert len(set(rows)) > len(asked)  # other tokens in the second update
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("trl_rows", [8, 24])
 def test_both_learners_have_the_same_loss_and_gradient(trl_rows: int) -> None:
     """Up to the 1e-4 that TRL adds to a group's deviation, here about 0.3."""
@@ -98,6 +99,7 @@ def test_trl_passes_the_longest_prompt_and_completion_for_every_row() -> None:
     assert workload.positions <= ours.positions <= 16 * 15
 
 
+@pytest.mark.slow
 def test_at_least_four_fifths_of_what_stride_passes_is_useful() -> None:
     workload = make_workload("skewed", samples=64, mean=64, prompt_tokens=64)
     groups = sample_groups(make_bench_model("tiny"), workload)
@@ -128,6 +130,7 @@ def run_script(what: str, folder: Path, *more: str) -> list[dict[str, Any]]:
     return kept
 
 
+@pytest.mark.slow
 def test_the_script_prints_ratios_and_keeps_figures(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     kept = run_script("update", tmp_path)
     header, _, ours, theirs = capsys.readouterr().out.splitlines()

@@ -456,13 +456,13 @@ def test_errors_are_shown_by_category(tmp_path: Path) -> None:
     assert "<svg" not in section
 
 
-def test_cells_are_shown_with_their_errors(tmp_path: Path) -> None:
-    def cell(accuracy: float, **errors: float) -> dict[str, Any]:
+def test_buckets_are_shown_with_their_errors(tmp_path: Path) -> None:
+    def bucket(accuracy: float, **errors: float) -> dict[str, Any]:
         return {"num_problems": 40, "accuracy": accuracy, "errors": errors}
 
     stages = {
-        "warm": {"id": result(0.9, 3.0, cells={"2_1": cell(0.75, queue=0.25), "<i>": cell(1.0)})},
-        "grpo": {"id": result(0.9, 3.0, cells={"2_1": cell(0.5, queue=0.0, revisit=0.5)})},
+        "warm": {"id": result(0.9, 3.0, buckets={"2_1": bucket(0.75, queue=0.25), "<i>": bucket(1.0)})},
+        "grpo": {"id": result(0.9, 3.0, buckets={"2_1": bucket(0.5, queue=0.0, revisit=0.5)})},
     }
     page = page_of(make_run(tmp_path, stages))
     section = page[page.index("<h2>By difficulty</h2>") : page.index("<h2>Training</h2>")]
