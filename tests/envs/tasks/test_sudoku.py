@@ -223,8 +223,8 @@ def test_boards_that_cannot_be_are_a_message() -> None:
     [
         (
             {"train": ["5_3-4"]},
-            "a bucket is a side of 4, 6 or 9 and a range of empty cells (at most 11 of side 4, 25 of side 6, 55 "
-            "of side 9), such as '9_30-40', got '5_3-4'",
+            "a bucket is a side of 4, 6 or 9 and a range of empty cells (at most 11 of side 4, 25 of side 6, "
+            "55 of side 9), such as '9_30-40', got '5_3-4'",
         ),
         ({"train": ["9_40-30"]}, "such as '9_30-40', got '9_40-30'"),
         ({"train": ["9_30-56"]}, "such as '9_30-40', got '9_30-56'"),
