@@ -23,7 +23,10 @@ from envs.trace import Trace, parse_trace, render_trace
 SMALL = {"train": [3], "ood_easy": [4], "ood_hard": [5]}
 
 
-@pytest.mark.parametrize("name", sorted(ENVS))
+SLOW = {"sudoku": pytest.mark.slow}
+
+
+@pytest.mark.parametrize("name", [pytest.param(name, marks=SLOW.get(name, ())) for name in sorted(ENVS)])
 def test_every_environment_keeps_the_contract(name: str) -> None:
     env = make_example(name)
     report = check_env(env, num_problems=30)

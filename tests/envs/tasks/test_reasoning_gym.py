@@ -102,6 +102,7 @@ def test_out_of_distribution_splits() -> None:
         ) in (num, num + 1)  # the question says "of the cube" once or not
 
 
+@pytest.mark.slow
 def test_problems_are_the_same_in_every_process() -> None:
     code = (
         "import hashlib\n"
