@@ -197,7 +197,7 @@ class RewardSum:
         traces: Sequence[Trace],
         history: History | None = None,
         *,
-        own: bool = True,
+        user_rewards: bool = True,
     ) -> list[Score]:
         """Score the traces of one group.
 
@@ -205,7 +205,7 @@ class RewardSum:
             problem: Their problem.
             traces: Checked ones.
             history: The run so far; None: outside of training.
-            own: Users' own rewards take part.
+            user_rewards: Users' own rewards take part.
 
         Raises:
             UnscoredError: A user's own reward failed on some of them.
@@ -215,7 +215,7 @@ class RewardSum:
         history = history or History()
         parts: list[dict[str, float]] = [{} for _ in traces]
         for term, reward in zip(self.terms, self._rewards, strict=True):
-            if isinstance(reward, UserReward) and not own:
+            if isinstance(reward, UserReward) and not user_rewards:
                 continue
             values = reward(problem, traces, history, **term.args) if traces else []
             factor = term.factor(history) if term.when.open(traces, history) else 0.0

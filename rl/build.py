@@ -21,8 +21,10 @@ from rl.grpo.advantages import AdvantageWeight
 from rl.policy import Policy
 from rl.sft.examples import make_examples
 from rollout.engines.embedded import CallSize, cache_bytes
+from rollout.engines.spec import EngineSpec
 from rollout.engines.vllm import MIN_TEMPERATURE, VllmRoom, check_installed
-from rollout.pools.local import LocalPool, RolloutPool
+from rollout.pools.base import RolloutPool
+from rollout.pools.local import LocalPool
 from rollout.types import Sampling
 from rollout.worker import WorkerSpec
 
@@ -232,22 +234,25 @@ def build_pool(config: Config, parts: Parts, policy: Policy) -> RolloutPool:
     """
     rollout = config.rollout
     spec = WorkerSpec(
-        model=policy.model,
+        engine=EngineSpec(
+            model=policy.model,
+            stop_ids=policy.encoder.stop_ids,
+            pad_id=policy.encoder.pad_id,
+            dtype=_engine_dtype(config),
+            device=parts.device,
+            threads=rollout.threads,
+            max_rows=rollout.max_rows,
+            cuda_graphs=rollout.cuda_graphs,
+            vllm=_vllm_room(config),
+        ),
         encoder=policy.encoder,
-        env_name=config.env.name,
-        env_settings=config.env.settings,
+        env=parts.env,
         rewards=parts.rewards,
         sampling=Sampling(temperature=rollout.temperature, max_new_tokens=rollout.max_new_tokens),
         max_prompt_tokens=rollout.max_prompt_tokens,
-        max_rows=rollout.max_rows,
-        threads=rollout.threads,
-        device=parts.device,
-        cuda_graphs=rollout.cuda_graphs,
-        dtype=_engine_dtype(config),
-        vllm=_vllm_room(config),
     )
     if rollout.backend == "local":
-        return LocalPool(spec)
+        return LocalPool(spec.build())
     from rollout.pools.ray_pool import RayPool  # Ray is only imported where it is used: it takes a second
 
     return RayPool(

@@ -11,7 +11,7 @@ import copy
 import importlib.util
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from huggingface_hub import HfApi, constants, try_to_load_from_cache
@@ -34,6 +34,8 @@ _REMEDY = "give the path of a model folder, a hub id that is in the local cache,
 
 class PolicyError(ValueError):
     """A model or tokenizer that cannot be used as asked."""
+
+    exit_code: ClassVar[int] = 2
 
 
 @dataclass(frozen=True, kw_only=True)

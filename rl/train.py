@@ -39,7 +39,7 @@ from rl.sft.examples import describe_mix, make_phases
 from rl.sft.trainer import STATE_FILE as WARM_STATE_FILE
 from rl.sft.trainer import warm_start
 from rollout.encoder import Encoder
-from rollout.pools.local import RolloutPool
+from rollout.pools.base import RolloutPool
 from rollout.source import GroupSource, RolloutBatch
 
 STAGES = ("base", "warm", "grpo")

@@ -18,6 +18,7 @@ from collections import Counter
 from collections.abc import Sequence
 from fnmatch import fnmatch
 from pathlib import Path
+from typing import ClassVar
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
@@ -36,6 +37,8 @@ _POLL_S = 0.5
 
 class SubmitError(ValueError):
     """A job that cannot be submitted as asked."""
+
+    exit_code: ClassVar[int] = 2
 
 
 def main(argv: list[str] | None = None) -> int:
