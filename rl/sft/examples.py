@@ -129,7 +129,7 @@ def _check(env: Env[Any], config: WarmStartConfig) -> None:
             raise ValueError(
                 f"warm_start.{key} has {unknown}, which '{env.name}' does not know; known: {names}"
             )
-    problem = env.problem(Split.TRAIN, 0)
+    env.full_trace(env.problem(Split.TRAIN, 0))  # first: without solutions no other advice helps
     for key, share, can, what in (
         ("skipped_frac", config.skipped_frac, bool(env.skip_kinds), "has no rule to skip a step by"),
         ("detour_frac", config.detour_frac, bool(env.error_kinds), "writes no detours"),
@@ -149,7 +149,6 @@ def _check(env: Env[Any], config: WarmStartConfig) -> None:
         if share > 0 and not can:
             value = "false" if key == "detour_control" else "0"
             raise ValueError(f"warm_start.{key} is {share:g}, but '{env.name}' {what}; set it to {value}")
-    env.full_trace(problem)
 
 
 def describe_mix(examples: Sequence[Example]) -> str:

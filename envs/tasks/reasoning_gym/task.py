@@ -239,16 +239,6 @@ class ReasoningGym(FreeTextEnv):
     def _too_slow(self) -> str:
         return f"reasoning-gym's {self._task} takes over {_GENERATE_TIMEOUT_S:g} s; make its settings easier"
 
-    # ---- traces ----
-
-    def full_trace(self, problem: Problem) -> tuple[str, ...]:
-        """Nothing.
-
-        Raises:
-            ValueError: Always.
-        """
-        raise ValueError("reasoning_gym has no worked solutions to learn from; set warm_start to null")
-
     # ---- answers ----
 
     def parse(self, text: str, *, truncated: bool = False) -> Trace:

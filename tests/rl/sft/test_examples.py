@@ -192,6 +192,18 @@ def test_a_control_needs_lines_that_change_nothing() -> None:
         taught(NoPadding(), config(detour_frac=0.5, detour_control=True), seed=0)
 
 
+def test_a_task_without_solutions_is_refused_before_any_share_of_the_mix() -> None:
+    """With the default mix the one useful advice is to learn from nothing, not to set `skipped_frac` to 0."""
+
+    class Unsolved(Directional):
+        skip_kinds = ()
+        has_solutions = False
+        full_trace = Env.full_trace
+
+    with pytest.raises(ValueError, match=r"^directional has no worked solutions .*; set warm_start to null$"):
+        make_examples(Unsolved(), WarmStartConfig(), num_problems=5, seed=0)
+
+
 def test_a_curriculum_comes_first() -> None:
     env = make_env("addition", {"train": ["3_3"]})
     easy = make_env("addition", {"train": ["2_2"]})
