@@ -16,6 +16,7 @@ from types import NoneType
 from typing import Any, Literal, SupportsFloat, get_args, get_origin, get_type_hints
 
 from envs import Problem, Trace
+from rewards.correctness import group_accuracy
 from rewards.history import History
 from rewards.registry import Reward, find_reward
 from rewards.types import Outcome, Score
@@ -52,7 +53,7 @@ class When:
     def open(self, traces: Sequence[Trace], history: History) -> bool:
         """Whether the term counts in this group."""
         low, high = self.group_accuracy
-        if not low <= sum(bool(trace.correct) for trace in traces) / max(1, len(traces)) <= high:
+        if not low <= group_accuracy(traces) <= high:
             return False
         if not self.reads_history or history.update is None:
             return True
@@ -271,6 +272,12 @@ def _check_args(term: Term, reward: Reward | UserReward) -> None:
             raise ValueError(f"reward '{term.name}' takes no argument '{name}'{hint} known: {allowed}")
         if problem := _why_not(hints.get(name), value):
             raise ValueError(f"argument '{name}' of reward '{term.name}' is {value!r}; {problem}")
+    values = {**{name: parameter.default for name, parameter in keywords.items()}, **term.args}
+    if isinstance(reward, Reward) and {"floor", "ceiling"} <= takes and values["floor"] > values["ceiling"]:
+        raise ValueError(
+            f"reward '{term.name}' has the floor {values['floor']:g} above its ceiling {values['ceiling']:g}; "
+            "give args with floor <= ceiling"
+        )
 
 
 def _why_not(hint: Any, value: object) -> str:
