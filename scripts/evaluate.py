@@ -1,29 +1,29 @@
 """Evaluate a model on the splits of a config.
 
-python scripts/evaluate.py MODEL CONFIG [key=value ...] [--json FILE]
-
-MODEL is a folder this project or transformers wrote (a PEFT adapter is put on the config's policy.model), a hub
-id, or `config` for the config's own policy as it is before training.
+MODEL is a folder that Stride or transformers wrote (a PEFT adapter is put on the config's policy.model), a hub
+id, or `config` for the config's own policy before training. Of CONFIG, the sections env, policy, rollout and
+eval are used.
 """
 
 from __future__ import annotations
 
-import argparse
 import json
-import sys
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
-
+from scripts.arguments import Arguments
 from scripts.exits import user_errors
 
 
 def main(argv: list[str] | None = None) -> int:
     """Parse arguments, evaluate, print the table."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("model", help="model folder, hub id, or `config`")
-    parser.add_argument("config", help="YAML file whose env, policy, rollout and eval sections are used")
-    parser.add_argument("overrides", nargs="*", metavar="key=value", help="config keys, dotted")
+    parser = Arguments(
+        "evaluate",
+        about=f"{__doc__}",
+        example="stride evaluate runs/quickstart/models/grpo quickstart eval.num_problems=50",
+    )
+    parser.add_argument("model", metavar="MODEL", help="model folder, hub id, or `config`")
+    parser.add_argument("config", metavar="CONFIG", help="YAML file, or the name of a shipped config")
+    parser.add_argument("overrides", nargs="*", default=[], metavar="key=value", help="config keys, dotted")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures here too; must not exist")
     arguments = parser.parse_intermixed_args(argv)
     with user_errors():

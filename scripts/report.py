@@ -1,21 +1,14 @@
-"""Write the report of a run again, or compare finished runs, from what their folders hold.
+"""Write the report of one run again, or compare several finished runs, from their folders.
 
-python scripts/report.py runs/quickstart                                   # runs/quickstart/report.html
-python scripts/report.py runs/a runs/b [runs/c ...] [--output FILE.html]   # a comparison, comparison.html
-python scripts/report.py runs/backtracks                                   # all runs in that folder
-
-Runs whose configs differ in the seed alone are one case with several seeds; the first case is the one the
-others are compared with.
+One run gets its report.html again. Several runs, or a folder that holds runs, become a comparison. Runs whose
+configs differ only in the seed are one case with several seeds; the first case is the baseline of the others.
 """
 
 from __future__ import annotations
 
-import argparse
-import sys
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
-
+from scripts.arguments import Arguments
 from scripts.exits import user_errors
 
 DEFAULT = Path("comparison.html")
@@ -23,14 +16,16 @@ DEFAULT = Path("comparison.html")
 
 def main(argv: list[str] | None = None) -> int:
     """Parse arguments, write the report, say where it is."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = Arguments(
+        "report", about=f"{__doc__}", example="stride report runs/a runs/b --output comparison.html"
+    )
     parser.add_argument(
         "runs", metavar="RUN", type=Path, nargs="+", help="folder of a run, or one that holds runs"
     )
     parser.add_argument(
-        "--output", metavar="FILE.html", type=Path, help=f"where a comparison goes; default {DEFAULT} here"
+        "--output", metavar="FILE.html", type=Path, help=f"file of a comparison; default {DEFAULT}"
     )
-    parser.add_argument("--overwrite", action="store_true", help="replace a file that is no report")
+    parser.add_argument("--overwrite", action="store_true", help="replace FILE.html even where it is no report")
     arguments = parser.parse_args(argv)
     with user_errors():
         from rl.compare.folders import is_run

@@ -1,33 +1,25 @@
-"""Browse what the model wrote: a page with every trajectory of one or more runs.
+"""Browse the trajectories of one or more runs in a browser.
 
-python scripts/rollouts.py runs/quickstart                     # serve it on this machine, until Ctrl-C
-python scripts/rollouts.py runs/quickstart --html page.html    # write it, as one file that needs nothing else
-python scripts/rollouts.py runs/a runs/b                       # both, checkpoints of one beside the other's
-
-From another machine: ssh -L 8000:127.0.0.1:8000 HOST, with --port 8000 there.
+The page is served on this machine until Ctrl-C, or written to one self-contained file with --html. Several runs
+are shown side by side. To look from another machine: ssh -L 8000:127.0.0.1:8000 HOST, with --port 8000 there.
 """
 
 from __future__ import annotations
 
-import argparse
-import sys
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
-
+from scripts.arguments import Arguments
 from scripts.exits import user_errors
 
 
 def main(argv: list[str] | None = None) -> int:
     """Parse arguments, read the runs, serve or write the page."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("runs", type=Path, nargs="+", metavar="RUN", help="folder of a run, as runs/quickstart")
+    parser = Arguments("rollouts", about=f"{__doc__}", example="stride rollouts runs/quickstart")
+    parser.add_argument("runs", type=Path, nargs="+", metavar="RUN", help="folder of a run")
     where = parser.add_mutually_exclusive_group()
-    where.add_argument(
-        "--port", type=int, default=0, help="port of the server; a free one where it is left out"
-    )
+    where.add_argument("--port", type=int, default=0, help="port of the server; default: a free one")
     where.add_argument("--html", type=Path, metavar="FILE", help="write the page to a file and serve nothing")
-    parser.add_argument("--overwrite", action="store_true", help="replace FILE where it is there already")
+    parser.add_argument("--overwrite", action="store_true", help="replace FILE if it exists")
     arguments = parser.parse_args(argv)
     with user_errors():
         from rl.viewer import check_free, read_trajectories, serve, write_page

@@ -1,9 +1,8 @@
 """Run a config as a job on a Ray cluster, follow its log and exit with its exit code.
 
-python scripts/submit.py [--address http://127.0.0.1:8265] configs/cluster.yaml [key=value ...] [--resume]
-
-The config is checked and the upload measured before anything is sent. Ray's own `ray job submit` does the same
-job, but exits with 1 whatever the run exited with.
+The config is checked and the upload measured before anything is sent. From a checkout, its code travels with
+the job; an installed Stride sends the current folder, and must be installed on the nodes too. Ray's own `ray
+job submit` does the same, but exits with 1 whatever the run's exit code was.
 """
 
 from __future__ import annotations
@@ -18,16 +17,15 @@ from collections import Counter
 from collections.abc import Sequence
 from fnmatch import fnmatch
 from pathlib import Path
-from typing import ClassVar
+from typing import TYPE_CHECKING
 
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
-
-from ray.exceptions import RayError
-from ray.job_submission import JobStatus, JobSubmissionClient
-
+from scripts.arguments import Arguments
 from scripts.exits import RUN_FAILED, USER_ERROR, user_errors
 
-ROOT = Path(__file__).resolve().parent.parent
+if TYPE_CHECKING:
+    from ray.job_submission import JobSubmissionClient
+
+CODE = Path(__file__).resolve().parent.parent
 DEFAULT_ADDRESS = "http://127.0.0.1:8265"
 MAX_UPLOAD_BYTES = 100 * 2**20  # Ray refuses more, after minutes of packing
 INTERRUPTED = 130
@@ -38,40 +36,53 @@ _POLL_S = 0.5
 class SubmitError(ValueError):
     """A job that cannot be submitted as asked."""
 
-    exit_code: ClassVar[int] = 2
-
 
 def main(argv: list[str] | None = None) -> int:
     """Parse arguments, check, submit and follow."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = Arguments(
+        "submit",
+        about=f"{__doc__}",
+        example="stride submit --address http://HEAD:8265 --gpus 1 cluster output_dir=/shared/run1",
+    )
     parser.add_argument("--address", help=f"of the cluster's dashboard; ${_ADDRESS} or {DEFAULT_ADDRESS}")
     parser.add_argument("--gpus", type=float, default=0, help="GPUs set aside for the learner (default 0)")
-    parser.add_argument("config", help="YAML file in this repository, for example configs/cluster.yaml")
-    parser.add_argument("rest", nargs=argparse.REMAINDER, metavar="...", help="as for scripts/train.py")
+    parser.add_argument("config", metavar="CONFIG", help="YAML file, or the name of a shipped config")
+    parser.add_argument("rest", nargs=argparse.REMAINDER, metavar="...", help="as for `stride train`")
     arguments = parser.parse_args(argv)
     with user_errors():
         from configs import load_config
+        from configs.schema.shipped import find_config
 
         load_config(arguments.config, [word for word in arguments.rest if not word.startswith("--")])
+        config = find_config(arguments.config)
     try:
-        entrypoint = make_entrypoint(arguments.config, arguments.rest)
-        check_upload(ROOT)
-        return submit(entrypoint, address=arguments.address, gpus=arguments.gpus)
+        folder = upload_folder()
+        entrypoint = make_entrypoint(config, arguments.rest, folder)
+        check_upload(folder)
+        return submit(entrypoint, folder, address=arguments.address, gpus=arguments.gpus)
     except SubmitError as error:
         print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
         return USER_ERROR
 
 
-def make_entrypoint(config: str, rest: Sequence[str], root: Path = ROOT) -> str:
-    """The job's command line, run in the uploaded copy of `root`.
+def upload_folder(code: Path = CODE) -> Path:
+    """The folder a job gets: the checkout that this file is in, or the current folder where it is in none."""
+    return code if (code / "pyproject.toml").is_file() else Path.cwd()
+
+
+def make_entrypoint(config: Path, rest: Sequence[str], folder: Path, code: Path = CODE) -> str:
+    """The job's command line, run in the uploaded copy of `folder`.
 
     Raises:
-        SubmitError: The config is outside `root`, so the job would not have it.
+        SubmitError: The config is neither in `folder` nor a shipped one, so the job would not have it.
     """
-    path = Path(config).resolve()
-    if not path.is_relative_to(root):
-        raise SubmitError(f"config {config} is outside {root}, which is what the job gets; put it in configs/")
-    return shlex.join(["python", "scripts/train.py", path.relative_to(root).as_posix(), *rest])
+    command = ["python", "scripts/train.py"] if folder == code else ["stride", "train"]
+    path = config.resolve()
+    if path.is_relative_to(folder):
+        return shlex.join([*command, path.relative_to(folder).as_posix(), *rest])
+    if path.parent == code / "configs":
+        return shlex.join([*command, path.stem, *rest])
+    raise SubmitError(f"config {config} is outside {folder}, the folder that the job gets; copy it there")
 
 
 def check_upload(root: Path, limit: int = MAX_UPLOAD_BYTES) -> None:
@@ -85,8 +96,8 @@ def check_upload(root: Path, limit: int = MAX_UPLOAD_BYTES) -> None:
     if total > limit:
         largest = ", ".join(f"{name} ({_mib(size)})" for name, size in sizes.most_common(3))
         raise SubmitError(
-            f"the upload of {root} has {_mib(total)}, over {_mib(limit)}; largest: {largest}. Move what the "
-            "job does not need away or name it in .rayignore"
+            f"the upload of {root} has {_mib(total)}, over {_mib(limit)}; largest: {largest}. Move away what "
+            "the job does not need, or name it in .rayignore"
         )
 
 
@@ -111,7 +122,7 @@ def _ignored(root: Path) -> list[str]:
 
 
 def _matches(path: Path, patterns: Sequence[str]) -> bool:
-    """Whether a path below the folder is left out: by a name anywhere, or by a `/name` at the top."""
+    """Whether a path below the folder is left out: by a name at any depth, or by a `/name` at the top."""
     return any(
         fnmatch(f"/{path.as_posix()}" if pattern.startswith("/") else path.name, pattern)
         for pattern in patterns
@@ -122,19 +133,22 @@ def _mib(size: int) -> str:
     return f"{size / 2**20:.1f} MiB"
 
 
-def submit(entrypoint: str, *, address: str | None, gpus: float) -> int:
-    """Submit the job, print its log as it comes and give its exit code.
+def submit(entrypoint: str, folder: Path, *, address: str | None, gpus: float) -> int:
+    """Submit the job with a copy of `folder`, print its log as it comes and give its exit code.
 
     Raises:
         SubmitError: The cluster cannot be reached or refuses the job.
     """
+    from ray.exceptions import RayError
+    from ray.job_submission import JobSubmissionClient
+
     if address is not None:
-        os.environ[_ADDRESS] = address  # the environment wins over an argument
+        os.environ[_ADDRESS] = address  # Ray prefers the environment to an argument
     try:
         client = JobSubmissionClient(None if os.environ.get(_ADDRESS) else DEFAULT_ADDRESS)
         job = client.submit_job(
             entrypoint=entrypoint,
-            runtime_env={"working_dir": str(ROOT)},
+            runtime_env={"working_dir": str(folder)},
             entrypoint_num_gpus=gpus or None,
         )
     except (OSError, RuntimeError, ValueError, RayError) as error:
@@ -144,7 +158,7 @@ def submit(entrypoint: str, *, address: str | None, gpus: float) -> int:
         asyncio.run(_print_log(client, job))
         return _exit_code(client, job)
     except KeyboardInterrupt:
-        print(f"job {job} goes on; `ray job stop {job}` ends it", file=sys.stderr)
+        print(f"job {job} continues; `ray job stop {job}` ends it", file=sys.stderr)
         return INTERRUPTED
 
 
@@ -157,6 +171,8 @@ async def _print_log(client: JobSubmissionClient, job: str) -> None:
 
 
 def _exit_code(client: JobSubmissionClient, job: str) -> int:
+    from ray.job_submission import JobStatus
+
     while not (status := client.get_job_status(job)).is_terminal():
         time.sleep(_POLL_S)
     info = client.get_job_info(job)

@@ -34,6 +34,7 @@ from pydantic import Field, ValidationError, field_validator, model_validator
 from configs.schema.config import Config, RewardsConfig, Section
 from configs.schema.grid import Cases, Grid, expand, read_grid
 from configs.schema.load import describe_errors, load_config
+from configs.schema.shipped import Shipped, find_config, is_name
 from configs.schema.yaml_text import ConfigError, read_yaml
 
 _NAME = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]*")
@@ -156,44 +157,31 @@ def load_ablation(path: str | Path, overrides: Sequence[str] = (), folder: Path 
     """Read an ablation and plan its runs.
 
     Args:
-        path: A YAML file.
+        path: A YAML file, or the name of a shipped ablation.
         overrides: `dotted.key=value`, set in the base config before the cases are.
         folder: Where to write; None: `runs/<name>`.
 
     Raises:
         ConfigError: The file, the base or what a case makes of it is wrong.
     """
-    path = Path(path)
+    path = find_config(path, Shipped.ABLATION)
     data = read_yaml(path)
     if "env" in data and "cases" not in data:
         raise ConfigError(
-            f"{path} is the config of one run; give it to scripts/train.py, or name it as the base of an "
+            f"{path} is the config of one run; run it with `stride train`, or name it as the base of an "
             "ablation"
         )
-    try:
-        config = AblationConfig.model_validate(data)
-    except ValidationError as error:
-        raise ConfigError(f"{path}: {describe_errors(error, AblationConfig)}") from None
-    set_keys = chain(
-        (override.partition("=")[0] for override in overrides), *config.cases.values(), config.grid
-    )
-    for key in set_keys:
-        if key in _OURS:
-            raise ConfigError(f"{path}: an ablation sets '{key}' itself, by {_OURS[key]}; leave it out")
+    config, mistakes = _check(data)
+    if config is not None:
+        try:
+            rewards, wholes = _configs_of_cases(config, path.parent, overrides)
+        except ConfigError as error:
+            mistakes.append(str(error))
+    if mistakes:
+        raise ConfigError(f"{path}: {'; '.join(mistakes)}")
+    assert config is not None
     config = config.model_copy(update={"cases": expand(config.cases, config.grid)})
     folder = (folder or Path("runs") / config.name).absolute()
-    base = path.parent / config.base
-    try:
-        rewards = load_config(base, overrides).rewards
-    except ConfigError as error:
-        raise ConfigError(f"{path}: base: {error}") from None
-    wholes: dict[str, Config] = {}
-    for case, keys in config.cases.items():
-        try:
-            # Copied, because cases may share a value (an anchor, a grid) of which one sets a part.
-            wholes[case] = load_config(base, overrides, deepcopy({**keys, "name": f"{config.name}-{case}"}))
-        except ConfigError as error:
-            raise ConfigError(f"{path}: case '{case}': {error}") from None
     trials: dict[str, Trial] = {}
     results: dict[tuple[str, int], tuple[str, ...]] = {}
     warm_starts: dict[str, Trial] = {}
@@ -204,6 +192,51 @@ def load_ablation(path: str | Path, overrides: Sequence[str] = (), folder: Path 
             trials.update({trial.name: trial for trial in made})
             results[case, seed] = tuple(trial.name for trial in made)
     return Plan(config=config, folder=folder, trials=tuple(trials.values()), results=results)
+
+
+def _check(data: dict[str, Any]) -> tuple[AblationConfig | None, list[str]]:
+    """The ablation, or None where it cannot be read, and its mistakes.
+
+    One without a question is read all the same, so that this mistake hides no other.
+    """
+    mistakes = []
+    if "question" not in data:
+        mistakes, data = ["missing key 'question'"], {**data, "question": ""}
+    try:
+        return AblationConfig.model_validate(data), mistakes
+    except ValidationError as error:
+        return None, [*mistakes, describe_errors(error, AblationConfig)]
+
+
+def _configs_of_cases(
+    config: AblationConfig, folder: Path, overrides: Sequence[str]
+) -> tuple[RewardsConfig, dict[str, Config]]:
+    """The rewards of the base config, and the whole config of every case.
+
+    Raises:
+        ConfigError: A case or the command line sets what the plan sets, or a config is wrong.
+    """
+    set_keys = chain(
+        (override.partition("=")[0] for override in overrides), *config.cases.values(), config.grid
+    )
+    for key in set_keys:
+        if key in _OURS:
+            raise ConfigError(f"an ablation sets '{key}' itself, by {_OURS[key]}; leave it out")
+    base = folder / config.base
+    try:
+        if not base.exists() and is_name(config.base):
+            base = find_config(config.base)
+        rewards = load_config(base, overrides).rewards
+    except ConfigError as error:
+        raise ConfigError(f"base: {error}") from None
+    wholes: dict[str, Config] = {}
+    for case, keys in expand(config.cases, config.grid).items():
+        try:
+            # Copied, because cases may share a value (an anchor, a grid) of which one sets a part.
+            wholes[case] = load_config(base, overrides, deepcopy({**keys, "name": f"{config.name}-{case}"}))
+        except ConfigError as error:
+            raise ConfigError(f"case '{case}': {error}") from None
+    return rewards, wholes
 
 
 def _trials_of(

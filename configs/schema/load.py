@@ -20,6 +20,7 @@ from pydantic import BaseModel, ValidationError
 
 from configs.schema.config import Config
 from configs.schema.presets import expand_presets
+from configs.schema.shipped import find_config
 from configs.schema.yaml_text import NOT_YAML, ConfigError, Dumper, parse_yaml, read_yaml
 
 
@@ -29,7 +30,7 @@ def load_config(
     """Read, override and check a config.
 
     Args:
-        path: A YAML file.
+        path: A YAML file, or the name of a shipped config.
         overrides: `dotted.key=value`, the value in YAML (`grpo.beta=0.01`, `eval.splits=[id]`).
         changes: Values by dotted key, set after the overrides. Of a section given as a mapping only the keys in
             it are set.
@@ -37,10 +38,11 @@ def load_config(
     Raises:
         ConfigError: The file cannot be read or what it says is not allowed.
     """
-    data = read_yaml(Path(path))
+    path = find_config(path)
+    data = read_yaml(path)
     if ("cases" in data or "grid" in data) and "env" not in data:
-        raise ConfigError(f"{path} is an ablation; give it to scripts/ablate.py")
-    folder = Path(path).parent
+        raise ConfigError(f"{path} is an ablation; run it with `stride ablate`")
+    folder = path.parent
     asked = expand_presets(data, folder) or {}
     leaves = [leaf for key, value in (changes or {}).items() for leaf in _leaves(key, value)]
     for key, value, said in [*map(_read_override, overrides), *leaves]:

@@ -11,9 +11,8 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
+from configs.schema.shipped import Shipped
 from configs.schema.yaml_text import ConfigError, read_yaml
-
-FOLDER = Path(__file__).resolve().parents[1] / "rewards"
 
 
 def expand_presets(data: dict[str, Any], folder: Path) -> dict[str, Any] | None:
@@ -73,11 +72,11 @@ def expand_presets(data: dict[str, Any], folder: Path) -> dict[str, Any] | None:
 
 
 def _read(name: Any, folder: Path) -> dict[str, Any]:
-    known = sorted(path.stem for path in FOLDER.glob("*.yaml"))
+    known = Shipped.REWARDS.names
     if isinstance(name, str) and name.endswith(".yaml"):
         path = folder / name
     elif name in known:
-        path = FOLDER / f"{name}.yaml"
+        path = Shipped.REWARDS.path(name)
     else:
         close = get_close_matches(str(name), known, n=1)
         hint = f"; did you mean '{close[0]}'?" if close else "."

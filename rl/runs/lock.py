@@ -7,15 +7,13 @@ import os
 import socket
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import IO, ClassVar
+from typing import IO
 
 NAME = ".lock"
 
 
 class RunBusyError(RuntimeError):
     """Another process is writing to the folder."""
-
-    exit_code: ClassVar[int] = 75
 
 
 def lock_folder(folder: Path, *, key: str) -> IO[str]:

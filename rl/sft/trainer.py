@@ -14,8 +14,7 @@ from trl import SFTConfig, SFTTrainer
 
 from configs.schema.config import WarmStartConfig
 from rl.policy import Policy
-from rl.sft.encode import encode_phases
-from rl.sft.examples import Phase
+from rl.sft.examples import Phase, encode_phases
 
 STATE_FILE = "trainer_state.json"  # what the Trainer writes last into a checkpoint
 

@@ -258,11 +258,33 @@ def test_files_of_the_other_kind_are_told(tmp_path: Path) -> None:
     with pytest.raises(ConfigError) as caught:
         load_ablation(base)
     assert str(caught.value) == (
-        f"{base} is the config of one run; give it to scripts/train.py, or name it as the base of an ablation"
+        f"{base} is the config of one run; run it with `stride train`, or name it as the base of an ablation"
     )
     with pytest.raises(ConfigError) as caught:
         load_config(study)
-    assert str(caught.value) == f"{study} is an ablation; give it to scripts/ablate.py"
+    assert str(caught.value) == f"{study} is an ablation; run it with `stride ablate`"
+
+
+@pytest.mark.parametrize(
+    ("changes", "others"),
+    [
+        ({"sedes": [1]}, "unknown key 'sedes'; did you mean 'seeds'?"),
+        ({"cases": {"x": {"grpo.updats": 1}}}, "case 'x': "),
+        ({"cases": {"x": {"seed": 7}}}, "an ablation sets 'seed' itself"),
+        ({"base": "bose.yaml"}, "base: cannot read config"),
+        ({}, ""),
+    ],
+)
+def test_a_missing_question_hides_no_other_mistake(
+    tmp_path: Path, changes: dict[str, Any], others: str
+) -> None:
+    plan(tmp_path)
+    study = {key: value for key, value in {**ABLATION, **changes}.items() if key != "question"}
+    (tmp_path / "study.yaml").write_text(yaml.safe_dump(study))
+    with pytest.raises(ConfigError) as caught:
+        load_ablation(tmp_path / "study.yaml")
+    first, _, rest = str(caught.value).removeprefix(f"{tmp_path / 'study.yaml'}: ").partition("; ")
+    assert first == "missing key 'question'" and rest.startswith(others) and bool(rest) == bool(others)
 
 
 def test_odd_values_are_one_line_too(tmp_path: Path) -> None:

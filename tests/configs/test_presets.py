@@ -13,10 +13,10 @@ import pytest
 import yaml
 
 from configs import Config, ConfigError, load_config
-from configs.schema.presets import FOLDER
+from configs.schema.shipped import Shipped
 from envs import Trace
 from rewards import History, RewardSum
-from rl.parts import build_rewards
+from rl.build import build_rewards
 from tests.rewards.test_length import END, FULL, LOOP, SKIP, TURNS, read, right, wrong
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -118,7 +118,7 @@ def totals(rewards: RewardSum) -> list[float]:
 
 
 def test_every_preset_has_its_formula_here() -> None:
-    assert set(PAPERS) == {path.stem for path in FOLDER.glob("*.yaml")}
+    assert set(PAPERS) == set(Shipped.REWARDS.names)
 
 
 @pytest.mark.parametrize("name", PAPERS)
@@ -136,7 +136,7 @@ def test_right_beats_wrong_in_all_presets_but_those_whose_papers_do_not(name: st
 
 @pytest.mark.parametrize("name", ["l1_max", "rea_rl", "lm_skip"])
 def test_those_say_so_in_their_file(name: str) -> None:
-    assert yaml.safe_load((FOLDER / f"{name}.yaml").read_text())["allow_wrong_above_right"] is True
+    assert yaml.safe_load(Shipped.REWARDS.path(name).read_text())["allow_wrong_above_right"] is True
     with pytest.raises(ConfigError, match=r"rewards\.allow_wrong_above_right to true"):
         build_rewards(config({"preset": name}, allow_wrong_above_right=False))
 

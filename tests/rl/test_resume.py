@@ -173,5 +173,5 @@ def test_a_run_told_to_end_gives_all_back_and_says_how_to_go_on(tmp_path: Path) 
     process.terminate()
     output, _ = process.communicate(timeout=240)
     assert process.returncode == 128 + signal.SIGTERM
-    assert output.decode().rstrip().endswith("ended; --resume goes on from the newest checkpoint")
+    assert output.decode().rstrip().endswith("stopped; --resume continues from the newest checkpoint")
     finish(start(folder, "--resume"))

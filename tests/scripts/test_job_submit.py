@@ -76,7 +76,7 @@ class Head:
 @pytest.fixture(scope="module")
 def head(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Head]:
     code = tmp_path_factory.mktemp("code")
-    for name in ("envs", "rewards", "rollout", "rl", "configs", "scripts", ".rayignore"):
+    for name in ("envs", "rewards", "rollout", "rl", "configs", "scripts", ".rayignore", "pyproject.toml"):
         copy = shutil.copytree if (ROOT / name).is_dir() else shutil.copy
         copy(ROOT / name, code / name)
     temp = Path(tempfile.mkdtemp(prefix="sj-", dir="/tmp"))  # sockets need a short path
@@ -90,7 +90,8 @@ def head(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Head]:
         "RAY_TMPDIR": str(temp),
         "OMP_NUM_THREADS": "1",
     }
-    for name in ("RAY_ADDRESS", "RAY_API_SERVER_ADDRESS"):
+    # Without PYTHONPATH on the cluster, a job finds its code in its working folder alone.
+    for name in ("RAY_ADDRESS", "RAY_API_SERVER_ADDRESS", "PYTHONPATH"):
         environment.pop(name, None)
     try:
         subprocess.run(
@@ -106,7 +107,8 @@ def head(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Head]:
             capture_output=True,
             timeout=60,
         )
-        yield Head(address=f"http://127.0.0.1:{ports['dashboard-port']}", environment=environment, code=code)
+        client = {**environment, "PYTHONPATH": str(code)}
+        yield Head(address=f"http://127.0.0.1:{ports['dashboard-port']}", environment=client, code=code)
     finally:
         left = end_processes(str(temp))
         shutil.rmtree(temp, ignore_errors=True)
@@ -215,10 +217,24 @@ def test_a_mistake_is_one_line(
 
 def test_the_job_gets_the_config_by_its_place_in_the_repository(tmp_path: Path) -> None:
     config = tmp_path / "configs" / "my run.yaml"
-    command = submit.make_entrypoint(str(config), ["name=x y", "--resume"], root=tmp_path)
+    command = submit.make_entrypoint(config, ["name=x y", "--resume"], tmp_path, code=tmp_path)
     assert command == "python scripts/train.py 'configs/my run.yaml' 'name=x y' --resume"
     with pytest.raises(submit.SubmitError, match="is outside"):
-        submit.make_entrypoint("/elsewhere/a.yaml", [], root=tmp_path)
+        submit.make_entrypoint(Path("/elsewhere/a.yaml"), [], tmp_path, code=tmp_path)
+
+
+def test_an_installed_stride_sends_the_current_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    code, here = tmp_path / "site-packages", tmp_path / "work"
+    here.mkdir()
+    monkeypatch.chdir(here)
+    assert submit.upload_folder(code) == here  # no pyproject.toml beside the packages
+    assert submit.upload_folder(ROOT) == ROOT
+    own = submit.make_entrypoint(here / "mine.yaml", ["seed=1"], here, code=code)
+    assert own == "stride train mine.yaml seed=1"
+    shipped = submit.make_entrypoint(code / "configs" / "cluster.yaml", [], here, code=code)
+    assert shipped == "stride train cluster"  # the nodes have it by its name
+    with pytest.raises(submit.SubmitError, match="is outside"):
+        submit.make_entrypoint(tmp_path / "other.yaml", [], here, code=code)
 
 
 def test_a_large_upload_is_refused_by_name(tmp_path: Path) -> None:

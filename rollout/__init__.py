@@ -1,0 +1,1 @@
+"""Sampling: engines, workers, pools and the order of problems."""

@@ -1,0 +1,62 @@
+"""The console command `stride`: finds the command's file and hands the other arguments to it.
+
+Only the file of the command that was asked for is imported, so that help comes at once.
+"""
+
+from __future__ import annotations
+
+import sys
+from importlib import import_module
+from importlib.metadata import version
+
+from scripts.arguments import closest
+
+COMMANDS = {
+    "train": "run a config: warm start, GRPO, evaluation, report",
+    "evaluate": "evaluate a model on the splits of a config",
+    "ablate": "run the cases and seeds of an ablation, and compare them",
+    "report": "write the report of a run again, or compare runs",
+    "rollouts": "browse every completion of a run in a browser",
+    "submit": "run a config as a job on a Ray cluster",
+    "check": "hold environments to their contract",
+    "bench": "race Stride against transformers, vLLM and TRL",
+}
+_WIDTH = max(map(len, COMMANDS)) + 2
+HELP = "\n".join(
+    [
+        "usage: stride COMMAND ...",
+        "",
+        "Post-train language models to reach verified answers in fewer reasoning steps.",
+        "",
+        *[f"  {name:{_WIDTH}}{about}" for name, about in COMMANDS.items()],
+        "",
+        "  stride train quickstart      a run, from a shipped config (two CPU cores)",
+        "  stride COMMAND --help        the arguments of a command, with an example",
+        "  stride --version             the version that is installed",
+    ]
+)
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run one command."""
+    arguments = sys.argv[1:] if argv is None else argv
+    if not arguments:
+        print(HELP, file=sys.stderr)
+        return 2
+    command, *rest = arguments
+    if command in ("-h", "--help", "help"):
+        print(HELP)
+        return 0
+    if command == "--version":
+        print(f"stride {version('stride-rl')}")
+        return 0
+    if command not in COMMANDS:
+        hint = closest(command, list(COMMANDS))
+        print(f"error: unknown command '{command}'{hint} known: {', '.join(COMMANDS)}", file=sys.stderr)
+        return 2
+    code: int = import_module(f"scripts.{command}").main(rest)
+    return code
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,125 @@
+"""The console command: help that fits, the nearest match, and nothing heavy before it is needed."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+import time
+import tomllib
+from pathlib import Path
+
+import pytest
+
+from scripts.cli import COMMANDS, HELP, main
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def run(*arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "scripts.cli", *arguments], cwd=ROOT, capture_output=True, text=True, timeout=60
+    )
+
+
+def test_help_fits_one_screen(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--help"]) == 0
+    shown = capsys.readouterr().out
+    assert shown.count("\n") <= 24 and max(map(len, shown.splitlines())) <= 80
+    assert [line.split()[0] for line in shown.splitlines() if re.match(r"  [a-z]+  ", line)] == [*COMMANDS]
+
+
+def test_every_command_has_a_file_and_the_other_way_round() -> None:
+    files = {path.stem for path in (ROOT / "scripts").glob("*.py")}
+    assert files - set(COMMANDS) == {"__init__", "arguments", "cli", "exits"}
+    assert set(COMMANDS) <= files
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_help_of_a_command_ends_in_one_example(command: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main([command, "--help"])
+    shown = capsys.readouterr().out
+    assert ended.value.code == 0
+    assert shown.startswith(f"usage: stride {command} ")
+    assert shown.count("example:") == 1
+    assert shown.splitlines()[-1].startswith(f"  stride {command}")
+    assert max(map(len, shown.splitlines())) <= 120
+
+
+def test_no_command_shows_the_help(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([]) == 2
+    assert capsys.readouterr().err == f"{HELP}\n"
+
+
+def test_an_unknown_command_names_the_nearest(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["trian", "quickstart"]) == 2
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert captured.err.startswith(
+        "error: unknown command 'trian'; did you mean 'train'? known: train, evaluate"
+    )
+    assert captured.err.count("\n") == 1
+
+
+def test_a_command_gets_its_arguments_and_its_exit_code_is_ours(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(["train"])
+    assert ended.value.code == 2
+    assert capsys.readouterr().err == (
+        "error: stride train: CONFIG is missing; for example: stride train quickstart grpo.updates=60 "
+        "output_dir=runs/short (stride train --help lists the arguments)\n"
+    )
+
+
+def test_an_environment_that_is_not_there(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(["check", "adition"])
+    assert ended.value.code == 2
+    err = capsys.readouterr().err
+    assert "unknown environment 'adition'; did you mean 'addition'?" in err and err.count("\n") == 1
+
+
+@pytest.mark.slow
+def test_an_environment_is_checked(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["check", "directional"]) == 0
+    assert capsys.readouterr().out.splitlines()[-1].startswith("directional")
+
+
+def test_the_console_command_is_this_one() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    assert project["scripts"] == {"stride": "scripts.cli:main"}
+
+
+def test_help_imports_nothing_heavy_and_comes_at_once() -> None:
+    heavy = "{'torch', 'ray', 'transformers', 'trl', 'pydantic', 'numpy', 'datasets'}"
+    code = f"import sys, scripts.cli; scripts.cli.main(['--help']); print(*{heavy} & set(sys.modules))"
+    started = time.perf_counter()
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert done.stdout == f"{HELP}\n\n"
+    assert time.perf_counter() - started < 5  # on a busy machine; a tenth of a second on an idle one
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_help_of_a_command_needs_no_torch_and_no_ray(command: str) -> None:
+    code = (
+        "import sys, scripts.cli\n"
+        f"try: scripts.cli.main(['{command}', '--help'])\n"
+        "except SystemExit: print(*{m for m in ('torch', 'ray', 'trl') if m in sys.modules})"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert done.stdout.endswith("\n\n")
+
+
+@pytest.mark.parametrize("how", [["-m", "scripts.train"], ["scripts/train.py"], ["-m", "scripts.cli", "train"]])
+def test_three_ways_to_the_same_code(how: list[str]) -> None:
+    done = subprocess.run(
+        [sys.executable, *how, "quickstart", "grpo.updaets=3"], cwd=ROOT, capture_output=True, text=True
+    )
+    assert done.returncode == 2
+    assert "unknown key 'grpo.updaets'; did you mean 'updates'?" in done.stderr
+    assert done.stderr.count("\n") == 1
+
+
+def test_scripts_change_no_import_path() -> None:
+    assert not [path for path in (ROOT / "scripts").glob("*.py") if "sys.path" in path.read_text()]
