@@ -1,9 +1,9 @@
-"""What an environment is: problems by index, reference traces, and a check of every step.
+"""The interface of an environment: problems by index, reference traces, and a check of every step.
 
-An environment is a pure function of its settings: it holds no generator and no state that changes, so
-two copies in two processes agree. A subclass says which problem is at an address, writes its full trace, takes
-one step and judges an answer; rendering and checking are done here, once. Where problems come from is the
-matter of `generated.py` (drawn) and `math_problems.py` (read from data).
+An environment is a pure function of its settings. It holds no random generator and no state that changes, so
+two copies in two processes agree. A subclass returns the problem at an address, writes its reference trace,
+takes one step and grades an answer; this module renders prompts and checks whole traces. `generated.py` draws
+problems, `tasks/math/` reads them from data.
 """
 
 from __future__ import annotations
@@ -30,8 +30,8 @@ class Demonstration:
 
     Attributes:
         lines: The lines, without the closing one.
-        wrong: Positions of the lines that must not be imitated: they get no loss, what comes after them does.
-        answer: What the lines lead to, where that is another right answer than the problem's own.
+        wrong: Positions of the lines that must not be imitated. They get no loss; the lines after them do.
+        answer: The answer the lines lead to, if it is correct but differs from the problem's own.
     """
 
     lines: tuple[str, ...]
@@ -40,17 +40,17 @@ class Demonstration:
 
 
 def check_error_kinds(errors: Sequence[str], known: Sequence[str]) -> None:
-    """Refuse what is no kind of error.
+    """Refuse error kinds that a task does not know.
 
     Raises:
-        ValueError: Names them, and those there are.
+        ValueError: An error kind is unknown; the message lists the known ones.
     """
     if unknown := sorted(set(errors) - set(known)):
         raise ValueError(f"unknown error kinds {unknown}; known: {', '.join(known)}")
 
 
 def spread(num: int, num_places: int, rng: random.Random) -> list[int]:
-    """How many of `num` lines go to each place, as evenly as can be; which get one more is drawn."""
+    """Split `num` lines as evenly as possible among the places; a random choice of places gets one more."""
     each, more = divmod(num, num_places)
     with_one_more = rng.sample(range(num_places), more)
     return [each + (place in with_one_more) for place in range(num_places)]
@@ -59,17 +59,19 @@ def spread(num: int, num_places: int, rng: random.Random) -> list[int]:
 class Env(ABC, Generic[State]):
     """A verifiable reasoning task.
 
-    Subclasses set the class variables and implement the abstract methods.
+    A subclass sets `name` and `Settings` and implements the abstract methods: `problem`, `start`, `advance`,
+    `finished` and `grade_answer`. Everything else has a default.
 
     Attributes:
         name: Name in the registry and in the config.
-        Settings: What `env.settings` in the config may hold.
-        skip_kinds: Hand-skip rules, the default one first.
-        error_kinds: Kinds of wrong turns its detours can take; empty where it writes none.
-        checks_steps: Whether steps are judged. Where they are not, `advance` takes any line, and the count
-            of steps is the model's word.
-        has_solutions: Whether there are worked solutions; where there are none, `full_trace` raises ValueError.
-        example: Settings to try the environment with, where it needs some.
+        Settings: Schema of `env.settings` in the config.
+        skip_kinds: Names of the hand-skip rules, the default one first; empty where `skipped_trace` is not
+            defined.
+        error_kinds: Kinds of wrong turns that `detour_trace` can write; empty where it is not defined.
+        checks_steps: Whether steps are judged. If False, `advance` accepts any line, and the step count is
+            whatever the model wrote.
+        has_solutions: Whether `full_trace` is defined. Only a task that judges answers alone can do without.
+        example: Settings for trying the environment out, if it cannot be built without any.
     """
 
     name: ClassVar[str]
@@ -92,14 +94,14 @@ class Env(ABC, Generic[State]):
 
     @property
     def splits(self) -> tuple[Split, ...]:
-        """The splits there are problems for; train is always one."""
+        """The splits that have problems; train is always one of them."""
         return tuple(Split)
 
     def num_problems(self, split: Split) -> int | None:
-        """How many different problems a split holds, or None where it has no end."""
+        """Number of distinct problems in a split, or None if the split is endless."""
         return None
 
-    # ---- what a subclass says ----
+    # ---- what a subclass defines: problems and the rules of the task ----
 
     @abstractmethod
     def problem(self, split: Split, index: int, *, budget: int | None = None) -> Problem:
@@ -107,56 +109,20 @@ class Env(ABC, Generic[State]):
 
         Args:
             split: One of `splits`.
-            index: Any integer from 0 up; where a split has an end, it starts again after it.
-            budget: Ask for this many steps in the prompt.
+            index: Any integer from 0 up; a finite split starts over after its last problem.
+            budget: Number of steps the prompt asks for; None asks for none.
 
         Raises:
-            ValueError: There is no such split, or nothing in it.
+            ValueError: The split does not exist or is empty.
         """
-
-    @abstractmethod
-    def full_trace(self, problem: Problem) -> tuple[str, ...]:
-        """The reference solution with every elementary step, one line each, no closing line."""
-
-    @abstractmethod
-    def skipped_trace(self, problem: Problem, kind: str, rng: random.Random) -> tuple[str, ...] | None:
-        """The reference solution with one step skipped by hand, or None where the rule does not apply."""
-
-    def detour_trace(self, problem: Problem, errors: Sequence[str], rng: random.Random) -> Demonstration | None:
-        """The reference solution with one detour for each of `errors`, in different places or ways.
-
-        A detour is a wrong turn, walked to where it fails, and the backtrack that takes it back: exactly
-        `len(errors)` backtracks, all real and needed but for kinds that say otherwise. The first line of each
-        is `wrong`, unless nothing is wrong with it.
-
-        Args:
-            problem: What is solved.
-            errors: Of `error_kinds`, one a detour; repeats are allowed.
-            rng: Draws places and turns.
-
-        Returns:
-            None where the problem has no room for that many.
-        """
-        return None
-
-    def padded_trace(self, problem: Problem, num_lines: int, rng: random.Random) -> Demonstration | None:
-        """The reference solution in `num_lines` lines without a backtrack: tells length from backtracks.
-
-        None where it has more lines already, or the task has no lines that change nothing.
-        """
-        return None
-
-    def search_trace(self, problem: Problem, rng: random.Random) -> Demonstration | None:
-        """The trace of a systematic search with the backtracks it needs; None where the task has none."""
-        return None
 
     @abstractmethod
     def start(self, problem: Problem) -> State:
-        """The state before the first step: an immutable value."""
+        """The state before the first step, as an immutable value."""
 
     @abstractmethod
     def advance(self, state: State, line: str) -> State:
-        """Take one step.
+        """Take one step and return the state after it.
 
         Raises:
             StepError: The line is not a valid step from this state.
@@ -164,57 +130,120 @@ class Env(ABC, Generic[State]):
 
     @abstractmethod
     def finished(self, state: State) -> bool:
-        """Whether the steps have led to the end: nothing is left to do but state the answer."""
-
-    def solvable(self, state: State) -> bool | None:
-        """Whether valid steps can still lead from a state to the end; None where that is not known.
-
-        By default they always can: in a task without dead ends no backtrack is needed.
-        """
-        return True if self.checks_steps else None
+        """Whether the steps are complete, so that only the answer remains to be stated."""
 
     @abstractmethod
     def grade_answer(self, problem: Problem, answer: str) -> Grade:
-        """Judge a stated answer that has passed the text gate.
+        """Judge an answer that has passed the text gate.
 
-        Whatever the text, it raises nothing but `GraderError`, for a fault of the machinery.
+        No text may make it raise. It raises `GraderError` only if the grader itself fails.
         """
 
+    def solvable(self, state: State) -> bool | None:
+        """Whether valid steps can still lead from a state to the end; None if that is unknown.
+
+        The default suits a task without dead ends: they always can, so no backtrack is ever needed.
+        """
+        return True if self.checks_steps else None
+
     def bucket(self, problem: Problem) -> str | None:
-        """Name of the difficulty a problem has, in a task that tells several apart; else None."""
+        """The problem's difficulty bucket. The default is None: the task has no buckets."""
         return None
 
     def first_error(self, trace: Trace) -> str | None:
-        """Category of what first went wrong in a checked trace, in a task that names its errors; else None."""
+        """Category of the first error in a checked trace. The default is None: the task sorts no errors."""
+        return None
+
+    # ---- what a subclass may define: traces to learn from ----
+
+    def full_trace(self, problem: Problem) -> tuple[str, ...]:
+        """The reference solution with every elementary step, one line each, without the closing line.
+
+        The default is for tasks without worked solutions (`has_solutions = False`).
+
+        Raises:
+            ValueError: There is no worked solution to learn from.
+        """
+        raise ValueError(f"{self.name} has no worked solutions to learn from; set warm_start to null")
+
+    def skipped_trace(self, problem: Problem, kind: str, rng: random.Random) -> tuple[str, ...] | None:
+        """The reference solution with one step skipped by hand.
+
+        The default is None for every problem: the task has no hand-skip rules. A task that defines this method
+        lists its rules in `skip_kinds`.
+
+        Args:
+            problem: The problem to solve.
+            kind: The rule, one of `skip_kinds`.
+            rng: Draws which step is skipped, if the rule leaves a choice.
+
+        Returns:
+            The lines, or None where the rule does not apply to this problem.
+        """
+        return None
+
+    def detour_trace(self, problem: Problem, errors: Sequence[str], rng: random.Random) -> Demonstration | None:
+        """The reference solution with one detour for each of `errors`.
+
+        A detour is a wrong turn, followed until it fails, and the backtrack that takes it back. No two detours
+        of a trace are the same. The trace has exactly `len(errors)` backtracks. All are real and needed, unless
+        the error kind says otherwise. The first line of each detour is marked `wrong`, unless that line is
+        correct.
+
+        The default is None for every problem: the task has no detours. A task that defines this method lists
+        its kinds in `error_kinds`.
+
+        Args:
+            problem: The problem to solve.
+            errors: One of `error_kinds` for each detour; a kind may occur more than once.
+            rng: Draws the places and the wrong turns.
+
+        Returns:
+            The demonstration, or None where the problem has no room for that many detours.
+        """
+        return None
+
+    def padded_trace(self, problem: Problem, num_lines: int, rng: random.Random) -> Demonstration | None:
+        """The reference solution in `num_lines` lines without a backtrack: the length-matched control.
+
+        It separates the effect of length from the effect of backtracks. Returns None where the solution is
+        longer than that. The default is None for every problem: the task has no lines that change nothing.
+        """
+        return None
+
+    def search_trace(self, problem: Problem, rng: random.Random) -> Demonstration | None:
+        """The trace of a systematic search with the backtracks it needs.
+
+        Returns None where the search gets too long. The default is None for every problem: the task has no
+        search.
+        """
         return None
 
     # ---- problems ----
 
     def render_prompt(self, question: str, budget: int | None = None) -> str:
-        """Put the question, the step request if there is one and the answer cue together."""
+        """Join the question, the step request (if a budget is given) and the answer cue."""
         request = "" if budget is None else f"Let's solve it in {budget} step{'' if budget == 1 else 's'}.\n"
         return f"{question}\n{request}Answer:\n"
 
     def with_budget(self, problem: Problem, budget: int | None) -> Problem:
-        """The same problem, its prompt asking for `budget` steps (None: no request)."""
+        """The same problem with a prompt that asks for `budget` steps; None asks for none."""
         return replace(problem, budget=budget, prompt=self.render_prompt(problem.question, budget))
 
     # ---- checking ----
 
     def parse(self, text: str, *, truncated: bool = False) -> Trace:
-        """Read a completion; see `parse_trace`, which this is unless the task writes its answers otherwise."""
+        """Read a completion with `parse_trace`; tasks that state answers in another form override this."""
         return parse_trace(text, truncated=truncated)
 
     def check(self, problem: Problem, trace: Trace) -> Trace:
-        """Judge every step, every backtrack and the answer.
-
-        How steps and backtracks are judged is told in `path.py`.
+        """Judge every step, every backtrack and the answer; `path.py` has the rules for steps and backtracks.
 
         Returns:
             The trace with verdicts, `undone` marks, `backtracks`, `finished` and `grade` filled in.
 
         Raises:
-            GraderError: Our machinery failed; nothing is known of the trace.
+            GraderError: The grader itself failed, so the trace could not be judged.
         """
         verdict = Verdict.VALID if self.checks_steps else Verdict.UNCHECKED
         found = follow(trace.steps, self.start(problem), self.advance, self.solvable, verdict)
@@ -235,5 +264,5 @@ class Env(ABC, Generic[State]):
 
 
 def checked_step(step: Step) -> str:
-    """A step and its verdict in one line, for logs and error messages."""
+    """A step with its verdict and reason in one line, for logs and error messages."""
     return f"{step.text}  [{step.verdict}{': ' + step.reason if step.reason else ''}]"

@@ -7,7 +7,6 @@ known to be real or needed; sentences that say they go back are marked (`markers
 
 from __future__ import annotations
 
-import random
 from dataclasses import replace
 
 from envs.base import Env
@@ -21,10 +20,6 @@ class FreeTextEnv(Env[tuple[int, str]]):
     """A task that judges answers alone; its state is the number of lines and the last of them."""
 
     checks_steps = False
-
-    def skipped_trace(self, problem: Problem, kind: str, rng: random.Random) -> None:
-        """None: without a check of steps nothing says which may be left out."""
-        return None
 
     def start(self, problem: Problem) -> tuple[int, str]:
         """No step taken."""

@@ -18,7 +18,8 @@ from typing import Any, ClassVar
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
-from envs.base import Env, State
+from envs.base import Env
+from envs.path import State
 from envs.problem import Problem, Split
 from envs.seeding import derive_random
 

@@ -9,6 +9,7 @@ and says nothing of the answer.
 from __future__ import annotations
 
 from enum import StrEnum
+from typing import ClassVar
 from unicodedata import category
 
 MAX_ANSWER_CHARS = 2000
@@ -40,6 +41,8 @@ class Grade(StrEnum):
 
 class GraderError(RuntimeError):
     """Our machinery failed; nothing is known of the answer."""
+
+    exit_code: ClassVar[int] = 1
 
 
 def why_refused(text: str, *, max_chars: int = MAX_ANSWER_CHARS) -> str | None:

@@ -3,7 +3,7 @@
 from rewards.compose import RewardSum, Term, When
 from rewards.history import History, RunHistory
 from rewards.registry import REWARDS, Reward, find_reward
-from rewards.types import Outcome, Score
+from rewards.types import Outcome, Score, Scorer
 from rewards.user import UnscoredError, UserReward, reward
 
 __all__ = [
@@ -14,6 +14,7 @@ __all__ = [
     "RewardSum",
     "RunHistory",
     "Score",
+    "Scorer",
     "Term",
     "UnscoredError",
     "UserReward",

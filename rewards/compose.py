@@ -16,6 +16,7 @@ from types import NoneType
 from typing import Any, Literal, SupportsFloat, get_args, get_origin, get_type_hints
 
 from envs import Problem, Trace
+from rewards.correctness import group_accuracy
 from rewards.history import History
 from rewards.registry import Reward, find_reward
 from rewards.types import Outcome, Score
@@ -52,7 +53,7 @@ class When:
     def open(self, traces: Sequence[Trace], history: History) -> bool:
         """Whether the term counts in this group."""
         low, high = self.group_accuracy
-        if not low <= sum(bool(trace.correct) for trace in traces) / max(1, len(traces)) <= high:
+        if not low <= group_accuracy(traces) <= high:
             return False
         if not self.reads_history or history.update is None:
             return True
@@ -197,7 +198,7 @@ class RewardSum:
         traces: Sequence[Trace],
         history: History | None = None,
         *,
-        own: bool = True,
+        user_rewards: bool = True,
     ) -> list[Score]:
         """Score the traces of one group.
 
@@ -205,7 +206,7 @@ class RewardSum:
             problem: Their problem.
             traces: Checked ones.
             history: The run so far; None: outside of training.
-            own: Users' own rewards take part.
+            user_rewards: Users' own rewards take part.
 
         Raises:
             UnscoredError: A user's own reward failed on some of them.
@@ -215,7 +216,7 @@ class RewardSum:
         history = history or History()
         parts: list[dict[str, float]] = [{} for _ in traces]
         for term, reward in zip(self.terms, self._rewards, strict=True):
-            if isinstance(reward, UserReward) and not own:
+            if isinstance(reward, UserReward) and not user_rewards:
                 continue
             values = reward(problem, traces, history, **term.args) if traces else []
             factor = term.factor(history) if term.when.open(traces, history) else 0.0
@@ -271,6 +272,12 @@ def _check_args(term: Term, reward: Reward | UserReward) -> None:
             raise ValueError(f"reward '{term.name}' takes no argument '{name}'{hint} known: {allowed}")
         if problem := _why_not(hints.get(name), value):
             raise ValueError(f"argument '{name}' of reward '{term.name}' is {value!r}; {problem}")
+    values = {**{name: parameter.default for name, parameter in keywords.items()}, **term.args}
+    if isinstance(reward, Reward) and {"floor", "ceiling"} <= takes and values["floor"] > values["ceiling"]:
+        raise ValueError(
+            f"reward '{term.name}' has the floor {values['floor']:g} above its ceiling {values['ceiling']:g}; "
+            "give args with floor <= ceiling"
+        )
 
 
 def _why_not(hint: Any, value: object) -> str:

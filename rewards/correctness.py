@@ -1,6 +1,8 @@
-"""Rewards for being right."""
+"""Rewards for being right, and the share of a group that is."""
 
 from __future__ import annotations
+
+from collections.abc import Sequence
 
 from envs import Problem, Trace
 
@@ -13,3 +15,11 @@ def correct(problem: Problem, trace: Trace) -> float:
 def verified(problem: Problem, trace: Trace) -> float:
     """1 where the answer is right and every step valid, else 0."""
     return float(trace.verified)
+
+
+def group_accuracy(traces: Sequence[Trace]) -> float:
+    """Share of a group's samples whose answer is right; 0 for an empty group.
+
+    Example: 3 of 8 right: 0.375.
+    """
+    return sum(bool(trace.correct) for trace in traces) / max(1, len(traces))

@@ -16,6 +16,7 @@ from statistics import fmean
 from typing import Any
 
 from envs import Problem, Trace
+from rewards.correctness import group_accuracy
 
 _BATCHES = 16  # the running accuracy is a mean over so many
 _LENGTHS = 512  # right answers that a target length is read from, of each class
@@ -94,7 +95,7 @@ class RunHistory:
             lengths = [trace.num_tokens for trace in traces if trace.correct]
             rights += [bool(trace.correct) for trace in traces]
             if lengths:
-                self._lengths[accuracy_class(len(lengths) / len(traces))].extend(lengths)
+                self._lengths[accuracy_class(group_accuracy(traces))].extend(lengths)
                 self._num_samples = max(self._num_samples, len(traces))
                 if self._keep_shortest:
                     key = _key(problem)

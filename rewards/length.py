@@ -16,6 +16,7 @@ from statistics import fmean, pstdev
 from typing import Literal
 
 from envs import Problem, Status, Trace
+from rewards.correctness import group_accuracy
 from rewards.history import History, accuracy_class
 
 Unit = Literal["tokens", "steps"]
@@ -95,7 +96,7 @@ def length_by_solve_rate(problem: Problem, traces: Sequence[Trace], *, limit: in
 
     Example: 4 samples of 500 tokens, 3 of them right, limit 1,000: 0.375 each; none right: 0.125.
     """
-    share = max(sum(bool(trace.correct) for trace in traces), 1) / len(traces)
+    share = max(group_accuracy(traces), 1 / len(traces))
     return [share * min(1.0, trace.num_tokens / _known(limit)) for trace in traces]
 
 
@@ -138,8 +139,7 @@ def within_target_length(
 
     Example: targets (120, 200, 310), 5 of 8 samples right, so the second class: 1 up to 200 tokens.
     """
-    accuracy = sum(bool(trace.correct) for trace in traces) / len(traces)
-    target = history.targets[accuracy_class(accuracy)]
+    target = history.targets[accuracy_class(group_accuracy(traces))]
     most = _known(limit) if target is None else target
     return [float(trace.num_tokens <= most) for trace in traces]
 

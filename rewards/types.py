@@ -1,12 +1,14 @@
-"""What a reward is, and what a score is."""
+"""Outcomes, scores, and the protocol of whatever gives scores."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Protocol
 
-from envs import Status, Trace
+from envs import Problem, Status, Trace
+from rewards.history import History
 
 
 class Outcome(StrEnum):
@@ -60,3 +62,35 @@ class Score:
     total: float
     parts: Mapping[str, float]
     outcome: Outcome
+
+
+class Scorer(Protocol):
+    """Scores the samples of one group. `RewardSum` is the one that runs use."""
+
+    def __call__(
+        self,
+        problem: Problem,
+        traces: Sequence[Trace],
+        history: History | None = None,
+        *,
+        user_rewards: bool = True,
+    ) -> list[Score]:
+        """Score the checked traces of one group.
+
+        Args:
+            problem: The problem they solve.
+            traces: G traces.
+            history: The run so far; None outside of training.
+            user_rewards: False leaves out users' own rewards, which may fail on a sample.
+
+        Returns:
+            G scores, in the order of the traces.
+
+        Raises:
+            UnscoredError: A user's own reward failed on some of them.
+        """
+        ...
+
+    def close(self) -> None:
+        """Free what scoring has started, processes for one. Closing twice is fine."""
+        ...

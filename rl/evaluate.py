@@ -15,9 +15,9 @@ from typing import Any
 from configs.schema.config import Config
 from envs import Env, GraderError, Problem, Split, Status, Trace
 from rl.stats.intervals import pass_at_k, wilson_interval
-from rollout.grading_budget import GradingBudget
-from rollout.pools.local import RolloutPool
+from rollout.pools.base import RolloutPool
 from rollout.types import GroupRequest, RolloutGroup, Sampling
+from rollout.ungraded_limit import UngradedLimit
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -119,17 +119,17 @@ def evaluate(
     Raises:
         GraderError: Graders failed on more completions than allowed, or on all of a split.
     """
-    grading = GradingBudget(config.rollout.max_ungraded)
+    ungraded = UngradedLimit(config.rollout.max_ungraded)
     results: dict[str, SplitResult] = {}
     greedy: dict[str, tuple[RolloutGroup, ...]] = {}
     for name in config.eval.splits:
         on_split(name)
         limit = config.eval.max_new_tokens.get(name, config.rollout.max_new_tokens)
-        best = _sample(pool, config, name, 1, Sampling(temperature=0.0, max_new_tokens=limit), grading)
+        best = _sample(pool, config, name, 1, Sampling(temperature=0.0, max_new_tokens=limit), ungraded)
         sampled: Sequence[RolloutGroup] = ()
         if config.eval.num_samples:
             warm = Sampling(temperature=config.eval.temperature, top_p=config.eval.top_p, max_new_tokens=limit)
-            sampled = _sample(pool, config, name, config.eval.num_samples, warm, grading)
+            sampled = _sample(pool, config, name, config.eval.num_samples, warm, ungraded)
         greedy[name] = tuple([group for group in best if group.samples])
         results[name] = summarise(best, sampled, first_error=env.first_error, bucket=env.bucket)
     return Evaluation(results=results, greedy=greedy)
@@ -141,7 +141,7 @@ def _sample(
     split: str,
     num_samples: int,
     sampling: Sampling,
-    grading: GradingBudget,
+    ungraded: UngradedLimit,
 ) -> list[RolloutGroup]:
     requests = [
         GroupRequest(
@@ -159,7 +159,7 @@ def _sample(
     batches = [requests[start : start + size] for start in range(0, len(requests), size)]
     groups = [group for batch in pool.rollout(batches, sampling) for group in batch.groups]
     for group in groups:
-        grading.count(group)
+        ungraded.add(group)
     if not any(group.samples for group in groups):
         raise GraderError(f"no completion of {split} could be graded: {groups[-1].failure}")
     return groups

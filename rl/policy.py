@@ -1,21 +1,16 @@
 """The policy: a causal LM and its encoder, by folder, hub id, Python package or from scratch.
 
-In: the config's `policy` section, and the folder of a trained checkpoint if there is one. Out: a `Policy`. A
-model that is not there is reported within seconds: the local cache is looked at first, and the hub is asked
-once.
+In: the config's `policy` section, and the folder of a trained checkpoint if there is one. Out: a `Policy`.
 """
 
 from __future__ import annotations
 
 import copy
-import importlib.util
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
-from huggingface_hub import HfApi, constants, try_to_load_from_cache
-from huggingface_hub.errors import HFValidationError
 from peft import LoraConfig, PeftModel, get_peft_model
 from safetensors import SafetensorError
 from torch import nn
@@ -24,16 +19,9 @@ from transformers.utils import logging
 
 from configs.schema.config import PolicyConfig
 from envs import Env
+from rl.model_files import PolicyError, locate_model
 from rl.tiny import make_model, make_tokenizer
 from rollout.encoder import Encoder, make_encoder
-
-HUB_TIMEOUT_S = 3.0
-_PACKAGE = "package:"
-_REMEDY = "give the path of a model folder, a hub id that is in the local cache, or 'tiny'"
-
-
-class PolicyError(ValueError):
-    """A model or tokenizer that cannot be used as asked."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -93,7 +81,7 @@ def load_policy(
         tokenizer = make_tokenizer(env, config.tiny.number_digits, config.tiny.join_signs)
         model = make_model(config.tiny, tokenizer, seed)
     else:
-        model, tokenizer = _load_folder(_locate(config), config, gguf_file=config.gguf_file)
+        model, tokenizer = _load_folder(locate_model(config), config, gguf_file=config.gguf_file)
     model = model.to(getattr(torch, config.dtype))
     wrapped: PreTrainedModel | PeftModel = model
     if adapter is not None:
@@ -153,7 +141,7 @@ def _load_folder(
     try:
         tokenizer = AutoTokenizer.from_pretrained(name, **options)
         model = AutoModelForCausalLM.from_pretrained(name, dtype=torch.float32, **options)
-    except (OSError, ValueError, ImportError, KeyError, SafetensorError) as error:
+    except (OSError, ValueError, ImportError, KeyError, TypeError, AttributeError, SafetensorError) as error:
         first = " ".join(str(error).split())[:300]
         raise PolicyError(f"policy.model '{config.model}' cannot be loaded: {first}") from None
     return model if gguf_file is None else _plain(model), tokenizer
@@ -168,44 +156,3 @@ def _plain(model: PreTrainedModel) -> PreTrainedModel:
     plain.load_state_dict(model.state_dict())
     plain.generation_config = model.generation_config
     return plain
-
-
-def _locate(config: PolicyConfig) -> str:
-    """A folder or hub id that can be loaded, found out without waiting for a network that is not there."""
-    name = config.model
-    if name.startswith(_PACKAGE):
-        package = name.removeprefix(_PACKAGE)
-        try:
-            spec = importlib.util.find_spec(package)
-        except (ImportError, ValueError):
-            spec = None
-        if spec is None or not spec.submodule_search_locations:
-            raise PolicyError(f"policy.model '{name}': Python package '{package}' is not installed")
-        return str(spec.submodule_search_locations[0])
-    if Path(name).is_dir():
-        return name
-    looks_like_path = name.startswith((".", "/", "~")) or name.count("/") > 1
-    if looks_like_path:
-        raise PolicyError(f"policy.model '{name}': no such folder")
-    try:
-        cached = isinstance(try_to_load_from_cache(name, "config.json"), str)
-    except HFValidationError:
-        raise PolicyError(f"policy.model '{name}' is neither a folder nor a hub id; {_REMEDY}") from None
-    if not cached:
-        _ask_hub(name)
-    return name
-
-
-def _ask_hub(name: str) -> None:
-    if constants.HF_HUB_OFFLINE:
-        raise PolicyError(
-            f"policy.model '{name}' is neither a folder nor in the local cache (offline); {_REMEDY}"
-        )
-    try:
-        HfApi().model_info(name, timeout=HUB_TIMEOUT_S)
-    except Exception as error:
-        reason = type(error).__name__
-        raise PolicyError(
-            f"policy.model '{name}' is neither a folder nor in the local cache, and the hub did not give it "
-            f"({reason}); {_REMEDY}"
-        ) from None

@@ -6,12 +6,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from configs import Config, ConfigError
-from rl.build import build_parts, build_pool
-from rl.evaluate import evaluate
-from rl.policy import load_policy
+from rl.parts import build_parts
 
 
 def evaluate_model(model: str, config: Config, *, out_file: Path | None = None) -> dict[str, dict[str, Any]]:
@@ -32,11 +28,19 @@ def evaluate_model(model: str, config: Config, *, out_file: Path | None = None) 
     if out_file is not None and (out_file.exists() or not out_file.parent.is_dir()):
         reason = "already exists" if out_file.exists() else "is in a folder that does not exist"
         raise ConfigError(f"--json {out_file} {reason}; give another file")
-    parts = build_parts(config)
-    torch.set_num_threads(config.threads)
     checkpoint = Path(model) if Path(model).is_dir() else None
     if checkpoint is None and model != "config":
         config = config.model_copy(update={"policy": config.policy.model_copy(update={"model": model})})
+    parts = build_parts(config, find_model=checkpoint is None)
+
+    import torch  # everything that needs none is checked
+
+    from rl.build import build_pool, check_backends
+    from rl.evaluate import evaluate
+    from rl.policy import load_policy
+
+    check_backends(config)
+    torch.set_num_threads(config.threads)
     policy = load_policy(config.policy, parts.env, seed=config.seed, checkpoint=checkpoint)
     pool = build_pool(config, parts, policy)
     try:

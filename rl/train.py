@@ -1,48 +1,15 @@
-"""A whole run: evaluate, warm start, evaluate, GRPO, evaluate, report.
+"""A whole run, from a config to its report.
 
-::
-
-    base --warm_start--> warm --grpo--> grpo        each evaluated on the same problems
-                 |                |
-            checkpoints      checkpoints            a resumed run goes on from the newest complete one
-
-A stage that is in `summary.json` is done and not repeated on resume.
+The config is checked first, without torch, which takes seconds to import; `stages.py` does the rest.
 """
 
 from __future__ import annotations
 
-import os
-import sys
-import time
-from collections.abc import Mapping, Sequence
-from contextlib import closing
-from functools import partial
-from pathlib import Path
 from typing import TextIO
 
-import torch
-from transformers.utils import logging as transformers_logging
-
 from configs import Config
-from configs.schema.config import GrpoConfig
-from rewards import RunHistory
-from rl.build import Parts, build_parts, build_pool, cache_mebibytes, check_lengths
-from rl.evaluate import Evaluation, evaluate
-from rl.grpo.trainer import STATE_FILE as GRPO_STATE_FILE
-from rl.grpo.trainer import StrideTrainer, trainable_weights
-from rl.pages.run.write import write_report
-from rl.policy import Policy, load_policy
-from rl.runs.folder import RunFolder, check_run_folder, open_run, stage_done
-from rl.runs.log import group_rows
-from rl.runs.progress import ProgressCallback
-from rl.sft.examples import describe_mix, make_phases
-from rl.sft.trainer import STATE_FILE as WARM_STATE_FILE
-from rl.sft.trainer import warm_start
-from rollout.encoder import Encoder
-from rollout.pools.local import RolloutPool
-from rollout.source import GroupSource, RolloutBatch
-
-STAGES = ("base", "warm", "grpo")
+from rl.parts import build_parts
+from rl.runs.folder import RunFolder, check_run_folder
 
 
 def train(
@@ -52,7 +19,7 @@ def train(
 
     Args:
         config: What to do.
-        resume: Go on with the run in the output folder.
+        resume: Continue the run in the output folder.
         overwrite: Replace the run in the output folder.
         out: Where progress is shown; None: stderr.
 
@@ -65,169 +32,6 @@ def train(
     """
     parts = build_parts(config)
     check_run_folder(config, resume=resume, overwrite=overwrite)
-    torch.set_num_threads(config.threads)
-    transformers_logging.set_verbosity_error()
-    policy = load_policy(config.policy, parts.env, seed=config.seed)
-    check_lengths(config, parts, policy)
-    pool = build_pool(config, parts, policy)
-    with closing(pool), closing(open_run(config, resume=resume, overwrite=overwrite)) as folder:
-        os.environ["TENSORBOARD_LOGGING_DIR"] = str(folder.path / "tensorboard")
-        run = _Run(config, parts, folder, out or sys.stderr)
-        run.say(f"{config.name}: {parts.env.name}, {policy.num_parameters:,} parameters, in {folder.path}")
-        run.say(f"sampling: keys and values take {cache_mebibytes(config, policy):,.1f} MiB an engine at most")
-        run.stage_base(policy, pool)
-        if config.warm_start is not None:
-            policy = run.stage_warm(policy, pool)
-        if config.grpo is not None:
-            run.stage_grpo(policy, pool)
-        run.say(f"report: {write_report(folder.path)}")
-    return folder
+    from rl.stages import run_stages  # imports torch
 
-
-class _Run:
-    """One run's stages, which share a config, a folder and a place to report to."""
-
-    def __init__(self, config: Config, parts: Parts, folder: RunFolder, out: TextIO) -> None:
-        self.config = config
-        self.parts = parts
-        self.folder = folder
-        self._out = out
-
-    def say(self, line: str) -> None:
-        self._out.write(line + "\n")
-        self._out.flush()
-
-    def done(self, stage: str, updates: int = 0) -> bool:
-        """Whether a stage was trained (for at least this long) and evaluated."""
-        return stage_done(self.folder.summary(), stage, updates)
-
-    def stage_base(self, policy: Policy, pool: RolloutPool) -> None:
-        if self.done("base"):
-            return
-        config = self.config
-        if config.policy.model == "tiny":  # random weights: k samples of noise would only cost time
-            config = config.model_copy(update={"eval": config.eval.model_copy(update={"num_samples": 0})})
-        if config.warm_start is None:
-            policy.save(self.folder.model("base"))
-        self.evaluate("base", policy, pool, config)
-
-    def stage_warm(self, policy: Policy, pool: RolloutPool) -> Policy:
-        config, model = self.config, self.folder.model("warm")
-        assert config.warm_start is not None
-        if not self.done("warm", config.warm_start.updates):
-            checkpoints = self.folder.checkpoints("warm")
-            resume_from = self.folder.latest_checkpoint("warm", WARM_STATE_FILE)
-            started = time.perf_counter()
-            self._rewind("warm", resume_from)
-            parts = self.parts
-            phases = make_phases(parts.env, parts.curriculum, config.warm_start, seed=config.seed)
-            for phase in phases:
-                self.say(f"warm start, {phase.updates} updates on {describe_mix(phase.examples)}")
-            warm_start(
-                policy,
-                phases,
-                config.warm_start,
-                folder=checkpoints,
-                seed=config.seed,
-                cpu=self.parts.device == "cpu",
-                report_to=config.report_to,
-                callbacks=[ProgressCallback("warm", self.folder.metrics, out=self._out)],
-                resume_from=resume_from,
-            )
-            policy.save(model)
-            self._trained("warm", config.warm_start.updates, time.perf_counter() - started)
-            self.evaluate("warm", policy, pool, config)
-        # Loaded anew: free of what the SFT trainer hung on it, and known by its folder to GRPO's reference.
-        return load_policy(config.policy, self.parts.env, seed=config.seed, checkpoint=model)
-
-    def stage_grpo(self, policy: Policy, pool: RolloutPool) -> None:
-        config = self.config
-        assert config.grpo is not None
-        if self.done("grpo", config.grpo.updates):
-            return
-        if config.warm_start is None:
-            base = self.folder.model("base")
-            policy = load_policy(config.policy, self.parts.env, seed=config.seed, checkpoint=base)
-        checkpoints = self.folder.checkpoints("grpo")
-        resume_from = self.folder.latest_checkpoint("grpo", GRPO_STATE_FILE)
-        self._rewind("grpo", resume_from)
-        source = GroupSource(
-            pool,
-            self.parts.env,
-            seed=config.seed,
-            num_samples=config.rollout.samples_per_problem,
-            problems_per_batch=config.rollout.problems_per_batch,
-            dynamic_sampling=config.grpo.dynamic_sampling,
-            max_resamples=config.grpo.max_resamples,
-            max_ungraded=config.rollout.max_ungraded,
-            budget_frac=config.grpo.budget_frac,
-            history=self._history(config.grpo),
-        )
-        trainer = StrideTrainer(
-            policy,
-            source,
-            pool,
-            config.grpo,
-            config.rollout,
-            folder=checkpoints,
-            seed=config.seed,
-            cpu=self.parts.device == "cpu",
-            report_to=config.report_to,
-            callbacks=[ProgressCallback("grpo", self.folder.metrics, out=self._out)],
-            on_rollouts=partial(self._log_rollouts, policy.encoder),
-            advantage_weight=self.parts.advantage_weight,
-        )
-        started = time.perf_counter()
-        trainer.run(resume_from)
-        policy.save(self.folder.model("grpo"))
-        self._trained("grpo", config.grpo.updates, time.perf_counter() - started)
-        self.evaluate("grpo", policy, pool, config)
-
-    def _history(self, config: GrpoConfig) -> RunHistory | None:
-        rewards = self.parts.rewards
-        if not rewards.reads_history:
-            return None
-        return RunHistory(updates_per_batch=config.num_iterations, keep_shortest=rewards.reads_problems)
-
-    def evaluate(self, stage: str, policy: Policy, pool: RolloutPool, config: Config) -> None:
-        started = time.perf_counter()
-        pool.publish(trainable_weights(policy.model), 0)
-        evaluation = evaluate(
-            pool, config, self.parts.env, on_split=lambda split: self.say(f"evaluating {stage} on {split}")
-        )
-        self._write(stage, evaluation, policy.encoder, time.perf_counter() - started)
-
-    def _write(self, stage: str, evaluation: Evaluation, encoder: Encoder, seconds: float) -> None:
-        greedy = [group for groups in evaluation.greedy.values() for group in groups]
-        rows = [row for group in greedy for row in group_rows(stage, 0, group, encoder)]
-        log = self.folder.evaluation(stage)
-        log.path.unlink(missing_ok=True)
-        log.append(*rows)
-        summary = self.folder.summary()
-        summary["stages"][stage] = {name: result.to_dict() for name, result in evaluation.results.items()}
-        summary["seconds"][f"eval_{stage}"] = seconds
-        self.folder.write_summary(summary)
-
-    def _log_rollouts(
-        self, encoder: Encoder, update: int, rollouts: RolloutBatch, advantages: Mapping[int, Sequence[float]]
-    ) -> None:
-        rows = [
-            row
-            for group in rollouts.sampled
-            for row in group_rows("grpo", update, group, encoder, advantages.get(group.group_id))
-        ]
-        self.folder.trajectories.append(*rows)
-
-    def _rewind(self, stage: str, checkpoint: Path | None) -> None:
-        """Forget what was logged after the checkpoint: it will be logged again."""
-        update = int(checkpoint.name.rpartition("-")[2]) if checkpoint else 0
-        self.folder.metrics.forget_after(stage, update)
-        self.folder.trajectories.forget_after(stage, update)
-        if update:
-            self.say(f"{stage}: going on from update {update}")
-
-    def _trained(self, stage: str, updates: int, seconds: float) -> None:
-        summary = self.folder.summary()
-        summary["updates"][stage] = updates
-        summary["seconds"][stage] = summary["seconds"].get(stage, 0.0) + seconds
-        self.folder.write_summary(summary)
+    return run_stages(config, parts, resume=resume, overwrite=overwrite, out=out)

@@ -16,9 +16,9 @@ from typing import Any
 from envs import Env, GraderError, Split
 from envs.seeding import derive_random
 from rewards import Outcome, RunHistory
-from rollout.grading_budget import GradingBudget
-from rollout.pools.local import RolloutPool
+from rollout.pools.base import RolloutPool
 from rollout.types import GroupRequest, RolloutGroup
+from rollout.ungraded_limit import UngradedLimit
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -84,18 +84,18 @@ class GroupSource:
         self._seed = seed
         self._num_samples = num_samples
         self._problems_per_batch = problems_per_batch
-        self._grading = GradingBudget(max_ungraded)
+        self._ungraded = UngradedLimit(max_ungraded)
         self._extra = max_resamples if dynamic_sampling else 0
         self._budget_frac = budget_frac
 
     def state(self) -> dict[str, Any]:
         """What a checkpoint must hold, as JSON can."""
         history = {} if self._history is None else {"history": self._history.state()}
-        return {"cursor": self.cursor, "ungraded": self._grading.ungraded, **history}
+        return {"cursor": self.cursor, "ungraded": self._ungraded.count, **history}
 
     def restore(self, state: Mapping[str, Any]) -> None:
         """Go on from what `state` gave."""
-        self.cursor, self._grading.ungraded = state["cursor"], state["ungraded"]
+        self.cursor, self._ungraded.count = state["cursor"], state["ungraded"]
         if self._history is not None:
             self._history.restore(state["history"])
 
@@ -116,7 +116,7 @@ class GroupSource:
                 sample_s += batch.sample_s
                 score_s += batch.score_s
                 for group in batch.groups:
-                    self._grading.count(group)
+                    self._ungraded.add(group)
                     sampled.append(group)
                     cause = zero_signal_cause(group)
                     if cause is None:

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from rollout.engines.base import Weights
-from rollout.pools.local import RolloutPool
+from rollout.pools.base import RolloutPool
 from rollout.source import GroupSource, RolloutBatch
 
 

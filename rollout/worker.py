@@ -6,22 +6,17 @@ actor. A `WorkerSpec` holds all it is made of and travels to actors once.
 
 from __future__ import annotations
 
-import copy
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, ClassVar
 
-import torch
-
-from envs import Env, GraderError, Problem, Trace, make_env
+from envs import Env, GraderError, Problem, Trace
 from envs.seeding import derive_seed
-from rewards import RewardSum, Score, UnscoredError
+from rewards import Score, Scorer, UnscoredError
 from rollout.encoder import Encoder
 from rollout.engines.base import Engine, Weights
-from rollout.engines.cuda_graphs import CudaGraphs
-from rollout.engines.embedded import TorchEngine
-from rollout.engines.vllm import VllmEngine, VllmRoom
+from rollout.engines.spec import EngineSpec
 from rollout.types import (
     Batch,
     Completion,
@@ -37,73 +32,42 @@ from rollout.types import (
 class PromptTooLongError(ValueError):
     """A problem whose prompt is over the limit."""
 
+    exit_code: ClassVar[int] = 2
+
 
 @dataclass(frozen=True, kw_only=True)
 class WorkerSpec:
-    """What a worker is made of.
+    """Everything a worker needs; it can be pickled, so it travels to actors.
 
     Attributes:
-        model: The engine's own copy of the policy, not the trained one.
+        engine: What samples the tokens.
         encoder: Text to ids and back.
-        env_name: Registered environment.
-        env_settings: Its settings.
-        rewards: The reward.
-        sampling: Temperature and length limit.
-        max_prompt_tokens: Longest prompt taken.
-        max_rows: Completions sampled at one time; None: all of a batch.
-        threads: CPU threads while sampling.
-        device: Where the engine's copy lives.
-        cuda_graphs: On a GPU, have the embedded engine replay its steps.
-        dtype: Of the engine's copy.
-        vllm: Sample with vLLM, in this much room; None: with the embedded engine.
+        env: Makes the problems and checks the traces. It is built once a run, and its data travels with it.
+        rewards: Scores the traces.
+        sampling: Temperature and length limit of training.
+        max_prompt_tokens: Longest prompt accepted, in tokens.
     """
 
-    model: torch.nn.Module
+    engine: EngineSpec
     encoder: Encoder
-    env_name: str
-    env_settings: Mapping[str, Any]
-    rewards: RewardSum
+    env: Env[Any]
+    rewards: Scorer
     sampling: Sampling
     max_prompt_tokens: int
-    max_rows: int | None
-    threads: int
-    device: str
-    cuda_graphs: bool
-    dtype: torch.dtype
-    vllm: VllmRoom | None = None
 
     def build(self) -> RolloutWorker:
-        """Make a worker with a model of its own.
+        """Make a worker with an engine of its own.
 
         Raises:
             VllmError: vLLM is not installed, or cannot run this model.
         """
         return RolloutWorker(
-            engine=self._engine(),
+            engine=self.engine.build(),
             encoder=self.encoder,
-            env=make_env(self.env_name, self.env_settings),
+            env=self.env,
             rewards=self.rewards,
             sampling=self.sampling,
             max_prompt_tokens=self.max_prompt_tokens,
-        )
-
-    def _engine(self) -> Engine:
-        model = copy.deepcopy(self.model).to(dtype=self.dtype)
-        if self.vllm is not None:
-            return VllmEngine(
-                model,
-                stop_ids=self.encoder.stop_ids,
-                room=self.vllm,
-                threads=self.threads,
-                device=self.device,
-            )
-        return TorchEngine(
-            model.to(device=self.device),
-            stop_ids=self.encoder.stop_ids,
-            pad_id=self.encoder.pad_id,
-            threads=self.threads,
-            max_rows=self.max_rows,
-            make_recorder=CudaGraphs if self.cuda_graphs and self.device != "cpu" else None,
         )
 
 
@@ -116,7 +80,7 @@ class RolloutWorker:
         engine: Engine,
         encoder: Encoder,
         env: Env[Any],
-        rewards: RewardSum,
+        rewards: Scorer,
         sampling: Sampling,
         max_prompt_tokens: int,
     ) -> None:
@@ -185,7 +149,7 @@ class RolloutWorker:
         while graded and not scores:
             traces = [trace for _, _, trace in graded]
             try:
-                scores = self.rewards(problem, traces, request.history, own=not request.evaluation)
+                scores = self.rewards(problem, traces, request.history, user_rewards=not request.evaluation)
             except UnscoredError as error:
                 # Rewards may look at the whole group, so what is left is scored anew.
                 failure = str(error)

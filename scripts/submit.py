@@ -17,7 +17,7 @@ from collections import Counter
 from collections.abc import Sequence
 from fnmatch import fnmatch
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from scripts.arguments import Arguments
 from scripts.exits import RUN_FAILED, USER_ERROR, user_errors
@@ -35,6 +35,8 @@ _POLL_S = 0.5
 
 class SubmitError(ValueError):
     """A job that cannot be submitted as asked."""
+
+    exit_code: ClassVar[int] = 2
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -94,8 +94,10 @@ def test_the_reader_sees_what_is_imported(tmp_path: Path) -> None:
     ("modules", "heavy"),
     [
         ("envs, rewards, configs", ("torch", "ray", "transformers", "trl")),
+        # A config is checked before torch is imported.
+        ("rl.train, rl.standalone", ("torch", "ray", "transformers", "trl", "datasets")),
         # Ray takes a second to import: only runs that use it pay for it.
-        ("rl.train", ("ray",)),
+        ("rl.stages", ("ray",)),
         ("scripts.ablate, rl.ablation.run, rl.ablation.preview", ("ray",)),
         # A worker sets its thread limit before torch is loaded.
         ("rl.ablation.tune", ("torch",)),

@@ -8,13 +8,15 @@ from __future__ import annotations
 import re
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import yaml
 
 
 class ConfigError(ValueError):
     """A mistake in a config file or an override."""
+
+    exit_code: ClassVar[int] = 2
 
 
 class _Loader(yaml.SafeLoader):

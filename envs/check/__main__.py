@@ -2,6 +2,6 @@
 
 import sys
 
-from envs.check.contract import main
+from envs.check.command import main
 
 sys.exit(main(sys.argv[1:]))

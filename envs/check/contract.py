@@ -1,17 +1,12 @@
 """The contract of an environment, checked from outside.
 
 In: an environment. Out: an `EnvReport` with figures, or an `EnvContractError` that names the environment, the
-split, the index and what failed. Near misses are made from the environment's own answers and traces
-(`near_misses.py`). A new environment is ready when this passes. From the shell, all of
-them or some::
-
-    python -m envs.check
-    python -m envs.check addition algebra
+split, the index and what failed. `near_misses.py` derives almost right answers and traces from the
+environment's own. A new environment is ready when `check_env` passes; `command.py` runs it from the shell.
 """
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
 from copy import deepcopy
 from dataclasses import dataclass
@@ -20,21 +15,20 @@ from typing import Any
 
 from envs.base import Env, checked_step
 from envs.check.near_misses import HOSTILE, wrong_answers, wrong_traces
-from envs.check.oracles import RIGHT_ANYWAY, RightAnyway
+from envs.check.oracles import ORACLES, Oracle
 from envs.generated import GeneratedEnv
 from envs.problem import Problem, Split
-from envs.registry import ENVS, make_example
 from envs.seeding import derive_random
 from envs.trace import Status, Step, StepKind, Trace, Verdict, render_trace
 
 
 class EnvContractError(ValueError):
-    """An environment breaks its contract; the message says where and how."""
+    """An environment breaks its contract; the message names the place and the fault."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class EnvReport:
-    """What was checked, and how fast problems come.
+    """What was checked, and the throughput of problem generation.
 
     Example::
 
@@ -43,11 +37,11 @@ class EnvReport:
 
     Attributes:
         name: The environment.
-        num_problems: Problems made, over all splits.
+        num_problems: Problems generated, over all splits.
         num_traces: Reference traces that were accepted, full and skipped.
         num_near_misses: Wrong answers and traces that were refused.
-        mean_full_steps: Mean length of the full traces.
-        problems_per_s: Problems made a second by one process, over all splits alike.
+        mean_full_steps: Mean number of steps in the full traces.
+        problems_per_s: Problems generated per second by one process, with equally many from each split.
     """
 
     name: str
@@ -63,22 +57,23 @@ def check_env(
     *,
     num_problems: int = 200,
     min_problems_per_s: float | None = None,
-    right_anyway: RightAnyway | None = None,
+    oracle: Oracle | None = None,
 ) -> EnvReport:
     """Check the contract on the first problems of every split.
 
     Args:
         env: The environment.
-        num_problems: Problems a split, or all of a split that has fewer.
+        num_problems: Problems per split; a split with fewer is checked completely.
         min_problems_per_s: Fail below this throughput. None, the default, only reports it: timings are noisy.
-        right_anyway: For tasks where an edited answer or step can be right by chance (another shortest path,
-            ``3 * 1`` for ``3 / 1``): a judge of its own, not the environment's, that says which near misses
-            are right after all. By default the one of `right_anyway.py`, or none is.
+        oracle: Judge of accepted near misses, for tasks where an edited answer or step can be right by chance
+            (another shortest path, ``3 * 1`` for ``3 / 1``). It must not use the environment's grader. The
+            default is the environment's entry in `ORACLES`; without one, no accepted near miss is excused.
 
     Raises:
-        EnvContractError: At the first thing that fails.
+        EnvContractError: The first check that fails.
     """
-    right_anyway = right_anyway or RIGHT_ANYWAY.get(env.name)
+    oracle = oracle or ORACLES.get(env.name)
+    _check_optional_traces(env)
     problems = _check_problems(env, num_problems)
     num_traces = sum(_check_references(env, problem) for problem in problems)
     for kind in env.skip_kinds:
@@ -88,7 +83,7 @@ def check_env(
             )
     num_near_misses = 0
     for problem, other in zip(problems, [*problems[1:], problems[0]], strict=True):
-        num_near_misses += _check_near_misses(env, problem, other, right_anyway)
+        num_near_misses += _check_near_misses(env, problem, other, oracle)
     for split in env.splits:
         _check_hostile(env, env.problem(split, 0))
     problems_per_s = _measure(env, num_problems)
@@ -110,11 +105,28 @@ def _fail(env: Env[Any], problem: Problem, what: str) -> EnvContractError:
     return EnvContractError(f"{env.name} {problem.split} {problem.index}: {what}")
 
 
+def _check_optional_traces(env: Env[Any]) -> None:
+    """What a class declares and which optional methods it defines must agree."""
+    for attribute, declared, method in (
+        ("skip_kinds", bool(env.skip_kinds), "skipped_trace"),
+        ("error_kinds", bool(env.error_kinds), "detour_trace"),
+        ("has_solutions", env.has_solutions, "full_trace"),
+    ):
+        defined = getattr(type(env), method) is not getattr(Env, method)
+        value = getattr(env, attribute)
+        if declared and not defined:
+            raise EnvContractError(f"{env.name}: {attribute} is {value!r}, but {method} is not defined")
+        if defined and not declared:
+            raise EnvContractError(f"{env.name}: {method} is defined, but {attribute} is {value!r}")
+    if env.checks_steps and not env.has_solutions:
+        raise EnvContractError(f"{env.name}: checks_steps is True, but has_solutions is False")
+
+
 # ---- problems ----
 
 
 def _check_problems(env: Env[Any], num_problems: int) -> list[Problem]:
-    """Make the problems twice, in both orders, and check each by itself and against the others."""
+    """Generate the problems twice, in both orders, and check each on its own and against the others."""
     addresses = [
         (split, index)
         for split in env.splits
@@ -128,34 +140,34 @@ def _check_problems(env: Env[Any], num_problems: int) -> list[Problem]:
         if (problem.env, problem.split, problem.index) != (env.name, split, index):
             raise EnvContractError(
                 f"{env.name} {split} {index}: "
-                f"the problem says it is {problem.env} {problem.split} {problem.index}"
+                f"the problem's address is {problem.env} {problem.split} {problem.index}"
             )
         if problem != same:
             raise _fail(env, problem, "two copies of the environment disagree, or the order of access matters")
         if seen.setdefault(problem.question, split) is not split:
-            raise _fail(env, problem, f"question is also in {seen[problem.question]}: {problem.question!r}")
+            raise _fail(env, problem, f"the question is also in {seen[problem.question]}: {problem.question!r}")
         if isinstance(env, GeneratedEnv) and env.bucket(problem) not in env.settings.buckets(split):
-            raise _fail(env, problem, f"bucket '{env.bucket(problem)}' is not one of the split's")
+            raise _fail(env, problem, f"bucket '{env.bucket(problem)}' is not in this split")
         _check_prompts(env, problem)
         if _judge(env, problem, (), problem.answer).correct is not True:
-            raise _fail(env, problem, f"gold answer {problem.answer!r} is refused")
+            raise _fail(env, problem, f"the gold answer {problem.answer!r} is refused")
     return problems
 
 
 def _check_prompts(env: Env[Any], problem: Problem) -> None:
-    """A request for steps is one piece put into the plain prompt, and names the number."""
+    """The step request must be one piece inserted into the plain prompt, and must contain the number."""
     if problem.budget is not None:
-        raise _fail(env, problem, f"budget is {problem.budget} where none was asked for")
+        raise _fail(env, problem, f"budget is {problem.budget}, but none was requested")
     if not problem.prompt.endswith("Answer:\n"):
-        raise _fail(env, problem, "prompt does not end with 'Answer:\\n'")
+        raise _fail(env, problem, "the prompt does not end with 'Answer:\\n'")
     asked = env.problem(problem.split, problem.index, budget=37)
     if asked != env.with_budget(problem, 37) or env.with_budget(asked, None) != problem:
-        raise _fail(env, problem, "with and without a budget it is not the same problem")
+        raise _fail(env, problem, "the problem is not the same with and without a budget")
     plain, prompt = problem.prompt, asked.prompt
     before = next((i for i, (a, b) in enumerate(zip(plain, prompt, strict=False)) if a != b), len(plain))
     request = prompt[before : before + len(prompt) - len(plain)]
     if "37" not in request or plain != prompt[:before] + prompt[before + len(request) :]:
-        raise _fail(env, problem, "prompts with and without a budget differ by more than the request")
+        raise _fail(env, problem, "the prompts with and without a budget differ by more than the request")
 
 
 # ---- reference traces ----
@@ -169,7 +181,7 @@ def _check_references(env: Env[Any], problem: Problem) -> int:
     for kind in env.skip_kinds:
         skipped = _skipped(env, problem, kind)
         if skipped != _skipped(type(env)(env.settings), problem, kind):
-            raise _fail(env, problem, f"{kind} trace differs between two copies of the environment")
+            raise _fail(env, problem, f"the {kind} trace differs between two copies of the environment")
         if skipped is not None:
             _check_reference(env, problem, f"{kind} trace", skipped, problem.num_full_steps - 1)
             num_traces += 1
@@ -189,13 +201,13 @@ def _check_reference(env: Env[Any], problem: Problem, what: str, lines: Sequence
         or parsed.answer != problem.answer
         or parsed.status is not Status.COMPLETE
     ):
-        raise _fail(env, problem, f"{what} does not parse back")
+        raise _fail(env, problem, f"the {what} does not parse back into its lines and answer")
     if parsed.num_steps != num_steps:
-        raise _fail(env, problem, f"{what} has {parsed.num_steps} steps, should have {num_steps}")
+        raise _fail(env, problem, f"the {what} has {parsed.num_steps} steps, should have {num_steps}")
     trace = _judge(env, problem, lines, problem.answer)
     if not trace.verified:
         wrong = next((step for step in trace.steps if step.verdict is not Verdict.VALID), None)
-        raise _fail(env, problem, f"{what} is refused: {_why_refused(trace, wrong)}")
+        raise _fail(env, problem, f"the {what} is refused: {_why_refused(trace, wrong)}")
 
 
 def _why_refused(trace: Trace, wrong: Step | None) -> str:
@@ -205,7 +217,7 @@ def _why_refused(trace: Trace, wrong: Step | None) -> str:
 
 
 def _check_states(env: Env[Any], problem: Problem, lines: Sequence[str]) -> None:
-    """Taking a step leaves the state it starts from as it was."""
+    """Taking a step must not change the state it starts from."""
     state = env.start(problem)
     for line in lines:
         before = deepcopy(state)
@@ -216,16 +228,14 @@ def _check_states(env: Env[Any], problem: Problem, lines: Sequence[str]) -> None
 
 
 def solution(env: Env[Any], problem: Problem) -> tuple[str, ...]:
-    """The full trace, or lines in its place where the task has no worked solutions and checks no steps."""
+    """The full trace, or placeholder lines for a task without worked solutions, whose steps are not checked."""
     return env.full_trace(problem) if env.has_solutions else ("A step.",) * problem.num_full_steps
 
 
 # ---- near misses ----
 
 
-def _check_near_misses(
-    env: Env[Any], problem: Problem, other: Problem, right_anyway: RightAnyway | None
-) -> int:
+def _check_near_misses(env: Env[Any], problem: Problem, other: Problem, oracle: Oracle | None) -> int:
     lines, answer = list(solution(env, problem)), problem.answer
     num_misses = 0
 
@@ -234,7 +244,7 @@ def _check_near_misses(
         trace = _judge(env, problem, missed, stated)
         if not trace.verified:
             num_misses += 1
-        elif right_anyway is None or not right_anyway(problem, trace):
+        elif oracle is None or not oracle(problem, trace):
             raise _fail(env, problem, f"{what} is accepted: {shown!r}")
 
     for what, stated in wrong_answers(env, problem, other):
@@ -245,12 +255,12 @@ def _check_near_misses(
         check(what, missed, answer, "\n".join(missed))
     for num_kept in range(len(lines)):
         if _judge(env, problem, lines[:num_kept], answer).verified:
-            raise _fail(env, problem, f"the first {num_kept} of {len(lines)} steps pass for all of them")
+            raise _fail(env, problem, f"the first {num_kept} of {len(lines)} steps pass as a full solution")
     return num_misses
 
 
 def _check_hostile(env: Env[Any], problem: Problem) -> None:
-    """No text makes the check raise, and none of these is a step or an answer."""
+    """None of the hostile texts may make the check raise, or pass as a step or an answer."""
     lines = solution(env, problem)
     for text in HOSTILE:
         if _judge(env, problem, lines, text).correct:
@@ -262,7 +272,7 @@ def _check_hostile(env: Env[Any], problem: Problem) -> None:
                 raise _fail(env, problem, f"the step {text[:40]!r} is accepted")
 
 
-# ---- the check under test, and the clock ----
+# ---- the environment's own check, and throughput ----
 
 
 def _judge(env: Env[Any], problem: Problem, lines: Sequence[str], answer: str) -> Trace:
@@ -276,37 +286,9 @@ def _judge(env: Env[Any], problem: Problem, lines: Sequence[str], answer: str) -
 
 
 def _measure(env: Env[Any], num_problems: int) -> float:
-    """Problems a second over all splits alike, at indexes not made before."""
+    """Problems per second, equally many from each split, at indexes not generated before."""
     start = perf_counter()
     for split in env.splits:
         for index in range(num_problems, 2 * num_problems):
             env.problem(split, index)
     return len(env.splits) * num_problems / (perf_counter() - start)
-
-
-def main(names: Sequence[str]) -> int:
-    """Check some environments, or all, and write one line for each.
-
-    Returns:
-        The exit status: 0 if all pass, 1 if one breaks its contract, 2 if a name is unknown.
-    """
-    try:
-        envs = [make_example(name) for name in names or ENVS]
-    except ValueError as error:
-        sys.stderr.write(f"{error}\n")
-        return 2
-    sys.stdout.write(f"{'environment':<12} {'problems':>8} {'steps':>6} {'traces':>7} ")
-    sys.stdout.write(f"{'near misses':>11} {'problems/s':>10}\n")
-    status = 0
-    for env in envs:
-        try:
-            report = check_env(env)
-        except EnvContractError as error:
-            sys.stdout.write(f"{env.name:<12} FAILED: {error}\n")
-            status = 1
-            continue
-        sys.stdout.write(
-            f"{report.name:<12} {report.num_problems:>8} {report.mean_full_steps:>6.2f} "
-            f"{report.num_traces:>7} {report.num_near_misses:>11} {report.problems_per_s:>10.0f}\n"
-        )
-    return status

@@ -1,9 +1,9 @@
-"""Answers and traces that are almost right, made from an environment's own.
+"""Near misses: almost right answers and traces, derived from an environment's own.
 
-In: an environment, a problem and its full trace. Out: what must not be verified, for `check.py`: an answer
-one character off or spelt otherwise; a step one character off, a step written twice, more steps in one line
-than allowed, the steps of another problem; and `HOSTILE`, texts that are no answer and no step of any task.
-Nothing here knows a task.
+In: an environment, a problem and its full trace. Out: answers and traces that must not be verified, for
+`contract.py`: an answer with one character changed or in another spelling; a step with one character changed, a
+step written twice, more steps in one line than allowed, the steps of another problem. `HOSTILE` holds texts
+that are neither an answer nor a step of any task. This module knows no particular task.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from envs.problem import Problem
 from envs.seeding import derive_random
 
 MAX_ALPHABET = 40  # characters tried in each place of an answer or step
-MAX_EDITS = 30  # edits of one answer or trace that are checked
+MAX_EDITS = 30  # edits checked for each answer or trace
 
 _FOREIGN = str.maketrans("0123456789", "٠١٢٣٤٥٦٧٨٩")
 
@@ -48,22 +48,22 @@ HOSTILE = (
 
 
 def wrong_answers(env: Env[Any], problem: Problem, other: Problem) -> Iterator[tuple[str, str]]:
-    """Make the wrong answers of one problem; the same ones on every call.
+    """Generate wrong answers for one problem; they are the same on every call.
 
     Args:
         env: The environment.
-        problem: The problem they are almost right for.
-        other: Another problem, whose characters are borrowed.
+        problem: The problem for which the answers are almost right.
+        other: Another problem; the characters of its answer are used in the edits.
 
     Yields:
-        What is wrong with it in words, and the answer.
+        A description of the fault, and the answer.
     """
     answer = problem.answer
     rng = derive_random("check answers", env.name, problem.split.value, problem.index)
     edits = list(_edits(answer, answer + other.answer))
     for edited in rng.sample(edits, min(len(edits), MAX_EDITS)):
         yield "an edited answer", edited
-    if answer.isdigit():  # what int() would take for the same number
+    if answer.isdigit():  # spellings that int() would read as the same number
         for spelling in (f"+{answer}", f" {answer}", f"0{answer}", f"0_{answer}", answer.translate(_FOREIGN)):
             yield "a number in another spelling", spelling
 
@@ -71,16 +71,16 @@ def wrong_answers(env: Env[Any], problem: Problem, other: Problem) -> Iterator[t
 def wrong_traces(
     env: Env[Any], problem: Problem, other: Problem, lines: list[str]
 ) -> Iterator[tuple[str, list[str]]]:
-    """Make the wrong traces of one problem, for its right answer; the same ones on every call.
+    """Generate wrong traces that end in the right answer of one problem; they are the same on every call.
 
     Args:
         env: An environment that checks steps.
-        problem: The problem they are almost right for.
-        other: Another problem, whose steps are borrowed.
+        problem: The problem for which the traces are almost right.
+        other: Another problem; its steps make one of the wrong traces.
         lines: The problem's full trace.
 
     Yields:
-        What is wrong with it in words, and the lines of the trace.
+        A description of the fault, and the lines of the trace.
     """
     rng = derive_random("check traces", env.name, problem.split.value, problem.index)
     alphabet = "".join(lines)
@@ -94,13 +94,13 @@ def wrong_traces(
     for i in range(len(lines) - gap):
         dropped = [*lines[:i], *lines[i + gap :]]
         yield f"a trace with {gap + 1} steps in one line (at most {gap} may be)", dropped
-    # The steps of another problem lead to its answer; where that is wrong here, one of them must be.
+    # The steps of another problem lead to its answer. If that answer is wrong here, one of the steps must be.
     if env.grade_answer(problem, other.answer) is not Grade.CORRECT:
         yield "a trace with the steps of another problem", list(env.full_trace(other))
 
 
 def _edits(text: str, alphabet: str) -> Iterator[str]:
-    """Every text one character away that differs in more than case: one left out, doubled or replaced."""
+    """Every text with one character left out, doubled or replaced; a change of case alone does not count."""
     characters = sorted(set(alphabet))[:MAX_ALPHABET]
     seen = {text}
     for i, old in enumerate(text):

@@ -1,7 +1,7 @@
-"""Judges of their own for tasks where an edited answer can be right by chance, or in another spelling.
+"""Oracles: independent judges for tasks where an edited answer or step can still be right.
 
-In: a problem and a trace whose answer or steps were edited. Out: whether it is right after all. For `check.py`,
-which asks when an environment accepts a near miss; none of these uses the environment's own grader.
+In: a problem and a trace whose answer or steps were edited. Out: whether the trace is right after all.
+`contract.py` asks an oracle when an environment accepts a near miss. No oracle uses the environment's grader.
 """
 
 from __future__ import annotations
@@ -24,43 +24,44 @@ _OPERATORS: dict[type[ast.operator], Callable[[Fraction, Fraction], Fraction]] =
     ast.Mult: operator.mul,
     ast.Div: operator.truediv,
 }
-RightAnyway = Callable[[Problem, Trace], bool]
+Oracle = Callable[[Problem, Trace], bool]
+"""Returns True if an edited trace is right after all."""
 
 
 def same_whole_number(problem: Problem, trace: Trace) -> bool:
-    """Whether an answer is the gold one but for its sign, spaces, leading zeros and thousands commas."""
+    """Whether the answer equals the gold answer apart from a plus sign, spaces, leading zeros and commas."""
     plain = (trace.answer or "").strip().removeprefix("+").replace(",", "")
     gold = problem.answer.replace(",", "")
     return plain.isascii() and plain.isdigit() and gold.isdigit() and plain.lstrip("0") == gold.lstrip("0")
 
 
 def another_shortest_path(problem: Problem, trace: Trace) -> bool:
-    """Whether the answer is another path as short as the problem's own, in the graph of its question."""
+    """Whether the answer is another shortest path in the graph of the question."""
     answer = trace.answer or ""
     length = answer.count(",")
     return length == problem.answer.count(",") == shortest_length(problem) and another_path(problem, trace)
 
 
 def another_path(problem: Problem, trace: Trace) -> bool:
-    """Whether the answer is another path without repeated nodes."""
+    """Whether the answer is a path without repeated nodes other than the gold answer."""
     answer = trace.answer or ""
     nodes = answer.split(",")
     return answer != problem.answer and is_path(problem, answer) and len(set(nodes)) == len(nodes)
 
 
 def is_path(problem: Problem, answer: str) -> bool:
-    """Whether an answer walks along edges from the question's start to its target."""
+    """Whether an answer follows edges from the question's start to its target."""
     nodes, ends = answer.split(","), problem.question.split("/")[1].split(",")
     return [nodes[0], nodes[-1]] == ends and set(pairwise(nodes)) <= edges_of(problem)
 
 
 def edges_of(problem: Problem) -> set[tuple[str, ...]]:
-    """The edges of a graph question, read anew."""
+    """The edges of a graph question, parsed independently of the environment."""
     return {tuple(edge.split(",")) for edge in problem.question.split("/")[0].split("|")}
 
 
 def shortest_length(problem: Problem) -> int:
-    """Edges of a shortest path, by relaxing every edge again and again (Bellman and Ford)."""
+    """Number of edges of a shortest path, by the Bellman-Ford algorithm."""
     start, target = problem.question.split("/")[1].split(",")
     lengths = {start: 0}
     for _ in range(200):
@@ -71,18 +72,19 @@ def shortest_length(problem: Problem) -> int:
 
 
 def another_near_decimal(problem: Problem, trace: Trace) -> bool:
-    """Whether the answer is another decimal less than one unit off the radius or angle of the question."""
+    """Whether the answer is another decimal within one unit of its last place of the exact radius or angle."""
     answer, gold = trace.answer or "", problem.answer
     if answer == gold or not re.fullmatch(r"(0|[1-9][0-9]{0,3})\.[0-9]{2,3}", answer):
         return False
     places = len(answer.partition(".")[2])
     if "orthocentre" in problem.question or places != len(gold.partition(".")[2]):
         return False
-    return abs(float(answer) - by_floats(problem)) < 10**-places + 1e-9
+    unit: float = 10.0**-places
+    return abs(float(answer) - by_floats(problem)) < unit + 1e-9
 
 
 def by_floats(problem: Problem) -> float:
-    """The radius or angle a geometry question asks for, from complex numbers."""
+    """The radius or angle a geometry question asks for, computed with complex numbers."""
     x_a, y_a, x_b, y_b, x_c, y_c = (int(number) for number in re.findall(r"-?[0-9]+", problem.question))
     a, b, c = complex(x_a, y_a), complex(x_b, y_b), complex(x_c, y_c)
     if problem.question.endswith("incircle"):
@@ -93,7 +95,7 @@ def by_floats(problem: Problem) -> float:
 
 
 def same_target(problem: Problem, trace: Trace) -> bool:
-    """Whether answer and steps each make the target of the question's numbers, using each once."""
+    """Whether the answer and the steps each reach the target with every number of the question used once."""
     *given, target = [int(number) for number in re.findall(r"[0-9]+", problem.question)]
     left = list(given)
     used: list[int] = []
@@ -123,10 +125,10 @@ def _value(node: ast.expr, used: list[int]) -> Fraction:
     return Fraction(node.value)
 
 
-RIGHT_ANYWAY: dict[str, RightAnyway] = {
+ORACLES: dict[str, Oracle] = {
     "countdown": same_target,
     "geometry": another_near_decimal,
     "graph_search": another_shortest_path,
     "math": same_whole_number,
 }
-"""The judge of each environment that needs one."""
+"""The oracle of each environment that needs one, by name."""

@@ -122,7 +122,8 @@ def confine(
 
 def _prctl(option: int, value: int, pointer: int = 0) -> bool:
     zero = ctypes.c_ulong(0)
-    return _libc.prctl(ctypes.c_int(option), ctypes.c_ulong(value), ctypes.c_ulong(pointer), zero, zero) == 0
+    failed = _libc.prctl(ctypes.c_int(option), ctypes.c_ulong(value), ctypes.c_ulong(pointer), zero, zero)
+    return bool(failed == 0)
 
 
 def _offer_to_the_oom_killer() -> None:

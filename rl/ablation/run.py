@@ -20,7 +20,7 @@ from rl.ablation.progress import is_done
 from rl.ablation.room import Bundle, check_trial_fits, count_at_once, make_bundles, this_machine
 from rl.ablation.schedule import Failure, Schedule
 from rl.ablation.table import LiveTable
-from rl.build import build_parts
+from rl.parts import build_parts
 from rl.runs.folder import RunFolderError, check_run_folder
 from rl.runs.lock import lock_folder, sign_lock
 
@@ -123,8 +123,11 @@ def _check(trial: Trial, gpus_per_trial: float | None) -> None:
             "device to cpu, or gpus_per_trial above 0"
         )
     try:
+        build_parts(trial.config, find_model=False)  # a run before it may write the model
+        from rl.build import check_backends  # imports torch
+
         # The GPU a run asks for may be on another node; the cluster says whether there is one.
-        build_parts(trial.config.model_copy(update={"device": "cpu"}))
+        check_backends(trial.config.model_copy(update={"device": "cpu"}))
     except ConfigError as error:
         raise ConfigError(f"case '{trial.case}': {error}") from None
 

@@ -23,7 +23,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import torch
@@ -40,13 +39,14 @@ from trl import GRPOConfig, GRPOTrainer
 
 from configs.schema.config import GrpoConfig, RolloutConfig
 from envs import Problem, Split, Trace, parse_trace
-from rewards import History, Outcome, RewardSum, Score
+from rewards import History, Outcome, Score
 from rl.bench.race import Contestants, Lap
 from rl.bench.rollout import FixedLengths
 from rl.bench.workload import GROUP, PAD, STOP, VOCABULARY, Case, Workload
 from rl.grpo.trainer import StrideTrainer
 from rl.policy import Policy
 from rollout.encoder import make_encoder
+from rollout.engines.base import Weights
 from rollout.engines.embedded import TorchEngine
 from rollout.pools.local import LocalPool
 from rollout.source import GroupSource, RolloutBatch
@@ -182,11 +182,8 @@ class _Task:
         return trace
 
 
-class _Checksums(RewardSum):
-    """Stands in for the reward: checksums of texts."""
-
-    def __init__(self) -> None:
-        super().__init__([], allow_wrong_above_right=True)
+class _Checksums:
+    """Stands in for the reward (`Scorer`): checksums of texts."""
 
     def __call__(
         self,
@@ -194,10 +191,12 @@ class _Checksums(RewardSum):
         traces: Sequence[Trace],
         history: History | None = None,
         *,
-        own: bool = True,
+        user_rewards: bool = True,
     ) -> list[Score]:
         totals = [_reward("".join(step.text for step in trace.steps)) for trace in traces]
         return [Score(total=t, parts={"checksum": t}, outcome=Outcome.TRUNCATED) for t in totals]
+
+    def close(self) -> None: ...
 
 
 # ---- who trains ----
@@ -264,8 +263,7 @@ def train_stride(
             sampling=Sampling(temperature=1.0, max_new_tokens=limit),
             max_prompt_tokens=max(map(len, workload.prompts)),
         )
-        spec: Any = SimpleNamespace(build=lambda: worker)
-        pool = LocalPool(spec)
+        pool = LocalPool(worker)
         source = GroupSource(
             pool,
             task,
@@ -371,17 +369,24 @@ def _training(watch: _Watch, counter: _Counter) -> Training:
     )
 
 
-class _FixedLengthEngine(TorchEngine):
-    """The embedded engine, told how many tokens each sample gets."""
+class _FixedLengthEngine:
+    """An `Engine`: the embedded one, with the workload's length for each sample."""
 
     def __init__(self, model: LlamaForCausalLM, workload: Workload, threads: int) -> None:
-        super().__init__(model, stop_ids=[VOCABULARY], pad_id=PAD, threads=threads)
-        self.limits = [request.limits for request in workload.requests]
+        self._engine = TorchEngine(model, stop_ids=[VOCABULARY], pad_id=PAD, threads=threads)
+        self._limits = [request.limits for request in workload.requests]
+        self.weight_version = 0
 
     def generate(self, prompts: Sequence[Prompt], sampling: Sampling) -> list[list[Completion]]:
-        return super().generate(
-            [replace(p, limits=own) for p, own in zip(prompts, self.limits, strict=True)], sampling
-        )
+        limited = [replace(p, limits=own) for p, own in zip(prompts, self._limits, strict=True)]
+        return self._engine.generate(limited, sampling)
+
+    def load_weights(self, weights: Weights, version: int) -> None:
+        self._engine.load_weights(weights, version)
+        self.weight_version = version
+
+    def close(self) -> None:
+        self._engine.close()
 
 
 class _GivenSource:

@@ -20,7 +20,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from datasets import Dataset
@@ -33,7 +33,7 @@ from rl.grpo.advantages import AdvantageWeight, group_advantages, weigh_advantag
 from rl.grpo.metrics import rollout_metrics
 from rl.grpo.micro_batches import make_micro_batches, make_rows, useful_frac
 from rl.policy import Policy
-from rollout.pools.local import RolloutPool
+from rollout.pools.base import RolloutPool
 from rollout.source import GroupSource, RolloutBatch
 from rollout.stream import RolloutStream
 from rollout.types import RolloutGroup
@@ -45,9 +45,13 @@ _MAX_ZERO_SIGNAL_UPDATES = 20
 class LogprobMismatchError(RuntimeError):
     """Sampler and learner disagree on log-probabilities by more than the config allows."""
 
+    exit_code: ClassVar[int] = 1
+
 
 class StalledError(RuntimeError):
     """No group taught anything for many updates in a row."""
+
+    exit_code: ClassVar[int] = 1
 
 
 def trainable_weights(model: torch.nn.Module) -> dict[str, torch.Tensor]:

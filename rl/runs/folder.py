@@ -26,7 +26,7 @@ import weakref
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, ClassVar
 
 import yaml
 
@@ -59,6 +59,8 @@ _NOTHING = (LOCK, "config.yaml.tmp")  # all that a run killed at once has left
 
 class RunFolderError(ValueError):
     """A run folder that cannot be used as asked."""
+
+    exit_code: ClassVar[int] = 2
 
 
 class RunFolder:

@@ -7,13 +7,15 @@ import os
 import socket
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import IO
+from typing import IO, ClassVar
 
 NAME = ".lock"
 
 
 class RunBusyError(RuntimeError):
     """Another process is writing to the folder."""
+
+    exit_code: ClassVar[int] = 75
 
 
 def lock_folder(folder: Path, *, key: str) -> IO[str]:

@@ -1,10 +1,11 @@
-"""What the warm start learns from: the mix of traces, and which of their tokens count.
+"""What the warm start learns from: demonstrations, and the parts of them that get no loss.
 
-In: an environment and the config's `warm_start` section. Out: one `Example` a problem, then token ids with
-labels. The mix of full and hand-skipped traces follows "Can Language Models Learn to Skip Steps?" (arXiv
-2411.01855, section 3); `skipped_frac: 0` is its cold start. Traces with detours follow Self-Backtracking (arXiv
-2502.04404): the wrong step gets no loss, so it is read and not imitated, and the backtrack after it is learnt.
-Their length-matched controls answer the objection that backtracks only make traces longer.
+In: an environment and the config's `warm_start` section. Out: one `Example` a problem, which `encode.py` turns
+into token ids with labels. The mix of full and hand-skipped traces follows "Can Language Models Learn to Skip
+Steps?" (arXiv 2411.01855, section 3); `skipped_frac: 0` is its cold start. Traces with detours follow
+Self-Backtracking (arXiv 2502.04404): the wrong step gets no loss, so the model reads it without imitating it,
+and the backtrack after it is learnt. Their length-matched controls answer the objection that backtracks only
+make traces longer.
 """
 
 from __future__ import annotations
@@ -16,14 +17,9 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
-from datasets import Dataset, concatenate_datasets
-
 from configs.schema.config import WarmStartConfig
 from envs import Demonstration, Env, Problem, Split, render_trace
 from envs.seeding import derive_random
-from rollout.encoder import Encoder
-
-IGNORED = -100  # label of tokens without loss
 
 
 class TraceKind(StrEnum):
@@ -38,14 +34,14 @@ class TraceKind(StrEnum):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Example:
-    """A prompt and what to write after it.
+    """A prompt and the demonstration after it.
 
     Attributes:
         prompt: The problem's prompt.
         text: The reference completion.
-        ignored: Start and end offsets in `text` of what gets no loss.
-        asked: The kind of trace that was drawn for it.
-        written: The kind it has: a full one where its problem has no room for what was drawn.
+        ignored: Start and end offsets of the parts of `text` that get no loss.
+        asked: The kind of trace that was drawn.
+        written: The kind that was written: `FULL` where the problem has no room for the kind drawn.
     """
 
     prompt: str
@@ -57,11 +53,11 @@ class Example:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Phase:
-    """Examples that are learnt for a while.
+    """Examples that are learnt for some updates.
 
     Attributes:
-        examples: What is learnt.
-        updates: For how many optimiser steps.
+        examples: The demonstrations.
+        updates: Optimiser steps.
     """
 
     examples: Sequence[Example]
@@ -71,7 +67,7 @@ class Phase:
 def make_phases(
     env: Env[Any], curriculum: Sequence[Env[Any]], config: WarmStartConfig, *, seed: int
 ) -> list[Phase]:
-    """The phases of the curriculum and the one on `env`, if updates are left, each of the problems it gets to.
+    """The phases of the curriculum, then one on `env` if updates are left; each has the problems it reaches.
 
     Args:
         env: The task.
@@ -99,7 +95,7 @@ def make_examples(env: Env[Any], config: WarmStartConfig, *, num_problems: int, 
     otherwise.
 
     Raises:
-        ValueError: The environment cannot write what is asked for, or its data holds no solution.
+        ValueError: The environment cannot write the kinds asked for, or its data holds no solution.
     """
     _check(env, config)
     kinds = config.skip_kinds or list(env.skip_kinds[:1])
@@ -120,36 +116,32 @@ def make_examples(env: Env[Any], config: WarmStartConfig, *, num_problems: int, 
 
 
 def _check(env: Env[Any], config: WarmStartConfig) -> None:
+    """Refuse what the environment cannot write, all of it in one message.
+
+    Where there are no worked solutions, that is the only thing to change, and `full_trace` says so.
+    """
+    env.full_trace(env.problem(Split.TRAIN, 0))
+    mistakes = []
     for key, kinds, known in (
         ("skip_kinds", config.skip_kinds, env.skip_kinds),
         ("error_mix", list(config.error_mix), env.error_kinds),
     ):
         if unknown := sorted(set(kinds) - set(known)):
             names = ", ".join(known) or "none"
-            raise ValueError(
-                f"warm_start.{key} has {unknown}, which '{env.name}' does not know; known: {names}"
-            )
-    problem = env.problem(Split.TRAIN, 0)
-    for key, share, can, what in (
-        ("skipped_frac", config.skipped_frac, bool(env.skip_kinds), "has no rule to skip a step by"),
-        ("detour_frac", config.detour_frac, bool(env.error_kinds), "writes no detours"),
-        (
-            "search_frac",
-            config.search_frac,
-            type(env).search_trace is not Env.search_trace,
-            "writes no search traces",
-        ),
-        (
-            "detour_control",
-            config.detour_frac * config.detour_control,
-            type(env).padded_trace is not Env.padded_trace,
-            "has no lines to make a trace longer with",
-        ),
+            mistakes.append(f"warm_start.{key} has {unknown}, which '{env.name}' does not know; known: {names}")
+    writes_search = type(env).search_trace is not Env.search_trace
+    can_pad = type(env).padded_trace is not Env.padded_trace
+    control_frac = config.detour_frac * config.detour_control
+    for key, share, can, reason, value in (
+        ("skipped_frac", config.skipped_frac, bool(env.skip_kinds), "has no rule to skip a step by", "0"),
+        ("detour_frac", config.detour_frac, bool(env.error_kinds), "writes no detours", "0"),
+        ("search_frac", config.search_frac, writes_search, "writes no search traces", "0"),
+        ("detour_control", control_frac, can_pad, "has no lines to make a trace longer with", "false"),
     ):
         if share > 0 and not can:
-            value = "false" if key == "detour_control" else "0"
-            raise ValueError(f"warm_start.{key} is {share:g}, but '{env.name}' {what}; set it to {value}")
-    env.full_trace(problem)
+            mistakes.append(f"warm_start.{key} is {share:g}, but '{env.name}' {reason}; set it to {value}")
+    if mistakes:
+        raise ValueError("; ".join(mistakes))
 
 
 def describe_mix(examples: Sequence[Example]) -> str:
@@ -167,7 +159,7 @@ def describe_mix(examples: Sequence[Example]) -> str:
 def _draw(
     env: Env[Any], config: WarmStartConfig, problem: Problem, kinds: Sequence[str], rng: random.Random
 ) -> tuple[TraceKind, Demonstration | None]:
-    """The kind of trace drawn, and the demonstration unless the problem has no such or it is the full trace."""
+    """The kind of trace drawn, and its demonstration; None for a full trace or where the problem has none."""
     drawn = rng.random()
     if drawn < config.skipped_frac:
         lines = env.skipped_trace(problem, rng.choice(kinds), rng)
@@ -190,42 +182,10 @@ def _draw(
 def _text(
     problem: Problem, demonstration: Demonstration, *, masked: bool
 ) -> tuple[str, tuple[tuple[int, int], ...]]:
-    """The completion, and the offsets of what gets no loss."""
+    """The completion, and the offsets of the parts without loss."""
     ignored, start = [], 0
     for position, line in enumerate(demonstration.lines):
         if masked and position in demonstration.wrong:
             ignored.append((start, start + len(line)))
         start += len(line) + 1
     return render_trace(demonstration.lines, demonstration.answer or problem.answer), tuple(ignored)
-
-
-def encode_phases(phases: Sequence[Phase], encoder: Encoder, *, batch_size: int, seed: int) -> Dataset:
-    """All rows of a warm start in the order they are learnt: a phase's examples again and again, shuffled."""
-    encoded = [encode_examples(phase.examples, encoder) for phase in phases]
-    rng = derive_random(seed, "warm_start", "order")
-    order: list[int] = []
-    first = 0
-    for phase, rows in zip(phases, encoded, strict=True):
-        left = phase.updates * batch_size
-        while left > 0:
-            once = rng.sample(range(first, first + len(rows)), len(rows))[:left]
-            order += once
-            left -= len(once)
-        first += len(rows)
-    return concatenate_datasets(encoded).select(order)
-
-
-def encode_examples(examples: Sequence[Example], encoder: Encoder) -> Dataset:
-    """Token ids with labels; the prompt and what is ignored have no loss, the stop token has."""
-    rows: dict[str, list[list[int]]] = {"input_ids": [], "labels": []}
-    for example in examples:
-        prompt_ids = encoder.encode_prompt(example.prompt)
-        completion_ids = encoder.encode_completion(example.text)
-        labels = list(completion_ids)
-        if example.ignored:
-            for token, (start, end) in enumerate(encoder.offsets(example.text)):
-                if any(first < end and start < last for first, last in example.ignored):
-                    labels[token] = IGNORED
-        rows["input_ids"].append([*prompt_ids, *completion_ids])
-        rows["labels"].append([IGNORED] * len(prompt_ids) + labels)
-    return Dataset.from_dict(rows)

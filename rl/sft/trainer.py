@@ -14,7 +14,8 @@ from trl import SFTConfig, SFTTrainer
 
 from configs.schema.config import WarmStartConfig
 from rl.policy import Policy
-from rl.sft.examples import Phase, encode_phases
+from rl.sft.encode import encode_phases
+from rl.sft.examples import Phase
 
 STATE_FILE = "trainer_state.json"  # what the Trainer writes last into a checkpoint
 

@@ -16,7 +16,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any, get_args
+from typing import Any, ClassVar, get_args
 
 import numpy as np
 import torch
@@ -35,6 +35,8 @@ _CPU_BLOCK = 32  # prompts are shared by whole blocks, and vLLM's own choice on 
 
 class VllmError(ValueError):
     """vLLM is not there, or cannot run the model as asked."""
+
+    exit_code: ClassVar[int] = 2
 
 
 @dataclass(frozen=True, kw_only=True)

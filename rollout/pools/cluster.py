@@ -22,6 +22,7 @@ import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import ClassVar
 
 import ray
 
@@ -34,6 +35,8 @@ _KNOCK_S = 5.0
 
 class ResourceError(ValueError):
     """There is no cluster with room for the actors asked for."""
+
+    exit_code: ClassVar[int] = 2
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -40,7 +40,7 @@ class RolloutActor:
 
         Not the constructor's work, because Ray hides the type of an error raised there.
         """
-        torch.set_num_threads(spec.threads)
+        torch.set_num_threads(spec.engine.threads)
         self._worker = spec.build()
         return os.getpid()
 

@@ -10,14 +10,14 @@ A published set of weights is put into Ray's store once; each actor reads it fro
 
 from __future__ import annotations
 
-import dataclasses
 import logging
 import threading
 import time
 from collections import Counter, deque
 from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from enum import StrEnum
-from typing import Any
+from typing import Any, ClassVar
 
 import ray
 from ray.exceptions import ActorDiedError, RayError, RayTaskError
@@ -38,6 +38,8 @@ _log = logging.getLogger(__name__)
 class RolloutError(RuntimeError):
     """Actors keep failing, and going on would not help."""
 
+    exit_code: ClassVar[int] = 1
+
 
 class _Call(StrEnum):
     """What an actor has been asked for."""
@@ -48,7 +50,7 @@ class _Call(StrEnum):
     ROLLOUT = "return its batch"
 
 
-@dataclasses.dataclass(kw_only=True)
+@dataclass(kw_only=True)
 class _Seat:
     """The place of one actor, whoever holds it at the time.
 
@@ -105,9 +107,9 @@ class RayPool:
         """Find room and start the actors; returns while they are still starting.
 
         Args:
-            spec: What each actor's worker is made of, apart from its device.
+            spec: What each actor's worker is made of, apart from its engine's device.
             num_actors: How many.
-            cpus_per_actor: Cores set aside for each. How many threads one uses is `spec.threads`.
+            cpus_per_actor: Cores set aside for each. How many threads one uses is `spec.engine.threads`.
             gpus_per_actor: GPUs set aside for each. Above 0 they sample on the GPU, else on the CPU.
             deadline_s: Longest a batch may take.
             max_restarts: Replacements before giving up.
@@ -131,7 +133,8 @@ class RayPool:
             self._actor_class = ray.remote(RolloutActor).options(
                 num_cpus=cpus_per_actor, num_gpus=gpus_per_actor, max_restarts=0, max_task_retries=0
             )
-            self._spec = ray.put(dataclasses.replace(spec, device="cuda" if gpus_per_actor > 0 else "cpu"))
+            engine = replace(spec.engine, device="cuda" if gpus_per_actor > 0 else "cpu")
+            self._spec = ray.put(replace(spec, engine=engine))
             for number in range(num_actors):
                 self._seats.append(self._start(number))
         except BaseException:

@@ -16,7 +16,7 @@ from configs import Config, ConfigError, load_config
 from configs.schema.shipped import Shipped
 from envs import Trace
 from rewards import History, RewardSum
-from rl.build import build_rewards
+from rl.parts import build_rewards
 from tests.rewards.test_length import END, FULL, LOOP, SKIP, TURNS, read, right, wrong
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -31,7 +31,7 @@ from envs import ENVS, Env, Grade, Problem, Split, Trace, make_example, parse_tr
 from envs.arithmetic import Expression, ExpressionError, evaluate
 from envs.check.contract import solution
 from envs.check.near_misses import wrong_answers
-from envs.check.oracles import RIGHT_ANYWAY
+from envs.check.oracles import ORACLES
 from envs.maths.grader import find_answer, read_answer
 from rewards import RewardSum, Term
 from tests.kit.fuzz import EVERYTHING, mutate, random_expression
@@ -386,12 +386,12 @@ def controls(num_seeds: int) -> Finding:
         right += 1
         if trace.grade.score != 1.0 or not trace.verified:
             failures.append(f"{where}: the solver's answer is graded {trace.grade}")
-        right_anyway = RIGHT_ANYWAY.get(env.name)
+        oracle = ORACLES.get(env.name)
         for _, answer in wrong_answers(env, problem, other):
             trace = env.check(problem, env.parse(render_trace(lines, answer)))
             assert trace.grade is not None
             misses += 1
-            if trace.grade.score > 0 and not (right_anyway and right_anyway(problem, trace)):
+            if trace.grade.score > 0 and not (oracle and oracle(problem, trace)):
                 failures.append(f"{where}: {answer!r} is right for {problem.answer!r}")
     return Finding(
         test=f"positive and near-miss controls × {num_seeds} seeds × {len(ENVS)} environments",

@@ -7,7 +7,7 @@ from pathlib import Path
 from configs import Config, load_config
 from configs.schema.ablation import load_ablation
 from rewards import Term
-from rl.build import build_rewards
+from rl.parts import build_rewards
 
 CONFIGS = Path(__file__).resolve().parents[2] / "configs"
 

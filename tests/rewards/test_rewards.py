@@ -10,6 +10,7 @@ import pytest
 
 from envs import Env, Problem, Split, Trace, make_env, parse_trace
 from rewards import REWARDS, Outcome, Reward, RewardSum, Term, find_reward
+from rewards.correctness import group_accuracy
 
 # The full trace of this problem has three lines: west, north, south.
 TURNS = Problem(
@@ -306,6 +307,13 @@ def test_an_empty_group_has_no_scores() -> None:
 # ---- what is refused ----
 
 
+def test_group_accuracy_is_the_share_of_right_answers() -> None:
+    wrong = "Thus, the answer is north."
+    traces = [read(TURNS, text) for text in (FULL + END, SKIP + END, END, FULL + wrong, "no answer")]
+    assert group_accuracy(traces) == 3 / 5
+    assert group_accuracy([]) == 0.0
+
+
 def refuse(*terms: Term, allow: bool = False) -> str:
     with pytest.raises(ValueError) as refused:
         RewardSum(terms, allow_wrong_above_right=allow)
@@ -393,6 +401,23 @@ def test_a_cost_that_an_invalid_step_would_save_is_refused() -> None:
         TURNS, [read(TURNS, FULL + END), read(TURNS, END)]
     )
     assert (full.total, bare.total) == (0.5, 1.0)
+
+
+@pytest.mark.parametrize(
+    ("args", "floor", "ceiling"),
+    [
+        ({"floor": 0.5, "ceiling": 0.4}, "0.5", "0.4"),
+        ({"floor": 0.3}, "0.3", "0.2"),  # the default ceiling
+    ],
+)
+def test_a_floor_above_its_ceiling_is_refused(args: dict[str, float], floor: str, ceiling: str) -> None:
+    term = Term(name="backtracks_off_density", weight=-0.1, args=args)
+    assert refuse(QUICKSTART[0], term) == (
+        f"reward 'backtracks_off_density' has the floor {floor} above its ceiling {ceiling}; give args with "
+        "floor <= ceiling"
+    )
+    equal = Term(name="backtracks_off_density", weight=-0.1, args={"floor": 0.2})
+    assert RewardSum([QUICKSTART[0], equal]).least_when_right > 0
 
 
 @pytest.mark.parametrize(

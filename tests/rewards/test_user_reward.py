@@ -230,6 +230,7 @@ def test_it_travels_by_name(own: list[UserReward], tmp_path: Path) -> None:
     assert int((tmp_path / "pid").read_text()) not in (first, os.getpid())
 
 
+@pytest.mark.slow
 def test_a_reward_that_goes_on_failing_ends_the_run(own: list[UserReward]) -> None:
     found = find(own, "raises")
     for _ in range(MAX_IN_A_ROW - 1):
@@ -249,6 +250,7 @@ def gone(pid: int) -> bool:
     return not Path(f"/proc/{pid}/exe").exists()
 
 
+@pytest.mark.slow
 def test_what_it_started_ends_with_it(own: list[UserReward], tmp_path: Path) -> None:
     problem = replace(TURNS, prompt=str(tmp_path / "pid"))
     with pytest.raises(UnscoredError, match="took more than 3 s"):
@@ -256,6 +258,7 @@ def test_what_it_started_ends_with_it(own: list[UserReward], tmp_path: Path) -> 
     assert gone(int((tmp_path / "pid").read_text()))
 
 
+@pytest.mark.slow
 def test_it_does_not_outlive_a_run_that_is_killed(tmp_path: Path) -> None:
     """Not even where it holds the interpreter, so that no thread of its own could look."""
     mark = tmp_path / "pid"

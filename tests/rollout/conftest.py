@@ -9,6 +9,7 @@ from configs.schema.config import PolicyConfig, TinyModelConfig
 from envs import make_env
 from rewards import RewardSum, Term
 from rl.policy import Policy, load_policy
+from rollout.engines.spec import EngineSpec
 from rollout.types import Sampling
 from rollout.worker import WorkerSpec
 
@@ -24,16 +25,19 @@ def policy() -> Policy:
 @pytest.fixture(scope="session")
 def spec(policy: Policy) -> WorkerSpec:
     return WorkerSpec(
-        model=policy.model,
+        engine=EngineSpec(
+            model=policy.model,
+            stop_ids=policy.encoder.stop_ids,
+            pad_id=policy.encoder.pad_id,
+            dtype=torch.float32,
+            device="cpu",
+            threads=1,
+            max_rows=None,
+            cuda_graphs=True,
+        ),
         encoder=policy.encoder,
-        env_name="directional",
-        env_settings=SETTINGS,
+        env=make_env("directional", SETTINGS),
         rewards=RewardSum([Term(name="correct", weight=1.0), Term(name="format", weight=0.5)]),
         sampling=Sampling(temperature=1.0, max_new_tokens=24),
         max_prompt_tokens=64,
-        max_rows=None,
-        threads=1,
-        device="cpu",
-        cuda_graphs=True,
-        dtype=torch.float32,
     )

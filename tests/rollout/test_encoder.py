@@ -52,7 +52,13 @@ def control_ids(encoder: Encoder) -> set[int]:
 # ---- the tokenizer made from a task ----
 
 
-@pytest.mark.parametrize("name", sorted(name for name in ENVS if ENVS[name].has_solutions))
+SLOW = {"sudoku": pytest.mark.slow}
+
+
+@pytest.mark.parametrize(
+    "name",
+    [pytest.param(name, marks=SLOW.get(name, ())) for name in sorted(ENVS) if ENVS[name].has_solutions],
+)
 def test_tiny_reads_every_prompt_and_trace(name: str) -> None:
     env, encoder = tiny(name)
     unknown = encoder.tokenizer.unk_token_id

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from envs import Grade, GraderError, Problem, Split, make_env
+from envs import Grade, GraderError, Problem, Split
 from envs.tasks.directional import Directional
 from rewards import RewardSum, Term
 from rollout.types import Completion, FinishReason, GroupRequest, Prompt, Sampling
@@ -51,7 +51,7 @@ class FailingGrader(Directional):
 
 
 def make_worker(spec: WorkerSpec, *fails_on: str) -> RolloutWorker:
-    env = FailingGrader(spec.env_settings)
+    env = FailingGrader(spec.env.settings)
     env.fails_on = frozenset(fails_on)
     texts = [tuple(spec.encoder.encode_completion(f"Thus, the answer is {answer}.")) for answer in ANSWERS]
     return RolloutWorker(
@@ -65,11 +65,7 @@ def make_worker(spec: WorkerSpec, *fails_on: str) -> RolloutWorker:
 
 
 def request(spec: WorkerSpec) -> GroupRequest:
-    index = next(
-        index
-        for index in range(50)
-        if make_env("directional", spec.env_settings).problem(Split.TRAIN, index).answer == "north"
-    )
+    index = next(index for index in range(50) if spec.env.problem(Split.TRAIN, index).answer == "north")
     return GroupRequest(
         group_id=0, split=Split.TRAIN, index=index, budget=None, num_samples=len(ANSWERS), seed=0
     )
@@ -101,7 +97,7 @@ class BrokenGrader(Directional):
 
 def test_other_errors_are_not_swallowed(spec: WorkerSpec) -> None:
     worker = make_worker(spec)
-    worker.env = BrokenGrader(spec.env_settings)
+    worker.env = BrokenGrader(spec.env.settings)
     with pytest.raises(RuntimeError, match=r"^a bug$"):
         worker.rollout([request(spec)])
 

@@ -173,6 +173,39 @@ CASES: dict[str, tuple[list[str], tuple[str, ...]]] = {
         ["good.yaml", "warm_start.updates=5", "warm_start.curriculum=[{settings: {}, updates: 6}]"],
         ("warm_start: updates is 5, but the curriculum takes 6; raise it to that",),
     ),
+    "mistakes in several sections": (
+        [
+            "good.yaml",
+            "env.name=adition",
+            "rewards.terms=[{name: corect, weight: 1}]",
+            "policy.model=./nowhere",
+        ],
+        (
+            "env.name: unknown environment 'adition'; did you mean 'addition'?",
+            "; rewards: unknown reward 'corect'; did you mean 'correct'?",
+            "; policy.model './nowhere': no such folder",
+        ),
+    ),
+    "several mistakes in the warm start": (
+        [
+            "good.yaml",
+            "warm_start.skip_kinds=[low_pair]",
+            "warm_start.skipped_frac=0",
+            "warm_start.detour_frac=1",
+        ],
+        (
+            "warm_start.skip_kinds has ['low_pair']",
+            "; warm_start.detour_frac is 1, but ",
+        ),
+    ),
+    "no worked solutions": (
+        ["good.yaml", "env={name: reasoning_gym, settings: {task: chain_sum}}"],
+        ("error: reasoning_gym has no worked solutions to learn from; set warm_start to null\n",),
+    ),
+    "no such data": (
+        ["good.yaml", "env={name: math, settings: {train: nowhere.jsonl}}"],
+        ("env.settings: nowhere.jsonl is neither a file nor a folder",),
+    ),
     "no such folder": (["good.yaml", "policy.model=./nowhere"], ("policy.model './nowhere': no such folder",)),
     "no such package": (["good.yaml", "policy.model=package:nowhere"], ("package:nowhere", "is not installed")),
     "no model in the folder": (
@@ -227,6 +260,26 @@ def test_vllm_that_is_not_installed(
     check(
         ["good.yaml", "rollout.engine=vllm"],
         ("rollout.engine is 'vllm', but vLLM is not installed", "make install-vllm", "to 'torch'"),
+        capsys,
+    )
+
+
+def test_a_model_without_a_tokenizer(model: Path, folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    shutil.copytree(model, folder / "speechless", ignore=shutil.ignore_patterns("tokenizer*"))
+    parts = ("policy.model 'speechless' holds no tokenizer (tokenizer.json, ", "with save_pretrained")
+    check(["good.yaml", "policy.model=speechless"], parts, capsys)
+
+
+def test_a_gguf_file_that_is_not_there(model: Path, folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    shutil.copytree(model, folder / "quantized")
+    for name in ("b-Q4.gguf", "a-Q8.gguf"):
+        (folder / "quantized" / name).write_bytes(b"GGUF")
+    check(
+        ["good.yaml", "policy.model=quantized", "policy.gguf_file=a-Q4.gguf"],
+        (
+            "policy.gguf_file 'a-Q4.gguf' is not in policy.model 'quantized'; "
+            "GGUF files there: a-Q8.gguf, b-Q4.gguf",
+        ),
         capsys,
     )
 
@@ -361,6 +414,43 @@ def test_in_a_process_of_its_own(folder: Path) -> None:
     assert done.stderr.count("\n") == 1
     # Nothing heavy is imported before the config is read.
     assert time.perf_counter() - started < 5
+
+
+BEFORE_TORCH = (
+    "unknown environment",
+    "wrong setting",
+    "no such data",
+    "unknown reward",
+    "unknown skip rule",
+    "no such folder",
+    "no model in the folder",
+    "resume nothing",
+    "a run is there",
+    "mistakes in several sections",
+)
+
+
+@pytest.mark.usefixtures("unchanged")
+def test_mistakes_are_found_before_torch_is_imported(folder: Path) -> None:
+    """Torch and what stands on it take seconds to import, some ten on a busy machine."""
+    code = (
+        "import sys\nfrom scripts.train import main\n"
+        f"for arguments in {[CASES[name][0] for name in BEFORE_TORCH]!r}:\n"
+        "    try:\n        main(arguments)\n"
+        "    except SystemExit as ended:\n        print(ended.code)\n"
+        "print({'torch', 'transformers', 'datasets', 'ray'} & set(sys.modules))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=folder,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert done.stdout == "2\n" * len(BEFORE_TORCH) + "set()\n", done.stderr
+    assert done.stderr.count("\n") == len(BEFORE_TORCH)
 
 
 @pytest.mark.usefixtures("unchanged")

@@ -165,10 +165,6 @@ class Arc1D(GeneratedEnv[ArcState]):
         puzzle = self._puzzle(problem)
         return tuple(try_out(puzzle, self._right_rule(puzzle)))
 
-    def skipped_trace(self, problem: Problem, kind: str, rng: random.Random) -> tuple[str, ...] | None:
-        """None: every row takes a line."""
-        return None
-
     def detour_trace(self, problem: Problem, errors: Sequence[str], rng: random.Random) -> Demonstration | None:
         """The full trace after one wrong rule for each error, each applied up to its first mismatch.
 

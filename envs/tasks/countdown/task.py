@@ -163,10 +163,6 @@ class Countdown(GeneratedEnv[CountdownState]):
         """The operations of the gold answer, one line each."""
         return tuple(step.line for step in steps_of(problem.answer))
 
-    def skipped_trace(self, problem: Problem, kind: str, rng: random.Random) -> tuple[str, ...] | None:
-        """None: every operation takes a line."""
-        return None
-
     def detour_trace(self, problem: Problem, errors: Sequence[str], rng: random.Random) -> Demonstration | None:
         """The full trace with one detour for each error, as `write_detours` does.
 

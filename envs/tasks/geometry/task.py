@@ -46,6 +46,7 @@ from __future__ import annotations
 import random
 import re
 from collections.abc import Sequence
+from typing import Final
 
 from pydantic import Field, field_validator
 
@@ -87,7 +88,7 @@ _ANSWERS = {
     Kind.INCIRCLE: re.compile(rf"(?:0|[1-9][0-9]{{0,3}})\.[0-9]{{{LENGTH_DECIMALS}}}"),
     Kind.ANGLE: re.compile(rf"(?:0|[1-9][0-9]{{0,2}})\.[0-9]{{{ANGLE_DECIMALS}}}"),
 }
-_DECIMALS = 20  # of exact values
+_DECIMALS: Final = 20  # of exact values
 
 
 class GeometrySettings(EnvSettings):
@@ -150,10 +151,6 @@ class Geometry(GeneratedEnv[GeometryState]):
     def full_trace(self, problem: Problem) -> tuple[str, ...]:
         """Every sub-result, one line each."""
         return tuple([found.line for found in sub_results(_read(problem.question)).values()])
-
-    def skipped_trace(self, problem: Problem, kind: str, rng: random.Random) -> tuple[str, ...] | None:
-        """None: every sub-result takes a line."""
-        return None
 
     def detour_trace(self, problem: Problem, errors: Sequence[str], rng: random.Random) -> Demonstration | None:
         """The full trace with one slip for each of `errors`, each before its right line, in different lines.
@@ -236,9 +233,8 @@ def exact_value(figure: Figure) -> int:
     if figure.kind is Kind.INCIRCLE:
         sides = ((b_x - a_x, b_y - a_y), (c_x - b_x, c_y - b_y), (a_x - c_x, a_y - c_y))
         decimals = _DECIMALS + 10
-        return divide(
-            cross * 10 ** (_DECIMALS + decimals), sum(root(x * x + y * y, decimals) for x, y in sides)
-        )
+        scale: int = 10 ** (_DECIMALS + decimals)
+        return divide(cross * scale, sum(root(x * x + y * y, decimals) for x, y in sides))
     at = VERTICES.index(figure.vertex)
     (x, y), (one_x, one_y), (two_x, two_y) = (figure.points[(at + i) % 3] for i in range(3))
     dot = (one_x - x) * (two_x - x) + (one_y - y) * (two_y - y)
@@ -248,7 +244,7 @@ def exact_value(figure: Figure) -> int:
 def _is_near(figure: Figure, answer: str) -> bool:
     """Whether a well-formed decimal is less than one unit of its last place off the exact value."""
     whole, _, part = answer.partition(".")
-    unit = 10 ** (_DECIMALS - len(part))
+    unit: int = 10 ** (_DECIMALS - len(part))
     return abs(int(whole + part) * unit - exact_value(figure)) < unit
 
 

@@ -173,10 +173,6 @@ class GraphSearch(GeneratedEnv[GraphState]):
         expansions = [expansion_line(state.graph, node) for node in state.order]
         return (*expansions, trace_back_line(state))
 
-    def skipped_trace(self, problem: Problem, kind: str, rng: random.Random) -> tuple[str, ...] | None:
-        """None: there are no hand-skip rules."""
-        return None
-
     def search_trace(self, problem: Problem, rng: random.Random) -> Demonstration | None:
         """The depth-first search for the problem's answer, neighbours ascending.
 

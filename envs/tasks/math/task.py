@@ -108,6 +108,15 @@ class MathProblems(FreeTextEnv):
         self._by_question = {item.row.question: item for items in self._items.values() for item in items}
         self._order = lru_cache(maxsize=4)(self._shuffled)
 
+    def __getstate__(self) -> dict[str, Any]:
+        """Everything but the cache, which cannot be pickled."""
+        return {name: value for name, value in vars(self).items() if name != "_order"}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Start with an empty cache."""
+        vars(self).update(state)
+        self._order = lru_cache(maxsize=4)(self._shuffled)
+
     def _read_splits(self) -> dict[Split, list[_Item]]:
         found: dict[Split, list[_Item]] = {}
         seen: dict[str, tuple[Split, Row]] = {}

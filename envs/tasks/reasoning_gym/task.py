@@ -111,6 +111,15 @@ class ReasoningGym(FreeTextEnv):
         self._entry = lru_cache(maxsize=_MAX_ENTRIES)(self._draw)
         self._try_out()
 
+    def __getstate__(self) -> dict[str, Any]:
+        """Everything but the cache, which cannot be pickled."""
+        return {name: value for name, value in vars(self).items() if name != "_entry"}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Start with an empty cache; entries are made again where they are needed."""
+        vars(self).update(state)
+        self._entry = lru_cache(maxsize=_MAX_ENTRIES)(self._draw)
+
     # ---- what can be used ----
 
     def _check_task(self) -> None:
@@ -229,16 +238,6 @@ class ReasoningGym(FreeTextEnv):
     @property
     def _too_slow(self) -> str:
         return f"reasoning-gym's {self._task} takes over {_GENERATE_TIMEOUT_S:g} s; make its settings easier"
-
-    # ---- traces ----
-
-    def full_trace(self, problem: Problem) -> tuple[str, ...]:
-        """Nothing.
-
-        Raises:
-            ValueError: Always.
-        """
-        raise ValueError("reasoning_gym has no worked solutions to learn from; set warm_start to null")
 
     # ---- answers ----
 

@@ -139,10 +139,6 @@ class Sudoku(GeneratedEnv[SudokuState]):
         """Every digit of the solution, placed at once."""
         return tuple([place_line(*step) for step in right_way(self.start(problem))])
 
-    def skipped_trace(self, problem: Problem, kind: str, rng: random.Random) -> tuple[str, ...] | None:
-        """None: there are no hand-skip rules."""
-        return None
-
     def detour_trace(self, problem: Problem, errors: Sequence[str], rng: random.Random) -> Demonstration | None:
         """The full trace with as many wrong digits as there are `errors`, each walked to a dead end.
 

@@ -327,6 +327,7 @@ def test_a_worker_that_kills_its_zygote_twice_is_an_error() -> None:
         assert weak.call("echo", value=2) == ok(2)
 
 
+@pytest.mark.slow
 def test_a_lost_zygote_is_replaced(monkeypatch: pytest.MonkeyPatch) -> None:
     with make(timeout_s=2.0) as sandbox:
         worker = sandbox.call("describe").value["pid"]
@@ -498,6 +499,7 @@ ENDINGS = {
 }
 
 
+@pytest.mark.slow
 def test_nothing_outlives_the_client() -> None:
     clients = {
         how: subprocess.Popen(
@@ -541,6 +543,7 @@ def test_a_forked_client_has_processes_of_its_own() -> None:
     assert done.stdout.splitlines()[1:] == ["parent's"] and done.stderr == ""
 
 
+@pytest.mark.slow
 def test_soak() -> None:
     figures = soak(300, seed=0)
     assert (figures.num_wrong, figures.first_wrong) == (0, "")

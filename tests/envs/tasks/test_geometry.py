@@ -102,6 +102,7 @@ def corners(problem: Problem) -> list[complex]:
     return [complex(x_a, y_a), complex(x_b, y_b), complex(x_c, y_c)]
 
 
+@pytest.mark.slow
 def test_the_contract() -> None:
     env = Geometry()
     report = check_env(env, num_problems=100)

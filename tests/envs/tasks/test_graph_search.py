@@ -65,7 +65,7 @@ def test_the_contract_holds() -> None:
     report = check_env(GraphSearch(), num_problems=60)
     assert report.num_traces == report.num_problems == 240
     assert 5 < report.mean_full_steps < 10
-    check_env(GraphSearch(ANY), num_problems=30, right_anyway=another_path)
+    check_env(GraphSearch(ANY), num_problems=30, oracle=another_path)
 
 
 @pytest.mark.parametrize("path", ["shortest", "any"])
@@ -73,7 +73,7 @@ def test_the_contract_holds() -> None:
 def test_one_grammar_alone(path: str, grammar: str) -> None:
     settings = {"path": path, "grammar": grammar}
     env = GraphSearch(settings)
-    check_env(env, num_problems=15, right_anyway=another_path if path == "any" else None)
+    check_env(env, num_problems=15, oracle=another_path if path == "any" else None)
     walk = ("0 > 2", "2 > 5", "5 > 6")
     moves = grammar == "depth_first"
     full = env.full_trace(FORK_PROBLEM)

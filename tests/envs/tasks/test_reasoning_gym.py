@@ -80,7 +80,7 @@ def grade(env: ReasoningGym, problem: Problem, answer: str) -> Grade | None:
 def test_contract(preset: str) -> None:
     num = 3 if preset in ("zebra_puzzles", "sudoku", "countdown") else 8
     report = check_env(
-        ReasoningGym({"preset": preset}), num_problems=num, right_anyway=JUDGES.get(preset, lambda *_: False)
+        ReasoningGym({"preset": preset}), num_problems=num, oracle=JUDGES.get(preset, lambda *_: False)
     )
     assert report.num_problems == 2 * num
     assert report.num_near_misses > 5 * report.num_problems
@@ -102,6 +102,7 @@ def test_out_of_distribution_splits() -> None:
         ) in (num, num + 1)  # the question says "of the cube" once or not
 
 
+@pytest.mark.slow
 def test_problems_are_the_same_in_every_process() -> None:
     code = (
         "import hashlib\n"

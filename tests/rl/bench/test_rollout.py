@@ -70,6 +70,7 @@ def test_the_floor_grows_with_what_is_read(monkeypatch: pytest.MonkeyPatch) -> N
     assert floor(model, workload) == pytest.approx(16 / (moved / 1e9))
 
 
+@pytest.mark.slow
 def test_the_script_prints_ratios_and_keeps_figures(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     arguments = ["rollout", "--models", "tiny", "--workloads", "equal", "--samples", "16", "--mean", "4"]
     more = ["--prompt", "8", "--rounds", "1", "--threads", "1", "--no-memory"]

@@ -12,17 +12,8 @@ import pytest
 from configs.schema.config import WarmStartConfig
 from envs import Demonstration, Env, Problem, make_env, parse_trace
 from envs.tasks.directional import Directional
-from rl.sft.examples import (
-    IGNORED,
-    Example,
-    Phase,
-    TraceKind,
-    describe_mix,
-    encode_examples,
-    encode_phases,
-    make_examples,
-    make_phases,
-)
+from rl.sft.encode import IGNORED, encode_examples, encode_phases
+from rl.sft.examples import Example, Phase, TraceKind, describe_mix, make_examples, make_phases
 from rl.tiny import make_tokenizer
 from rollout.encoder import Encoder, make_encoder
 
@@ -111,7 +102,7 @@ def test_a_problem_without_room_gets_its_full_trace() -> None:
     assert kinds(Detours(), config(detour_frac=1.0, num_detours=[3])) == {"full": 200}
 
 
-def test_the_mix_is_told() -> None:
+def test_the_mix_is_described() -> None:
     examples = taught(Detours(), config(detour_frac=1.0), seed=0)
     assert describe_mix(examples) == "200 traces: 200 with detours"
     controls = taught(Detours(), config(detour_frac=1.0, detour_control=True), seed=0)
@@ -158,7 +149,7 @@ def test_masking_can_be_switched_off(encoder: Encoder) -> None:
     )
 
 
-def test_a_budget_names_the_lines_of_the_trace() -> None:
+def test_a_step_budget_is_the_number_of_lines_of_the_trace() -> None:
     for example in taught(Detours(), config(detour_frac=1.0, budget_frac=1.0), seed=1):
         lines = len(parse_trace(example.text).steps)
         assert f"Let's solve it in {lines} step" in example.prompt
@@ -184,6 +175,25 @@ def test_what_an_environment_cannot_write_is_refused(settings: dict[str, Any], m
         taught(Directional(), config(**settings), seed=0)
 
 
+def test_all_that_an_environment_cannot_write_is_refused_at_once() -> None:
+    with pytest.raises(
+        ValueError, match=r"skip_kinds .*known: .*; warm_start\.detour_frac .*; warm_start\.search"
+    ):
+        taught(Directional(), config(skip_kinds=["all"], detour_frac=0.5, search_frac=0.5), seed=0)
+
+
+def test_an_environment_without_solutions_asks_for_one_change() -> None:
+    with pytest.raises(ValueError, match=r"^no solutions; set warm_start to null$"):
+        taught(NoSolutions(), config(skipped_frac=0.5, skip_kinds=["all"]), seed=0)
+
+
+class NoSolutions(Directional):
+    has_solutions = False
+
+    def full_trace(self, problem: Problem) -> tuple[str, ...]:
+        raise ValueError("no solutions; set warm_start to null")
+
+
 def test_a_control_needs_lines_that_change_nothing() -> None:
     class NoPadding(Detours):
         padded_trace = Directional.padded_trace
@@ -192,24 +202,36 @@ def test_a_control_needs_lines_that_change_nothing() -> None:
         taught(NoPadding(), config(detour_frac=0.5, detour_control=True), seed=0)
 
 
+def test_a_task_without_solutions_is_refused_before_any_share_of_the_mix() -> None:
+    """With the default mix the one useful advice is to learn from nothing, not to set `skipped_frac` to 0."""
+
+    class Unsolved(Directional):
+        skip_kinds = ()
+        has_solutions = False
+        full_trace = Env.full_trace
+
+    with pytest.raises(ValueError, match=r"^directional has no worked solutions .*; set warm_start to null$"):
+        make_examples(Unsolved(), WarmStartConfig(), num_problems=5, seed=0)
+
+
 def test_a_curriculum_comes_first() -> None:
     env = make_env("addition", {"train": ["3_3"]})
     easy = make_env("addition", {"train": ["2_2"]})
-    stage = {"settings": {"train": ["2_2"]}, "updates": 3}
-    stages = make_phases(
-        env, [easy], config(updates=5, curriculum=[stage], batch_size=8, num_problems=20), seed=0
+    first = {"settings": {"train": ["2_2"]}, "updates": 3}
+    phases = make_phases(
+        env, [easy], config(updates=5, curriculum=[first], batch_size=8, num_problems=20), seed=0
     )
-    assert [(stage.updates, len(stage.examples)) for stage in stages] == [(3, 20), (2, 16)]
-    assert list(stages[0].examples) == make_examples(easy, config(), num_problems=20, seed=0)
-    assert list(stages[1].examples) == make_examples(env, config(), num_problems=16, seed=0)
-    (only,) = make_phases(env, [easy], config(updates=3, curriculum=[stage]), seed=0)
-    assert only.updates == 3 and only.examples[0] == stages[0].examples[0]
+    assert [(phase.updates, len(phase.examples)) for phase in phases] == [(3, 20), (2, 16)]
+    assert list(phases[0].examples) == make_examples(easy, config(), num_problems=20, seed=0)
+    assert list(phases[1].examples) == make_examples(env, config(), num_problems=16, seed=0)
+    (only,) = make_phases(env, [easy], config(updates=3, curriculum=[first]), seed=0)
+    assert only.updates == 3 and only.examples[0] == phases[0].examples[0]
 
 
-def test_rows_are_learnt_by_stage_and_every_example_once_before_one_twice(encoder: Encoder) -> None:
+def test_rows_are_learnt_by_phase_and_every_example_once_before_one_twice(encoder: Encoder) -> None:
     examples = taught(Detours(), config(), seed=0)
-    stages = [Phase(examples=examples[:10], updates=6), Phase(examples=examples[10:50], updates=5)]
-    rows = encode_phases(stages, encoder, batch_size=4, seed=0)["input_ids"]
+    phases = [Phase(examples=examples[:10], updates=6), Phase(examples=examples[10:50], updates=5)]
+    rows = encode_phases(phases, encoder, batch_size=4, seed=0)["input_ids"]
     assert len(rows) == 11 * 4
     first, second = (Counter(map(tuple, part)) for part in (rows[:24], rows[24:]))
     all_first, all_second = (
@@ -219,5 +241,5 @@ def test_rows_are_learnt_by_stage_and_every_example_once_before_one_twice(encode
     assert set(first) == set(all_first) and first >= all_first + all_first  # 2 times, and 4 of them once more
     assert sum(second.values()) == 20 and second <= all_second
     assert rows[:10] != rows[10:20] != [*encode_examples(examples[:10], encoder)["input_ids"]]
-    assert rows == encode_phases(stages, encoder, batch_size=4, seed=0)["input_ids"]
-    assert rows != encode_phases(stages, encoder, batch_size=4, seed=1)["input_ids"]
+    assert rows == encode_phases(phases, encoder, batch_size=4, seed=0)["input_ids"]
+    assert rows != encode_phases(phases, encoder, batch_size=4, seed=1)["input_ids"]

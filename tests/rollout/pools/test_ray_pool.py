@@ -21,6 +21,7 @@ from configs.schema.config import PolicyConfig, TinyModelConfig
 from envs import Problem, Split, Trace, make_env
 from rewards import History, RewardSum, Score, Term
 from rl.policy import load_policy
+from rollout.engines.spec import EngineSpec
 from rollout.pools.cluster import ActorSize, Cluster, ResourceError, check_room, connect
 from rollout.pools.local import LocalPool
 from rollout.pools.ray_actor import RolloutActor, StaleWeightsError, pack_weights, unpack_weights
@@ -33,16 +34,16 @@ pytestmark = pytest.mark.slow
 # Lets actors unpickle this module's classes without importing it.
 ray.cloudpickle.register_pickle_by_value(sys.modules[__name__])
 
-CELLS = {"train": {"2": 1.0, "3": 1.0}, "ood_easy": {"4": 1.0}, "ood_hard": {"5": 1.0}}
+BUCKETS = {"train": {"2": 1.0, "3": 1.0}, "ood_easy": {"4": 1.0}, "ood_hard": {"5": 1.0}}
 TERMS = [Term(name="correct", weight=1.0), Term(name="step_count", weight=-0.5, gate="correct")]
 KILLED_ONCE, STOPPED_ONCE, RAISES, ALWAYS_KILLED = 1001, 1002, 1003, 1004
 
 
-class Mischief(RewardSum):
-    """Scores as usual, but some problems bring down the process that reads them."""
+class Mischief:
+    """A `Scorer` that scores as usual, but some problems bring down the process that reads them."""
 
     def __init__(self, markers: Path) -> None:
-        super().__init__(TERMS)
+        self.rewards = RewardSum(TERMS)
         self.markers = markers
 
     def __call__(
@@ -51,7 +52,7 @@ class Mischief(RewardSum):
         traces: Sequence[Trace],
         history: History | None = None,
         *,
-        own: bool = True,
+        user_rewards: bool = True,
     ) -> list[Score]:
         if problem.index == RAISES:
             raise ValueError(f"no score for {problem.index}")
@@ -59,7 +60,10 @@ class Mischief(RewardSum):
             os.kill(os.getpid(), signal.SIGKILL)
         if problem.index == STOPPED_ONCE and self.first(problem):
             os.kill(os.getpid(), signal.SIGSTOP)
-        return super().__call__(problem, traces, history, own=own)
+        return self.rewards(problem, traces, history, user_rewards=user_rewards)
+
+    def close(self) -> None:
+        self.rewards.close()
 
     def first(self, problem: Problem) -> bool:
         marker = self.markers / str(problem.index)
@@ -92,20 +96,23 @@ def cluster(others: list[int], tmp_path_factory: pytest.TempPathFactory) -> Iter
 @pytest.fixture(scope="module")
 def spec() -> WorkerSpec:
     tiny = TinyModelConfig(hidden_size=32, num_layers=2, num_heads=2, intermediate_size=64, max_positions=256)
-    policy = load_policy(PolicyConfig(model="tiny", tiny=tiny), make_env("directional", CELLS), seed=3)
+    policy = load_policy(PolicyConfig(model="tiny", tiny=tiny), make_env("directional", BUCKETS), seed=3)
     return WorkerSpec(
-        model=policy.model,
+        engine=EngineSpec(
+            model=policy.model,
+            stop_ids=policy.encoder.stop_ids,
+            pad_id=policy.encoder.pad_id,
+            dtype=torch.float32,
+            device="cpu",
+            threads=1,
+            max_rows=None,
+            cuda_graphs=True,
+        ),
         encoder=policy.encoder,
-        env_name="directional",
-        env_settings=CELLS,
+        env=make_env("directional", BUCKETS),
         rewards=RewardSum(TERMS),
         sampling=Sampling(temperature=1.0, max_new_tokens=12),
         max_prompt_tokens=64,
-        max_rows=None,
-        threads=1,
-        device="cpu",
-        cuda_graphs=True,
-        dtype=torch.float32,
     )
 
 
@@ -164,7 +171,7 @@ def changed_weights(spec: WorkerSpec) -> dict[str, torch.Tensor]:
     generator = torch.Generator().manual_seed(1)
     return {
         name: parameter + 0.5 * torch.randn(parameter.shape, generator=generator)
-        for name, parameter in spec.model.named_parameters()
+        for name, parameter in spec.engine.model.named_parameters()
     }
 
 
@@ -191,7 +198,7 @@ def descendants(pid: int) -> list[int]:
 
 
 def test_one_actor_two_actors_and_none_give_the_same(pair: RayPool, single: RayPool, spec: WorkerSpec) -> None:
-    local = groups(LocalPool(spec).rollout(BATCHES))
+    local = groups(LocalPool(spec.build()).rollout(BATCHES))
     assert [[g.group_id for g in batch] for batch in local] == [[0, 1], [2, 3], [4], [5, 6, 7], [8]]
     assert groups(single.rollout(BATCHES)) == local
     assert groups(pair.rollout(BATCHES)) == local
@@ -202,7 +209,7 @@ def test_one_actor_two_actors_and_none_give_the_same(pair: RayPool, single: RayP
 def test_sampling_can_be_overridden(pair: RayPool, spec: WorkerSpec) -> None:
     greedy = Sampling(temperature=0, max_new_tokens=3)
     batches = pair.rollout(BATCHES, greedy)
-    assert groups(batches) == groups(LocalPool(spec).rollout(BATCHES, greedy))
+    assert groups(batches) == groups(LocalPool(spec.build()).rollout(BATCHES, greedy))
     assert max(len(ids) for ids in tokens(batches)) <= 3
 
 
@@ -213,13 +220,13 @@ def test_published_weights_reach_every_actor(pair: RayPool, spec: WorkerSpec) ->
     for tensor in weights.values():
         tensor.zero_()  # what was published is a copy
     after = pair.rollout(BATCHES)
-    local = LocalPool(spec)
+    local = LocalPool(spec.build())
     local.publish(changed_weights(spec), 7)
     assert groups(after) == groups(local.rollout(BATCHES))
     assert versions(before) == {0} and versions(after) == {7}
     assert tokens(before) != tokens(after)
     # Other weights under the same version are other weights.
-    pair.publish(dict(spec.model.named_parameters()), 7)
+    pair.publish(dict(spec.engine.model.named_parameters()), 7)
     again = pair.rollout(BATCHES)
     assert tokens(again) == tokens(before) and versions(again) == {7}
 
@@ -227,7 +234,7 @@ def test_published_weights_reach_every_actor(pair: RayPool, spec: WorkerSpec) ->
 def test_an_actor_killed_in_a_batch_is_replaced(single: RayPool, spec: WorkerSpec) -> None:
     batches = [*BATCHES, order(KILLED_ONCE, 9), order(10)]
     single.publish(changed_weights(spec), 3)
-    local = LocalPool(spec)
+    local = LocalPool(spec.build())
     local.publish(changed_weights(spec), 3)
     (pid,), restarts = single.pids(), single.restarts
     assert groups(single.rollout(batches)) == groups(local.rollout(batches))
@@ -238,7 +245,7 @@ def test_an_actor_killed_in_a_batch_is_replaced(single: RayPool, spec: WorkerSpe
 def test_a_wedged_actor_is_replaced_after_its_deadline(single: RayPool, spec: WorkerSpec) -> None:
     batches = [order(STOPPED_ONCE), order(11)]
     single.publish(changed_weights(spec), 4)
-    local = LocalPool(spec)
+    local = LocalPool(spec.build())
     local.publish(changed_weights(spec), 4)
     (pid,), restarts = single.pids(), single.restarts
     assert groups(single.rollout(batches)) == groups(local.rollout(batches))
@@ -263,8 +270,8 @@ def test_a_batch_that_kills_every_actor_is_named(single: RayPool) -> None:
 def test_an_actor_killed_between_calls_is_replaced(pair: RayPool, spec: WorkerSpec) -> None:
     pids = pair.pids()
     os.kill(pids[1], signal.SIGKILL)
-    local = LocalPool(spec)
-    local.publish(dict(spec.model.named_parameters()), 7)
+    local = LocalPool(spec.build())
+    local.publish(dict(spec.engine.model.named_parameters()), 7)
     while pair.restarts == 0:  # the other actor may have done all before the death was noticed
         assert groups(pair.rollout(BATCHES)) == groups(local.rollout(BATCHES))
     assert pair.restarts == 1
@@ -279,7 +286,10 @@ def test_a_users_reward_is_found_by_actors(
     with contextlib.chdir(tmp_path):  # where actors are not
         rewards = RewardSum([*TERMS, Term(name="length_rules:short", weight=0.3, gate="correct")])
     pool = make_pool(replace(spec, rewards=rewards), num_actors=1, deadline_s=60)
-    with contextlib.closing(pool), contextlib.closing(LocalPool(replace(spec, rewards=rewards))) as local:
+    with (
+        contextlib.closing(pool),
+        contextlib.closing(LocalPool(replace(spec, rewards=rewards).build())) as local,
+    ):
         assert groups(pool.rollout(BATCHES[:1])) == groups(local.rollout(BATCHES[:1]))
 
 

@@ -1,0 +1,122 @@
+"""Where the files of a model are: a folder, a hub id or a Python package.
+
+In: the config's `policy` section. Out: what transformers can load from, or one line that says what is missing.
+Nothing is loaded and torch is not imported, so a mistake is reported at once. The local cache is searched first
+and the hub is asked once, with a short timeout.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+from collections.abc import Iterable
+from pathlib import Path
+from typing import ClassVar
+
+from huggingface_hub import HfApi, constants, try_to_load_from_cache
+from huggingface_hub.errors import HFValidationError
+
+from configs.schema.config import PolicyConfig
+
+HUB_TIMEOUT_S = 3.0
+_PACKAGE = "package:"
+_REMEDY = "give the path of a model folder, a hub id that is in the local cache, or 'tiny'"
+# A tokenizer is in at least one of these, whatever its family.
+_TOKENIZER_FILES = (
+    "tokenizer.json",
+    "tokenizer_config.json",
+    "tokenizer.model",
+    "spiece.model",
+    "sentencepiece.bpe.model",
+    "tekken.json",
+    "vocab.json",
+    "vocab.txt",
+)
+
+
+class PolicyError(ValueError):
+    """A model or tokenizer that cannot be used as asked."""
+
+    exit_code: ClassVar[int] = 2
+
+
+def check_model(config: PolicyConfig) -> None:
+    """Refuse a policy whose files are missing; the tiny model needs none.
+
+    Raises:
+        PolicyError: As `locate_model`.
+    """
+    if config.model != "tiny":
+        locate_model(config)
+
+
+def locate_model(config: PolicyConfig) -> str:
+    """The folder or hub id that `policy.model` stands for.
+
+    Raises:
+        PolicyError: It does not exist, or lacks its tokenizer or the GGUF file.
+    """
+    name = config.model
+    if name.startswith(_PACKAGE):
+        folder = _package_folder(name)
+    elif Path(name).is_dir():
+        folder = Path(name)
+    elif name.startswith((".", "/", "~")) or name.count("/") > 1:
+        raise PolicyError(f"policy.model '{name}': no such folder")
+    else:
+        _find_on_hub(name, config.gguf_file)
+        return name
+    _check_folder(folder, config)
+    return str(folder)
+
+
+def _package_folder(name: str) -> Path:
+    package = name.removeprefix(_PACKAGE)
+    try:
+        spec = importlib.util.find_spec(package)
+    except (ImportError, ValueError):
+        spec = None
+    if spec is None or not spec.submodule_search_locations:
+        raise PolicyError(f"policy.model '{name}': Python package '{package}' is not installed")
+    return Path(spec.submodule_search_locations[0])
+
+
+def _check_folder(folder: Path, config: PolicyConfig) -> None:
+    files = {path.name for path in folder.iterdir()}
+    if config.gguf_file is not None:
+        if not (folder / config.gguf_file).is_file():
+            raise _no_gguf(config.model, config.gguf_file, files)
+    elif files.isdisjoint(("config.json", "adapter_config.json")):
+        raise PolicyError(f"policy.model '{config.model}' cannot be loaded: it has no config.json; {_REMEDY}")
+    elif files.isdisjoint(_TOKENIZER_FILES):
+        raise PolicyError(
+            f"policy.model '{config.model}' holds no tokenizer (tokenizer.json, vocab.json, ...); "
+            "save the model's tokenizer into the folder with save_pretrained"
+        )
+
+
+def _no_gguf(model: str, file: str, files: Iterable[str]) -> PolicyError:
+    present = ", ".join(sorted(name for name in files if name.endswith(".gguf"))) or "none"
+    return PolicyError(
+        f"policy.gguf_file '{file}' is not in policy.model '{model}'; GGUF files there: {present}"
+    )
+
+
+def _find_on_hub(name: str, gguf_file: str | None) -> None:
+    """Check a hub id without waiting for a network that is not there."""
+    try:
+        cached = isinstance(try_to_load_from_cache(name, gguf_file or "config.json"), str)
+    except HFValidationError:
+        raise PolicyError(f"policy.model '{name}' is neither a folder nor a hub id; {_REMEDY}") from None
+    if cached:
+        return
+    missing = f"policy.model '{name}' is neither a folder nor in the local cache"
+    if constants.HF_HUB_OFFLINE:
+        raise PolicyError(f"{missing} (offline); {_REMEDY}")
+    try:
+        siblings = HfApi().model_info(name, timeout=HUB_TIMEOUT_S).siblings or []
+    except Exception as error:
+        reason = type(error).__name__
+        raise PolicyError(f"{missing}, and the hub did not give it ({reason}); {_REMEDY}") from None
+    files = [sibling.rfilename for sibling in siblings]
+    if gguf_file is not None and gguf_file not in files:
+        raise _no_gguf(name, gguf_file, files)

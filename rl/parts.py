@@ -1,0 +1,164 @@
+"""From a config to the checked pieces of a run that need no model: environment, curriculum, reward.
+
+In: a `Config`. Out: `Parts`. Most mistakes of a user are found here. Torch is not imported, so they are
+reported within two seconds, all that can be found together in one message.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from inspect import signature
+from typing import Any
+
+from pydantic import ValidationError
+
+from configs import Config, ConfigError, describe_errors
+from configs.schema.config import RewardTermConfig
+from envs import ENVS, Env, Split, make_env
+from rewards import RewardSum, Term, When, find_reward
+from rl.model_files import PolicyError, check_model
+from rl.sft.examples import make_examples
+
+_ON_BUDGETS = ("steps_over_budget", "steps_off_budget", "budget_margin")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Parts:
+    """The checked pieces of a run that need no model.
+
+    Attributes:
+        env: The task.
+        curriculum: The task with the settings of each phase of the warm start's curriculum.
+        rewards: The reward.
+    """
+
+    env: Env[Any]
+    curriculum: tuple[Env[Any], ...]
+    rewards: RewardSum
+
+
+def build_parts(config: Config, *, find_model: bool = True) -> Parts:
+    """Build what needs no model.
+
+    Args:
+        config: The run.
+        find_model: Check that the files of `policy.model` exist. False where an earlier run will write them.
+
+    Raises:
+        ConfigError: The config names something that does not exist or does not fit. Several mistakes are joined
+            to one message.
+        PolicyError: The only mistake is that the model cannot be found.
+    """
+    mistakes: list[ValueError] = []
+    with _collected(mistakes):
+        env = build_env(config)
+        with _collected(mistakes):
+            curriculum = _curriculum(config)
+            _check_warm_start(config, (*curriculum, env))
+    with _collected(mistakes):
+        rewards = build_rewards(config)
+    if find_model:
+        with _collected(mistakes):
+            check_model(config.policy)
+    if len(mistakes) == 1:
+        raise mistakes[0]
+    if mistakes:
+        raise ConfigError("; ".join(dict.fromkeys(map(str, mistakes))))
+    return Parts(env=env, curriculum=curriculum, rewards=rewards)
+
+
+@contextmanager
+def _collected(mistakes: list[ValueError]) -> Iterator[None]:
+    """Keep a mistake for later, so that the checks after it run too."""
+    try:
+        yield
+    except (ConfigError, PolicyError) as error:
+        mistakes.append(error)
+
+
+def build_rewards(config: Config) -> RewardSum:
+    """Build the reward.
+
+    Raises:
+        ConfigError: A term names an unknown reward, or does not fit the others or the rest of the config.
+    """
+    try:
+        rewards = RewardSum(
+            [_term(term, config.rollout.max_new_tokens) for term in config.rewards.terms],
+            allow_wrong_above_right=config.rewards.allow_wrong_above_right,
+            timeout_s=config.rewards.timeout_s,
+        )
+    except ValueError as error:
+        raise ConfigError(f"rewards: {error}") from None
+    on_budgets = [term.name for term in rewards.terms if term.name in _ON_BUDGETS]
+    if on_budgets and config.grpo is not None and config.grpo.budget_frac == 0:
+        raise ConfigError(
+            f"rewards: '{on_budgets[0]}' compares with the budget in the prompt, but grpo.budget_frac is 0, so "
+            "no prompt states one; set grpo.budget_frac, or leave the reward out"
+        )
+    return rewards
+
+
+def _term(term: RewardTermConfig, limit: int) -> Term:
+    """A term with the run's length limit where its reward takes one and none is given."""
+    takes_limit = ":" not in term.name and "limit" in signature(find_reward(term.name).function).parameters
+    return Term(
+        name=term.name,
+        weight=term.weight,
+        gate=term.gate,
+        when=When(**term.when.model_dump()),
+        schedule=tuple(sorted(term.schedule.items())),
+        args={"limit": limit, **term.args} if takes_limit else term.args,
+    )
+
+
+def _curriculum(config: Config) -> tuple[Env[Any], ...]:
+    envs = []
+    for index, stage in enumerate(config.warm_start.curriculum if config.warm_start else ()):
+        settings = {**config.env.settings, **stage.settings}
+        changed = {"env": config.env.model_copy(update={"settings": settings})}
+        try:
+            envs.append(build_env(config.model_copy(update=changed)))
+        except ConfigError as error:
+            raise ConfigError(f"warm_start.curriculum[{index}]: {error}") from None
+    return tuple(envs)
+
+
+def build_env(config: Config) -> Env[Any]:
+    """Build the environment.
+
+    Raises:
+        ConfigError: The name or a setting is wrong.
+    """
+    try:
+        env = make_env(config.env.name, config.env.settings)
+    except ValidationError as error:
+        reason = describe_errors(error, ENVS[config.env.name].Settings)
+        raise ConfigError(f"env.settings of '{config.env.name}': {reason}") from None
+    except ValueError as error:
+        key = "settings" if config.env.name in ENVS else "name"
+        raise ConfigError(f"env.{key}: {error}") from None
+    try:
+        for split in env.splits:
+            env.problem(split, 0)
+        sizes = {name: env.num_problems(Split(name)) for name in config.eval.splits}
+    except ValueError as error:
+        raise ConfigError(f"env.settings: {error}") from None
+    for name, size in sizes.items():
+        if size is not None and size < config.eval.num_problems:
+            raise ConfigError(
+                f"eval.num_problems is {config.eval.num_problems}, but {name} has {size}; lower it"
+            )
+    return env
+
+
+def _check_warm_start(config: Config, envs: tuple[Env[Any], ...]) -> None:
+    if config.warm_start is None:
+        return
+    try:
+        for env in envs:
+            make_examples(env, config.warm_start, num_problems=1, seed=config.seed)
+    except ValueError as error:
+        raise ConfigError(str(error)) from None

@@ -1,0 +1,48 @@
+"""From the warm start's examples to token ids with labels, in the order they are learnt.
+
+In: the phases of `examples.py`. Out: a `datasets.Dataset` for TRL's `SFTTrainer`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from datasets import Dataset, concatenate_datasets
+
+from envs.seeding import derive_random
+from rl.sft.examples import Example, Phase
+from rollout.encoder import Encoder
+
+IGNORED = -100  # label of tokens without loss
+
+
+def encode_phases(phases: Sequence[Phase], encoder: Encoder, *, batch_size: int, seed: int) -> Dataset:
+    """All rows of a warm start in order: each phase's examples, shuffled, repeated until its last update."""
+    encoded = [encode_examples(phase.examples, encoder) for phase in phases]
+    rng = derive_random(seed, "warm_start", "order")
+    order: list[int] = []
+    first = 0
+    for phase, rows in zip(phases, encoded, strict=True):
+        left = phase.updates * batch_size
+        while left > 0:
+            once = rng.sample(range(first, first + len(rows)), len(rows))[:left]
+            order += once
+            left -= len(once)
+        first += len(rows)
+    return concatenate_datasets(encoded).select(order)
+
+
+def encode_examples(examples: Sequence[Example], encoder: Encoder) -> Dataset:
+    """Token ids with labels. The prompt and the ignored parts get no loss; the stop token does."""
+    rows: dict[str, list[list[int]]] = {"input_ids": [], "labels": []}
+    for example in examples:
+        prompt_ids = encoder.encode_prompt(example.prompt)
+        completion_ids = encoder.encode_completion(example.text)
+        labels = list(completion_ids)
+        if example.ignored:
+            for token, (start, end) in enumerate(encoder.offsets(example.text)):
+                if any(first < end and start < last for first, last in example.ignored):
+                    labels[token] = IGNORED
+        rows["input_ids"].append([*prompt_ids, *completion_ids])
+        rows["labels"].append([IGNORED] * len(prompt_ids) + labels)
+    return Dataset.from_dict(rows)
