@@ -19,8 +19,9 @@ from rl.runs.record import Row, is_correct, num_steps
 
 _ALIGNMENT = 8
 _NAMED = ("split", "outcome", "env")
-_NUMBERS = ("update", "group", "sample", "index", "full_steps", "tokens", "reward")
-_COUNTED = ("steps", "backtracks", "invalid", "right")
+_NUMBERS = ("update", "sample", "index", "full_steps", "tokens", "reward")
+_COUNTED = ("steps", "backtracks", "invalid", "right", "advantage")
+_CODED = (*_NAMED, "problem", "place", "group")
 _TYPES: tuple[tuple[str, type[np.unsignedinteger[Any]]], ...] = (
     ("Uint8Array", np.uint8),
     ("Uint16Array", np.uint16),
@@ -34,22 +35,24 @@ class Columns:
     ======================= ===================================================================
     source                  number of the file
     split, outcome, env     number of the text in the header's `names`
-    problem                 equal for rows of one and the same problem, its text included
+    problem                 equal for rows of the same problem, its text included
     place                   equal for rows of one environment, split and index
-    update, group, ...      as in the row; NaN where it is no finite number
+    group                   equal for the samples of one problem that were drawn together
+    update, sample, ...     as in the row; NaN where it is no finite number
     steps                   as `num_steps` counts them: all but backtrack lines
     backtracks              backtrack lines and markers
     invalid                 lines the environment refused
     right                   1 where the answer is right
+    advantage               of the completion, or the mean over its tokens; NaN: not recorded
     part:NAME               a part of the reward; NaN where the row has none
     ======================= ===================================================================
     """
 
     def __init__(self) -> None:
         self.num = 0
-        columns = ("source", *_NAMED, "problem", "place", *_NUMBERS, *_COUNTED)
+        columns = ("source", *_CODED, *_NUMBERS, *_COUNTED)
         self._values: dict[str, array[float]] = {name: array("d") for name in columns}
-        self._codes: dict[str, dict[object, int]] = {name: {} for name in (*_NAMED, "problem", "place")}
+        self._codes: dict[str, dict[object, int]] = {name: {} for name in _CODED}
 
     def append(self, source: int, row: Row) -> None:
         """Add a row of a source.
@@ -64,6 +67,7 @@ class Columns:
             "backtracks": len(kinds) - kinds.count("forward"),
             "invalid": sum(step["verdict"] == "invalid" for step in row["steps"]),
             "right": is_correct(row),
+            "advantage": _mean(row.get("advantage")),
             **{name: self._code(name, _text(row[name])) for name in _NAMED},
             **{name: _number(row[name]) for name in _NUMBERS},
             **{f"part:{name}": _number(value) for name, value in row["parts"].items()},
@@ -71,6 +75,7 @@ class Columns:
         place = (new["env"], new["split"], new["index"])
         new["place"] = self._code("place", place)
         new["problem"] = self._code("problem", (place, _text(row["prompt"]), _text(row["answer"])))
+        new["group"] = self._code("group", (source, row["update"], row["group"], place))
         for name in new.keys() - self._values.keys():
             self._values[name] = array("d", [math.nan]) * self.num
         for name, values in self._values.items():
@@ -111,6 +116,13 @@ def _number(value: object) -> float:
     if not isinstance(value, int | float):
         raise TypeError(f"{value!r} is not a number")
     return float(value)
+
+
+def _mean(value: object) -> float:
+    """A number, or the mean of a list of numbers."""
+    if not isinstance(value, list):
+        return _number(value)
+    return math.fsum(map(_number, value)) / len(value) if value else math.nan
 
 
 def _text(value: object) -> str:

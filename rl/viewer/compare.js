@@ -1,17 +1,6 @@
-// Comparing: two evaluated checkpoints on the problems both have, side by side.
+// Comparing: two evaluated checkpoints side by side on the problems that both were evaluated on.
 
-function compareForm(data) {
-  const evaluated = data.sources.filter((one) => one.evaluated).map((one) => [one.key, one.label]);
-  return [
-    choice("before", "Before", evaluated),
-    choice("after", "After", evaluated),
-    choice("split", "Split", [["", "all"], ...named(data.names.split)]),
-    choice("change", "Change", [["", "all"], ...data.changes]),
-    ...displayChoices(),
-  ];
-}
-
-// The checkpoints the state names; else the last two of a run, or the last ones of two runs.
+// The checkpoints in the state; by default the last two of a run, or the last one of each of two runs.
 function compared(data, state) {
   const evaluated = data.sources.filter((source) => source.evaluated);
   const runs = new Map(evaluated.map((one) => [one.key.slice(0, one.key.lastIndexOf("/")), one]));
@@ -20,15 +9,15 @@ function compared(data, state) {
   return [find(state.before, before), find(state.after, after ?? before)];
 }
 
-// What became of a problem, as `changes` in rl/pages/run/verdict.py says it.
+// How the result on a problem changed, by the rules of `changes` in rl/runs/record.py.
 function changeOf(data, before, after) {
   const { right, steps } = data.columns;
   if (!(right[before] && right[after])) return right[before] ? "lost" : right[after] ? "gained" : "neither";
   return steps[after] < steps[before] ? "fewer" : steps[after] > steps[before] ? "more" : "same";
 }
 
-// Pairs of rows {before, after, change, moved} on the same problem, and how many problems of the same number
-// have another text, as in runs with other settings: those are not the same problem.
+// Pairs of rows {before, after, change, moved} on the same problem, and `others`: how many problems have the same
+// number but another text, as in runs with other settings. Those are different problems.
 function pairs(data, sources, split) {
   const { problem, place, steps } = data.columns;
   const [first, second] = sources.map((source) => evaluatedRows(data, source, split));
@@ -60,7 +49,7 @@ function evaluatedRows(data, source, split) {
   return Array.from(matching(data, ranges));
 }
 
-// The worst news first; within it the largest change of steps, then the lowest number.
+// The worst change first, then by the largest change of steps, then by problem number.
 function inOrder(data, found) {
   const { index } = data.columns;
   const rank = new Map(data.changes.map(([key], place) => [key, place]));
@@ -78,6 +67,7 @@ async function compareView(data, rows, state, screen) {
   if (!sources[0]) {
     const none = element("p", { class: "none" }, "These runs have no evaluated checkpoint to compare yet.");
     screen.warn([]);
+    screen.overview(null);
     screen.show("", pageOf([], state), [none]);
     return;
   }
@@ -88,11 +78,12 @@ async function compareView(data, rows, state, screen) {
   const page = pageOf(chosen, state);
   const read = await rows.read(page.items.flatMap((pair) => [pair.before, pair.after]));
   const cards = page.items.map((pair, at) => pairCard(data, pair, sources, read.slice(2 * at, 2 * at + 2)));
-  const why = found.length ? "No problem changed like that." : "The two have no problem in common.";
+  const why = found.length ? "No problem changed in this way." : "The two have no problem in common.";
   const none = cards.length ? null : element("p", { class: "none" }, why);
   const both = `${found.length.toLocaleString("en")} that both have`;
   const count = `${plural(chosen.length, "problem")} of the ${both}`;
-  screen.show(count, page, [changeCounts(data, found, state), ...cards, none].filter(Boolean));
+  screen.overview(changeCounts(data, found, state));
+  screen.show(count, page, [...cards, none].filter(Boolean));
 }
 
 function changeCounts(data, found, state) {
@@ -103,7 +94,7 @@ function changeCounts(data, found, state) {
     const counted = element("a", link, element("b", {}, num.toLocaleString("en")), ` ${label}`);
     return element("li", { class: num ? null : "zero", "data-change": key }, counted);
   });
-  return element("ul", { class: "counts", "aria-label": "what became of the problems" }, lines);
+  return element("ul", { class: "counts", "aria-label": "changes" }, lines);
 }
 
 function pairCard(data, pair, sources, read) {
@@ -121,7 +112,7 @@ function pairCard(data, pair, sources, read) {
   return element(
     "article",
     { class: "problem pair-card", "data-change": pair.change, "aria-label": about },
-    problemHead(row, " · ", visible(row.split), ` problem ${row.index} · `, element("b", {}, label)),
+    problemHead(row, visible(row.split), ` · problem ${row.index} · `, element("b", {}, label)),
     element("div", { class: "columns" }, columns),
   );
 }

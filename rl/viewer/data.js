@@ -1,5 +1,5 @@
-// The data of the page: the columns of all trajectories, held whole, and rows, unpacked when they are shown.
-// Both come compressed, embedded in the page as base64 or else from the server.
+// The data of the page: the columns of all trajectories, and rows, which are unpacked when they are shown. Both are
+// compressed by gzip; they are embedded in the page as base64 or come from the server.
 
 const KEPT_CHUNKS = 64;
 const TYPES = { Uint8Array, Uint16Array, Uint32Array, Float64Array };
@@ -18,7 +18,7 @@ async function packed(name) {
   try {
     answer = await fetch(name);
   } catch {
-    throw new Error("The server does not answer; start scripts/rollouts.py again, open the address it prints.");
+    throw new Error("The server does not answer; run stride rollouts again and open the address it prints.");
   }
   if (!answer.ok) throw new Error(`The server answered ${answer.status}; load the page again.`);
   return answer.arrayBuffer();
@@ -76,7 +76,7 @@ class Rows {
     try {
       return new TextDecoder().decode(await unpacked(`chunk-${chunk}`)).split("\n");
     } catch (error) {
-      this.kept.delete(chunk); // so that it is asked for again
+      this.kept.delete(chunk); // so that the next read tries again
       throw error;
     }
   }

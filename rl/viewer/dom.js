@@ -15,7 +15,7 @@ function element(name, attributes = {}, ...children) {
   return made;
 }
 
-// Text with control and direction characters shown instead of obeyed, as in rl/pages/run/examples.py.
+// Text with control and direction characters shown instead of obeyed, as `visible` of the pages does.
 // newlines: "break" keeps them, "both" shows a sign and keeps them, "sign" shows the sign alone.
 function visible(text, newlines = "sign") {
   const whole = String(text);
@@ -44,6 +44,10 @@ function picture(char, num) {
 function digits(value, num = 3) {
   if (typeof value !== "number" || !Number.isFinite(value)) return "–";
   return String(Number(value.toFixed(num))).replace("-", "−");
+}
+
+function signed(value, num = 3) {
+  return value > 0 ? `+${digits(value, num)}` : digits(value, num);
 }
 
 function plural(num, one, many = `${one}s`) {

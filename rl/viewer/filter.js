@@ -1,8 +1,8 @@
 // From the state to the numbers of the rows that are shown.
 
-const HALF_A_DIGIT = 0.0005; // numbers are shown with three digits: what is shown as 0.867 is found by 0.867
+const HALF_A_DIGIT = 0.0005; // numbers are shown with three digits: 0.867 finds a row that is shown with 0.867
 
-// Conditions as ranges of columns; `unknown` names what the state asks for and the data does not have.
+// Conditions as ranges of columns; `unknown` names values in the state that the data does not have.
 function conditions(data, state) {
   const ranges = [];
   const unknown = [];
@@ -36,7 +36,7 @@ function conditions(data, state) {
   return { ranges, unknown };
 }
 
-// Numbers of the rows that keep to all ranges; what is no number keeps to none.
+// Numbers of the rows within all ranges; NaN is in no range.
 function matching(data, ranges) {
   const found = new Uint32Array(data.num);
   let num = 0;
@@ -47,7 +47,7 @@ function matching(data, ranges) {
   return found.slice(0, num);
 }
 
-// Sorts in place; equal rows stay in the order of the files, and what is no number comes last.
+// Sorts in place; equal rows stay in the order of the files, and NaN comes last.
 function sorted(rows, column, downwards) {
   const sign = downwards ? -1 : 1;
   return rows.sort((a, b) => {
@@ -57,8 +57,8 @@ function sorted(rows, column, downwards) {
   });
 }
 
-// Rows whose prompt or completion contains a text, whatever the case; reads them all, chunk by chunk. Now and
-// then it tells how far it is, and ends with null where the answer is no longer wanted.
+// Rows whose prompt or completion contains a text, upper or lower case; reads all rows, chunk by chunk. It reports
+// its progress ten times a second and gives null once the result is no longer wanted.
 async function containing(rows, numbers, text, onProgress) {
   const wanted = text.toLowerCase();
   const found = [];

@@ -1,26 +1,21 @@
 // The page: its frame, its keys, and the view the address names.
 
-const VIEWS = { browse: ["Browse", filterForm, browseView], compare: ["Compare", compareForm, compareView] };
-let turn = 0; // counts what was asked for: only what was asked for last is shown
+const VIEWS = {
+  browse: ["Trajectories", filterForm, browseView],
+  groups: ["Groups", filterForm, groupView],
+  compare: ["Compare", compareForm, compareView],
+};
+const NARROW = 760; // pixels; the overview starts folded on a narrower screen
+let turn = 0; // number of the latest request: only its result is shown
+let overviewOpen = null; // as the reader left it; null: not touched yet
 
 function frame(data) {
-  const links = Object.entries(VIEWS).map(([name, [label]]) =>
-    element("a", { id: `view-${name}`, href: `#view=${name}` }, label),
-  );
+  const links = Object.entries(VIEWS).map(([name, [label]]) => element("a", { id: `view-${name}` }, label));
   const form = element("form", { id: "filters", role: "search", "aria-label": "filters" });
-  form.addEventListener("submit", (event) => event.preventDefault());
-  form.addEventListener("change", ({ target }) => {
-    const keep = target.name === "colour" ? { page: readState().page } : {};
-    go({ ...keep, [target.name]: target.value.trim() });
-  });
-  const pager = (end) =>
-    element(
-      "nav",
-      { class: "pager", "aria-label": `pages, ${end}` },
-      element("a", { class: "previous", id: `previous-${end}` }, "← previous"),
-      element("span", { class: "page-number" }),
-      element("a", { class: "next", id: `next-${end}` }, "next →"),
-    );
+  const order = element("form", { id: "order", "aria-label": "order of the list" });
+  for (const one of [form, order]) one.addEventListener("submit", (event) => event.preventDefault());
+  for (const one of [form, order]) one.addEventListener("change", onChange);
+  const summary = element("summary", {}, "Filters");
   document.getElementById("viewer").replaceChildren(
     element(
       "header",
@@ -29,18 +24,29 @@ function frame(data) {
       element("h1", {}, visible(data.title)),
       element("nav", { class: "views", "aria-label": "views" }, links),
     ),
-    form,
+    element("div", { id: "controls" }, element("details", { id: "fold" }, summary, form), order),
+    element("ul", { id: "chips", "aria-label": "filters that are set" }),
     element("div", { id: "warnings", role: "alert" }),
-    element(
-      "div",
-      { class: "bar" },
-      element("p", { id: "count", role: "status" }),
-      element("a", { id: "clear" }, "clear filters"),
-      pager("above"),
-    ),
-    element("ul", { class: "signs", "aria-label": "signs" }, signs()),
+    element("div", { id: "overview-place" }),
+    element("div", { class: "bar" }, element("p", { id: "count", role: "status" }), pager("above")),
     element("div", { id: "results" }),
     pager("below"),
+    element("ul", { class: "signs", "aria-label": "signs" }, signs()),
+  );
+}
+
+function onChange({ target }) {
+  const keep = DISPLAY.includes(target.name) && target.name !== "per" ? { page: readState().page } : {};
+  go({ ...keep, [target.name]: target.value.trim() });
+}
+
+function pager(end) {
+  return element(
+    "nav",
+    { class: "pager", "aria-label": `pages, ${end}` },
+    element("a", { class: "previous", id: `previous-${end}` }, "← previous"),
+    element("span", { class: "page-number" }),
+    element("a", { class: "next", id: `next-${end}` }, "next →"),
   );
 }
 
@@ -51,13 +57,13 @@ function signs() {
     [mark("no", "✗"), " invalid step, with the reason"],
     [mark("na", "·"), " not checked"],
     ["↩ backtrack"],
-    ["≈ words of going back"],
-    [element("s", {}, "struck through"), " taken back later"],
-    [element("kbd", {}, "←"), " ", element("kbd", {}, "→"), " turn pages"],
+    ["≈ marker of a backtrack in free text"],
+    [element("s", {}, "struck through"), " undone later"],
+    [element("kbd", {}, "←"), " ", element("kbd", {}, "→"), " previous and next page"],
   ].map((line) => element("li", {}, line));
 }
 
-// What a view may write to; a view that is not asked for any longer writes nothing.
+// The places a view writes to; a view that is no longer the latest request writes nothing.
 function screenOf(mine) {
   const current = () => mine === turn;
   const paragraphs = (lines) => lines.map((line) => element("p", {}, visible(line)));
@@ -68,6 +74,13 @@ function screenOf(mine) {
     progress: (line) => {
       if (current()) document.getElementById("count").textContent = line;
       return current();
+    },
+    overview: (box) => {
+      if (!current()) return;
+      document.getElementById("overview-place").replaceChildren(...(box ? [box] : []));
+      if (box?.tagName !== "DETAILS") return;
+      box.open = overviewOpen ?? window.innerWidth > NARROW;
+      box.firstChild.addEventListener("click", () => (overviewOpen = !box.open));
     },
     show: (count, page, results) => {
       if (!current()) return;
@@ -89,16 +102,42 @@ function turnPager(nav, page) {
   }
 }
 
-function fillForm(data, state) {
-  const form = document.getElementById("filters");
-  if (form.dataset.view !== state.view) {
-    form.replaceChildren(...VIEWS[state.view][1](data).flat());
-    form.dataset.view = state.view;
+function fillForms(data, state) {
+  const [filters, order] = ["filters", "order"].map((id) => document.getElementById(id));
+  if (filters.dataset.view !== state.view) {
+    filters.replaceChildren(...VIEWS[state.view][1](data, state.view));
+    order.replaceChildren(...orderForm(data, state.view));
+    filters.dataset.view = state.view;
   }
   const [before, after] = compared(data, state);
-  const shown = { ...state, before: before?.key, after: after?.key };
-  for (const control of form.elements) if (control.name) control.value = shown[control.name] ?? "";
-  form.querySelector(".part-filter")?.classList.toggle("chosen", state.part !== "");
+  const per = state.per || String(PER_PAGE[state.view]);
+  const shown = { ...state, per, before: before?.key, after: after?.key };
+  for (const control of [...filters.elements, ...order.elements]) {
+    if (control.name) control.value = shown[control.name] ?? "";
+  }
+  filters.querySelector(".of-part")?.classList.toggle("chosen", state.part !== "");
+}
+
+// What is set: a count on the fold, and beside it a link for each filter that removes it.
+function showFilters(state) {
+  const chips = filterChips(state);
+  const { view, before, after, sort, order, per, colour } = state;
+  const cleared = hashOf({ view, before, after, sort, order, per, colour, page: "1" });
+  const clear = chips.length ? [element("li", { class: "all" }, element("a", { id: "clear", href: cleared }, "clear all"))] : [];
+  const words = chips.length ? `Filters · ${chips.length} set` : "Filters";
+  document.querySelector("#fold > summary").textContent = words;
+  document.getElementById("chips").replaceChildren(...chips, ...clear);
+}
+
+// The links to the views; trajectories and groups share their filters.
+function showViews(state) {
+  for (const name of Object.keys(VIEWS)) {
+    const link = document.getElementById(`view-${name}`);
+    const shared = [name, state.view].includes("compare") ? { split: state.split } : { ...state, sort: "", order: "" };
+    link.setAttribute("href", hashOf({ ...shared, view: name, page: "1", per: "" }));
+    if (name === state.view) link.setAttribute("aria-current", "page");
+    else link.removeAttribute("aria-current");
+  }
 }
 
 async function render(data, rows) {
@@ -106,20 +145,15 @@ async function render(data, rows) {
   const main = document.getElementById("viewer");
   main.setAttribute("aria-busy", "true");
   const state = readState();
-  if (!(state.view in VIEWS)) state.view = "browse";
-  for (const name of Object.keys(VIEWS)) {
-    const link = document.getElementById(`view-${name}`);
-    if (name === state.view) link.setAttribute("aria-current", "page");
-    else link.removeAttribute("aria-current");
-  }
-  fillForm(data, state);
-  const cleared = hashOf({ ...DEFAULTS, view: state.view, before: state.before, after: state.after });
-  document.getElementById("clear").setAttribute("href", cleared);
+  showViews(state);
+  fillForms(data, state);
+  showFilters(state);
   const screen = screenOf(mine);
   try {
     await VIEWS[state.view][2](data, rows, state, screen);
   } catch (error) {
-    screen.show("", pageOf([], state), []); // not what was shown before: it is not what is asked for
+    screen.overview(null);
+    screen.show("", pageOf([], state), []); // what was shown before is not what the address asks for
     screen.warn([error.message]);
   }
   if (mine === turn) {

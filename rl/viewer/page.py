@@ -28,7 +28,10 @@ _SCRIPTS = tuple(
         "steps",
         "tokens",
         "trajectory",
+        "form",
+        "overview",
         "browse",
+        "groups",
         "compare",
         "main",
     )
@@ -46,8 +49,8 @@ def script() -> str:
     return f'(() => {{\n"use strict";\n{files}\n}})();\n'
 
 
-def policy(*, served: bool) -> str:
-    """The Content-Security-Policy: this script and this style, no other; from a server, data of its own."""
+def content_security_policy(*, served: bool) -> str:
+    """The Content-Security-Policy: this script, this style sheet and, if served, data of the same server."""
     hashes = [base64.b64encode(hashlib.sha256(t.encode()).digest()).decode() for t in (script(), style())]
     rules = [
         "default-src 'none'",
@@ -63,7 +66,7 @@ def policy(*, served: bool) -> str:
 def page_parts(trajectories: Trajectories, *, embed: bool) -> Iterator[str]:
     """The page as HTML, in order, with the trajectories in it or to be fetched from where it comes from."""
     yield '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">\n'
-    yield f'<meta http-equiv="Content-Security-Policy" content="{policy(served=not embed)}">\n'
+    yield f'<meta http-equiv="Content-Security-Policy" content="{content_security_policy(served=not embed)}">\n'
     yield '<meta name="viewport" content="width=device-width,initial-scale=1">\n'
     yield f"<title>{html.escape(trajectories.title)}: trajectories</title>\n<style>{style()}</style></head>\n"
     yield '<body><main id="viewer"><noscript>This page needs JavaScript, which is off here.</noscript></main>\n'

@@ -17,7 +17,7 @@ from types import FrameType
 from typing import Any
 
 from configs import ConfigError
-from rl.viewer.page import page_parts, policy
+from rl.viewer.page import content_security_policy, page_parts
 from rl.viewer.read import Trajectories
 
 _ADDRESS = "127.0.0.1"
@@ -35,7 +35,7 @@ class _Server(ThreadingHTTPServer):
         }
         for number in range(len(trajectories.chunks)):
             self.contents[f"/chunk-{number}"] = partial(trajectories.chunks.__getitem__, number)
-        self.policy = policy(served=True) + "; frame-ancestors 'none'"
+        self.security_policy = content_security_policy(served=True) + "; frame-ancestors 'none'"
         super().__init__((_ADDRESS, port), _Handler)
 
     def handle_error(self, request: Any, client_address: Any) -> None:
@@ -65,7 +65,7 @@ class _Handler(BaseHTTPRequestHandler):
         for name, value in {
             "Content-Type": kind,
             "Content-Length": str(len(content)),
-            "Content-Security-Policy": self.server.policy,
+            "Content-Security-Policy": self.server.security_policy,
             "Cross-Origin-Resource-Policy": "same-origin",
             "X-Content-Type-Options": "nosniff",
             "Referrer-Policy": "no-referrer",

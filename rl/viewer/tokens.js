@@ -1,4 +1,4 @@
-// The tokens of one trajectory, coloured by advantage or by log-probability, with their numbers in a table.
+// The tokens of one trajectory, coloured by log-probability or by advantage, with their numbers in a table.
 
 const TOKEN_NUMBERS = { logprob: "log-probability", advantage: "advantage" };
 const LOG_HALF = Math.log(0.5);

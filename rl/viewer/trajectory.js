@@ -6,8 +6,15 @@ function problemHead(row, ...about) {
     "header",
     {},
     element("div", { class: "prompt" }, visible(row.prompt.trim(), "break")),
-    element("p", {}, "right answer ", element("code", {}, visible(row.answer)), full, about),
+    element("p", {}, "right answer ", element("code", {}, visible(row.answer)), full, about.length ? " · " : "", about),
   );
+}
+
+// A link to everything the files hold on this problem.
+function problemLink(row) {
+  const index = String(row.index);
+  const href = changed({ source: "", split: row.split, "index-from": index, "index-to": index });
+  return element("a", { href, title: "all trajectories of this problem" }, visible(row.split), ` · problem ${index}`);
 }
 
 // How a row was judged and what was written in it; `number` is the row's.
@@ -30,23 +37,38 @@ function judgement(data, row, number, ...more) {
   const counts = [plural(at("steps"), "step"), plural(at("backtracks"), "backtrack")];
   if (at("invalid")) counts.push(`${at("invalid")} invalid`);
   counts.push(plural(row.tokens, "token"));
+  const counted = element("span", {}, counts.join(" · "));
+  return element("div", { class: "judged" }, badge(right, row.outcome), counted, more);
+}
+
+function badge(right, outcome) {
   const [css, mark] = MARKS[right ? "valid" : "invalid"];
-  const badge = element("span", { class: `badge ${css}` }, `${mark} `, visible(row.outcome));
-  return element("div", { class: "judged" }, badge, element("span", {}, counts.join(" · ")), more);
+  return element("span", { class: `badge ${css}` }, `${mark} `, visible(outcome));
 }
 
 function rewardLine(row) {
-  const parts = Object.entries(row.parts).map(([name, value]) =>
+  const parts = Object.entries(row.parts).map(([name, value]) => [
+    " ",
     element("span", { class: "part" }, visible(name), ` ${digits(value)}`),
-  );
-  return element("p", { class: "reward" }, "reward ", element("b", {}, digits(row.reward)), parts);
+  ]);
+  const advantage = advantageOf(row);
+  return element("p", { class: "reward" }, "reward ", element("b", {}, digits(row.reward)), advantage, parts.flat());
+}
+
+// The advantage of a sequence, or the range of those of its tokens.
+function advantageOf(row) {
+  const values = [row.advantage ?? []].flat().filter(Number.isFinite);
+  if (!values.length) return null;
+  const [low, high] = [values.reduce((a, b) => Math.min(a, b)), values.reduce((a, b) => Math.max(a, b))];
+  const range = low === high ? signed(low) : `${signed(low)} to ${signed(high)} by token`;
+  return [" · advantage ", element("b", { class: "advantage-of" }, range)];
 }
 
 // What the closing line states: null where there is none, undefined where the run did not record it.
 function statedAnswer(stated) {
   if (stated === undefined) return null;
-  const said = stated === null ? ["no answer"] : ["answer: ", element("code", {}, visible(stated))];
-  return element("p", { class: "stated" }, said);
+  const answer = stated === null ? ["no answer"] : ["answer: ", element("code", {}, visible(stated))];
+  return element("p", { class: "stated" }, answer);
 }
 
 // The button that shows and hides a row's tokens in a place, and keeps that in the address.
@@ -71,21 +93,22 @@ function sourceLabel(source) {
   return [element("span", { class: `dot ${source.stage}` }), visible(source.label)];
 }
 
+// A trajectory in a list, under the head of its problem.
 function trajectoryCard(data, row, number) {
   const source = data.sources[data.columns.source[number]];
+  const update = String(row.update);
   const index = String(row.index);
-  const all = changed({ source: "", split: row.split, "index-from": index, "index-to": index });
-  const title = "all that was written for this problem";
+  const only = { split: row.split, "index-from": index, "index-to": index };
+  const href = hashOf({ view: "groups", source: source.key, "update-from": update, "update-to": update, ...only });
+  const group = element("a", { href, title: "all samples of this group" }, `group ${row.group}`);
   const facts = [
     element("span", { class: "where" }, sourceLabel(source)),
-    source.evaluated ? null : element("span", {}, `update ${row.update} · sample ${row.sample}`),
-    element("a", { href: all, title }, visible(row.split), ` · problem ${index}`),
+    source.evaluated ? null : element("span", {}, `update ${update} · `, group, ` · sample ${row.sample}`),
   ];
   return element(
     "article",
-    { class: "problem trajectory", "data-row": String(number), "aria-label": `${row.split}, problem ${index}` },
+    { class: "trajectory", "data-row": String(number), "aria-label": `${row.split}, problem ${index}` },
     element("div", { class: "facts-line" }, facts),
-    problemHead(row),
-    element("section", {}, trajectoryBody(data, row, number)),
+    element("div", { class: "body" }, trajectoryBody(data, row, number)),
   );
 }

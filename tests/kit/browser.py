@@ -1,7 +1,7 @@
-"""A headless Chromium that tests talk to over its DevTools pipe: no package, no port, no fixed waits.
+"""A headless Chromium that tests drive over its DevTools pipe: no package, no port, no fixed waits.
 
-In: addresses, JavaScript, key presses. Out: what the page has then. `open` comes back when the viewer says that
-it shows what its address asks for, however slow the machine is.
+In: addresses, JavaScript, key presses. Out: the state of the page. `open` returns once the viewer shows the
+view in its address, however slow the machine is.
 """
 
 from __future__ import annotations
@@ -39,17 +39,22 @@ os.dup2(answers, 4)
 os.execv(sys.argv[3], sys.argv[3:])
 """
 _UNTIL = """new Promise((done) => {
-  const look = () => ((%s) ? done(true) : setTimeout(look, 20));
+  const start = performance.now();
+  const look = () => {
+    const met = Boolean(%s);
+    if (met || performance.now() - start > 60000) done(met);
+    else setTimeout(look, 20);
+  };
   look();
 })"""
 _SHOWN = "document.querySelector('main')?.dataset.shown === location.hash"
 
 
 class Browser:
-    """One tab; what its console and its errors say is in `said`."""
+    """One tab; `console` collects what the page logs and its errors."""
 
     def __init__(self) -> None:
-        self.said: list[str] = []
+        self.console: list[str] = []
         self._profile = tempfile.TemporaryDirectory(ignore_cleanup_errors=True)
         commands, self._out = os.pipe()
         self._in, answers = os.pipe()
@@ -87,27 +92,27 @@ class Browser:
         self._profile.cleanup()
 
     def open(self, url: str) -> None:
-        """Load an address anew and wait until it is shown."""
+        """Load an address from scratch and wait until the viewer shows it."""
         self._call("Page.navigate", url="about:blank")
         self._call("Page.navigate", url=url)
         self.wait()
 
     def wait(self) -> None:
-        """Wait until the page shows what its address asks for."""
+        """Wait until the page shows the view in its address."""
         self.until(_SHOWN)
 
     def until(self, condition: str) -> None:
-        """Wait until an expression is true in the page."""
-        self.run(_UNTIL % condition)
+        """Wait until an expression is true in the page, for a minute at most."""
+        assert self.run(_UNTIL % condition), f"still not true: {condition}; the console: {self.console}"
 
     def run(self, code: str) -> Any:
-        """The value of an expression in the page; of a promise, what it comes to."""
+        """The value of an expression in the page; a promise is awaited."""
         answer = self._call("Runtime.evaluate", expression=code, awaitPromise=True, returnByValue=True)
         assert "exceptionDetails" not in answer, answer["exceptionDetails"]
         return answer["result"].get("value")
 
     def texts(self, selector: str) -> list[str]:
-        """What the elements say, in order."""
+        """The texts of the elements, in order."""
         found = self.run(
             f"Array.from(document.querySelectorAll({json.dumps(selector)}), (e) => e.textContent.trim())"
         )
@@ -115,13 +120,19 @@ class Browser:
         return found
 
     def press(self, key: str) -> None:
-        """Press and let go of a key."""
+        """Press and release a key."""
         for kind in ("rawKeyDown", "keyUp"):
             self._call("Input.dispatchKeyEvent", type=kind, key=key, code=key)
 
-    def screenshot(self, path: Path) -> None:
-        """Write what is seen."""
-        path.write_bytes(base64.b64decode(self._call("Page.captureScreenshot")["data"]))
+    def resize(self, width: int, height: int) -> None:
+        """Give the page another size, in CSS pixels; below 600 the page is shown as on a phone."""
+        shape = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": width < 600}
+        self._call("Emulation.setDeviceMetricsOverride", **shape)
+
+    def screenshot(self, path: Path, *, whole: bool = False) -> None:
+        """Write the visible part of the page, or the whole page, as a PNG file."""
+        answer = self._call("Page.captureScreenshot", captureBeyondViewport=whole)
+        path.write_bytes(base64.b64decode(answer["data"]))
 
     def _call(self, method: str, **arguments: object) -> dict[str, Any]:
         self._number += 1
@@ -141,7 +152,7 @@ class Browser:
                 "Runtime.consoleAPICalled",
                 "Log.entryAdded",
             ):
-                self.said.append(json.dumps(answer["params"]))
+                self.console.append(json.dumps(answer["params"]))
 
     def _next(self) -> dict[str, Any]:
         while b"\0" not in self._buffer:

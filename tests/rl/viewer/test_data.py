@@ -113,6 +113,35 @@ def test_the_columns_are_the_figures_of_the_rows(tmp_path: Path) -> None:
     assert [math.isnan(value) for value in columns["part:correct"]] == [False, False, True]
 
 
+def test_a_group_is_the_samples_of_one_draw(tmp_path: Path) -> None:
+    training = [
+        row(0, group=7, sample=0),
+        row(0, group=7, sample=1),
+        row(0, group=7, sample=0, update=2),
+        row(0, group=8),
+        row(1, group=7),
+        row(0, group=7, sample=2),
+    ]
+    _, columns = columns_of(
+        read_trajectories([write_run(tmp_path / "a", training=training, warm=[row(0, group=7)])])
+    )
+    # The evaluated row first; another update, group id, problem or source is another group.
+    assert columns["group"] == [0, 1, 1, 2, 3, 4, 1]
+
+
+def test_an_advantage_of_tokens_is_their_mean(tmp_path: Path) -> None:
+    rows = [
+        row(0, advantage=-0.5),
+        row(1, advantage=[0.5, -1.0, 0.0, 2.0]),  # 1.5 / 4
+        row(2),
+        row(3, advantage=[]),
+        row(4, advantage=None),
+    ]
+    _, columns = columns_of(read_trajectories([write_run(tmp_path / "a", training=rows)]))
+    assert columns["advantage"][:2] == [-0.5, 0.375]
+    assert all(math.isnan(value) for value in columns["advantage"][2:])
+
+
 def test_problems_are_the_same_only_with_the_same_text(tmp_path: Path) -> None:
     first = write_run(tmp_path / "a", warm=[row(0), row(1), row(2)])
     second = write_run(

@@ -31,6 +31,7 @@ TRAINING = [
         update=1 + index // 10,
         outcome=OUTCOMES[index % 4],
         reward=(index % 7) / 7,
+        advantage=((index * 13) % 11) / 11 - 0.5,
         parts={"correct": float(index % 4 < 2), **({"step_count": -index / 60} if index % 3 else {})},
         tokens=100 - index,
         steps=[step(f"line {n}") for n in range(index % 5)] + [step("<backtrack>", "backtrack")] * (index % 2),
@@ -122,9 +123,9 @@ def page(browser: Browser, served: str) -> Iterator[Callable[..., Browser]]:
         browser.open(f"{served}#{urlencode(names)}")
         return browser
 
-    browser.said.clear()
+    browser.console.clear()
     yield opened
-    assert browser.said == []
+    assert browser.console == []
 
 
 def shown(browser: Browser) -> list[int]:
@@ -176,7 +177,7 @@ def test_a_filter_leaves_exactly_what_it_names(
     assert found.texts("#warnings") == [""]
 
 
-def test_what_the_data_does_not_have_is_said(page: Callable[..., Browser]) -> None:
+def test_filters_on_values_the_data_lacks_are_named(page: Callable[..., Browser]) -> None:
     found = page(source="run/nowhere", split="x<b>", outcome="no", part="nothing", reward_from="abc")
     assert found.texts("#warnings p") == [
         f"These runs have no {what}: that filter is left out."
@@ -187,20 +188,238 @@ def test_what_the_data_does_not_have_is_said(page: Callable[..., Browser]) -> No
 
 def test_sorting(page: Callable[..., Browser]) -> None:
     keep = {"source": "run/training", "split": "train", "per": 100}
-    for name, value in {"reward": lambda i: i % 7, "tokens": lambda i: -i, "steps": lambda i: i % 5}.items():
+    keys = {
+        "reward": lambda i: i % 7,
+        "advantage": lambda i: (i * 13) % 11,
+        "tokens": lambda i: -i,
+        "steps": lambda i: i % 5,
+    }
+    for name, value in keys.items():
         assert shown(page(sort=name, **keep)) == sorted(range(60), key=value)
         down = shown(page(sort=name, order="down", **keep))
         assert down == sorted(range(60), key=lambda i, value=value: (-value(i), i))  # type: ignore[misc]
 
 
-def test_what_is_no_number_comes_last(browser: Browser, tmp_path: Path) -> None:
+def test_the_filters_are_folded_and_those_that_are_set_are_named(page: Callable[..., Browser]) -> None:
+    found = page(source="run/training", split="train", reward_to=0.5, advantage_from=0, part="correct")
+    assert found.run("document.querySelector('#fold').open") is False
+    assert found.texts("#fold > summary") == ["Filters · 5 set"]
+    assert found.texts("#chips li") == [
+        "source: run/training ×",
+        "split: train ×",
+        "reward: ≤ 0.5 ×",
+        "advantage: ≥ 0 ×",
+        "reward part: correct ×",
+        "clear all",
+    ]
+    kept = {i for i in range(60) if (i % 7) / 7 <= 0.5 and ((i * 13) % 11) / 11 >= 0.5}
+    assert set(shown(found)) == kept
+    found.run("document.querySelector('#chips li:nth-child(4) a').click()")
+    found.until("!location.hash.includes('advantage')")
+    found.wait()
+    assert found.texts("#fold > summary") == ["Filters · 4 set"]
+    assert found.texts("#count")[0].split()[0] == str(sum((i % 7) / 7 <= 0.5 for i in range(60)))
+    assert page().texts("#fold > summary") == ["Filters"]
+    assert found.texts("#chips li") == []
+
+
+@pytest.mark.parametrize("view", ["browse", "groups", "compare"])
+def test_a_phone_shows_the_first_trajectory_without_scrolling(
+    browser: Browser, page: Callable[..., Browser], view: str
+) -> None:
+    browser.resize(420, 860)
+    try:
+        found = page(view=view)
+        tops = found.run(
+            "Array.from(document.querySelectorAll('.problem .prompt'), (e) => e.getBoundingClientRect().top)"
+        )
+        assert tops[0] < 500
+        assert found.run("document.documentElement.scrollWidth <= innerWidth")
+    finally:
+        browser.resize(1400, 1000)
+
+
+def test_the_overview_counts_outcomes_and_rewards(page: Callable[..., Browser]) -> None:
+    found = page(source="run/training", split="train")
+    # Rewards are i % 7 / 7 for 60 rows: the first four values occur nine times, the others eight, so the mean
+    # is (9 (0 + 1 + 2 + 3) + 8 (4 + 5 + 6)) / 7 / 60 = 174 / 420 = 0.414.
+    assert found.texts("#overview > summary") == ["Overview 50 % right · mean reward 0.414"]
+    rewards = [i % 7 / 7 for i in range(60)]
+    table = found.run(
+        "Array.from(document.querySelectorAll('.outcomes tbody tr'), (row) =>"
+        "Array.from(row.querySelectorAll('th, td:not(.bar-cell)'), (cell) => cell.textContent))"
+    )
+    expected = []
+    for at, outcome in enumerate(OUTCOMES):
+        mean = sum(rewards[at::4]) / 15
+        steps = sum(i % 5 for i in range(at, 60, 4)) / 15
+        expected.append([outcome, "15 (25 %)", f"{mean:.2f}".rstrip("0"), f"{steps:.0f}"])
+    assert sorted(table) == sorted(expected)
+    titles = found.run("Array.from(document.querySelectorAll('.bars a'), (one) => one.title)")
+    right = [sum(i % 4 < 2 for i in range(60) if i % 7 == at) for at in range(7)]
+    labels = ["0", "0.143", "0.286", "0.429", "0.571", "0.714", "0.857"]
+    assert titles == [
+        f"reward {label}: {num} right, {(9 if at < 4 else 8) - num} not right"
+        for at, (label, num) in enumerate(zip(labels, right, strict=True))
+    ]
+    found.run("document.querySelector('.bars li:nth-child(4) a').click()")
+    found.until("location.hash.includes('reward-from=0.429')")
+    found.wait()
+    assert shown(found) == [i for i in range(60) if i % 7 == 3]
+    found.run("document.querySelector('.outcomes a').click()")
+    found.until("location.hash.includes('outcome=')")
+    found.wait()
+    assert len(shown(found)) == int(found.texts("#count")[0].split()[0]) > 0
+
+
+def test_many_rewards_are_counted_in_ranges(browser: Browser, tmp_path: Path) -> None:
+    # 200 rewards from -1 to 0.99 in steps of 0.01: 16 bars at most, 0.2 wide, so 20 rewards in each of 10.
+    rows = [row(i, reward=-1 + i / 100) for i in range(200)]
+    write_page(
+        read_trajectories([write_run(tmp_path / "a", training=rows)]), tmp_path / "p.html", overwrite=False
+    )
+    browser.open((tmp_path / "p.html").as_uri())
+    titles = browser.run("Array.from(document.querySelectorAll('.bars a'), (one) => one.title)")
+    assert titles[0] == "reward −1 to −0.801: 20 right, 0 not right"
+    assert titles[-1] == "reward 0.8 to 0.999: 20 right, 0 not right"
+    assert len(titles) == 10
+    browser.run("document.querySelector('.bars a').click()")
+    browser.until("location.hash.includes('reward-to=-0.801')")
+    browser.wait()
+    assert browser.texts("#count") == ["20 trajectories of 200"]
+
+
+def test_neighbours_with_one_problem_share_its_prompt(page: Callable[..., Browser]) -> None:
+    found = page(split="train", per=10)
+    assert shown(found) == list(range(10))
+    sections = found.run(
+        "Array.from(document.querySelectorAll('.problem'), (one) =>"
+        "[one.querySelectorAll('.prompt').length, one.querySelectorAll('article').length])"
+    )
+    assert sections == [[1, 2]] * 5  # two samples of each problem
+    assert found.texts("article .prompt") == []
+
+
+GROUPS = [
+    # Right samples, rewards: differ, differ, equal, equal and all wrong.
+    (0, [1.0, 0.25, 0.0, 0.0], ["verified", "verified", "wrong", "malformed"]),
+    (1, [0.5, 0.75, 0.75, 0.5], ["verified"] * 4),
+    (2, [0.75] * 4, ["verified"] * 4),
+    (3, [0.1 + 0.2, 0.3, 0.3, 0.3], ["wrong"] * 4),
+]
+GROUP_ROWS = [
+    row(
+        index,
+        update=1 + index // 2,
+        sample=sample,
+        reward=rewards[sample],
+        advantage=rewards[sample] - sum(rewards) / 4,
+        outcome=outcomes[sample],
+        text=f"sample {sample} of {index}",
+    )
+    for index, rewards, outcomes in GROUPS
+    for sample in range(4)
+]
+
+
+@pytest.fixture(scope="module")
+def groups(tmp_path_factory: pytest.TempPathFactory) -> str:
+    folder = tmp_path_factory.mktemp("groups")
+    again = [{**one, "update": 9, "group": 10 + one["group"]} for one in GROUP_ROWS[:4]]
+    run = write_run(folder / "run", training=[*GROUP_ROWS, *again], warm=[row(0)])
+    write_page(read_trajectories([run]), folder / "page.html", overwrite=False)
+    return (folder / "page.html").as_uri()
+
+
+def shown_groups(browser: Browser) -> list[str]:
+    return browser.texts(".group-card .facts-line > span:last-child")
+
+
+def test_a_group_is_all_samples_of_one_draw_under_one_prompt(browser: Browser, groups: str) -> None:
+    browser.open(f"{groups}#view=groups")
+    assert browser.texts("#count") == ["5 groups of 5"], (
+        "problem 0 is drawn twice; an evaluated row is no group"
+    )
+    assert shown_groups(browser) == [
+        *(f"update {1 + index // 2} · group {index}" for index in range(4)),
+        "update 9 · group 10",
+    ]
+    assert browser.texts(".group-card .prompt") == [f"Numbers: {index}\nAnswer:" for index in (0, 1, 2, 3, 0)]
+    first = browser.run(
+        "Array.from(document.querySelectorAll('.group-card:first-child tbody tr'), (row) =>"
+        "Array.from(row.children, (cell) => cell.textContent))"
+    )
+    # Best reward first; the mean is 0.3125.
+    assert first == [
+        ["0", "✓ verified", "1", "+0.688", "2", "1", "9"],
+        ["1", "✓ verified", "0.25", "−0.063", "2", "1", "9"],
+        ["2", "✗ wrong", "0", "−0.313", "2", "1", "9"],
+        ["3", "✗ malformed", "0", "−0.313", "2", "1", "9"],
+    ]
+    assert browser.texts(".group-card:first-child article h3") == [f"sample {n}" for n in range(4)]
+    assert browser.texts(".group-card:first-child .advantage-of") == ["+0.688", "−0.063", "−0.313", "−0.313"]
+    facts = browser.texts(".group-facts")
+    assert facts[0] == "2 of 4 samples right · mean reward 0.313"
+    flag = " · zero variance: all rewards are equal, every advantage is 0"
+    assert facts[2:4] == [
+        f"4 of 4 samples right · mean reward 0.75{flag}",
+        f"0 of 4 samples right · mean reward 0.3{flag}",  # 0.1 + 0.2 and 0.3 are one reward
+    ]
+
+
+def test_groups_are_filtered_and_sorted(browser: Browser, groups: str) -> None:
+    def opened(state: str) -> list[int]:
+        browser.open(f"{groups}#view=groups&{state}")
+        return [int(one.rsplit(" ", 1)[1]) for one in shown_groups(browser)]
+
+    assert opened("signal=none") == [2, 3]
+    assert opened("signal=some") == [0, 1, 10]
+    assert opened("outcome=malformed") == [0, 10]
+    assert browser.texts("#count") == ["2 groups with a trajectory that matches, of 5"]
+    assert len(browser.texts(".group-card:first-child article")) == 4, (
+        "all samples are shown, not the match alone"
+    )
+    assert opened("sort=mean reward&order=down") == [2, 1, 0, 10, 3]
+    assert opened("sort=reward spread") == [2, 3, 1, 0, 10]
+    assert opened("sort=samples right") == [3, 0, 10, 1, 2]
+    assert opened("sort=update&order=down") == [10, 2, 3, 0, 1]
+    assert opened("per=2&page=2") == [2, 3]
+    assert opened("outcome=crash") == [0, 1, 2, 3, 10]
+    browser.open(f"{groups}#view=groups")
+    # The means are 0.3125, 0.625, 0.75, 0.3 and again 0.3125.
+    assert browser.texts("#overview > summary") == ["Overview 40 % zero variance · mean reward 0.46"]
+    browser.run("document.querySelector('#overview a').click()")
+    browser.until("location.hash.includes('signal=none')")
+    browser.wait()
+    assert browser.texts("#count") == ["2 groups of 5"]
+    assert browser.texts("#chips li") == ["rewards: zero variance ×", "clear all"]
+
+
+def test_a_trajectory_leads_to_its_group(browser: Browser, groups: str) -> None:
+    browser.open(f"{groups}#index-from=0&index-to=0&source=run/training")
+    assert len(browser.texts("article")) == 8
+    browser.run("document.querySelector('.facts-line a').click()")
+    browser.until("location.hash.includes('view=groups')")
+    browser.wait()
+    assert shown_groups(browser) == ["update 1 · group 0"]
+
+
+def test_runs_without_groups_are_reported(browser: Browser, tmp_path: Path) -> None:
+    write_page(
+        read_trajectories([write_run(tmp_path / "a", warm=[row(0)])]), tmp_path / "p.html", overwrite=False
+    )
+    browser.open(f"{(tmp_path / 'p.html').as_uri()}#view=groups")
+    assert browser.texts(".none") == ["These runs have no group of samples yet."]
+
+
+def test_rows_without_a_number_come_last(browser: Browser, tmp_path: Path) -> None:
     rewards = [0.5, None, 0.1, None, 0.9]
     run = write_run(tmp_path / "a", training=[row(i, reward=value) for i, value in enumerate(rewards)])
     write_page(read_trajectories([run]), tmp_path / "page.html", overwrite=False)
     for order, expected in (("up", ["0.1", "0.5", "0.9", "–", "–"]), ("down", ["0.9", "0.5", "0.1", "–", "–"])):
         browser.open(f"{(tmp_path / 'page.html').as_uri()}#sort=reward&order={order}")
         assert browser.texts(".reward b") == expected
-        assert browser.texts(".facts-line a")[3:] == ["id · problem 1", "id · problem 3"]
+        assert browser.texts(".problem > header a")[3:] == ["id · problem 1", "id · problem 3"]
 
 
 def test_pages_follow_one_another_by_link_and_by_key(page: Callable[..., Browser]) -> None:
@@ -221,6 +440,7 @@ def test_pages_follow_one_another_by_link_and_by_key(page: Callable[..., Browser
         found.press(key)
         found.wait()
         assert shown(found)[0] == first
+    found.run("document.querySelector('#fold').open = true")
     found.run("document.querySelector('#filter-text').focus()")
     found.press("ArrowRight")
     found.wait()
@@ -250,7 +470,7 @@ def test_a_filter_set_by_hand_is_kept_in_the_address(page: Callable[..., Browser
 
 
 def test_every_control_has_a_name(page: Callable[..., Browser]) -> None:
-    for view in ("browse", "compare"):
+    for view in ("browse", "groups", "compare"):
         unnamed = page(view=view).run(
             "Array.from(document.querySelectorAll('input, select'))"
             ".filter((e) => !e.labels.length && !e.getAttribute('aria-label')).map((e) => e.name)"
@@ -289,8 +509,8 @@ def test_the_two_checkpoints_stand_side_by_side(page: Callable[..., Browser]) ->
         "(([a, b]) => a.right <= b.left && Math.abs(a.top - b.top) < 1)"
         "(Array.from(document.querySelectorAll('.pair-card section'), (e) => e.getBoundingClientRect()))"
     )
-    assert found.texts(".pair-card section:first-child .said") == ["grpo 0"]
-    assert found.texts(".pair-card section:last-child .said") == [f"warm {n}" for n in range(4)]
+    assert found.texts(".pair-card section:first-child .line") == ["grpo 0"]
+    assert found.texts(".pair-card section:last-child .line") == [f"warm {n}" for n in range(4)]
 
 
 def test_only_the_same_problems_of_two_runs_are_compared(browser: Browser, tmp_path: Path) -> None:
@@ -307,18 +527,18 @@ def test_only_the_same_problems_of_two_runs_are_compared(browser: Browser, tmp_p
 def test_detours_are_folded_and_open_on_a_click(page: Callable[..., Browser]) -> None:
     found = page(split="ood_hard", index_from=90, index_to=90)
     # Line 3 is taken back by line 4; lines 2 and 5 and that fold with its backtrack by line 7.
-    assert found.texts("article > section > .steps > li > .said") == ["first", "<backtrack> 1", "second"]
-    assert found.texts("summary")[:2] == ["3 steps taken back", "1 step taken back"]
-    outer = "article > section > .steps > .fold > details"
-    assert found.texts(f"{outer} > .steps > li > .said") == [
+    assert found.texts("article > .body > .steps > li > .line") == ["first", "<backtrack> 1", "second"]
+    assert found.texts(".detour > summary") == ["3 steps taken back", "1 step taken back"]
+    outer = "article > .body > .steps > .fold > details"
+    assert found.texts(f"{outer} > .steps > li > .line") == [
         "wrong turn",
         "<backtrack> 2",
         "deeper again",
         "<backtrack> 9",
     ]
-    assert found.texts(f"{outer} .fold .said") == ["deeper"]
+    assert found.texts(f"{outer} .fold .line") == ["deeper"]
     assert found.run("Array.from(document.querySelectorAll('.detour'), (e) => e.open)") == [False, False]
-    heights = f"document.querySelector({outer + ' .said'!r}).checkVisibility()"
+    heights = f"document.querySelector({outer + ' .line'!r}).checkVisibility()"
     assert found.run(heights) is False
     found.run("document.querySelector('.detour > summary').click()")
     assert found.run(heights) is True
@@ -335,12 +555,12 @@ def test_detours_are_folded_and_open_on_a_click(page: Callable[..., Browser]) ->
 
 def test_what_a_model_wrote_stays_text(page: Callable[..., Browser]) -> None:
     found = page(split="ood_hard", index_from=91, index_to=91, tokens=ROW["hostile"])
-    assert found.texts("article")[0].count("<script>document.title = 'broken'</script>") == 7
+    assert found.texts(".problem")[0].count("<script>document.title = 'broken'</script>") == 7
     pictured = HOSTILE.replace("\u202e", "[U+202E]").replace("\x00", "[U+0000]").replace("\t", "⇥")
-    assert found.texts("article .said") == [pictured, pictured]
-    assert found.texts("article .prompt") == [pictured]
+    assert found.texts("article .line") == [pictured, pictured]
+    assert found.texts(".problem .prompt") == [pictured]
     assert found.texts("article .badge") == [f"✓ {ATTRIBUTE}".replace("✓", "✗")]
-    assert found.texts("article .ctl")[:3] == ["[U+202E]", "[U+0000]", "⇥"]
+    assert found.texts(".problem .ctl")[:3] == ["[U+202E]", "[U+0000]", "⇥"]
     assert (
         found.run(
             "document.querySelectorAll('#viewer :is(script, img, svg, b#injected, [onmouseover])').length"
@@ -358,7 +578,7 @@ def test_a_script_that_got_in_would_not_run(browser: Browser, written: str) -> N
         "Object.assign(document.createElement('script'), {textContent: 'document.title = 1'}))"
     )
     assert browser.run("document.title") == "run: trajectories"
-    assert any("Content Security Policy" in line for line in browser.said)
+    assert any("Content Security Policy" in line for line in browser.console)
 
 
 def token_spans(browser: Browser) -> list[list[str]]:
@@ -370,7 +590,7 @@ def token_spans(browser: Browser) -> list[list[str]]:
 
 
 def test_tokens_show_their_numbers(page: Callable[..., Browser]) -> None:
-    found = page(split="ood_hard", index_from=92, index_to=92, tokens=ROW["scalar"], colour="logprob")
+    found = page(split="ood_hard", index_from=92, index_to=92, tokens=ROW["scalar"])
     assert token_spans(found) == [
         ["1 + 1", "token rare", "token 1 · logprob −0.1 · advantage 0.25"],
         [" = 2↵\n", "token rare below-half", "token 2 · logprob −0.7 · advantage 0.25"],
@@ -385,12 +605,12 @@ def test_tokens_show_their_numbers(page: Callable[..., Browser]) -> None:
     found.until("document.querySelector('.numbers table')")
     assert found.texts(".numbers th[scope=col]") == ["token", "text", "log-probability", "advantage"]
     assert found.texts(".numbers tbody tr:nth-child(3) > *") == ["3", "<script>", "−2.3026", "0.25"]
-    found = page(split="ood_hard", index_from=92, index_to=92, tokens=ROW["scalar"])
+    found = page(split="ood_hard", index_from=92, index_to=92, tokens=ROW["scalar"], colour="advantage")
     assert found.texts(".tokens .note") == ["Advantage 0.25 for every token: made likelier made less likely"]
 
 
 def test_advantages_of_single_tokens_and_what_a_row_lacks(page: Callable[..., Browser]) -> None:
-    found = page(split="ood_hard", tokens=f"{ROW['list']},{ROW['detours']}")
+    found = page(split="ood_hard", tokens=f"{ROW['list']},{ROW['detours']}", colour="advantage")
     assert [css for _, css, _ in token_spans(found)] == [
         "token plus",
         "token minus",
@@ -438,7 +658,7 @@ def test_the_file_shows_what_the_server_shows(browser: Browser, served: str, wri
     assert "article" in seen[0]
 
 
-def test_a_server_that_has_ended_is_said(browser: Browser, tmp_path: Path) -> None:
+def test_the_page_reports_a_server_that_has_ended(browser: Browser, tmp_path: Path) -> None:
     rows = [row(i) for i in range(600)]
     with make_server(read_trajectories([write_run(tmp_path / "a", training=rows)])) as server:
         thread = threading.Thread(target=server.serve_forever)
@@ -449,6 +669,6 @@ def test_a_server_that_has_ended_is_said(browser: Browser, tmp_path: Path) -> No
     browser.run("location.hash = 'index-from=500'")
     browser.wait()
     assert browser.texts("#warnings p") == [
-        "The server does not answer; start scripts/rollouts.py again, open the address it prints."
+        "The server does not answer; run stride rollouts again and open the address it prints."
     ]
     assert browser.texts("article") == []
