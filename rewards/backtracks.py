@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from envs import Problem, Trace
+from rewards.declare import reward
 
 
+@reward()
 def backtrack_count(problem: Problem, trace: Trace, *, cap: int = 4) -> float:
     """Backtrack lines, real or not, as a share of `cap`, at most 1.
 
@@ -13,6 +15,7 @@ def backtrack_count(problem: Problem, trace: Trace, *, cap: int = 4) -> float:
     return min(1.0, trace.num_backtracks / cap)
 
 
+@reward()
 def fake_backtracks(problem: Problem, trace: Trace, *, cap: int = 4) -> float:
     """Backtracks that restore no earlier state or take the same branch again, as a share of `cap`, at most 1.
 
@@ -21,6 +24,7 @@ def fake_backtracks(problem: Problem, trace: Trace, *, cap: int = 4) -> float:
     return min(1.0, trace.fake_backtracks / cap)
 
 
+@reward()
 def needless_backtracks(problem: Problem, trace: Trace, *, cap: int = 4) -> float:
     """Backtracks that left a branch from which the end could have been reached, as a share of `cap`, at most 1.
 
@@ -31,6 +35,7 @@ def needless_backtracks(problem: Problem, trace: Trace, *, cap: int = 4) -> floa
     return min(1.0, trace.needless_backtracks / cap)
 
 
+@reward()
 def backtracks_over_budget(problem: Problem, trace: Trace, *, allowed: int = 1, cap: int = 4) -> float:
     """Backtrack lines beyond `allowed`, as a share of `cap`, at most 1.
 
@@ -39,6 +44,7 @@ def backtracks_over_budget(problem: Problem, trace: Trace, *, allowed: int = 1, 
     return min(1.0, max(0, trace.num_backtracks - allowed) / cap)
 
 
+@reward(ascending=("floor", "ceiling"))
 def backtracks_off_density(
     problem: Problem, trace: Trace, *, floor: float = 0.0, ceiling: float = 0.2
 ) -> float:
@@ -59,6 +65,7 @@ def backtracks_off_density(
     return min(1.0, density / ceiling - 1.0) if ceiling else 1.0
 
 
+@reward()
 def wasted_steps(problem: Problem, trace: Trace) -> float:
     """Steps later taken back, as a share of all steps written; 1 where an invalid line stands.
 

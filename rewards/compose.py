@@ -10,8 +10,9 @@ from __future__ import annotations
 import inspect
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from difflib import get_close_matches
+from itertools import pairwise
 from types import NoneType
 from typing import Any, Literal, SupportsFloat, get_args, get_origin, get_type_hints
 
@@ -119,7 +120,12 @@ class RewardSum:
     """Scores groups with a fixed list of terms."""
 
     def __init__(
-        self, terms: Sequence[Term], *, allow_wrong_above_right: bool = False, timeout_s: float = 10.0
+        self,
+        terms: Sequence[Term],
+        *,
+        allow_wrong_above_right: bool = False,
+        timeout_s: float = 10.0,
+        length_limit: int | None = None,
     ) -> None:
         """Check and keep the terms.
 
@@ -127,14 +133,21 @@ class RewardSum:
             terms: The parts.
             allow_wrong_above_right: Accept weights with which a wrong answer can earn as much as a right one.
             timeout_s: How long a user's own reward may take for a sample (or a group).
+            length_limit: Most new tokens of a completion, for the rewards that declare `limit`; None: each
+                term of such a reward gives its own.
 
         Raises:
             ValueError: A reward, an argument or a gate is unknown, an argument has no use, a name comes
                 twice, a weight is not finite, or a wrong answer could earn as much as a right one (unless
                 allowed).
         """
-        self.terms = tuple(terms)
-        self._rewards = [find_reward(term.name, timeout_s=timeout_s) for term in self.terms]
+        self._rewards = [find_reward(term.name, timeout_s=timeout_s) for term in terms]
+        self.terms = tuple(
+            replace(term, args={"limit": length_limit, **term.args})
+            if reward.declared.limit and length_limit is not None
+            else term
+            for term, reward in zip(terms, self._rewards, strict=True)
+        )
         names = [term.name for term in self.terms]
         for term, reward in zip(self.terms, self._rewards, strict=True):
             if names.count(term.name) > 1:
@@ -145,7 +158,7 @@ class RewardSum:
                 raise ValueError(f"weight of reward '{term.name}' is {term.weight}; it must be finite")
             _check_schedule(term)
             _check_args(term, reward)
-            least = term.ends(reward.when_right)[0]
+            least = term.ends(reward.declared.when_right)[0]
             if term.gate == "verified" and least < 0 and not allow_wrong_above_right:
                 raise ValueError(
                     f"reward '{term.name}' can cost {-least:g} but is gated on 'verified', so writing an "
@@ -164,27 +177,32 @@ class RewardSum:
     def most_when_wrong(self) -> float:
         """Upper bound of the total where the answer is wrong."""
         pairs = zip(self.terms, self._rewards, strict=True)
-        return sum(term.ends(reward.when_wrong)[1] for term, reward in pairs if term.gate == "none")
+        return sum(term.ends(reward.declared.when_wrong)[1] for term, reward in pairs if term.gate == "none")
 
     @property
     def least_when_right(self) -> float:
         """Lower bound of the total where the answer is right."""
         total = 0.0
         for term, reward in zip(self.terms, self._rewards, strict=True):
-            least = term.ends(reward.when_right)[0]
+            least = term.ends(reward.declared.when_right)[0]
             total += min(least, 0.0) if term.gate == "verified" else least  # the gate may be shut
         return total
 
     @property
     def reads_history(self) -> bool:
         """Whether scores depend on the run so far, so that its history must be kept."""
-        pairs = zip(self.terms, self._rewards, strict=True)
-        return any(reward.history or term.schedule or term.when.reads_history for term, reward in pairs)
+        return self.reads_problems or any(term.schedule or term.when.reads_history for term in self.terms)
 
     @property
     def reads_problems(self) -> bool:
         """Whether a reward may ask what there was on the same problem."""
-        return any(reward.history for reward in self._rewards)
+        return any(reward.declared.history for reward in self._rewards)
+
+    @property
+    def on_budget(self) -> tuple[str, ...]:
+        """Names of the terms that compare with the step budget in the prompt."""
+        pairs = zip(self.terms, self._rewards, strict=True)
+        return tuple(term.name for term, reward in pairs if reward.declared.budget)
 
     def close(self) -> None:
         """End the processes of users' rewards."""
@@ -223,7 +241,7 @@ class RewardSum:
             if len(values) != len(traces):
                 raise ValueError(f"reward '{term.name}' gave {len(values)} values for {len(traces)} traces")
             for part, trace, value in zip(parts, traces, values, strict=True):
-                low, high = reward.when_right if trace.correct else reward.when_wrong
+                low, high = reward.declared.when_right if trace.correct else reward.declared.when_wrong
                 # Written so that NaN fails too.
                 if not isinstance(value, SupportsFloat) or not low <= value <= high:
                     where = f"{problem.env}/{problem.split}/{problem.index}"
@@ -273,11 +291,12 @@ def _check_args(term: Term, reward: Reward | UserReward) -> None:
         if problem := _why_not(hints.get(name), value):
             raise ValueError(f"argument '{name}' of reward '{term.name}' is {value!r}; {problem}")
     values = {**{name: parameter.default for name, parameter in keywords.items()}, **term.args}
-    if isinstance(reward, Reward) and {"floor", "ceiling"} <= takes and values["floor"] > values["ceiling"]:
-        raise ValueError(
-            f"reward '{term.name}' has the floor {values['floor']:g} above its ceiling {values['ceiling']:g}; "
-            "give args with floor <= ceiling"
-        )
+    for low, high in pairwise(reward.declared.ascending):
+        if values[low] > values[high]:
+            raise ValueError(
+                f"reward '{term.name}' has the {low} {values[low]:g} above its {high} {values[high]:g}; give args "
+                f"with {low} <= {high}"
+            )
 
 
 def _why_not(hint: Any, value: object) -> str:

@@ -5,13 +5,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from envs import Problem, Trace
+from rewards.declare import reward
 
 
+@reward(when_wrong=(0, 0), when_right=(1, 1))
 def correct(problem: Problem, trace: Trace) -> float:
     """1 where the text is complete and its answer right, else 0."""
     return float(bool(trace.correct))
 
 
+@reward(when_wrong=(0, 0))
 def verified(problem: Problem, trace: Trace) -> float:
     """1 where the answer is right and every step valid, else 0."""
     return float(trace.verified)

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from envs import Problem, Status, Trace
+from rewards.declare import reward
 
 
+@reward(when_right=(1, 1))
 def format(problem: Problem, trace: Trace) -> float:
     """1 where exactly one closing line ends the text, else 0."""
     return float(trace.status is Status.COMPLETE)
 
 
+@reward()
 def repetition(problem: Problem, trace: Trace, *, words: int = 20) -> float:
     """Share of the text's runs of so many words that were there before; the closing line counts by its answer.
 

@@ -17,6 +17,7 @@ from typing import Literal
 
 from envs import Problem, Status, Trace
 from rewards.correctness import group_accuracy
+from rewards.declare import reward
 from rewards.history import History, accuracy_class
 
 Unit = Literal["tokens", "steps"]
@@ -24,14 +25,16 @@ _FLAT = 1e-6  # lengths whose deviation is less than this share of their mean ar
 _MOST_WHEN_RIGHT = 0.85  # HAPO's floor for right answers, -0.7, on this scale
 
 
-def token_count(problem: Problem, trace: Trace, *, limit: int | None = None) -> float:
+@reward(limit=True)
+def token_count(problem: Problem, trace: Trace, *, limit: int) -> float:
     """L / `limit`, at most 1: the flat "shorter is better".
 
     Example: 50 tokens of 200: 0.25.
     """
-    return min(1.0, trace.num_tokens / _known(limit))
+    return min(1.0, trace.num_tokens / limit)
 
 
+@reward(group=True, when_wrong=(0, 0.5))
 def length_in_range(problem: Problem, traces: Sequence[Trace], *, unit: Unit = "tokens") -> list[float]:
     """Where L lies between the group's shortest and longest sample; of a wrong sample the upper half only.
 
@@ -50,6 +53,7 @@ def length_in_range(problem: Problem, traces: Sequence[Trace], *, unit: Unit = "
     return values
 
 
+@reward(group=True, when_wrong=(0, 0))
 def length_sigmoid(problem: Problem, traces: Sequence[Trace], *, unit: Unit = "tokens") -> list[float]:
     """sigmoid((L - mean) / deviation), both over the group's right samples; 0 where wrong.
 
@@ -62,6 +66,7 @@ def length_sigmoid(problem: Problem, traces: Sequence[Trace], *, unit: Unit = "t
     return [0.0 if z is None else _sigmoid(z) for z in _standard_scores(traces, lengths)]
 
 
+@reward(group=True, when_wrong=(0, 0))
 def length_exponential(
     problem: Problem, traces: Sequence[Trace], *, alpha: float = 0.05, unit: Unit = "tokens"
 ) -> list[float]:
@@ -76,7 +81,8 @@ def length_exponential(
     return [0.0 if z is None else min(1.0, math.exp(-alpha * z) / 2) for z in scores]
 
 
-def length_off_shortest(problem: Problem, traces: Sequence[Trace], *, limit: int | None = None) -> list[float]:
+@reward(group=True, limit=True)
+def length_off_shortest(problem: Problem, traces: Sequence[Trace], *, limit: int) -> list[float]:
     """|L - the shortest right sample| / `limit`, at most 1; without a right sample, from the group's mean.
 
     ShorterBetter (arXiv 2504.21370): r = alpha c - beta |L - SOL|, SOL the sample optimal length.
@@ -86,10 +92,11 @@ def length_off_shortest(problem: Problem, traces: Sequence[Trace], *, limit: int
     lengths = [trace.num_tokens for trace in traces]
     right = [trace.num_tokens for trace in traces if trace.correct]
     target = min(right) if right else fmean(lengths)
-    return [min(1.0, abs(length - target) / _known(limit)) for length in lengths]
+    return [min(1.0, abs(length - target) / limit) for length in lengths]
 
 
-def length_by_solve_rate(problem: Problem, traces: Sequence[Trace], *, limit: int | None = None) -> list[float]:
+@reward(group=True, limit=True)
+def length_by_solve_rate(problem: Problem, traces: Sequence[Trace], *, limit: int) -> list[float]:
     """L / `limit`, at most 1, times the share of the group that is right, at least 1 / G: what is easy pays.
 
     ALP (arXiv 2506.05256): r = c - beta L max(p, 1 / K) / N, p the solve rate of the prompt's K samples.
@@ -97,11 +104,12 @@ def length_by_solve_rate(problem: Problem, traces: Sequence[Trace], *, limit: in
     Example: 4 samples of 500 tokens, 3 of them right, limit 1,000: 0.375 each; none right: 0.125.
     """
     share = max(group_accuracy(traces), 1 / len(traces))
-    return [share * min(1.0, trace.num_tokens / _known(limit)) for trace in traces]
+    return [share * min(1.0, trace.num_tokens / limit) for trace in traces]
 
 
+@reward(group=True, limit=True, when_wrong=(0, 0))
 def length_over_tolerance(
-    problem: Problem, traces: Sequence[Trace], *, tolerance: float = 0.05, limit: int | None = None
+    problem: Problem, traces: Sequence[Trace], *, tolerance: float = 0.05, limit: int
 ) -> list[float]:
     """Where L lies in the range of right samples, if it is more than `tolerance` * `limit` over the shortest.
 
@@ -112,7 +120,7 @@ def length_over_tolerance(
     Example: right samples of 100, 140 and 500 tokens, limit 1,000, tolerance 0.05: 0, 0, 1.
     """
     right = [trace.num_tokens for trace in traces if trace.correct]
-    low, slack = min(right, default=0), tolerance * _known(limit)
+    low, slack = min(right, default=0), tolerance * limit
     return [
         (trace.num_tokens - low) / (max(right) - low)
         if trace.correct and trace.num_tokens > low + slack
@@ -121,16 +129,18 @@ def length_over_tolerance(
     ]
 
 
-def within_length(problem: Problem, trace: Trace, *, share: float = 0.5, limit: int | None = None) -> float:
+@reward(limit=True)
+def within_length(problem: Problem, trace: Trace, *, share: float = 0.5, limit: int) -> float:
     """1 where L is at most `share` * `limit`, else 0.
 
     LASER (arXiv 2505.15612): 0.5 more for a right answer within the target length.
     """
-    return float(trace.num_tokens <= share * _known(limit))
+    return float(trace.num_tokens <= share * limit)
 
 
+@reward(group=True, history=True, limit=True)
 def within_target_length(
-    problem: Problem, traces: Sequence[Trace], *, history: History, limit: int | None = None
+    problem: Problem, traces: Sequence[Trace], *, history: History, limit: int
 ) -> list[float]:
     """1 where L is at most the target of the group's class of accuracy, else 0; the limit where none is known.
 
@@ -140,10 +150,11 @@ def within_target_length(
     Example: targets (120, 200, 310), 5 of 8 samples right, so the second class: 1 up to 200 tokens.
     """
     target = history.targets[accuracy_class(group_accuracy(traces))]
-    most = _known(limit) if target is None else target
+    most = limit if target is None else target
     return [float(trace.num_tokens <= most) for trace in traces]
 
 
+@reward(history=True, when_wrong=(0.5, 1), when_right=(0, 0.85))
 def length_over_history(problem: Problem, trace: Trace, *, history: History) -> float:
     """(1 - f) / 2, f the cosine of L over the shortest right answer so far: 0.5 at as long, 0.5 without one.
 
@@ -160,21 +171,23 @@ def length_over_history(problem: Problem, trace: Trace, *, history: History) -> 
     return min(value, _MOST_WHEN_RIGHT) if trace.correct else max(value, 0.5)
 
 
-def length_overlong(problem: Problem, trace: Trace, *, buffer: float = 0.2, limit: int | None = None) -> float:
+@reward(limit=True)
+def length_overlong(problem: Problem, trace: Trace, *, buffer: float = 0.2, limit: int) -> float:
     """0 up to `limit` less `buffer` of it, from there linearly to 1 at the limit.
 
     DAPO's soft overlong punishment (arXiv 2503.14476, equation 13), whose buffer is 0.2 of the limit.
 
     Example: limit 1,000, buffer 0.2, 850 tokens: 0.25.
     """
-    most = _known(limit)
+    most = limit
     start = most * (1.0 - buffer)
     if trace.num_tokens <= start:
         return 0.0
     return min(1.0, (trace.num_tokens - start) / (most - start)) if start < most else 1.0
 
 
-def length_cosine(problem: Problem, trace: Trace, *, limit: int | None = None) -> float:
+@reward(limit=True)
+def length_cosine(problem: Problem, trace: Trace, *, limit: int) -> float:
     """(1 - cos(pi L / `limit`)) / 2: 0 for nothing, 1 at the limit, steepest between.
 
     The cosine reward (arXiv 2502.03373): a right answer's reward falls by this from that of the
@@ -182,20 +195,22 @@ def length_cosine(problem: Problem, trace: Trace, *, limit: int | None = None) -
 
     Example: half the limit: 0.5.
     """
-    return (1.0 - math.cos(math.pi * min(1.0, trace.num_tokens / _known(limit)))) / 2.0
+    return (1.0 - math.cos(math.pi * min(1.0, trace.num_tokens / limit))) / 2.0
 
 
-def wrong_length_cosine(problem: Problem, trace: Trace, *, limit: int | None = None) -> float:
+@reward(limit=True, when_right=(0, 0))
+def wrong_length_cosine(problem: Problem, trace: Trace, *, limit: int) -> float:
     """`length_cosine` where a finished text is wrong, else 0: what a wrong answer gets back by a longer try.
 
     The other half of the cosine reward: wrong answers rise from the worst reward to that of the limit, and fall
     back to the worst where they run into it.
     """
-    if trace.correct or trace.status is Status.TRUNCATED or trace.num_tokens >= _known(limit):
+    if trace.correct or trace.status is Status.TRUNCATED or trace.num_tokens >= limit:
         return 0.0
     return length_cosine(problem, trace, limit=limit)
 
 
+@reward(group=True, when_wrong=(0, 0), ascending=("few", "many"))
 def reflection_and_length(
     problem: Problem, traces: Sequence[Trace], *, few: int = 1, many: int = 3
 ) -> list[float]:
@@ -220,12 +235,6 @@ def reflection_and_length(
             else weight * _sigmoid(z_count) + (1.0 - weight) * _sigmoid(z_length)
         )
     return values
-
-
-def _known(limit: int | None) -> int:
-    if limit is None:
-        raise ValueError("no length limit is given; name one in the reward's args")
-    return limit
 
 
 def _length(problem: Problem, trace: Trace, unit: Unit) -> int:

@@ -12,8 +12,10 @@ from collections.abc import Sequence
 from math import ceil
 
 from envs import Problem, Status, Trace, Verdict
+from rewards.declare import reward
 
 
+@reward(when_wrong=(1, 1))
 def step_count(problem: Problem, trace: Trace) -> float:
     """Steps as a share of the full trace's, at most 1.
 
@@ -24,6 +26,7 @@ def step_count(problem: Problem, trace: Trace) -> float:
     return min(1.0, trace.num_steps / problem.num_full_steps)
 
 
+@reward(when_wrong=(0, 0))
 def steps_saved(problem: Problem, trace: Trace) -> float:
     """1 - steps / full steps, at least 0; 0 without verification.
 
@@ -34,6 +37,7 @@ def steps_saved(problem: Problem, trace: Trace) -> float:
     return max(0.0, 1.0 - trace.num_steps / problem.num_full_steps)
 
 
+@reward(budget=True)
 def steps_over_budget(problem: Problem, trace: Trace) -> float:
     """Steps beyond the prompt's budget, as a share of the budget, at most 1; 0 where no budget is stated.
 
@@ -46,6 +50,7 @@ def steps_over_budget(problem: Problem, trace: Trace) -> float:
     return min(1.0, max(0.0, trace.num_steps / problem.budget - 1.0))
 
 
+@reward(budget=True)
 def steps_off_budget(problem: Problem, trace: Trace) -> float:
     """Distance from the prompt's budget either way, as a share of it, at most 1; 0 where none is stated.
 
@@ -58,6 +63,7 @@ def steps_off_budget(problem: Problem, trace: Trace) -> float:
     return min(1.0, abs(trace.num_steps / problem.budget - 1.0))
 
 
+@reward(group=True)
 def steps_over_shortest(problem: Problem, traces: Sequence[Trace]) -> list[float]:
     """Steps beyond the group's shortest verified sample, as a share of it, at most 1.
 
@@ -72,6 +78,7 @@ def steps_over_shortest(problem: Problem, traces: Sequence[Trace]) -> list[float
     return [min(1.0, max(0.0, t.num_steps / shortest - 1.0)) if t.verified else 1.0 for t in traces]
 
 
+@reward(budget=True, when_wrong=(0, 0.5))
 def budget_margin(problem: Problem, trace: Trace, *, slope: float = 1.0) -> float:
     """0.5 + `slope` * (budget - steps) / budget, within [0, 1]; 0.5 where no budget is stated.
 
@@ -87,6 +94,7 @@ def budget_margin(problem: Problem, trace: Trace, *, slope: float = 1.0) -> floa
     return min(1.0, max(0.0, 0.5 + slope * (1.0 - trace.num_steps / problem.budget)))
 
 
+@reward(when_wrong=(1, 1))
 def steps_off_target(problem: Problem, trace: Trace, *, share: float = 1.0, tolerance: int = 1) -> float:
     """Steps beyond `tolerance` from the target either way, as a share of the target, at most 1.
 
@@ -101,6 +109,7 @@ def steps_off_target(problem: Problem, trace: Trace, *, share: float = 1.0, tole
     return min(1.0, max(0, abs(trace.num_steps - target) - tolerance) / target)
 
 
+@reward(when_wrong=(0, 0.8), when_right=(0.8, 1))
 def skip_score(problem: Problem, trace: Trace) -> float:
     """1 with the answer, the number of steps and every line right; 0.8 with one half, 0.3 with none, else 0.
 
@@ -117,6 +126,7 @@ def skip_score(problem: Problem, trace: Trace) -> float:
     return 0.8 if as_asked else 0.3
 
 
+@reward()
 def process_match(problem: Problem, trace: Trace) -> float:
     """1 - (invalid + missing + extra lines + 1 for a wrong answer) / full steps, at least 0.
 

@@ -16,19 +16,16 @@ exception is tried once more in a fresh process. A reward that fails many times 
 
 from __future__ import annotations
 
-import inspect
-import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
-from typing import Any, TypeVar
+from typing import Any
 
 from envs import GraderError, Problem, Trace
+from rewards.declare import declaration_of
 from rewards.history import History
 from rewards.user_process import START_S, LateStartError, RewardProcess, load_function
 
-F = TypeVar("F", bound=Callable[..., Any])
 MAX_IN_A_ROW = 8
-_POSITIONAL = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
 
 
 class UnscoredError(Exception):
@@ -44,26 +41,13 @@ class UnscoredError(Exception):
         super().__init__(next(iter(self.failures.values())))
 
 
-def reward(
-    *, when_wrong: tuple[float, float] = (0.0, 1.0), when_right: tuple[float, float] = (0.0, 1.0)
-) -> Callable[[F], F]:
-    """Declare the smallest and largest value of a reward where the answer is wrong, and where it is right.
-
-    Without it both are (0, 1). From these the weights are checked: no wrong answer may earn as much as a
-    right one.
-    """
-
-    def declare(function: F) -> F:
-        function.when_wrong, function.when_right = when_wrong, when_right  # type: ignore[attr-defined]
-        return function
-
-    return declare
-
-
 class UserReward:
-    """A function of a user's, `(problem, trace, *, ...)`, or `(problem, traces, *, ...)` for a whole group.
+    """A user's function with what it declares; it is called like a `Reward`.
 
-    It is handed `history` too where it takes a keyword of that name. Attributes are those of `Reward`.
+    Attributes:
+        name: `package.module:function`.
+        function: `(problem, trace, *, ...)`, or `(problem, traces, *, ...)` where it declares `group`.
+        declared: Its declaration.
     """
 
     def __init__(self, name: str, *, timeout_s: float, folder: str | None = None) -> None:
@@ -75,24 +59,14 @@ class UserReward:
             folder: Where its module is, if not in the current folder or on the path.
 
         Raises:
-            ValueError: It cannot be imported, or is not of this form.
+            ValueError: It cannot be imported, or its declaration does not fit its signature.
         """
         self.name = name
         self.function, self._folder = load_function(name, folder)
         self._timeout_s = timeout_s
         self._process: RewardProcess | None = None
         self._in_a_row = 0
-        parameters = list(inspect.signature(self.function).parameters.values())
-        places = [parameter.name for parameter in parameters if parameter.kind in _POSITIONAL]
-        if len(places) != 2 or places[1] not in ("trace", "traces"):
-            raise ValueError(
-                f"reward '{name}' takes ({', '.join(places)}); it must take (problem, trace), or (problem, "
-                "traces) for a whole group, and keywords after a '*'"
-            )
-        self.group = places[1] == "traces"
-        self.history = any(p.name == "history" and p.kind is p.KEYWORD_ONLY for p in parameters)
-        self.when_wrong = _range(self.function, "when_wrong", name)
-        self.when_right = _range(self.function, "when_right", name)
+        self.declared = declaration_of(self.function, name)
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Travel by name; the process that calls the function stays behind."""
@@ -107,9 +81,9 @@ class UserReward:
             UnscoredError: It failed on some of them, or with `group` on the whole.
             GraderError: It has failed too often in a row, or does not start.
         """
-        if self.history:
+        if self.declared.history:
             args = {**args, "history": history or History()}
-        if self.group:
+        if self.declared.group:
             values, failure = self._ask(problem, list(traces), args)
             if not failure and len(values) != len(traces):
                 failure = f"gave {len(values)} values for {len(traces)} traces"
@@ -162,7 +136,7 @@ class UserReward:
 
     def _outside(self, trace: Trace, value: float) -> str:
         right = bool(trace.correct)
-        low, high = self.when_right if right else self.when_wrong
+        low, high = self.declared.when_right if right else self.declared.when_wrong
         if low <= value <= high:
             return ""
         kind = "right" if right else "wrong"
@@ -175,14 +149,3 @@ class UserReward:
         where = f"{problem.env}/{problem.split}/{problem.index}"
         text = "" if trace is None else " ".join(step.text for step in trace.steps)
         return f"reward '{self.name}' {failure}, on {where}" + (f", text '{text[:60]}'" if text else "")
-
-
-def _range(function: Callable[..., Any], key: str, name: str) -> tuple[float, float]:
-    given = getattr(function, key, (0.0, 1.0))
-    try:
-        low, high = map(float, given)
-    except (TypeError, ValueError):
-        low, high = math.nan, math.nan
-    if not -math.inf < low <= high < math.inf:
-        raise ValueError(f"reward '{name}' declares {key}={given}; give two finite numbers, the smaller first")
-    return low, high

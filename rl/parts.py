@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from inspect import signature
 from typing import Any
 
 from pydantic import ValidationError
@@ -17,11 +16,9 @@ from pydantic import ValidationError
 from configs import Config, ConfigError, describe_errors
 from configs.schema.config import RewardTermConfig
 from envs import ENVS, Env, Split, make_env
-from rewards import RewardSum, Term, When, find_reward
+from rewards import RewardSum, Term, When
 from rl.model_files import PolicyError, check_model
 from rl.sft.examples import make_examples
-
-_ON_BUDGETS = ("steps_over_budget", "steps_off_budget", "budget_margin")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -86,31 +83,29 @@ def build_rewards(config: Config) -> RewardSum:
     """
     try:
         rewards = RewardSum(
-            [_term(term, config.rollout.max_new_tokens) for term in config.rewards.terms],
+            [_term(term) for term in config.rewards.terms],
             allow_wrong_above_right=config.rewards.allow_wrong_above_right,
             timeout_s=config.rewards.timeout_s,
+            length_limit=config.rollout.max_new_tokens,
         )
     except ValueError as error:
         raise ConfigError(f"rewards: {error}") from None
-    on_budgets = [term.name for term in rewards.terms if term.name in _ON_BUDGETS]
-    if on_budgets and config.grpo is not None and config.grpo.budget_frac == 0:
+    if rewards.on_budget and config.grpo is not None and config.grpo.budget_frac == 0:
         raise ConfigError(
-            f"rewards: '{on_budgets[0]}' compares with the budget in the prompt, but grpo.budget_frac is 0, so "
-            "no prompt states one; set grpo.budget_frac, or leave the reward out"
+            f"rewards: '{rewards.on_budget[0]}' compares with the budget in the prompt, but "
+            "grpo.budget_frac is 0, so no prompt states one; set grpo.budget_frac, or leave the reward out"
         )
     return rewards
 
 
-def _term(term: RewardTermConfig, limit: int) -> Term:
-    """A term with the run's length limit where its reward takes one and none is given."""
-    takes_limit = ":" not in term.name and "limit" in signature(find_reward(term.name).function).parameters
+def _term(term: RewardTermConfig) -> Term:
     return Term(
         name=term.name,
         weight=term.weight,
         gate=term.gate,
         when=When(**term.when.model_dump()),
         schedule=tuple(sorted(term.schedule.items())),
-        args={"limit": limit, **term.args} if takes_limit else term.args,
+        args=term.args,
     )
 
 

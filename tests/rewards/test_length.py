@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from envs import Trace, make_env, parse_trace
-from rewards import History, find_reward
+from rewards import History, RewardSum, Term, find_reward
 from tests.rewards.test_rewards import END, FULL, SKIP, TURNS
 
 WRONG = "Thus, the answer is west."
@@ -259,5 +259,19 @@ def test_process_match_counts_what_is_wrong_missing_or_extra(text: str, expected
 
 
 def test_a_limit_must_be_known() -> None:
-    with pytest.raises(ValueError, match="no length limit is given; name one in the reward's args"):
-        values("token_count", [right(1)])
+    with pytest.raises(ValueError, match="reward 'token_count' needs the argument 'limit'; give it in args"):
+        RewardSum([Term(name="correct", weight=1.0), Term(name="token_count", weight=-0.5)])
+
+
+def test_the_limit_of_the_run_is_given_to_what_declares_it() -> None:
+    terms = [
+        Term(name="correct", weight=1.0),
+        Term(name="token_count", weight=-0.4),
+        Term(name="length_overlong", weight=-0.1, args={"limit": 100, "buffer": 0.5}),
+    ]
+    rewards = RewardSum(terms, length_limit=200)
+    assert [dict(term.args) for term in rewards.terms] == [{}, {"limit": 200}, {"limit": 100, "buffer": 0.5}]
+    # 75 of 200 tokens; and half way from 50 to the term's own limit of 100.
+    assert rewards(TURNS, [right(75)])[0].parts == pytest.approx(
+        {"correct": 1.0, "token_count": -0.4 * 0.375, "length_overlong": -0.1 * 0.5}
+    )

@@ -9,7 +9,7 @@ from dataclasses import replace
 import pytest
 
 from envs import Env, Problem, Split, Trace, make_env, parse_trace
-from rewards import REWARDS, Outcome, Reward, RewardSum, Term, find_reward
+from rewards import REWARDS, Declaration, Outcome, Reward, RewardSum, Term, find_reward
 from rewards.correctness import group_accuracy
 
 # The full trace of this problem has three lines: west, north, south.
@@ -416,6 +416,8 @@ def test_a_floor_above_its_ceiling_is_refused(args: dict[str, float], floor: str
         f"reward 'backtracks_off_density' has the floor {floor} above its ceiling {ceiling}; give args with "
         "floor <= ceiling"
     )
+    crossed = Term(name="reflection_and_length", weight=-0.1, args={"few": 4})
+    assert "has the few 4 above its many 3; give args with few <= many" in refuse(QUICKSTART[0], crossed)
     equal = Term(name="backtracks_off_density", weight=-0.1, args={"floor": 0.2})
     assert RewardSum([QUICKSTART[0], equal]).least_when_right > 0
 
@@ -438,7 +440,7 @@ def test_weights_that_do_not(terms: list[Term]) -> None:
 
 
 def scripted(function: Callable[..., object], *, group: bool = False) -> Reward:
-    return Reward(function=function, group=group)  # type: ignore[arg-type]
+    return Reward(function=function, declared=Declaration(group=group))
 
 
 @pytest.mark.parametrize("given", [math.nan, math.inf, -math.inf, -0.1, 1.5, "1", None, [1.0]])

@@ -5,7 +5,6 @@ from __future__ import annotations
 import random
 from dataclasses import replace
 from functools import cache
-from inspect import signature
 from typing import Any
 
 import pytest
@@ -98,7 +97,7 @@ def groups(draw: st.DrawFn) -> tuple[Problem, list[Trace]]:
 
 
 def args_of(name: str) -> dict[str, Any]:
-    return LIMIT if "limit" in signature(REWARDS[name].function).parameters else {}
+    return LIMIT if REWARDS[name].declared.limit else {}
 
 
 HISTORIES = (
@@ -192,7 +191,7 @@ def test_rewards_stay_in_their_declared_ranges(group: tuple[Problem, list[Trace]
         for history in HISTORIES:
             values = reward(problem, traces, history, **args_of(name))
             for trace, value in zip(traces, values, strict=True):
-                low, high = reward.when_right if trace.correct else reward.when_wrong
+                low, high = reward.declared.when_right if trace.correct else reward.declared.when_wrong
                 assert 0 <= low <= value <= high <= 1, (name, value)
 
 

@@ -8,6 +8,7 @@ import signal
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
@@ -27,6 +28,7 @@ from rewards import reward
 def brevity(problem, trace, *, limit=200):
     return max(0.0, 1 - trace.num_tokens / limit) if trace.correct else 0.0
 
+@reward(group=True, history=True)
 def spread(problem, traces, *, history):
     most = max(trace.num_tokens for trace in traces)
     return [trace.num_tokens / most * (0.5 if history.update == 7 else 1) for trace in traces]
@@ -80,9 +82,11 @@ def starts_others(problem, trace):
 def needs(problem, trace, *, limit):
     return 1.0
 
+@reward(group=True)
 def too_few(problem, traces):
     return [1.0] * (len(traces) - 1)
 
+@reward(group=True)
 def no_list(problem, traces):
     return 1.0
 
@@ -90,7 +94,48 @@ def own_pid(problem, trace):
     Path(problem.prompt).write_text(str(os.getpid()))
     return 1.0
 
-def misses(problem, reply):
+def misses(problem, trace, text):
+    return 0.0
+
+def other_names(task, sample):
+    return 0.25
+
+@reward(group=True)
+def other_names_of_a_group(task, samples):
+    return [0.5 for _ in samples]
+
+def undeclared_group(problem, traces):
+    return [0.0 for _ in traces]
+
+@reward(group=True)
+def no_group(problem, trace):
+    return 0.0
+
+def undeclared_history(problem, trace, *, history=None):
+    return 0.0
+
+@reward(history=True)
+def no_history(problem, trace):
+    return 0.0
+
+@reward(limit=True)
+def no_limit(problem, trace, limit):
+    return 0.0
+
+@reward(ascending=("low", "high"))
+def no_high(problem, trace, *, low):
+    return 0.0
+
+@reward(history=True)
+def places_history(problem, trace, *history):
+    return 0.0
+
+@reward(limit=True)
+def within(problem, trace, *, limit):
+    return float(trace.num_tokens <= limit)
+
+@reward(budget=True, when_wrong=(0, 0))
+def on_budget(problem, trace):
     return 0.0
 
 @reward(when_right=1)
@@ -292,7 +337,34 @@ def test_its_folder_may_hold_anything(own: list[UserReward], tmp_path: Path) -> 
         ("broken:f", "cannot import broken: ModuleNotFoundError: No module named 'no_such_thing_here'"),
         ("house.rules:brevty", "house.rules has no function 'brevty'; it has: .*brevity"),
         ("house.rules:number", "house.rules has no function 'number'"),
-        ("house.rules:misses", r"takes \(problem, reply\); it must take \(problem, trace\), or"),
+        (
+            "house.rules:misses",
+            r"takes \(problem, trace, text\); it must take \(problem, trace\), or \(problem, traces\) with "
+            r"@reward\(group=True\), and keywords after a '\*'$",
+        ),
+        (
+            "house.rules:undeclared_group",
+            r"^reward 'house.rules:undeclared_group' takes \(problem, traces\) but declares no group; write "
+            r"@reward\(group=True\) above it$",
+        ),
+        (
+            "house.rules:no_group",
+            r"takes \(problem, trace\) but declares group=True; take \(problem, traces\), or leave group out$",
+        ),
+        (
+            "house.rules:undeclared_history",
+            r"takes history but does not declare it; write @reward\(history=True\)$",
+        ),
+        (
+            "house.rules:no_history",
+            r"declares history=True but takes no keyword 'history'; add it after a '\*', or leave history out",
+        ),
+        (
+            "house.rules:no_high",
+            r"declares ascending=\('low', 'high'\) but takes no keyword 'high'; add it after a '\*'",
+        ),
+        ("house.rules:places_history", "declares history=True but takes no keyword 'history'"),
+        ("house.rules:no_limit", r"takes \(problem, trace, limit\); it must take \(problem, trace\)"),
         (
             "house.rules:upside_down",
             r"declares when_right=\(2, 1\); give two finite numbers, the smaller first",
@@ -302,6 +374,23 @@ def test_its_folder_may_hold_anything(own: list[UserReward], tmp_path: Path) -> 
 def test_what_is_no_reward_is_refused_at_once(name: str, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         find_reward(name)
+
+
+def test_groups_are_declared_and_parameters_are_called_anything(own: list[UserReward]) -> None:
+    assert find(own, "other_names")(TURNS, [right(1), right(2)]) == [0.25, 0.25]
+    assert find(own, "other_names_of_a_group")(TURNS, [right(1), right(2)]) == [0.5, 0.5]
+
+
+def test_it_gets_the_length_limit_and_is_known_to_need_a_budget() -> None:
+    terms = [
+        Term(name="correct", weight=1.0),
+        Term(name="house.rules:within", weight=0.1),
+        Term(name="house.rules:on_budget", weight=0.1),
+    ]
+    with closing(RewardSum(terms, length_limit=30)) as rewards:
+        scores = rewards(TURNS, [right(30), right(31)])
+    assert [score.parts["house.rules:within"] for score in scores] == [0.1, 0.0]
+    assert rewards.on_budget == ("house.rules:on_budget",)
 
 
 def test_its_weights_and_arguments_are_checked_too() -> None:
