@@ -294,8 +294,8 @@ def _check_args(term: Term, reward: Reward | UserReward) -> None:
     for low, high in pairwise(reward.declared.ascending):
         if values[low] > values[high]:
             raise ValueError(
-                f"reward '{term.name}' has the {low} {values[low]:g} above its {high} {values[high]:g}; give args "
-                f"with {low} <= {high}"
+                f"reward '{term.name}' has the {low} {values[low]:g} above its {high} {values[high]:g}; give "
+                f"args with {low} <= {high}"
             )
 
 

@@ -108,8 +108,8 @@ def declaration_of(function: Callable[..., Any], name: str) -> Declaration:
         raise ValueError(f"reward '{name}' takes history but does not declare it; write @reward(history=True)")
     if missing := [key for key in declared.ascending if key not in keywords]:
         raise ValueError(
-            f"reward '{name}' declares ascending={declared.ascending} but takes no keyword '{missing[0]}'; add it "
-            "after a '*', or leave it out of @reward"
+            f"reward '{name}' declares ascending={declared.ascending} but takes no keyword '{missing[0]}'; add "
+            "it after a '*', or leave it out of @reward"
         )
     for key, wanted in (("history", declared.history), ("limit", declared.limit)):
         if wanted and key not in keywords:
