@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import TextIO
 
 import torch
+from transformers import TrainerCallback
 from transformers.utils import logging as transformers_logging
 
 from configs import Config
@@ -29,11 +30,13 @@ from rewards import RunHistory
 from rl.build import build_pool, cache_mebibytes, check_backends, check_lengths, find_device
 from rl.evaluate import Evaluation, evaluate
 from rl.grpo.advantages import AdvantageWeight
+from rl.grpo.arguments import grpo_arguments
 from rl.grpo.trainer import STATE_FILE as GRPO_STATE_FILE
-from rl.grpo.trainer import StrideTrainer, trainable_weights
+from rl.grpo.trainer import StrideTrainer
+from rl.grpo.update import Updates
 from rl.pages.run.write import write_report
 from rl.parts import Parts
-from rl.policy import Policy, load_policy
+from rl.policy import Policy, load_policy, trainable_weights
 from rl.runs.folder import RunFolder, open_run, stage_done
 from rl.runs.log import group_rows
 from rl.runs.progress import ProgressCallback
@@ -156,20 +159,26 @@ class _Run:
             budget_frac=config.grpo.budget_frac,
             history=self._history(config.grpo),
         )
-        trainer = StrideTrainer(
-            policy,
+        updates = Updates(
             source,
             pool,
+            config.grpo,
+            config.rollout,
+            pad_id=policy.encoder.pad_id,
+            on_rollouts=partial(self._log_rollouts, policy.encoder),
+            advantage_weight=AdvantageWeight(**weight.model_dump()) if weight else None,
+            warn=self.say,
+        )
+        arguments = grpo_arguments(
             config.grpo,
             config.rollout,
             folder=checkpoints,
             seed=config.seed,
             cpu=find_device(config) == "cpu",
             report_to=config.report_to,
-            callbacks=[ProgressCallback("grpo", self.folder.metrics, out=self._out)],
-            on_rollouts=partial(self._log_rollouts, policy.encoder),
-            advantage_weight=AdvantageWeight(**weight.model_dump()) if weight else None,
         )
+        callbacks: list[TrainerCallback] = [ProgressCallback("grpo", self.folder.metrics, out=self._out)]
+        trainer = StrideTrainer(policy, updates, arguments, callbacks)
         started = time.perf_counter()
         trainer.run(resume_from)
         policy.save(self.folder.model("grpo"))

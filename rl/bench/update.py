@@ -43,7 +43,9 @@ from rewards import History, Outcome, Score
 from rl.bench.race import Contestants, Lap
 from rl.bench.rollout import FixedLengths
 from rl.bench.workload import GROUP, PAD, STOP, VOCABULARY, Case, Workload
+from rl.grpo.arguments import grpo_arguments
 from rl.grpo.trainer import StrideTrainer
+from rl.grpo.update import Updates
 from rl.policy import Policy
 from rollout.encoder import make_encoder
 from rollout.engines.base import Weights
@@ -275,19 +277,18 @@ def train_stride(
             max_ungraded=0,
         )
     with tempfile.TemporaryDirectory() as folder:
-        StrideTrainer(
-            policy,
+        grpo = GrpoConfig(updates=updates, problems_per_update=num_groups, learning_rate=_LEARNING_RATE)
+        rollout = RolloutConfig(samples_per_problem=GROUP, max_new_tokens=limit, problems_per_batch=num_groups)
+        arguments = grpo_arguments(grpo, rollout, folder=Path(folder), seed=0, cpu=True, report_to=[])
+        made = Updates(
             source,
             pool,
-            GrpoConfig(updates=updates, problems_per_update=num_groups, learning_rate=_LEARNING_RATE),
-            RolloutConfig(samples_per_problem=GROUP, max_new_tokens=limit, problems_per_batch=num_groups),
-            folder=Path(folder),
-            seed=0,
-            cpu=True,
-            report_to=[],
-            callbacks=[watch],
+            grpo,
+            rollout,
+            pad_id=policy.encoder.pad_id,
             on_rollouts=lambda update, rollouts, advantages: None,
-        ).run()
+        )
+        StrideTrainer(policy, made, arguments, [watch]).run()
     return _training(watch, counter)
 
 

@@ -1,9 +1,9 @@
 """From scored groups to the tensors of one update, cut into micro-batches.
 
 In: groups and their advantages. Out: one dict of tensors a micro-batch, with the keys TRL's loss reads. Rows
-are sorted by length and cut where that leaves least padding, so little of a forward pass is wasted. How rows
-are cut changes neither loss nor gradient: every micro-batch carries the factor that makes the sum over
-micro-batches the loss of the whole batch.
+are sorted by length and cut where that leaves least padding, so little of a forward pass is wasted. The cuts
+change neither loss nor gradient: every micro-batch carries a factor with which the losses of all micro-batches
+add up to the loss of the whole batch.
 
 Shapes: B rows of a micro-batch, L prompt tokens (left-padded), T completion tokens (right-padded).
 """
@@ -19,7 +19,10 @@ import torch
 
 from rollout.types import RolloutGroup
 
-_PASS = 128  # positions that one more forward and backward pass costs about as much as
+MicroBatch = dict[str, Any]
+"""Tensors of one forward and backward pass, by the keys TRL's loss reads; see `make_micro_batches`."""
+
+_PASS = 128  # positions whose cost equals that of one more forward and backward pass
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -45,11 +48,11 @@ class Row:
 
 
 def make_rows(groups: Sequence[RolloutGroup], advantages: Sequence[Sequence[float]]) -> list[Row]:
-    """One row a completion, its sequence advantage given to every token.
+    """One row for each completion; every token gets the advantage of its completion.
 
     Args:
         groups: P groups.
-        advantages: For each group the advantage of each of its samples.
+        advantages: One for each sample, by group.
     """
     return [
         Row(
@@ -66,7 +69,7 @@ def make_rows(groups: Sequence[RolloutGroup], advantages: Sequence[Sequence[floa
 def split_rows(rows: Sequence[Row], max_tokens: int) -> list[list[Row]]:
     """Sort by length, longest first, and cut where rows times longest row, summed over parts, is least.
 
-    Every part is charged what a pass costs beside its positions, so parts do not get tiny.
+    Every part is charged the fixed cost of a pass too, so parts do not get tiny.
 
     Args:
         rows: At least one.
@@ -74,10 +77,10 @@ def split_rows(rows: Sequence[Row], max_tokens: int) -> list[list[Row]]:
     """
     ordered = sorted(rows, key=lambda row: row.length, reverse=True)
     length = np.array([row.length for row in ordered])
-    # least[i] is what the first i rows cost at least, cut[i] where the last part of them starts.
+    # least[i] is the lowest cost of the first i rows, cut[i] the start of the last part of them.
     least, cut = np.zeros(len(ordered) + 1), np.zeros(len(ordered) + 1, dtype=int)
     for end in range(1, len(ordered) + 1):
-        first = max(0, min(end - 1, end - max_tokens // length[end - 1]))  # parts from before are too large
+        first = max(0, min(end - 1, end - max_tokens // length[end - 1]))  # earlier ones are too large
         positions = np.arange(end - first, 0, -1) * length[first:end]
         cost = np.where(positions <= max_tokens, least[first:end] + positions + _PASS, np.inf)
         cost[-1] = least[end - 1] + length[end - 1] + _PASS
@@ -92,14 +95,14 @@ def split_rows(rows: Sequence[Row], max_tokens: int) -> list[list[Row]]:
 
 def make_micro_batches(
     rows: Sequence[Row], max_tokens: int, *, pad_id: int, loss_type: str, device: torch.device
-) -> list[dict[str, Any]]:
+) -> list[MicroBatch]:
     """Tensors for TRL's loss.
 
     Args:
         rows: At least one completion.
-        max_tokens: Of a micro-batch, padding included; see `split_rows`.
+        max_tokens: Limit of a micro-batch, padding included; see `split_rows`.
         pad_id: Fills prompts on the left and completions on the right.
-        loss_type: TRL's; decides what a micro-batch's loss is a mean over, and so its factor.
+        loss_type: TRL's; decides what the loss of a micro-batch is a mean over, and so its factor.
         device: Where the tensors go.
 
     Returns:
@@ -120,8 +123,8 @@ def make_micro_batches(
     return batches
 
 
-def useful_frac(batches: Sequence[dict[str, Any]]) -> float:
-    """Share of the positions that go through the model and are tokens, not padding."""
+def useful_frac(batches: Sequence[MicroBatch]) -> float:
+    """Share of the positions of all forward passes that are tokens, not padding."""
     lengths = [(batch["prompt_mask"].sum(1) + batch["completion_mask"].sum(1)).tolist() for batch in batches]
     return sum(map(sum, lengths)) / sum(len(part) * max(part) for part in lengths)
 

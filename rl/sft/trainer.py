@@ -1,7 +1,7 @@
 """The warm start: supervised fine-tuning on the demonstrations of `examples.py`.
 
-In: a policy and the config's `warm_start` section. Out: the same policy, trained with TRL's `SFTTrainer`, loss
-on the completion only.
+In: a policy and the config's `warm_start` section. Out: the same policy, trained with TRL's `SFTTrainer`; only
+completions get a loss.
 """
 
 from __future__ import annotations
@@ -16,8 +16,9 @@ from configs.schema.config import WarmStartConfig
 from rl.policy import Policy
 from rl.sft.encode import encode_phases
 from rl.sft.examples import Phase
+from rl.trainer_arguments import trainer_arguments
 
-STATE_FILE = "trainer_state.json"  # what the Trainer writes last into a checkpoint
+STATE_FILE = "trainer_state.json"  # the Trainer writes it last into a checkpoint
 
 
 def warm_start(
@@ -35,41 +36,29 @@ def warm_start(
     """Train `policy.model` in place.
 
     Args:
-        policy: What to train.
-        phases: What is learnt, in order.
+        policy: The policy to train.
+        phases: Examples to learn, in order.
         config: The `warm_start` section.
         folder: Checkpoints go here.
         seed: Seed of the order.
         cpu: Train on the CPU even where there is a GPU.
         report_to: Metric backends.
-        callbacks: Told of every update.
-        resume_from: Checkpoint folder to go on from.
+        callbacks: Notified of every update.
+        resume_from: Checkpoint folder to continue from.
     """
     micro = config.micro_batch_size or config.batch_size
     arguments = SFTConfig(
-        output_dir=str(folder),
-        max_steps=config.updates,
+        **trainer_arguments(config, folder=folder, seed=seed, cpu=cpu, report_to=report_to),
         train_sampling_strategy="sequential",  # the phases are shuffled already
         per_device_train_batch_size=micro,
         gradient_accumulation_steps=config.batch_size // micro,
-        learning_rate=config.learning_rate,
         lr_scheduler_type="cosine",
         warmup_steps=round(config.warmup_frac * config.updates),
         weight_decay=config.weight_decay,
-        logging_steps=1,
-        save_strategy="steps" if config.save_every else "no",
-        save_steps=config.save_every or config.updates,
         save_total_limit=1,
-        seed=seed,
-        use_cpu=cpu,
-        bf16=False,
-        gradient_checkpointing=False,
         packing=False,
         max_length=None,
         dataset_kwargs={"skip_prepare_dataset": True},
-        dataloader_pin_memory=False,
-        disable_tqdm=True,
-        report_to=report_to,
     )
     trainer = SFTTrainer(
         model=policy.model,

@@ -6,7 +6,8 @@ import pytest
 
 from configs import ConfigError
 from envs import GraderError
-from rl.grpo.trainer import LogprobMismatchError, StalledError
+from rl.grpo.logprob_check import LogprobMismatchError
+from rl.grpo.zero_signal import StalledError
 from rl.policy import PolicyError
 from rl.runs.folder import RunFolderError
 from rl.runs.lock import RunBusyError

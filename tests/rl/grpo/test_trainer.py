@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-import math
-import random
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -23,11 +21,14 @@ from transformers import (
 from configs.schema.config import GrpoConfig, LoraSettings, PolicyConfig, RolloutConfig, TinyModelConfig
 from envs import Split, make_env, parse_trace
 from rewards import Outcome, Score
-from rl.grpo import micro_batches as micro_batch
 from rl.grpo.advantages import group_advantages
-from rl.grpo.micro_batches import Row, make_micro_batches, make_rows, split_rows, useful_frac
-from rl.grpo.trainer import LogprobMismatchError, StalledError, StrideTrainer, trainable_weights
-from rl.policy import Policy, load_policy
+from rl.grpo.arguments import grpo_arguments
+from rl.grpo.logprob_check import LogprobMismatchError
+from rl.grpo.micro_batches import make_rows, split_rows
+from rl.grpo.trainer import StrideTrainer
+from rl.grpo.update import Updates
+from rl.grpo.zero_signal import StalledError
+from rl.policy import Policy, load_policy, trainable_weights
 from rollout.source import RolloutBatch, zero_signal_cause
 from rollout.types import Completion, FinishReason, RolloutGroup, Sample
 
@@ -133,20 +134,17 @@ def run(
         "learning_rate": 1e-3,
         "max_grad_norm": 1e9,
     }
-    trainer = StrideTrainer(
-        policy,
+    grpo, rollout = GrpoConfig(**{**settings, **config}), RolloutConfig(samples_per_problem=G)
+    updates = Updates(
         ScriptedSource(groups),  # type: ignore[arg-type]
         pool,  # type: ignore[arg-type]
-        GrpoConfig(**{**settings, **config}),
-        RolloutConfig(samples_per_problem=G),
-        folder=folder,
-        seed=0,
-        cpu=True,
-        report_to=[],
-        callbacks=[logs],
+        grpo,
+        rollout,
+        pad_id=policy.encoder.pad_id,
         on_rollouts=lambda update, rollouts, advantages: None,
     )
-    trainer.run()
+    arguments = grpo_arguments(grpo, rollout, folder=folder, seed=0, cpu=True, report_to=[])
+    StrideTrainer(policy, updates, arguments, [logs]).run()
     return logs.rows, pool
 
 
@@ -161,9 +159,9 @@ def gradient(policy: Policy, groups: list[RolloutGroup], loss_type: str) -> tupl
             new = logps(policy.model, group.prompt_ids, sample.completion.ids)
             surrogate = -(torch.exp(new - torch.tensor(sample.completion.logprobs)) * advantage)
             share = {
-                "dapo": surrogate.sum() / total_tokens,  # every token alike
+                "dapo": surrogate.sum() / total_tokens,  # every token weighs the same
                 "bnpo": surrogate.sum() / total_tokens,
-                "grpo": surrogate.mean() / (P * G),  # every completion alike
+                "grpo": surrogate.mean() / (P * G),  # every completion weighs the same
                 "dr_grpo": surrogate.sum() / (P * G * 256),  # a constant length, rollout.max_new_tokens
             }
             loss = loss + share[loss_type]
@@ -297,66 +295,9 @@ def test_the_reference_is_the_model_grpo_starts_from(lora: LoraSettings | None, 
     assert rows[1]["kl"] > 1e-5
 
 
-def test_rows_are_cut_where_least_is_padding(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Against every way to cut: the least positions plus what a pass costs, and never over the limit."""
-    monkeypatch.setattr(micro_batch, "_PASS", 9)
-    rng = random.Random(0)
-    for _ in range(60):
-        rows = [blank_row(rng.randint(1, 5), rng.choice([1, 2, 3, 30])) for _ in range(rng.randint(1, 8))]
-        limit = rng.choice([1, 20, 60, 200])
-        parts = split_rows(rows, limit)
-        assert sorted(id(row) for part in parts for row in part) == sorted(map(id, rows))
-        assert all(len(part) == 1 or len(part) * part[0].length <= limit for part in parts)
-        lengths = sorted((row.length for row in rows), reverse=True)
-        assert [row.length for part in parts for row in part] == lengths
-        assert cost([len(part) for part in parts], lengths) == min(
-            cost(sizes, lengths) for sizes in compositions(len(rows)) if fits(sizes, lengths, limit)
-        )
-
-
-def blank_row(prompt: int, completion: int) -> Row:
-    return Row(prompt_ids=(5,) * prompt, ids=(5,) * completion, logprobs=(), advantages=())
-
-
-def compositions(total: int) -> Iterator[list[int]]:
-    """All ways to write `total` as a sum of parts in order."""
-    if total == 0:
-        yield []
-    for first in range(1, total + 1):
-        yield from ([first, *rest] for rest in compositions(total - first))
-
-
-def widths(sizes: list[int], lengths: list[int]) -> list[int]:
-    return [lengths[sum(sizes[:part])] for part in range(len(sizes))]
-
-
-def cost(sizes: list[int], lengths: list[int]) -> int:
-    return sum(size * width + 9 for size, width in zip(sizes, widths(sizes, lengths), strict=True))
-
-
-def fits(sizes: list[int], lengths: list[int], limit: int) -> bool:
-    return all(
-        size == 1 or size * width <= limit for size, width in zip(sizes, widths(sizes, lengths), strict=True)
-    )
-
-
-@pytest.mark.parametrize("samples", [64, 128, 256])
-def test_four_fifths_of_what_the_model_reads_are_tokens(samples: int) -> None:
-    """On skewed lengths; rows all padded to the longest, as usual, give less than a third."""
-    rng = random.Random(0)
-    rows = []
-    for _ in range(samples):  # log-normal, sigma 0.8, mean 64, at most 8 times that
-        length = max(1, min(512, round(rng.lognormvariate(math.log(64) - 0.32, 0.8))))
-        row = blank_row(rng.randint(48, 80), length)
-        rows.append(dataclasses.replace(row, logprobs=(0.0,) * length, advantages=(0.0,) * length))
-    batches = make_micro_batches(rows, 16384, pad_id=0, loss_type="dapo", device=torch.device("cpu"))
-    assert useful_frac(batches) > 0.9
-    tokens = sum(row.length for row in rows)
-    assert tokens / (samples * max(row.length for row in rows)) < 0.35
-
-
-def test_the_model_is_given_no_more_than_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """`useful_positions` against what goes through the model."""
+def test_useful_positions_are_those_of_the_forward_passes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     policy = make_policy()
     groups = make_groups(policy)
     shapes = []

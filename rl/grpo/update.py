@@ -1,0 +1,226 @@
+"""What a GRPO update is: rollouts in; advantages, micro-batches and metrics out.
+
+::
+
+    publish weights -> rollout batch -> advantages -> micro-batches -> (loss, optimiser: the trainer)
+
+The advantage of a completion is its reward minus the mean of its group, divided by the group's standard
+deviation where `grpo.scale_rewards` is set (GRPO, arXiv 2402.03300, section 4.1.2). The sampler's
+log-probabilities serve as the old ones of the importance ratio (equation 3 there), so the ratio corrects
+off-policy data and every other difference between sampler and learner, and no second forward pass is needed.
+
+Nothing here knows TRL or transformers; `trainer.py` is the adapter.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from configs.schema.config import GrpoConfig, RolloutConfig
+from rl.grpo.advantages import AdvantageWeight, group_advantages, weigh_advantages
+from rl.grpo.logprob_check import LogprobCheck
+from rl.grpo.metrics import rollout_metrics
+from rl.grpo.micro_batches import MicroBatch, make_micro_batches, make_rows, useful_frac
+from rl.grpo.zero_signal import ZeroSignalWatch
+from rollout.engines.base import Weights
+from rollout.pools.base import RolloutPool
+from rollout.source import GroupSource, RolloutBatch
+from rollout.stream import Delivery, RolloutStream
+from rollout.types import RolloutGroup
+
+_CPU_TOKENS, _GPU_TOKENS = 768, 16384  # of a micro-batch, where the config leaves it open
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class UpdateBatch:
+    """The data of one update, or of `grpo.num_iterations` updates that learn it again.
+
+    Attributes:
+        micro_batches: Tensors with the keys TRL's loss reads; see `make_micro_batches`.
+        metrics: Numbers of the rollouts by name.
+    """
+
+    micro_batches: list[MicroBatch]
+    metrics: dict[str, float]
+
+
+class Updates:
+    """Makes the updates of a run, in order, and keeps the state a checkpoint must hold.
+
+    Attributes:
+        state: The source's, after the last rollout batch given out, as plain JSON.
+    """
+
+    def __init__(
+        self,
+        source: GroupSource,
+        pool: RolloutPool,
+        config: GrpoConfig,
+        rollout: RolloutConfig,
+        *,
+        pad_id: int,
+        on_rollouts: Callable[[int, RolloutBatch, Mapping[int, Sequence[float]]], None],
+        advantage_weight: AdvantageWeight | None = None,
+        warn: Callable[[str], None] = lambda line: None,
+        clock: Callable[[], float] = time.perf_counter,
+    ) -> None:
+        """Set up; nothing is sampled yet.
+
+        Args:
+            source: Hands out groups.
+            pool: Receives the weights.
+            config: The `grpo` section.
+            rollout: The `rollout` section.
+            pad_id: Fills rows.
+            on_rollouts: Called before an update with its number, its rollout batch and the advantages of the
+                groups it is trained on, by group.
+            advantage_weight: Weighs advantages by the accuracy of their group.
+            warn: Called with one line where updates have no signal.
+            clock: Seconds.
+        """
+        self._source = source
+        self._stream = RolloutStream(
+            source, pool, num_groups=config.problems_per_update, ahead=rollout.max_staleness
+        )
+        self.state = source.state()
+        self._config = config
+        self._advantage_weight = advantage_weight
+        self._pad_id = pad_id
+        self._on_rollouts = on_rollouts
+        self._watch = ZeroSignalWatch(warn)
+        self._clock = clock
+        self._ended_at = clock()
+        self._prepare_s = 0.0
+        self._logprobs = LogprobCheck(config.max_logprob_diff)
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Continue from the state in a checkpoint."""
+        self._source.restore(state)
+        self.state = self._source.state()
+
+    def close(self) -> None:
+        """Sample nothing further."""
+        self._stream.close()
+
+    def next(
+        self,
+        weights: Weights,
+        update: int,
+        *,
+        device: torch.device,
+        reference: Callable[[MicroBatch], torch.Tensor] | None = None,
+    ) -> UpdateBatch:
+        """Sample the next rollout batch with these weights and make it ready to train on.
+
+        Args:
+            weights: The learner's, as they are now.
+            update: Updates done so far, which is the version of the weights.
+            device: Where the tensors go.
+            reference: Gives a micro-batch's log-probabilities [B, T] under the reference model; None without
+                a KL term.
+
+        Raises:
+            StalledError: No rollout batch had a signal for many updates.
+            Exception: Whatever publishing or sampling raised.
+        """
+        started = self._clock()
+        delivery = self._stream.next(weights, update, left=self._batches_left(update))
+        rollouts, self.state = delivery.rollouts, delivery.state
+        sampled = self._clock()
+        # Without a signal the update still takes place, on a group whose advantages are all 0.
+        groups = rollouts.useful or [group for group in rollouts.sampled if group.samples][:1]
+        advantages = [self._advantages(group) for group in groups]
+        self._on_rollouts(
+            update + 1, rollouts, {g.group_id: row for g, row in zip(groups, advantages, strict=True)}
+        )
+        self._watch.add(rollouts)
+        on_cpu = _CPU_TOKENS if device.type == "cpu" else _GPU_TOKENS
+        batches = make_micro_batches(
+            make_rows(groups, advantages),
+            self._config.micro_batch_tokens or on_cpu,
+            pad_id=self._pad_id,
+            loss_type=self._config.loss_type,
+            device=device,
+        )
+        if reference is not None:
+            for batch in batches:
+                batch["ref_per_token_logps"] = reference(batch)
+        prepared = self._clock()
+        self._prepare_s += prepared - started
+        metrics = {
+            **rollout_metrics(rollouts, self._config.problems_per_update),
+            **_delivery_metrics(delivery, update),
+            "seconds/wait": sampled - started,
+            "seconds/prepare": prepared - sampled,
+            "useful_positions": useful_frac(batches),
+            "cursor": float(self.state["cursor"]),
+        }
+        return UpdateBatch(micro_batches=batches, metrics=metrics)
+
+    def compare_logprobs(self, new_BT: torch.Tensor, old_BT: torch.Tensor, mask_BT: torch.Tensor) -> None:
+        """Note how far the learner's log-probabilities are from the sampler's, before the weights change."""
+        self._logprobs.add(new_BT, old_BT, mask_BT)
+
+    def finish(self, update: int) -> dict[str, float]:
+        """End an update: its seconds, and how far sampler and learner were apart if that was compared.
+
+        Args:
+            update: Its number, from 1.
+
+        Raises:
+            LogprobMismatchError: They differ by more than `grpo.max_logprob_diff`.
+        """
+        now = self._clock()
+        total = now - self._ended_at
+        metrics = {"seconds/update": total - self._prepare_s, "seconds/total": total}
+        self._ended_at, self._prepare_s = now, 0.0
+        return {**metrics, **self._logprobs.take(update)}
+
+    def _advantages(self, group: RolloutGroup) -> list[float]:
+        rewards_G = torch.tensor(group.rewards, dtype=torch.float64)
+        advantages_G = group_advantages(rewards_G, scale=self._config.scale_rewards)
+        if self._advantage_weight is not None:
+            accuracy = sum(bool(sample.trace.correct) for sample in group.samples) / len(group.samples)
+            advantages_G = weigh_advantages(advantages_G, accuracy, self._advantage_weight)
+        weighed: list[float] = advantages_G.tolist()
+        return weighed
+
+    def _batches_left(self, update: int) -> int:
+        """Rollout batches up to the next checkpoint or the end; nothing is sampled ahead across either."""
+        every = self._config.save_every or self._config.updates
+        stop = min(self._config.updates, (update // every + 1) * every)
+        return (stop - update) // self._config.num_iterations
+
+
+def _delivery_metrics(delivery: Delivery, update: int) -> dict[str, float]:
+    """Staleness, seconds and speed of a rollout batch."""
+    completions = [sample.completion for group in delivery.rollouts.sampled for sample in group.samples]
+    staleness = [update - completion.weight_version for completion in completions]
+    return {
+        "staleness/mean": sum(staleness) / len(staleness),
+        "staleness/max": max(staleness),
+        "seconds/publish": delivery.publish_s,
+        "seconds/rollout": delivery.rollout_s,
+        "seconds/score": delivery.rollouts.score_s,
+        "tokens_per_s": sum(len(completion.ids) for completion in completions) / delivery.rollout_s,
+    }
+
+
+def combine_figures(name: str, values: Sequence[float], tokens: Sequence[int]) -> float:
+    """The figure of an update from one figure a micro-batch: a sum, minimum, maximum or mean over tokens.
+
+    Args:
+        name: TRL's name of the figure, which says how it is combined.
+        values: One a micro-batch.
+        tokens: Completion tokens of each micro-batch.
+    """
+    if name == "step_time":
+        return sum(values)
+    if name.endswith(("_min", "_max")):
+        return (min if name.endswith("_min") else max)(values)
+    return sum(value * share for value, share in zip(values, tokens, strict=True)) / sum(tokens)

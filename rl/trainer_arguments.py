@@ -1,0 +1,39 @@
+"""The arguments that the warm start and GRPO give transformers' Trainer in the same way."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from configs.schema.config import GrpoConfig, WarmStartConfig
+
+
+def trainer_arguments(
+    config: WarmStartConfig | GrpoConfig, *, folder: Path, seed: int, cpu: bool, report_to: list[str]
+) -> dict[str, Any]:
+    """Keyword arguments of a `TrainingArguments`: length, checkpoints, logging and device.
+
+    Weights keep the dtype they were loaded with, and every update is logged. The progress line is Stride's own.
+
+    Args:
+        config: The section of the stage.
+        folder: Checkpoints go here.
+        seed: Seed of the Trainer.
+        cpu: Train on the CPU even where there is a GPU.
+        report_to: Metric backends.
+    """
+    return {
+        "output_dir": str(folder),
+        "max_steps": config.updates,
+        "learning_rate": config.learning_rate,
+        "logging_steps": 1,
+        "save_strategy": "steps" if config.save_every else "no",
+        "save_steps": config.save_every or config.updates,
+        "seed": seed,
+        "use_cpu": cpu,
+        "bf16": False,
+        "gradient_checkpointing": False,
+        "dataloader_pin_memory": False,
+        "disable_tqdm": True,
+        "report_to": report_to,
+    }
