@@ -1,4 +1,4 @@
-"""Verifiable reasoning tasks: problems, traces and the check of every step."""
+"""Verifiable reasoning tasks: problems, traces, and checks of every step."""
 
 from envs.base import Demonstration, Env
 from envs.generated import EnvSettings, GeneratedEnv

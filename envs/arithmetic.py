@@ -1,18 +1,19 @@
-"""Arithmetic expressions a model wrote: reading and evaluating them exactly, within bounds.
+"""Bounded exact arithmetic: reads and evaluates arithmetic expressions that a model wrote.
 
-In: untrusted text such as ``(1 + 2) * 3 / 4``. Out: an `Expression`, its exact value and the numbers it uses,
-or an `ExpressionError`; nothing else is raised whatever the text. Operator-precedence parsing (Dijkstra's
-shunting yard) with explicit stacks: no recursion, nothing is evaluated as code, and every operation is
-refused before it is done where its result could pass a bound. The caller normalises signs such as − and ×.
+In: untrusted text such as ``(1 + 2) * 3 / 4``. Out: an `Expression` with its exact value and the numbers it
+uses, or an `ExpressionError`; no text raises anything else. The parser is operator-precedence parsing
+(Dijkstra's shunting yard) with explicit stacks. It does not recurse, it evaluates nothing as code, and it
+refuses an operation before doing it if the result could exceed a bound. The caller normalises signs such as −
+and ×.
 
-Grammar, spaces allowed between and around tokens, which operators are allowed set by `Rules`::
+Grammar; spaces are allowed between and around tokens, and `Rules` sets which operators are allowed::
 
     sum     = product {(+ | -) product}
     product = factor {(* | /) factor}
     factor  = - factor | power
     power   = atom [(^ | **) factor]
     atom    = number | ( sum )
-    number  = 0 | (1-9) {0-9}, with decimals also one point between digits
+    number  = 0 | (1-9) {0-9}, and if decimals are allowed, one point between digits
 
 So ``-2^2`` is -4, ``2^3^2`` is 2^9, ``2^-1`` is 1/2 and ``0^0`` is 1.
 """
@@ -24,38 +25,39 @@ from dataclasses import dataclass
 from fractions import Fraction
 
 _FOREIGN = re.compile(r"[^0-9+\-*/^(). ]")
-_TOKEN = re.compile(r"[0-9.]+|\*\*|[-+*/^()]")  # with no foreign character, skips spaces only
+_TOKEN = re.compile(r"[0-9.]+|\*\*|[-+*/^()]")  # skips only spaces if there is no foreign character
 _NEGATE = "negate"
 _RANK = {"(": 0, "+": 1, "-": 1, "*": 2, "/": 2, _NEGATE: 3, "^": 4}
-# The lowest rank of a waiting operator that is applied before this one: its own, but ^ is right-associative.
+# Waiting operators of at least this rank are applied before the new one. For ^ there are none, since it binds
+# tightest and is right-associative.
 _APPLIES_FROM = {"+": 1, "-": 1, "*": 2, "/": 2, "^": 5}
 
 
 class ExpressionError(ValueError):
-    """Not an expression of the grammar, or over a bound; the message is a short reason."""
+    """The text is not in the grammar or exceeds a bound; the message is a short reason."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Rules:
-    """What a task allows; one instance a task.
+    """The grammar and the bounds of a task; each task has one instance.
 
     Example: `Rules(operators=frozenset("+-*/^"), negatives=False)`.
 
     Attributes:
-        operators: The binary operators allowed, of ``+ - * / ^``; ``**`` is read as ``^``.
+        operators: The allowed binary operators, a subset of ``+ - * / ^``; ``**`` is read as ``^``.
         parentheses: Whether ``(`` and ``)`` are allowed.
-        negatives: Whether unary minus is. There is no unary plus.
-        decimals: Whether literals such as 2.5 are.
-        max_chars: Characters of a text.
-        max_tokens: Tokens of a text.
-        max_depth: Parentheses open at one place.
-        max_digits: Digits of one literal, 1 to a quarter of `max_bits` and at most 640.
-        max_bits: Bits of the numerator and of the denominator of every result on the way, estimated from
-            those of the operands, so a result may be refused that would have been reduced below it.
-        max_exponent: Largest exponent, either sign.
+        negatives: Whether unary minus is allowed. There is no unary plus.
+        decimals: Whether literals such as 2.5 are allowed.
+        max_chars: Largest number of characters in a text.
+        max_tokens: Largest number of tokens in a text.
+        max_depth: Largest nesting depth of parentheses.
+        max_digits: Largest number of digits in a literal, from 1 to the smaller of `max_bits` / 4 and 640.
+        max_bits: Largest number of bits in the numerator and in the denominator of every intermediate result.
+            It is estimated from the operands, so a result that would cancel to fewer bits may be refused.
+        max_exponent: Largest absolute value of an exponent.
 
     Raises:
-        ValueError: An unknown operator, or `max_digits` out of range.
+        ValueError: An operator is unknown, or `max_digits` is out of range.
     """
 
     operators: frozenset[str] = frozenset("+-*/")
@@ -72,10 +74,12 @@ class Rules:
     def __post_init__(self) -> None:
         if unknown := self.operators - _APPLIES_FROM.keys():
             raise ValueError(f"unknown operators {sorted(unknown)}; known: {' '.join(_APPLIES_FROM)}")
-        most = min(self.max_bits // 4, 640)  # any Python setting converts 640 digits; a digit is under 4 bits
+        most = min(
+            self.max_bits // 4, 640
+        )  # int() accepts 640 digits under every Python setting; a digit has under 4 bits
         if not 1 <= self.max_digits <= most:
             raise ValueError(
-                f"max_digits is {self.max_digits}; with max_bits {self.max_bits} it is 1 to {most}"
+                f"max_digits is {self.max_digits}; with max_bits {self.max_bits} it must be from 1 to {most}"
             )
 
 
@@ -84,14 +88,14 @@ _DEFAULT = Rules()
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Expression:
-    """An expression that was read.
+    """A parsed expression.
 
     Example: `evaluate("8 / (3 - 1) - 1")` is `Expression(value=Fraction(3), integers=(8, 3, 1, 1))`.
 
     Attributes:
         value: Its exact value.
-        integers: The integer literals in the order written, without the minus before them. Decimal literals
-            are not among them: a task that says which numbers must be used does not allow decimals.
+        integers: The integer literals in order of appearance, without a unary minus. Decimal literals are left
+            out, since a task that prescribes the numbers to use does not allow decimals.
     """
 
     value: Fraction
@@ -103,10 +107,10 @@ def evaluate(text: str, rules: Rules = _DEFAULT) -> Expression:
 
     Args:
         text: Untrusted text.
-        rules: What is allowed.
+        rules: The grammar and the bounds.
 
     Raises:
-        ExpressionError: The text is outside the grammar or over a bound, or divides by zero.
+        ExpressionError: The text is outside the grammar, exceeds a bound, or divides by zero.
     """
     values: list[int | Fraction] = []
     waiting: list[str] = []  # operators and open parentheses
@@ -188,7 +192,7 @@ def _read_literal(token: str, rules: Rules) -> int | Fraction:
 
 
 def _apply(operator: str, values: list[int | Fraction], rules: Rules) -> None:
-    """Replace the last operands on the stack by the result; a sum or product of integers stays an integer."""
+    """Replace the last operands on the stack by the result; sums and products of integers stay integers."""
     right = values.pop()
     if operator == _NEGATE:
         values.append(-right)

@@ -1,8 +1,8 @@
-r"""Tasks whose steps are ordinary text: counted, not checked.
+r"""Tasks whose steps are ordinary text: steps are counted, but not checked.
 
-In: a completion. Out: a trace whose lines are steps and whose answer is what the closing line states or,
-without one, what the last ``\boxed{}`` holds. `verified` means no more than `correct` here, and no backtrack is
-known to be real or needed; sentences that say they go back are marked (`markers.py`).
+In: a completion. Out: a trace in which every line is a step. The answer is the one of the closing line or, if
+there is none, of the last ``\boxed{}``. Here `verified` means the same as `correct`, and whether a backtrack is
+real or needed is unknown. Sentences that announce a backtrack are marked (`markers.py`).
 """
 
 from __future__ import annotations
@@ -17,24 +17,24 @@ from envs.trace import CLOSING, Status, Trace, parse_trace
 
 
 class FreeTextEnv(Env[tuple[int, str]]):
-    """A task that judges answers alone; its state is the number of lines and the last of them."""
+    """A task that judges only the answer. Its state is the number of lines and the last line."""
 
     checks_steps = False
 
     def start(self, problem: Problem) -> tuple[int, str]:
-        """No step taken."""
+        """The state with no line yet."""
         return 0, ""
 
     def advance(self, state: tuple[int, str], line: str) -> tuple[int, str]:
-        """Count any line."""
+        """Accept any line and count it."""
         return state[0] + 1, line
 
     def finished(self, state: tuple[int, str]) -> bool:
-        """Always: steps are not checked."""
+        """Always True, since steps are not checked."""
         return True
 
     def parse(self, text: str, *, truncated: bool = False) -> Trace:
-        r"""As `parse_trace`, with markers; without a closing line, the last ``\boxed{}`` states the answer."""
+        r"""`parse_trace` with markers; if there is no closing line, the last ``\boxed{}`` is the answer."""
         trace = parse_trace(text, truncated=truncated)
         trace = replace(trace, steps=mark(trace.steps))
         if trace.status is Status.MALFORMED and CLOSING not in text:

@@ -1,7 +1,7 @@
-"""Tasks whose problems are drawn: endless splits, made from buckets.
+"""Tasks that draw their problems at random: endless splits, defined by difficulty buckets.
 
 In: settings that name the buckets of each split. Out: the problem at any address, the same on every machine. A
-subclass says how to draw a problem of a bucket; how splits are kept apart is done here, once.
+subclass draws one problem of a bucket; this module picks the bucket and keeps the splits apart.
 """
 
 from __future__ import annotations
@@ -23,24 +23,24 @@ from envs.path import State
 from envs.problem import Problem, Split
 from envs.seeding import derive_random
 
-_MAX_DRAWS = 1000  # one question in four is an id one, so 100 would do wherever there are any
+_MAX_DRAWS = 1000  # one question in four belongs to id, so 100 draws are enough if there are any
 _SHARED = (Split.TRAIN, Split.ID)
 
 
 class EnvSettings(BaseModel):
-    """Settings every environment has; subclasses give the buckets their defaults and meaning.
+    """Settings shared by all generated environments; subclasses define the buckets.
 
     A *bucket* is one difficulty of the task (a number of actions, a pair of digit counts). Each split maps
-    its buckets to how often they are drawn; a plain list draws its buckets alike.
+    its buckets to weights, the relative frequencies with which they are drawn. A plain list of buckets is drawn
+    uniformly.
 
     Attributes:
-        seed: Data seed. Two runs with the same one see the same problems, whatever their run seed.
-        max_merge: How many elementary steps one line may do. A line that does more is invalid, so a
-            step cannot be saved by packing the whole solution into one line. The published hand-skip
-            rules merge two.
+        seed: Data seed. Two runs with the same data seed see the same problems, whatever their run seeds.
+        max_merge: Largest number of elementary steps that one line may do. A line that does more is invalid,
+            so packing the whole solution into one line saves no steps. The published hand-skip rules merge two.
         train: Buckets of the train and id splits.
-        ood_easy: Buckets of the ood_easy split; none of them may be in `train`.
-        ood_hard: Buckets of the ood_hard split; none of them may be in the other two.
+        ood_easy: Buckets of the ood_easy split, none of which may be in `train`.
+        ood_hard: Buckets of the ood_hard split, none of which may be in `train` or `ood_easy`.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -64,7 +64,10 @@ class EnvSettings(BaseModel):
     @classmethod
     def _drawable(cls, value: dict[str, float]) -> dict[str, float]:
         if not value or min(value.values()) < 0 or not 0 < sum(value.values()) < math.inf:
-            raise ValueError("a split needs buckets with weights of at least 0 that do not sum to 0")
+            raise ValueError(
+                f"got the weights {value}; a split needs at least one bucket, and weights from 0 up with a "
+                "finite sum above 0"
+            )
         return {bucket: weight for bucket, weight in value.items() if weight > 0}
 
     @model_validator(mode="after")
@@ -72,7 +75,7 @@ class EnvSettings(BaseModel):
         splits = {"train": self.train, "ood_easy": self.ood_easy, "ood_hard": self.ood_hard}
         for (one, a), (two, b) in combinations(splits.items(), 2):
             if shared := sorted(set(a) & set(b)):
-                raise ValueError(f"{one} and {two} share the buckets {shared}; splits must be disjoint")
+                raise ValueError(f"{one} and {two} share the buckets {shared}; remove them from one of the two")
         return self
 
     def buckets(self, split: Split) -> dict[str, float]:
@@ -82,13 +85,13 @@ class EnvSettings(BaseModel):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Draw:
-    """A problem as its environment draws it, before it is given an address.
+    """A problem as its environment draws it, before it gets an address.
 
     Attributes:
         question: The task text; equal questions are the same problem.
         answer: The gold answer.
-        num_full_steps: Lines in the full trace.
-        difficulty: Grows with hardness.
+        num_full_steps: Number of lines in the full trace.
+        difficulty: The environment's own measure; larger is harder.
     """
 
     question: str
@@ -98,10 +101,10 @@ class Draw:
 
 
 class GeneratedEnv(Env[State]):
-    """A task that draws its problems.
+    """A task that draws its problems at random.
 
-    Subclasses set `Settings` to their own `EnvSettings` and implement `draw` and `bucket` beside what `Env`
-    asks for.
+    Subclasses set `Settings` to their own `EnvSettings` and implement `draw` and `bucket` in addition to the
+    abstract methods of `Env` other than `problem`.
     """
 
     Settings: ClassVar[type[EnvSettings]]
@@ -118,21 +121,21 @@ class GeneratedEnv(Env[State]):
 
     @abstractmethod
     def bucket(self, problem: Problem) -> str:
-        """The difficulty bucket a problem belongs to, read from its question."""
+        """The difficulty bucket of a problem, read from its question."""
 
     def problem(self, split: Split, index: int, *, budget: int | None = None) -> Problem:
         """The problem at an address; the same on every call, machine and process.
 
-        Train and id share a distribution; which of the two a question belongs to is decided by a hash of
-        the question, so they never meet. The out-of-distribution splits differ in difficulty.
+        Train and id share one distribution. A hash of the question assigns it to one of the two, so they have
+        no question in common. The out-of-distribution splits draw from other buckets.
 
         Args:
-            split: Which split.
-            index: Any integer from 0 up; splits have no end.
-            budget: Ask for this many steps in the prompt.
+            split: The split.
+            index: Any integer from 0 up; splits are endless.
+            budget: Number of steps the prompt asks for; None asks for none.
 
         Raises:
-            ValueError: The buckets hold so few problems that none fell to this split.
+            ValueError: The buckets hold so few distinct problems that none belongs to this split.
         """
         split = Split(split)
         rng = derive_random(self.settings.seed, self.name, split.value, index)
@@ -144,7 +147,7 @@ class GeneratedEnv(Env[State]):
         else:
             raise ValueError(
                 f"no {split} problem in {_MAX_DRAWS} draws from the train buckets {list(self.settings.train)} "
-                f"of '{self.name}': they hold too few distinct problems to share; add buckets"
+                f"of '{self.name}': they hold too few distinct problems for train and id; add buckets"
             )
         return Problem(
             env=self.name,
@@ -160,7 +163,7 @@ class GeneratedEnv(Env[State]):
 
 
 class _Buckets:
-    """Weighted choice among a split's buckets, with the cumulative weights made once."""
+    """Weighted choice among a split's buckets; the cumulative weights are computed once."""
 
     def __init__(self, weights: Mapping[str, float]) -> None:
         self._names = list(weights)
@@ -172,5 +175,5 @@ class _Buckets:
 
 
 def home(question: str) -> Split:
-    """Train or id, one question in four to id, by a hash of the question alone."""
+    """The split of a question, train or id, by its hash; one question in four belongs to id."""
     return Split.ID if blake2b(question.encode(), digest_size=1).digest()[0] < 64 else Split.TRAIN

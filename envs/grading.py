@@ -1,9 +1,9 @@
-"""What a grader says of an answer, and the gate every answer passes first.
+"""Grades of answers, and the gate that every answer passes first.
 
-In: text a model wrote. Out: a `Grade`. Model text is hostile input: it is never evaluated, never handed to a
-parser whose time or memory it can choose, and never turned into a number by a conversion that takes foreign
-digits, underscores or exponents. What the text causes is a grade; what the machinery causes is a `GraderError`
-and says nothing of the answer.
+In: text a model wrote. Out: a `Grade`. Model text is hostile input. It is never evaluated, never given to a
+parser whose time or memory it can control, and never converted to a number by a function that accepts foreign
+digits, underscores or exponents. A fault of the text is a grade. A fault of the grader is a `GraderError`,
+which implies nothing about the answer.
 """
 
 from __future__ import annotations
@@ -13,43 +13,43 @@ from typing import ClassVar
 from unicodedata import category
 
 MAX_ANSWER_CHARS = 2000
-# Unicode categories: controls, bidi and zero-width marks, surrogates, private, unassigned, line ends.
+# Unicode categories: control, format (bidi, zero-width), surrogate, private, unassigned, line separators.
 _FORBIDDEN = frozenset(("Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"))
 
 
 class Grade(StrEnum):
-    """What became of an answer. Every grade but `CORRECT` scores 0."""
+    """The result of judging an answer. Every grade but `CORRECT` scores 0."""
 
     CORRECT = "correct"
-    """It is right."""
+    """The answer is right."""
     WRONG = "wrong"
-    """It is an answer of the task, and not the right one."""
+    """It is a well-formed answer of the task, but not the right one."""
     MALFORMED = "malformed"
-    """It is no answer of the task, or the text does not state exactly one."""
+    """It is not a well-formed answer of the task, or the text does not state exactly one."""
     REFUSED = "refused"
-    """It is over a limit or holds characters no answer has; it was not read."""
+    """It exceeds a limit or has characters that no answer has; it was not read."""
     TIMEOUT = "timeout"
-    """Judging it took too long and was cut off."""
+    """Judging it exceeded the time limit."""
     CRASH = "crash"
-    """Judging it ended the process that did so, twice."""
+    """Judging it killed the grading process, twice."""
 
     @property
     def score(self) -> float:
-        """1 where the answer is right, else 0."""
+        """1 if the answer is right, else 0."""
         return float(self is Grade.CORRECT)
 
 
 class GraderError(RuntimeError):
-    """Our machinery failed; nothing is known of the answer."""
+    """The grader itself failed, so the answer could not be judged."""
 
     exit_code: ClassVar[int] = 1
 
 
 def why_refused(text: str, *, max_chars: int = MAX_ANSWER_CHARS) -> str | None:
-    """Why a text must not reach a parser, or None where it may.
+    """The reason why a text must not reach a parser, or None if it may.
 
-    Refused are texts over `max_chars` characters, with a control, format (bidi, zero-width), private or
-    unassigned character, with a lone surrogate, or with a digit other than 0 to 9. Linear in `max_chars`.
+    A text is refused if it has more than `max_chars` characters; a control, format (bidi, zero-width), private
+    or unassigned character; a lone surrogate; or a digit other than 0 to 9. Takes time linear in `max_chars`.
 
     Example: `why_refused("٣")` is "a digit other than 0 to 9".
     """

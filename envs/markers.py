@@ -1,9 +1,10 @@
-"""Backtracks in free text: sentences that say they go back.
+"""Backtracks in free text: sentences that announce one.
 
-In: the lines of a completion in ordinary language. Out: the same lines, cut before each sentence that opens
-with a marker ("Wait", "Let me check that", "On second thought"), that sentence being a step of kind `MARKER`. A
-marker is what a text says, not what it does: no state is known, so none is restored, and such a step is neither
-real nor fake. The words are those that studies of long chains of thought count as reflection or backtracking.
+In: the lines of a completion in ordinary language. Out: the same lines, split before each sentence that starts
+with a marker ("Wait", "Let me check that", "On second thought"); that sentence becomes a step of kind `MARKER`.
+A marker shows what the text claims, not what it does. No state is known, so none is restored, and the step
+counts as neither real nor fake. Studies of long chains of thought count these words as reflection or
+backtracking.
 """
 
 from __future__ import annotations
@@ -58,14 +59,14 @@ MARKERS = (
     "no, this",
 )
 _PHRASES = "|".join(re.escape(marker) for marker in sorted(MARKERS, key=len, reverse=True))
-# A sentence starts the line or follows a full stop; a connective may come first.
+# A sentence starts at the start of the line or after ". ", "! " or "? "; a connective may come first.
 _OPENS = re.compile(
     rf"(?:^|(?<=[.!?] ))(?:(?:but|so|oh|ah|no|hmm),? )?(?:{_PHRASES})(?![A-Za-z])", re.IGNORECASE | re.ASCII
 )
 
 
 def mark(steps: Iterable[Step]) -> tuple[Step, ...]:
-    """Cut steps before each sentence that opens with a marker; linear in the text.
+    """Split steps before each sentence that starts with a marker; takes time linear in the text.
 
     Example: "So x = 3. Wait, that is 2x." becomes the step "So x = 3." and the marker "Wait, that is 2x."
     """

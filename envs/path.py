@@ -1,7 +1,7 @@
-"""Following a trace: where each line leads, and what each backtrack is.
+"""Following a trace: the state after each line, and the judgement of each backtrack.
 
-In: the steps of a trace and, as functions, one task's rules. Out: the steps with their verdicts, the
-backtracks, and the state at the end. The *path* is the forward lines that no backtrack has taken back.
+In: the steps of a trace, and the rules of one task as functions. Out: the steps with their verdicts, the
+backtracks, and the final state. The *path* consists of the forward lines that no backtrack has taken back.
 """
 
 from __future__ import annotations
@@ -16,17 +16,17 @@ State = TypeVar("State")
 
 
 class StepError(Exception):
-    """A step that cannot be taken; the message is the reason shown beside it."""
+    """A step is invalid; the message is the reason shown beside it."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Followed(Generic[State]):
-    """What was found on the way.
+    """The result of following a trace.
 
     Attributes:
         steps: The steps, with verdicts, reasons and `undone` marks.
-        backtracks: Of each valid backtrack what it is, in order.
-        state: Where the path has led to.
+        backtracks: The judgement of each valid backtrack, in order.
+        state: The state at the end of the path.
     """
 
     steps: tuple[Step, ...]
@@ -41,17 +41,17 @@ def follow(
     solvable: Callable[[State], bool | None],
     verdict: Verdict,
 ) -> Followed[State]:
-    """Take every step, one after another.
+    """Take every step in order.
 
-    A step is judged from the state its path has led to; an invalid one joins the path, but leaves the state as
-    it was. A backtrack is valid where it names an earlier point of the path.
+    Each step is judged from the current state of the path. An invalid step joins the path but does not change
+    the state. A backtrack is valid if it names an earlier point of the path.
 
     Args:
-        steps: As parsed.
-        start: Where the path begins: an immutable, hashable value, as all states.
+        steps: The steps as parsed.
+        start: The first state; like all states, an immutable, hashable value.
         advance: Takes one step, or raises `StepError`.
-        solvable: Whether the end can still be reached from a state; None where that is not known.
-        verdict: Of forward steps that are not refused.
+        solvable: Whether the end can still be reached from a state; None if that is unknown.
+        verdict: The verdict of forward steps for which `advance` does not raise.
     """
     path = _Path(start, solvable)
     reasons: dict[int, str] = {}
@@ -59,16 +59,16 @@ def follow(
         if step.kind is StepKind.BACKTRACK:
             keep = len(path.lines) - 1 if step.target is None else step.target
             if 0 <= keep < len(path.lines):
-                path.go_back(i, keep)
+                path.backtrack(i, keep)
             else:
                 reasons[i] = "no such earlier step"
             continue
         try:
-            path.go_on(i, advance(path.states[-1], step.text))
+            path.extend(i, advance(path.states[-1], step.text))
         except StepError as error:
             reasons[i] = str(error)
-            path.stand_still(i)
-    # A trace may have thousands of steps: by position, named tuples are made in half the time.
+            path.extend_invalid(i)
+    # Positional arguments build a named tuple in half the time; a trace can have thousands of steps.
     undone, judged = path.undone, []
     for i, (text, kind, span, target, *_) in enumerate(steps):
         found = Verdict.INVALID if i in reasons else Verdict.VALID if kind is StepKind.BACKTRACK else verdict
@@ -77,42 +77,42 @@ def follow(
 
 
 class _Path(Generic[State]):
-    """The path so far, and what is known of the branches left behind."""
+    """The current path, and the branches that backtracks have left."""
 
     def __init__(self, start: State, solvable: Callable[[State], bool | None]) -> None:
-        self.states = [start]  # states[j] is where the first j lines lead
-        self.lines: list[int] = []  # positions of its lines among the steps
+        self.states = [start]  # states[j]: the state after the first j lines
+        self.lines: list[int] = []  # positions of the path's lines in the trace
         self.undone: set[int] = set()
         self.backtracks: list[Backtrack] = []
         self._solvable = solvable
         self._invalid: set[int] = set()
-        self._dead_ends: dict[State, set[State]] = {}  # by where the branches began
-        self._pending = False  # whether the branch after the last backtrack is still to come
-        self._abandoned: State | None = None  # what the branch that backtrack left had led to first
+        self._dead_ends: dict[State, set[State]] = {}  # by the state where the branch started
+        self._pending = False  # no step has changed the state since the last backtrack
+        self._abandoned: State | None = None  # first state of the branch left by that backtrack
 
-    def go_on(self, step: int, state: State) -> None:
+    def extend(self, step: int, state: State) -> None:
         self.lines.append(step)
         self.states.append(state)
         before = self.states[-2]
-        if self._pending and state != before:  # a line that leads nowhere is no branch
+        if self._pending and state != before:  # a line that changes nothing starts no branch
             again = state == self._abandoned or state in self._dead_ends.get(before, ())
             self.backtracks[-1] = self.backtracks[-1]._replace(real=not again)
             self._pending = False
 
-    def stand_still(self, step: int) -> None:
+    def extend_invalid(self, step: int) -> None:
         self._invalid.add(step)
         self.lines.append(step)
         self.states.append(self.states[-1])
 
-    def go_back(self, step: int, keep: int) -> None:
+    def backtrack(self, step: int, keep: int) -> None:
         places = range(keep, len(self.lines))
         moves = [j for j in places if self.states[j] != self.states[j + 1]]
         dead: bool | None = False
-        for j in moves:  # beyond a dead end there are only dead ends
+        for j in moves:  # every state after a dead end is one too
             dead = dead or self._is_dead_end(self.states[j + 1])
             if dead:
                 self._dead_ends.setdefault(self.states[j], set()).add(self.states[j + 1])
-        # The branch it leaves begins with the first line that went somewhere, or wrong.
+        # The branch it leaves starts at the first line that changed the state or was invalid.
         first = next((j for j in places if self.lines[j] in self._invalid or j in moves[:1]), None)
         self._pending = first is not None
         self._abandoned = self.states[moves[0] + 1] if moves else None

@@ -1,4 +1,4 @@
-"""The problem record: what an environment makes and everyone downstream reads."""
+"""The problem record: environments generate it, and everything downstream reads it."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from enum import StrEnum
 
 
 class Split(StrEnum):
-    """Where a problem is drawn from; no problem is in two splits."""
+    """The split a problem belongs to; no problem is in two splits."""
 
     TRAIN = "train"
     ID = "id"
@@ -27,12 +27,15 @@ class Problem:
                 answer="north", num_full_steps=2, difficulty=2, budget=None)
 
     Attributes:
-        question: The task text with neither step request nor answer cue.
-        prompt: What the model is given, rendered from `question` (and `budget`) by the environment.
-        answer: The gold answer as the closing line states it.
-        num_full_steps: Lines in the full reference trace.
-        difficulty: The environment's own measure, an integer that grows with hardness.
-        budget: The step count the prompt asks for, or None where it asks for none.
+        env: Name of the environment.
+        split: The split.
+        index: Position in the split, from 0.
+        question: The task text without step request and answer cue.
+        prompt: The text the model is given, rendered by the environment from `question` and `budget`.
+        answer: The gold answer, as the closing line states it.
+        num_full_steps: Number of lines in the full reference trace.
+        difficulty: The environment's own measure; larger is harder.
+        budget: Number of steps the prompt asks for, or None if it asks for none.
     """
 
     env: str

@@ -43,8 +43,8 @@ def make_env(name: str, settings: Mapping[str, Any] | None = None) -> Env[Any]:
         settings: Its settings, as in the config's `env.settings`.
 
     Raises:
-        ValueError: The name is unknown (the message gives the nearest one), a setting is wrong, or the data it
-            names is.
+        ValueError: The name is unknown (the message gives the nearest one), a setting is wrong, or the data
+            that the settings name is wrong.
     """
     if name not in ENVS:
         close = get_close_matches(name, ENVS, n=1)
@@ -54,9 +54,9 @@ def make_env(name: str, settings: Mapping[str, Any] | None = None) -> Env[Any]:
 
 
 def make_example(name: str, **settings: object) -> Env[Any]:
-    """Build an environment with the settings it is tried with, and more.
+    """Build an environment with its example settings; `settings` are added or replace them.
 
     Raises:
-        ValueError: As `make_env`.
+        ValueError: For the same reasons as `make_env`.
     """
     return make_env(name, {**(ENVS[name].example if name in ENVS else {}), **settings})

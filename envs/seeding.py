@@ -1,9 +1,8 @@
-"""Counter-based randomness: a generator is a pure function of what it is for.
+"""Counter-based randomness: every generator is a pure function of a key that names its purpose.
 
-In: a tuple of names and integers (run seed, environment, split, index, ...). Out: a 64-bit seed or a
-generator made from it. There is no generator state to save, and two keys that differ anywhere give
-independent streams, which `seed + index` does not (two runs with neighbouring seeds would share
-all but a few problems).
+In: a tuple of names and integers (run seed, environment, split, index, ...). Out: a 64-bit seed, or a
+generator with that seed. No generator state has to be saved, and two different keys give independent
+streams. `seed + index` would not: two runs with neighbouring seeds would share all but a few problems.
 """
 
 from __future__ import annotations
@@ -27,5 +26,5 @@ def derive_seed(*key: Key) -> int:
 
 
 def derive_random(*key: Key) -> random.Random:
-    """A `random.Random` of its own for this key."""
+    """A new `random.Random`, seeded with the hash of this key."""
     return random.Random(derive_seed(*key))

@@ -1,7 +1,8 @@
 """Reading and writing reasoning traces.
 
-In: the text a model wrote. Out: a `Trace`: its steps, its answer and whether it ended as it should.
-The grammar is one line a step, a line that starts with `<backtrack>` to go back, and one closing line::
+In: the text a model wrote. Out: a `Trace` with its steps, its answer and its status. Each line is a step, a
+    line
+that starts with `<backtrack>` goes back, and one closing line states the answer::
 
     west. right, around
     <backtrack> 0
@@ -10,9 +11,9 @@ The grammar is one line a step, a line that starts with `<backtrack>` to go back
     Thus, the answer is west.
 
 `<backtrack> j` restores the state after step j of the current path (0 is the start); a bare
-`<backtrack>` takes back the last step. `parse_trace` never raises, whatever the text, and is linear in
-its length; `parse_trace(render_trace(lines, answer))` gives the lines and the answer back.
-Verdicts are not set here: `Env.check` in `base.py` fills them in.
+`<backtrack>` takes back the last step. `parse_trace` never raises on any text and takes time linear in
+its length; `parse_trace(render_trace(lines, answer))` returns the same lines and answer. It leaves the verdicts
+unset; `Env.check` in `base.py` fills them in.
 """
 
 from __future__ import annotations
@@ -31,16 +32,16 @@ _BACKTRACK_LINE = re.compile(rf"{re.escape(BACKTRACK)}(?: ([0-9]{{1,4}}))?")
 
 
 class StepKind(StrEnum):
-    """What a line does to the path."""
+    """The effect of a line on the path."""
 
     FORWARD = "forward"
     BACKTRACK = "backtrack"
     MARKER = "marker"
-    """A sentence of free text that says it goes back (`markers.py`); it takes nothing back."""
+    """A sentence of free text that announces a backtrack (`markers.py`); it takes nothing back."""
 
 
 class Verdict(StrEnum):
-    """What the environment says of one step."""
+    """The environment's judgement of one step."""
 
     UNCHECKED = "unchecked"
     VALID = "valid"
@@ -48,7 +49,7 @@ class Verdict(StrEnum):
 
 
 class Status(StrEnum):
-    """How the text ended: with one closing line, at the length limit, or in any other way."""
+    """How the text ended: with exactly one closing line, at the length limit, or in any other way."""
 
     COMPLETE = "complete"
     TRUNCATED = "truncated"
@@ -56,15 +57,15 @@ class Status(StrEnum):
 
 
 class Step(NamedTuple):
-    """One line of reasoning; a named tuple, since a trace may have thousands and they are made twice.
+    """One line of reasoning. A named tuple for speed: a trace can have thousands, each built twice.
 
     Attributes:
         text: The line, without its newline.
         kind: Forward, backtrack or marker.
         span: Start and end offset of the line in the completion text, in characters.
-        target: For a backtrack, how many steps of the path it keeps; None means all but the last.
+        target: For a backtrack, the number of steps of the path it keeps; None means all but the last.
         verdict: Set by the environment.
-        reason: Why the step is invalid, in a few words; empty otherwise.
+        reason: Why the step is invalid, in a few words; empty if it is not.
         undone: True for a forward step that a later backtrack took back.
     """
 
@@ -78,16 +79,17 @@ class Step(NamedTuple):
 
 
 class Backtrack(NamedTuple):
-    """What the environment found of one valid backtrack.
+    """The environment's judgement of one valid backtrack.
 
     Attributes:
         step: Its position in the trace's steps.
-        num_undone: How many forward lines of the path it took back.
-        real: Whether the next step that leads anywhere begins another branch: it leads neither to where the one
-            just left began nor to a dead end left from the same state before. One followed by no step is fake.
-        needed: Whether the branch it left could not have led to the end, an invalid step being such a branch;
-            where it took back nothing but lines that change nothing, whether the end was out of reach already.
-            None where the environment cannot say.
+        num_undone: Number of forward lines of the path that it took back.
+        real: Whether the next step that changes the state starts another branch: it leads neither to the first
+            state of the branch just left nor to a dead end left earlier from the same state. False if no such
+            step follows.
+        needed: Whether the branch it left could not have led to the end; an invalid step is such a branch. If
+            it took back only lines that change nothing, whether the end was already out of reach. None if the
+            environment cannot tell.
     """
 
     step: int
@@ -108,13 +110,12 @@ class Trace:
 
     Attributes:
         steps: Every line before the closing line, in order.
-        answer: What the closing line states, or None without one.
+        answer: The answer of the closing line, or None if there is not exactly one.
         status: How the text ended.
-        grade: What the grader says of the answer, `MALFORMED` where the text is not complete; None until
-            checked.
-        finished: True where the valid steps lead all the way to an answer; None until checked.
-        backtracks: What was found of each valid backtrack, in order.
-        num_tokens: Tokens of the completion, stop token included; 0 for a text that was not sampled.
+        grade: The grade of the answer, `MALFORMED` if the text is not complete; None until checked.
+        finished: Whether the valid steps are a complete solution; None until checked.
+        backtracks: The judgement of each valid backtrack, in order.
+        num_tokens: Number of tokens of the completion with its stop token; 0 for a text that was not sampled.
     """
 
     steps: tuple[Step, ...]
@@ -127,42 +128,42 @@ class Trace:
 
     @property
     def correct(self) -> bool | None:
-        """Whether the text is complete and its answer right; None until checked."""
+        """Whether the text is complete and its answer is right; None until checked."""
         return None if self.grade is None else self.grade is Grade.CORRECT
 
     @property
     def num_steps(self) -> int:
-        """Steps written, undone ones included, backtrack lines not: what the model spent."""
+        """Number of steps written, including undone ones but not backtrack lines."""
         return sum(step.kind is not StepKind.BACKTRACK for step in self.steps)
 
     @property
     def num_backtracks(self) -> int:
-        """Backtrack lines written, real or not, and markers of free text."""
+        """Number of backtrack lines, real or not, and of markers in free text."""
         return sum(step.kind is not StepKind.FORWARD for step in self.steps)
 
     @property
     def real_backtracks(self) -> int:
-        """Backtracks that returned to an earlier state and then took another branch."""
+        """Number of backtracks that returned to an earlier state and then took another branch."""
         return sum(backtrack.real for backtrack in self.backtracks)
 
     @property
     def fake_backtracks(self) -> int:
-        """Backtrack lines that did otherwise: the same branch again, none at all, or no earlier state named."""
+        """Number of other backtrack lines: the same branch follows, none follows, or the target is invalid."""
         return sum(step.kind is StepKind.BACKTRACK for step in self.steps) - self.real_backtracks
 
     @property
     def needless_backtracks(self) -> int:
-        """Backtracks that left a branch from which the end could have been reached."""
+        """Number of backtracks that left a branch from which the end could still be reached."""
         return sum(backtrack.needed is False for backtrack in self.backtracks)
 
     @property
     def num_invalid(self) -> int:
-        """Steps the environment refused, undone ones included."""
+        """Number of invalid steps, including undone ones."""
         return sum(step.verdict is Verdict.INVALID for step in self.steps)
 
     @property
     def num_wasted(self) -> int:
-        """Forward steps that a later backtrack took back."""
+        """Number of forward steps that a later backtrack took back."""
         return sum(step.undone for step in self.steps)
 
     @property
@@ -172,12 +173,12 @@ class Trace:
 
     @property
     def verified(self) -> bool:
-        """Text complete, answer right, every step valid that was not taken back, and none missing."""
+        """Whether the answer is right, the solution complete, and every step valid that was not taken back."""
         return bool(self.correct and self.finished) and self.is_clean
 
 
 def render_trace(lines: Sequence[str], answer: str) -> str:
-    """Join step lines and the closing line into the text a model is taught to write."""
+    """Join step lines and the closing line into the text a model learns to write."""
     return "\n".join([*lines, f"{CLOSING}{answer}."])
 
 
@@ -186,11 +187,11 @@ def parse_trace(text: str, *, truncated: bool = False) -> Trace:
 
     Args:
         text: The completion, without prompt and end-of-text token.
-        truncated: True where sampling stopped at the length limit.
+        truncated: Whether sampling stopped at the length limit.
 
     Returns:
-        A trace with unchecked steps. `status` is COMPLETE only where exactly one closing line ends the
-        text; empty lines are skipped.
+        A trace with unchecked steps. `status` is COMPLETE only if exactly one closing line ends the text. Empty
+        lines are ignored.
     """
     steps: list[Step] = []
     answer: str | None = None

@@ -1,7 +1,6 @@
 """Multi-digit addition, column by column from the right.
 
-Task and traces follow the addition data of "Can Language Models Learn to Skip Steps?" (arXiv 2411.01855,
-released files), in fewer words. Each line is the sum of one column: the two digits and the carry in::
+A problem and its full trace::
 
     Add 345 and 78
     Answer:
@@ -10,26 +9,30 @@ released files), in fewer words. Each line is the sum of one column: the two dig
     3. 3 + 0 + 1 = 4, write 4, carry 0
     Thus, the answer is 423.
 
-Where the last column carries, one more line writes the carry: ``4. carry 1, write 1``. Unlike the released
-out-of-distribution files, which print the carry out there, every line prints the carry in.
+Steps: each line adds one column: the two digits and the carry into the column. If the last column carries, one
+more line writes the carry: ``4. carry 1, write 1``. Lines are numbered by their position on the path.
 
-A line may add 1 to `max_merge` neighbouring columns as one number: ``1. 45 + 78 + 0 = 123, write 23,
-carry 1``. Operands and sums are plain integers (05 is printed 5); what is written has one digit a column (07
-stays 07), so it says how many columns the line adds. A line never reaches past the longer operand, so the
-final carry always has its own line. Lines are numbered by their place on the path.
+A line may add 1 to `max_merge` neighbouring columns as one number: ``1. 45 + 78 + 0 = 123, write 23, carry 1``.
+Operands and sums are plain integers (05 is printed 5). The written part has one digit per column (07 stays 07),
+which shows how many columns the line adds. A line never extends past the longer operand, so the final carry
+always has a line of its own.
 
-A bucket is "a_b", the digit counts of the two operands.
+Buckets: a bucket is "a_b", the digit counts of the two operands ("3_2").
 
-Hand-skip rules (`skip_kinds`), each of which adds one pair of neighbouring columns in one line:
-    random_pair: the released rule. A pair drawn at random; with two columns there is only one.
-    low_pair: ours. The two rightmost columns.
-    high_pair: ours. The two leftmost columns.
+Hand-skip rules (`skip_kinds`); each adds one pair of neighbouring columns in one line:
+    random_pair: A pair drawn at random. With two columns there is only one.
+    low_pair: The two rightmost columns.
+    high_pair: The two leftmost columns.
 
-Wrong turns of detours (`error_kinds`), ours; a backtrack takes each back and the right line follows:
-    digit: another digit is written.
-    carry: the carry is the other one.
-    again: nothing is wrong; the line is taken back and written again, as models do that check themselves
-        without need.
+Wrong turns of detours (`error_kinds`); a backtrack takes each back, and the correct line follows:
+    digit: A wrong digit is written.
+    carry: The carry is 1 instead of 0, or 0 instead of 1.
+    again: The line is correct. It is taken back and written again, as models do that check themselves without
+        need.
+
+Source: the addition data of "Can Language Models Learn to Skip Steps?" (arXiv 2411.01855, released files).
+Differences: the lines use fewer words; every line prints the carry into its column, while the released
+out-of-distribution files print the carry out of it; `low_pair`, `high_pair` and the detours are ours.
 """
 
 from __future__ import annotations
@@ -49,7 +52,7 @@ from envs.problem import Problem
 from envs.trace import BACKTRACK
 
 MAX_DIGITS = 100
-MAX_WIDTH = 11  # columns in one line; keeps every number of a line within 12 digits
+MAX_WIDTH = 11  # columns in one line; limits every number of a line to 12 digits
 _ADD, _AND = "Add ", " and "
 _BUCKET = re.compile(r"([1-9][0-9]{0,2})_([1-9][0-9]{0,2})")
 _COLUMNS = re.compile(
@@ -60,9 +63,10 @@ _FIELDS = ("step number", "first operand", "second operand", "carry in", "sum", 
 
 
 class AdditionSettings(EnvSettings):
-    """Digit counts per split, "a_b" for a first operand of a digits and a second of b.
+    """Settings of `addition`.
 
-    The defaults are the released data's.
+    A bucket "a_b" has a first operand of a digits and a second one of b digits. The defaults are those of the
+    released data.
     """
 
     max_merge: int = Field(default=2, ge=1, le=MAX_WIDTH)
@@ -84,21 +88,22 @@ class AdditionSettings(EnvSettings):
             match = _BUCKET.fullmatch(bucket)
             if match is None or max(int(match[1]), int(match[2])) > MAX_DIGITS:
                 raise ValueError(
-                    f"a bucket is two digit counts from 1 to {MAX_DIGITS} such as '3_2', got {bucket!r}"
+                    f"got the bucket {bucket!r}; a bucket is two digit counts from 1 to {MAX_DIGITS}, "
+                    "such as '3_2'"
                 )
         return value
 
 
 @dataclass(frozen=True, slots=True)
 class AdditionState:
-    """What is still to add.
+    """The columns that remain to be added.
 
     Attributes:
         first: The first operand without the columns already added.
-        second: The second operand, likewise.
-        columns: How many columns are still to add.
+        second: The second operand without the columns already added.
+        columns: Number of columns that remain.
         carry: Carry into the next column, 0 or 1.
-        number: The number the next line must have, from 1.
+        number: The number that the next line must have, from 1.
     """
 
     first: int
@@ -109,7 +114,7 @@ class AdditionState:
 
 
 class Addition(GeneratedEnv[AdditionState]):
-    """Add two integers on paper."""
+    """Add two integers as on paper."""
 
     name = "addition"
     Settings = AdditionSettings
@@ -117,7 +122,7 @@ class Addition(GeneratedEnv[AdditionState]):
     error_kinds = ("digit", "carry", "again")
 
     def draw(self, bucket: str, rng: random.Random) -> Draw:
-        """Draw two operands of the bucket's digit counts, each number alike (0 has one digit)."""
+        """Draw two operands of the bucket's digit counts, each uniformly (0 has one digit)."""
         a, _, b = bucket.partition("_")
         first, second = _operand(int(a), rng), _operand(int(b), rng)
         answer, columns = str(first + second), max(int(a), int(b))
@@ -129,20 +134,20 @@ class Addition(GeneratedEnv[AdditionState]):
         )
 
     def bucket(self, problem: Problem) -> str:
-        """The digit counts of the operands in the question."""
+        """The digit counts of the two operands in the question."""
         return "_".join(str(len(operand)) for operand in _operands(problem))
 
     def start(self, problem: Problem) -> AdditionState:
-        """Both operands, nothing added."""
+        """Both operands, with no column added yet."""
         first, second = _operands(problem)
         return AdditionState(int(first), int(second), max(len(first), len(second)), 0, 1)
 
     def full_trace(self, problem: Problem) -> tuple[str, ...]:
-        """One line a column, and one for a final carry."""
+        """One line per column, and one for a final carry."""
         return _write(self.start(problem), merged=None)
 
     def skipped_trace(self, problem: Problem, kind: str, rng: random.Random) -> tuple[str, ...] | None:
-        """Add one pair of columns in one line; None where there is only one column."""
+        """Add one pair of columns in one line; None if there is only one column."""
         state = self.start(problem)
         if state.columns < 2:
             return None
@@ -151,7 +156,10 @@ class Addition(GeneratedEnv[AdditionState]):
         return _write(state, merged=rng.randint(0, last) if at is None else at)
 
     def detour_trace(self, problem: Problem, errors: Sequence[str], rng: random.Random) -> Demonstration | None:
-        """The full trace with one detour for each of `errors`, each before another line."""
+        """The full trace with one detour for each of `errors`, each before a different line.
+
+        Returns None if there are more errors than lines.
+        """
         lines = self.full_trace(problem)
         if len(lines) < len(errors):
             return None
@@ -168,13 +176,13 @@ class Addition(GeneratedEnv[AdditionState]):
         return Demonstration(lines=tuple(written), wrong=frozenset(wrong))
 
     def advance(self, state: AdditionState, line: str) -> AdditionState:
-        """Add the next 1 to `max_merge` columns, or write the final carry; every field must be right."""
+        """Add the next 1 to `max_merge` columns, or write the final carry; every field must be correct."""
         if not state.columns and not state.carry:
-            raise StepError("everything is already written")
+            raise StepError("the sum is already complete")
         if not state.columns:
             expected, after = _carry_line(state)
             if line != expected:
-                raise StepError(f"only the final carry is left: should be '{expected}'")
+                raise StepError(f"only the final carry is left; the line should be '{expected}'")
             return after
         got = _COLUMNS.fullmatch(line)
         if got is None:
@@ -193,13 +201,14 @@ class Addition(GeneratedEnv[AdditionState]):
         return after
 
     def finished(self, state: AdditionState) -> bool:
-        """All columns and the final carry are written."""
+        """Whether all columns and the final carry are written."""
         return state.columns == 0 and state.carry == 0
 
     def grade_answer(self, problem: Problem, answer: str) -> Grade:
-        """Same integer, in plain digits: no sign, space, underscore, leading zero or foreign digit.
+        """Right if it is the same integer in plain digits, without sign, space, underscore or leading zero.
 
-        An integer has one such text, so texts are compared and no untrusted text becomes a number.
+        Every integer has one such spelling, so the texts are compared, and no untrusted text is converted to a
+        number.
         """
         if answer == problem.answer:
             return Grade.CORRECT
@@ -218,7 +227,7 @@ def _operands(problem: Problem) -> tuple[str, str]:
 
 
 def _write(state: AdditionState, merged: int | None) -> tuple[str, ...]:
-    """Every line to the end; the column `merged` (from the right, 0 first) is added with the next one."""
+    """Every remaining line; column `merged` (from the right, 0 first) is added together with the next one."""
     lines: list[str] = []
     columns = state.columns
     while state.columns:
@@ -230,7 +239,7 @@ def _write(state: AdditionState, merged: int | None) -> tuple[str, ...]:
 
 
 def _miscalculate(line: str, error: str, rng: random.Random) -> str:
-    """A line with another last digit written, or the other carry; in a final carry's line, its digit."""
+    """The line with another first written digit or the other carry; a final carry line gets another digit."""
     if error == "carry" and not line.endswith("write 1"):
         return f"{line[:-1]}{1 - int(line[-1])}"
     at = line.index("write ") + len("write ")
@@ -238,7 +247,7 @@ def _miscalculate(line: str, error: str, rng: random.Random) -> str:
 
 
 def _column_line(state: AdditionState, width: int) -> tuple[str, AdditionState]:
-    """The one right line for the next `width` columns, and the state after it."""
+    """The only correct line for the next `width` columns, and the state after it."""
     base = 10**width
     first, a = divmod(state.first, base)
     second, b = divmod(state.second, base)

@@ -1,7 +1,6 @@
-"""Directional reasoning: follow turns from a starting heading.
+"""Directional reasoning: follow a list of turns from a starting heading.
 
-Task and traces follow the directional-reasoning data of "Can Language Models Learn to Skip Steps?"
-(arXiv 2411.01855, released files). Each line is the new heading and the actions still to do::
+A problem and its full trace::
 
     You face north. Actions: left, right, around
     Answer:
@@ -10,11 +9,17 @@ Task and traces follow the directional-reasoning data of "Can Language Models Le
     south
     Thus, the answer is south.
 
-A bucket is a number of actions. A step does 1 to `max_merge` of the actions still to do.
+Steps: each line states the new heading and the remaining actions. A line does the first 1 to `max_merge` of the
+remaining actions.
+
+Buckets: a bucket is a number of actions ("5").
 
 Hand-skip rules (`skip_kinds`):
-    cancel_pair: the released rule. The first adjacent pair of actions that cancel is done in one line.
-    any_pair: ours. One adjacent pair drawn at random is done in one line.
+    cancel_pair: The first adjacent pair of actions that cancel out is done in one line.
+    any_pair: One adjacent pair, drawn at random, is done in one line.
+
+Source: the directional-reasoning data of "Can Language Models Learn to Skip Steps?" (arXiv 2411.01855, released
+files). Task, traces, `cancel_pair` and the default buckets follow it; `any_pair` is ours.
 """
 
 from __future__ import annotations
@@ -34,12 +39,12 @@ HEADINGS = ("north", "east", "south", "west")
 TURNS = {"left": 3, "right": 1, "around": 2}  # quarter turns clockwise
 ACTIONS = tuple(TURNS)
 _FACE, _DO = "You face ", ". Actions: "
-# Released training set: items per number of actions. Short ones are rare because few are distinct.
+# Items per number of actions in the released training set. Few short problems are distinct, so few occur.
 _RELEASED = (9, 22, 60, 166, 322, 294, 295, 307, 285, 320)
 
 
 class DirectionalSettings(EnvSettings):
-    """Number of actions per split; the defaults are the released data's."""
+    """Settings of `directional`; buckets are numbers of actions, the defaults those of the released data."""
 
     train: dict[str, float] = {str(k): float(n) for k, n in enumerate(_RELEASED, 1)}
     ood_easy: dict[str, float] = {str(k): 1.0 for k in range(11, 21)}
@@ -50,27 +55,29 @@ class DirectionalSettings(EnvSettings):
     def _counts(cls, value: dict[str, float]) -> dict[str, float]:
         for bucket in value:
             if not (bucket.isascii() and bucket.isdigit() and 1 <= int(bucket) <= 1000):
-                raise ValueError(f"a bucket is a number of actions from 1 to 1000, got {bucket!r}")
+                raise ValueError(
+                    f"got the bucket {bucket!r}; a bucket is a number of actions from 1 to 1000, such as '5'"
+                )
         return value
 
 
 @dataclass(frozen=True, slots=True)
 class DirectionalState:
-    """Heading (0 north, clockwise) and the actions still to do."""
+    """The heading (quarter turns clockwise from north) and the remaining actions."""
 
     heading: int
     actions: tuple[str, ...]
 
 
 class Directional(GeneratedEnv[DirectionalState]):
-    """Turn left, right or around; say where you face in the end."""
+    """Turn left, right or around; the answer is the final heading."""
 
     name = "directional"
     Settings = DirectionalSettings
     skip_kinds = ("cancel_pair", "any_pair")
 
     def draw(self, bucket: str, rng: random.Random) -> Draw:
-        """Draw a heading and `bucket` actions, each alike."""
+        """Draw a heading and `bucket` actions, all uniformly."""
         heading, count = int(rng.random() * 4), int(bucket)
         actions = rng.choices(ACTIONS, k=count)
         final = (heading + sum([TURNS[action] for action in actions])) % 4
@@ -86,16 +93,19 @@ class Directional(GeneratedEnv[DirectionalState]):
         return str(len(self.start(problem).actions))
 
     def start(self, problem: Problem) -> DirectionalState:
-        """The heading and all the actions the question names."""
+        """The heading and all actions of the question."""
         heading, _, actions = problem.question.removeprefix(_FACE).partition(_DO)
         return DirectionalState(HEADINGS.index(heading), tuple(actions.split(", ")))
 
     def full_trace(self, problem: Problem) -> tuple[str, ...]:
-        """One line an action."""
+        """One line per action."""
         return _write(self.start(problem), skip=None)
 
     def skipped_trace(self, problem: Problem, kind: str, rng: random.Random) -> tuple[str, ...] | None:
-        """Do one adjacent pair in one line: the full trace without the line after the pair's first action."""
+        """Do one adjacent pair in one line: the full trace without the line of the pair's first action.
+
+        Returns None if the rule applies to no pair.
+        """
         state = self.start(problem)
         pairs = [
             i
@@ -107,14 +117,14 @@ class Directional(GeneratedEnv[DirectionalState]):
         return _write(state, skip=pairs[0] if kind == "cancel_pair" else rng.choice(pairs))
 
     def advance(self, state: DirectionalState, line: str) -> DirectionalState:
-        """Do the first 1 to `max_merge` actions; the line must give the heading and what is left."""
+        """Do the first 1 to `max_merge` actions; the line must state the new heading and the rest."""
         heading, dot, rest = line.partition(". ")
         left = tuple(rest.split(", ")) if dot else ()
         done = len(state.actions) - len(left)
         if heading not in HEADINGS:
             raise StepError("not a heading and a list of actions")
         if done < 1 or state.actions[done:] != left:
-            raise StepError("actions still to do are not the end of the list before")
+            raise StepError("the remaining actions are not the end of the previous list")
         if done > self.settings.max_merge:
             raise StepError(f"{done} actions in one line, at most {self.settings.max_merge}")
         turned = (state.heading + sum(TURNS[action] for action in state.actions[:done])) % 4
@@ -123,11 +133,11 @@ class Directional(GeneratedEnv[DirectionalState]):
         return DirectionalState(turned, left)
 
     def finished(self, state: DirectionalState) -> bool:
-        """No action is left."""
+        """Whether no action is left."""
         return not state.actions
 
     def grade_answer(self, problem: Problem, answer: str) -> Grade:
-        """Same heading, in any case of letters (as the released evaluation does)."""
+        """Right if the heading is the same, ignoring case as the released evaluation does."""
         heading = answer.lower() if answer.isascii() else ""
         if heading not in HEADINGS:
             return Grade.MALFORMED
@@ -135,6 +145,7 @@ class Directional(GeneratedEnv[DirectionalState]):
 
 
 def _write(state: DirectionalState, skip: int | None) -> tuple[str, ...]:
+    """One line per action, but none for action number `skip`, which the next line does too."""
     lines: list[str] = []
     heading, actions = state.heading, state.actions
     for i, action in enumerate(actions):

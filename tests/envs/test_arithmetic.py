@@ -195,9 +195,9 @@ def test_refusals(text: str, reason: str) -> None:
         (Rules(operators=frozenset("^"), max_exponent=2), "1^3", "an exponent over 2"),
     ],
 )
-def test_a_task_may_allow_less(rules: Rules, text: str, reason: str) -> None:
+def test_a_task_can_allow_less(rules: Rules, text: str, reason: str) -> None:
     assert reason_of(text, rules) == reason
-    evaluate(text, EVERYTHING)  # the rule alone refused it
+    evaluate(text, EVERYTHING)  # only the rule refused it
 
 
 def test_what_a_task_still_allows() -> None:
@@ -213,7 +213,7 @@ def test_what_a_task_still_allows() -> None:
     "wrong",
     [{"operators": frozenset("+%")}, {"operators": frozenset({"**"})}, {"max_digits": 0}, {"max_bits": 100}],
 )
-def test_rules_that_make_no_sense_are_refused(wrong: dict[str, int]) -> None:
+def test_impossible_rules_are_refused(wrong: dict[str, int]) -> None:
     with pytest.raises(ValueError, match=r"unknown operators|max_digits is"):
         Rules(**wrong)  # type: ignore[arg-type]
 
@@ -229,7 +229,7 @@ def test_rules_that_make_no_sense_are_refused(wrong: dict[str, int]) -> None:
         ("2.5*4+1.0", (4,)),
     ],
 )
-def test_integers_are_those_written_in_order(text: str, integers: tuple[int, ...]) -> None:
+def test_integers_are_listed_as_written(text: str, integers: tuple[int, ...]) -> None:
     assert evaluate(text, EVERYTHING).integers == integers
 
 
@@ -262,7 +262,7 @@ HEAVY = {
 
 
 @pytest.mark.parametrize("text", HEAVY.values(), ids=HEAVY)
-def test_blow_ups_return_at_once(text: str) -> None:
+def test_huge_results_are_refused_at_once(text: str) -> None:
     times_s = []
     for _ in range(3):
         start_s = time.process_time()
@@ -275,7 +275,7 @@ def test_blow_ups_return_at_once(text: str) -> None:
     assert min(times_s) < 0.02  # 2 ms at worst on a free machine
 
 
-def test_results_reach_the_bound_and_do_not_pass_it() -> None:
+def test_results_reach_the_bound_and_never_exceed_it() -> None:
     rules = Rules(operators=frozenset("+*^"), max_bits=160)
     reached = 0
     for base in range(2, 2000, 7):
@@ -293,7 +293,7 @@ def test_results_reach_the_bound_and_do_not_pass_it() -> None:
 
 
 def count_accepted(num: int, seed: int, texts: Sequence[str]) -> int:
-    """How many mutated texts are expressions; anything raised but `ExpressionError` goes through."""
+    """Number of mutated texts that are expressions; any error other than `ExpressionError` propagates."""
     rng = Random(seed)
     accepted = 0
     for _ in range(num):
@@ -308,7 +308,7 @@ def count_accepted(num: int, seed: int, texts: Sequence[str]) -> int:
 
 
 def hostile_texts() -> list[str]:
-    """The collected hostile answers, and as many random expressions, which get further into the parser."""
+    """The collected hostile answers and as many random expressions, which reach deeper into the parser."""
     texts = [json.loads(line)["text"] for line in HOSTILE_FILE.read_text(encoding="utf-8").splitlines()]
     rng = Random("expressions")
     return texts + [random_expression(rng)[0] for _ in texts]
@@ -331,7 +331,7 @@ def test_only_expression_errors_escape_mutated_hostile_texts() -> None:
     assert 250 < count_accepted(5000, seed=3, texts=texts) < 4750
 
 
-def test_the_generators_repeat_themselves() -> None:
+def test_the_generators_are_deterministic() -> None:
     texts = hostile_texts()
     for seed in range(300):
         assert random_expression(Random(seed)) == random_expression(Random(seed))
@@ -339,7 +339,7 @@ def test_the_generators_repeat_themselves() -> None:
         assert first == again
 
 
-def test_hostile_answers_hold_few_expressions() -> None:
+def test_few_hostile_answers_are_expressions() -> None:
     accepted = 0
     for line in HOSTILE_FILE.read_text(encoding="utf-8").splitlines():
         try:

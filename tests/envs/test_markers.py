@@ -1,4 +1,4 @@
-"""Markers of free text: what is cut, what is counted, and that none of it is believed."""
+"""Markers of free text: where lines are split, what is counted, and that markers prove nothing."""
 
 from __future__ import annotations
 
@@ -27,16 +27,16 @@ def marked(text: str) -> list[tuple[str, bool]]:
             "Oh, that's not right. Let me try again.",
             [("Oh, that's not right.", True), ("Let me try again.", True)],
         ),
-        # In the middle of a sentence, or as part of another word, it marks nothing.
+        # In the middle of a sentence or as a part of another word it is no marker.
         ("They wait for 3 hours.", [("They wait for 3 hours.", False)]),
         ("Waiters earn 12. He is actually 3.", [("Waiters earn 12. He is actually 3.", False)]),
         ("It costs 3.Wait, 4.", [("It costs 3.Wait, 4.", False)]),
-        # A line of the grammar stays what it is.
+        # A backtrack line is left as it is.
         ("<backtrack> 0", [("<backtrack> 0", False)]),
         ("", []),
     ],
 )
-def test_cuts(text: str, steps: list[tuple[str, bool]]) -> None:
+def test_splits_before_markers(text: str, steps: list[tuple[str, bool]]) -> None:
     assert marked(text) == steps
 
 
@@ -46,7 +46,7 @@ def test_every_marker_marks() -> None:
         assert not marked(f"It is 5. {marker.capitalize()}x 6.")[0][1], marker
 
 
-def test_spans_are_where_the_text_is() -> None:
+def test_spans_match_the_text() -> None:
     text = "First. Wait, no.\n\nThen 3. Actually, 4. Hold on."
     steps = mark(parse_trace(text).steps)
     assert [text[slice(*step.span)].rstrip() for step in steps] == [step.text for step in steps]
@@ -79,4 +79,4 @@ def test_hostile_lines_take_linear_time() -> None:
         text = "".join(rng.choice(pieces) for _ in range(20_000))
         start = time.process_time()
         mark(parse_trace(text).steps)
-        assert time.process_time() - start < 1.0  # 0.1 s at most on a free machine
+        assert time.process_time() - start < 1.0  # at most 0.1 s on an idle machine

@@ -1,4 +1,4 @@
-"""Reading and writing traces, and what the check says of backtracks."""
+"""Reading and writing traces, and the judgement of backtracks."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ wild_text = st.one_of(st.text(max_size=60), st.lists(pieces, max_size=25).map(""
 
 @quick
 @given(lines=st.lists(step_line, max_size=6), answer=one_line)
-def test_parse_gives_back_what_render_wrote(lines: list[str], answer: str) -> None:
+def test_parse_is_the_inverse_of_render(lines: list[str], answer: str) -> None:
     trace = parse_trace(render_trace(lines, answer))
     assert [step.text for step in trace.steps] == lines
     assert trace.answer == answer
@@ -73,7 +73,7 @@ def test_any_text_can_be_checked(text: str) -> None:
     assert all(step.verdict is not Verdict.UNCHECKED for step in trace.steps)
 
 
-def test_spans_count_the_empty_lines_between() -> None:
+def test_spans_include_empty_lines_between_steps() -> None:
     text = "west. left\n\n  \nsouth\nThus, the answer is south."
     assert [step.span for step in parse_trace(text).steps] == [(0, 10), (15, 20)]
 
@@ -93,7 +93,7 @@ def test_spans_count_the_empty_lines_between() -> None:
         ("thus, the answer is 7.", Status.MALFORMED, None, 1),
         ("Thus, the answer is 7. Really", Status.MALFORMED, None, 1),
         ("Thus, the answer is 7.\r\n", Status.MALFORMED, None, 1),
-        ("Thus, the answer is 7.\na", Status.MALFORMED, "7", 0),  # goes on after the end
+        ("Thus, the answer is 7.\na", Status.MALFORMED, "7", 0),  # continues after the closing line
         ("Thus, the answer is 7.\n<backtrack>", Status.MALFORMED, "7", 0),
         ("Thus, the answer is 7.\nThus, the answer is 8.", Status.MALFORMED, None, 0),  # hedging
         ("Thus, the answer is 7.\nThus, the answer is 7.", Status.MALFORMED, None, 0),
@@ -154,34 +154,34 @@ def three_lefts() -> Problem:
 @pytest.mark.parametrize(
     ("lines", "verdicts", "undone", "real"),
     [
-        # A bare backtrack takes back one step; two lefts in one line is another branch.
+        # A bare backtrack takes back one step; doing two lefts in one line is another branch.
         (["west. left, left", "south. left", "<backtrack>", "east"], [OK, OK, OK, OK], [1], 1),
-        # The same step again: not a real one.
+        # The same step follows again, so the backtrack is not real.
         (["west. left, left", "<backtrack>", "west. left, left", "east"], [OK, OK, OK, OK], [0], 0),
-        # Back to the start past two steps, then another first step.
+        # Back to the start over two steps, then another first step.
         (["west. left, left", "south. left", "<backtrack> 0", "south. left", "east"], [OK] * 5, [0, 1], 1),
         # `<backtrack> 1` keeps the first step; the step taken back is the second.
         (["west. left, left", "south. left", "<backtrack> 1", "south. left", "east"], [OK] * 5, [1], 0),
-        # Nothing to take back, or not that far.
+        # No step to take back, or not that many.
         (["<backtrack>", "south. left", "east"], [NO, OK, OK], [], 0),
         (["<backtrack> 0", "south. left", "east"], [NO, OK, OK], [], 0),
         (["south. left", "<backtrack> 1", "east"], [OK, NO, OK], [], 0),
         (["south. left", "<backtrack> 9999", "east"], [OK, NO, OK], [], 0),
         (["south. left", "<backtrack>", "<backtrack>", "south. left", "east"], [OK, OK, NO, OK, OK], [0], 0),
-        # An invalid step is taken back like any other, and what is left is verified.
+        # An invalid step is taken back like any other, and the remaining trace is verified.
         (["north. left", "<backtrack>", "south. left", "east"], [NO, OK, OK, OK], [0], 1),
         (["west. left, left", "up", "<backtrack> 1", "south. left", "east"], [OK, NO, OK, OK, OK], [1], 1),
         (["up", "west. left, left", "<backtrack> 1", "south. left", "east"], [NO, OK, OK, OK, OK], [1], 1),
-        # An invalid step between does not make the same branch another one.
+        # An invalid step in between does not turn the same branch into another.
         (["south. left", "<backtrack>", "west. left", "south. left", "east"], [OK, OK, NO, OK, OK], [0], 0),
-        # Two real ones.
+        # Two real backtracks.
         (
             ["south. left", "<backtrack>", "west. left, left", "<backtrack>", "south. left", "east"],
             [OK] * 6,
             [0, 2],
             2,
         ),
-        # At the end, no step follows: taken back, but not real.
+        # No step follows at the end: the line is taken back, but the backtrack is not real.
         (["west. left, left", "east", "<backtrack>"], [OK, OK, OK], [1], 0),
     ],
 )
@@ -192,7 +192,7 @@ def test_backtracks(lines: list[str], verdicts: list[Verdict], undone: list[int]
     assert trace.real_backtracks == real
     assert trace.num_wasted == len(undone)
     assert trace.num_backtracks == sum(line.startswith("<backtrack>") for line in lines)
-    assert trace.num_steps == len(lines) - trace.num_backtracks  # undone steps were written all the same
+    assert trace.num_steps == len(lines) - trace.num_backtracks  # undone steps count too
     assert trace.num_invalid == verdicts.count(NO)
     assert trace.finished == (lines[-1] == "east")
     standing = [verdict for i, verdict in enumerate(verdicts) if i not in undone]
@@ -202,28 +202,28 @@ def test_backtracks(lines: list[str], verdicts: list[Verdict], undone: list[int]
 @pytest.mark.parametrize(
     ("lines", "found"),
     [
-        # (position, lines undone, real, needed). Every valid state leads to the end: needless.
+        # (position, lines undone, real, needed). From every valid state the end can be reached: needless.
         (["west. left, left", "south. left", "<backtrack>", "east"], [(2, 1, True, False)]),
         (["west. left, left", "south. left", "<backtrack> 0", "south. left", "east"], [(2, 2, True, False)]),
         (["west. left, left", "<backtrack>", "west. left, left", "east"], [(1, 1, False, False)]),
-        # A wrong line had to go, also where valid ones came before or after it.
+        # A wrong line has to be taken back, also with valid lines before or after it.
         (["up", "<backtrack>", "south. left", "east"], [(1, 1, True, True)]),
         (["up", "west. left, left", "<backtrack> 0", "south. left", "east"], [(2, 2, True, True)]),
-        # Going further back than the wrong line abandons a branch that was right.
+        # A backtrack to before the wrong line leaves a branch that was right.
         (["west. left, left", "up", "<backtrack> 0", "south. left", "east"], [(2, 2, True, False)]),
-        # A wrong line in between is no branch of its own; nor is nothing.
+        # A wrong line alone is no branch, and neither is an empty one.
         (["south. left", "<backtrack>", "up", "south. left", "east"], [(1, 1, False, False)]),
         (["south. left", "east", "<backtrack>"], [(2, 1, False, False)]),
-        # Backtracks that name no earlier step are counted, and found to be nothing.
+        # Backtracks that name no earlier step are counted, but not judged.
         (["<backtrack>", "south. left", "<backtrack> 3", "east"], []),
-        # One after the other.
+        # Two backtracks in a row.
         (
             ["west. left, left", "south. left", "<backtrack>", "<backtrack>", "south. left", "east"],
             [(2, 1, False, False), (3, 1, True, False)],
         ),
     ],
 )
-def test_what_is_found_of_backtracks(lines: list[str], found: list[tuple[int, int, bool, bool]]) -> None:
+def test_judgement_of_backtracks(lines: list[str], found: list[tuple[int, int, bool, bool]]) -> None:
     trace = Directional().check(three_lefts(), parse_trace(render_trace(lines, "east")))
     assert list(trace.backtracks) == found
     assert trace.real_backtracks == sum(real for _, _, real, _ in found)
@@ -237,13 +237,13 @@ def test_what_is_found_of_backtracks(lines: list[str], found: list[tuple[int, in
         ("south. left\neast\nThus, the answer is east.", True, True),
         ("south. left\neast\nThus, the answer is west.", False, False),
         ("south. left\nwest\nThus, the answer is east.", True, False),  # right answer, wrong step
-        ("south. left\neast\nThus, the answer is east.\nok", False, False),  # the text goes on
+        ("south. left\neast\nThus, the answer is east.\nok", False, False),  # the text continues
         ("south. left\neast", False, False),
         ("south. left\neast\nThus, the answer is east.\nThus, the answer is east.", False, False),
         ("south. left\neast\nThus, the answer is " + "east" * 600 + ".", False, False),
     ],
 )
-def test_verified_needs_answer_form_and_every_step(text: str, correct: bool, verified: bool) -> None:
+def test_verified_requires_the_answer_its_form_and_every_step(text: str, correct: bool, verified: bool) -> None:
     trace = Directional().check(three_lefts(), parse_trace(text))
     assert (trace.correct, trace.verified) == (correct, verified)
 

@@ -1,1 +1,1 @@
-"""Linear equations with symbols, solved line by line."""
+"""Linear equations in symbols, solved line by line."""

@@ -1,10 +1,10 @@
 """Equations of the algebra task: reading, writing, solving and comparing them.
 
 In: text such as ``A ⊕ ♥ ⊗ B → C`` in the task's symbols. Out: an `Equation`, the lines of the fixed solving
-procedure, how many of them are left, and the value of its solution at a point. Nothing here evaluates text
-as code, and no input is read past `MAX_TOKENS` or nested past `MAX_DEPTH`.
+procedure, the number of lines that remain, and the value of the solution at a point. Nothing here evaluates
+text as code, and text over `MAX_TOKENS` symbols or `MAX_DEPTH` nested parentheses is refused.
 
-Grammar, one space between symbols::
+Grammar, with one space between symbols::
 
     equation = side → side
     side     = [⊖] term {(⊕ | ⊖) term}
@@ -35,7 +35,7 @@ NOTHING: Side = ((PLUS, ((TIMES, ZERO),)),)
 
 
 class EquationError(ValueError):
-    """The text is not an equation of the task; the message says why in a few words."""
+    """The text is not an equation of the task; the message is a short reason."""
 
 
 class Equation(NamedTuple):
@@ -45,8 +45,8 @@ class Equation(NamedTuple):
     right: Side
 
 
-class Place(NamedTuple):
-    """Where the unknown stands: which side, term and factor, and whether it is divided by."""
+class Position(NamedTuple):
+    """The position of the unknown: side, term and factor, and whether it is a divisor."""
 
     on_right: bool
     term: int
@@ -58,14 +58,15 @@ class Place(NamedTuple):
 
 
 def parse_equation(text: str, constants: Collection[str]) -> Equation:
-    """Read an equation that holds the unknown exactly once.
+    """Read an equation that contains the unknown exactly once.
 
     Args:
         text: Untrusted text.
         constants: The constants that may occur.
 
     Raises:
-        EquationError: It is too long, outside the grammar, uses another symbol or has not one unknown.
+        EquationError: The text is too long or outside the grammar, has another symbol, or does not contain the
+            unknown exactly once.
     """
     if len(text) > 2 * MAX_TOKENS:  # every symbol is one character
         raise EquationError(f"more than {MAX_TOKENS} symbols")
@@ -74,7 +75,7 @@ def parse_equation(text: str, constants: Collection[str]) -> Equation:
         if token not in _RESERVED and token != X and token != ZERO and token not in constants:
             raise EquationError("a symbol that is not in the problem")
     if tokens.count(X) != 1:
-        raise EquationError("the unknown must occur once")
+        raise EquationError("the unknown must occur exactly once")
     reader = _Reader(tokens)
     left = reader.side(0)
     reader.expect(ARROW)
@@ -133,7 +134,7 @@ class _Reader:
 
 
 def render_equation(equation: Equation) -> str:
-    """Write an equation; `parse_equation` reads it back."""
+    """Write an equation as text; the inverse of `parse_equation`."""
     return f"{_render(equation.left)} {ARROW} {_render(equation.right)}"
 
 
@@ -153,44 +154,44 @@ def _render(side: Side) -> str:
 # ---- the solving procedure ----
 
 
-def find_x(equation: Equation) -> Place:
+def find_x(equation: Equation) -> Position:
     """Find the unknown.
 
     Raises:
-        EquationError: It is not a factor of one of the top-level terms.
+        EquationError: The unknown is not a factor of a top-level term.
     """
     for on_right, side in enumerate(equation):
         for i, (_, term) in enumerate(side):
             for j, (times, factor) in enumerate(term):
                 if factor == X:
-                    return Place(bool(on_right), i, j, times == OVER)
+                    return Position(bool(on_right), i, j, times == OVER)
     raise EquationError("the unknown is inside parentheses")
 
 
 def num_steps_left(equation: Equation) -> int:
-    """How many lines `solve` gives for this equation; 0 where the unknown alone is on the left.
+    """Number of lines that `solve` yields for this equation; 0 if the unknown stands alone on the left.
 
     Raises:
-        EquationError: As `find_x`.
+        EquationError: The unknown is not a factor of a top-level term.
     """
-    place = find_x(equation)
-    side = equation.right if place.on_right else equation.left
-    op, term = side[place.term]
-    factors = len(term) - place.factor if place.divisor else len(term) - 1
-    return place.on_right + len(side) - 1 + (op == MINUS) + factors
+    x = find_x(equation)
+    side = equation.right if x.on_right else equation.left
+    op, term = side[x.term]
+    factors = len(term) - x.factor if x.divisor else len(term) - 1
+    return x.on_right + len(side) - 1 + (op == MINUS) + factors
 
 
 def solve(equation: Equation) -> Iterator[Equation]:
-    """The fixed procedure of the published data, one equation a step.
+    """The fixed procedure of the published data; yields one equation per step.
 
-    (i) Swap the sides if the unknown is on the right. (ii) Move the terms without it to the right, one at
-    a time from the left. (iii) Move a minus before it: flip every sign. (iv) Move its factors and divisors
-    one at a time from the right-hand end; where it is itself a divisor, the last step divides what is
-    left of its term by the right side.
+    (i) Swap the sides if the unknown is on the right. (ii) Move the terms without it to the right side, one at
+    a time, starting with the leftmost. (iii) If its term has a minus, flip every sign. (iv) Move the other
+    factors and divisors of its term, one at a time, starting with the rightmost. If the unknown is itself a
+    divisor, the last step divides the rest of its term by the right side.
     """
-    _, at, factor, divisor = place = find_x(equation)
+    on_right, at, factor, divisor = find_x(equation)
     left, right = equation
-    if place.on_right:
+    if on_right:
         left, right = right, left
         yield Equation(left, right)
     while len(left) > 1:
@@ -212,14 +213,14 @@ def solve(equation: Equation) -> Iterator[Equation]:
     if divisor:
         yield Equation(((PLUS, _ONLY_X),), ((PLUS, (*term[:-1], (OVER, _as_factor(right)))),))
         return
-    while len(term) > 1:  # left of it
+    while len(term) > 1:  # left of the unknown
         right = _times(right, *term[-2])
         term = term[:-2] + _ONLY_X
         yield Equation(((PLUS, term),), right)
 
 
 def _times(side: Side, op: str, factor: Factor) -> Side:
-    """A side after a factor (⊗) or divisor (⊘) of the other side was moved to it."""
+    """The side after a factor (⊗) or divisor (⊘) of the other side has been moved to it."""
     moved = ((_FLIP[op], factor),)
     if len(side) == 1:
         sign, term = side[0]
@@ -236,23 +237,22 @@ def _as_factor(side: Side) -> Factor:
 
 
 def solution_value(equation: Equation, values: Mapping[str, int]) -> int:
-    """The solution for the unknown where the constants have these values, modulo `PRIME`.
+    """The value of the unknown for these values of the constants, modulo `PRIME`.
 
     Raises:
-        EquationError: As `find_x`.
-        ZeroDivisionError: Something is divided by zero there.
+        EquationError: The unknown is not a factor of a top-level term.
+        ZeroDivisionError: The equation divides by zero at this point.
     """
-    place = find_x(equation)
+    x = find_x(equation)
     side, other = equation
-    if place.on_right:
+    if x.on_right:
         side, other = other, side
-    rest = _side_value(other, values) - _side_value(
-        side[: place.term] + side[place.term + 1 :], values
-    )  # = ± coefficient · x, or ± coefficient / x
-    op, term = side[place.term]
+    # The rest is ± coefficient · x, or ± coefficient / x.
+    rest = _side_value(other, values) - _side_value(side[: x.term] + side[x.term + 1 :], values)
+    op, term = side[x.term]
     rest = -rest if op == MINUS else rest
-    above, below = _fraction(term[: place.factor] + term[place.factor + 1 :], values)
-    return _divide(above, rest * below) if place.divisor else _divide(rest * below, above, below)
+    above, below = _fraction(term[: x.factor] + term[x.factor + 1 :], values)
+    return _divide(above, rest * below) if x.divisor else _divide(rest * below, above, below)
 
 
 def _side_value(side: Side, values: Mapping[str, int]) -> int:

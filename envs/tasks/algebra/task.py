@@ -1,8 +1,6 @@
-"""Analog of algebra: solve an equation for its one unknown, written in unfamiliar symbols.
+"""Analog of algebra: solve an equation in unfamiliar symbols for its unknown.
 
-Task and full traces follow the algebra data of "Can Language Models Learn to Skip Steps?" (arXiv 2411.01855;
-symbol counts and step counts of the released files). The symbols are ours: ♥ the unknown, → equals, ○
-zero, ⊕ ⊖ ⊗ ⊘ plus, minus, times, over, and a list of constants. Each line is one equation::
+A problem and its full trace::
 
     Isolate the ♥ symbol on the left side of the → symbol.
 
@@ -13,19 +11,28 @@ zero, ⊕ ⊖ ⊗ ⊘ plus, minus, times, over, and a list of constants. Each li
     ♥ → ( ⊖ ♠ ⊕ ♦ ) ⊘ ♣
     Thus, the answer is ♥ → ( ⊖ ♠ ⊕ ♦ ) ⊘ ♣.
 
-The full trace is the fixed procedure of `solve` in equation.py. A line is a valid step if it is an equation
-with the problem's solution that is 1 to `max_merge` steps of that procedure closer to its end. Moves in
-another order and several moves in one line are thus steps; restating, undoing and other detours are not.
+♥ is the unknown, → is equals, ○ is zero, ⊕ ⊖ ⊗ ⊘ are plus, minus, times and over; the other symbols are
+constants.
 
-Two solutions are compared by their values modulo 2**61 - 1 at a point hashed from the question
-(Schwartz-Zippel: J. T. Schwartz, JACM 27(4), 1980). With at most 400 symbols a line, one that differs
-modulo that prime passes with probability below 2**-51. A line that divides by zero at two points is refused.
+Steps: each line is one equation. The full trace is the fixed procedure of `solve` in `equation.py`. A line is a
+valid step if its equation has the problem's solution and is 1 to `max_merge` steps of that procedure closer to
+the end. So moves may come in another order, and one line may do several moves; a line that restates or undoes
+something is invalid.
 
-A bucket is "symbols_steps": distinct symbols, the unknown included, and lines in the full trace. Each step
-but a swap and a minus uses up a constant, so `steps` is at most `symbols` + 1.
+Solutions are compared by their values modulo 2**61 - 1 at a point hashed from the question (Schwartz-Zippel:
+J. T. Schwartz, JACM 27(4), 1980). A line has at most 400 symbols, so a line whose solution differs modulo that
+prime passes with probability below 2**-51. A line that divides by zero at both of two points is refused.
 
-Hand-skip rule (`skip_kinds`); the paper has none for this task, the cold start being enough there:
-    any_pair: ours. One line before the last, drawn at random, is left out.
+Buckets: a bucket is "symbols_steps", the number of distinct symbols with the unknown and the number of lines in
+the full trace ("5_3"). Every step except a swap and a minus uses up a constant, so `steps` is at most
+`symbols` + 1.
+
+Hand-skip rules (`skip_kinds`):
+    any_pair: One line before the last, drawn at random, is left out.
+
+Source: the algebra data of "Can Language Models Learn to Skip Steps?" (arXiv 2411.01855). Task, full traces,
+and the default counts of symbols and steps follow its released files. The symbols are ours, and so is
+`any_pair`: the paper has no hand-skip rule for this task, since its cold start was enough there.
 """
 
 from __future__ import annotations
@@ -65,26 +72,27 @@ from envs.tasks.algebra.equation import (
     solve,
 )
 
-COMMON = tuple("♦♣♠★▲■●")  # as many as the released train and id files use
-CONSTANTS = (*COMMON, *"◆▼▶◀☆□△♪☀")  # problems that need more than the common ones draw from all
+COMMON = tuple("♦♣♠★▲■●")  # as many as in the released train and id files
+CONSTANTS = (*COMMON, *"◆▼▶◀☆□△♪☀")  # drawn from if the common ones are too few
 _KNOWN = frozenset(CONSTANTS)
 _BUCKET = re.compile(r"([1-9][0-9]?)_([1-9][0-9]?)")
 _ASK = f"Isolate the {X} symbol on the left side of the {ARROW} symbol."
 _NUM_POINTS = 2
 
-# How often a drawn problem has the unknown on the right, zero for the other side, a minus before the
-# unknown and the unknown as a divisor. Not every mixture fits a bucket, so these are set to give the released
-# shares over the train buckets: 34% with right side zero, 17% with the unknown as a divisor.
+# Frequencies with which a drawn problem has the unknown on the right, zero on the other side, a minus before
+# the unknown, and the unknown as a divisor. Not every combination fits a bucket. These values reproduce the
+# shares of the released data over the train buckets: 34% with zero on the right side, 17% with the unknown as a
+# divisor.
 _ON_RIGHT, _ZERO, _MINUS, _DIVISOR = 0.25, 0.43, 0.25, 0.19
 
 
 def _uniform_symbols(symbols: range, steps: Mapping[int, float]) -> dict[str, float]:
-    """Buckets with each number of symbols alike; mixtures that cannot be are left out."""
+    """Buckets with equal weights for each number of symbols; impossible combinations are left out."""
     return {f"{n}_{k}": weight for n in symbols for k, weight in steps.items() if k <= n + 1}
 
 
 class AlgebraSettings(EnvSettings):
-    """Buckets "symbols_steps" per split; the defaults are the released data's counts."""
+    """Settings of `algebra`; buckets are "symbols_steps", the defaults the counts of the released data."""
 
     train: dict[str, float] = _uniform_symbols(range(4, 8), {1: 98.0, 2: 183.0, 3: 300.0, 4: 272.0, 5: 147.0})
     ood_easy: dict[str, float] = _uniform_symbols(range(6, 8), {6: 423.0, 7: 87.0})
@@ -98,34 +106,34 @@ class AlgebraSettings(EnvSettings):
             match = _BUCKET.fullmatch(bucket)
             if match is None or not 3 <= int(match[1]) <= most or int(match[2]) > int(match[1]) + 1:
                 raise ValueError(
-                    f"a bucket is 'symbols_steps' with 3 to {most} symbols and at most symbols + 1 steps, "
-                    f"got {bucket!r}"
+                    f"got the bucket {bucket!r}; a bucket is 'symbols_steps' with 3 to {most} symbols and 1 to "
+                    "symbols + 1 steps, such as '5_3'"
                 )
         return value
 
 
 @dataclass(frozen=True, slots=True)
 class AlgebraState:
-    """The question, which fixes the solution, and how many full steps are left."""
+    """The question, which determines the solution, and the number of full steps that remain."""
 
     question: str
     num_left: int
 
 
 class Algebra(GeneratedEnv[AlgebraState]):
-    """Isolate the unknown."""
+    """Isolate the unknown of an equation."""
 
     name = "algebra"
     Settings = AlgebraSettings
     skip_kinds = ("any_pair",)
 
     def draw(self, bucket: str, rng: random.Random) -> Draw:
-        """Draw an equation with every constant once, the unknown once and no parentheses."""
+        """Draw an equation without parentheses in which the unknown and every constant occur once."""
         symbols, _, steps = bucket.partition("_")
         num_symbols, num_steps = int(symbols), int(steps)
         equation = _draw_equation(num_symbols - 1, num_steps, rng)
         last = equation
-        for last in solve(equation):  # noqa: B007 - the last one is wanted
+        for last in solve(equation):  # noqa: B007 - only the last equation is used
             pass
         return Draw(
             question=render_equation(equation),
@@ -135,24 +143,24 @@ class Algebra(GeneratedEnv[AlgebraState]):
         )
 
     def render_prompt(self, question: str, budget: int | None = None) -> str:
-        """The instruction, the step request if there is one, the question and the answer cue."""
+        """Join the instruction, the step request (if a budget is given), the question and the answer cue."""
         request = "" if budget is None else f"Solve it in {budget} step{'' if budget == 1 else 's'}.\n"
         return f"{_ASK}\n\n{request}Question: {question}\nAnswer:\n"
 
     def bucket(self, problem: Problem) -> str:
-        """Symbols and steps, counted in the question."""
+        """The number of symbols in the question and the number of steps of its full trace."""
         return f"{len(_constants(problem.question)) + 1}_{self.start(problem).num_left}"
 
     def start(self, problem: Problem) -> AlgebraState:
-        """The question, with all its steps left."""
+        """The question, with all its steps remaining."""
         return AlgebraState(problem.question, num_steps_left(parse_equation(problem.question, _KNOWN)))
 
     def full_trace(self, problem: Problem) -> tuple[str, ...]:
-        """The fixed procedure, one equation a line."""
+        """The fixed procedure, one equation per line."""
         return tuple([render_equation(line) for line in solve(parse_equation(problem.question, _KNOWN))])
 
     def skipped_trace(self, problem: Problem, kind: str, rng: random.Random) -> tuple[str, ...] | None:
-        """The full trace without one line before the last; None where there is only one line."""
+        """The full trace without one line before the last; None if there is only one line."""
         lines = self.full_trace(problem)
         if len(lines) < 2:
             return None
@@ -160,7 +168,7 @@ class Algebra(GeneratedEnv[AlgebraState]):
         return lines[:skip] + lines[skip + 1 :]
 
     def advance(self, state: AlgebraState, line: str) -> AlgebraState:
-        """Take any equation with the same solution that is 1 to `max_merge` full steps closer to the end."""
+        """Accept an equation with the same solution that is 1 to `max_merge` full steps closer to the end."""
         try:
             equation = parse_equation(line, _constants(state.question))
             num_left = num_steps_left(equation)
@@ -172,15 +180,15 @@ class Algebra(GeneratedEnv[AlgebraState]):
         if done > self.settings.max_merge:
             raise StepError(f"{done} steps in one line, at most {self.settings.max_merge}")
         if not _solves(state.question, equation):
-            raise StepError("not the same solution")
+            raise StepError("the solution is not the same")
         return AlgebraState(state.question, num_left)
 
     def finished(self, state: AlgebraState) -> bool:
-        """The unknown stands alone on the left."""
+        """Whether the unknown stands alone on the left."""
         return state.num_left == 0
 
     def grade_answer(self, problem: Problem, answer: str) -> Grade:
-        """The unknown alone on the left, and any expression equal to the solution on the right."""
+        """Right if the unknown is alone on the left and the right side equals the solution."""
         try:
             equation = parse_equation(answer, _constants(problem.question))
             if num_steps_left(equation):
@@ -200,7 +208,7 @@ def _constants(question: str) -> frozenset[str]:
 
 @lru_cache(maxsize=1024)
 def _points(question: str) -> tuple[tuple[dict[str, int], int], ...]:
-    """Points at which the question has a solution, and its value there."""
+    """Points at which the question has a solution, and the value of the solution at each."""
     equation, constants = parse_equation(question, _KNOWN), sorted(_constants(question))
     points: list[tuple[dict[str, int], int]] = []
     attempt = 0
@@ -216,7 +224,7 @@ def _points(question: str) -> tuple[tuple[dict[str, int], int], ...]:
 
 
 def _solves(question: str, equation: Equation) -> bool:
-    """Whether an equation has the question's solution; a point where it divides by zero is redrawn once."""
+    """Whether an equation has the question's solution; if it divides by zero, the next point is tried."""
     for values, solution in _points(question):
         try:
             return solution_value(equation, values) == solution
@@ -232,9 +240,9 @@ def _solves(question: str, equation: Equation) -> bool:
 def _shapes(num_constants: int, num_steps: int) -> tuple[list[tuple[bool, bool, bool, bool]], list[float]]:
     """The shapes (on right, zero, minus, divisor) that fit a bucket, and their cumulative weights.
 
-    The k steps that are not a swap, a minus or a last division move one term or factor each. Each of them
-    needs a constant, and so does the numerator above the unknown and the other side unless it is zero.
-    With a zero there one of the k must be a term, or the solution would be zero or not exist.
+    The k steps other than a swap, a minus and a final division move one term or factor each. Each of them needs
+    a constant. A numerator above the unknown needs one more, and so does the other side unless it is zero. If
+    it is zero, one of the k steps must move a term; otherwise the solution would be zero or would not exist.
     """
     shapes: list[tuple[bool, bool, bool, bool]] = []
     weights: list[float] = []
@@ -263,7 +271,7 @@ def _draw_equation(num_constants: int, num_steps: int, rng: random.Random) -> Eq
     num_terms = zero + int(random() * (k - zero + 1))
     num_factors = k - num_terms
 
-    # A list of constants for each term that takes any number of them; what is left over goes anywhere.
+    # Each term that may have several constants gets one list; the remaining constants go to random lists.
     slots = [[constants.pop()] for _ in range(num_terms + divisor + (not zero))]
     factors = [constants.pop() for _ in range(num_factors)]
     other: list[list[str]] = [] if zero else [slots[-1]]
@@ -294,5 +302,5 @@ def _factors(constants: list[str], rng: random.Random) -> Term:
 
 
 def _term(constants: list[str], rng: random.Random) -> Term:
-    """A product and quotient of some constants, the first one multiplied."""
+    """A term of the constants, the first one multiplied and the others multiplied or divided at random."""
     return ((TIMES, constants[0]), *_factors(constants[1:], rng)) if constants else ()

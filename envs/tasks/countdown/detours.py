@@ -1,7 +1,8 @@
-"""Wrong turns of Countdown, taken and taken back.
+"""Detours of Countdown: wrong turns that are taken back.
 
-In: a solution, as operations, and the kinds of error to make on the way. Out: a `Demonstration` whose
-backtracks are all real and needed.
+In: a solution, as operations, and the kinds of errors to insert. Out: a `Demonstration` whose backtracks are
+    all
+real and needed.
 """
 
 from __future__ import annotations
@@ -27,25 +28,25 @@ def write_detours(
 ) -> Demonstration | None:
     """Write a solution with one detour for each error.
 
-    An invalid line is no branch, so the backtrack before one counts as followed by nothing. Hence each point of
-    the solution has at most one computation or rule error, and it comes first there; explorations follow.
+    An invalid line starts no branch, so a backtrack followed by one would not be real. Therefore each point of
+    the solution has at most one computation or rule error, and that error comes before the explorations.
 
     Args:
         target: The target.
         numbers: The numbers, in ascending order.
-        steps: Operations that lead from them to it.
-        errors: Of `ERROR_KINDS`, one a detour.
-        max_number: How large a number made up for a rule error may be.
-        rng: Draws places and turns.
+        steps: Operations that lead from the numbers to the target.
+        errors: One of `ERROR_KINDS` for each detour.
+        max_number: Largest number that a rule error may make up.
+        rng: Draws the places and the wrong turns.
 
     Returns:
-        The demonstration, or None where the solution has too few points or too few dead ends.
+        The demonstration, or None if the solution has too few points or too few dead ends next to it.
 
     Raises:
-        ValueError: An error is of no known kind.
+        ValueError: An error kind is unknown.
     """
     check_error_kinds(errors, ERROR_KINDS)
-    states = [numbers]  # before each step, and the end
+    states = [numbers]  # before each step, and at the end
     for step in steps:
         states.append(after(states[-1], step))
     invalid = [kind for kind in errors if kind != EXPLORATION]
@@ -77,7 +78,7 @@ def write_detours(
 def _draw_dead_ends(
     target: int, states: Sequence[Numbers], count: int, rng: random.Random
 ) -> list[list[Operation]] | None:
-    """For each state some operations that put the target out of reach: `count` in all, or None."""
+    """For each state, operations that put the target out of reach; `count` in all, None if there are fewer."""
     turns: list[list[Operation]] = [[] for _ in states]
     open_to: dict[int, list[Operation]] = {}
     places = list(range(len(states)))
@@ -88,9 +89,7 @@ def _draw_dead_ends(
         if at not in open_to:
             ways = operations(states[at])
             rng.shuffle(ways)
-            different = {
-                after(states[at], way): way for way in ways
-            }  # 4 - 2 and 4 / 2 lead to the same numbers
+            different = {after(states[at], way): way for way in ways}  # 4 - 2 and 4 / 2 leave the same numbers
             open_to[at] = [way for left, way in different.items() if not can_be_reached(target, left)]
         if open_to[at]:
             turns[at].append(open_to[at].pop())
@@ -101,7 +100,7 @@ def _draw_dead_ends(
 
 
 def _walk(numbers: Numbers, turn: Operation, rng: random.Random) -> list[str]:
-    """A turn and, after it, any operations until one number is left."""
+    """A wrong turn, followed by random operations until one number is left."""
     lines = [turn.line]
     left = after(numbers, turn)
     while len(left) > 1:
@@ -112,14 +111,14 @@ def _walk(numbers: Numbers, turn: Operation, rng: random.Random) -> list[str]:
 
 
 def _slip(numbers: Numbers, rng: random.Random) -> str:
-    """An operation with a result that is a little off."""
+    """An operation with a slightly wrong result."""
     step = rng.choice(operations(numbers))
     slips = [slip for slip in _SLIPS if step.result + slip > 0]
     return step._replace(result=step.result + rng.choice(slips)).line
 
 
 def _break_the_rule(states: Sequence[Numbers], max_number: int, rng: random.Random) -> str:
-    """An operation of the last state that takes a number already used up, or at the start a made-up one."""
+    """An operation that uses a number already used up, or at the start a made-up one."""
     here = states[-1]
     missing = sorted({number for state in states for number in state} - set(here))
     if not missing:

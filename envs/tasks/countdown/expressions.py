@@ -1,8 +1,8 @@
-"""The expressions of Countdown: drawn at random, read as steps, written from steps.
+"""The expressions of Countdown: drawing them, turning them into steps, and building them from steps.
 
-An expression of ours, such as ``10 * (45 - 39) + 2``, has whole and positive results only and the larger
-operand of each operation on its left. Its parentheses keep the order of the steps, so 9 + (5 + 2) is not the
-same as 9 + 5 + 2. Texts from outside are not read here: `envs.arithmetic` does that.
+An expression written here, such as ``10 * (45 - 39) + 2``, has only positive whole results, and the larger
+operand of each operation is on the left. Parentheses keep the order of the steps, so 9 + (5 + 2) differs from
+9 + 5 + 2. This module reads only such expressions; `envs.arithmetic` reads text from models.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ from envs.tasks.countdown.search import SYMBOLS, Operation, operations, outcome
 _RANK = {"(": 0, "+": 1, "-": 1, "*": 2, "/": 2, "": 3}
 _TOKEN = re.compile(r"[0-9]+|[-+*/()]")
 _MAX_FACTORED = 10_000
-_MAX_DIVISOR = 10  # drawn ones; those that come of a product or a sum may be larger
+_MAX_DIVISOR = 10  # of drawn divisors; those from sums and products may be larger
 
 
 class _Part(NamedTuple):
-    """An expression: its value, the operation done last (empty for a number) and its text."""
+    """An expression: its value, its last operation (empty for a number) and its text."""
 
     value: int
     symbol: str
@@ -34,14 +34,15 @@ class _Part(NamedTuple):
 
 
 def draw_expression(target: int, count: int, max_number: int, rng: random.Random) -> str | None:
-    """Try once to draw an expression of `count` numbers up to `max_number` that makes `target`.
+    """Try once to draw an expression of `count` numbers up to `max_number` that equals `target`.
 
-    From the top down: an operation, each of the four alike, then its operands. One of a sum or difference is a
-    random expression, the other what is missing; those of a product or quotient are divisors or multiples.
-    About one problem in three can be done with + and - alone, as among uniform numbers that have a solution.
+    It is drawn from the top down: one of the four operations, uniformly, then its operands. In a sum or
+    difference, one operand is a random expression and the other is the rest. In a product or quotient, the
+    operands are divisors or multiples. About one problem in three can be solved with + and - alone, as many as
+    among solvable problems with uniform numbers.
 
     Returns:
-        The expression, or None where the try failed: about five in six do.
+        The expression, or None if the try failed, which happens about five times in six.
     """
     part = _aim(target, count, max_number, rng)
     return None if part is None else part.text
@@ -50,7 +51,7 @@ def draw_expression(target: int, count: int, max_number: int, rng: random.Random
 def _aim(target: int, count: int, max_number: int, rng: random.Random) -> _Part | None:
     if count == 1:
         return _number(target) if target <= max_number else None
-    random_ = rng.random  # much faster than randint, and this is most of the time a problem takes
+    random_ = rng.random  # much faster than randint; drawing is most of the time a problem takes
     num_first = 1 + int(random_() * (count - 1))
     symbol = SYMBOLS[int(random_() * 4)]
     first: _Part | None
@@ -59,7 +60,8 @@ def _aim(target: int, count: int, max_number: int, rng: random.Random) -> _Part 
         rest = target - first.value
     elif symbol == "-":
         first = _random(num_first, max_number, rng)
-        rest = first.value + (target if random_() < 0.5 else -target)  # taken from, or what is taken
+        # The rest is the minuend or the subtrahend.
+        rest = first.value + (target if random_() < 0.5 else -target)
     elif symbol == "*":
         divisors = _divisors(target)
         if not divisors:
@@ -77,7 +79,7 @@ def _aim(target: int, count: int, max_number: int, rng: random.Random) -> _Part 
 
 
 def _random(count: int, max_number: int, rng: random.Random) -> _Part:
-    """An expression of random numbers, each operation drawn from those there are."""
+    """An expression of random numbers; each operation is drawn from the possible ones."""
     if count == 1:
         return _number(1 + int(rng.random() * max_number))
     num_first = 1 + int(rng.random() * (count - 1))
@@ -88,7 +90,7 @@ def _random(count: int, max_number: int, rng: random.Random) -> _Part:
 
 @lru_cache(maxsize=_MAX_FACTORED)
 def _divisors(number: int) -> tuple[int, ...]:
-    """Divisors but 1 and the number itself; none of a number too large to look for them."""
+    """Divisors except 1 and the number itself; none for a number above `_MAX_FACTORED`."""
     if number > _MAX_FACTORED:
         return ()
     low = [d for d in range(2, isqrt(number) + 1) if number % d == 0]
@@ -100,7 +102,7 @@ def _number(value: int) -> _Part:
 
 
 def _join(one: _Part, symbol: str, two: _Part) -> _Part:
-    """Two expressions in one, the larger first."""
+    """Combine two expressions by an operation, the larger one first."""
     if one.value < two.value:
         one, two = two, one
     value = outcome(one.value, symbol, two.value)
@@ -111,16 +113,16 @@ def _join(one: _Part, symbol: str, two: _Part) -> _Part:
     return _Part(value, symbol, f"{left} {symbol} {right}")
 
 
-# ---- from and to steps ----
+# ---- expressions to steps and back ----
 
 
 def numbers_of(expression: str) -> list[int]:
-    """The numbers of an expression of ours, in its order."""
+    """The numbers of an expression written here, in order of appearance."""
     return [int(token) for token in _TOKEN.findall(expression) if token.isdigit()]
 
 
 def steps_of(expression: str) -> tuple[Operation, ...]:
-    """The operations of an expression of ours, in the order they are done: from the inside, left to right."""
+    """The operations of an expression written here, in order: from the inside out, left to right."""
     values: list[int] = []
     waiting: list[str] = []
     steps: list[Operation] = []
@@ -151,7 +153,7 @@ def steps_of(expression: str) -> tuple[Operation, ...]:
 
 
 def expression_of(numbers: Sequence[int], steps: Iterable[Operation]) -> str | None:
-    """The expression that steps from `numbers` compute, or None where they do not use all of them."""
+    """The expression that the steps compute from `numbers`, or None if they do not use all of them."""
     parts = [_number(number) for number in numbers]
     for step in steps:
         one = next(part for part in parts if part.value == step.left)

@@ -1,6 +1,6 @@
-"""Which operations a Countdown state allows, what it can still reach, and the search that writes its steps.
+"""Operations of Countdown, reachability of the target, and the depth-first search.
 
-In: the numbers left, in ascending order, and the target. Out: `operations` from there, whether the target
+In: the numbers left, in ascending order, and the target. Out: the possible `operations`, whether the target
 `can_be_reached`, and the lines of a depth-first `search`.
 """
 
@@ -18,7 +18,7 @@ SYMBOLS = "+-*/"
 
 
 class Operation(NamedTuple):
-    """One operation and what it gives.
+    """One operation and its result.
 
     Example: `Operation(45, "-", 39, 6).line` is `"45 - 39 = 6"`.
     """
@@ -30,12 +30,12 @@ class Operation(NamedTuple):
 
     @property
     def line(self) -> str:
-        """The step as a trace writes it."""
+        """The operation as a line of a trace."""
         return f"{self.left} {self.symbol} {self.right} = {self.result}"
 
 
 def outcome(left: int, symbol: str, right: int) -> int | None:
-    """The result of an operation on two positive numbers, or None where it is not a positive whole number."""
+    """The result of an operation on two positive numbers, or None if it is not a positive whole number."""
     if symbol == "+":
         return left + right
     if symbol == "-":
@@ -46,10 +46,10 @@ def outcome(left: int, symbol: str, right: int) -> int | None:
 
 
 def operations(numbers: Numbers) -> list[Operation]:
-    """Every operation that leads somewhere of its own, the larger number first, in a fixed order.
+    """Every operation with a distinct outcome, the larger number first, in a fixed order.
 
-    Left out are those that lead where an earlier one does: the smaller number first, division by 1, 2 * 2 after
-    2 + 2.
+    Operations that leave the same numbers as an earlier one are left out: the smaller number first, division
+    by 1, 2 * 2 after 2 + 2.
     """
     found = []
     for small, large in sorted(set(combinations(numbers, 2))):
@@ -63,10 +63,10 @@ def operations(numbers: Numbers) -> list[Operation]:
 
 
 def after(numbers: Numbers, operation: Operation) -> Numbers:
-    """What is left once an operation is done.
+    """The numbers left after an operation.
 
     Raises:
-        ValueError: A number it takes is not there.
+        ValueError: An operand is not among the numbers.
     """
     left = list(numbers)
     left.remove(operation.left)
@@ -77,7 +77,7 @@ def after(numbers: Numbers, operation: Operation) -> Numbers:
 
 
 def can_be_reached(target: int, numbers: Numbers) -> bool:
-    """Whether operations lead from `numbers` to `target` alone, a positive number; every way is tried."""
+    """Whether operations lead from `numbers` to `target`, a positive number, alone; an exhaustive search."""
     if len(numbers) == 1:
         return numbers[0] == target
     if len(numbers) == 2:
@@ -92,19 +92,19 @@ def _can_be_reached(target: int, numbers: Numbers) -> bool:
 
 
 def search(target: int, numbers: Numbers, max_lines: int) -> tuple[str, ...] | None:
-    """Look for the target depth first and write down every step.
+    """Search for the target depth first and write down every step.
 
-    What leaves the smallest sum is tried first. Of two numbers only the operation that comes nearest to the
-    target is tried: where it misses, all do. Numbers that have failed are not gone to again. From a dead end
-    `<backtrack> j` goes to the deepest state with something left to try. What it leaves has been tried in
-    full, so no backtrack leaves a way to the target.
+    The operation that leaves the smallest sum is tried first. With two numbers left, only the operation that
+    comes nearest to the target is tried; if it misses, all do. Numbers that have failed are not visited again.
+    From a dead end `<backtrack> j` returns to the deepest state with an untried operation. The branch it leaves
+    has been searched completely, so every backtrack is needed.
 
     Returns:
-        The lines, or None where they would be more than `max_lines` or there is no solution.
+        The lines, or None if there would be more than `max_lines` or if there is no solution.
     """
     lines: list[str] = []
     depth = 0  # steps on the path
-    untried = [_ranked(target, numbers)]  # untried[j]: what else to try after the first j of them
+    untried = [_ranked(target, numbers)]  # untried[j]: operations left to try after the first j steps
     tried: set[Numbers] = set()
     while untried:
         at = len(untried) - 1
@@ -128,7 +128,7 @@ def search(target: int, numbers: Numbers, max_lines: int) -> tuple[str, ...] | N
 
 
 def _ranked(target: int, numbers: Numbers) -> Iterator[tuple[Operation, Numbers]]:
-    """What to try from some numbers, and what it leaves; the order of `operations` settles ties."""
+    """The operations to try and the numbers each leaves, best first; ties keep the order of `operations`."""
     ways = [(operation, after(numbers, operation)) for operation in operations(numbers)]
     if len(numbers) == 2:
         return iter([min(ways, key=lambda way: abs(way[1][0] - target))])

@@ -1,8 +1,6 @@
 """Countdown: reach a target with given numbers, each used exactly once.
 
-The task of Stream of Search as Self-Backtracking trains on it (arXiv 2502.04404), and the first of "How Much
-Backtracking is Enough?" (arXiv 2505.24273). Each line does one operation on two numbers that are there and puts
-the result in their place::
+A problem and its full trace::
 
     Numbers: 2, 39, 45, 10. Target: 62
     Answer:
@@ -11,23 +9,30 @@ the result in their place::
     60 + 2 = 62
     Thus, the answer is 10 * (45 - 39) + 2.
 
-Results are whole and positive: no zero, no negative number, and division only where it is exact. Steps keep to
-that; an answer is judged by its value alone. A line ``left: 2, 6, 10``, the numbers there in ascending order,
-is valid and changes nothing: padded traces are made longer with it.
+Steps: each line does one operation on two of the available numbers and replaces them with the result. Results
+are positive whole numbers: no zero, no negative number, and only exact divisions. This holds for steps; an
+answer is judged by its value alone. A line ``left: 2, 6, 10`` states the available numbers in ascending order.
+It is valid and changes nothing; padded traces use it.
 
-A bucket is "N" or "N_new", N being how many numbers there are. One target in five, by a hash of it, is *new*:
-only "_new" buckets have it. So by default train and id have the same targets and other numbers, ood_easy has
-targets never trained on, and ood_hard more numbers. The order in which numbers are shown is a hash of them and
-the target, so a problem has one text and the order gives nothing away.
+The gold answer is the expression from which the problem was drawn, and the full trace does its operations from
+the inside out. Most targets can be reached in other ways too. `search_trace` may find another one; its
+demonstration then states the answer that belongs to its lines.
 
-The gold answer is the expression the problem was drawn as; the full trace does its operations from the inside.
-A target mostly has other ways to it: `search_trace` may find one, and its demonstration states the answer that
-goes with its lines.
+Buckets: a bucket is "N" or "N_new", where N is how many numbers a problem has ("4", "4_new"). One target in
+five, chosen by a hash, is *new* and occurs in "_new" buckets only. By default train and id share their targets
+but not their problems, ood_easy has targets never trained on, and ood_hard has more numbers. The numbers of a
+question are ordered by a hash of the numbers and the target, so each problem has one text and the order reveals
+nothing.
 
-Wrong turns (`error_kinds`), the three of Self-Backtracking:
-    exploration: a valid operation after which the target is out of reach, walked on until one number is left.
-    computation: an operation with a wrong result.
-    rule: an operation on a number that is not there; one already used, where there is one.
+Wrong turns (`error_kinds`):
+    exploration: A valid operation after which the target is out of reach, followed by random operations until
+        one number is left.
+    computation: An operation with a wrong result.
+    rule: An operation on a number that is not available: one already used, if there is one.
+
+Source: the task comes from Stream of Search and is used by Self-Backtracking (arXiv 2502.04404) and by "How
+Much Backtracking is Enough?" (arXiv 2505.24273). The three wrong turns are those of Self-Backtracking. The
+lines, the buckets and the way problems are drawn are ours.
 """
 
 from __future__ import annotations
@@ -58,17 +63,19 @@ _BUCKET = re.compile(rf"[345](?:{_NEW})?")
 _LINE = re.compile(r"([1-9][0-9]{0,15}) ([-+*/]) ([1-9][0-9]{0,15}) = (0|[1-9][0-9]{0,15})")
 _RULES = Rules(negatives=False)
 _MAX_TRIES = 20_000
-_TRIES_A_TARGET = 200  # with the defaults the mean is 6
+_TRIES_PER_TARGET = 200  # with the default settings 6 are needed on average
 
 
 class CountdownSettings(EnvSettings):
-    """Buckets are numbers of numbers, with "_new" for the targets that are kept out of the others.
+    """Settings of `countdown`; buckets say how many numbers a problem has, "_new" ones use held-out targets.
 
     Attributes:
-        max_number: The numbers are 1 to this.
-        min_target: The smallest target.
-        max_target: The largest.
-        max_search_lines: Longest search trace, backtracks counted; a search that takes more gives none.
+        max_merge: Fixed at 1, since each line does one operation.
+        max_number: Largest number of a problem; the smallest is 1.
+        min_target: Smallest target.
+        max_target: Largest target.
+        max_search_lines: Largest number of lines in a search trace, including backtracks. Problems whose search
+            takes more have no search trace.
     """
 
     max_merge: int = Field(default=1, ge=1, le=1)
@@ -85,7 +92,9 @@ class CountdownSettings(EnvSettings):
     def _known(cls, value: dict[str, float]) -> dict[str, float]:
         for bucket in value:
             if not _BUCKET.fullmatch(bucket):
-                raise ValueError(f"a bucket is 3, 4 or 5, or one of these with {_NEW}, got {bucket!r}")
+                raise ValueError(
+                    f"got the bucket {bucket!r}; a bucket is 3, 4 or 5, alone or with {_NEW}, such as '4{_NEW}'"
+                )
         return value
 
     @model_validator(mode="after")
@@ -93,8 +102,8 @@ class CountdownSettings(EnvSettings):
         for bucket in (*self.train, *self.ood_easy, *self.ood_hard):
             if not self.targets(bucket):
                 raise ValueError(
-                    f"no target from min_target {self.min_target} to max_target {self.max_target} is one of "
-                    f"bucket '{bucket}'; widen the range"
+                    f"bucket '{bucket}' has no target from min_target {self.min_target} to max_target "
+                    f"{self.max_target}; widen this range"
                 )
         return self
 
@@ -106,14 +115,14 @@ class CountdownSettings(EnvSettings):
 
 @dataclass(frozen=True, slots=True)
 class CountdownState:
-    """The numbers that are there, in ascending order, and the target."""
+    """The available numbers, in ascending order, and the target."""
 
     numbers: Numbers
     target: int
 
 
 class Countdown(GeneratedEnv[CountdownState]):
-    """Reach the target with every number once."""
+    """Reach the target with every number used once."""
 
     name = "countdown"
     Settings = CountdownSettings
@@ -128,18 +137,19 @@ class Countdown(GeneratedEnv[CountdownState]):
         }
 
     def draw(self, bucket: str, rng: random.Random) -> Draw:
-        """Draw one of the bucket's targets, each alike, and an expression that makes it."""
+        """Draw one of the bucket's targets uniformly, and an expression that equals it."""
         count, targets = int(bucket[0]), self._targets[bucket]
         for attempt in range(_MAX_TRIES):
-            if attempt % _TRIES_A_TARGET == 0:
+            if attempt % _TRIES_PER_TARGET == 0:
                 target = targets[int(rng.random() * len(targets))]
             answer = draw_expression(target, count, self.settings.max_number, rng)
             if answer is not None:
                 break
         else:
             raise ValueError(
-                f"no {count} numbers up to {self.settings.max_number} found in {_MAX_TRIES} tries for targets "
-                f"from {self.settings.min_target} to {self.settings.max_target}; raise max_number or lower them"
+                f"found no {count} numbers up to {self.settings.max_number} for targets from "
+                f"{self.settings.min_target} to {self.settings.max_target} in {_MAX_TRIES} tries; "
+                "raise max_number or lower the targets"
             )
         numbers = ", ".join(map(str, _shown(numbers_of(answer), target)))
         return Draw(
@@ -150,12 +160,12 @@ class Countdown(GeneratedEnv[CountdownState]):
         )
 
     def bucket(self, problem: Problem) -> str:
-        """How many numbers the question gives, and whether its target is a new one."""
+        """How many numbers the question has, and whether its target is new."""
         state = self.start(problem)
         return f"{len(state.numbers)}{_NEW if is_new(state.target) else ''}"
 
     def start(self, problem: Problem) -> CountdownState:
-        """All the numbers."""
+        """All numbers of the question, and its target."""
         numbers, _, target = problem.question.removeprefix(_NUMBERS).partition(_TARGET)
         return CountdownState(tuple(sorted(map(int, numbers.split(", ")))), int(target))
 
@@ -164,18 +174,18 @@ class Countdown(GeneratedEnv[CountdownState]):
         return tuple(step.line for step in steps_of(problem.answer))
 
     def detour_trace(self, problem: Problem, errors: Sequence[str], rng: random.Random) -> Demonstration | None:
-        """The full trace with one detour for each error, as `write_detours` does.
+        """The full trace with one detour for each error, written by `write_detours`.
 
-        An exploration is taken back by `<backtrack> j`, the others by a bare one. There may be as many
-        computation and rule errors together as the full trace has lines, and as many explorations as it passes
-        dead ends.
+        `<backtrack> j` takes back an exploration, a bare `<backtrack>` the other errors. The number of
+        computation and rule errors together is limited by the number of lines in the full trace, the number of
+        explorations by the dead ends next to it.
         """
         state = self.start(problem)
         steps = steps_of(problem.answer)
         return write_detours(state.target, state.numbers, steps, errors, self.settings.max_number, rng)
 
     def padded_trace(self, problem: Problem, num_lines: int, rng: random.Random) -> Demonstration | None:
-        """The full trace with `left:` lines in between, before and after, spread evenly."""
+        """The full trace with `left:` lines spread evenly before, between and after its lines."""
         steps = steps_of(problem.answer)
         num_notes = num_lines - len(steps)
         if num_notes < 0:
@@ -190,18 +200,18 @@ class Countdown(GeneratedEnv[CountdownState]):
         return Demonstration(lines=tuple(lines))
 
     def search_trace(self, problem: Problem, rng: random.Random) -> Demonstration | None:
-        """The depth-first search of `search`, which draws nothing; None where it takes too many lines."""
+        """The depth-first search of `search`, which is not random; None if it takes too many lines."""
         state = self.start(problem)
         lines = search(state.target, state.numbers, self.settings.max_search_lines)
         return None if lines is None else Demonstration(lines=lines, answer=self.answer_from(problem, lines))
 
     def answer_from(self, problem: Problem, lines: Sequence[str]) -> str | None:
-        """The answer that steps lead to: the expression of the valid ones that were not taken back.
+        """The answer that the steps lead to: the expression made of the valid ones that were not taken back.
 
         Example: `["45 - 39 = 6", "10 * 6 = 60", "60 + 2 = 62"]` give `"10 * (45 - 39) + 2"`.
 
         Returns:
-            The expression, whatever its value, or None where more than one number is left.
+            The expression, whatever its value, or None if more than one number is left.
         """
         trace = self.check(problem, self.parse(render_trace(lines, problem.answer)))
         steps = [
@@ -212,7 +222,7 @@ class Countdown(GeneratedEnv[CountdownState]):
         return expression_of(self.start(problem).numbers, [step for step in steps if step is not None])
 
     def advance(self, state: CountdownState, line: str) -> CountdownState:
-        """Do one operation on two of the numbers, or note which are left."""
+        """Do one operation on two of the numbers, or state the numbers that are left."""
         if line.startswith(_LEFT):
             if line != _note(state.numbers):
                 raise StepError(f"should be '{_note(state.numbers)}'")
@@ -222,9 +232,9 @@ class Countdown(GeneratedEnv[CountdownState]):
             raise StepError("not an operation")
         for operand in (step.left, step.right):
             if operand not in state.numbers:
-                raise StepError(f"{operand} is not there")
+                raise StepError(f"{operand} is not among the numbers")
         if step.left == step.right and state.numbers.count(step.left) < 2:
-            raise StepError(f"{step.left} is there only once")
+            raise StepError(f"{step.left} occurs only once")
         result = outcome(step.left, step.symbol, step.right)
         if result is None:
             why = "is not a positive number" if step.symbol == "-" else "is not exact"
@@ -234,19 +244,20 @@ class Countdown(GeneratedEnv[CountdownState]):
         return CountdownState(after(state.numbers, step), state.target)
 
     def finished(self, state: CountdownState) -> bool:
-        """One number is left, and it is the target."""
+        """Whether the target is the only number left."""
         return state.numbers == (state.target,)
 
     def solvable(self, state: CountdownState) -> bool:
-        """Whether the target can still be reached; every way is tried, and results are kept."""
+        """Whether the target can still be reached; an exhaustive search with cached results."""
         return can_be_reached(state.target, state.numbers)
 
     def grade_answer(self, problem: Problem, answer: str) -> Grade:
-        """An expression in + - * / and parentheses with each number exactly once, equal to the target.
+        """Right if it is an expression that uses each number exactly once and equals the target.
 
-        Its value is exact, and may pass through fractions and negative numbers. Other numbers, or numbers left
-        out or used twice, are wrong; what is not such an expression, or divides by zero, is malformed. There is
-        no sign before a number, no decimal, no power, and no space around the whole.
+        Operators are + - * / and parentheses. The value is exact; intermediate results may be fractions and
+        negative. Other numbers, missing ones and repeated ones make the answer wrong. A text that is not such
+        an expression, or that divides by zero, is malformed. Signs before numbers, decimals, powers and spaces
+        around the expression are not allowed.
         """
         if answer.strip(" ") != answer:
             return Grade.MALFORMED
@@ -260,19 +271,19 @@ class Countdown(GeneratedEnv[CountdownState]):
 
 
 def is_new(target: int) -> bool:
-    """Whether a target is held out for "_new" buckets: one in five is, whatever the seed."""
+    """Whether a target is held out for "_new" buckets; one in five is, for every seed."""
     return blake2b(b"countdown target %d" % target, digest_size=1).digest()[0] < 51
 
 
 def _shown(numbers: Sequence[int], target: int) -> list[int]:
-    """The numbers in an order that depends on them and the target alone."""
+    """The numbers in an order that depends only on the numbers and the target."""
     ascending = sorted(numbers)
     places = blake2b(f"{ascending} {target}".encode(), digest_size=len(ascending)).digest()
     return [number for _, number in sorted(zip(places, ascending, strict=True))]
 
 
 def _read_step(line: str) -> Operation | None:
-    """An operation as a line states it, right or wrong; None for any other line."""
+    """The operation a line states, correct or not; None for any other line."""
     match = _LINE.fullmatch(line)
     return None if match is None else Operation(int(match[1]), match[2], int(match[3]), int(match[4]))
 

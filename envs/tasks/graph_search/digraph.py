@@ -1,8 +1,8 @@
 """Directed graphs with a start and a target: drawing, reading and searching them.
 
-In: a size and a distance, or the text of a question. Out: a `Graph`, its question, and what breadth-first and
-depth-first search do on it. The text is that of "Learning to search" (H. N. Nguyen's blog, 14 September
-2025): edges ``u,v`` in any order with ``|`` between them, then ``/``, then start and target::
+In: a size and a distance, or the text of a question. Out: a `Graph`, its question, and the results of
+breadth-first and depth-first search. The text format is that of "Learning to search" (H. N. Nguyen's blog, 14
+September 2025): edges ``u,v`` in any order, separated by ``|``, then ``/``, then start and target::
 
     1,3|2,4|1,2|0,1|0,2|3,4/0,4
 """
@@ -16,17 +16,17 @@ from functools import lru_cache
 
 from envs.trace import BACKTRACK
 
-_MAX_GRAPHS = 5000  # redraws before a size and a distance are said not to go together; half a second
+_MAX_GRAPHS = 5000  # draws before a size and a distance are rejected as incompatible; half a second
 
 
 @dataclass(frozen=True, slots=True)
 class Graph:
-    """A directed graph and the path that is asked for.
+    """A directed graph, with the start and target of the path to find.
 
     Example: `read_graph("1,2|0,2|0,1/0,2")` is `Graph(neighbours=((1, 2), (2,), ()), start=0, target=2)`.
 
     Attributes:
-        neighbours: Where the edges of each label lead, ascending; empty also for labels that are no node.
+        neighbours: For each label, the nodes its edges lead to, ascending; empty for labels that are no node.
         start: First node of the path.
         target: Last node of the path.
     """
@@ -37,12 +37,12 @@ class Graph:
 
     @property
     def nodes(self) -> frozenset[int]:
-        """Every node with an edge."""
+        """All nodes with an edge."""
         return frozenset([u for u, out in enumerate(self.neighbours) if out]).union(*self.neighbours)
 
 
 def read_graph(question: str) -> Graph:
-    """Read the text of a question: one of ours, not a model's."""
+    """Read the text of a question; not safe for text from a model."""
     edges, _, ends = question.partition("/")
     start, _, target = ends.partition(",")
     pairs = [(int(u), int(v)) for u, _, v in [edge.partition(",") for edge in edges.split("|")]]
@@ -56,11 +56,10 @@ def read_graph(question: str) -> Graph:
 
 
 def breadth_first(graph: Graph) -> tuple[tuple[int, ...], tuple[int, ...]]:
-    """Search breadth first, neighbours ascending, until the target is listed.
+    """Search breadth first, with neighbours in ascending order, until the target is listed.
 
     Returns:
-        The nodes it expands, in order, and the shortest path it finds: of all shortest ones the first in
-        lexicographic order.
+        The expanded nodes, in order, and the shortest path found, which is the lexicographically first one.
 
     Raises:
         ValueError: No path leads to the target.
@@ -81,7 +80,7 @@ def breadth_first(graph: Graph) -> tuple[tuple[int, ...], tuple[int, ...]]:
 
 
 def distance(graph: Graph, node: int, *, avoiding: Collection[int] = ()) -> int | None:
-    """Edges from `node` to the target by a path that enters no node of `avoiding`; None where there is none."""
+    """Length of a shortest path from `node` to the target that enters no node of `avoiding`, or None."""
     seen = {node, *avoiding}
     layer = [node]
     length = 0
@@ -95,25 +94,25 @@ def distance(graph: Graph, node: int, *, avoiding: Collection[int] = ()) -> int 
 
 
 def depth_first(graph: Graph, max_length: int | None = None) -> tuple[tuple[str, ...], tuple[int, ...]]:
-    """Search depth first, neighbours ascending, with the fewest backtracks: one where a branch is exhausted.
+    """Search depth first, with neighbours in ascending order and one backtrack per exhausted branch.
 
-    Every branch it leaves is a dead end. Without a limit a node is entered once: from an exhausted one the
-    target is reached, if at all, only through the path. With a limit a node is entered again where fewer edges
-    lead to it than before.
+    Every branch it leaves is a dead end. Without a limit each node is entered once, since from an exhausted
+    node the target can only be reached through nodes on the path. With a limit a node is entered again if fewer
+    edges lead to it than before.
 
     Args:
-        graph: Where to search.
-        max_length: No path is followed further than this many edges; None for no limit.
+        graph: The graph.
+        max_length: Largest length of a path, in edges; None for no limit.
 
     Returns:
-        The lines, moves and backtracks, and the path they end with.
+        The lines (moves and backtracks), and the path found.
 
     Raises:
         ValueError: There is no such path.
     """
     path = [graph.start]
     untried = [iter(graph.neighbours[graph.start])]
-    entered = {graph.start: 0}  # by how many edges
+    entered = {graph.start: 0}  # number of edges by which it was entered
     lines: list[str] = []
     left_branch = False
     while path[-1] != graph.target:
@@ -126,7 +125,7 @@ def depth_first(graph: Graph, max_length: int | None = None) -> tuple[tuple[str,
             path.pop()
             untried.pop()
             if not path:
-                raise ValueError(f"no path from {graph.start} to {graph.target} of the length allowed")
+                raise ValueError(f"no path from {graph.start} to {graph.target} within the allowed length")
             left_branch = True
             continue
         if left_branch:
@@ -140,7 +139,7 @@ def depth_first(graph: Graph, max_length: int | None = None) -> tuple[tuple[str,
 
 
 def move_line(node: int, neighbour: int) -> str:
-    """The line of one move along an edge."""
+    """The line for one move along an edge."""
     return f"{node} > {neighbour}"
 
 
@@ -152,21 +151,21 @@ def draw_graph(
 ) -> tuple[str, Graph]:
     """Draw a graph with a shortest path of a given length.
 
-    The edges are a set of `num_edges` drawn alike, redrawn until every node has an edge and some node is
-    `length` edges from another; start and target are drawn alike from the pairs that are. The labels are
-    `num_nodes` of 0 to `num_labels` - 1, every choice alike.
+    A set of `num_edges` edges is drawn uniformly, again until every node has an edge and some pair of nodes has
+    the distance `length`. Start and target are drawn uniformly from these pairs. The labels are a uniform
+    choice of `num_nodes` numbers from 0 to `num_labels` - 1.
 
     Returns:
         The question and the graph.
 
     Raises:
-        ValueError: No such graph came in thousands of draws.
+        ValueError: No such graph was found in `_MAX_GRAPHS` draws.
     """
     table = _edge_table(num_nodes)
     num_slots, everywhere = len(table), (1 << num_nodes) - 1
     draw = rng.random
     for _ in range(_MAX_GRAPHS):
-        edges: dict[int, None] = {}  # a set in the order drawn, which is the order they are written in
+        edges: dict[int, None] = {}  # an ordered set; edges are written in the order drawn
         while len(edges) < num_edges:
             edges[int(draw() * num_slots)] = None
         outgoing: list[list[int]] = [[] for _ in range(num_nodes)]
@@ -198,14 +197,14 @@ def draw_graph(
 
 @lru_cache(maxsize=64)
 def _edge_table(num_nodes: int) -> tuple[tuple[int, int, int], ...]:
-    """Every edge there can be, and the bits of its two ends."""
+    """All possible edges, each with the bits of its two ends."""
     return tuple((u, v, 1 << u | 1 << v) for u in range(num_nodes) for v in range(num_nodes) if u != v)
 
 
 def _nodes_at(outgoing: Sequence[Sequence[int]], length: int) -> list[int]:
-    """Of each node, the set of nodes exactly `length` edges from it, as bits."""
+    """For each node, the set of nodes at distance `length` from it, as bits."""
     before: list[int] = []
-    within = [1 << u for u in range(len(outgoing))]  # the nodes at most so many edges away
+    within = [1 << u for u in range(len(outgoing))]  # nodes within the distances so far
     for _ in range(length):
         before, within = within, within.copy()
         for u, out in enumerate(outgoing):
@@ -215,11 +214,11 @@ def _nodes_at(outgoing: Sequence[Sequence[int]], length: int) -> list[int]:
 
 
 def _pick(ends_at: Sequence[int], rank: int) -> tuple[int, int]:
-    """The pair of nodes with this many before it."""
+    """The pair of nodes of this rank, from 0."""
     for u, nodes in enumerate(ends_at):
         if rank < nodes.bit_count():
             for _ in range(rank):
                 nodes &= nodes - 1
             return u, (nodes & -nodes).bit_length() - 1
         rank -= nodes.bit_count()
-    raise AssertionError("fewer pairs than that")
+    raise AssertionError("the rank exceeds the number of pairs")

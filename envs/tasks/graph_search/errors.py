@@ -1,8 +1,8 @@
-"""The kinds of errors in the traces of `graph_search`, and which comes first.
+"""Categories of errors in traces of `graph_search`.
 
-In: checked traces. Out: one of the four categories of "Learning to search" (H. N. Nguyen's blog,
-14 September 2025) and a fifth for lines outside the grammar. A trace counts once, by its first error: a search
-that has gone wrong once is refused at most of its later lines too.
+In: checked traces. Out: one of the four categories of "Learning to search" (H. N. Nguyen's blog, 14 September
+2025), or a fifth one for lines outside the grammar. Each trace counts once, by its first error, since after one
+mistake most later lines of a search are invalid too.
 """
 
 from __future__ import annotations
@@ -15,30 +15,30 @@ from envs.trace import Status, Step, Trace, Verdict
 
 
 class GraphError(StrEnum):
-    """What is wrong with a step; the reason shown beside it starts with this word."""
+    """The category of an invalid step; the reason shown beside the step starts with this word."""
 
     NEIGHBOURS = "neighbours"
-    """The neighbours listed are not the node's; a move along an edge there is not."""
+    """The listed neighbours are not those of the node, or a move follows an edge that does not exist."""
     QUEUE = "queue"
-    """The node is not at the head of the queue; a move from where the search does not stand."""
+    """The node is not at the head of the queue, or a move does not start at the current node."""
     REVISIT = "revisit"
-    """An expanded node is expanded again; a move to a node that is on the path."""
+    """A node is expanded for the second time, or a move leads to a node on the path."""
     TRACE_BACK = "trace_back"
-    """The path traced back is not the one the exploration found."""
+    """The path traced back is not the one that the search found."""
     MALFORMED = "malformed"
-    """No line of the grammar, or a line of the other grammar."""
+    """The line is in neither grammar, or in the one that is not allowed here."""
 
 
 _WORDS = frozenset(GraphError)
 
 
 def refusal(error: GraphError, why: str) -> StepError:
-    """The error to raise for a step."""
+    """The `StepError` to raise for an invalid step."""
     return StepError(f"{error}: {why}")
 
 
 def error_category(step: Step | str) -> GraphError | None:
-    """The category of a step, or of the reason it was refused for; None where nothing is wrong.
+    """The category of an invalid step, or of the reason it was refused; None for a step without a fault.
 
     A backtrack that names no earlier step is malformed.
     """
@@ -50,16 +50,16 @@ def error_category(step: Step | str) -> GraphError | None:
 
 
 def first_error(trace: Trace) -> GraphError | None:
-    """The category of the first step that is wrong and was not taken back; None for a verified trace.
+    """The category of the first invalid step that was not taken back; None for a verified trace.
 
-    Where every step is right, a path that is missing or wrong is a trace-back error, and a text that does not
-    end as it should is malformed.
+    If every step is valid, a missing or wrong path is a trace-back error, and a text that does not end with one
+    closing line is malformed.
 
     Raises:
-        ValueError: The trace was not checked.
+        ValueError: The trace has not been checked.
     """
     if trace.grade is None:
-        raise ValueError("the trace is not checked; call env.check(problem, trace) first")
+        raise ValueError("the trace has not been checked; call env.check(problem, trace) first")
     for step in trace.steps:
         if step.verdict is Verdict.INVALID and not step.undone:
             return error_category(step)

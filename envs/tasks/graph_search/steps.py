@@ -1,8 +1,8 @@
-"""The lines of `graph_search`, and one step by each of its two grammars.
+"""The lines of `graph_search`, and the steps of its two grammars.
 
-In: a state and a line a model wrote. Out: the state after it, or a `StepError` that names one of the
-categories of `graph_errors.py`. Lines are read by bounded expressions that are linear in their length; beyond
-them only numbers of up to three digits are read.
+In: a state and a line a model wrote. Out: the state after it, or a `StepError` that names one of the categories
+of `errors.py`. Bounded regular expressions match lines in linear time; the only text converted to numbers has
+up to three digits.
 """
 
 from __future__ import annotations
@@ -25,27 +25,27 @@ _TRACE_BACK = "- "
 
 
 class Grammar(StrEnum):
-    """Which lines are valid."""
+    """The lines that are valid."""
 
     EITHER = "either"
-    """A path may begin with one of either, and goes on with its like."""
+    """Both kinds; the first line of a path decides which kind may follow."""
     BREADTH_FIRST = "breadth_first"
-    """Expansions and the trace-back."""
+    """Only expansions and the trace-back."""
     DEPTH_FIRST = "depth_first"
-    """Moves."""
+    """Only moves."""
 
 
 @dataclass(frozen=True, slots=True)
 class GraphState:
-    """How far a search has come. Breadth first there is one right search, so the lines of it are counted.
+    """The progress of a search. There is only one correct breadth-first search, so its lines are counted.
 
     Attributes:
-        graph: The graph and what is asked.
-        order: The nodes a breadth-first search expands, in order. The first `num_lines` are expanded; what
-            those have listed and is not among them is the queue.
-        shortest: The path it traces back, from the start.
-        num_lines: Breadth-first lines written; one more than `order` is long when the path is traced back.
-        path: Nodes of the depth-first path, from the start to where it stands.
+        graph: The graph, start and target.
+        order: The nodes that the breadth-first search expands, in order. The first `num_lines` have been
+            expanded; the queue holds the nodes they have listed that are not expanded yet.
+        shortest: The path that the breadth-first search traces back, from start to target.
+        num_lines: Number of breadth-first lines written: `len(order)` + 1 after the trace-back.
+        path: The nodes of the depth-first path, from the start to the current node.
     """
 
     graph: Graph
@@ -56,7 +56,7 @@ class GraphState:
 
 
 def start(graph: Graph) -> GraphState:
-    """Nothing searched yet, by either grammar.
+    """The start of the search, for both grammars.
 
     Raises:
         ValueError: No path leads to the target.
@@ -68,12 +68,12 @@ def advance(state: GraphState, line: str, grammar: Grammar = Grammar.EITHER) -> 
     """Expand the head of the queue, trace the path back, or move along an edge.
 
     Args:
-        state: How far the search has come.
-        line: What a model wrote.
-        grammar: Which lines are valid.
+        state: The progress of the search.
+        line: The line a model wrote.
+        grammar: The lines that are valid.
 
     Raises:
-        StepError: The line does none of these from this state.
+        StepError: The line is not a valid step from this state.
     """
     if move := _MOVE.fullmatch(line):
         if state.num_lines or grammar is Grammar.BREADTH_FIRST:
@@ -95,27 +95,27 @@ def advance(state: GraphState, line: str, grammar: Grammar = Grammar.EITHER) -> 
 
 
 def write_path(path: Sequence[int]) -> str:
-    """A path as answers state it."""
+    """A path as an answer states it."""
     return ",".join(map(str, path))
 
 
 def read_path(text: str) -> tuple[int, ...] | None:
-    """The nodes of a path a model wrote; None for another text."""
+    """The nodes of a path that a model wrote; None for any other text."""
     return tuple(map(int, text.split(","))) if _PATH.fullmatch(text) else None
 
 
 def expansion_line(graph: Graph, node: int) -> str:
-    """The one right line that expands a node."""
+    """The only correct line that expands a node."""
     return f"{node},({_neighbours(graph, node)})"
 
 
 def trace_back_line(state: GraphState) -> str:
-    """The one right line that traces the shortest path back."""
+    """The only correct line that traces the shortest path back."""
     return f"{_TRACE_BACK}{write_path(state.shortest[::-1])}"
 
 
 def move_lines(path: Sequence[int]) -> tuple[str, ...]:
-    """The moves along a path."""
+    """The lines of the moves along a path."""
     return tuple([move_line(u, v) for u, v in pairwise(path)])
 
 
@@ -129,14 +129,14 @@ def _neighbours(graph: Graph, node: int) -> str:
 def _check_expansion(state: GraphState, node: int, listed: str) -> None:
     done = state.order[: state.num_lines]
     if node in done:
-        raise refusal(GraphError.REVISIT, f"{node} is expanded already")
+        raise refusal(GraphError.REVISIT, f"{node} is already expanded")
     if state.num_lines >= len(state.order):
-        raise refusal(GraphError.QUEUE, "the target is listed, nothing more is expanded")
+        raise refusal(GraphError.QUEUE, "the target is already listed, no expansion may follow")
     head = state.order[state.num_lines]
     if node != head:
         queued = any(node in state.graph.neighbours[earlier] for earlier in done)
         where = "not at the head of" if queued else "not in"
-        raise refusal(GraphError.QUEUE, f"{node} is {where} the queue, next is {head}")
+        raise refusal(GraphError.QUEUE, f"{node} is {where} the queue, the head is {head}")
     if listed != (right := _neighbours(state.graph, node)):
         raise refusal(GraphError.NEIGHBOURS, f"the neighbours of {node} are ({right})")
 
@@ -144,29 +144,29 @@ def _check_expansion(state: GraphState, node: int, listed: str) -> None:
 def _check_trace_back(state: GraphState, line: str) -> None:
     if state.num_lines != len(state.order):
         early = state.num_lines < len(state.order)
-        why = "the target is not listed yet" if early else "the path is traced back already"
+        why = "the target is not listed yet" if early else "the path is already traced back"
         raise refusal(GraphError.TRACE_BACK, why)
     if line != (right := trace_back_line(state)):
-        raise refusal(GraphError.TRACE_BACK, f"should be '{right}'")
+        raise refusal(GraphError.TRACE_BACK, f"the line should be '{right}'")
 
 
 # ---- depth first ----
 
 
 def _move(state: GraphState, node: int, neighbour: int) -> GraphState:
-    stands_at = state.path[-1]
-    if stands_at == state.graph.target:
-        raise refusal(GraphError.QUEUE, "the target is reached, no move follows")
-    if node != stands_at:
-        raise refusal(GraphError.QUEUE, f"the path has led to {stands_at}, not to {node}")
+    current = state.path[-1]
+    if current == state.graph.target:
+        raise refusal(GraphError.QUEUE, "the target is already reached, no move may follow")
+    if node != current:
+        raise refusal(GraphError.QUEUE, f"the current node is {current}, not {node}")
     if neighbour not in state.graph.neighbours[node]:
         raise refusal(GraphError.NEIGHBOURS, f"no edge from {node} to {neighbour}")
     if neighbour in state.path:
-        raise refusal(GraphError.REVISIT, f"{neighbour} is on the path already")
+        raise refusal(GraphError.REVISIT, f"{neighbour} is already on the path")
     return replace(state, path=(*state.path, neighbour))
 
 
 def next_states(state: GraphState) -> list[GraphState]:
-    """The state after each move there is; for depth-first states."""
+    """The states after each possible move of a depth-first search."""
     after = [v for v in state.graph.neighbours[state.path[-1]] if v not in state.path]
     return [replace(state, path=(*state.path, neighbour)) for neighbour in after]

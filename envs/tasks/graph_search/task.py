@@ -1,7 +1,6 @@
 """Shortest paths in directed graphs, found by writing down a search.
 
-Task, question and breadth-first trace follow "Learning to search" (H. N. Nguyen's blog, 14 September 2025);
-there the trace is one line between < and >, here it is one line a step::
+A problem (edges, then start and target) and its full trace, a breadth-first search::
 
     1,3|2,4|1,2|0,1|0,2|3,4/0,4
     Answer:
@@ -11,15 +10,15 @@ there the trace is one line between < and >, here it is one line a step::
     - 4,2,0
     Thus, the answer is 0,2,4.
 
-Two grammars; unless the settings allow one only, the first line of the path decides which, and the other one's
-lines are refused after it.
+Steps follow one of two grammars. The settings may allow only one of them; otherwise the first line of the path
+decides, and lines of the other grammar are invalid after it.
 
-Breadth first: each line expands the node at the head of the queue and lists where its edges lead, ascending; a
-node joins the queue when it is first listed. Once the target is listed, one line traces the path back through
-the nodes that first listed each.
+Breadth first: each line expands the node at the head of the queue and lists the nodes its edges lead to in
+ascending order. A node joins the queue when it is listed for the first time. Once the target has been listed,
+one line traces the path back from the target, from each node to the one whose expansion first listed it.
 
-Depth first (ours): each line moves along an edge from the node the path has led to, to one not on it, and
-backtracks leave dead ends. What ends the search is set by `path`::
+Depth first: each line moves along an edge from the current node to one that is not on the path, and backtracks
+leave dead ends. The setting `path` decides which paths may end the search::
 
     0 > 1
     1 > 2
@@ -28,12 +27,21 @@ backtracks leave dead ends. What ends the search is set by `path`::
     2 > 4
     Thus, the answer is 0,2,4.
 
-A bucket is "NODES_LOW-HIGH", the number of nodes and the range of lengths of the shortest path in edges, each
-length alike. The post gives neither the generator nor its density; ours is in `digraph.py`. With 2 edges a
-node, 96 of 100 random graphs of 15 nodes have a path of 5 and 76 have one of 6, and a search expands 2.6 nodes
-on average for a path of 2 and 10.4 for one of 6; sparser graphs lack nodes to list, denser ones long paths.
+There are no hand-skip rules, since every line does one thing, and no padded traces, since no line does nothing.
 
-There are no hand-skip rules, as every line does one thing, and no padded traces, as none does nothing.
+Buckets: a bucket is "NODES_LOW-HIGH", the number of nodes and the range of lengths of the shortest path in
+    edges
+("15_2-4"). Lengths are drawn uniformly.
+
+Wrong turns (`error_kinds`):
+    branch: A move after which the path cannot be completed, followed by random moves to a dead end.
+
+Source: "Learning to search" (H. N. Nguyen's blog, 14 September 2025). Task, question, breadth-first trace and
+error categories follow it. Differences: the post writes a trace as one line between < and >, here each step has
+its own line; the depth-first grammar is ours; and so is the generator (`digraph.py`), since the post gives
+neither its own nor its density. With 2 edges per node, 96 of 100 random graphs of 15 nodes have a path of
+length 5 and 76 one of length 6, and a search expands 2.6 nodes on average for a path of length 2 and 10.4 for
+one of length 6. Sparser graphs have too few nodes to list, denser ones too few long paths.
 """
 
 from __future__ import annotations
@@ -73,24 +81,24 @@ _BUCKET = re.compile(r"([1-9][0-9]{0,2})_([1-9][0-9]{0,2})-([1-9][0-9]{0,2})")
 
 
 class PathKind(StrEnum):
-    """Which paths from start to target are right."""
+    """The paths from start to target that are right."""
 
     SHORTEST = "shortest"
     ANY = "any"
 
 
 class GraphSearchSettings(RangeSettings):
-    """Sizes and path lengths per split; the defaults are the post's.
+    """Settings of `graph_search`; buckets are sizes and path lengths, the defaults those of the post.
 
     Attributes:
-        max_merge: One line does one thing, so 1.
+        max_merge: Fixed at 1, since each line does one thing.
         degree: Mean number of edges that leave a node.
-        num_labels: The nodes of every graph have different labels from 0 to `num_labels` - 1, drawn alike.
-            With the default, smaller graphs use every label that larger ones do, so a model tested on more
-            nodes than it was trained on has seen all their names; the post does not say.
-        path: Whether only a shortest path is right, or any without repeated nodes.
-        grammar: Which lines are valid. Where steps have a price, a policy that may choose leaves the
-            breadth-first search for guessed moves, which are fewer.
+        num_labels: Nodes have distinct labels from 0 to `num_labels` - 1, drawn uniformly. With the default,
+            small graphs use the same labels as large ones, so a model tested on more nodes than in training has
+            seen all labels. The post does not specify this.
+        path: Whether only a shortest path is right, or any path without repeated nodes.
+        grammar: Which lines are valid. If both are and the reward penalises steps, a policy replaces the
+            breadth-first search by guessed moves, which need fewer lines.
     """
 
     max_merge: int = Field(default=1, ge=1, le=1)
@@ -109,8 +117,8 @@ class GraphSearchSettings(RangeSettings):
             match = _BUCKET.fullmatch(bucket)
             if match is None or not int(match[2]) <= int(match[3]) < int(match[1]) <= MAX_NODES:
                 raise ValueError(
-                    f"a bucket is a number of nodes up to {MAX_NODES} and a range of path lengths below it, "
-                    f"such as '15_2-4', got {bucket!r}"
+                    f"got the bucket {bucket!r}; a bucket is a number of nodes up to {MAX_NODES} and "
+                    "a range of path lengths below it, such as '15_2-4'"
                 )
         return value
 
@@ -120,10 +128,12 @@ class GraphSearchSettings(RangeSettings):
         for bucket in buckets:
             nodes = int(read_range(bucket)[0])
             if nodes > self.num_labels:
-                raise ValueError(f"num_labels is {self.num_labels}; the bucket '{bucket}' needs {nodes}")
+                raise ValueError(
+                    f"num_labels is {self.num_labels}; the bucket '{bucket}' needs at least {nodes}"
+                )
             if 2 * self.degree > nodes - 1:
                 raise ValueError(
-                    f"degree is {self.degree}; the bucket '{bucket}' allows {(nodes - 1) / 2} at most"
+                    f"degree is {self.degree}; the bucket '{bucket}' allows at most {(nodes - 1) / 2}"
                 )
         return self
 
@@ -137,7 +147,7 @@ class GraphSearch(GeneratedEnv[GraphState]):
     error_kinds = ("branch",)
 
     def draw(self, bucket: str, rng: random.Random) -> Draw:
-        """Draw a length of the bucket's range and a graph with a shortest path of it."""
+        """Draw a length from the bucket's range and a graph with a shortest path of this length."""
         nodes, length = draw_from_range(bucket, rng)
         num_nodes = int(nodes)
         question, graph = draw_graph(
@@ -154,18 +164,18 @@ class GraphSearch(GeneratedEnv[GraphState]):
         return Draw(question=question, answer=write_path(path), num_full_steps=num_steps, difficulty=length)
 
     def bucket(self, problem: Problem) -> str:
-        """The bucket of the settings with its number of nodes and shortest path; for others one of its own."""
+        """The bucket of its size and shortest path; see `RangeSettings.bucket_of`."""
         state = self.start(problem)
         return self.settings.bucket_of(str(len(state.graph.nodes)), len(state.shortest) - 1)
 
     def start(self, problem: Problem) -> GraphState:
-        """Nothing searched yet, by either grammar."""
+        """The start of the search, for both grammars."""
         return start(read_graph(problem.question))
 
     def full_trace(self, problem: Problem) -> tuple[str, ...]:
-        """The breadth-first search or the moves of the depth-first one that last.
+        """The breadth-first search, or the moves of the depth-first search without its dead ends.
 
-        The latter where moves alone are valid, or where both grammars are and any path is right.
+        It is the latter if only moves are valid, or if both grammars are valid and any path is right.
         """
         state = self.start(problem)
         if self._moves:
@@ -174,10 +184,10 @@ class GraphSearch(GeneratedEnv[GraphState]):
         return (*expansions, trace_back_line(state))
 
     def search_trace(self, problem: Problem, rng: random.Random) -> Demonstration | None:
-        """The depth-first search for the problem's answer, neighbours ascending.
+        """The depth-first search for the problem's answer, with neighbours in ascending order.
 
-        Where the path must be a shortest one, the search turns back at the length of that, which the question
-        does not tell. None where moves are not valid.
+        If only a shortest path is right, the search goes no deeper than its length, which the question does not
+        state. None if moves are not valid.
         """
         if self.settings.grammar is Grammar.BREADTH_FIRST:
             return None
@@ -186,9 +196,9 @@ class GraphSearch(GeneratedEnv[GraphState]):
     def detour_trace(self, problem: Problem, errors: Sequence[str], rng: random.Random) -> Demonstration | None:
         """The moves to the problem's answer, with a wrong branch for each of `errors`.
 
-        A wrong branch starts with a move after which the path cannot be completed. It goes on at random until
-        no move is left or, where the path must be a shortest one, until it is as long as that. None where moves
-        are not valid.
+        A wrong branch starts with a move after which the path cannot be completed. Random moves follow until
+        none is possible or, if only a shortest path is right, until the path has its length. None if moves are
+        not valid, or if the path has fewer wrong moves than errors.
         """
         if self.settings.grammar is Grammar.BREADTH_FIRST:
             return None
@@ -215,31 +225,31 @@ class GraphSearch(GeneratedEnv[GraphState]):
         return Demonstration(lines=tuple(lines), wrong=frozenset(wrong))
 
     def advance(self, state: GraphState, line: str) -> GraphState:
-        """One line of a grammar that is allowed and that the path has begun with; see `graph_steps.py`."""
+        """Take one line of an allowed grammar, the one the path has started with; see `steps.py`."""
         return advance(state, line, self.settings.grammar)
 
     def finished(self, state: GraphState) -> bool:
-        """The path is traced back, or the moves have led to the target by a path that is right."""
+        """Whether the path has been traced back, or the moves have reached the target by a right path."""
         if len(state.path) == 1:
             return state.num_lines > len(state.order)
         return state.path[-1] == state.graph.target and (self._any or len(state.path) == len(state.shortest))
 
     def solvable(self, state: GraphState) -> bool:
-        """Whether the path can still be completed to one that is right; a breadth-first search always can."""
+        """Whether the path can still become a right one; always True in a breadth-first search."""
         left = distance(state.graph, state.path[-1], avoiding=state.path)
         if self._any or left is None:
             return left is not None
         return len(state.path) + left == len(state.shortest)
 
     def first_error(self, trace: Trace) -> str | None:
-        """One of the post's categories; see `graph_errors`."""
+        """One of the post's categories; see `errors.py`."""
         return first_error(trace)
 
     def grade_answer(self, problem: Problem, answer: str) -> Grade:
-        """A path from start to target along edges: a shortest one, or any without repeated nodes.
+        """Right if it is a path from start to target: a shortest one, or any without repeated nodes.
 
-        Every such path is right, not only the problem's own. Labels in plain digits with a comma between them
-        and nothing else; other texts are malformed.
+        Every such path is right, not only the gold answer. A path consists of labels in plain digits, separated
+        by commas; any other text is malformed.
         """
         path = read_path(answer)
         if path is None:
@@ -260,7 +270,7 @@ class GraphSearch(GeneratedEnv[GraphState]):
 
     @property
     def _moves(self) -> bool:
-        """Whether the full trace is moves."""
+        """Whether the full trace consists of moves."""
         grammar = self.settings.grammar
         return grammar is Grammar.DEPTH_FIRST or (grammar is Grammar.EITHER and self._any)
 
@@ -268,7 +278,7 @@ class GraphSearch(GeneratedEnv[GraphState]):
         return depth_first(state.graph, None if self._any else len(state.shortest) - 1)
 
     def _walk_on(self, state: GraphState, rng: random.Random) -> GraphState:
-        """Move at random until no move is left, or none that could be part of a right path by its length."""
+        """Move at random until no move is possible, or until the path is as long as a shortest one."""
         while (self._any or len(state.path) < len(state.shortest)) and (after := next_states(state)):
             state = rng.choice(after)
         return state

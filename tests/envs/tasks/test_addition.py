@@ -53,7 +53,7 @@ def ask(first: int, second: int) -> Problem:
         (9, 9, ("1. 9 + 9 + 0 = 18, write 8, carry 1", "2. carry 1, write 1")),
         (
             4,
-            120,  # the second operand may be the longer one
+            120,  # the second operand can be the longer one
             (
                 "1. 4 + 0 + 0 = 4, write 4, carry 0",
                 "2. 0 + 2 + 0 = 2, write 2, carry 0",
@@ -77,7 +77,7 @@ HIGH = ("1. 5 + 8 + 0 = 13, write 3, carry 1", "2. 34 + 7 + 1 = 42, write 42, ca
         (345, 78, "high_pair", HIGH),
         # 05 + 02 is printed 5 + 2, but 07 is written down.
         (305, 2, "low_pair", ("1. 5 + 2 + 0 = 7, write 07, carry 0", "2. 3 + 0 + 0 = 3, write 3, carry 0")),
-        # The line of the final carry stays.
+        # The final carry keeps its own line.
         (95, 7, "low_pair", ("1. 95 + 7 + 0 = 102, write 02, carry 1", "2. carry 1, write 1")),
         (95, 7, "high_pair", ("1. 95 + 7 + 0 = 102, write 02, carry 1", "2. carry 1, write 1")),
         (95, 7, "random_pair", ("1. 95 + 7 + 0 = 102, write 02, carry 1", "2. carry 1, write 1")),
@@ -90,8 +90,8 @@ def test_skipped_trace(first: int, second: int, kind: str, lines: tuple[str, ...
     assert Addition().skipped_trace(ask(first, second), kind, random.Random(0)) == lines
 
 
-def test_random_pair_draws_low_and_high_alike() -> None:
-    """Released, three columns: 101 high pairs, 134 low ones."""
+def test_random_pair_draws_low_and_high_equally_often() -> None:
+    """The released data has 101 high pairs and 134 low ones with three columns."""
     env = Addition()
     seen = Counter(env.skipped_trace(ask(345, 78), "random_pair", random.Random(seed)) for seed in range(400))
     assert set(seen) == {LOW, HIGH}
@@ -111,7 +111,7 @@ def test_random_pair_reaches_the_middle_of_longer_operands() -> None:
 
 
 def refusal(lines: list[str], settings: dict[str, object] | None = None) -> str:
-    """Why the last of some lines is refused, adding 345 and 78."""
+    """Add 345 and 78 with these lines; the reason why the last one is refused."""
     env = Addition(settings)
     state = env.start(ask(345, 78))
     for line in lines[:-1]:
@@ -155,7 +155,7 @@ def test_refused_steps(line: str, reason: str) -> None:
     assert refusal([line]) == reason
 
 
-def test_a_line_never_reaches_past_the_operands() -> None:
+def test_a_line_never_extends_past_the_operands() -> None:
     assert refusal([LOW[0], "2. 3 + 0 + 1 = 4, write 04, carry 0"]) == "2 columns in one line, only 1 left"
 
 
@@ -169,17 +169,19 @@ def test_the_final_carry_is_not_merged_into_its_column() -> None:
 
 
 def test_nothing_follows_the_last_column() -> None:
-    assert refusal([*LOW, LOW[1]]) == "everything is already written"
-    assert refusal([*LOW, "3. carry 1, write 1"]) == "everything is already written"
+    assert refusal([*LOW, LOW[1]]) == "the sum is already complete"
+    assert refusal([*LOW, "3. carry 1, write 1"]) == "the sum is already complete"
 
 
 @pytest.mark.parametrize("line", ["3. carry 1, write 1", "2. carry 1, write 01", "2. carry 0, write 0", "x"])
 def test_only_the_carry_may_follow_a_last_column_that_carries(line: str) -> None:
     env = Addition()
     state = env.advance(env.start(ask(95, 7)), "1. 95 + 7 + 0 = 102, write 02, carry 1")
-    with pytest.raises(StepError, match=r"^only the final carry is left: should be '2\. carry 1, write 1'$"):
+    with pytest.raises(
+        StepError, match=r"^only the final carry is left; the line should be '2\. carry 1, write 1'$"
+    ):
         env.advance(state, line)
-    with pytest.raises(StepError, match=r"^everything is already written$"):
+    with pytest.raises(StepError, match=r"^the sum is already complete$"):
         env.advance(env.advance(state, "2. carry 1, write 1"), "3. carry 1, write 1")
 
 
@@ -190,7 +192,7 @@ def test_max_merge_sets_the_width() -> None:
     assert refusal([LOW[0]], {"max_merge": 1}) == "2 columns in one line, at most 1"
 
 
-def test_after_a_backtrack_numbers_go_on_from_the_restored_step() -> None:
+def test_after_a_backtrack_numbering_continues_from_the_restored_step() -> None:
     lines = ["1. 5 + 8 + 0 = 13, write 3, carry 1", "<backtrack> 0", *LOW]
     trace = Addition().check(ask(345, 78), parse_trace(render_trace(lines, "423")))
     assert (trace.verified, trace.num_steps, trace.real_backtracks) == (True, 3, 1)
@@ -224,7 +226,7 @@ def test_answers_refused(answer: str) -> None:
     ("answer", "grade"),
     [("424", Grade.WRONG), ("0", Grade.WRONG), ("0423", Grade.MALFORMED), ("", Grade.MALFORMED)],
 )
-def test_a_number_is_wrong_and_another_text_malformed(answer: str, grade: Grade) -> None:
+def test_another_number_is_wrong_and_other_text_malformed(answer: str, grade: Grade) -> None:
     assert Addition().grade_answer(ask(345, 78), answer) is grade
 
 
@@ -245,7 +247,7 @@ def test_sums_are_right_and_steps_are_columns_plus_carry() -> None:
             assert problem.num_full_steps == longer + (len(problem.answer) > longer)
 
 
-def test_cells_are_drawn_by_the_released_counts() -> None:
+def test_buckets_are_drawn_by_the_released_counts() -> None:
     env = Addition()
     counts = Counter(env.bucket(env.problem(Split.TRAIN, index)) for index in range(4000))
     # 2855 released items: 4000 · 628 / 2855 = 880 of 3_2, 4000 · 26 / 2855 = 36 of 1_1; five sigma.
@@ -259,7 +261,7 @@ def test_cells_are_drawn_by_the_released_counts() -> None:
 
 
 def test_mean_full_steps_is_near_the_released_one() -> None:
-    """Released: 2.90 train, 5.51 easy, 6.30 hard; the standard deviation is about 1, so 0.15 is 4 sigma."""
+    """Released means: 2.90 train, 5.51 easy, 6.30 hard; the deviation is about 1, so 0.15 is 4 sigma."""
     env = Addition()
     for split, mean in ((Split.TRAIN, 2.90), (Split.OOD_EASY, 5.51), (Split.OOD_HARD, 6.30)):
         steps = [env.problem(split, index).num_full_steps for index in range(1000)]
@@ -269,11 +271,14 @@ def test_mean_full_steps_is_near_the_released_one() -> None:
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"train": ["3"]}, "a bucket is two digit counts from 1 to 100 such as '3_2', got '3'"),
-        ({"train": ["0_1"]}, "a bucket is two digit counts from 1 to 100 such as '3_2', got '0_1'"),
-        ({"train": ["3_101"]}, "a bucket is two digit counts from 1 to 100 such as '3_2', got '3_101'"),
-        ({"train": ["٣_1"]}, "a bucket is two digit counts from 1 to 100 such as '3_2', got '٣_1'"),
-        ({"train": ["4_1"]}, "train and ood_easy share the buckets ['4_1']; splits must be disjoint"),
+        ({"train": ["3"]}, "got the bucket '3'; a bucket is two digit counts from 1 to 100, such as '3_2'"),
+        ({"train": ["0_1"]}, "got the bucket '0_1'; a bucket is two digit counts from 1 to 100, such as '3_2'"),
+        (
+            {"train": ["3_101"]},
+            ("got the bucket '3_101'; a bucket is two digit counts from 1 to 100, such as '3_2'"),
+        ),
+        ({"train": ["٣_1"]}, "got the bucket '٣_1'; a bucket is two digit counts from 1 to 100, such as '3_2'"),
+        ({"train": ["4_1"]}, "train and ood_easy share the buckets ['4_1']; remove them from one of the two"),
         ({"max_merge": 12}, "less than or equal to 11"),
     ],
 )
@@ -312,7 +317,7 @@ def test_wrong_lines_are_taken_back_and_the_trace_verified(errors: list[str]) ->
         assert {i for i, step in enumerate(trace.steps) if step.undone} == demonstration.wrong
 
 
-def test_a_right_line_written_again_is_a_needless_and_fake_backtrack() -> None:
+def test_rewriting_a_correct_line_is_a_needless_and_fake_backtrack() -> None:
     env = Addition()
     problem = env.problem(Split.OOD_EASY, 0)
     demonstration = env.detour_trace(problem, ["again"], random.Random(0))
@@ -322,7 +327,7 @@ def test_a_right_line_written_again_is_a_needless_and_fake_backtrack() -> None:
     assert [(b.num_undone, b.real, b.needed) for b in trace.backtracks] == [(1, False, False)]
 
 
-def test_there_are_no_more_detours_than_lines() -> None:
+def test_a_trace_has_at_most_one_detour_per_line() -> None:
     env, problem = Addition(), ask(3, 4)
     assert env.detour_trace(problem, ["digit"], random.Random(0)) is not None
     assert env.detour_trace(problem, ["digit", "carry"], random.Random(0)) is None

@@ -80,7 +80,7 @@ def test_the_contract_holds_for_other_settings(settings: dict[str, object]) -> N
     check_env(Countdown(settings), num_problems=25)
 
 
-def test_the_judge_of_near_misses_can_tell() -> None:
+def test_the_oracle_tells_right_from_wrong() -> None:
     assert same_target(twenty(), judge(twenty(), ["2 + 3 = 5", "4 * 5 = 20"], "4*(3+2)"))
     one = ask([3, 1, 2], 6, "3 * 1 * 2")
     assert same_target(one, judge(one, ["3 / 1 = 3", "3 * 2 = 6"], "3 * 2 / 1"))
@@ -126,7 +126,7 @@ def test_gold_answers_are_whole_positive_and_larger_first() -> None:
             assert state == CountdownState((state.target,), state.target)
             assert len(lines) == problem.num_full_steps == problem.difficulty - 1
             assert judge(problem, lines).verified
-            # What the steps say, written again, is an answer too: perhaps in another order.
+            # The expression built from the steps is a right answer too, perhaps in another order.
             again = env.answer_from(problem, lines)
             assert again is not None
             assert env.grade_answer(problem, again) is Grade.CORRECT
@@ -151,20 +151,20 @@ def test_one_target_in_five_is_new() -> None:
     assert abs(sum(map(is_new, range(10_000))) - 1992) < 160
 
 
-def test_a_problem_has_one_text_so_its_numbers_are_in_one_split() -> None:
-    """Few numbers and targets, so the same ones are drawn often and in any order."""
+def test_a_problem_has_one_text_so_it_is_in_one_split() -> None:
+    """With few numbers and targets, the same ones are drawn often and in any order."""
     env = Countdown({"train": ["3"], "ood_easy": ["3_new"], "max_number": 10, "max_target": 20})
     texts: dict[CountdownState, set[tuple[str, Split]]] = {}
     for split in (Split.TRAIN, Split.ID):
         for index in range(1500):
             problem = env.problem(split, index)
             texts.setdefault(env.start(problem), set()).add((problem.question, split))
-    assert len(texts) < 2500  # some of the 3000 met
+    assert len(texts) < 2500  # some of the 3000 are equal
     assert all(len(texts_of_one) == 1 for texts_of_one in texts.values())
 
 
-def test_numbers_are_shown_in_any_order() -> None:
-    """The largest is first in a quarter of the problems: 500 of 2000, five sigma."""
+def test_numbers_are_shown_in_random_order() -> None:
+    """The largest number comes first in a quarter of the problems: 500 of 2000, five sigma."""
     env = Countdown()
     first = 0
     for index in range(2000):
@@ -174,7 +174,7 @@ def test_numbers_are_shown_in_any_order() -> None:
     assert abs(first - 500) < 110
 
 
-def test_targets_numbers_and_operations_are_spread() -> None:
+def test_targets_numbers_and_operations_are_spread_out() -> None:
     env = Countdown()
     targets: Counter[int] = Counter()
     symbols: Counter[str] = Counter()
@@ -187,12 +187,12 @@ def test_targets_numbers_and_operations_are_spread() -> None:
         symbols.update(symbol for symbol in problem.answer if symbol in "+-*/")
         numbers += state.numbers
         sums += state.target in signed_sums(state.numbers)
-    even = 3000 / len(targets)  # each target alike, five sigma of a Poisson count
+    even = 3000 / len(targets)  # uniform targets, five sigma of a Poisson count
     assert all(abs(count - even) < 5 * even**0.5 for count in targets.values())
     assert set(numbers) == set(range(1, 101))
     assert 25 < sum(numbers) / len(numbers) < 50
     assert min(symbols.values()) > 0.1 * symbols.total()
-    # Of four uniform numbers and a target that have a solution, 34 in 100 have one with + and - alone.
+    # Of 100 solvable problems with four uniform numbers, 34 have a solution with + and - alone.
     assert 0.25 < sums / 3000 < 0.45
 
 
@@ -206,18 +206,24 @@ def signed_sums(numbers: Sequence[int]) -> set[int]:
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"train": ["6"]}, "a bucket is 3, 4 or 5, or one of these with _new, got '6'"),
-        ({"train": ["4-new"]}, "a bucket is 3, 4 or 5, or one of these with _new, got '4-new'"),
-        ({"ood_hard": ["٤"]}, "a bucket is 3, 4 or 5, or one of these with _new, got '٤'"),
+        ({"train": ["6"]}, "got the bucket '6'; a bucket is 3, 4 or 5, alone or with _new, such as '4_new'"),
+        (
+            {"train": ["4-new"]},
+            ("got the bucket '4-new'; a bucket is 3, 4 or 5, alone or with _new, such as '4_new'"),
+        ),
+        ({"ood_hard": ["٤"]}, "got the bucket '٤'; a bucket is 3, 4 or 5, alone or with _new, such as '4_new'"),
         ({"train": ["5"]}, "train and ood_hard share the buckets ['5']; splits must be disjoint"),
         ({"max_merge": 2}, "less than or equal to 1"),
         ({"max_number": 9}, "greater than or equal to 10"),
         ({"min_target": 0}, "greater than or equal to 1"),
         (
             {"min_target": 50, "max_target": 40},
-            "no target from min_target 50 to max_target 40 is one of bucket '4'; widen the range",
+            "bucket '4' has no target from min_target 50 to max_target 40; widen this range",
         ),
-        ({"min_target": 2, "max_target": 2}, "to max_target 2 is one of bucket '4"),
+        (
+            {"min_target": 2, "max_target": 2},
+            ("has no target from min_target 2 to max_target 2; widen this range"),
+        ),
     ],
 )
 def test_wrong_settings(settings: dict[str, object], message: str) -> None:
@@ -226,10 +232,10 @@ def test_wrong_settings(settings: dict[str, object], message: str) -> None:
     assert message in str(wrong.value)
 
 
-def test_targets_out_of_reach_are_a_message() -> None:
+def test_impossible_targets_are_a_message() -> None:
     env = Countdown({"train": ["3"], "max_number": 10, "min_target": 2000, "max_target": 2500})
     with pytest.raises(
-        ValueError, match=r"^no 3 numbers up to 10 found in \d+ tries for targets from 2000 to 2500; "
+        ValueError, match=r"^found no 3 numbers up to 10 for targets from 2000 to 2500 in \d+ tries; "
     ):
         env.problem(Split.TRAIN, 0)
 
@@ -242,7 +248,7 @@ def test_targets_out_of_reach_are_a_message() -> None:
     [
         ("45 - 39 = 6", (2, 6, 10)),
         ("39 + 2 = 41", (10, 41, 45)),
-        ("2 + 39 = 41", (10, 41, 45)),  # either order, where both are right
+        ("2 + 39 = 41", (10, 41, 45)),  # both orders of a sum
         ("10 / 2 = 5", (5, 39, 45)),
         ("39 * 45 = 1755", (2, 10, 1755)),
         ("left: 2, 10, 39, 45", (2, 10, 39, 45)),
@@ -258,9 +264,9 @@ def test_steps(line: str, left: tuple[int, ...]) -> None:
     [
         ("45 - 39 = 7", "result should be 6"),
         ("45 - 39 = 0", "result should be 6"),
-        ("45 + 3 = 48", "3 is not there"),
-        ("62 + 2 = 64", "62 is not there"),  # the target is not
-        ("45 + 45 = 90", "45 is there only once"),
+        ("45 + 3 = 48", "3 is not among the numbers"),
+        ("62 + 2 = 64", "62 is not among the numbers"),  # the target is not one of them
+        ("45 + 45 = 90", "45 occurs only once"),
         ("39 - 45 = 6", "39 - 45 is not a positive number"),
         ("39 / 2 = 19", "39 / 2 is not exact"),
         ("2 / 10 = 5", "2 / 10 is not exact"),
@@ -306,15 +312,15 @@ def test_equal_numbers_are_two_numbers() -> None:
     assert env.advance(state, "5 / 5 = 1").numbers == (1, 5)
     with pytest.raises(StepError, match=r"^5 - 5 is not a positive number$"):
         env.advance(state, "5 - 5 = 0")
-    with pytest.raises(StepError, match=r"^5 is there only once$"):
+    with pytest.raises(StepError, match=r"^5 occurs only once$"):
         env.advance(env.advance(state, "5 + 5 = 10"), "5 + 5 = 10")
 
 
-def test_nothing_follows_the_last_number_but_a_note_of_it() -> None:
+def test_only_a_note_may_follow_the_last_number() -> None:
     env = Countdown()
     state = CountdownState((20,), 20)
     assert env.finished(env.advance(state, "left: 20"))
-    with pytest.raises(StepError, match=r"^20 is there only once$"):
+    with pytest.raises(StepError, match=r"^20 occurs only once$"):
         env.advance(state, "20 + 20 = 40")
     assert not env.finished(CountdownState((24,), 20))
     assert not env.finished(CountdownState((5, 20), 20))  # every number has to be used
@@ -342,9 +348,9 @@ def test_solvable(numbers: tuple[int, ...], target: int, solvable: bool) -> None
     assert Countdown().solvable(CountdownState(numbers, target)) is solvable
 
 
-def test_reaching_agrees_with_a_plain_search_over_sets() -> None:
+def test_reachability_agrees_with_a_search_over_sets() -> None:
     def results(numbers: tuple[int, ...]) -> set[int]:
-        """Every value, by splitting the numbers in two in all ways, not by one operation after another."""
+        """Every reachable value, by splitting the numbers in two in all ways instead of step by step."""
         if len(numbers) == 1:
             return set(numbers)
         made: set[int] = set()
@@ -370,7 +376,7 @@ def test_five_numbers_are_searched_fast() -> None:
     rng = random.Random(1)
     start = time.process_time()
     for _ in range(20):
-        can_be_reached(9973, tuple(sorted(rng.randint(1, 9) for _ in range(5))))  # all in vain
+        can_be_reached(9973, tuple(sorted(rng.randint(1, 9) for _ in range(5))))  # none is reachable
     assert time.process_time() - start < 4  # 15 ms each on a quiet core
 
 
@@ -388,7 +394,7 @@ def test_five_numbers_are_searched_fast() -> None:
         (["left: 2, 3, 4"], False),
         (["3 * 2 = 6", "6 + 4 = 10"], False),
         (["3 * 2 = 6", "6 + 4 = 10", "<backtrack> 0", *TWENTY], True),
-        (["3 + 2 = 6", *TWENTY], False),  # a false line nobody took back
+        (["3 + 2 = 6", *TWENTY], False),  # an invalid line that is not taken back
         (["3 + 2 = 6", "<backtrack>", *TWENTY], True),
         ([*TWENTY, "20 * 1 = 20"], False),
         (["<backtrack> 0", *TWENTY], False),  # no earlier step
@@ -404,11 +410,11 @@ def test_verified_traces(lines: list[str], verified: bool) -> None:
 @pytest.mark.parametrize(
     ("lines", "found"),
     [
-        # A dead end, taken back at once or once it has failed.
+        # A dead end, taken back at once or after it has failed.
         (["3 * 2 = 6", "<backtrack> 0", *TWENTY], [(1, 1, True, True)]),
         (["3 * 2 = 6", "6 + 4 = 10", "<backtrack> 0", *TWENTY], [(2, 2, True, True)]),
         (["3 + 2 = 5", "5 + 4 = 9", "<backtrack> 1", "5 * 4 = 20"], [(2, 1, True, True)]),
-        # Step by step, and in one go.
+        # Step by step, and at once.
         (
             ["3 * 2 = 6", "6 + 4 = 10", "<backtrack> 1", "6 - 4 = 2", "<backtrack> 0", *TWENTY],
             [(2, 1, True, True), (4, 2, True, True)],
@@ -417,24 +423,24 @@ def test_verified_traces(lines: list[str], verified: bool) -> None:
             ["3 * 2 = 6", "6 + 4 = 10", "<backtrack>", "<backtrack>", *TWENTY],
             [(2, 1, False, True), (3, 1, True, True)],
         ),
-        # Too far back: 3 + 2 could have led to 20, so leaving it was needless; coming back to it, fake as well.
+        # Too far back: 3 + 2 could have led to 20, so leaving it was needless, and returning to it is fake.
         (["3 + 2 = 5", "5 + 4 = 9", "<backtrack> 0", *TWENTY], [(2, 2, False, False)]),
         (
             ["3 + 2 = 5", "5 + 4 = 9", "<backtrack> 0", "3 * 2 = 6", "<backtrack>", *TWENTY],
             [(2, 2, True, False), (4, 1, True, True)],
         ),
-        # The same operation the other way round is no other branch, nor is one with the same result.
+        # The same operation with swapped operands is no other branch, nor is one with the same result.
         (["3 + 2 = 5", "5 + 4 = 9", "<backtrack> 0", "2 + 3 = 5", "5 * 4 = 20"], [(2, 2, False, False)]),
         (
             ["4 - 2 = 2", "<backtrack>", "4 / 2 = 2", "<backtrack>", *TWENTY],
             [(1, 1, False, True), (3, 1, True, True)],
         ),
-        # A false line before a dead end does not hide it: the second time it is known.
+        # An invalid line before a dead end does not hide it: its second visit is recognised.
         (
             ["3 + 2 = 6", "3 * 2 = 6", "<backtrack> 0", "3 * 2 = 6", "<backtrack> 0", *TWENTY],
             [(2, 2, False, True), (4, 1, True, True)],
         ),
-        # Nor does a right line: 5 + 4 is left as a dead end, and met again.
+        # A valid line does not hide it either: 5 + 4 is left as a dead end and visited again.
         (
             [
                 *("3 + 2 = 5", "5 + 4 = 9", "<backtrack> 0"),
@@ -442,7 +448,7 @@ def test_verified_traces(lines: list[str], verified: bool) -> None:
             ],
             [(2, 2, False, False), (5, 1, False, True), (7, 1, True, True)],
         ),
-        # The right way left for no reason.
+        # A branch that leads to the target is left.
         (["3 + 2 = 5", "<backtrack>", *TWENTY], [(1, 1, False, False)]),
         ([*TWENTY, "<backtrack> 0", *TWENTY], [(2, 2, False, False)]),
         # The same dead end again, then another.
@@ -450,23 +456,23 @@ def test_verified_traces(lines: list[str], verified: bool) -> None:
             ["3 * 2 = 6", "<backtrack>", "3 * 2 = 6", "<backtrack>", *TWENTY],
             [(1, 1, False, True), (3, 1, True, True)],
         ),
-        # From one dead end to another and back to the first, which was known to be one.
+        # From one dead end to another and back to the first, which is known by then.
         (
             ["3 * 2 = 6", "<backtrack>", "4 * 2 = 8", "<backtrack>", "3 * 2 = 6", "<backtrack> 0", *TWENTY],
             [(1, 1, True, True), (3, 1, False, True), (5, 1, True, True)],
         ),
-        # False lines: leaving one is needed; one in between is no branch.
+        # Invalid lines: leaving one is needed; one in between is no branch.
         (["3 + 2 = 6", "<backtrack>", *TWENTY], [(1, 1, True, True)]),
         (["5 + 4 = 9", "<backtrack>", *TWENTY], [(1, 1, True, True)]),
         (
             ["3 * 2 = 6", "<backtrack>", "3 + 2 = 7", "<backtrack>", *TWENTY],
             [(1, 1, False, True), (3, 1, True, True)],
         ),
-        # Back over the valid line only: the false one stays, and the valid one led on.
+        # Only the valid line is taken back: the invalid one stays, and the valid one could have led to the end.
         (["3 + 2 = 6", "3 + 2 = 5", "<backtrack> 1", *TWENTY], [(2, 1, False, False)]),
     ],
 )
-def test_what_is_found_of_backtracks(lines: list[str], found: list[tuple[int, int, bool, bool]]) -> None:
+def test_judgement_of_backtracks(lines: list[str], found: list[tuple[int, int, bool, bool]]) -> None:
     trace = judge(twenty(), lines)
     assert list(trace.backtracks) == found
     assert trace.finished
@@ -482,7 +488,7 @@ def test_what_is_found_of_backtracks(lines: list[str], found: list[tuple[int, in
         ("2+(45-39)*10", Grade.CORRECT),
         ("((2) + ((45 - 39) * (10)))", Grade.CORRECT),
         ("10  *(45  -39)+  2", Grade.CORRECT),
-        ("2 - 10 * (39 - 45)", Grade.CORRECT),  # by its value, though it passes through -6
+        ("2 - 10 * (39 - 45)", Grade.CORRECT),  # right by its value; an intermediate result is -6
         ("10 * (45 - 39) - 2", Grade.WRONG),
         ("10 * 45 - 39 + 2", Grade.WRONG),
         ("62", Grade.WRONG),
@@ -495,7 +501,7 @@ def test_what_is_found_of_backtracks(lines: list[str], found: list[tuple[int, in
         ("1 * 0 * (45 - 39 + 2) + 62", Grade.WRONG),
         ("0 * (2 + 39 + 45 + 10) + 62", Grade.WRONG),
         ("2 / (39 - 39) + 45 * 10", Grade.MALFORMED),  # divides by zero
-        # Tricks that have paid elsewhere: hexadecimal, comments, conditions, powers, joined digits.
+        # Tricks that worked on other graders: hexadecimal, comments, conditions, powers, joined digits.
         ("0x0*(2+39+45+10)+0x3e", Grade.MALFORMED),
         ("0x3e # 2 39 45 10", Grade.MALFORMED),
         ("62 # 2 39 45 10", Grade.MALFORMED),
@@ -531,8 +537,8 @@ def test_what_is_found_of_backtracks(lines: list[str], found: list[tuple[int, in
         (" ", Grade.MALFORMED),
         ("__import__('os').getpid()", Grade.MALFORMED),
         ("(" * 1990, Grade.MALFORMED),
-        ("45 - 39 + " * 190 + "2", Grade.MALFORMED),  # over the bound, with nothing else wrong
-        # What does not reach the grader.
+        ("45 - 39 + " * 190 + "2", Grade.MALFORMED),  # over the bound, otherwise well-formed
+        # Texts that do not reach the grader.
         ("١٠ * (45 - 39) + 2", Grade.REFUSED),
         ("10 * (45 - 39) + ２", Grade.REFUSED),
         ("10 * (45 - 39) + 2\x00", Grade.REFUSED),
@@ -549,7 +555,7 @@ def test_answers(answer: str, grade: Grade) -> None:
 @pytest.mark.parametrize(
     ("numbers", "target", "answer", "grade"),
     [
-        ([3, 4, 2], 6, "3 / 2 * 4", Grade.CORRECT),  # by its value, though it passes through 3/2
+        ([3, 4, 2], 6, "3 / 2 * 4", Grade.CORRECT),  # right by its value; an intermediate result is 3/2
         ([3, 4, 2], 6, "3 * 4 / 2", Grade.CORRECT),
         ([3, 3, 8, 8], 24, "8 / (3 - 8 / 3)", Grade.CORRECT),
         ([5, 5, 5], 5, "5 + 5 - 5", Grade.CORRECT),
@@ -567,7 +573,7 @@ def test_answers_to_other_numbers(numbers: list[int], target: int, answer: str, 
     assert Countdown().grade_answer(ask(numbers, target, ""), answer) is grade
 
 
-def test_mutated_texts_are_judged_as_by_another_judge_and_fast() -> None:
+def test_mutated_texts_are_graded_as_by_the_oracle_and_fast() -> None:
     env = Countdown()
     rng = random.Random(0)
     problems = [env.problem(Split.TRAIN, index) for index in range(300)]
@@ -618,7 +624,7 @@ def test_detours_of_one_kind(kind: str, num_errors: int) -> None:
 
 
 def check_detours(problem: Problem, demonstration: Demonstration, kinds: Counter[str]) -> None:
-    """What the brief of `detour_trace` promises, of one demonstration."""
+    """Check one demonstration against the docstring of `detour_trace`."""
     env = Countdown()
     trace = judge(problem, demonstration.lines)
     full = env.full_trace(problem)
@@ -633,7 +639,7 @@ def check_detours(problem: Problem, demonstration: Demonstration, kinds: Counter
     assert all(backtrack.needed for backtrack in trace.backtracks)
     kept = [step.text for step in trace.steps if step.kind is StepKind.FORWARD and not step.undone]
     assert tuple(kept) == full
-    # From each wrong line to its backtrack.
+    # The lines from each wrong line to its backtrack.
     turns: list[tuple[int, str]] = []
     found: Counter[str] = Counter()
     ends = {backtrack.step: backtrack for backtrack in trace.backtracks}
@@ -655,14 +661,16 @@ def check_detours(problem: Problem, demonstration: Demonstration, kinds: Counter
             assert len(state.numbers) == 1
         else:
             found["computation" if steps[0].reason.startswith("result should be ") else "rule"] += 1
-            assert steps[0].reason.startswith("result should be ") or steps[0].reason.endswith(" is not there")
+            assert steps[0].reason.startswith("result should be ") or steps[0].reason.endswith(
+                " is not among the numbers"
+            )
             assert len(steps) == 1
             assert trace.steps[end].text == "<backtrack>"
     assert found == kinds
     assert len(set(turns)) == len(turns)
 
 
-def test_detours_of_mixed_kinds_are_where_they_can_be_told_apart() -> None:
+def test_detours_of_mixed_kinds_can_be_told_apart() -> None:
     env = Countdown()
     errors = ["rule", "exploration", "computation", "exploration", "exploration"]
     places: Counter[int] = Counter()
@@ -676,7 +684,7 @@ def test_detours_of_mixed_kinds_are_where_they_can_be_told_apart() -> None:
     assert set(places) == {0, 1, 2}
 
 
-def test_a_rule_error_takes_a_number_that_is_used_up_where_there_is_one() -> None:
+def test_a_rule_error_takes_a_used_up_number_if_there_is_one() -> None:
     """After 45 - 39 = 6 the numbers 39 and 45 are used up; at the start none is."""
     env = Countdown()
     seen: set[int] = set()
@@ -690,7 +698,7 @@ def test_a_rule_error_takes_a_number_that_is_used_up_where_there_is_one() -> Non
     assert seen == {39, 45}
 
 
-def test_detours_differ_by_generator_and_by_nothing_else() -> None:
+def test_detours_depend_only_on_the_generator() -> None:
     one, two = Countdown(), Countdown()
     kinds = ["exploration", "computation"]
     demonstrations = [one.detour_trace(sixty_two(), kinds, random.Random(seed)) for seed in range(20)]
@@ -699,7 +707,7 @@ def test_detours_differ_by_generator_and_by_nothing_else() -> None:
 
 
 def test_no_detour_without_room() -> None:
-    """2, 3, 4 to 20: two lines, eight dead ends at first (4 / 2 leaves what 4 - 2 does), two after 3 + 2."""
+    """2, 3, 4 to 20: two lines, eight dead ends at first (4 / 2 and 4 - 2 are one), two after 3 + 2."""
     env = Countdown()
     rng = random.Random(0)
     assert env.detour_trace(twenty(), ["rule", "computation", "rule"], rng) is None
@@ -711,7 +719,7 @@ def test_no_detour_without_room() -> None:
     assert none == Demonstration(lines=tuple(TWENTY))
 
 
-def test_an_unknown_kind_of_error_is_an_error() -> None:
+def test_an_unknown_error_kind_is_refused() -> None:
     with pytest.raises(
         ValueError, match=r"^unknown error kinds \['typo'\]; known: exploration, computation, rule$"
     ):
@@ -763,7 +771,7 @@ def test_search_traces(split: Split, least_found: float) -> None:
     assert num_backtracks > 2 * found
 
 
-def test_a_search_without_bound_always_finds() -> None:
+def test_an_unbounded_search_always_succeeds() -> None:
     env = Countdown({"max_search_lines": 10_000})
     for index in range(60):
         problem = env.problem(Split.TRAIN, index)
@@ -820,7 +828,7 @@ def test_padding_is_spread_evenly_and_drawn() -> None:
     }
 
 
-def test_operations_lead_to_different_places() -> None:
+def test_operations_have_distinct_outcomes() -> None:
     lines = [operation.line for operation in operations((1, 4, 4))]
     assert lines == ["4 + 1 = 5", "4 - 1 = 3", "4 * 1 = 4", "4 + 4 = 8", "4 * 4 = 16", "4 / 4 = 1"]
 
@@ -833,12 +841,12 @@ def test_operations_lead_to_different_places() -> None:
             ["4 - 3 = 1", "<backtrack>", "left: 2, 3, 4", "4 - 3 = 1", "<backtrack> 1"],
             [(False, True), (False, True)],
         ),
-        # Taking back nothing but such a line leaves no branch.
+        # Taking back only such a line leaves no branch.
         (["left: 2, 3, 4", "<backtrack>", *TWENTY], [(False, False)]),
-        # Behind one, the branch begins where something happens.
+        # After such a line, the branch starts at the first line that changes something.
         (["left: 2, 3, 4", "4 - 3 = 1", "<backtrack> 0", *TWENTY], [(True, True)]),
     ],
 )
-def test_lines_that_change_nothing_are_no_branches(lines: list[str], found: list[tuple[bool, bool]]) -> None:
+def test_lines_that_change_nothing_start_no_branch(lines: list[str], found: list[tuple[bool, bool]]) -> None:
     trace = judge(twenty(), lines)
     assert [(backtrack.real, backtrack.needed) for backtrack in trace.backtracks] == found

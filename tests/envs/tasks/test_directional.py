@@ -49,7 +49,7 @@ def test_full_trace(heading: str, actions: str, lines: tuple[str, ...]) -> None:
 @pytest.mark.parametrize(
     ("actions", "lines"),
     [
-        # The first pair that cancels is done in one line: the line after its first action goes.
+        # The first pair that cancels is done in one line: the line of its first action is left out.
         ("left, right, around", ("north. around", "south")),
         ("right, left", ("north",)),
         (
@@ -57,9 +57,9 @@ def test_full_trace(heading: str, actions: str, lines: tuple[str, ...]) -> None:
             ("west. around, around, right", "west. right", "north"),
         ),
         ("around, around, left, right", ("north. left, right", "west. right", "north")),
-        # Three in a row: only the first pair.
+        # Three in a row: only the first pair is merged.
         ("around, around, around", ("north. around", "south")),
-        # None cancels.
+        # No pair cancels.
         ("left, left", None),
         ("left, around", None),
         ("right", None),
@@ -69,7 +69,7 @@ def test_released_cancel_rule(actions: str, lines: tuple[str, ...] | None) -> No
     assert Directional().skipped_trace(ask("north", actions), "cancel_pair", random.Random(0)) == lines
 
 
-def test_cancel_rule_is_one_shorter_wherever_a_pair_cancels() -> None:
+def test_cancel_rule_saves_one_line_if_a_pair_cancels() -> None:
     env = Directional()
     applied = 0
     for index in range(300):
@@ -91,7 +91,7 @@ def test_any_pair_reaches_every_pair_and_nothing_else() -> None:
 
 
 @pytest.mark.parametrize("line", ["west. right, around", "north. around"])
-def test_one_or_two_actions_are_a_step(line: str) -> None:
+def test_a_step_does_one_or_two_actions(line: str) -> None:
     env = Directional()
     after = env.advance(env.start(ask("north", "left, right, around")), line)
     assert len(after.actions) == line.count(",") + 1
@@ -103,12 +103,12 @@ def test_one_or_two_actions_are_a_step(line: str) -> None:
         ("south", "3 actions in one line, at most 2"),
         ("east. right, around", "heading should be west"),
         ("south. around", "heading should be north"),
-        ("north. left, right, around", "actions still to do are not the end of the list before"),
-        ("west. around, right", "actions still to do are not the end of the list before"),
-        ("west. right", "actions still to do are not the end of the list before"),
-        ("west. right,around", "actions still to do are not the end of the list before"),
-        ("west. ", "actions still to do are not the end of the list before"),
-        ("west. right, around, left, left", "actions still to do are not the end of the list before"),
+        ("north. left, right, around", "the remaining actions are not the end of the previous list"),
+        ("west. around, right", "the remaining actions are not the end of the previous list"),
+        ("west. right", "the remaining actions are not the end of the previous list"),
+        ("west. right,around", "the remaining actions are not the end of the previous list"),
+        ("west. ", "the remaining actions are not the end of the previous list"),
+        ("west. right, around, left, left", "the remaining actions are not the end of the previous list"),
         ("West. right, around", "not a heading and a list of actions"),
         (" west. right, around", "not a heading and a list of actions"),
         ("west, right, around", "not a heading and a list of actions"),
@@ -148,7 +148,7 @@ def test_answers_refused(answer: str) -> None:
     assert Directional().grade_answer(ask("north", "left", "west"), answer) is grade
 
 
-def test_cells_are_drawn_by_the_released_counts() -> None:
+def test_buckets_are_drawn_by_the_released_counts() -> None:
     env = Directional()
     counts = Counter(env.problem(Split.TRAIN, index).num_full_steps for index in range(4000))
     # 4000 · 320 / 2080 = 615 of ten actions, 4000 · 60 / 2080 = 115 of three; five standard deviations.
@@ -173,13 +173,23 @@ def test_prompts() -> None:
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"train": {"0": 1}}, "a bucket is a number of actions from 1 to 1000, got '0'"),
-        ({"train": ["1001"]}, "a bucket is a number of actions from 1 to 1000, got '1001'"),
-        ({"train": ["2_2"]}, "a bucket is a number of actions from 1 to 1000, got '2_2'"),
-        ({"train": ["²"]}, "a bucket is a number of actions from 1 to 1000, got '²'"),
-        ({"train": [3, 12]}, "train and ood_easy share the buckets ['12']; splits must be disjoint"),
-        ({"train": []}, "a split needs buckets with weights of at least 0 that do not sum to 0"),
-        ({"train": {"1": -1.0, "2": 2.0}}, "a split needs buckets with weights of at least 0"),
+        (
+            {"train": {"0": 1}},
+            ("got the bucket '0'; a bucket is a number of actions from 1 to 1000, such as '5'"),
+        ),
+        (
+            {"train": ["1001"]},
+            ("got the bucket '1001'; a bucket is a number of actions from 1 to 1000, such as '5'"),
+        ),
+        (
+            {"train": ["2_2"]},
+            ("got the bucket '2_2'; a bucket is a number of actions from 1 to 1000, such as '5'"),
+        ),
+        ({"train": ["²"]}, "got the bucket '²'; a bucket is a number of actions from 1 to 1000, such as '5'"),
+        ({"train": [3, 12]}, "train and ood_easy share the buckets ['12']; remove them from one of the two"),
+        ({"train": []}, "got the weights {}; a split needs at least one bucket, and weights from 0 up"),
+        ({"train": {"1": -1.0, "2": 2.0}}, "got the weights {'1': -1.0, '2': 2.0}; a split needs at least one"),
+        ({"train": {"1": 0.0}}, "and weights from 0 up with a finite sum above 0"),
         ({"max_merge": 0}, "greater than or equal to 1"),
         ({"max_merges": 2}, "Extra inputs are not permitted"),
     ],
@@ -190,7 +200,7 @@ def test_wrong_settings(settings: dict[str, object], message: str) -> None:
     assert message in str(wrong.value)
 
 
-def test_cells_of_weight_zero_are_dropped() -> None:
+def test_buckets_of_weight_zero_are_dropped() -> None:
     env = Directional({"train": {2: 1, 3: 0}})
     assert {env.problem(Split.TRAIN, index).num_full_steps for index in range(50)} == {2}
 
@@ -202,8 +212,8 @@ def test_the_data_seed_changes_the_problems() -> None:
     assert len(set(questions[0]) & set(questions[1])) < 5
 
 
-def test_a_split_without_problems_is_an_error_not_a_hang() -> None:
-    """One heading and one action make twelve questions; a task of one question can only be in one split."""
+def test_a_split_without_problems_is_an_error_and_no_endless_loop() -> None:
+    """A task with a single question has it in one split; the other split is empty."""
 
     class OneQuestion(Directional):
         def draw(self, bucket: str, rng: random.Random) -> Draw:
@@ -217,4 +227,6 @@ def test_a_split_without_problems_is_an_error_not_a_hang() -> None:
         except ValueError as error:
             outcomes.append(str(error))
     assert "west" in outcomes
-    assert any("they hold too few distinct problems to share; add buckets" in outcome for outcome in outcomes)
+    assert any(
+        "they hold too few distinct problems for train and id; add buckets" in outcome for outcome in outcomes
+    )

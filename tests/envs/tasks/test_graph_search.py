@@ -1,4 +1,4 @@
-"""Graph search, on graphs worked by hand and by judges that share nothing with the environment."""
+"""Graph search, on graphs worked by hand and with independent checks."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ def test_one_grammar_alone(path: str, grammar: str) -> None:
     walk = ("0 > 2", "2 > 5", "5 > 6")
     moves = grammar == "depth_first"
     full = env.full_trace(FORK_PROBLEM)
-    # Where any path is right, the moves that last are the search's: 1 and 3 fail, then it goes by 2 and 4.
+    # If any path is right, the full trace is the search without its dead ends: 1 and 3 fail, 2 and 4 remain.
     found = ("0 > 2", "2 > 4", "4 > 5", "5 > 6") if path == "any" else walk
     assert full == (found if moves else FORK_LINES)
     assert judge(walk, settings=settings).verified is moves
@@ -107,26 +107,26 @@ def test_reading_a_question() -> None:
 def test_distances() -> None:
     graph = read_graph(FORK)
     assert [distance(graph, node) for node in range(7)] == [3, None, 2, None, 2, 1, 0]
-    assert distance(graph, 0, avoiding=[2]) == 3  # by 4
+    assert distance(graph, 0, avoiding=[2]) == 3  # via 4
     assert distance(graph, 0, avoiding=[2, 4]) is None
 
 
-def test_a_target_out_of_reach_is_an_error() -> None:
+def test_an_unreachable_target_is_an_error() -> None:
     graph = read_graph("1,0|1,2/0,2")
     with pytest.raises(ValueError, match=r"^no path from 0 to 2$"):
         breadth_first(graph)
     for limit in (None, 5):
-        with pytest.raises(ValueError, match=r"^no path from 0 to 2 of the length allowed$"):
+        with pytest.raises(ValueError, match=r"^no path from 0 to 2 within the allowed length$"):
             depth_first(graph, limit)
 
 
-def test_a_length_no_graph_has_is_an_error() -> None:
+def test_an_impossible_length_is_an_error() -> None:
     with pytest.raises(ValueError, match="no graph of 5 nodes and 20 edges with a shortest path of 2 in 5000"):
         draw_graph(num_nodes=5, num_edges=20, length=2, num_labels=5, rng=random.Random(0))
 
 
-def test_pairs_are_drawn_alike() -> None:
-    """On 3 nodes, 3 of the 6 edges: the 6 paths of 2 edges with their ends apart are all drawn, alike."""
+def test_pairs_are_drawn_uniformly() -> None:
+    """3 of the 6 edges on 3 nodes: all 6 paths of 2 edges with different ends are drawn equally often."""
     rng = random.Random(0)
     ends: Counter[str] = Counter()
     for _ in range(1200):
@@ -155,7 +155,7 @@ def test_the_worked_example_of_the_post() -> None:
 
 
 def refusal(lines: list[str], line: str, question: str = FORK, settings: dict[str, Any] | None = None) -> str:
-    """Why a line is refused after others."""
+    """The reason why a line is refused after the given lines."""
     env = GraphSearch(settings)
     state = env.start(ask(question, ""))
     for earlier in lines:
@@ -177,21 +177,21 @@ MALFORMED = "malformed: not an expansion, a trace-back or a move"
         (0, "0,()", "neighbours: the neighbours of 0 are (1, 2, 4)"),
         (2, "2,(5)", "neighbours: the neighbours of 2 are (4, 5)"),  # 4 is queued already, and listed again
         (4, "3,(0)", "neighbours: the neighbours of 3 are ()"),
-        (0, "1,(3)", "queue: 1 is not in the queue, next is 0"),
-        (1, "2,(4, 5)", "queue: 2 is not at the head of the queue, next is 1"),
-        (1, "3,()", "queue: 3 is not in the queue, next is 1"),
-        (1, "999,()", "queue: 999 is not in the queue, next is 1"),
-        (6, "6,()", "queue: the target is listed, nothing more is expanded"),
-        (7, "6,()", "queue: the target is listed, nothing more is expanded"),
-        (1, "0,(1, 2, 4)", "revisit: 0 is expanded already"),
-        (4, "2,(4, 5)", "revisit: 2 is expanded already"),
-        (7, "5,(6)", "revisit: 5 is expanded already"),
-        (2, "0,(9)", "revisit: 0 is expanded already"),  # the node before its neighbours
+        (0, "1,(3)", "queue: 1 is not in the queue, the head is 0"),
+        (1, "2,(4, 5)", "queue: 2 is not at the head of the queue, the head is 1"),
+        (1, "3,()", "queue: 3 is not in the queue, the head is 1"),
+        (1, "999,()", "queue: 999 is not in the queue, the head is 1"),
+        (6, "6,()", "queue: the target is already listed, no expansion may follow"),
+        (7, "6,()", "queue: the target is already listed, no expansion may follow"),
+        (1, "0,(1, 2, 4)", "revisit: 0 is already expanded"),
+        (4, "2,(4, 5)", "revisit: 2 is already expanded"),
+        (7, "5,(6)", "revisit: 5 is already expanded"),
+        (2, "0,(9)", "revisit: 0 is already expanded"),  # the node before its neighbours
         (5, "- 6,5,2,0", "trace_back: the target is not listed yet"),
-        (6, "- 6,5,4,0", "trace_back: should be '- 6,5,2,0'"),  # 2 listed 5 first
-        (6, "- 6,5,2", "trace_back: should be '- 6,5,2,0'"),  # the post: only the last nodes
-        (6, "- 0,2,5,6", "trace_back: should be '- 6,5,2,0'"),
-        (7, "- 6,5,2,0", "trace_back: the path is traced back already"),
+        (6, "- 6,5,4,0", "trace_back: the line should be '- 6,5,2,0'"),  # 2 listed 5 first
+        (6, "- 6,5,2", "trace_back: the line should be '- 6,5,2,0'"),  # as in the post: only the last nodes
+        (6, "- 0,2,5,6", "trace_back: the line should be '- 6,5,2,0'"),
+        (7, "- 6,5,2,0", "trace_back: the path is already traced back"),
         (1, "0 > 1", "malformed: a move in a breadth-first search"),
         (0, "", MALFORMED),
         (0, "0,(1,2,4)", MALFORMED),
@@ -217,7 +217,7 @@ def test_refused_breadth_first_lines(num_before: int, line: str, reason: str) ->
     assert error_category(reason) is GraphError(reason.split(":")[0])
 
 
-def test_a_backtrack_mends_a_breadth_first_search_and_lets_it_start_anew() -> None:
+def test_a_backtrack_repairs_a_breadth_first_search_or_restarts_it() -> None:
     mended = judge(["0,(1, 2)", "<backtrack> 0", *FORK_LINES])
     assert mended.verified
     assert [backtrack[1:] for backtrack in mended.backtracks] == [(1, True, True)]
@@ -249,7 +249,7 @@ def test_a_backtrack_mends_a_breadth_first_search_and_lets_it_start_anew() -> No
         (("0 > 1", "0 > 2"), "0,2,5,6", GraphError.QUEUE),
     ],
 )
-def test_a_trace_counts_by_its_first_error(
+def test_a_trace_counts_once_by_its_first_error(
     lines: tuple[str, ...], answer: str, error: GraphError | None
 ) -> None:
     trace = judge(lines, answer)
@@ -257,7 +257,7 @@ def test_a_trace_counts_by_its_first_error(
     assert trace.verified is (error is None)
 
 
-def test_every_step_has_its_category() -> None:
+def test_every_invalid_step_has_a_category() -> None:
     trace = judge(["0,(1, 2)", "1,(3)", "0,(1, 2, 4)", "0,()", "- 6", "x", "<backtrack> 9"])
     assert [error_category(step) for step in trace.steps] == [
         GraphError.NEIGHBOURS,
@@ -268,11 +268,11 @@ def test_every_step_has_its_category() -> None:
         GraphError.MALFORMED,
         GraphError.MALFORMED,
     ]
-    with pytest.raises(ValueError, match="not checked"):
+    with pytest.raises(ValueError, match="^the trace has not been checked; call env.check"):
         first_error(parse_trace("x"))
 
 
-def test_a_text_that_does_not_end_is_malformed() -> None:
+def test_an_unfinished_text_is_malformed() -> None:
     env = GraphSearch()
     trace = env.check(FORK_PROBLEM, parse_trace("\n".join(FORK_LINES[:3]), truncated=True))
     assert first_error(trace) is GraphError.MALFORMED
@@ -288,9 +288,9 @@ def test_a_text_that_does_not_end_is_malformed() -> None:
         ([], "0 > 0", "neighbours: no edge from 0 to 0"),
         ([], "0 > 999", "neighbours: no edge from 0 to 999"),
         (["0 > 1"], "1 > 0", "neighbours: no edge from 1 to 0"),  # edges have a direction
-        ([], "2 > 4", "queue: the path has led to 0, not to 2"),
-        (["0 > 1"], "0 > 2", "queue: the path has led to 1, not to 0"),
-        (["0 > 4", "4 > 5", "5 > 6"], "6 > 5", "queue: the target is reached, no move follows"),
+        ([], "2 > 4", "queue: the current node is 0, not 2"),
+        (["0 > 1"], "0 > 2", "queue: the current node is 1, not 0"),
+        (["0 > 4", "4 > 5", "5 > 6"], "6 > 5", "queue: the target is already reached, no move may follow"),
         (["0 > 1"], "1,(3)", "malformed: a breadth-first line in a depth-first search"),
         (["0 > 1"], "0,(1, 2, 4)", "malformed: a breadth-first line in a depth-first search"),
         (["0 > 2", "2 > 5", "5 > 6"], "- 6,5,2,0", "malformed: a breadth-first line in a depth-first search"),
@@ -309,7 +309,7 @@ def test_refused_moves(lines: list[str], line: str, reason: str) -> None:
 
 
 def test_the_path_does_not_cross_itself() -> None:
-    assert refusal(["0 > 1"], "1 > 0", "0,1|1,0|1,2/0,2") == "revisit: 0 is on the path already"
+    assert refusal(["0 > 1"], "1 > 0", "0,1|1,0|1,2/0,2") == "revisit: 0 is already on the path"
 
 
 REAL, FAKE, NEEDED, NEEDLESS = True, False, True, False
@@ -321,7 +321,7 @@ REAL, FAKE, NEEDED, NEEDLESS = True, False, True, False
         # 1 leads to 3 only, a dead end.
         (["0 > 1", "1 > 3", "<backtrack> 0", "0 > 2", "2 > 5", "5 > 6"], [(2, REAL, NEEDED)]),
         (["0 > 1", "<backtrack>", "0 > 2", "2 > 5", "5 > 6"], [(1, REAL, NEEDED)]),
-        # The same branch again.
+        # The same branch follows again.
         (
             ["0 > 1", "<backtrack> 0", "0 > 1", "1 > 3", "<backtrack> 0", "0 > 4", "4 > 5", "5 > 6"],
             [(1, FAKE, NEEDED), (2, REAL, NEEDED)],
@@ -329,12 +329,12 @@ REAL, FAKE, NEEDED, NEEDLESS = True, False, True, False
         # 0,2,5,6 is right: leaving 2 or 5 is needless.
         (["0 > 2", "2 > 5", "<backtrack> 0", "0 > 4", "4 > 5", "5 > 6"], [(2, REAL, NEEDLESS)]),
         (["0 > 2", "2 > 5", "<backtrack> 1", "2 > 5", "5 > 6"], [(1, FAKE, NEEDLESS)]),
-        # Step by step: the first of two backtracks opens no branch of its own.
+        # Two backtracks in a row: the first one starts no branch.
         (
             ["0 > 1", "1 > 3", "<backtrack>", "<backtrack>", "0 > 2", "2 > 5", "5 > 6"],
             [(1, FAKE, NEEDED), (1, REAL, NEEDED)],
         ),
-        # An invalid line is a branch that could not have led on.
+        # An invalid line is a branch that cannot lead to the end.
         (["0 > 5", "<backtrack>", "0 > 2", "2 > 5", "5 > 6"], [(1, REAL, NEEDED)]),
     ],
 )
@@ -347,7 +347,7 @@ def test_backtracks(
     assert [tuple(backtrack)[1:] for backtrack in trace.backtracks] == found
 
 
-def test_a_longer_path_must_be_left_only_where_the_shortest_is_asked_for() -> None:
+def test_leaving_a_longer_path_is_needed_only_if_the_shortest_is_required() -> None:
     lines = ["0 > 2", "2 > 4", "4 > 5", "5 > 6", "<backtrack> 1", "2 > 5", "5 > 6"]
     assert [tuple(backtrack)[1:] for backtrack in judge(lines).backtracks] == [(3, REAL, NEEDED)]
     anywhere = judge(lines, settings=ANY)
@@ -369,14 +369,14 @@ def test_any_path_is_solvable_only_around_its_own_nodes() -> None:
 
 
 def paths_on(problem: Problem, path: tuple[str, ...]) -> list[tuple[str, ...]]:
-    """Every path without repeated nodes that goes on from another to the target."""
+    """Every extension of a path to the target without repeated nodes."""
     if path[-1] == problem.question.split("/")[1].split(",")[1]:
         return [path]
     after = [v for u, v in edges_of(problem) if u == path[-1] and v not in path]
     return [whole for v in after for whole in paths_on(problem, (*path, v))]
 
 
-def test_solvable_agrees_with_trying_every_path() -> None:
+def test_solvable_agrees_with_an_exhaustive_search() -> None:
     """On graphs of 8 nodes, from every state a depth-first search can be in."""
     small = {"train": ["8_2-4"], "ood_easy": ["9_2-4"], "ood_hard": ["10_2-4"]}
     found: Counter[bool] = Counter()
@@ -472,12 +472,13 @@ def test_detours(settings: dict[str, Any], num_errors: int) -> None:
             assert demonstration.wrong == first
             assert len({demonstration.lines[i] for i in first}) == num_errors
             assert len(trace.steps) - trace.num_wasted - num_errors == problem.answer.count(",")
-    # All with room for none; measured room for 3 is half to nine tenths.
+    # Every problem has room for 0 detours; half to nine tenths of the problems were measured to have room for
+    # 3.
     assert num_made == 240 if num_errors == 0 else num_made > 100
 
 
-def test_a_detour_is_walked_to_where_it_fails() -> None:
-    """The path is 0,2,5,6; wrong moves are 0 > 1 and 2 > 4, which makes the path too long to be a shortest."""
+def test_a_detour_is_followed_until_it_fails() -> None:
+    """The path is 0,2,5,6. Wrong moves are 0 > 1 and 2 > 4, which makes the path longer than a shortest one."""
     env = GraphSearch()
     seen = {env.detour_trace(FORK_PROBLEM, ["branch"], random.Random(seed)) for seed in range(20)}
     assert seen == {
@@ -494,8 +495,8 @@ def test_a_detour_is_walked_to_where_it_fails() -> None:
     assert env.detour_trace(FORK_PROBLEM, ["branch"] * 3, random.Random(0)) is None
 
 
-def test_a_detour_where_any_path_is_right_is_a_dead_end() -> None:
-    """The depth-first path is 0,2,4,5,6, and off it only 1 leads nowhere: 0 > 4 and 2 > 5 lead on."""
+def test_if_any_path_is_right_a_detour_is_a_dead_end() -> None:
+    """The depth-first path is 0,2,4,5,6. Only node 1 leads nowhere; 0 > 4 and 2 > 5 reach the target."""
     env = GraphSearch(ANY)
     lines = ("0 > 1", "1 > 3", "<backtrack> 0", "0 > 2", "2 > 4", "4 > 5", "5 > 6")
     seen = {env.detour_trace(FORK_PROBLEM, ["branch"], random.Random(seed)) for seed in range(20)}
@@ -555,7 +556,7 @@ def test_a_path_without_repeated_nodes() -> None:
     assert GraphSearch().grade_answer(problem, "0,1,0,1,2") is Grade.WRONG
 
 
-def test_no_text_raises_and_what_is_verified_is_right() -> None:
+def test_no_text_raises_and_verified_answers_are_right() -> None:
     env = GraphSearch()
     rng = random.Random(0)
     problems = [env.problem(Split.TRAIN, index) for index in range(20)]
@@ -603,7 +604,7 @@ def test_splits(split: Split, nodes: set[int], lengths: set[int]) -> None:
     assert len({problem.question for problem in problems}) == 300
 
 
-def test_labels_are_a_sample_of_all() -> None:
+def test_labels_are_sampled_from_the_whole_range() -> None:
     env = GraphSearch()
     seen: Counter[str] = Counter()
     for index in range(300):
@@ -614,7 +615,7 @@ def test_labels_are_a_sample_of_all() -> None:
     assert set().union(*edges_of(small.problem(Split.TRAIN, 0))) == {str(label) for label in range(15)}
 
 
-def test_edges_are_in_no_order() -> None:
+def test_edges_are_in_random_order() -> None:
     env = GraphSearch()
     num_first = num_sorted = 0
     for index in range(200):
@@ -622,18 +623,18 @@ def test_edges_are_in_no_order() -> None:
         edges = [tuple(map(int, edge.split(","))) for edge in question.split("|")]
         num_sorted += sum(a < b for a, b in pairwise(edges))
         num_first += str(edges[0][0]) == ends.split(",")[0]
-    assert abs(num_sorted / 200 - 14.5) < 1  # half of the 29 neighbouring pairs
-    assert num_first < 40  # the first edge is the start's about as often as any
+    assert abs(num_sorted / 200 - 14.5) < 1  # half of the 29 adjacent pairs
+    assert num_first < 40  # the first edge leaves the start about as often as any other does
 
 
 def test_trace_statistics() -> None:
-    """Measured over 500 problems of a bucket: 6.0 lines of 15_2-4, 10.8, 11.6 and 12.5 of 15, 17 and 20_5-6."""
+    """Mean lines over 500 problems: 6.0 for 15_2-4; 10.8, 11.6 and 12.5 for 15_5-6, 17_5-6 and 20_5-6."""
     env = GraphSearch()
     for split, low, high in ((Split.TRAIN, 5.5, 6.5), (Split.OOD_EASY, 6.0, 7.2), (Split.OOD_HARD, 11, 12.3)):
         assert low < mean(env.problem(split, index).num_full_steps for index in range(400)) < high
 
 
-def test_where_any_path_is_right_the_answer_is_the_depth_first_one() -> None:
+def test_if_any_path_is_right_the_gold_answer_is_the_depth_first_path() -> None:
     env = GraphSearch(ANY)
     for index in range(50):
         problem = env.problem(Split.OOD_HARD, index)
@@ -645,13 +646,16 @@ def test_where_any_path_is_right_the_answer_is_the_depth_first_one() -> None:
             state = env.advance(state, line)
         assert env.finished(state)
     assert env.full_trace(FORK_PROBLEM) == ("0 > 2", "2 > 4", "4 > 5", "5 > 6")
-    assert judge(FORK_LINES, settings=ANY).verified  # breadth first is as right as before
+    assert judge(FORK_LINES, settings=ANY).verified  # breadth first is still valid
 
 
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"train": ["15"]}, "a bucket is a number of nodes up to 100 and a range of path lengths below it"),
+        (
+            {"train": ["15"]},
+            ("got the bucket '15'; a bucket is a number of nodes up to 100 and a range of path lengths"),
+        ),
         ({"train": ["15_4-2"]}, "such as '15_2-4', got '15_4-2'"),
         ({"train": ["15_0-2"]}, "got '15_0-2'"),
         ({"train": ["15_2-15"]}, "got '15_2-15'"),
@@ -660,9 +664,9 @@ def test_where_any_path_is_right_the_answer_is_the_depth_first_one() -> None:
         ({"train": ["15_5-6"]}, "train and ood_hard share the buckets ['15_5-6']; splits must be disjoint"),
         ({"train": ["15_2-5"]}, "the buckets '15_2-5' and '15_5-6' overlap; each problem must be in one"),
         ({"train": ["15_2-3", "15_3-4"]}, "the buckets '15_2-3' and '15_3-4' overlap"),
-        ({"num_labels": 19}, "num_labels is 19; the bucket '20_2-4' needs 20"),
+        ({"num_labels": 19}, "num_labels is 19; the bucket '20_2-4' needs at least 20"),
         ({"num_labels": 1001}, "less than or equal to 1000"),
-        ({"degree": 7.5}, "degree is 7.5; the bucket '15_2-4' allows 7.0 at most"),
+        ({"degree": 7.5}, "degree is 7.5; the bucket '15_2-4' allows at most 7.0"),
         ({"degree": 0.5}, "greater than or equal to 1"),
         ({"path": "long"}, "Input should be 'shortest' or 'any'"),
         ({"max_merge": 2}, "less than or equal to 1"),
