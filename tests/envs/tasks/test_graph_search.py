@@ -268,7 +268,7 @@ def test_every_invalid_step_has_a_category() -> None:
         GraphError.MALFORMED,
         GraphError.MALFORMED,
     ]
-    with pytest.raises(ValueError, match="^the trace has not been checked; call env.check"):
+    with pytest.raises(ValueError, match=r"^the trace has not been checked; call env\.check"):
         first_error(parse_trace("x"))
 
 
