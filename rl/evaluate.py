@@ -8,93 +8,17 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from statistics import fmean
 from typing import Any
 
 from configs.schema.config import Config
 from envs import Env, GraderError, Problem, Split, Status, Trace
+from rl.runs.record import BucketResult, SplitResult
 from rl.stats.intervals import pass_at_k, wilson_interval
 from rollout.pools.base import RolloutPool
 from rollout.types import GroupRequest, RolloutGroup, Sampling
 from rollout.ungraded_limit import UngradedLimit
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class BucketResult:
-    """How a policy does on one difficulty bucket of a split, greedy; as the fields of `SplitResult`."""
-
-    num_problems: int
-    accuracy: float
-    accuracy_low: float
-    accuracy_high: float
-    errors: dict[str, float]
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class SplitResult:
-    """How a policy does on one split.
-
-    Greedy decoding unless named `sampled`. Figures per correct answer are None where no answer is correct.
-
-    Attributes:
-        num_problems: Problems evaluated.
-        ungraded: Completions left out, here and of the samples, because a grader failed on them.
-        accuracy: Share answered correctly.
-        accuracy_low: Lower end of its 95 % Wilson interval.
-        accuracy_high: Upper end.
-        verified: Share answered correctly with every step valid.
-        steps_per_correct: Mean steps over correct answers.
-        full_steps_per_correct: Mean steps of the full traces of the same problems.
-        full_steps: Mean steps of the full traces of all problems.
-        steps_saved: Mean of 1 - steps / full steps over correct answers.
-        invalid_steps: Invalid steps per trace.
-        backtracks: Backtracks per trace.
-        real_backtracks: Those that restored a state and then took another branch, per trace.
-        fake_backtracks: The others, per trace.
-        needed_backtracks: Those that left a branch from which it could not, per trace.
-        needless_backtracks: Those that left a branch from which the end could have been reached, per trace.
-        backtrack_depth: Mean number of lines a valid backtrack took back; None without one.
-        wasted_steps: Steps later undone, per trace.
-        tokens: Completion tokens per trace.
-        truncated: Share cut off at the length limit.
-        sampled_accuracy: Share of all samples that are correct (mean@k).
-        sampled_steps_per_correct: Mean steps over correct samples.
-        pass_at_k: Chance that at least one of k samples is correct, for k = 1, 2, 4, ... up to the samples
-            taken; unbiased (Chen et al., arXiv 2107.03374, equation 1).
-        errors: Share of the problems whose trace first goes wrong in a way the task names (`Env.first_error`).
-        buckets: Results by difficulty bucket, where the split has several.
-    """
-
-    num_problems: int
-    ungraded: int
-    accuracy: float
-    accuracy_low: float
-    accuracy_high: float
-    verified: float
-    steps_per_correct: float | None
-    full_steps_per_correct: float | None
-    full_steps: float
-    steps_saved: float | None
-    invalid_steps: float
-    backtracks: float
-    real_backtracks: float
-    fake_backtracks: float
-    needed_backtracks: float
-    needless_backtracks: float
-    backtrack_depth: float | None
-    wasted_steps: float
-    tokens: float
-    truncated: float
-    sampled_accuracy: float | None
-    sampled_steps_per_correct: float | None
-    pass_at_k: dict[str, float]
-    errors: dict[str, float]
-    buckets: dict[str, BucketResult]
-
-    def to_dict(self) -> dict[str, Any]:
-        """Plain data for `summary.json`."""
-        return asdict(self)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -37,17 +37,16 @@ from rl.grpo.update import Updates
 from rl.pages.run.write import write_report
 from rl.parts import Parts
 from rl.policy import Policy, load_policy, trainable_weights
-from rl.runs.folder import RunFolder, open_run, stage_done
-from rl.runs.log import group_rows
+from rl.runs.folder import RunFolder, open_run
+from rl.runs.log import sample_rows
 from rl.runs.progress import ProgressCallback
+from rl.runs.record import Stage
 from rl.sft.examples import describe_mix, make_phases
 from rl.sft.trainer import STATE_FILE as WARM_STATE_FILE
 from rl.sft.trainer import warm_start
 from rollout.encoder import Encoder
 from rollout.pools.base import RolloutPool
 from rollout.source import GroupSource, RolloutBatch
-
-STAGES = ("base", "warm", "grpo")
 
 
 def run_stages(
@@ -92,28 +91,28 @@ class _Run:
         self._out.write(line + "\n")
         self._out.flush()
 
-    def done(self, stage: str, updates: int = 0) -> bool:
+    def done(self, stage: Stage, updates: int = 0) -> bool:
         """Whether a stage was trained (for at least this long) and evaluated."""
-        return stage_done(self.folder.summary(), stage, updates)
+        return self.folder.summary().done(stage, updates)
 
     def stage_base(self, policy: Policy, pool: RolloutPool) -> None:
-        if self.done("base"):
+        if self.done(Stage.BASE):
             return
         config = self.config
         if config.policy.model == "tiny":  # random weights: k samples of noise would only cost time
             config = config.model_copy(update={"eval": config.eval.model_copy(update={"num_samples": 0})})
         if config.warm_start is None:
-            policy.save(self.folder.model("base"))
-        self.evaluate("base", policy, pool, config)
+            policy.save(self.folder.model(Stage.BASE))
+        self.evaluate(Stage.BASE, policy, pool, config)
 
     def stage_warm(self, policy: Policy, pool: RolloutPool) -> Policy:
-        config, model = self.config, self.folder.model("warm")
+        config, model = self.config, self.folder.model(Stage.WARM)
         assert config.warm_start is not None
-        if not self.done("warm", config.warm_start.updates):
-            checkpoints = self.folder.checkpoints("warm")
-            resume_from = self.folder.latest_checkpoint("warm", WARM_STATE_FILE)
+        if not self.done(Stage.WARM, config.warm_start.updates):
+            checkpoints = self.folder.checkpoints(Stage.WARM)
+            resume_from = self.folder.latest_checkpoint(Stage.WARM, WARM_STATE_FILE)
             started = time.perf_counter()
-            self._rewind("warm", resume_from)
+            self._rewind(Stage.WARM, resume_from)
             parts = self.parts
             phases = make_phases(parts.env, parts.curriculum, config.warm_start, seed=config.seed)
             for phase in phases:
@@ -126,26 +125,26 @@ class _Run:
                 seed=config.seed,
                 cpu=find_device(config) == "cpu",
                 report_to=config.report_to,
-                callbacks=[ProgressCallback("warm", self.folder.metrics, out=self._out)],
+                callbacks=[ProgressCallback(Stage.WARM, self.folder.metrics, out=self._out)],
                 resume_from=resume_from,
             )
             policy.save(model)
-            self._trained("warm", config.warm_start.updates, time.perf_counter() - started)
-            self.evaluate("warm", policy, pool, config)
+            self._trained(Stage.WARM, config.warm_start.updates, time.perf_counter() - started)
+            self.evaluate(Stage.WARM, policy, pool, config)
         # Loaded anew: free of what the SFT trainer hung on it, and known by its folder to GRPO's reference.
         return load_policy(config.policy, self.parts.env, seed=config.seed, checkpoint=model)
 
     def stage_grpo(self, policy: Policy, pool: RolloutPool) -> None:
         config = self.config
         assert config.grpo is not None
-        if self.done("grpo", config.grpo.updates):
+        if self.done(Stage.GRPO, config.grpo.updates):
             return
         if config.warm_start is None:
-            base = self.folder.model("base")
+            base = self.folder.model(Stage.BASE)
             policy = load_policy(config.policy, self.parts.env, seed=config.seed, checkpoint=base)
-        checkpoints = self.folder.checkpoints("grpo")
-        resume_from = self.folder.latest_checkpoint("grpo", GRPO_STATE_FILE)
-        self._rewind("grpo", resume_from)
+        checkpoints = self.folder.checkpoints(Stage.GRPO)
+        resume_from = self.folder.latest_checkpoint(Stage.GRPO, GRPO_STATE_FILE)
+        self._rewind(Stage.GRPO, resume_from)
         weight = config.rewards.advantage_weight
         source = GroupSource(
             pool,
@@ -177,13 +176,13 @@ class _Run:
             cpu=find_device(config) == "cpu",
             report_to=config.report_to,
         )
-        callbacks: list[TrainerCallback] = [ProgressCallback("grpo", self.folder.metrics, out=self._out)]
+        callbacks: list[TrainerCallback] = [ProgressCallback(Stage.GRPO, self.folder.metrics, out=self._out)]
         trainer = StrideTrainer(policy, updates, arguments, callbacks)
         started = time.perf_counter()
         trainer.run(resume_from)
-        policy.save(self.folder.model("grpo"))
-        self._trained("grpo", config.grpo.updates, time.perf_counter() - started)
-        self.evaluate("grpo", policy, pool, config)
+        policy.save(self.folder.model(Stage.GRPO))
+        self._trained(Stage.GRPO, config.grpo.updates, time.perf_counter() - started)
+        self.evaluate(Stage.GRPO, policy, pool, config)
 
     def _history(self, config: GrpoConfig) -> RunHistory | None:
         rewards = self.parts.rewards
@@ -191,7 +190,7 @@ class _Run:
             return None
         return RunHistory(updates_per_batch=config.num_iterations, keep_shortest=rewards.reads_problems)
 
-    def evaluate(self, stage: str, policy: Policy, pool: RolloutPool, config: Config) -> None:
+    def evaluate(self, stage: Stage, policy: Policy, pool: RolloutPool, config: Config) -> None:
         started = time.perf_counter()
         pool.publish(trainable_weights(policy.model), 0)
         evaluation = evaluate(
@@ -199,16 +198,13 @@ class _Run:
         )
         self._write(stage, evaluation, policy.encoder, time.perf_counter() - started)
 
-    def _write(self, stage: str, evaluation: Evaluation, encoder: Encoder, seconds: float) -> None:
+    def _write(self, stage: Stage, evaluation: Evaluation, encoder: Encoder, seconds: float) -> None:
         greedy = [group for groups in evaluation.greedy.values() for group in groups]
-        rows = [row for group in greedy for row in group_rows(stage, 0, group, encoder)]
+        rows = [row for group in greedy for row in sample_rows(stage, 0, group, encoder)]
         log = self.folder.evaluation(stage)
         log.path.unlink(missing_ok=True)
         log.append(*rows)
-        summary = self.folder.summary()
-        summary["stages"][stage] = {name: result.to_dict() for name, result in evaluation.results.items()}
-        summary["seconds"][f"eval_{stage}"] = seconds
-        self.folder.write_summary(summary)
+        self.folder.write_summary(self.folder.summary().with_results(stage, evaluation.results, seconds))
 
     def _log_rollouts(
         self, encoder: Encoder, update: int, rollouts: RolloutBatch, advantages: Mapping[int, Sequence[float]]
@@ -216,11 +212,11 @@ class _Run:
         rows = [
             row
             for group in rollouts.sampled
-            for row in group_rows("grpo", update, group, encoder, advantages.get(group.group_id))
+            for row in sample_rows(Stage.GRPO, update, group, encoder, advantages.get(group.group_id))
         ]
         self.folder.trajectories.append(*rows)
 
-    def _rewind(self, stage: str, checkpoint: Path | None) -> None:
+    def _rewind(self, stage: Stage, checkpoint: Path | None) -> None:
         """Forget what was logged after the checkpoint: it will be logged again."""
         update = int(checkpoint.name.rpartition("-")[2]) if checkpoint else 0
         self.folder.metrics.forget_after(stage, update)
@@ -228,8 +224,5 @@ class _Run:
         if update:
             self.say(f"{stage}: going on from update {update}")
 
-    def _trained(self, stage: str, updates: int, seconds: float) -> None:
-        summary = self.folder.summary()
-        summary["updates"][stage] = updates
-        summary["seconds"][stage] = summary["seconds"].get(stage, 0.0) + seconds
-        self.folder.write_summary(summary)
+    def _trained(self, stage: Stage, updates: int, seconds: float) -> None:
+        self.folder.write_summary(self.folder.summary().with_training(stage, updates, seconds))

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Any
 
 from configs import Config, ConfigError
 from rl.parts import build_parts
+from rl.runs.record import SplitResult
 
 
-def evaluate_model(model: str, config: Config, *, out_file: Path | None = None) -> dict[str, dict[str, Any]]:
+def evaluate_model(model: str, config: Config, *, out_file: Path | None = None) -> dict[str, SplitResult]:
     """Evaluate a model on the config's splits.
 
     Args:
@@ -19,7 +19,7 @@ def evaluate_model(model: str, config: Config, *, out_file: Path | None = None) 
         out_file: Where the caller means to write; refused now rather than after the work.
 
     Returns:
-        Figures by split, as in `summary.json`.
+        Results by split.
 
     Raises:
         ConfigError: `out_file` exists or cannot be written.
@@ -52,4 +52,4 @@ def evaluate_model(model: str, config: Config, *, out_file: Path | None = None) 
         )
     finally:
         pool.close()
-    return {split: result.to_dict() for split, result in evaluation.results.items()}
+    return evaluation.results

@@ -34,9 +34,10 @@ def main(argv: list[str] | None = None) -> int:
         from rl.standalone import evaluate_model
 
         results = evaluate_model(arguments.model, config, out_file=arguments.json)
-        print(result_table({"stages": {"model": results}}))
+        print(result_table([("model", results)]))
         if arguments.json is not None:
-            arguments.json.write_text(json.dumps(results, indent=2) + "\n")
+            plain = {split: result.to_json() for split, result in results.items()}
+            arguments.json.write_text(json.dumps(plain, indent=2) + "\n")
     return 0
 
 

@@ -28,10 +28,10 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--overwrite", action="store_true", help="replace FILE.html even where it is no report")
     arguments = parser.parse_args(argv)
     with user_errors():
-        from rl.compare.folders import is_run
         from rl.pages.comparison.write import compare_folders
         from rl.pages.run.write import write_report
-        from rl.runs.folder import RunFolderError
+        from rl.runs.errors import RunFolderError
+        from rl.runs.read import is_run
 
         if len(arguments.runs) == 1 and is_run(arguments.runs[0]):
             if arguments.output is not None or arguments.overwrite:

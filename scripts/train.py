@@ -28,7 +28,7 @@ def main(argv: list[str] | None = None) -> int:
         from rl.train import train
 
         folder = train(config, resume=arguments.resume, overwrite=arguments.overwrite)
-        print(result_table(folder.summary()))
+        print(result_table(folder.summary().stages.items()))
         print(f"report: {folder.path / 'report.html'}")
     return 0
 

@@ -16,7 +16,7 @@ from rl.ablation.room import describe_bundles, this_machine
 from rl.ablation.run import fit_at_once, plan_bundles
 from rl.ablation.table import describe_estimate
 from rl.pages.text import aligned
-from rl.runs.folder import read_summary
+from rl.runs.log import read_summary
 
 _COSTS = (
     ("runs", "runs"),
@@ -99,7 +99,7 @@ def _time_left(plan: Plan, left: list[Trial]) -> str:
     for trial in plan.trials:
         measured.add(trial)
     seconds = {
-        trial.name: measured.left(trial, resume_updates(trial), read_summary(trial.folder)["stages"])
+        trial.name: measured.left(trial, resume_updates(trial), read_summary(trial.folder).stages)
         for trial in left
     }
     on_cluster = os.environ.get("RAY_ADDRESS")

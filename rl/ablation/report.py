@@ -14,7 +14,8 @@ from rl.compare.runs import FailedRun, plan_comparison
 from rl.compare.study import make_study
 from rl.pages.comparison.page import render_comparison
 from rl.pages.comparison.text import comparison_csv, comparison_text
-from rl.runs.folder import RunFolderError, write_text
+from rl.runs.errors import RunFolderError
+from rl.runs.folder import write_text
 
 
 def write_comparison(plan: Plan, failures: Sequence[FailedRun] = ()) -> Path:

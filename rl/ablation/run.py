@@ -21,7 +21,8 @@ from rl.ablation.room import Bundle, check_trial_fits, count_at_once, make_bundl
 from rl.ablation.schedule import Failure, Schedule
 from rl.ablation.table import LiveTable
 from rl.parts import build_parts
-from rl.runs.folder import RunFolderError, check_run_folder
+from rl.runs.errors import RunFolderError
+from rl.runs.folder import check_run_folder
 from rl.runs.lock import lock_folder, sign_lock
 
 

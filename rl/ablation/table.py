@@ -18,6 +18,7 @@ from rl.ablation.cost import Estimate, Measured, estimate
 from rl.ablation.progress import Progress, read_progress
 from rl.ablation.schedule import Schedule, State
 from rl.pages.text import aligned
+from rl.stats.format import duration
 
 _DRAW_EVERY_S = 1.0
 _SAY_EVERY_S = 60.0
@@ -155,7 +156,7 @@ class LiveTable:
     def _status(self) -> str:
         states = self._schedule
         done = states.count(State.DONE) + states.count(State.BEFORE)
-        parts = [f"{done} of {len(states.trials)} runs done after {clock_text(self._clock() - self._begun)}"]
+        parts = [f"{done} of {len(states.trials)} runs done after {duration(self._clock() - self._begun)}"]
         if running := states.count(State.RUNNING):
             parts.append(f"{running} running")
         elif states.unfinished:
@@ -173,7 +174,7 @@ class LiveTable:
         for trial in trials:
             pace, progress = self._paces.get(trial.name), read_progress(trial)
             own = None if pace is None else pace.left(progress, self._clock())
-            done = {progress.stage: progress.update}
+            done = {} if progress.stage is None else {progress.stage: progress.update}
             seconds[trial.name] = own if own is not None else self._measured.left(trial, done, ())
         return estimate(trials, seconds, self._at_once)
 
@@ -238,15 +239,7 @@ def describe_estimate(found: Estimate) -> str:
     if not found.seconds:
         return "no measurement of the time left yet"
     runs = "1 run is" if found.unknown == 1 else f"{found.unknown} runs are"
-    return f"about {clock_text(found.seconds)} left" + (f", {runs} not measured yet" if found.unknown else "")
-
-
-def clock_text(seconds: float) -> str:
-    """As `1 h 05 min`, `12 min` or `40 s`."""
-    if seconds < 60:
-        return f"{seconds:.0f} s"
-    minutes = round(seconds / 60)
-    return f"{minutes // 60} h {minutes % 60:02d} min" if minutes >= 60 else f"{minutes} min"
+    return f"about {duration(found.seconds)} left" + (f", {runs} not measured yet" if found.unknown else "")
 
 
 def _figures(rows: Sequence[TrialRow]) -> list[str]:
@@ -272,7 +265,7 @@ def _mean(values: Sequence[float | None], form: str) -> str:
 
 def _longest(seconds: Sequence[float | None]) -> str:
     known = [value for value in seconds if value is not None]
-    return clock_text(max(known)) if known else "-"
+    return duration(max(known)) if known else "-"
 
 
 def _told(row: TrialRow) -> str:
@@ -284,5 +277,5 @@ def _told(row: TrialRow) -> str:
         "backtracks": (progress.backtracks, "{:.2f}"),
     }
     words = [f"{key} {form.format(value)}" for key, (value, form) in figures.items() if value is not None]
-    left = [] if row.left_s is None else [f"{clock_text(row.left_s)} left"]
+    left = [] if row.left_s is None else [f"{duration(row.left_s)} left"]
     return f"{row.trial.name}: {' '.join([str(progress), *words, *left])}"

@@ -7,14 +7,15 @@ reasons; they are set so that what is flagged is worth a look, not so that nothi
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from math import comb
 from statistics import fmean
 
+from rewards import Outcome
 from rl.compare.results import CaseRecord, TraceFacts
-from rl.runs.record import Row
+from rl.runs.record import UpdateRow
 from rl.stats.format import percent
 
 RISE = 0.10
@@ -80,20 +81,24 @@ def case_flags(case: CaseRecord, splits: Sequence[str]) -> list[Flag]:
         found += [
             Flag(kind=kind, split="", seed=seed, figures=said) for kind, said in training_flags(record.updates)
         ]
-        now = record.at(case.last_stage or "")
-        then = record.before(case.last_stage or "")
+        now = record.at(case.last_stage) if case.last_stage is not None else None
+        then = record.before(now.stage) if now is not None else None
         if now is None or then is None:
             continue
         for split in splits:
             before, after = then.traces.get(split, {}), now.traces.get(split, {})
-            seen = stage_flags(before, after, then.results.get(split, {}), now.results.get(split, {}))
+            needed = [
+                stage.results[split].needed_backtracks if split in stage.results else 0.0
+                for stage in (then, now)
+            ]
+            seen = stage_flags(before, after, (needed[0], needed[1]))
             found += [Flag(kind=kind, split=split, seed=seed, figures=said) for kind, said in seen]
     kinds = list(FlagKind)
     return sorted(found, key=lambda flag: (kinds.index(flag.kind), ["", *splits].index(flag.split)))
 
 
 def stage_flags(
-    before: Mapping[int, TraceFacts], after: Mapping[int, TraceFacts], then: Row, now: Row
+    before: Mapping[int, TraceFacts], after: Mapping[int, TraceFacts], needed: tuple[float, float]
 ) -> list[tuple[FlagKind, str]]:
     """Failures that show between two stages, and what shows them.
 
@@ -102,8 +107,7 @@ def stage_flags(
     Args:
         before: Completions of the stage it began with, by problem index.
         after: Completions of the stage to judge.
-        then: Results of the stage it began with; its `needed_backtracks` are used.
-        now: Results of the stage to judge.
+        needed: Needed backtracks per trace of both stages.
     """
     shared = sorted(before.keys() & after.keys())
     if not shared:
@@ -122,19 +126,20 @@ def stage_flags(
     elif fell:
         said = f"{correct}: {lost} problems lost, {won} won (exact sign test, p = {sign_test(won, lost):.1g})"
         found.append((FlagKind.LOST, said))
-    for kind, what, judged in (
-        (FlagKind.NO_ANSWER, "malformed", [[t.outcome == "malformed" for t in side] for side in (old, new)]),
-        (FlagKind.TOO_LONG, "cut off", [[t.outcome == "truncated" for t in side] for side in (old, new)]),
-        (FlagKind.REPETITION, "traces that repeat lines", [[t.repeats for t in side] for side in (old, new)]),
+    shares: tuple[tuple[FlagKind, str, Callable[[TraceFacts], bool]], ...] = (
+        (FlagKind.NO_ANSWER, "malformed", lambda trace: trace.outcome is Outcome.MALFORMED),
+        (FlagKind.TOO_LONG, "cut off", lambda trace: trace.outcome is Outcome.TRUNCATED),
+        (FlagKind.REPETITION, "traces that repeat lines", lambda trace: trace.repeats),
         (
             FlagKind.NOT_VERIFIED,
             "correct with a step invalid or missing",
-            [[t.outcome == "correct" for t in side] for side in (old, new)],
+            lambda trace: trace.outcome is Outcome.CORRECT,
         ),
-    ):
+    )
+    for kind, what, fails in shares:
+        judged = [[fails(trace) for trace in side] for side in (old, new)]
         if fmean(judged[1]) - fmean(judged[0]) >= RISE:
             found.append((kind, f"{what} {_change(*judged)}"))
-    needed = [float(row.get("needed_backtracks") or 0.0) for row in (then, now)]
     if (
         fell
         and FlagKind.EMPTY not in dict(found)
@@ -146,13 +151,14 @@ def stage_flags(
     return found
 
 
-def training_flags(updates: Sequence[Row]) -> list[tuple[FlagKind, str]]:
+def training_flags(updates: Sequence[UpdateRow]) -> list[tuple[FlagKind, str]]:
     """Failures that show in the log of GRPO."""
-    useful = [row["groups/useful_frac"] for row in updates if "groups/useful_frac" in row]
+    logged = [row.metrics for row in updates]
+    useful = [metrics["groups/useful_frac"] for metrics in logged if "groups/useful_frac" in metrics]
     if not useful or fmean(useful) >= USEFUL:
         return []
-    causes = {key for row in updates for key in row if key.startswith("groups/all_")}
-    shares = {cause: fmean(row.get(cause, 0.0) for row in updates) for cause in causes}
+    causes = {key for metrics in logged for key in metrics if key.startswith("groups/all_")}
+    shares = {cause: fmean(metrics.get(cause, 0.0) for metrics in logged) for cause in causes}
     said = f"{percent(fmean(useful))} of the sampled groups had a signal"
     if shares:
         cause = max(sorted(shares), key=lambda key: shares[key])

@@ -12,12 +12,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import yaml
-
 from rl.compare.config_differences import OF_THE_RUN
-from rl.compare.runs import Comparison, PlainConfig, whole_config
-from rl.runs.folder import RunFolderError
-from rl.runs.record import readable
+from rl.compare.runs import Comparison, whole_config
+from rl.runs.errors import RunFolderError
+from rl.runs.read import PlainConfig, is_run, read_config
 
 _SEED_AT_END = re.compile(r"[-_.]?seed[-_]?[0-9]+$")
 _SEED = re.compile(r"seed[-_]?[0-9]+")
@@ -60,7 +58,7 @@ def folder_comparison(folders: Sequence[Path]) -> Comparison:
     Raises:
         RunFolderError: One holds no config.
     """
-    configs = {folder: _config(folder) for folder in folders}
+    configs = {folder: read_config(folder) for folder in folders}
     before = {folder: _begins_from(configs[folder], folder) for folder in folders}
     shared = {found for found in before.values() if found is not None}
     runs = [_run(folder, configs, before) for folder in folders if folder not in shared]
@@ -90,11 +88,6 @@ def folder_comparison(folders: Sequence[Path]) -> Comparison:
     )
 
 
-def is_run(path: Path) -> bool:
-    """Whether a folder is that of a run."""
-    return (path / "config.yaml").is_file()
-
-
 def _children(path: Path) -> list[Path]:
     try:
         return sorted(path.iterdir(), key=_case_then_seed) if path.is_dir() else []
@@ -105,13 +98,6 @@ def _children(path: Path) -> list[Path]:
 def _case_then_seed(folder: Path) -> tuple[str, int, str]:
     """Orders k0-seed2, k0-seed10, k0-priced-seed0."""
     return _SEED_AT_END.sub("", folder.name), len(folder.name), folder.name
-
-
-def _config(folder: Path) -> PlainConfig:
-    config = readable(folder / "config.yaml", lambda path: yaml.safe_load(path.read_text()))
-    if not isinstance(config, dict):
-        raise RunFolderError(f"{folder / 'config.yaml'} holds no config; give the folder of a run")
-    return config
 
 
 def _begins_from(config: PlainConfig, folder: Path) -> Path | None:
@@ -127,8 +113,8 @@ def _run(folder: Path, configs: Mapping[Path, PlainConfig], before: Mapping[Path
     chain, first = [folder], before[folder]
     while first is not None and first not in chain:
         chain.insert(0, first)
-        first = before[first] if first in before else _begins_from(_config(first), first)
-    whole = whole_config([configs.get(path) or _config(path) for path in chain])
+        first = before[first] if first in before else _begins_from(read_config(first), first)
+    whole = whole_config([configs.get(path) or read_config(path) for path in chain])
     return _Run(folder=folder, seed=int(whole.get("seed", 0)), chain=tuple(chain), config=whole)
 
 

@@ -7,19 +7,23 @@ one `Entry` a case, stage and split. Nothing here knows HTML.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
 from pathlib import Path
-from statistics import fmean
 from string import ascii_lowercase
 from typing import Any
 
+from rewards import Outcome
+from rl.compare.means import mean_result
 from rl.compare.runs import Comparison
-from rl.runs.folder import read_summary
-from rl.runs.log import JsonLines
-from rl.runs.record import LABELS, Row, label, num_steps, readable
+from rl.runs.log import evaluation_log, metrics_log, read_summary
+from rl.runs.read import by_problem
+from rl.runs.record import SampleRow, SplitResult, Stage, UpdateRow
 from rl.stats.repetition import repeats_itself
+
+Figure = Callable[[SplitResult], float | None]
+"""A figure of a result, as `lambda result: result.tokens`."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -28,24 +32,21 @@ class TraceFacts:
 
     Attributes:
         problem: A digest of prompt and answer: equal digests are the same problem.
-        outcome: Value of an `Outcome`.
-        steps: Forward steps written, undone ones included.
+        outcome: What became of it.
+        correct: Whether the answer is right.
+        steps: Steps written, undone ones included.
         backtracks: Backtrack lines and markers.
         tokens: Of the completion.
-        repeats: Whether it says the same over and over (`repetition.py`).
+        repeats: Whether it repeats lines over and over (`repetition.py`).
     """
 
     problem: str
-    outcome: str
+    outcome: Outcome
+    correct: bool
     steps: int
     backtracks: int
     tokens: int
     repeats: bool
-
-    @property
-    def correct(self) -> bool:
-        """Whether the answer is right."""
-        return self.outcome in ("verified", "correct")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -54,14 +55,14 @@ class StageRecord:
 
     Attributes:
         folder: The run it belongs to; cases that share a warm start share its folder.
-        stage: `base`, `warm` or `grpo`.
-        results: By split, with the fields of `SplitResult`.
+        stage: Which.
+        results: By split.
         traces: By split and problem index; empty where the folder has no `eval/<stage>.jsonl`.
     """
 
     folder: Path
-    stage: str
-    results: dict[str, Row]
+    stage: Stage
+    results: Mapping[str, SplitResult]
     traces: dict[str, dict[int, TraceFacts]]
 
 
@@ -76,14 +77,14 @@ class SeedRecord:
     """
 
     stages: tuple[StageRecord, ...]
-    updates: tuple[Row, ...]
+    updates: tuple[UpdateRow, ...]
     planned_updates: int
 
-    def at(self, stage: str) -> StageRecord | None:
-        """A stage, if it has been evaluated."""
+    def at(self, stage: Stage | None) -> StageRecord | None:
+        """A stage, if it has been evaluated; None for no stage."""
         return next((record for record in self.stages if record.stage == stage), None)
 
-    def before(self, stage: str) -> StageRecord | None:
+    def before(self, stage: Stage) -> StageRecord | None:
         """The stage that a stage began with, if both have been evaluated."""
         names = [record.stage for record in self.stages]
         place = names.index(stage) if stage in names else 0
@@ -105,14 +106,14 @@ class CaseRecord:
     seeds: dict[int, SeedRecord]
 
     @property
-    def last_stage(self) -> str | None:
+    def last_stage(self) -> Stage | None:
         """The last stage that any of its seeds has reached; None where none has been evaluated."""
         reached = {record.stage for seed in self.seeds.values() for record in seed.stages}
-        return next((stage for stage in reversed(LABELS) if stage in reached), None)
+        return next((stage for stage in reversed(Stage) if stage in reached), None)
 
     def last(self) -> dict[int, StageRecord]:
         """Its last stage, by the seeds that have reached it."""
-        found = {seed: record.at(self.last_stage or "") for seed, record in self.seeds.items()}
+        found = {seed: record.at(self.last_stage) for seed, record in self.seeds.items()}
         return {seed: record for seed, record in found.items() if record is not None}
 
     def traces(self, split: str) -> dict[int, dict[int, TraceFacts]]:
@@ -126,29 +127,29 @@ class Entry:
 
     Attributes:
         cases: The case; for a warm start all cases that begin with it.
-        stage: `base`, `warm` or `grpo`.
+        stage: The stage.
         split: Split of the problems.
-        results: By seed, with the fields of `SplitResult`.
+        results: By seed.
     """
 
     cases: tuple[str, ...]
-    stage: str
+    stage: Stage
     split: str
-    results: dict[int, Row]
+    results: dict[int, SplitResult]
 
     @property
     def name(self) -> str:
         """As a reader calls it."""
         first, *rest = self.cases
-        return f"{first}{f' and {len(rest)} more' if rest else ''}: {label(self.stage)}"
+        return f"{first}{f' and {len(rest)} more' if rest else ''}: {self.stage.label}"
 
-    def mean(self) -> Row:
-        """The mean over seeds of every number; of a figure some seeds lack, over those that have it."""
-        return _mean(list(self.results.values()))
+    def mean(self) -> SplitResult:
+        """The mean over seeds of every figure."""
+        return mean_result(list(self.results.values()))
 
-    def values(self, key: str) -> list[float]:
+    def values(self, figure: Figure) -> list[float]:
         """One figure of every seed that has it."""
-        return [row[key] for row in self.results.values() if row.get(key) is not None]
+        return [value for result in self.results.values() if (value := figure(result)) is not None]
 
 
 def read_cases(comparison: Comparison) -> list[CaseRecord]:
@@ -171,8 +172,8 @@ def read_cases(comparison: Comparison) -> list[CaseRecord]:
 
 def entries(cases: Sequence[CaseRecord]) -> list[Entry]:
     """Results by split: of each the warm starts, then what became of them; in the order of the cases."""
-    found: dict[tuple[str, str, str], tuple[list[str], dict[int, Row]]] = {}
-    owners: dict[tuple[Path, str], str] = {}  # the first case of those that share a stage
+    found: dict[tuple[str, Stage, str], tuple[list[str], dict[int, SplitResult]]] = {}
+    owners: dict[tuple[Path, Stage], str] = {}  # the first case of those that share a stage
     for case in cases:
         for seed, record in case.seeds.items():
             for stage in record.stages:
@@ -186,7 +187,7 @@ def entries(cases: Sequence[CaseRecord]) -> list[Entry]:
         Entry(cases=tuple(names), stage=stage, split=split, results=rows)
         for (_, stage, split), (names, rows) in found.items()
     ]
-    splits, order = list(dict.fromkeys(entry.split for entry in made)), list(LABELS)
+    splits, order = list(dict.fromkeys(entry.split for entry in made)), list(Stage)
     return sorted(made, key=lambda entry: (splits.index(entry.split), order.index(entry.stage)))
 
 
@@ -200,53 +201,35 @@ def _seed_record(
         for place, folder in enumerate(chain)
         for record in stages[folder]
         # What a later run of the chain calls its base is the last stage of the one before.
-        if record.stage != "base" or not (place or is_noise)
+        if record.stage is not Stage.BASE or not (place or is_noise)
     ]
-    rows = readable(chain[-1] / "metrics.jsonl", lambda path: JsonLines(path).read())
     return SeedRecord(
         stages=tuple(found),
-        updates=tuple(row for row in rows if row["stage"] == "grpo"),
+        updates=tuple(row for row in metrics_log(chain[-1]).read() if row.stage is Stage.GRPO),
         planned_updates=int((config.get("grpo") or {}).get("updates", 0)),
     )
 
 
 def _read_stages(folder: Path) -> tuple[StageRecord, ...]:
-    stages = readable(folder / "summary.json", lambda path: read_summary(path.parent))["stages"]
     return tuple(
-        StageRecord(folder=folder, stage=stage, results=stages[stage], traces=_read_traces(folder, stage))
-        for stage in LABELS
-        if stage in stages
+        StageRecord(folder=folder, stage=stage, results=results, traces=_read_traces(folder, stage))
+        for stage, results in read_summary(folder).stages.items()
     )
 
 
-def _read_traces(folder: Path, stage: str) -> dict[str, dict[int, TraceFacts]]:
-    traces: dict[str, dict[int, TraceFacts]] = {}
-    for row in readable(folder / "eval" / f"{stage}.jsonl", lambda path: JsonLines(path).read()):
-        if row["sample"] == 0:
-            traces.setdefault(row["split"], {})[row["index"]] = _facts(row)
-    return traces
+def _read_traces(folder: Path, stage: Stage) -> dict[str, dict[int, TraceFacts]]:
+    completions = by_problem(evaluation_log(folder, stage).read(tokens=False))
+    return {split: {index: _facts(row) for index, row in rows.items()} for split, rows in completions.items()}
 
 
-def _facts(row: Row) -> TraceFacts:
-    asked = json.dumps([row["prompt"], row["answer"]])
+def _facts(row: SampleRow) -> TraceFacts:
+    asked = json.dumps([row.prompt, row.answer])
     return TraceFacts(
         problem=blake2b(asked.encode(), digest_size=8).hexdigest(),
-        outcome=row["outcome"],
-        steps=num_steps(row),
-        backtracks=sum(step["kind"] != "forward" for step in row["steps"]),
-        tokens=row["tokens"],
-        repeats=repeats_itself([line for line in row["text"].split("\n") if line.strip()]),
+        outcome=row.outcome,
+        correct=row.correct,
+        steps=row.num_steps,
+        backtracks=row.num_backtracks,
+        tokens=row.tokens,
+        repeats=repeats_itself([line for line in row.text.split("\n") if line.strip()]),
     )
-
-
-def _mean(rows: Sequence[Row], *, lacking: float | None = None) -> Row:
-    """The mean of every number; a row that lacks one counts as `lacking`, or not at all."""
-    mean: Row = {}
-    for key in dict.fromkeys(key for row in rows for key in row):
-        values = [lacking if row.get(key) is None else row[key] for row in rows]
-        known: list[Any] = [value for value in values if value is not None]
-        if known and isinstance(known[0], dict):  # a seed without an error of some kind has none of them
-            mean[key] = _mean(known, lacking=0.0 if key == "errors" else None)
-        else:
-            mean[key] = fmean(known) if known else None
-    return mean

@@ -12,9 +12,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from configs.schema.ablation import Plan
-
-PlainConfig = dict[str, Any]
-"""A resolved config as plain data."""
+from rl.runs.read import PlainConfig
 
 
 class FailedRun(Protocol):

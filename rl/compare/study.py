@@ -11,9 +11,10 @@ from dataclasses import dataclass
 
 from rl.compare.flags import Flag, case_flags
 from rl.compare.results import CaseRecord, Entry, TraceFacts, entries, read_cases
-from rl.compare.runs import Comparison, PlainConfig
+from rl.compare.runs import Comparison
 from rl.compare.same_problems import same_problems
-from rl.runs.record import label
+from rl.runs.read import PlainConfig
+from rl.runs.record import Stage
 from rl.stats.paired import Difference, Figures, holm, paired_difference
 
 
@@ -149,15 +150,15 @@ def _figures(case: CaseRecord, split: str, measure: Measure) -> Figures:
 
 
 def _unfinished(case: CaseRecord, config: PlainConfig) -> list[str]:
-    wanted = "grpo" if config.get("grpo") else "warm" if config.get("warm_start") else "base"
+    wanted = Stage.GRPO if config.get("grpo") else Stage.WARM if config.get("warm_start") else Stage.BASE
     said = []
     for seed, record in case.seeds.items():
         if record.at(wanted) is not None:
             continue
-        line = f"{case.name}, seed {seed}: {label(wanted)} not evaluated"
+        line = f"{case.name}, seed {seed}: {wanted.label} not evaluated"
         if record.stages:
-            line += f" (evaluated: {', '.join(label(stage.stage) for stage in record.stages)})"
+            line += f" (evaluated: {', '.join(stage.stage.label for stage in record.stages)})"
         if record.updates:
-            line += f": {record.updates[-1]['update']} of {record.planned_updates} updates logged"
+            line += f": {record.updates[-1].update} of {record.planned_updates} updates logged"
         said.append(line)
     return said

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import html
-import math
 import unicodedata
 from collections.abc import Sequence
 from itertools import groupby
 
 from rl.pages.style import stage_colour, style_sheet
-from rl.stats.format import percent
+from rl.runs.record import Stage
 
 _OURS = '<meta name="generator" content="Stride">'
 
@@ -82,15 +81,17 @@ def group_row(split: str, num_columns: int, about: str = "") -> str:
     )
 
 
-def dot(stage: str) -> str:
+def row_head(row: str) -> str:
+    """The head of a table's row: the label of a stage, beside its colour, or any other name."""
+    shown = f"{dot(row)}{visible(row.label)}" if isinstance(row, Stage) else visible(row)
+    return f'<th scope="row">{shown}</th>'
+
+
+def row_name(row: str) -> str:
+    """The label of a stage, or any other name as it is."""
+    return row.label if isinstance(row, Stage) else row
+
+
+def dot(stage: Stage) -> str:
     """A spot in a stage's colour."""
     return f'<span class="dot" style="background:var(--{stage_colour(stage)})"></span>'
-
-
-def number(value: float | None, digits: int = 2) -> str:
-    """A figure as text; a dash where there is none."""
-    return "–" if value is None or not math.isfinite(value) else f"{value:,.{digits}f}"
-
-
-def _bare(share: float | None) -> str:
-    return percent(share).removesuffix(" %")

@@ -8,6 +8,8 @@ a word.
 
 from __future__ import annotations
 
+from rl.runs.record import Stage
+
 COLOURS = {
     # name: (light, dark)
     "paper": ("#fcfcfa", "#15181b"),
@@ -36,9 +38,9 @@ def stand_in(name: str) -> str:
     return f"#{number:02x}{number:02x}{number:02x}"
 
 
-def stage_colour(stage: str) -> str:
+def stage_colour(stage: Stage) -> str:
     """Name of a stage's colour."""
-    return stage if stage in ("base", "warm", "grpo") else "line4"
+    return stage.value
 
 
 def style_sheet() -> str:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Iterable, Mapping, Sequence
+
+from rl.runs.record import SplitResult
 
 _COLUMNS = (
     "stage",
@@ -18,14 +19,14 @@ _COLUMNS = (
 )
 
 
-def result_table(summary: dict[str, Any]) -> str:
-    """Results of every stage and split as aligned text.
+def result_table(results: Iterable[tuple[str, Mapping[str, SplitResult]]]) -> str:
+    """Results as aligned text.
 
     Args:
-        summary: What `summary.json` holds.
+        results: Names of stages or models with their results by split, as `Summary.stages.items()`.
     """
     rows = [list(_COLUMNS)]
-    for stage, splits in summary["stages"].items():
+    for stage, splits in results:
         for split, result in splits.items():
             rows.append([stage, split, *_cells(result)])
     return aligned(rows, num_left=2)
@@ -45,16 +46,16 @@ def aligned(rows: Sequence[Sequence[str]], *, num_left: int) -> str:
     return "\n".join(line.rstrip() for line in lines)
 
 
-def _cells(result: dict[str, Any]) -> list[str]:
-    saved = result["steps_saved"]
+def _cells(result: SplitResult) -> list[str]:
+    saved = result.steps_saved
     return [
-        f"{result['accuracy']:.3f}",
-        f"{result['accuracy_low']:.3f}-{result['accuracy_high']:.3f}",
-        _number(result["steps_per_correct"]),
-        _number(result["full_steps_per_correct"]),
+        f"{result.accuracy:.3f}",
+        f"{result.accuracy_low:.3f}-{result.accuracy_high:.3f}",
+        _number(result.steps_per_correct),
+        _number(result.full_steps_per_correct),
         "-" if saved is None else f"{saved:.1%}",
-        f"{result['backtracks']:.2f}",
-        f"{result['tokens']:.1f}",
+        f"{result.backtracks:.2f}",
+        f"{result.tokens:.1f}",
     ]
 
 

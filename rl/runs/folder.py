@@ -26,14 +26,16 @@ import weakref
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
-from typing import IO, Any, ClassVar
+from typing import IO, Any
 
 import yaml
 
 from configs import Config, dump_config
+from rl.runs.errors import RunFolderError
 from rl.runs.lock import NAME as LOCK
 from rl.runs.lock import lock_folder, sign_lock
-from rl.runs.log import JsonLines
+from rl.runs.log import RowLog, evaluation_log, metrics_log, read_summary, trajectory_log
+from rl.runs.record import SampleRow, Stage, Summary
 
 # What may differ when a run is resumed: where and how it runs, how far, and what is watched. Everything else
 # is part of what the run is.
@@ -57,12 +59,6 @@ _FREE = (
 _NOTHING = (LOCK, "config.yaml.tmp")  # all that a run killed at once has left
 
 
-class RunFolderError(ValueError):
-    """A run folder that cannot be used as asked."""
-
-    exit_code: ClassVar[int] = 2
-
-
 class RunFolder:
     """Paths and small files of one run; holds the lock until closed, dropped or the process ends."""
 
@@ -70,51 +66,43 @@ class RunFolder:
         self.path = path
         self._lock = lock
         weakref.finalize(self, lock.close)
-        self.metrics = JsonLines(path / "metrics.jsonl")
-        self.trajectories = JsonLines(path / "trajectories.jsonl")
+        self.metrics = metrics_log(path)
+        self.trajectories = trajectory_log(path)
 
     def close(self) -> None:
         """Give the lock back."""
         self._lock.close()
 
-    def model(self, stage: str) -> Path:
+    def model(self, stage: Stage) -> Path:
         """Where a stage's trained model is."""
         return self.path / "models" / stage
 
-    def checkpoints(self, stage: str) -> Path:
+    def checkpoints(self, stage: Stage) -> Path:
         """Where a stage's checkpoints are."""
         return self.path / "checkpoints" / stage
 
-    def latest_checkpoint(self, stage: str, written_last: str) -> Path | None:
+    def latest_checkpoint(self, stage: Stage, written_last: str) -> Path | None:
         """A stage's newest checkpoint that holds the file written last: one without it was cut off."""
         found = [
             path for path in self.checkpoints(stage).glob("checkpoint-*") if (path / written_last).is_file()
         ]
         return max(found, key=lambda path: int(path.name.rpartition("-")[2]), default=None)
 
-    def evaluation(self, stage: str) -> JsonLines:
+    def evaluation(self, stage: Stage) -> RowLog[SampleRow]:
         """The greedy completions of a stage's evaluation."""
-        return JsonLines(self.path / "eval" / f"{stage}.jsonl")
+        return evaluation_log(self.path, stage)
 
-    def summary(self) -> dict[str, Any]:
-        """What `summary.json` holds so far."""
+    def summary(self) -> Summary:
+        """The results so far.
+
+        Raises:
+            RunFolderError: `summary.json` has another format or is damaged.
+        """
         return read_summary(self.path)
 
-    def write_summary(self, summary: dict[str, Any]) -> None:
+    def write_summary(self, summary: Summary) -> None:
         """Replace `summary.json` in one move."""
-        write_text(self.path / "summary.json", json.dumps(summary, indent=2) + "\n")
-
-
-def read_summary(folder: Path) -> dict[str, Any]:
-    """What the `summary.json` of a run folder holds; nothing is done where there is none."""
-    path = folder / "summary.json"
-    empty: dict[str, Any] = {"stages": {}, "updates": {}, "seconds": {}}
-    return {**empty, **json.loads(path.read_text())} if path.exists() else empty
-
-
-def stage_done(summary: dict[str, Any], stage: str, updates: int = 0) -> bool:
-    """Whether a stage was trained (for at least this long) and evaluated, by what `summary.json` holds."""
-    return stage in summary["stages"] and summary["updates"].get(stage, 0) >= updates
+        write_text(self.path / "summary.json", json.dumps(summary.to_json(), indent=2) + "\n")
 
 
 def write_text(path: Path, text: str) -> None:
@@ -140,6 +128,7 @@ def check_run_folder(config: Config, *, resume: bool, overwrite: bool) -> None:
         _check_usable(path, resume=resume, overwrite=overwrite)
         if resume:
             _check_same(path, config)
+            _check_format(path)
     except OSError as error:
         raise _unwritable(path, error) from None
 
@@ -169,6 +158,7 @@ def open_run(config: Config, *, resume: bool, overwrite: bool) -> RunFolder:
         existing = _check_usable(path, resume=resume, overwrite=overwrite)
         if resume:
             _check_same(path, config)
+            _check_format(path)
         if lock is None:
             path.mkdir(parents=True, exist_ok=True)
             lock = lock_folder(path, key="output_dir")
@@ -240,6 +230,15 @@ def _check_same(path: Path, config: Config) -> None:
             f"--resume: the config differs from the run in {path}: {'; '.join(changed)}. Give the same values, "
             "or start a new run in another output_dir"
         )
+
+
+def _check_format(path: Path) -> None:
+    """Refuse a run whose files this version cannot go on writing."""
+    read_summary(path)
+    metrics_log(path).check_format()
+    trajectory_log(path).check_format()
+    for stage in Stage:
+        evaluation_log(path, stage).check_format()
 
 
 def _flatten(value: Any, prefix: str = "") -> dict[str, Any]:

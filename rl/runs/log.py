@@ -1,93 +1,219 @@
-"""What a run writes while it goes, one JSON object a line: metrics of updates, sampled trajectories."""
+"""The files that a run writes while it goes, and the one place that reads them.
+
+In: records (`record.py`). Out: one JSON object a line in `metrics.jsonl`, `trajectories.jsonl` and
+`eval/<stage>.jsonl`, one object in `summary.json`; and the same records back. Resuming, reports, comparisons,
+ablations and the viewer all read through here, so that a file of another format or a damaged row is refused in
+the same words everywhere.
+"""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Generic, TypeVar
 
-if TYPE_CHECKING:  # what only reads a run need not import torch
+from rl.runs.errors import RunFolderError
+from rl.runs.record import FormatError, SampleRow, Stage, StepRow, Summary, UpdateRow
+
+if TYPE_CHECKING:  # readers of a run need not import torch
     from rollout.encoder import Encoder
     from rollout.types import RolloutGroup
 
+Row = TypeVar("Row", SampleRow, UpdateRow)
+T = TypeVar("T")
 
-class JsonLines:
-    """A file of JSON objects, one a line, each with the `stage` and `update` it belongs to."""
 
-    def __init__(self, path: Path) -> None:
+class RowLog(Generic[Row]):
+    """A file of rows of one type, each with the `stage` and `update` it belongs to."""
+
+    def __init__(self, path: Path, kind: type[Row]) -> None:
         self.path = path
+        self._kind: type[Row] = kind
 
-    def append(self, *rows: Mapping[str, Any]) -> None:
+    def append(self, *rows: Row) -> None:
         """Add rows at the end."""
         with self.path.open("a") as file:
-            file.writelines(json.dumps(row) + "\n" for row in rows)
+            file.writelines(json.dumps(row.to_json()) + "\n" for row in rows)
 
-    def read(self) -> list[dict[str, Any]]:
-        """All rows; a last line cut off by a kill is left out."""
+    def read(self, *, tokens: bool = True) -> list[Row]:
+        """All rows; a last line cut off by a kill is left out.
+
+        Args:
+            tokens: Whether to read the tokens of completions, which are most of a row.
+
+        Raises:
+            RunFolderError: The file cannot be read, has another format or a damaged row.
+        """
+        return [self.parse(line, number, tokens=tokens) for number, line in self._numbered()]
+
+    def parse(self, line: bytes, number: int | None = None, *, tokens: bool = True) -> Row:
+        """The row of a line of this file.
+
+        Args:
+            line: The line.
+            number: Its number in the file, from 1, for the message; None where it is not known.
+            tokens: As for `read`.
+
+        Raises:
+            RunFolderError: It has another format or is damaged.
+        """
+        try:
+            return self._kind.from_json(json.loads(line if tokens else without_tokens(line)))
+        except FormatError as error:
+            raise _other_format(self.path, error) from None
+        except (ValueError, RecursionError) as error:
+            where = "its last row" if number is None else f"row {number}"
+            raise RunFolderError(
+                f"{self.path} cannot be read: {where} is damaged ({error}); restore the file or move it out of "
+                "the folder"
+            ) from None
+
+    def forget_after(self, stage: Stage, update: int) -> None:
+        """Drop the rows of `stage` beyond `update`: a resumed run writes them again.
+
+        Raises:
+            RunFolderError: As `read`.
+        """
         if not self.path.exists():
-            return []
-        lines = self.path.read_text().split("\n")
-        return [json.loads(line) for line in lines[:-1] if line]
+            return
+        kept = []
+        for number, line in self._numbered():
+            row = self.parse(line, number, tokens=False)
+            if row.stage is not stage or row.update <= update:
+                kept.append(line + b"\n")
+        temporary = self.path.with_suffix(".tmp")
+        temporary.write_bytes(b"".join(kept))
+        temporary.replace(self.path)
 
-    def forget_after(self, stage: str, update: int) -> None:
-        """Drop what a resumed run will write again: rows of `stage` beyond `update`."""
-        rows = [row for row in self.read() if row["stage"] != stage or row["update"] <= update]
-        if self.path.exists():
-            temporary = self.path.with_suffix(".tmp")
-            temporary.write_text("".join(json.dumps(row) + "\n" for row in rows))
-            temporary.replace(self.path)
+    def check_format(self) -> None:
+        """Refuse a file of another format by its first row.
+
+        Raises:
+            RunFolderError: It has another format, or that row is damaged.
+        """
+        for number, line in self._numbered():
+            self.parse(line, number, tokens=False)
+            return
+
+    def _numbered(self) -> Iterator[tuple[int, bytes]]:
+        """The whole lines that are not empty, with their numbers from 1."""
+        if not self.path.exists():
+            return
+        try:
+            with self.path.open("rb") as file:
+                for number, line in enumerate(file, start=1):
+                    if line.endswith(b"\n") and line.strip():
+                        yield number, line[:-1]
+        except OSError as error:
+            raise RunFolderError(f"{self.path} cannot be read: {error.strerror or error}") from None
 
 
-def group_rows(
-    stage: str,
+def metrics_log(folder: Path) -> RowLog[UpdateRow]:
+    """The updates of a run."""
+    return RowLog(folder / "metrics.jsonl", UpdateRow)
+
+
+def trajectory_log(folder: Path) -> RowLog[SampleRow]:
+    """The completions GRPO sampled."""
+    return RowLog(folder / "trajectories.jsonl", SampleRow)
+
+
+def evaluation_log(folder: Path, stage: Stage) -> RowLog[SampleRow]:
+    """The greedy completions of a stage's evaluation."""
+    return RowLog(folder / "eval" / f"{stage}.jsonl", SampleRow)
+
+
+def read_summary(folder: Path) -> Summary:
+    """The `summary.json` of a run folder; empty where there is none.
+
+    Raises:
+        RunFolderError: It cannot be read, has another format or is damaged.
+    """
+    path = folder / "summary.json"
+    return (
+        readable(path, lambda: Summary.from_json(json.loads(path.read_text()))) if path.exists() else Summary()
+    )
+
+
+def readable(path: Path, read: Callable[[], T]) -> T:
+    """What `read` makes of a file of a run.
+
+    Raises:
+        RunFolderError: It cannot be read, has another format or is damaged.
+    """
+    try:
+        return read()
+    except FormatError as error:
+        raise _other_format(path, error) from None
+    except (ValueError, OSError, RecursionError) as error:
+        raise RunFolderError(
+            f"{path} cannot be read: {error}; restore it or move it out of the folder"
+        ) from None
+
+
+def without_tokens(line: bytes) -> bytes:
+    """A line without the texts and log-probabilities of its tokens, or as it is where they are not found.
+
+    `json.dumps` writes a quotation mark within a text as backslash and mark, so the ends looked for here can
+    only be those of a row's own keys.
+    """
+    start, middle = line.find(b', "pieces": ["'), line.find(b'"], "logprobs": [')
+    if 0 <= start < middle:
+        return line[:start] + line[line.index(b"]", middle + 2) + 1 :]
+    return line
+
+
+def sample_rows(
+    stage: Stage,
     update: int,
     group: RolloutGroup,
     encoder: Encoder,
     advantages: Sequence[float] | None = None,
-) -> list[dict[str, Any]]:
-    """A group as plain rows, one a completion: what was asked, what was written, how it was judged.
+) -> list[SampleRow]:
+    """The rows of a group, one a completion.
 
     Args:
         stage: Stage of the run.
         update: Update it was sampled for.
         group: The group.
         encoder: Gives the text of each token.
-        advantages: Of each sample, where it is trained on; None: it is not, and none is written.
+        advantages: One a sample; None where the group is not trained on.
     """
     problem = group.problem
     return [
-        {
-            "stage": stage,
-            "update": update,
-            "group": group.group_id,
-            "sample": number,
-            "env": problem.env,
-            "split": problem.split.value,
-            "index": problem.index,
-            "prompt": problem.prompt,
-            "answer": problem.answer,
-            "full_steps": problem.num_full_steps,
-            "text": sample.text,
-            "stated": sample.trace.answer,
-            "outcome": sample.score.outcome.value,
-            "reward": sample.score.total,
-            "parts": dict(sample.score.parts),
-            "tokens": len(sample.completion.ids),
-            "weight_version": sample.completion.weight_version,
-            "pieces": encoder.pieces(sample.completion.ids),
-            "logprobs": [round(logprob, 4) for logprob in sample.completion.logprobs],
-            **({} if advantages is None else {"advantage": advantages[number]}),
-            "steps": [
-                {
-                    "text": step.text,
-                    "kind": step.kind.value,
-                    "verdict": step.verdict.value,
-                    "reason": step.reason,
-                    "undone": step.undone,
-                }
+        SampleRow(
+            stage=stage,
+            update=update,
+            group=group.group_id,
+            sample=number,
+            env=problem.env,
+            split=problem.split.value,
+            index=problem.index,
+            prompt=problem.prompt,
+            answer=problem.answer,
+            full_steps=problem.num_full_steps,
+            text=sample.text,
+            stated=sample.trace.answer,
+            outcome=sample.score.outcome,
+            reward=sample.score.total,
+            parts=sample.score.parts,
+            tokens=len(sample.completion.ids),
+            weight_version=sample.completion.weight_version,
+            pieces=tuple(encoder.pieces(sample.completion.ids)),
+            logprobs=tuple(round(logprob, 4) for logprob in sample.completion.logprobs),
+            advantage=None if advantages is None else advantages[number],
+            steps=tuple(
+                StepRow(step.text, step.kind, step.verdict, step.reason, step.undone)
                 for step in sample.trace.steps
-            ],
-        }
+            ),
+        )
         for number, sample in enumerate(group.samples)
     ]
+
+
+def _other_format(path: Path, error: FormatError) -> RunFolderError:
+    return RunFolderError(
+        f"{path} has {error}; read it with the version that wrote it (git_revision in provenance.json), or "
+        "start the run again in another folder"
+    )

@@ -10,7 +10,9 @@ from typing import Any, TextIO
 
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
-from rl.runs.log import JsonLines
+from rl.runs.log import RowLog
+from rl.runs.record import Stage, UpdateRow
+from rl.stats.format import duration
 
 
 class ProgressCallback(TrainerCallback):
@@ -19,7 +21,9 @@ class ProgressCallback(TrainerCallback):
     On a terminal the line is rewritten in place; elsewhere a line is printed every few seconds.
     """
 
-    def __init__(self, stage: str, log: JsonLines, *, every_s: float = 10.0, out: TextIO = sys.stderr) -> None:
+    def __init__(
+        self, stage: Stage, log: RowLog[UpdateRow], *, every_s: float = 10.0, out: TextIO = sys.stderr
+    ) -> None:
         self._stage = stage
         self._log = log
         self._every_s = every_s
@@ -47,7 +51,7 @@ class ProgressCallback(TrainerCallback):
         if not logs or "loss" not in logs:
             return
         numbers = {key: value for key, value in logs.items() if isinstance(value, int | float)}
-        self._log.append({"stage": self._stage, "update": state.global_step, **numbers})
+        self._log.append(UpdateRow(stage=self._stage, update=state.global_step, metrics=numbers))
         now, last = time.perf_counter(), state.global_step >= state.max_steps
         terminal = self._out.isatty()
         if not last and now - self._shown_at < (0.2 if terminal else self._every_s):
@@ -56,7 +60,7 @@ class ProgressCallback(TrainerCallback):
         each_s = (now - self._started_at) / max(1, state.global_step - self._first_update)
         left_s = each_s * (state.max_steps - state.global_step)
         line = f"{self._stage} {state.global_step}/{state.max_steps}  {_summary(numbers)}  "
-        line += f"{each_s:.2f} s/update  {_clock(left_s)} left"
+        line += f"{each_s:.2f} s/update  {duration(left_s)} left"
         rewrite, end = ("\r\x1b[K", "\n" if last else "") if terminal else ("", "\n")
         self._out.write(f"{rewrite}{line}{end}")
         self._out.flush()
@@ -77,9 +81,3 @@ _SHOWN = {
 def _summary(numbers: Mapping[str, float]) -> str:
     parts = [form.format(numbers[key]) for key, form in _SHOWN.items() if key in numbers]
     return "  ".join(parts) if parts else f"loss {numbers['loss']:.4f}"
-
-
-def _clock(seconds: float) -> str:
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"

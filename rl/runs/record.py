@@ -1,178 +1,458 @@
-"""A run read back from its folder.
+"""The records of a run: what its files hold, as types.
 
-In: the files of a run folder, finished or not. Out: a `RunRecord`, and what became of each problem between two
-stages.
+::
+
+    trajectories.jsonl, eval/<stage>.jsonl   a `SampleRow` a line: one completion
+    metrics.jsonl                            an `UpdateRow` a line: one optimiser update
+    summary.json                             a `Summary`: a `SplitResult` for each stage and split
+
+`to_json` and `from_json` are the only places that know the keys. The objects stay flat, so that pandas reads
+the files as tables; each row and the summary carry `"format": 1`. `log.py` reads and writes the files.
 """
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, replace
 from enum import StrEnum
-from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, NamedTuple
 
-import yaml
+from envs import StepKind, Verdict
+from rewards import Outcome
+from rl.runs import json_fields as check
+from rl.runs.json_fields import RecordError
 
-from rl.runs.folder import RunFolderError
-from rl.runs.log import JsonLines
-
-Row = dict[str, Any]
-
-
-T = TypeVar("T")
+FORMAT = 1
+"""Version of the records. Raise it with every change that an older reader would misread."""
 
 
-LABELS = {"base": "base", "warm": "warm start", "grpo": "GRPO"}
-"""Stages in order, as a reader calls them."""
+class FormatError(RecordError):
+    """A record of another format than this version reads; the message says which."""
+
+
+class Stage(StrEnum):
+    """A stage of a run, in the order in which they follow each other."""
+
+    BASE = "base"
+    WARM = "warm"
+    GRPO = "grpo"
+
+    @property
+    def label(self) -> str:
+        """The stage's name on pages and in tables."""
+        return _LABELS[self]
+
+
+_LABELS = {Stage.BASE: "base", Stage.WARM: "warm start", Stage.GRPO: "GRPO"}
+
+
+class StepRow(NamedTuple):
+    """One line of reasoning in a `SampleRow`; a named tuple, since a file may hold a million.
+
+    Attributes:
+        text: The line.
+        kind: Forward, backtrack or marker.
+        verdict: What the environment found.
+        reason: Why the step is invalid; empty otherwise.
+        undone: Whether a later backtrack took it back.
+    """
+
+    text: str
+    kind: StepKind
+    verdict: Verdict
+    reason: str
+    undone: bool
+
+
+_kind = check.one_of(StepKind)
+_verdict = check.one_of(Verdict)
+
+
+def _step(data: Any) -> StepRow:
+    try:
+        return StepRow(
+            check.text(data["text"]),
+            _kind(data["kind"]),
+            _verdict(data["verdict"]),
+            check.text(data["reason"]),
+            check.flag(data["undone"]),
+        )
+    except KeyError as error:
+        raise RecordError(f"a step has no {error}") from None
+    except TypeError:
+        raise RecordError(f"{check.shown(data)} is not a step") from None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class RunRecord:
-    """Everything the report shows.
+class SampleRow:
+    """One completion: the problem, what the model wrote and how it was scored.
 
     Attributes:
-        name: Name of the run.
-        config: The resolved config, as plain data.
-        config_text: The same as it is in `config.yaml`.
-        provenance: What `provenance.json` holds; empty without it.
-        stages: Results by stage (in order) and split, each with the fields of `SplitResult`.
-        missing: Stages the config asks for that are not evaluated yet.
-        seconds: Wall time by what was done.
-        metrics: Logged updates by stage.
-        completions: Greedy completions by stage, split and problem index.
+        stage: Stage that sampled it.
+        update: Update it was sampled for, from 1; 0 in an evaluation.
+        group: Number of its group.
+        sample: Its number in the group.
+        env: Name of the environment.
+        split: Split of the problem.
+        index: Index of the problem in its split.
+        prompt: The prompt, without the chat template.
+        answer: The right answer.
+        full_steps: Steps of the full trace.
+        text: The completion as text.
+        stated: The answer it states, or None.
+        outcome: What became of it.
+        reward: Total reward.
+        parts: Weighted value of each reward term.
+        tokens: Number of completion tokens, stop token included.
+        weight_version: Updates behind the weights that sampled it.
+        steps: Its lines before the closing one.
+        pieces: Text of each token; None where the reader left tokens out.
+        logprobs: Log-probability of each token under the sampler, rounded to 4 digits; None likewise.
+        advantage: The advantage it was trained with, or one for each token; None where it was not trained on.
     """
 
-    name: str
-    config: Row
-    config_text: str
-    provenance: Row
-    stages: dict[str, dict[str, Row]]
-    missing: tuple[str, ...]
-    seconds: dict[str, float]
-    metrics: dict[str, list[Row]]
-    completions: dict[str, dict[str, dict[int, Row]]]
+    stage: Stage
+    update: int
+    group: int
+    sample: int
+    env: str
+    split: str
+    index: int
+    prompt: str
+    answer: str
+    full_steps: int
+    text: str
+    stated: str | None
+    outcome: Outcome
+    reward: float
+    parts: Mapping[str, float]
+    tokens: int
+    weight_version: int
+    steps: tuple[StepRow, ...]
+    pieces: tuple[str, ...] | None = None
+    logprobs: tuple[float, ...] | None = None
+    advantage: float | tuple[float, ...] | None = None
 
     @property
-    def splits(self) -> list[str]:
-        """Evaluated splits, in order."""
-        return list(dict.fromkeys(split for results in self.stages.values() for split in results))
+    def correct(self) -> bool:
+        """Whether the answer is right."""
+        return self.outcome in (Outcome.VERIFIED, Outcome.CORRECT)
 
-    def results(self, split: str) -> dict[str, Row]:
-        """The results of a split, by the stages that were evaluated on it."""
-        return {stage: splits[split] for stage, splits in self.stages.items() if split in splits}
+    @property
+    def num_steps(self) -> int:
+        """Steps written: undone ones and markers of free text included, backtrack lines not."""
+        return sum([step.kind is not StepKind.BACKTRACK for step in self.steps])
 
-    def before_after(self, split: str) -> tuple[str | None, str | None]:
-        """The last stage evaluated on a split and the one before it; None where there is none."""
-        stages = list(self.results(split))
-        return (stages[-2] if len(stages) > 1 else None), (stages[-1] if stages else None)
+    @property
+    def num_backtracks(self) -> int:
+        """Backtrack lines and markers of free text."""
+        return sum([step.kind is not StepKind.FORWARD for step in self.steps])
 
+    @property
+    def num_invalid(self) -> int:
+        """Steps the environment refused, undone ones included."""
+        return sum([step.verdict is Verdict.INVALID for step in self.steps])
 
-class Change(StrEnum):
-    """What became of a problem between two stages, the worst news first."""
+    def to_json(self) -> dict[str, Any]:
+        """The row as a JSON object."""
+        return {
+            "format": FORMAT,
+            "stage": self.stage.value,
+            "update": self.update,
+            "group": self.group,
+            "sample": self.sample,
+            "env": self.env,
+            "split": self.split,
+            "index": self.index,
+            "prompt": self.prompt,
+            "answer": self.answer,
+            "full_steps": self.full_steps,
+            "text": self.text,
+            "stated": self.stated,
+            "outcome": self.outcome.value,
+            "reward": self.reward,
+            "parts": dict(self.parts),
+            "tokens": self.tokens,
+            "weight_version": self.weight_version,
+            **({} if self.pieces is None else {"pieces": list(self.pieces)}),
+            **({} if self.logprobs is None else {"logprobs": list(self.logprobs)}),
+            **({} if self.advantage is None else {"advantage": self.advantage}),
+            "steps": [
+                {
+                    "text": step.text,
+                    "kind": step.kind.value,
+                    "verdict": step.verdict.value,
+                    "reason": step.reason,
+                    "undone": step.undone,
+                }
+                for step in self.steps
+            ],
+        }
 
-    LOST = "no longer solved"
-    MORE = "solved in more steps"
-    NEITHER = "not solved by either"
-    SAME = "solved in as many steps"
-    FEWER = "solved in fewer steps"
-    GAINED = "newly solved"
+    @classmethod
+    def from_json(cls, data: Any) -> SampleRow:
+        """The row of a JSON object.
 
-
-def read_run(folder: Path) -> RunRecord:
-    """Read a run folder.
-
-    Raises:
-        RunFolderError: It holds no run, or one of its files is damaged.
-    """
-    if not (folder / "config.yaml").is_file():
-        raise RunFolderError(
-            f"there is no run in {folder} (no config.yaml); give the folder of a run, as runs/quickstart"
-        )
-    text = readable(folder / "config.yaml", lambda path: path.read_text())
-    config = readable(folder / "config.yaml", lambda path: yaml.safe_load(path.read_text()))
-    if not isinstance(config, dict):
-        raise RunFolderError(f"{folder / 'config.yaml'} holds no config; give the folder of a run")
-    provenance = readable(folder / "provenance.json", _json)
-    summary = readable(folder / "summary.json", _json)
-    metrics: dict[str, list[Row]] = {}
-    for row in readable(folder / "metrics.jsonl", _rows):
-        metrics.setdefault(row["stage"], []).append(row)
-    stages = {stage: dict(summary.get("stages", {})[stage]) for stage in _ordered(summary.get("stages", {}))}
-    completions: dict[str, dict[str, dict[int, Row]]] = {}
-    for stage in stages:
-        by_split = completions.setdefault(stage, {})
-        for row in readable(folder / "eval" / f"{stage}.jsonl", _rows):
-            if row["sample"] == 0:
-                by_split.setdefault(row["split"], {})[row["index"]] = row
-    planned = ["base", *(stage for stage, key in (("warm", "warm_start"), ("grpo", "grpo")) if config.get(key))]
-    return RunRecord(
-        name=str(config.get("name", folder.name)),
-        config=config,
-        config_text=text,
-        provenance=provenance,
-        stages=stages,
-        missing=tuple(stage for stage in planned if stage not in stages),
-        seconds=dict(summary.get("seconds", {})),
-        metrics={stage: metrics[stage] for stage in _ordered(metrics)},
-        completions=completions,
-    )
-
-
-def label(stage: str) -> str:
-    """A stage as a reader calls it."""
-    return LABELS.get(stage, stage)
+        Raises:
+            FormatError: It has another format.
+            RecordError: It is no such row.
+        """
+        check_format(data)
+        return _read_sample(data)
 
 
-def is_correct(row: Row) -> bool:
-    """Whether a completion's answer is right."""
-    return row["outcome"] in ("verified", "correct")
-
-
-def num_steps(row: Row) -> int:
-    """Steps a completion spent, undone ones and markers of free text included, backtrack lines not."""
-    return sum(step["kind"] != "backtrack" for step in row["steps"])
-
-
-def changes(before: Mapping[int, Row], after: Mapping[int, Row]) -> dict[Change, list[int]]:
-    """Problems by what became of them, each list with the largest change of steps first, then by index."""
-    found: dict[Change, list[int]] = {change: [] for change in Change}
-    for index in sorted(before.keys() & after.keys()):
-        found[_change(before[index], after[index])].append(index)
-    for kind in (Change.MORE, Change.FEWER):
-        found[kind].sort(key=lambda index: -abs(num_steps(before[index]) - num_steps(after[index])))
+def _advantage(value: Any) -> float | tuple[float, ...]:
+    found: float | tuple[float, ...] = _numbers(value) if type(value) is list else check.number(value)
     return found
 
 
-def _change(before: Row, after: Row) -> Change:
-    was, now = is_correct(before), is_correct(after)
-    if not (was and now):
-        return Change.LOST if was else Change.GAINED if now else Change.NEITHER
-    saved = num_steps(before) - num_steps(after)
-    return Change.FEWER if saved > 0 else Change.MORE if saved < 0 else Change.SAME
+_numbers = check.several(check.number)
+_read_sample = check.record(
+    SampleRow,
+    {
+        "Stage": check.one_of(Stage),
+        "Outcome": check.one_of(Outcome),
+        "int": check.integer,
+        "float": check.number,
+        "str": check.text,
+        "str | None": check.optional(check.text),
+        "Mapping[str, float]": check.mapping(check.number),
+        "tuple[StepRow, ...]": check.several(_step),
+        "tuple[str, ...] | None": check.optional(check.several(check.text)),
+        "tuple[float, ...] | None": check.optional(_numbers),
+        "float | tuple[float, ...] | None": check.optional(_advantage),
+    },
+)
 
 
-def readable(path: Path, read: Callable[[Path], T]) -> T:
-    """What a file of a run folder holds.
+@dataclass(frozen=True, kw_only=True, slots=True)
+class UpdateRow:
+    """What was logged of one optimiser update.
+
+    Example: `UpdateRow(stage=Stage.GRPO, update=3, metrics={"reward": 0.4, "accuracy": 0.5})`
+
+    Attributes:
+        stage: The stage that trains.
+        update: Number of the update, from 1.
+        metrics: Numbers by name (`rl/grpo/metrics.py`); in JSON they stand beside `stage` and `update`.
+    """
+
+    stage: Stage
+    update: int
+    metrics: Mapping[str, float]
+
+    def to_json(self) -> dict[str, Any]:
+        """The row as a flat JSON object."""
+        return {"format": FORMAT, "stage": self.stage.value, "update": self.update, **self.metrics}
+
+    @classmethod
+    def from_json(cls, data: Any) -> UpdateRow:
+        """The row of a JSON object.
+
+        Raises:
+            FormatError: It has another format.
+            RecordError: It is no such row.
+        """
+        check_format(data)
+        rest = {name: value for name, value in data.items() if name not in ("format", "stage", "update")}
+        metrics = {"metrics": rest}
+        return _read_update({name: data[name] for name in ("stage", "update") if name in data} | metrics)
+
+
+_read_update = check.record(
+    UpdateRow,
+    {
+        "Stage": check.one_of(Stage),
+        "int": check.integer,
+        "Mapping[str, float]": check.mapping(check.number),
+    },
+)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class BucketResult:
+    """How a policy does on one difficulty bucket of a split, greedy; fields as in `SplitResult`."""
+
+    num_problems: int
+    accuracy: float
+    accuracy_low: float
+    accuracy_high: float
+    errors: dict[str, float]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SplitResult:
+    """How a policy does on one split.
+
+    Greedy decoding, unless the name says `sampled`. Figures per correct answer are None where no answer is
+    correct.
+
+    Attributes:
+        num_problems: Problems evaluated.
+        ungraded: Greedy and sampled completions left out because a grader failed on them.
+        accuracy: Share answered correctly.
+        accuracy_low: Lower end of its 95 % Wilson interval.
+        accuracy_high: Upper end.
+        verified: Share answered correctly with every step valid.
+        steps_per_correct: Mean steps over correct answers.
+        full_steps_per_correct: Mean steps of the full traces of the same problems.
+        full_steps: Mean steps of the full traces of all problems.
+        steps_saved: Mean of 1 - steps / full steps over correct answers.
+        invalid_steps: Invalid steps per trace.
+        backtracks: Backtracks per trace.
+        real_backtracks: Backtracks per trace that restored a state and then took another branch.
+        fake_backtracks: The other backtracks, per trace.
+        needed_backtracks: Backtracks per trace that left a branch from which the end could not be reached.
+        needless_backtracks: Backtracks per trace that left a branch from which the end could be reached.
+        backtrack_depth: Mean number of lines a valid backtrack took back; None without one.
+        wasted_steps: Steps later undone, per trace.
+        tokens: Completion tokens per trace.
+        truncated: Share cut off at the length limit.
+        sampled_accuracy: Share of all samples that are correct (mean@k); None without samples.
+        sampled_steps_per_correct: Mean steps over correct samples.
+        pass_at_k: Chance that at least one of k samples is correct, for k = 1, 2, 4, ... up to the number of
+            samples; unbiased (Chen et al., arXiv 2107.03374, equation 1).
+        errors: Share of problems by the kind of the trace's first error, where the task names one
+            (`Env.first_error`).
+        buckets: Results by difficulty bucket, where the split has several.
+    """
+
+    num_problems: int
+    ungraded: int
+    accuracy: float
+    accuracy_low: float
+    accuracy_high: float
+    verified: float
+    steps_per_correct: float | None
+    full_steps_per_correct: float | None
+    full_steps: float
+    steps_saved: float | None
+    invalid_steps: float
+    backtracks: float
+    real_backtracks: float
+    fake_backtracks: float
+    needed_backtracks: float
+    needless_backtracks: float
+    backtrack_depth: float | None
+    wasted_steps: float
+    tokens: float
+    truncated: float
+    sampled_accuracy: float | None
+    sampled_steps_per_correct: float | None
+    pass_at_k: dict[str, float]
+    errors: dict[str, float]
+    buckets: dict[str, BucketResult]
+
+    def to_json(self) -> dict[str, Any]:
+        """The result as a JSON object."""
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, data: Any) -> SplitResult:
+        """The result of a JSON object.
+
+        Raises:
+            RecordError: It is no result.
+        """
+        return _read_result(data)
+
+
+_FIGURES: dict[str, check.Check] = {
+    "int": check.integer,
+    "float": check.number,
+    "float | None": check.optional(check.number),
+    "dict[str, float]": check.mapping(check.number),
+}
+_read_bucket = check.record(BucketResult, _FIGURES)
+_read_result = check.record(SplitResult, {**_FIGURES, "dict[str, BucketResult]": check.mapping(_read_bucket)})
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Summary:
+    """What a run has reached so far; empty at its start.
+
+    Attributes:
+        stages: Results by evaluated stage and split.
+        updates: Updates by trained stage.
+        train_s: Seconds of training by stage, resumed parts added up.
+        eval_s: Seconds of evaluation by stage.
+    """
+
+    stages: Mapping[Stage, Mapping[str, SplitResult]] = field(default_factory=dict)
+    updates: Mapping[Stage, int] = field(default_factory=dict)
+    train_s: Mapping[Stage, float] = field(default_factory=dict)
+    eval_s: Mapping[Stage, float] = field(default_factory=dict)
+
+    def done(self, stage: Stage, updates: int = 0) -> bool:
+        """Whether a stage was trained for at least so many updates and then evaluated."""
+        return stage in self.stages and self.updates.get(stage, 0) >= updates
+
+    def with_results(self, stage: Stage, results: Mapping[str, SplitResult], seconds: float) -> Summary:
+        """The summary after a stage was evaluated."""
+        return replace(self, stages={**self.stages, stage: results}, eval_s={**self.eval_s, stage: seconds})
+
+    def with_training(self, stage: Stage, updates: int, seconds: float) -> Summary:
+        """The summary after a stage was trained to `updates`, for so many seconds more."""
+        total = self.train_s.get(stage, 0.0) + seconds
+        return replace(self, updates={**self.updates, stage: updates}, train_s={**self.train_s, stage: total})
+
+    def to_json(self) -> dict[str, Any]:
+        """The summary as a JSON object."""
+        return {
+            "format": FORMAT,
+            "stages": {
+                stage.value: {split: result.to_json() for split, result in results.items()}
+                for stage, results in self.stages.items()
+            },
+            "updates": {stage.value: updates for stage, updates in self.updates.items()},
+            "seconds": {
+                **{stage.value: seconds for stage, seconds in self.train_s.items()},
+                **{f"{_EVAL}{stage}": seconds for stage, seconds in self.eval_s.items()},
+            },
+        }
+
+    @classmethod
+    def from_json(cls, data: Any) -> Summary:
+        """The summary of a JSON object.
+
+        Raises:
+            FormatError: It has another format.
+            RecordError: It is no summary.
+        """
+        check_format(data)
+        for name in ("stages", "updates", "seconds"):
+            if name not in data:
+                raise RecordError(f"it has no {name!r}")
+        seconds = check.mapping(check.number)(data["seconds"])
+        evaluation = {name.removeprefix(_EVAL): s for name, s in seconds.items() if name.startswith(_EVAL)}
+        training = {name: s for name, s in seconds.items() if not name.startswith(_EVAL)}
+        return cls(
+            stages=_by_stage(check.mapping(check.mapping(_read_result))(data["stages"])),
+            updates=_by_stage(check.mapping(check.integer)(data["updates"])),
+            train_s=_by_stage(training),
+            eval_s=_by_stage(evaluation),
+        )
+
+
+_EVAL = "eval_"  # before a stage among the seconds of `summary.json`
+
+
+def _by_stage(found: Mapping[str, Any]) -> dict[Stage, Any]:
+    """The same by stage, in the order of the stages."""
+    named = {check.one_of(Stage)(name): value for name, value in found.items()}
+    return {stage: named[stage] for stage in Stage if stage in named}
+
+
+def check_format(data: Any) -> None:
+    """Let an object of this format pass.
 
     Raises:
-        RunFolderError: It is damaged.
+        FormatError: It has another format or names none.
+        RecordError: It is no object.
     """
-    try:
-        return read(path)
-    except (ValueError, OSError, yaml.YAMLError) as error:
-        raise RunFolderError(f"{path} cannot be read: {error}") from None
-
-
-def _ordered(stages: Iterable[str]) -> list[str]:
-    order = list(LABELS)
-    return sorted(stages, key=lambda stage: order.index(stage) if stage in order else len(order))
-
-
-def _json(path: Path) -> Row:
-    return json.loads(path.read_text()) if path.exists() else {}
-
-
-def _rows(path: Path) -> list[Row]:
-    return JsonLines(path).read()
+    if type(data) is not dict:
+        raise RecordError(f"{check.shown(data)} is not a JSON object")
+    found = data.get("format")
+    if type(found) is not int or found != FORMAT:
+        has = "no format number" if found is None else f"format {check.shown(found)}"
+        raise FormatError(f"{has}, and this version of Stride reads format {FORMAT}")

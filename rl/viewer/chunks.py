@@ -12,7 +12,7 @@ import os
 import weakref
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 _ROWS = 256
 _BYTES = 1_000_000
@@ -46,8 +46,8 @@ class Chunks:
         text = b"\n".join([_proper(line) for line in lines if line.strip()])
         return gzip.compress(text, compresslevel=1, mtime=0)
 
-    def lines(self, path: Path) -> Iterator[bytes]:
-        """All lines of a file, which become rows, but not a last one that is cut off or still being written.
+    def lines(self, path: Path) -> Iterator[tuple[int, bytes]]:
+        """The lines of a file with their numbers from 1, without a last line that is still being written.
 
         Raises:
             OSError: The file cannot be read.
@@ -56,12 +56,12 @@ class Chunks:
         weakref.finalize(self, os.close, descriptor)
         start = num_rows = at = 0
         with open(descriptor, "rb", closefd=False) as file:
-            for line in file:
+            for number, line in enumerate(file, start=1):
                 if not line.endswith(b"\n"):
                     break
                 at += len(line)
                 if line.strip():
-                    yield line
+                    yield number, line
                     num_rows += 1
                 if num_rows == _ROWS or at - start >= _BYTES:
                     self._close(_Place(descriptor, start, at), num_rows)
@@ -73,21 +73,6 @@ class Chunks:
             self.starts.append(self._num_rows)
             self._places.append(place)
             self._num_rows += num_rows
-
-
-def parse_row(line: bytes) -> Any:
-    """What the columns need of a line; a number that JSON proper does not have is None.
-
-    Tokens are left out unread: they are most of a row. `json.dumps` writes a quotation mark within a text as
-    backslash and mark, so the ends looked for here can only be those of a row's own keys.
-
-    Raises:
-        ValueError: It is not JSON.
-    """
-    start, middle = line.find(b', "pieces": ["'), line.find(b'"], "logprobs": [')
-    if 0 <= start < middle:
-        line = line[:start] + line[line.index(b"]", middle + 2) + 1 :]
-    return json.loads(line.decode(), parse_constant=lambda name: None)
 
 
 def _proper(line: bytes) -> bytes:

@@ -1,6 +1,6 @@
 """The columns that trajectories are filtered and sorted by, so that the page need not load the rows for it.
 
-In: rows of a run, as `rl.runs.log.group_rows` writes them. Out: one block of bytes: the length of a JSON header
+In: the rows of a run. Out: one block of bytes: the length of a JSON header
 (4 bytes, little-endian), the header, and the columns as arrays, each from a multiple of 8 bytes on and of the
 smallest type that holds its values. Texts with few values are numbers here and listed in the header.
 """
@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from rl.runs.record import Row, is_correct, num_steps
+from rl.runs.record import SampleRow
 
 _ALIGNMENT = 8
 _NAMED = ("split", "outcome", "env")
@@ -39,7 +39,7 @@ class Columns:
     place                   equal for rows of one environment, split and index
     group                   equal for the samples of one problem that were drawn together
     update, sample, ...     as in the row; NaN where it is no finite number
-    steps                   as `num_steps` counts them: all but backtrack lines
+    steps                   all lines but backtrack lines
     backtracks              backtrack lines and markers
     invalid                 lines the environment refused
     right                   1 where the answer is right
@@ -54,28 +54,30 @@ class Columns:
         self._values: dict[str, array[float]] = {name: array("d") for name in columns}
         self._codes: dict[str, dict[object, int]] = {name: {} for name in _CODED}
 
-    def append(self, source: int, row: Row) -> None:
-        """Add a row of a source.
-
-        Raises:
-            KeyError, TypeError, ValueError: It is no trajectory.
-        """
-        kinds = [step["kind"] for step in row["steps"]]
+    def append(self, source: int, row: SampleRow) -> None:
+        """Add a row of a source."""
         new = {
             "source": source,
-            "steps": num_steps(row),
-            "backtracks": len(kinds) - kinds.count("forward"),
-            "invalid": sum(step["verdict"] == "invalid" for step in row["steps"]),
-            "right": is_correct(row),
-            "advantage": _mean(row.get("advantage")),
-            **{name: self._code(name, _text(row[name])) for name in _NAMED},
-            **{name: _number(row[name]) for name in _NUMBERS},
-            **{f"part:{name}": _number(value) for name, value in row["parts"].items()},
+            "split": self._code("split", row.split),
+            "outcome": self._code("outcome", row.outcome.value),
+            "env": self._code("env", row.env),
+            "update": row.update,
+            "sample": row.sample,
+            "index": row.index,
+            "full_steps": row.full_steps,
+            "tokens": row.tokens,
+            "reward": _finite(row.reward),
+            "steps": row.num_steps,
+            "backtracks": row.num_backtracks,
+            "invalid": row.num_invalid,
+            "right": row.correct,
+            "advantage": _mean(row.advantage),
+            **{f"part:{name}": _finite(value) for name, value in row.parts.items()},
         }
         place = (new["env"], new["split"], new["index"])
         new["place"] = self._code("place", place)
-        new["problem"] = self._code("problem", (place, _text(row["prompt"]), _text(row["answer"])))
-        new["group"] = self._code("group", (source, row["update"], row["group"], place))
+        new["problem"] = self._code("problem", (place, row.prompt, row.answer))
+        new["group"] = self._code("group", (source, row.update, row.group, place))
         for name in new.keys() - self._values.keys():
             self._values[name] = array("d", [math.nan]) * self.num
         for name, values in self._values.items():
@@ -110,22 +112,12 @@ def _smallest(values: npt.NDArray[np.float64]) -> tuple[str, npt.NDArray[Any]]:
     return "Float64Array", values
 
 
-def _number(value: object) -> float:
-    if value is None:
-        return math.nan
-    if not isinstance(value, int | float):
-        raise TypeError(f"{value!r} is not a number")
-    return float(value)
+def _finite(value: float) -> float:
+    return value if math.isfinite(value) else math.nan
 
 
-def _mean(value: object) -> float:
-    """A number, or the mean of a list of numbers."""
-    if not isinstance(value, list):
-        return _number(value)
-    return math.fsum(map(_number, value)) / len(value) if value else math.nan
-
-
-def _text(value: object) -> str:
-    if not isinstance(value, str):
-        raise TypeError(f"{value!r} is not a text")
-    return value
+def _mean(advantage: float | tuple[float, ...] | None) -> float:
+    """The advantage, or the mean of one for each token; NaN without any."""
+    if isinstance(advantage, tuple):
+        return _finite(math.fsum(advantage) / len(advantage)) if advantage else math.nan
+    return math.nan if advantage is None else _finite(advantage)

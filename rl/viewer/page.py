@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from rl.pages.style import style_sheet
-from rl.runs.folder import RunFolderError
+from rl.runs.errors import RunFolderError
 from rl.viewer.read import Trajectories
 
 _FOLDER = Path(__file__).parent

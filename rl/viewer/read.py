@@ -11,9 +11,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from rl.runs.folder import RunFolderError
-from rl.runs.record import Change
-from rl.viewer.chunks import Chunks, parse_row
+from rl.runs.changes import Change
+from rl.runs.errors import RunFolderError
+from rl.viewer.chunks import Chunks
 from rl.viewer.columns import Columns
 from rl.viewer.sources import Source, find_sources
 
@@ -39,7 +39,8 @@ def read_trajectories(folders: Sequence[Path]) -> Trajectories:
     """Read all trajectories of some runs.
 
     Raises:
-        RunFolderError: A folder holds no run or no trajectories, or one of its files is damaged.
+        RunFolderError: A folder holds no run or no trajectories, or a file of it has another format or is
+            damaged.
     """
     sources = find_sources(folders)
     columns, chunks = Columns(), Chunks()
@@ -68,15 +69,9 @@ def read_trajectories(folders: Sequence[Path]) -> Trajectories:
 
 
 def _read(source: Source, number: int, columns: Columns, chunks: Chunks) -> None:
-    num = columns.num
+    log = source.log
     try:
-        for line in chunks.lines(source.path):
-            columns.append(number, parse_row(line))
+        for place, line in chunks.lines(log.path):
+            columns.append(number, log.parse(line, place, tokens=False))
     except OSError as error:
-        raise RunFolderError(f"{source.path} cannot be read: {error.strerror or error}") from None
-    except (KeyError, ValueError, TypeError, AttributeError, OverflowError, RecursionError) as error:
-        lacks = f"it has no {error}" if isinstance(error, KeyError) else str(error)
-        raise RunFolderError(
-            f"{source.path}: row {columns.num - num + 1} is no trajectory: {lacks}; the file is damaged, "
-            "restore it or move it out of the folder"
-        ) from None
+        raise RunFolderError(f"{log.path} cannot be read: {error.strerror or error}") from None

@@ -10,8 +10,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from rl.runs.folder import RunFolderError
-from rl.runs.record import LABELS, label
+from rl.runs.errors import RunFolderError
+from rl.runs.log import RowLog, evaluation_log, trajectory_log
+from rl.runs.read import is_run
+from rl.runs.record import SampleRow, Stage
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -20,18 +22,18 @@ class Source:
 
     Example::
 
-        Source(path=Path("runs/quickstart/eval/warm.jsonl"), key="quickstart/warm",
+        Source(log=evaluation_log(Path("runs/quickstart"), Stage.WARM), key="quickstart/warm",
                label="warm start, evaluated", stage="warm", evaluated=True)
 
     Attributes:
-        path: The file.
-        key: What the page's address calls it; unique on a page.
-        label: What a reader calls it.
+        log: The file.
+        key: Its name in the page's address; unique on a page.
+        label: Its name on the page.
         stage: Stage whose evaluation it is; "training" for the samples of GRPO.
         evaluated: Whether it holds greedy completions of an evaluation, which can be compared.
     """
 
-    path: Path
+    log: RowLog[SampleRow]
     key: str
     label: str
     stage: str
@@ -46,7 +48,7 @@ def find_sources(folders: Sequence[Path]) -> tuple[Source, ...]:
     """
     sources: list[Source] = []
     for folder, name in zip(folders, _names(folders), strict=True):
-        if not (folder / "config.yaml").is_file():
+        if not is_run(folder):
             raise RunFolderError(
                 f"there is no run in {folder} (no config.yaml); give the folder of a run, as runs/quickstart"
             )
@@ -61,27 +63,23 @@ def find_sources(folders: Sequence[Path]) -> tuple[Source, ...]:
 
 
 def _of_run(folder: Path, name: str, *, several: bool) -> list[Source]:
-    order = list(LABELS)
-    evaluated = sorted(
-        (folder / "eval").glob("*.jsonl"),
-        key=lambda path: (order.index(path.stem) if path.stem in order else len(order), path.stem),
-    )
     about = f"{name}: " if several else ""
     sources = [
         Source(
-            path=path,
-            key=f"{name}/{path.stem}",
-            label=f"{about}{label(path.stem)}, evaluated",
-            stage=path.stem,
+            log=log,
+            key=f"{name}/{stage}",
+            label=f"{about}{stage.label}, evaluated",
+            stage=stage.value,
             evaluated=True,
         )
-        for path in evaluated
+        for stage in Stage
+        if (log := evaluation_log(folder, stage)).path.is_file()
     ]
-    training = folder / "trajectories.jsonl"
-    if training.is_file():
+    training = trajectory_log(folder)
+    if training.path.is_file():
         text = f"{about}samples trained on"
         key = f"{name}/training"
-        sources.append(Source(path=training, key=key, label=text, stage="training", evaluated=False))
+        sources.append(Source(log=training, key=key, label=text, stage="training", evaluated=False))
     return sources
 
 

@@ -1,17 +1,21 @@
-"""Run folders written by hand: what a comparison reads, with figures chosen by the test."""
+"""Run folders written by hand: completions and results with figures chosen by the test."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import yaml
 
-Row = dict[str, Any]
+from envs import StepKind, Verdict
+from rewards import Outcome
+from rl.runs.log import evaluation_log, metrics_log
+from rl.runs.record import BucketResult, SampleRow, SplitResult, Stage, StepRow, Summary, UpdateRow
 
-CONFIG: Row = {
+CONFIG: dict[str, Any] = {
     "env": {"name": "countdown", "settings": {"train": ["3"]}},
     "policy": {"model": "tiny"},
     "warm_start": {"updates": 10},
@@ -21,63 +25,133 @@ CONFIG: Row = {
 }
 
 
+def step(
+    text: str,
+    kind: StepKind = StepKind.FORWARD,
+    verdict: Verdict = Verdict.VALID,
+    *,
+    reason: str = "",
+    undone: bool = False,
+) -> StepRow:
+    """A valid forward step, unless told otherwise."""
+    return StepRow(text=text, kind=kind, verdict=verdict, reason=reason, undone=undone)
+
+
+def sample(**changes: Any) -> SampleRow:
+    """A verified completion of problem 0, with `changes`."""
+    usual: dict[str, Any] = {
+        "stage": Stage.GRPO,
+        "update": 0,
+        "group": 0,
+        "sample": 0,
+        "env": "countdown",
+        "split": "id",
+        "index": 0,
+        "prompt": "problem 0",
+        "answer": "7",
+        "full_steps": 4,
+        "text": "step 0\nThus, the answer is 7.",
+        "stated": "7",
+        "outcome": Outcome.VERIFIED,
+        "reward": 1.0,
+        "parts": {"correct": 1.0},
+        "tokens": 30,
+        "weight_version": 0,
+        "steps": (step("step 0"),),
+    }
+    return SampleRow(**{**usual, **changes})
+
+
 def traces(
     num_right: int, *, steps: int = 3, backtracks: int = 0, tokens: int = 30, num: int = 10
-) -> list[Row]:
+) -> list[SampleRow]:
     """Completions of `num` problems, the first `num_right` of them verified."""
-    judged = {"verdict": "valid", "reason": "", "undone": False}
-    lines = [{"text": f"step {k}", "kind": "forward", **judged} for k in range(steps)]
-    lines += [{"text": "<backtrack> 0", "kind": "backtrack", **judged}] * backtracks
+    lines = [step(f"step {k}") for k in range(steps)]
+    lines += [step("<backtrack> 0", StepKind.BACKTRACK)] * backtracks
     return [
-        {
-            "stage": "",
-            "sample": 0,
-            "split": "id",
-            "index": index,
-            "prompt": f"problem {index}",
-            "answer": "7",
-            "full_steps": 4,
-            "text": "\n".join(line["text"] for line in lines),
-            "stated": "7",
-            "outcome": "verified" if index < num_right else "wrong",
-            "tokens": tokens,
-            "steps": lines,
-        }
+        sample(
+            group=index,
+            index=index,
+            prompt=f"problem {index}",
+            text="\n".join(line.text for line in lines),
+            outcome=Outcome.VERIFIED if index < num_right else Outcome.WRONG,
+            tokens=tokens,
+            steps=tuple(lines),
+        )
         for index in range(num)
     ]
 
 
-def result(rows: Sequence[Row], **changes: Any) -> Row:
-    """The `SplitResult` of completions, as far as a comparison reads it."""
-    right = [row for row in rows if row["outcome"] in ("verified", "correct")]
-    num_steps = [sum(step["kind"] == "forward" for step in row["steps"]) for row in right]
-    backtracks = sum(step["kind"] == "backtrack" for row in rows for step in row["steps"]) / len(rows)
-    zeros = ("invalid_steps", "real_backtracks", "needed_backtracks", "needless_backtracks", "wasted_steps")
-    return {
-        "num_problems": len(rows),
-        "accuracy": len(right) / len(rows),
-        "accuracy_low": 0.9 * len(right) / len(rows),
-        "accuracy_high": 0.9 * len(right) / len(rows) + 0.1,
-        "verified": len(right) / len(rows),
-        "steps_per_correct": sum(num_steps) / len(right) if right else None,
-        "full_steps": 4.0,
-        "full_steps_per_correct": 4.0,
-        "tokens": sum(row["tokens"] for row in rows) / len(rows),
-        "backtracks": backtracks,
-        "fake_backtracks": backtracks,
+def result(rows: Sequence[SampleRow], **changes: Any) -> SplitResult:
+    """The result of completions, as far as rows say it, with `changes`."""
+    right = [row for row in rows if row.correct]
+    num_steps = [row.num_steps for row in right]
+    backtracks = sum(row.num_backtracks for row in rows) / len(rows)
+    found = split_result(
+        len(right) / len(rows),
+        sum(num_steps) / len(right) if right else None,
+        num_problems=len(rows),
+        accuracy_low=0.9 * len(right) / len(rows),
+        accuracy_high=0.9 * len(right) / len(rows) + 0.1,
+        full_steps_per_correct=4.0,
+        tokens=sum(row.tokens for row in rows) / len(rows),
+        backtracks=backtracks,
+        fake_backtracks=backtracks,
+    )
+    return replace(found, **changes)
+
+
+def split_result(accuracy: float, steps: float | None, full: float = 4.0, **changes: Any) -> SplitResult:
+    """A result of 10 problems with this accuracy and so many steps per correct answer."""
+    usual: dict[str, Any] = {
+        "num_problems": 10,
+        "ungraded": 0,
+        "accuracy": accuracy,
+        "accuracy_low": max(0.0, accuracy - 0.1),
+        "accuracy_high": min(1.0, accuracy + 0.1),
+        "verified": accuracy,
+        "steps_per_correct": steps,
+        "full_steps_per_correct": None if steps is None else full,
+        "full_steps": full,
+        "steps_saved": None if steps is None else 1 - steps / full,
+        "invalid_steps": 0.0,
+        "backtracks": 0.0,
+        "real_backtracks": 0.0,
+        "fake_backtracks": 0.0,
+        "needed_backtracks": 0.0,
+        "needless_backtracks": 0.0,
+        "backtrack_depth": None,
+        "wasted_steps": 0.0,
+        "tokens": 30.5,
+        "truncated": 0.0,
         "sampled_accuracy": None,
+        "sampled_steps_per_correct": None,
+        "pass_at_k": {},
         "errors": {},
-        **dict.fromkeys(zeros, 0.0),
-        **changes,
+        "buckets": {},
     }
+    return SplitResult(**{**usual, **changes})
+
+
+def bucket_result(accuracy: float, **errors: float) -> BucketResult:
+    """A bucket of 40 problems."""
+    return BucketResult(
+        num_problems=40, accuracy=accuracy, accuracy_low=0.0, accuracy_high=1.0, errors=dict(errors)
+    )
+
+
+def write_summary(folder: Path, summary: Summary) -> None:
+    """Write `summary.json`."""
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "summary.json").write_text(json.dumps(summary.to_json()))
 
 
 def write_run(
     folder: Path,
-    stages: Mapping[str, Sequence[Row]],
+    stages: Mapping[Stage, Sequence[SampleRow]],
     *,
     config: Mapping[str, Any] | None = None,
-    updates: Sequence[Row] = (),
+    updates: Sequence[Mapping[str, float]] = (),
     **changes: Any,
 ) -> Path:
     """A run folder.
@@ -86,38 +160,39 @@ def write_run(
         folder: Where.
         stages: Completions by stage; their rows say the split.
         config: The whole config; None: `CONFIG` with `changes` set.
-        updates: What GRPO logged.
+        updates: Metrics that GRPO logged, an update each.
         changes: Keys of the config, the seed among them.
     """
     (folder / "eval").mkdir(parents=True)
     whole = {**(config or CONFIG), "name": folder.name, "output_dir": str(folder), **changes}
     (folder / "config.yaml").write_text(yaml.safe_dump(whole))
-    summary: dict[str, dict[str, Row]] = {}
+    results: dict[Stage, dict[str, SplitResult]] = {}
     for stage, rows in stages.items():
-        by_split: dict[str, list[Row]] = {}
+        by_split: dict[str, list[SampleRow]] = {}
         for row in rows:
-            by_split.setdefault(row["split"], []).append(row)
-        summary[stage] = {split: result(found) for split, found in by_split.items()}
-        text = "".join(json.dumps({**row, "stage": stage}) + "\n" for row in rows)
-        (folder / "eval" / f"{stage}.jsonl").write_text(text)
-    (folder / "summary.json").write_text(json.dumps({"stages": summary}))
-    logged = [{"stage": "grpo", "update": 1 + place, **row} for place, row in enumerate(updates)]
-    (folder / "metrics.jsonl").write_text("".join(json.dumps(row) + "\n" for row in logged))
+            by_split.setdefault(row.split, []).append(row)
+        results[stage] = {split: result(found) for split, found in by_split.items()}
+        evaluation_log(folder, stage).append(*(replace(row, stage=stage) for row in rows))
+    write_summary(folder, Summary(stages=results))
+    logged = [
+        UpdateRow(stage=Stage.GRPO, update=1 + place, metrics=metrics) for place, metrics in enumerate(updates)
+    ]
+    metrics_log(folder).append(*logged)
     return folder
 
 
-def on(split: str, rows: Sequence[Row]) -> list[Row]:
+def on(split: str, rows: Sequence[SampleRow]) -> list[SampleRow]:
     """The same completions on another split."""
-    return [{**row, "split": split, "prompt": f"{split}: {row['prompt']}"} for row in rows]
+    return [replace(row, split=split, prompt=f"{split}: {row.prompt}") for row in rows]
 
 
 def study(
-    folder: Path, cases: Mapping[str, Sequence[Row]], seeds: Sequence[int] = (0, 1, 2), **changes: Any
+    folder: Path, cases: Mapping[str, Sequence[SampleRow]], seeds: Sequence[int] = (0, 1, 2), **changes: Any
 ) -> list[Path]:
     """Runs of cases that share a warm start a seed, of which 6 of 10 problems are right in 4 steps.
 
     Args:
-        folder: Where; it then holds what the folder of an ablation does.
+        folder: Where; it then looks like the folder of an ablation.
         cases: Completions after GRPO, the same for every seed.
         seeds: Of each case.
         changes: Keys of every config.
@@ -128,12 +203,13 @@ def study(
     made = []
     for seed in seeds:
         warm = folder / f"warm-1234-seed{seed}"
-        made.append(write_run(warm, {"warm": traces(6, steps=4)}, seed=seed, **{**changes, "grpo": None}))
+        start = {Stage.WARM: traces(6, steps=4)}
+        made.append(write_run(warm, start, seed=seed, **{**changes, "grpo": None}))
         for place, (case, rows) in enumerate(cases.items()):
             made.append(
                 write_run(
                     folder / f"{case}-seed{seed}",
-                    {"base": traces(6, steps=4), "grpo": rows},
+                    {Stage.BASE: traces(6, steps=4), Stage.GRPO: rows},
                     seed=seed,
                     warm_start=None,
                     policy={"model": str(warm / "models" / "warm")},
@@ -144,8 +220,8 @@ def study(
     return sorted(made, key=lambda path: not path.name.startswith("warm"))
 
 
-def update(place: int, seed: int, number: int) -> Row:
-    """One logged update of a case."""
+def update(place: int, seed: int, number: int) -> dict[str, float]:
+    """Metrics of one update of a case."""
     return {
         "accuracy": 0.6 + 0.02 * number + 0.01 * seed,
         "steps_per_correct": 4.0 - 0.1 * number * place,

@@ -13,6 +13,7 @@ from envs import GraderError, Problem, Split, Trace, make_env, parse_trace
 from rewards import RewardSum, Term
 from rl.evaluate import evaluate, summarise
 from rl.pages.text import result_table
+from rl.runs.record import Stage
 from rl.stats.intervals import pass_at_k, wilson_interval
 from rollout.engines.base import Weights
 from rollout.types import Batch, Completion, FinishReason, GroupRequest, RolloutGroup, Sample, Sampling
@@ -221,11 +222,8 @@ def test_no_problem_is_an_error() -> None:
 
 
 def test_the_table_shows_what_was_found() -> None:
-    stages = {
-        "base": {"id": summarise([group(WRONG)]).to_dict()},
-        "grpo": {"id": summarise([group(SKIP)]).to_dict()},
-    }
-    head, line, base, grpo = result_table({"stages": stages}).split("\n")
+    stages = {Stage.BASE: {"id": summarise([group(WRONG)])}, Stage.GRPO: {"id": summarise([group(SKIP)])}}
+    head, line, base, grpo = result_table(stages.items()).split("\n")
     assert set(line) == {"-"}
     assert head.split()[:3] == ["stage", "split", "accuracy"]
     # 0 of 1: 0 to 0.793; no right answer, so no steps. One line, so 11 tokens.

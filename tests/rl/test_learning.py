@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import io
-import json
 from pathlib import Path
 
 import pytest
 
 from configs import check_config
+from rl.runs.record import Stage
 from rl.train import train
 
 CONFIG = {
@@ -50,20 +50,24 @@ def test_fewer_steps_at_full_accuracy(tmp_path: Path) -> None:
     """Two actions can be done in one line: half of the steps is the most that can be saved."""
     out = io.StringIO()
     folder = train(check_config({**CONFIG, "output_dir": str(tmp_path / "run")}), out=out)
-    stages = folder.summary()["stages"]
-    warm, grpo = stages["warm"]["train"], stages["grpo"]["train"]
-    assert warm["accuracy"] >= 0.9
-    assert grpo["accuracy"] >= 0.95
-    assert grpo["verified"] >= 0.95
-    assert grpo["steps_saved"] >= 0.35
-    assert grpo["steps_per_correct"] <= 0.9 * warm["steps_per_correct"]
-    assert stages["base"]["train"]["accuracy"] < 0.5
+    stages = folder.summary().stages
+    warm, grpo = stages[Stage.WARM]["train"], stages[Stage.GRPO]["train"]
+    assert warm.accuracy >= 0.9
+    assert grpo.accuracy >= 0.95
+    assert grpo.verified >= 0.95
+    assert grpo.steps_saved is not None and grpo.steps_saved >= 0.35
+    assert warm.steps_per_correct is not None and grpo.steps_per_correct is not None
+    assert grpo.steps_per_correct <= 0.9 * warm.steps_per_correct
+    assert stages[Stage.BASE]["train"].accuracy < 0.5
 
-    rows = [row for row in folder.metrics.read() if row["stage"] == "grpo"]
-    assert [row["update"] for row in rows] == list(range(1, 61))
-    assert max(row["logprob_diff/max"] for row in rows) < 1e-4  # sampler and learner agree throughout
-    last = json.loads(folder.trajectories.path.read_text().splitlines()[-1])
-    assert last["update"] == 60 and last["weight_version"] == 59
+    rows = [row for row in folder.metrics.read() if row.stage is Stage.GRPO]
+    assert [row.update for row in rows] == list(range(1, 61))
+    # Sampler and learner agree throughout.
+    assert max(row.metrics["logprob_diff/max"] for row in rows) < 1e-4
+    last = folder.trajectories.read()[-1]
+    assert last.update == 60 and last.weight_version == 59
+    assert last.pieces is not None and last.logprobs is not None
+    assert len(last.pieces) == len(last.logprobs) == last.tokens
     assert "grpo 60/60" in out.getvalue()
     for name in ("config.yaml", "provenance.json", "report.html", "models/grpo/model.safetensors"):
         assert (folder.path / name).is_file()

@@ -9,7 +9,7 @@ from envs import GraderError
 from rl.grpo.logprob_check import LogprobMismatchError
 from rl.grpo.zero_signal import StalledError
 from rl.policy import PolicyError
-from rl.runs.folder import RunFolderError
+from rl.runs.errors import RunFolderError
 from rl.runs.lock import RunBusyError
 from rollout.engines.vllm import VllmError
 from rollout.pools.cluster import ResourceError

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from rl.runs.record import Stage
 from scripts.report import main
 from tests.kit.runs_by_hand import study, traces, write_run
 
@@ -15,7 +16,7 @@ def runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A working folder with the runs of an ablation in `runs`, another run, and things that are none."""
     monkeypatch.chdir(tmp_path)
     study(tmp_path / "runs", {"plain": traces(6), "priced": traces(8)}, (0, 1))
-    write_run(tmp_path / "other", {"grpo": traces(6, num=20)}, eval={"num_problems": 20, "splits": ["id"]})
+    write_run(tmp_path / "other", {Stage.GRPO: traces(6, num=20)}, eval={"num_problems": 20, "splits": ["id"]})
     (tmp_path / "empty").mkdir()
     (tmp_path / "mine.html").write_text("<h1>thesis</h1>")
     return tmp_path

@@ -43,7 +43,7 @@ def test_it_writes_the_page(run: Path, capsys: pytest.CaptureFixture[str]) -> No
         (["done", "--html", "no/page.html"], "there is no folder no; make it or give another file"),
         (["done", "--html", "done"], "done is a folder; give a file, as done/rollouts.html"),
         (["done", "--port", "70000"], "--port 70000 is no port; give one from 1 to 65535"),
-        (["broken"], "broken/trajectories.jsonl: row 1 is no trajectory"),
+        (["broken"], "broken/trajectories.jsonl cannot be read: row 1 is damaged"),
     ],
 )
 def test_a_mistake_is_one_line(

@@ -23,7 +23,7 @@ from rl.pages.comparison.legend import GROUP, case_style
 from rl.pages.html import visible
 from rl.pages.style import stand_in
 from rl.pages.svg import RC, running_mean, to_svg
-from rl.runs.record import Row
+from rl.runs.record import UpdateRow
 
 PANELS = (
     ("Correct", "%", ("accuracy",)),
@@ -124,14 +124,14 @@ def band(series: Sequence[Mapping[int, float]], window: int) -> Band | None:
 def _series(case: CaseRecord, metrics: Sequence[str], unit: str) -> list[dict[int, float]]:
     scale = 100.0 if unit == "%" else 1.0
     return [
-        {row["update"]: scale * _value(row, metrics) for row in record.updates}
+        {row.update: scale * _value(row, metrics) for row in record.updates}
         for record in case.seeds.values()
         if record.updates
     ]
 
 
-def _value(row: Row, metrics: Sequence[str]) -> float:
-    values = [row.get(metric) for metric in metrics]
+def _value(row: UpdateRow, metrics: Sequence[str]) -> float:
+    values = [row.metrics.get(metric) for metric in metrics]
     return math.fsum(v for v in values if v is not None) if any(v is not None for v in values) else math.nan
 
 
@@ -139,7 +139,7 @@ def _stopped(cases: Sequence[CaseRecord]) -> list[str]:
     """What is said of seeds that shorten the line of their case, or are not in it."""
     said = []
     for case in cases:
-        lasts = {seed: r.updates[-1]["update"] if r.updates else 0 for seed, r in case.seeds.items()}
+        lasts = {seed: r.updates[-1].update if r.updates else 0 for seed, r in case.seeds.items()}
         most = max([*lasts.values(), *(record.planned_updates for record in case.seeds.values())])
         for seed, last in lasts.items():
             if last < most:

@@ -6,12 +6,12 @@ beside the points and lines tell them apart without either.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from rl.compare.results import CaseRecord, Entry
 from rl.pages.html import visible
-from rl.runs.record import label
+from rl.runs.record import Stage
 
 _COLOURS = ("line1", "line2", "line3", "line4", "line6", "line5")
 _MARKERS = "oDs^vP"
@@ -35,7 +35,11 @@ def case_style(place: int) -> CaseStyle:
     return CaseStyle(colour=_COLOURS[place % len(_COLOURS)], marker=_MARKERS[(place + turn) % len(_MARKERS)])
 
 
-def start_keys(cases: Sequence[CaseRecord], entries: Sequence[Entry]) -> dict[tuple[tuple[str, ...], str], str]:
+Start = tuple[tuple[str, ...], Stage]
+"""What cases began with: the names of the cases, and the stage."""
+
+
+def start_keys(cases: Sequence[CaseRecord], entries: Sequence[Entry]) -> dict[Start, str]:
     """Keys of the stages that last stages began with, by their cases and stage: w1, w2, ..."""
     lasts = {case.name: case.last_stage for case in cases}
     found = dict.fromkeys(
@@ -46,7 +50,7 @@ def start_keys(cases: Sequence[CaseRecord], entries: Sequence[Entry]) -> dict[tu
     return {start: f"w{place + 1}" for place, start in enumerate(found)}
 
 
-def legend(cases: Sequence[CaseRecord], starts: dict[tuple[tuple[str, ...], str], str]) -> str:
+def legend(cases: Sequence[CaseRecord], starts: Mapping[Start, str]) -> str:
     """The list of cases, and of what they began with."""
     keys = {case.name: case.key for case in cases}
     items = [
@@ -57,6 +61,6 @@ def legend(cases: Sequence[CaseRecord], starts: dict[tuple[tuple[str, ...], str]
     ]
     for (names, stage), key in starts.items():
         whose = "all" if len(names) == len(cases) > 2 else ", ".join(keys[name] for name in names)
-        of = f"{visible(label(stage))} of {whose}"
+        of = f"{visible(stage.label)} of {whose}"
         items.append(f'<li><b style="color:var(--muted)">○</b><strong>{key}</strong> {of}</li>')
     return f'<ul class="legend">{"".join(items)}</ul>'

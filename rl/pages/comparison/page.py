@@ -32,7 +32,9 @@ def render_comparison(study: Study) -> str:
     parts.append(_left_out(study))
     if not study.splits:
         return page(title, [*parts, "<p>There is no split to compare them on.</p>", _cases(study)])
-    means = {split: {entry.name: entry.mean() for entry in found} for split, found in study.compared().items()}
+    means = {
+        split: [(entry.name, entry.mean()) for entry in found] for split, found in study.compared().items()
+    }
     parts += [
         "<h2>Failures</h2>",
         _failures(study),

@@ -8,7 +8,7 @@ better in one.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from statistics import fmean
@@ -16,24 +16,41 @@ from statistics import fmean
 import matplotlib as mpl
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
+from matplotlib.figure import Figure as Canvas
 from matplotlib.ticker import MaxNLocator
 
+from rl.compare.results import Figure
 from rl.compare.study import Study
 from rl.pages.comparison.labels import Place, place_labels
-from rl.pages.comparison.legend import case_style, legend, start_keys
+from rl.pages.comparison.legend import Start, case_style, legend, start_keys
 from rl.pages.html import visible
 from rl.pages.style import stand_in
 from rl.pages.svg import RC, to_svg
-from rl.runs.record import Row
+from rl.runs.record import SplitResult
 from rl.stats.student_t import mean_interval
 
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Cost:
+    """A figure that is drawn against accuracy.
+
+    Attributes:
+        figure: Of a result.
+        title: Label of the x axis.
+        name: Part of the SVG's ids.
+    """
+
+    figure: Figure
+    title: str
+    name: str
+
+
 COSTS = (
-    ("steps_per_correct", "steps per correct answer"),
-    ("backtracks", "backtracks per trace"),
-    ("tokens", "tokens per trace"),
+    _Cost(figure=lambda result: result.steps_per_correct, title="steps per correct answer", name="steps"),
+    _Cost(figure=lambda result: result.backtracks, title="backtracks per trace", name="backtracks"),
+    _Cost(figure=lambda result: result.tokens, title="tokens per trace", name="tokens"),
 )
-"""Figures of `SplitResult` that are drawn against accuracy."""
+"""What is drawn against accuracy."""
 
 _SIZE = (3.7, 3.0)
 _MARGINS = {"left": 0.135, "right": 0.965, "bottom": 0.145, "top": 0.975}
@@ -72,14 +89,15 @@ def trade_offs(study: Study) -> str:
     """The section's legend and plots."""
     starts = start_keys(study.cases, study.entries)
     parts = [legend(study.cases, starts)]
-    for cost, title in COSTS:
-        if not any(entry.mean().get(cost) for found in study.compared().values() for entry in found):
+    for cost in COSTS:
+        title = cost.title
+        if not any(cost.figure(entry.mean()) for found in study.compared().values() for entry in found):
             parts.append(f"<h3>Accuracy against {title}</h3><p>There are none in any case.</p>")
             continue
         figures = []
         for split in study.splits:
-            points, absent = _points(study, split, cost, starts)
-            name = f"front-{cost.replace('_', '-')}-{study.splits.index(split)}"
+            points, absent = _points(study, split, cost.figure, starts)
+            name = f"front-{cost.name}-{study.splits.index(split)}"
             figures.append(_figure(split, title, points, absent, name))
         wide = "" if len(figures) % 3 == 0 else " wide"
         parts.append(f'<h3>Accuracy against {title}</h3><div class="panels top{wide}">{"".join(figures)}</div>')
@@ -100,7 +118,7 @@ def pareto_front(points: Sequence[Place]) -> list[int]:
 
 
 def _points(
-    study: Study, split: str, cost: str, starts: dict[tuple[tuple[str, ...], str], str]
+    study: Study, split: str, cost: Figure, starts: Mapping[Start, str]
 ) -> tuple[list[Point], list[str]]:
     """The points there are, and what is to be said of those there are not."""
     points, absent = [], []
@@ -112,7 +130,7 @@ def _points(
         found = _point(case.key, case.name, style.colour, style.marker, rows, cost)
         if found is not None:
             points.append(found)
-        without = [seed for seed, row in rows.items() if row.get(cost) is None]
+        without = [seed for seed, row in rows.items() if cost(row) is None]
         if without and found is None:
             absent.append(f"{case.name}, no correct answer")
         elif without:
@@ -126,9 +144,16 @@ def _points(
 
 
 def _point(
-    key: str, name: str, colour: str, marker: str, rows: dict[int, Row], cost: str, *, hollow: bool = False
+    key: str,
+    name: str,
+    colour: str,
+    marker: str,
+    results: Mapping[int, SplitResult],
+    cost: Figure,
+    *,
+    hollow: bool = False,
 ) -> Point | None:
-    known = [row for row in rows.values() if row.get(cost) is not None]
+    known = [(value, result.accuracy) for result in results.values() if (value := cost(result)) is not None]
     if not known:
         return None
     return Point(
@@ -137,8 +162,8 @@ def _point(
         colour=colour,
         marker=marker,
         hollow=hollow,
-        costs=tuple(float(row[cost]) for row in known),
-        accuracies=tuple(100 * float(row["accuracy"]) for row in known),
+        costs=tuple(value for value, _ in known),
+        accuracies=tuple(100 * accuracy for _, accuracy in known),
     )
 
 
@@ -158,7 +183,7 @@ def _named(point: Point) -> str:
 
 def _svg(title: str, points: Sequence[Point], front: Sequence[Point], name: str, split: str) -> str:
     with mpl.rc_context(RC):
-        figure = Figure(figsize=_SIZE)
+        figure = Canvas(figsize=_SIZE)
         figure.subplots_adjust(**_MARGINS)
         axes = figure.subplots()
         _limit(axes, points)
@@ -233,7 +258,7 @@ def _draw(axes: Axes, point: Point) -> list[Place]:
     return along + [(x, value) for value in np.linspace(max(bottom, ends[1][0]), min(top, ends[1][1]), 24)]
 
 
-def _label(figure: Figure, axes: Axes, points: Sequence[Point], bars: Sequence[Place]) -> None:
+def _label(figure: Canvas, axes: Axes, points: Sequence[Point], bars: Sequence[Place]) -> None:
     scale = 72 / figure.dpi
     places = _in_points(axes, [point.middle for point in points], scale)
     corners = _in_points(axes, list(zip(axes.get_xlim(), axes.get_ylim(), strict=True)), scale)

@@ -10,24 +10,27 @@ from collections.abc import Callable
 from functools import partial
 
 from rl.compare.config_differences import differences
-from rl.compare.results import Entry
+from rl.compare.results import CaseRecord, Entry, Figure
 from rl.compare.study import MEASURES, Measure, Study
-from rl.pages.html import clipped, group_row, number, table, visible
-from rl.runs.record import label
-from rl.stats.format import percent
+from rl.pages.html import clipped, group_row, table, visible
+from rl.stats.format import ABSENT, number, percent, signed
 from rl.stats.paired import Difference
 from rl.stats.student_t import mean_interval
 
-_SHARES = ("accuracy", "verified", "sampled_accuracy")
-_FIGURES = (
-    ("Tokens", "tokens", 1),
-    ("Steps per<br>correct", "steps_per_correct", 2),
-    ("Invalid<br>steps", "invalid_steps", 2),
-    ("Back-<br>tracks", "backtracks", 2),
-    ("Real", "real_backtracks", 2),
-    ("Fake", "fake_backtracks", 2),
-    ("Needless", "needless_backtracks", 2),
-    ("Wasted<br>steps", "wasted_steps", 2),
+_SHARES: tuple[tuple[str, Figure], ...] = (
+    ("Accuracy", lambda result: result.accuracy),
+    ("Every<br>step<br>valid", lambda result: result.verified),
+    ("Sampled<br>accuracy", lambda result: result.sampled_accuracy),
+)
+_FIGURES: tuple[tuple[str, Figure, int], ...] = (
+    ("Tokens", lambda result: result.tokens, 1),
+    ("Steps per<br>correct", lambda result: result.steps_per_correct, 2),
+    ("Invalid<br>steps", lambda result: result.invalid_steps, 2),
+    ("Back-<br>tracks", lambda result: result.backtracks, 2),
+    ("Real", lambda result: result.real_backtracks, 2),
+    ("Fake", lambda result: result.fake_backtracks, 2),
+    ("Needless", lambda result: result.needless_backtracks, 2),
+    ("Wasted<br>steps", lambda result: result.wasted_steps, 2),
 )
 _LONGEST = 60  # characters of a config's value that are shown
 
@@ -49,17 +52,18 @@ ONE_SEED = (
 
 def result_table(study: Study) -> str:
     """Every case, stage and split, means over seeds with intervals."""
-    heads = ["Case and stage", "Seeds", "Accuracy", "Every<br>step<br>valid", "Sampled<br>accuracy"]
-    heads += [head for head, *_ in _FIGURES]
+    heads = ["Case and stage", "Seeds", *(head for head, _ in _SHARES), *(head for head, *_ in _FIGURES)]
     rows = []
     for split, found in study.compared().items():
         one = found[0].mean()
-        about = f"{one['num_problems']:.0f} problems, full traces {number(one.get('full_steps'))} steps"
+        about = f"{one.num_problems} problems, full traces {number(one.full_steps)} steps"
         rows.append(group_row(split, len(heads), about))
         for entry in found:
             cells = [str(len(entry.results))]
-            cells += [_with_interval(entry, key, percent, most=1.0) for key in _SHARES]
-            cells += [_with_interval(entry, key, partial(number, digits=digits)) for _, key, digits in _FIGURES]
+            cells += [_with_interval(entry, figure, percent, most=1.0) for _, figure in _SHARES]
+            cells += [
+                _with_interval(entry, figure, partial(number, digits=digits)) for _, figure, digits in _FIGURES
+            ]
             values = "".join(f"<td>{cell}</td>" for cell in cells)
             more = f"<br><small>{visible(', '.join(entry.cases))}</small>" if len(entry.cases) > 1 else ""
             rows.append(f'<tr><th scope="row">{visible(entry.name)}{more}</th>{values}</tr>')
@@ -77,7 +81,7 @@ def difference_table(study: Study) -> str:
     heads = ["Case", "Seeds", *(_head(measure) for measure in MEASURES)]
     rows = []
     for split in study.splits:
-        rows.append(group_row(split, len(heads), f"less {visible(base.name)} ({label(base.last_stage or '')})"))
+        rows.append(group_row(split, len(heads), f"less {visible(base.name)} ({_last(base)})"))
         for case in [case for case in found if case.split == split]:
             seeds = max([one.num_seeds for one in case.found if one is not None], default=0)
             cells = [
@@ -86,7 +90,7 @@ def difference_table(study: Study) -> str:
             ]
             name = f"<b>{case.case.key}</b> {visible(case.case.name)}"
             if case.case.last_stage != base.last_stage:
-                name += f" <small>{visible(label(case.case.last_stage or ''))}</small>"
+                name += f" <small>{visible(_last(case.case))}</small>"
             rows.append(f'<tr><th scope="row">{name}</th><td>{seeds}</td>{"".join(cells)}</tr>')
     single = any(one is not None and one.num_seeds == 1 for case in found for one in case.found)
     note = f"{METHOD} {ONE_SEED}" if single else METHOD
@@ -119,9 +123,9 @@ def _head(measure: Measure) -> str:
 
 def _difference(found: Difference | None, exceeds: bool, measure: Measure) -> str:
     if found is None:
-        return "<td>–</td>"
+        return f"<td>{ABSENT}</td>"
     scale, digits = (100.0, 1) if measure.is_share else (1.0, 2)
-    middle, low, high = [_signed(scale * value, digits) for value in (found.mean, found.low, found.high)]
+    middle, low, high = [signed(scale * value, digits) for value in (found.mean, found.low, found.high)]
     interval = "" if math.isnan(found.low) else f"<small>{low} to {high}</small>"
     pairs = f"<small>{found.num_pairs:,} pairs</small>" if measure.only_correct else ""
     if exceeds:
@@ -134,16 +138,15 @@ def _difference(found: Difference | None, exceeds: bool, measure: Measure) -> st
     return f"<td>{middle}{interval}{pairs}{said}</td>"
 
 
-def _signed(value: float, digits: int) -> str:
-    text = f"{value:+,.{digits}f}"
-    return text.replace("-", "−") if text.strip("+-0.") else text[1:]
+def _last(case: CaseRecord) -> str:
+    return case.last_stage.label if case.last_stage is not None else ""
 
 
-def _with_interval(entry: Entry, key: str, form: Callable[[float], str], most: float = math.inf) -> str:
+def _with_interval(entry: Entry, figure: Figure, form: Callable[[float], str], most: float = math.inf) -> str:
     """The mean over seeds and, where there are several, its interval, as far as the figure can be."""
-    values = entry.values(key)
+    values = entry.values(figure)
     if not values:
-        return "–"
+        return ABSENT
     mean, low, high = mean_interval(values)
     if math.isnan(low):
         return form(mean)

@@ -8,21 +8,21 @@ from __future__ import annotations
 import csv
 import io
 import math
+from typing import Any
 
 from rl.compare.flags import by_kind, where
-from rl.compare.results import Entry
+from rl.compare.results import Entry, Figure
 from rl.compare.study import Study
 from rl.pages.text import aligned
-from rl.runs.record import Row
 from rl.stats.student_t import mean_interval
 
-_COLUMNS = (
-    ("steps/correct", "steps_per_correct", 2),
-    ("tokens", "tokens", 1),
-    ("backtracks", "backtracks", 2),
-    ("real", "real_backtracks", 2),
-    ("fake", "fake_backtracks", 2),
-    ("needless", "needless_backtracks", 2),
+_COLUMNS: tuple[tuple[str, Figure, int], ...] = (
+    ("steps/correct", lambda result: result.steps_per_correct, 2),
+    ("tokens", lambda result: result.tokens, 1),
+    ("backtracks", lambda result: result.backtracks, 2),
+    ("real", lambda result: result.real_backtracks, 2),
+    ("fake", lambda result: result.fake_backtracks, 2),
+    ("needless", lambda result: result.needless_backtracks, 2),
 )
 
 
@@ -31,9 +31,9 @@ def comparison_text(study: Study) -> str:
     rows = [["split", "case", "seeds", "accuracy", "95 % interval", *(name for name, *_ in _COLUMNS)]]
     for entry in study.entries:
         mean = entry.mean()
-        accuracy, low, high = mean_interval(entry.values("accuracy"))
+        accuracy, low, high = mean_interval(entry.values(lambda result: result.accuracy))
         interval = "-" if math.isnan(low) else f"{max(0.0, low):.3f}-{min(1.0, high):.3f}"
-        cells = [_number(mean.get(key), digits) for _, key, digits in _COLUMNS]
+        cells = [_number(figure(mean), digits) for _, figure, digits in _COLUMNS]
         rows.append([entry.split, entry.name, str(len(entry.results)), f"{accuracy:.3f}", interval, *cells])
     lines = [aligned(rows, num_left=2)]
     for case in study.cases:
@@ -45,17 +45,17 @@ def comparison_text(study: Study) -> str:
 
 def comparison_csv(study: Study) -> str:
     """Every number of every seed, and what failed: one line a case, stage, split and seed."""
-    rows: list[Row] = [
+    rows: list[dict[str, Any]] = [
         {
             "cases": " ".join(entry.cases),
-            "stage": entry.stage,
+            "stage": entry.stage.value,
             "split": entry.split,
             "seed": seed,
-            **_flat(row),
+            **_flat(result.to_json()),
             "flags": _flags(study, entry, seed),
         }
         for entry in study.entries
-        for seed, row in entry.results.items()
+        for seed, result in entry.results.items()
     ]
     columns = [key for key in dict.fromkeys(key for row in rows for key in row) if key != "flags"]
     file = io.StringIO()
@@ -78,9 +78,9 @@ def _flags(study: Study, entry: Entry, seed: int) -> str:
     return "; ".join(dict.fromkeys(found))
 
 
-def _flat(row: Row, prefix: str = "") -> Row:
+def _flat(row: dict[str, Any], prefix: str = "") -> dict[str, Any]:
     """A result with its inner figures as `outer.inner`."""
-    flat: Row = {}
+    flat: dict[str, Any] = {}
     for key, value in row.items():
         flat.update(_flat(value, f"{prefix}{key}.") if isinstance(value, dict) else {f"{prefix}{key}": value})
     return flat

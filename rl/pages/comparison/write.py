@@ -10,7 +10,8 @@ from rl.compare.study import make_study
 from rl.pages.comparison.page import render_comparison
 from rl.pages.comparison.text import comparison_text
 from rl.pages.html import is_page
-from rl.runs.folder import RunFolderError, write_text
+from rl.runs.errors import RunFolderError
+from rl.runs.folder import write_text
 
 
 def compare_folders(paths: Sequence[Path], output: Path, *, overwrite: bool = False) -> str:

@@ -6,57 +6,61 @@ ever went back or erred in a named way.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping, Sequence
+
 import matplotlib as mpl
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from rl.pages.html import dot, group_row, number, table, visible
-from rl.pages.run.examples import percent
+from rl.pages.html import group_row, row_head, row_name, table, visible
 from rl.pages.style import stand_in
 from rl.pages.svg import RC, to_svg
-from rl.runs.record import Row, label
+from rl.runs.record import SplitResult
+from rl.stats.format import number, percent
 
-_KINDS = (
-    ("needed_backtracks", "out of a dead end or a wrong line", "line3", ""),
-    ("needless_backtracks", "out of a branch that was right", "line2", "////"),
-    ("other_backtracks", "to no earlier step, or not known", "wrong", "...."),
+Rows = Sequence[tuple[str, SplitResult]]
+"""Results on one split, with the stages or the names of what they belong to."""
+
+_KINDS: tuple[tuple[Callable[[SplitResult], float], str, str, str], ...] = (
+    (lambda result: result.needed_backtracks, "out of a dead end or a wrong line", "line3", ""),
+    (lambda result: result.needless_backtracks, "out of a branch that was right", "line2", "////"),
+    (lambda result: _others(result), "to no earlier step, or not known", "wrong", "...."),
 )
-_HEADS = (
-    ("Stage", None),
-    ("Backtracks", "backtracks"),
-    ("Real", "real_backtracks"),
-    ("Fake", "fake_backtracks"),
-    ("Needed", "needed_backtracks"),
-    ("Needless", "needless_backtracks"),
-    ("Lines undone, each", "backtrack_depth"),
-    ("Wasted steps", "wasted_steps"),
+_COLUMNS: tuple[tuple[str, Callable[[SplitResult], float | None]], ...] = (
+    ("Backtracks", lambda result: result.backtracks),
+    ("Real", lambda result: result.real_backtracks),
+    ("Fake", lambda result: result.fake_backtracks),
+    ("Needed", lambda result: result.needed_backtracks),
+    ("Needless", lambda result: result.needless_backtracks),
+    ("Lines undone, each", lambda result: result.backtrack_depth),
+    ("Wasted steps", lambda result: result.wasted_steps),
 )
 
 
-def backtracks(results: dict[str, dict[str, Row]]) -> str:
-    """The section, or nothing where there is nothing to say.
+def backtracks(results: Mapping[str, Rows]) -> str:
+    """The section, or an empty text where no stage went back or made a named error.
 
     Args:
-        results: By split and stage, with the fields of `SplitResult`.
+        results: By split.
     """
     parts = []
-    if any(result.get("backtracks") for found in results.values() for result in found.values()):
+    if any(result.backtracks for rows in results.values() for _, result in rows):
         parts += [_plots(results), _table(results)]
         parts.append(
             '<p class="note">Per trace, greedy. A real backtrack returned to an earlier state and then took '
             "another branch; it was needed where the branch it left could not have led to the end. Wasted "
             "steps were undone later.</p>"
         )
-    if any(result.get("errors") for found in results.values() for result in found.values()):
+    if any(result.errors for rows in results.values() for _, result in rows):
         parts.append(_errors(results))
     return "<h2>Backtracks and errors</h2>" + "".join(parts) if parts else ""
 
 
-def _plots(results: dict[str, dict[str, Row]]) -> str:
-    most = max(result.get("backtracks", 0.0) for found in results.values() for result in found.values())
+def _plots(results: Mapping[str, Rows]) -> str:
+    most = max(result.backtracks for rows in results.values() for _, result in rows)
     figures = [
-        f"<figure><figcaption>{visible(split)}</figcaption>{_bars(found, most, position)}</figure>"
-        for position, (split, found) in enumerate(results.items())
+        f"<figure><figcaption>{visible(split)}</figcaption>{_bars(rows, most, position)}</figure>"
+        for position, (split, rows) in enumerate(results.items())
     ]
     legend = "".join(
         f'<li><i class="box" style="background:var(--{colour})"></i>{text}</li>'
@@ -65,17 +69,16 @@ def _plots(results: dict[str, dict[str, Row]]) -> str:
     return f'<ul class="legend">{legend}</ul><div class="panels wide">{"".join(figures)}</div>'
 
 
-def _bars(found: dict[str, Row], most: float, position: int) -> str:
-    stages = list(found)
-    said = "; ".join(f"{label(stage)} {found[stage].get('backtracks', 0.0):.2f}" for stage in stages)
+def _bars(rows: Rows, most: float, position: int) -> str:
+    about = "; ".join(f"{row_name(row)} {result.backtracks:.2f}" for row, result in rows)
     with mpl.rc_context(RC):
-        figure = Figure(figsize=(3.7, 0.55 + 0.36 * len(stages)), layout="constrained")
+        figure = Figure(figsize=(3.7, 0.55 + 0.36 * len(rows)), layout="constrained")
         axes = figure.subplots()
-        left = [0.0] * len(stages)
-        for key, _, colour, hatch in _KINDS:
-            widths = [_amount(found[stage], key) for stage in stages]
+        left = [0.0] * len(rows)
+        for amount, _, colour, hatch in _KINDS:
+            widths = [amount(result) for _, result in rows]
             axes.barh(
-                range(len(stages)),
+                range(len(rows)),
                 widths,
                 left=left,
                 height=0.6,
@@ -85,41 +88,36 @@ def _bars(found: dict[str, Row], most: float, position: int) -> str:
                 linewidth=0.5,
             )
             left = [start + width for start, width in zip(left, widths, strict=True)]
-        axes.set_yticks(range(len(stages)), [label(stage) for stage in stages])
+        axes.set_yticks(range(len(rows)), [row_name(row) for row, _ in rows])
         axes.invert_yaxis()
         axes.grid(visible=False, axis="y")
         axes.set_xlim(0, 1.05 * most)
         axes.xaxis.set_major_locator(MaxNLocator(5))
         axes.set_xlabel("backtracks per trace")
-        return to_svg(figure, f"backtracks{position}", f"Backtracks per trace: {said}")
+        return to_svg(figure, f"backtracks{position}", f"Backtracks per trace: {about}")
 
 
-def _amount(result: Row, key: str) -> float:
-    if key != "other_backtracks":
-        return float(result.get(key) or 0.0)
-    known = sum(float(result.get(kind) or 0.0) for kind, *_ in _KINDS[:2])
-    return max(0.0, float(result.get("backtracks") or 0.0) - known)
+def _others(result: SplitResult) -> float:
+    return max(0.0, result.backtracks - result.needed_backtracks - result.needless_backtracks)
 
 
-def _table(results: dict[str, dict[str, Row]]) -> str:
+def _table(results: Mapping[str, Rows]) -> str:
     lines = []
-    for split, found in results.items():
-        lines.append(group_row(split, len(_HEADS)))
-        for stage, result in found.items():
-            cells = "".join(f"<td>{number(result.get(key))}</td>" for _, key in _HEADS[1:] if key)
-            lines.append(f'<tr><th scope="row">{dot(stage)}{visible(label(stage))}</th>{cells}</tr>')
-    return table([head for head, _ in _HEADS], lines)
+    for split, rows in results.items():
+        lines.append(group_row(split, 1 + len(_COLUMNS)))
+        for row, result in rows:
+            cells = "".join(f"<td>{number(figure(result))}</td>" for _, figure in _COLUMNS)
+            lines.append(f"<tr>{row_head(row)}{cells}</tr>")
+    return table(["Stage", *(head for head, _ in _COLUMNS)], lines)
 
 
-def _errors(results: dict[str, dict[str, Row]]) -> str:
-    every = [result.get("errors") or {} for found in results.values() for result in found.values()]
-    names = sorted({name for errors in every for name in errors})
+def _errors(results: Mapping[str, Rows]) -> str:
+    names = sorted({name for rows in results.values() for _, result in rows for name in result.errors})
     lines = []
-    for split, found in results.items():
+    for split, rows in results.items():
         lines.append(group_row(split, len(names) + 1))
-        for stage, result in found.items():
-            errors = result.get("errors") or {}
-            cells = "".join(f"<td>{percent(errors.get(name, 0.0))}</td>" for name in names)
-            lines.append(f'<tr><th scope="row">{dot(stage)}{visible(label(stage))}</th>{cells}</tr>')
+        for row, result in rows:
+            cells = "".join(f"<td>{percent(result.errors.get(name, 0.0))}</td>" for name in names)
+            lines.append(f"<tr>{row_head(row)}{cells}</tr>")
     note = '<p class="note">Share of problems whose first wrong line is of this kind.</p>'
     return table(["Stage", *(visible(name) for name in names)], lines) + note

@@ -15,7 +15,8 @@ from rl.pages.html import dot, visible
 from rl.pages.run.plots import Curve, curves
 from rl.pages.style import stage_colour
 from rl.pages.svg import LINE_STYLES
-from rl.runs.record import Row, RunRecord, label
+from rl.runs.read import RunRecord
+from rl.runs.record import Stage, UpdateRow
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -39,11 +40,15 @@ class _Panel:
     absent: float = nan
 
 
-def _grpo_panels(rows: Sequence[Row]) -> list[_Panel]:
-    names = {name for row in rows for name in row}
+def _grpo_panels(rows: Sequence[UpdateRow]) -> list[_Panel]:
+    names = {name for row in rows for name in row.metrics}
     parts = sorted(n for n in names if n.startswith("reward/") and n != "reward/group_std")
     causes = sorted(n for n in names if n.startswith("groups/all_"))
-    rare = [name for name in ("refused", "timeout", "crash") if any(row.get(f"outcome/{name}") for row in rows)]
+    rare = [
+        name
+        for name in ("refused", "timeout", "crash")
+        if any(row.metrics.get(f"outcome/{name}") for row in rows)
+    ]
     return [
         _Panel(title="Reward", unit="reward", lines=(("reward", "mean of all completions"),)),
         *(
@@ -144,7 +149,7 @@ def training(run: RunRecord) -> str:
     for stage in reversed(run.metrics):
         rows = run.metrics[stage]
         window = 2 * (len(rows) // 40) + 1
-        panels = _grpo_panels(rows) if stage == "grpo" else _WARM_PANELS
+        panels = _grpo_panels(rows) if stage is Stage.GRPO else _WARM_PANELS
         drawn, zero = [], []
         for number, panel in enumerate(panels):
             lines = _lines(panel, rows)
@@ -152,22 +157,22 @@ def training(run: RunRecord) -> str:
                 drawn.append(_figure(panel, lines, rows, window, f"{stage_colour(stage)}{number}"))
             elif lines:
                 zero.append(panel.title.lower())
-        said = "Of sampled completions, at the training temperature. " if stage == "grpo" else ""
+        said = "Of sampled completions, at the training temperature. " if stage is Stage.GRPO else ""
         said += f"Faint: raw; strong: mean over {window} updates. " if window > 1 else ""
         said += f"Zero in every update: {', '.join(zero)}." if zero else ""
         num = f"{len(rows):,} update{'s' * (len(rows) != 1)}"
         parts.append(
-            f'<h3>{dot(stage)}{visible(label(stage))}: {num}</h3><p class="note">{visible(said)}</p>'
+            f'<h3>{dot(stage)}{visible(stage.label)}: {num}</h3><p class="note">{visible(said)}</p>'
             f'<div class="panels">{"".join(drawn)}</div>'
         )
     return "".join(parts) or "<p>No update has been logged yet.</p>"
 
 
-def _lines(panel: _Panel, rows: list[Row]) -> list[tuple[str, Curve]]:
+def _lines(panel: _Panel, rows: list[UpdateRow]) -> list[tuple[str, Curve]]:
     scale = 100.0 if panel.unit == "%" else 1.0
     lines: list[tuple[str, Curve]] = []
     for key, text in panel.lines:
-        values = [scale * _finite(row.get(key), panel.absent) for row in rows]
+        values = [scale * _finite(row.metrics.get(key), panel.absent) for row in rows]
         known = [value for value in values if isfinite(value)]
         if not known:
             continue
@@ -177,9 +182,11 @@ def _lines(panel: _Panel, rows: list[Row]) -> list[tuple[str, Curve]]:
     return lines
 
 
-def _figure(panel: _Panel, lines: list[tuple[str, Curve]], rows: list[Row], window: int, name: str) -> str:
+def _figure(
+    panel: _Panel, lines: list[tuple[str, Curve]], rows: list[UpdateRow], window: int, name: str
+) -> str:
     svg = curves(
-        [row["update"] for row in rows],
+        [row.update for row in rows],
         [line for _, line in lines],
         unit=panel.unit,
         from_zero=panel.from_zero,
@@ -198,5 +205,5 @@ def _figure(panel: _Panel, lines: list[tuple[str, Curve]], rows: list[Row], wind
     )
 
 
-def _finite(value: object, absent: float) -> float:
-    return float(value) if isinstance(value, int | float) and isfinite(value) else absent
+def _finite(value: float | None, absent: float) -> float:
+    return value if value is not None and isfinite(value) else absent

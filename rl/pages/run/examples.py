@@ -8,21 +8,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from rl.pages.html import (
-    _bare,
-    clipped,
-    dot,
-    group_row,
-    number,
-    table,
-    visible,
-)
+from envs import StepKind, Verdict
+from rl.pages.html import clipped, dot, group_row, row_head, table, visible
 from rl.pages.run.verdict import take_turns
-from rl.runs.record import Row, RunRecord, changes, is_correct, label, num_steps
-from rl.stats.format import percent
+from rl.runs.changes import changes
+from rl.runs.read import RunRecord
+from rl.runs.record import SampleRow, SplitResult, Stage, StepRow
+from rl.stats.format import bare_percent, duration, number, percent
 
 _MAX_LINES = 14
-_MARKS = {"valid": ("ok", "✓"), "invalid": ("no", "✗")}
+_MARKS = {Verdict.VALID: ("ok", "✓"), Verdict.INVALID: ("no", "✗"), Verdict.UNCHECKED: ("na", "·")}
 
 
 def result_table(run: RunRecord) -> str:
@@ -30,7 +25,7 @@ def result_table(run: RunRecord) -> str:
     if not run.stages:
         return "<p>No stage has been evaluated yet.</p>"
     ks = sorted(
-        {int(k) for splits in run.stages.values() for r in splits.values() for k in r.get("pass_at_k") or {}}
+        {int(k) for split in run.splits for result in run.results(split).values() for k in result.pass_at_k}
     )
     heads = [
         "Stage",
@@ -52,31 +47,31 @@ def result_table(run: RunRecord) -> str:
     for split in run.splits:
         results = run.results(split)
         one = next(iter(results.values()))
-        about = f"{one['num_problems']} problems, full traces {number(one.get('full_steps'))} steps on average"
+        about = f"{one.num_problems} problems, full traces {number(one.full_steps)} steps on average"
         lines.append(group_row(split, len(heads), about))
         lines.extend(_result_row(stage, result, [k for k in ks if k > 1]) for stage, result in results.items())
     return table(heads, lines)
 
 
-def _result_row(stage: str, result: Row, ks: Sequence[int]) -> str:
-    interval = f"{_bare(result.get('accuracy_low'))}–{_bare(result.get('accuracy_high'))}"
+def _result_row(stage: Stage, result: SplitResult, ks: Sequence[int]) -> str:
+    interval = f"{bare_percent(result.accuracy_low)}–{bare_percent(result.accuracy_high)}"
     cells = [
-        f"{percent(result.get('accuracy'))}<small>{interval}</small>",
-        percent(result.get("verified")),
-        percent(result.get("sampled_accuracy")),
-        *(percent((result.get("pass_at_k") or {}).get(str(k))) for k in ks),
-        number(result.get("steps_per_correct")),
-        number(result.get("full_steps_per_correct")),
-        percent(result.get("steps_saved")),
-        number(result.get("sampled_steps_per_correct")),
-        number(result.get("invalid_steps")),
-        f"{number(result.get('backtracks'))}<small>{number(result.get('real_backtracks'))}</small>",
-        number(result.get("wasted_steps")),
-        number(result.get("tokens"), 1),
-        percent(result.get("truncated")),
+        f"{percent(result.accuracy)}<small>{interval}</small>",
+        percent(result.verified),
+        percent(result.sampled_accuracy),
+        *(percent(result.pass_at_k.get(str(k))) for k in ks),
+        number(result.steps_per_correct),
+        number(result.full_steps_per_correct),
+        percent(result.steps_saved),
+        number(result.sampled_steps_per_correct),
+        number(result.invalid_steps),
+        f"{number(result.backtracks)}<small>{number(result.real_backtracks)}</small>",
+        number(result.wasted_steps),
+        number(result.tokens, 1),
+        percent(result.truncated),
     ]
     values = "".join(f"<td>{cell}</td>" for cell in cells)
-    return f'<tr><th scope="row">{dot(stage)}{visible(label(stage))}</th>{values}</tr>'
+    return f"<tr>{row_head(stage)}{values}</tr>"
 
 
 def problems(run: RunRecord, split: str, num: int) -> str:
@@ -85,7 +80,7 @@ def problems(run: RunRecord, split: str, num: int) -> str:
     What became of each problem between the last two stages is counted for all of them; of every kind, problems
     are shown in turn (`take_turns`).
     """
-    stages = [stage for stage in run.stages if run.completions.get(stage, {}).get(split)]
+    stages = [stage for stage in run.stages if run.completions[stage].get(split)]
     if not stages:
         return "<p>There are no completions of this split in the run folder.</p>"
     after = run.completions[stages[-1]][split]
@@ -93,13 +88,13 @@ def problems(run: RunRecord, split: str, num: int) -> str:
     if len(stages) > 1:
         before = run.completions[stages[-2]][split]
         kinds = {kind.value: indices for kind, indices in changes(before, after).items()}
-        counted = f"From {label(stages[-2])} to {label(stages[-1])}:"
+        counted = f"From {stages[-2].label} to {stages[-1].label}:"
     else:
         kinds = {
-            "not solved": [index for index in sorted(after) if not is_correct(after[index])],
-            "solved": [index for index in sorted(after) if is_correct(after[index])],
+            "not solved": [index for index in sorted(after) if not after[index].correct],
+            "solved": [index for index in sorted(after) if after[index].correct],
         }
-        counted = f"{label(stages[0])}:"
+        counted = f"{stages[0].label}:"
     total = sum(len(indices) for indices in kinds.values())
     counts = "".join(
         f"<li{'' if indices else ' class=zero'}><b>{len(indices)}</b> {kind}</li>"
@@ -116,28 +111,26 @@ def problems(run: RunRecord, split: str, num: int) -> str:
     )
 
 
-def _problem(rows: Mapping[str, Row | None], index: int, kind: str) -> str:
+def _problem(rows: Mapping[Stage, SampleRow | None], index: int, kind: str) -> str:
     any_row = next(row for row in reversed(list(rows.values())) if row is not None)
     columns = "".join(_column(stage, row) for stage, row in rows.items())
     return (
         '<article class="problem"><header>'
-        f'<div class="prompt">{visible(any_row["prompt"].strip(), newlines=True)}</div>'
-        f"<p>problem {index} · right answer <code>{visible(any_row['answer'])}</code> · full trace "
-        f"{_steps(any_row['full_steps'])} · <b>{kind}</b></p></header>"
+        f'<div class="prompt">{visible(any_row.prompt.strip(), newlines=True)}</div>'
+        f"<p>problem {index} · right answer <code>{visible(any_row.answer)}</code> · full trace "
+        f"{_steps(any_row.full_steps)} · <b>{kind}</b></p></header>"
         f'<div class="columns">{columns}</div></article>'
     )
 
 
-def _column(stage: str, row: Row | None) -> str:
-    head = f"<b>{dot(stage)}{visible(label(stage))}</b>"
+def _column(stage: Stage, row: SampleRow | None) -> str:
+    head = f"<b>{dot(stage)}{visible(stage.label)}</b>"
     if row is None:
         return f"<section><h4>{head}</h4><p class=note>not evaluated on this problem</p></section>"
-    right = is_correct(row)
-    outcome = (
-        f'<span class="{"ok" if right else "no"}">{"✓" if right else "✗"} {visible(row["outcome"])}</span>'
-    )
-    head = f"{head} {outcome}<span>{num_steps(row)} of {_steps(row['full_steps'])}</span>"
-    lines = [_step(step) for step in row["steps"]]
+    css, mark = ("ok", "✓") if row.correct else ("no", "✗")
+    outcome = f'<span class="{css}">{mark} {visible(row.outcome.value)}</span>'
+    head = f"{head} {outcome}<span>{row.num_steps} of {_steps(row.full_steps)}</span>"
+    lines = [_step(step) for step in row.steps]
     body = f'<ol class="steps">{"".join(lines[:_MAX_LINES])}</ol>' if lines else ""
     if len(lines) > _MAX_LINES:
         rest = "".join(lines[_MAX_LINES:])
@@ -145,27 +138,27 @@ def _column(stage: str, row: Row | None) -> str:
             f"<details><summary>{len(lines) - _MAX_LINES} more lines</summary>"
             f'<ol class="steps">{rest}</ol></details>'
         )
-    if row["stated"] is not None:
-        body += f'<p class="raw">answer: {clipped(row["stated"])}</p>'
+    if row.stated is not None:
+        body += f'<p class="raw">answer: {clipped(row.stated)}</p>'
     elif lines:
         body += '<p class="raw">no answer</p>'
     else:
-        body += f'<p class="raw">no steps in {row["tokens"]} tokens: {clipped(row["text"]) or "empty"}</p>'
+        body += f'<p class="raw">no steps in {row.tokens} tokens: {clipped(row.text) or "empty"}</p>'
     return f"<section><h4>{head}</h4>{body}</section>"
 
 
-def _step(step: Row) -> str:
-    verdict = visible(step["verdict"])
-    css, mark = _MARKS.get(step["verdict"], ("na", "·"))
-    text, notes = clipped(step["text"]), ""
-    if step["kind"] == "backtrack":
+def _step(step: StepRow) -> str:
+    verdict = step.verdict.value
+    css, mark = _MARKS[step.verdict]
+    text, notes = clipped(step.text), ""
+    if step.kind is StepKind.BACKTRACK:
         text = f"↩ {text}"
-    if step["reason"]:
-        notes += f"<em>{clipped(step['reason'])}</em>"
-    if step["undone"]:
+    if step.reason:
+        notes += f"<em>{clipped(step.reason)}</em>"
+    if step.undone:
         text = f"<s>{text}</s>"
         notes += '<em class="plain">undone by a backtrack</em>'
-    state = " class=undone" if step["undone"] else ""
+    state = " class=undone" if step.undone else ""
     label_ = f'<span class="mark {css}" role="img" aria-label="{verdict}" title="{verdict}">{mark}</span>'
     return f"<li{state}>{label_}{text}{notes}</li>"
 
@@ -193,24 +186,16 @@ def provenance(run: RunRecord) -> str:
     ]
     if machine:
         facts.append(("Machine", ", ".join(machine)))
-    for what, seconds in run.seconds.items():
-        stage = what.removeprefix("eval_")
-        verb = "evaluating" if what.startswith("eval_") else "training"
-        facts.append((f"Time {verb} {visible(label(stage))}", _clock(seconds)))
+    for stage in Stage:
+        for verb, times in (("training", run.summary.train_s), ("evaluating", run.summary.eval_s)):
+            if stage in times:
+                facts.append((f"Time {verb} {visible(stage.label)}", duration(times[stage])))
     listed = "".join(f"<dt>{name}</dt><dd>{value}</dd>" for name, value in facts)
     return (
         (f'<dl class="facts">{listed}</dl>' if facts else "<p>The run folder holds no provenance.</p>")
         + "<details><summary>Resolved config, defaults included</summary>"
         + f"<pre>{visible(run.config_text, newlines=True)}</pre></details>"
     )
-
-
-def _clock(seconds: float) -> str:
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    if hours:
-        return f"{hours} h {minutes:02d} min"
-    return f"{minutes} min {rest:02d} s" if minutes else f"{seconds:.1f} s"
 
 
 def _steps(num: int) -> str:

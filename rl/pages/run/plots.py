@@ -19,6 +19,7 @@ from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from rl.pages.style import stage_colour, stand_in
 from rl.pages.svg import RC, running_mean, to_svg
+from rl.runs.record import Stage
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -82,7 +83,7 @@ def curves(
 
 
 def step_counts(
-    stages: Sequence[tuple[str, Sequence[int], Sequence[int]]], full: Sequence[int], *, name: str, alt: str
+    stages: Sequence[tuple[Stage, Sequence[int], Sequence[int]]], full: Sequence[int], *, name: str, alt: str
 ) -> str:
     """How many steps completions take: one row of bars a stage, correct below, not correct on top.
 

@@ -18,16 +18,16 @@ from matplotlib.ticker import MaxNLocator
 
 from rl.pages.style import stage_colour, stand_in
 from rl.pages.svg import RC, to_svg
+from rl.runs.record import Stage
 
-_MARKERS = {"base": "s", "warm": "o", "grpo": "D"}
+_MARKERS = {Stage.BASE: "s", Stage.WARM: "o", Stage.GRPO: "D"}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Point:
     """A stage in the plot of accuracy against steps; shares in 0..1."""
 
-    stage: str
-    text: str
+    stage: Stage
     steps: float
     accuracy: float
     low: float
@@ -83,7 +83,7 @@ def trade_off(points: Sequence[Point], full_steps: float, *, name: str, alt: str
                 [point.steps],
                 [y],
                 yerr=[[max(0.0, y - 100 * point.low)], [max(0.0, 100 * point.high - y)]],
-                fmt=_MARKERS.get(point.stage, "^"),
+                fmt=_MARKERS[point.stage],
                 markersize=7,
                 color=colour,
                 elinewidth=1.6,
@@ -91,7 +91,7 @@ def trade_off(points: Sequence[Point], full_steps: float, *, name: str, alt: str
                 zorder=3,
             )
             axes.annotate(
-                f"{point.text}\n{y:.1f} %, {point.steps:.2f}",
+                f"{point.stage.label}\n{y:.1f} %, {point.steps:.2f}",
                 (point.steps, y),
                 xytext=(11 * right, 17 * up),
                 textcoords="offset points",

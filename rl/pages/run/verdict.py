@@ -8,10 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from rl.runs.record import (
-    RunRecord,
-    label,
-)
+from rl.runs.read import RunRecord
+from rl.runs.record import Stage
 from rl.stats.format import percent
 
 
@@ -31,39 +29,40 @@ def verdict(run: RunRecord) -> str:
         sentences.append(_main_sentence(run, main, before, after))
         none_right, some_right = [], []
         for split in run.splits[1:]:
-            now, then = run.stages[after].get(split), run.stages.get(before or "", {}).get(split)
-            if now is not None and not now["accuracy"]:
+            results = run.results(split)
+            now, then = results.get(after), results.get(before) if before is not None else None
+            if now is not None and not now.accuracy:
                 none_right.append(split)
             elif now is not None:
-                was = f" ({label(before or '')} {percent(then['accuracy'])})" if then else ""
-                some_right.append(f"{split} {percent(now['accuracy'])}{was}")
+                was = f" ({before.label} {percent(then.accuracy)})" if before and then else ""
+                some_right.append(f"{split} {percent(now.accuracy)}{was}")
         if some_right:
             sentences.append(f"Correct elsewhere: {', '.join(some_right)}.")
         if none_right:
             sentences.append(f"No correct answer on {' or '.join(none_right)}.")
     if run.missing:
-        names = " and ".join(label(stage) for stage in run.missing)
-        begun = [f"{run.metrics[s][-1]['update']} of {label(s)}" for s in run.missing if run.metrics.get(s)]
+        names = " and ".join(stage.label for stage in run.missing)
+        begun = [f"{run.metrics[s][-1].update} of {s.label}" for s in run.missing if s in run.metrics]
         logged = f" (updates logged: {', '.join(begun)})" if begun else ""
         sentences.append(f"Unfinished: {names} not evaluated yet{logged}.")
     return " ".join(sentences)
 
 
-def _main_sentence(run: RunRecord, split: str, before: str | None, after: str) -> str:
-    now = run.stages[after][split]
-    then = run.stages[before][split] if before is not None else None
-    sentence = f"{label(after)}: {percent(now['accuracy'])} correct on {split}"
-    if before is not None and then is not None:
-        sentence += f" ({label(before)} {percent(then['accuracy'])})"
-    steps = now.get("steps_per_correct")
+def _main_sentence(run: RunRecord, split: str, before: Stage | None, after: Stage) -> str:
+    results = run.results(split)
+    now = results[after]
+    sentence = f"{after.label}: {percent(now.accuracy)} correct on {split}"
+    if before is not None:
+        sentence += f" ({before.label} {percent(results[before].accuracy)})"
+    steps = now.steps_per_correct
     if steps is None:
         return sentence + ", so there are no correct answers to count steps of."
     sentence += f" with {steps:.2f} steps per correct answer"
     than = []
-    if before is not None and then is not None and then.get("steps_per_correct"):
-        than.append(_compare(steps, then["steps_per_correct"], f"the {label(before)}"))
-    if now.get("full_steps_per_correct"):
-        than.append(_compare(steps, now["full_steps_per_correct"], "the full traces"))
+    if before is not None and (earlier := results[before].steps_per_correct):
+        than.append(_compare(steps, earlier, f"the {before.label}"))
+    if now.full_steps_per_correct:
+        than.append(_compare(steps, now.full_steps_per_correct, "the full traces"))
     return sentence + (f": {', '.join(than)}." if than else ".")
 
 

@@ -7,7 +7,7 @@ the same bytes for the same folder.
 
 from __future__ import annotations
 
-from math import isfinite
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from rl.pages.html import page, visible
@@ -20,13 +20,14 @@ from rl.pages.run.trade_off import Point, trade_off
 from rl.pages.run.verdict import verdict
 from rl.pages.style import stage_colour
 from rl.runs.folder import write_text
-from rl.runs.record import Row, RunRecord, is_correct, label, num_steps, read_run
-from rl.stats.format import percent
+from rl.runs.read import RunRecord, read_run
+from rl.runs.record import SplitResult, Stage
+from rl.stats.format import bare_percent, number, percent
 
 _EXAMPLES = (8, 3)
 """Problems shown of the first split, and of each other one."""
 
-_SHAPES = {"base": "■", "warm": "●", "grpo": "◆"}
+_SHAPES = {Stage.BASE: "■", Stage.WARM: "●", Stage.GRPO: "◆"}
 
 
 def write_report(folder: Path) -> Path:
@@ -46,7 +47,7 @@ def write_report(folder: Path) -> Path:
 def render_report(run: RunRecord) -> str:
     """The whole page."""
     env = run.config.get("env") or {}
-    results = {split: run.results(split) for split in run.splits}
+    results = {split: list(run.results(split).items()) for split in run.splits}
     parts = [
         f'<header><p class="kind">Run report · {visible(env.get("name", "unknown task"))}</p>'
         f'<h1>{visible(run.name)}</h1><p class="verdict">{_tied(visible(verdict(run)))}</p>',
@@ -85,56 +86,53 @@ def _tiles(run: RunRecord) -> str:
     split = run.splits[0]
     before, after = run.before_after(split)
     assert after is not None
-    now, then = run.stages[after][split], run.stages[before][split] if before is not None else None
+    results = run.results(split)
+    now, then = results[after], results[before] if before is not None else None
+    figures: tuple[tuple[str, Callable[[SplitResult], str]], ...] = (
+        (f"Correct on {split}", lambda result: percent(result.accuracy)),
+        ("Every step valid", lambda result: percent(result.verified)),
+        ("Steps per correct answer", lambda result: number(result.steps_per_correct)),
+        ("Steps saved against full traces", lambda result: percent(result.steps_saved)),
+    )
     tiles = []
-    for name, key, form in (
-        (f"Correct on {split}", "accuracy", percent),
-        ("Every step valid", "verified", percent),
-        ("Steps per correct answer", "steps_per_correct", _two),
-        ("Steps saved against full traces", "steps_saved", percent),
-    ):
-        was = f"{label(before)}: {form(then.get(key))}" if before is not None and then is not None else ""
-        if key == "accuracy":
-            low, high = (form(now.get(f"accuracy_{end}")) for end in ("low", "high"))
-            was = f"95 % interval {low.removesuffix(' %')}–{high}" + (f"; {was}" if was else "")
+    for place, (name, figure) in enumerate(figures):
+        notes = []
+        if place == 0:
+            notes.append(f"95 % interval {bare_percent(now.accuracy_low)}–{percent(now.accuracy_high)}")
+        if before is not None and then is not None:
+            notes.append(f"{before.label}: {figure(then)}")
         tiles.append(
-            f"<div><dt>{visible(name)}</dt><dd>{_tied(form(now.get(key)))}"
-            f"<small>{_tied(visible(was))}</small></dd></div>"
+            f"<div><dt>{visible(name)}</dt><dd>{_tied(figure(now))}"
+            f"<small>{_tied(visible('; '.join(notes)))}</small></dd></div>"
         )
     return f'<dl class="tiles">{"".join(tiles)}</dl>'
-
-
-def _two(value: float | None) -> str:
-    return "–" if value is None or not isfinite(value) else f"{value:.2f}"
 
 
 def _trade_offs(run: RunRecord) -> str:
     if not run.stages:
         return "<p>No stage has been evaluated yet.</p>"
     figures, said = [], []
-    for number, split in enumerate(run.splits):
+    for place, split in enumerate(run.splits):
         results = run.results(split)
         points = [
             Point(
                 stage=stage,
-                text=label(stage) if stage in _SHAPES else "other",
-                steps=result["steps_per_correct"],
-                accuracy=result["accuracy"],
-                low=result["accuracy_low"],
-                high=result["accuracy_high"],
+                steps=result.steps_per_correct,
+                accuracy=result.accuracy,
+                low=result.accuracy_low,
+                high=result.accuracy_high,
             )
             for stage, result in results.items()
-            if result.get("steps_per_correct") is not None
+            if result.steps_per_correct is not None
         ]
-        full = next(iter(results.values()))["full_steps"]
+        full = next(iter(results.values())).full_steps
         said.append(f"<li>{_tied(_said(split, results, full))}</li>")
         if points:
             alt = f"Accuracy against steps per correct answer on {visible(split)}"
-            svg = trade_off(points, full, name=f"trade{number}", alt=alt)
+            svg = trade_off(points, full, name=f"trade{place}", alt=alt)
             figures.append(f"<figure><figcaption>{visible(split)}</figcaption>{svg}</figure>")
     legend = "".join(
-        f'<li><b style="color:var(--{stage_colour(stage)})">{_SHAPES.get(stage, "▲")}</b>'
-        f"{visible(label(stage))}</li>"
+        f'<li><b style="color:var(--{stage_colour(stage)})">{_SHAPES[stage]}</b>{visible(stage.label)}</li>'
         for stage in run.stages
     )
     listed = f'<ul class="said">{"".join(said)}</ul>'
@@ -148,32 +146,32 @@ def _trade_offs(run: RunRecord) -> str:
     return f'{intro}<div class="panels wide">{"".join(figures)}</div>{listed}'
 
 
-def _said(split: str, results: dict[str, Row], full: float) -> str:
+def _said(split: str, results: Mapping[Stage, SplitResult], full: float) -> str:
     text = f"<b>{visible(split)}</b>: "
-    placed = [stage for stage, result in results.items() if result.get("steps_per_correct") is not None]
+    placed = [stage for stage, result in results.items() if result.steps_per_correct is not None]
     if not placed:
-        num = next(iter(results.values()))["num_problems"]
-        who = visible(" or ".join(label(stage) for stage in results))
+        num = next(iter(results.values())).num_problems
+        who = visible(" or ".join(stage.label for stage in results))
         return text + (
             f"no correct answer in {num} problems from {who}. There are no steps per correct answer to "
             f"show, so this split has no plot (full traces: {full:.2f} steps)."
         )
     text += " → ".join(
-        f"{visible(label(stage))} {percent(results[stage]['accuracy'])} at "
-        f"{results[stage]['steps_per_correct']:.2f} steps"
+        f"{visible(stage.label)} {percent(results[stage].accuracy)} at "
+        f"{number(results[stage].steps_per_correct)} steps"
         for stage in placed
     )
     text += f"; full traces {full:.2f}."
-    absent = visible(" and ".join(label(stage) for stage in results if stage not in placed))
+    absent = visible(" and ".join(stage.label for stage in results if stage not in placed))
     return text + (f" Without a correct answer, and so without a point: {absent}." if absent else "")
 
 
 def _distributions(run: RunRecord) -> str:
     figures: list[str] = []
-    used: list[str] = []
-    for number, split in enumerate(run.splits):
+    used: list[Stage] = []
+    for place, split in enumerate(run.splits):
         stages = [stage for stage in run.before_after(split) if stage is not None]
-        rows = {stage: list(run.completions.get(stage, {}).get(split, {}).values()) for stage in stages}
+        rows = {stage: list(run.completions[stage].get(split, {}).values()) for stage in stages}
         rows = {stage: found for stage, found in rows.items() if found}
         if not rows:
             continue
@@ -181,14 +179,14 @@ def _distributions(run: RunRecord) -> str:
         counts = [
             (
                 stage,
-                [num_steps(row) for row in found if is_correct(row)],
-                [num_steps(row) for row in found if not is_correct(row)],
+                [row.num_steps for row in found if row.correct],
+                [row.num_steps for row in found if not row.correct],
             )
             for stage, found in rows.items()
         ]
-        full = [row["full_steps"] for row in next(iter(rows.values()))]
-        right = " → ".join(f"{label(stage)} {len(ok)} of {len(ok) + len(no)}" for stage, ok, no in counts)
-        svg = step_counts(counts, full, name=f"counts{number}", alt=f"Step counts on {visible(split)}")
+        full = [row.full_steps for row in next(iter(rows.values()))]
+        right = " → ".join(f"{stage.label} {len(ok)} of {len(ok) + len(no)}" for stage, ok, no in counts)
+        svg = step_counts(counts, full, name=f"counts{place}", alt=f"Step counts on {visible(split)}")
         figures.append(
             f"<figure><figcaption>{visible(split)}<p>correct: {visible(right)}</p></figcaption>{svg}</figure>"
         )
@@ -196,7 +194,7 @@ def _distributions(run: RunRecord) -> str:
         return "<p>There are no evaluated completions yet.</p>"
     legend = "".join(
         f'<li><i class="box" style="background:var(--{stage_colour(stage)})"></i>'
-        f"{visible(label(stage))}, correct</li>"
+        f"{visible(stage.label)}, correct</li>"
         for stage in dict.fromkeys(used)
     )
     return (
@@ -219,6 +217,6 @@ def _examples(run: RunRecord) -> str:
         'invalid step, with the reason &nbsp; <span class="mark na">·</span> not checked &nbsp; '
         "↩ backtrack &nbsp; <s>struck through</s>: undone by a later backtrack</p>"
     ]
-    for number, split in enumerate(run.splits):
-        parts.append(f"<h3>{visible(split)}</h3>{problems(run, split, _EXAMPLES[min(number, 1)])}")
+    for place, split in enumerate(run.splits):
+        parts.append(f"<h3>{visible(split)}</h3>{problems(run, split, _EXAMPLES[min(place, 1)])}")
     return "".join(parts)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +13,9 @@ from rl.ablation.cost import Cost, Measured, cost_of, estimate
 from rl.ablation.preview import preview
 from rl.ablation.room import count_at_once, make_bundles
 from rl.ablation.run import plan_bundles, run_plan
+from rl.runs.record import Stage, Summary
 from rollout.pools.cluster import ResourceError
+from tests.kit import runs_by_hand
 
 BASE: dict[str, Any] = {
     "device": "cpu",
@@ -42,10 +43,15 @@ def study(tmp_path: Path) -> Plan:
     return plan(tmp_path, {"plain": {}, "hot": {"grpo.beta": 0.1}})
 
 
-def write_summary(trial: Trial, stages: list[str], updates: dict[str, int], seconds: dict[str, float]) -> None:
-    trial.folder.mkdir(parents=True)
-    summary = {"stages": {stage: {} for stage in stages}, "updates": updates, "seconds": seconds}
-    (trial.folder / "summary.json").write_text(json.dumps(summary))
+def write_summary(
+    trial: Trial,
+    stages: list[Stage],
+    updates: dict[Stage, int],
+    train_s: dict[Stage, float],
+    eval_s: dict[Stage, float],
+) -> None:
+    found = Summary(stages={stage: {} for stage in stages}, updates=updates, train_s=train_s, eval_s=eval_s)
+    runs_by_hand.write_summary(trial.folder, found)
 
 
 def test_the_cost_of_all_runs(study: Plan) -> None:
@@ -70,9 +76,9 @@ def test_skipped_groups_are_not_replaced(tmp_path: Path) -> None:
 
 def test_the_cost_of_what_is_left(study: Plan) -> None:
     warm, plain, hot = study.trials[:3]
-    write_summary(warm, ["base", "warm"], {"warm": 5}, {})
+    write_summary(warm, [Stage.BASE, Stage.WARM], {Stage.WARM: 5}, {}, {})
     # Cut off after update 5: the checkpoint of update 4 is whole, that of update 6 is not.
-    write_summary(plain, ["base"], {}, {})
+    write_summary(plain, [Stage.BASE], {}, {}, {})
     for update, state in ((2, True), (4, True), (6, False)):
         checkpoint = plain.folder / "checkpoints" / "grpo" / f"checkpoint-{update}"
         checkpoint.mkdir(parents=True)
@@ -99,13 +105,25 @@ def test_time_is_told_by_what_was_measured(study: Plan) -> None:
     warm, plain, hot, other_warm, other_plain, other_hot = study.trials
     measured = Measured()
     assert measured.left(warm, {}, ()) is None
-    write_summary(warm, ["base", "warm"], {"warm": 5}, {"warm": 10.0, "eval_base": 1.0, "eval_warm": 3.0})
+    write_summary(
+        warm,
+        [Stage.BASE, Stage.WARM],
+        {Stage.WARM: 5},
+        {Stage.WARM: 10.0},
+        {Stage.BASE: 1.0, Stage.WARM: 3.0},
+    )
     measured.add(warm)
     assert measured.left(other_warm, {}, ()) == 14.0  # 5 updates of 2 s, two evaluations
-    assert measured.left(other_warm, {"warm": 4}, ("base",)) == 5.0
+    assert measured.left(other_warm, {Stage.WARM: 4}, (Stage.BASE,)) == 5.0
     assert measured.left(plain, {}, ()) is None
-    write_summary(plain, ["base", "grpo"], {"grpo": 6}, {"grpo": 12.0, "eval_base": 5.0, "eval_grpo": 3.0})
-    write_summary(hot, ["base", "grpo"], {"grpo": 6}, {"grpo": 60.0, "eval_base": 5.0, "eval_grpo": 3.0})
+    for trial, train_s in ((plain, 12.0), (hot, 60.0)):
+        write_summary(
+            trial,
+            [Stage.BASE, Stage.GRPO],
+            {Stage.GRPO: 6},
+            {Stage.GRPO: train_s},
+            {Stage.BASE: 5.0, Stage.GRPO: 3.0},
+        )
     measured.add(plain)
     assert measured.left(other_hot, {}, ()) == 20.0  # by `plain`, while there is no other
     measured.add(hot)
@@ -117,7 +135,7 @@ def test_time_is_told_by_what_was_measured(study: Plan) -> None:
     # Two at a time would halve it, but `hot` cannot begin before its warm start is done: 14 + 68.
     assert estimate(left, seconds, at_once=2).seconds == 82.0
     assert estimate(left, {**seconds, other_hot.name: None}, at_once=1).unknown == 1
-    assert "about 2 min left" in preview(study)
+    assert "about 1 min 42 s left" in preview(study)
 
 
 def test_without_a_measurement_there_is_no_estimate(study: Plan) -> None:

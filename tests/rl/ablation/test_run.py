@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import fcntl
 import io
-import json
 import os
 import signal
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -21,9 +21,13 @@ from configs import ConfigError
 from configs.schema.ablation import Plan, load_ablation
 from rl.ablation.report import write_comparison
 from rl.ablation.run import is_done, run_plan
-from rl.runs.folder import RunFolderError, open_run
+from rl.runs.errors import RunFolderError
+from rl.runs.folder import open_run
 from rl.runs.lock import RunBusyError
+from rl.runs.log import read_summary
+from rl.runs.record import SplitResult, Stage
 from rollout.pools.cluster import ActorSize, Cluster, ResourceError, connect
+from tests.kit.runs_by_hand import write_summary
 
 BASE: dict[str, Any] = {
     "device": "cpu",
@@ -86,7 +90,7 @@ def test_runs_share_their_warm_start_and_are_not_repeated(tmp_path: Path) -> Non
     assert f"{warm}: started" in said and "steps-seed0: done" in said and "3 of 5 runs done" in said
     assert [trial.name for trial in study.trials if is_done(trial)] == [warm, "plain-seed0", "steps-seed0"]
     plain, steps, shared = [stages(tmp_path / "out" / name) for name in ("plain-seed0", "steps-seed0", warm)]
-    assert plain["base"] == steps["base"] == shared["warm"]
+    assert plain[Stage.BASE] == steps[Stage.BASE] == shared[Stage.WARM]
     assert not (tmp_path / "out/.tune").exists()
 
     before = (tmp_path / "out/plain-seed0/provenance.json").read_text()
@@ -96,9 +100,8 @@ def test_runs_share_their_warm_start_and_are_not_repeated(tmp_path: Path) -> Non
     assert write_comparison(study).is_file() and (tmp_path / "out/summary.csv").is_file()
 
 
-def stages(folder: Path) -> dict[str, Any]:
-    found: dict[str, Any] = json.loads((folder / "summary.json").read_text())["stages"]
-    return found
+def stages(folder: Path) -> Mapping[Stage, Mapping[str, SplitResult]]:
+    return read_summary(folder).stages
 
 
 @pytest.mark.slow
@@ -107,12 +110,12 @@ def test_a_cut_off_run_goes_on(tmp_path: Path) -> None:
     study = plan(tmp_path, {"plain": {"grpo": None}}, [0])
     (trial,) = study.trials
     run(study)
-    summary = tmp_path / "out" / trial.name / "summary.json"
-    whole = json.loads(summary.read_text())
-    summary.write_text(json.dumps({**whole, "stages": {"base": whole["stages"]["base"]}}))  # not evaluated
+    whole = read_summary(trial.folder)
+    base = {Stage.BASE: whole.stages[Stage.BASE]}
+    write_summary(trial.folder, replace(whole, stages=base))  # the warm start is not evaluated
     assert not is_done(trial)
     assert run(study)[0] == []
-    assert json.loads(summary.read_text())["stages"] == whole["stages"]
+    assert read_summary(trial.folder).stages == whole.stages
 
 
 @pytest.mark.slow

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import io
-import json
 import os
 import re
 import struct
@@ -20,7 +19,12 @@ from configs import check_config
 from configs.schema.ablation import Trial
 from rl.ablation.progress import Progress, last_line, read_progress
 from rl.ablation.schedule import Schedule, State
-from rl.ablation.table import LiveTable, TrialRow, clock_text, trial_table
+from rl.ablation.table import LiveTable, TrialRow, trial_table
+from rl.runs.errors import RunFolderError
+from rl.runs.log import metrics_log
+from rl.runs.record import Stage, Summary, UpdateRow
+from rl.stats.format import duration
+from tests.kit.runs_by_hand import write_summary
 
 
 class Clock:
@@ -51,32 +55,35 @@ def trials(tmp_path: Path) -> list[Trial]:
     return found
 
 
-def log(trial: Trial, **row: Any) -> None:
+def log(trial: Trial, stage: Stage, update: int, **metrics: float) -> None:
     trial.folder.mkdir(exist_ok=True)
-    with (trial.folder / "metrics.jsonl").open("a") as file:
-        file.write(json.dumps(row) + "\n")
+    metrics_log(trial.folder).append(UpdateRow(stage=stage, update=update, metrics=metrics))
 
 
-def end(trial: Trial, **stages: dict[str, Any]) -> None:
-    trial.folder.mkdir(exist_ok=True)
-    updates, seconds = ({"warm": 100}, {"warm": 100.0}) if "warm" in stages else ({"grpo": 10}, {"grpo": 40.0})
-    summary = {"stages": stages, "updates": updates, "seconds": seconds}
-    (trial.folder / "summary.json").write_text(json.dumps(summary))
+def end(trial: Trial, *stages: Stage) -> None:
+    updates, train_s = (100, 100.0) if Stage.WARM in stages else (10, 40.0)
+    last = stages[-1]
+    found = Summary(stages={stage: {} for stage in stages}, updates={last: updates}, train_s={last: train_s})
+    write_summary(trial.folder, found)
 
 
 def test_progress_is_the_last_whole_row(trials: list[Trial]) -> None:
     trial = trials[2]
     assert str(read_progress(trial)) == "starting"
     for update in range(1, 400):  # more than is read
-        log(trial, stage="grpo", update=update % 10, accuracy=0.5, steps_per_correct=None, padding="x" * 1000)
+        log(trial, Stage.GRPO, update % 10, accuracy=0.5, **{f"padding/{n}": 0.125 for n in range(50)})
     with (trial.folder / "metrics.jsonl").open("a") as file:
         file.write('{"stage": "grpo", "upd')
     found = read_progress(trial)
     assert (str(found), found.accuracy, found.steps_per_correct) == ("grpo 9/10", 0.5, None)
-    log(trial)
-    log(trial, stage="grpo", update=10)
+    assert metrics_log(trial.folder).path.stat().st_size > 1 << 17
+    with (trial.folder / "metrics.jsonl").open("a") as file:
+        file.write("ate\n")
+    with pytest.raises(RunFolderError, match=r"metrics\.jsonl cannot be read: its last row is damaged"):
+        read_progress(trial)
+    log(trial, Stage.GRPO, 10)
     assert str(read_progress(trial)) == "evaluating grpo"
-    end(trial, base={}, grpo={})
+    end(trial, Stage.BASE, Stage.GRPO)
     assert str(read_progress(trial)) == "grpo 10/10"
 
 
@@ -89,7 +96,7 @@ def test_the_last_line_of_a_log(tmp_path: Path) -> None:
 def test_a_log_says_what_begins_and_ends(trials: list[Trial]) -> None:
     clock, out = Clock(), io.StringIO()
     warm0, warm1, plain0 = trials[:3]
-    end(warm0, base={}, warm={})
+    end(warm0, Stage.BASE, Stage.WARM)
     schedule = Schedule(trials, done={warm0.name})
     table = LiveTable(schedule, at_once=2, out=out, clock=clock)
     schedule.start(warm1.name)
@@ -98,16 +105,16 @@ def test_a_log_says_what_begins_and_ends(trials: list[Trial]) -> None:
     table.started(plain0.name)
     clock.now = 59.0
     table.tick()
-    log(plain0, stage="grpo", update=2, accuracy=0.25, steps_per_correct=3.0, backtracks=0.5)
+    log(plain0, Stage.GRPO, 2, accuracy=0.25, steps_per_correct=3.0, backtracks=0.5)
     clock.now = 70.0
     table.tick()
-    log(plain0, stage="grpo", update=4, accuracy=0.75, steps_per_correct=2.0, backtracks=0.25)
+    log(plain0, Stage.GRPO, 4, accuracy=0.75, steps_per_correct=2.0, backtracks=0.25)
     clock.now = 140.0
     table.tick()
     table.tick()
     schedule.fail(warm1.name, "ValueError: no")
     table.ended(warm1.name)
-    end(plain0, base={}, grpo={})
+    end(plain0, Stage.BASE, Stage.GRPO)
     schedule.finish(plain0.name)
     table.ended(plain0.name)
     assert out.getvalue().split("\n") == [
@@ -115,16 +122,17 @@ def test_a_log_says_what_begins_and_ends(trials: list[Trial]) -> None:
         "warm-1-seed1: started",
         "plain-seed0: started",
         # A warm start takes 100 updates of 1 s. For GRPO there is nothing to go by.
-        "1 of 6 runs done after 1 min, 2 running, about 2 min left, 4 runs are not measured yet; warm-1-seed1: "
-        "starting; plain-seed0: grpo 2/10 acc 0.250 steps 3.00 backtracks 0.50",
+        "1 of 6 runs done after 1 min 10 s, 2 running, about 1 min 40 s left, 4 runs are not measured "
+        "yet; warm-1-seed1: starting; plain-seed0: grpo 2/10 acc 0.250 steps 3.00 backtracks 0.50",
         # Two updates took 70 s: six are 210 s more.
-        "1 of 6 runs done after 2 min, 2 running, about 4 min left, 3 runs are not measured yet; warm-1-seed1: "
-        "starting; plain-seed0: grpo 4/10 acc 0.750 steps 2.00 backtracks 0.25 4 min left",
+        "1 of 6 runs done after 2 min 20 s, 2 running, about 3 min 30 s left, 3 runs are not measured "
+        "yet; warm-1-seed1: starting; plain-seed0: grpo 4/10 acc 0.750 steps 2.00 backtracks 0.25 3 min "
+        "30 s left",
         f"warm-1-seed1: FAILED: ValueError: no (log: {warm1.log})",
         "plain-seed1: FAILED: warm-1-seed1 failed, from whose model it begins",
         "steps-seed1: FAILED: warm-1-seed1 failed, from whose model it begins",
         # What is left is `steps` with seed 0: by `plain`, 10 updates of 4 s.
-        "plain-seed0: done; 2 of 6 runs done after 2 min, starting, 3 failed, about 40 s left",
+        "plain-seed0: done; 2 of 6 runs done after 2 min 20 s, starting, 3 failed, about 40 s left",
         "",
     ]
 
@@ -139,7 +147,7 @@ def test_a_wait_for_room_is_told_from_a_start(trials: list[Trial]) -> None:
     table.tick()
     assert out.getvalue().split("\n")[1:] == [
         "0 of 6 runs done after 59 s, starting, no measurement of the time left yet",
-        "0 of 6 runs done after 2 min, waiting for room, no measurement of the time left yet",
+        "0 of 6 runs done after 1 min 59 s, waiting for room, no measurement of the time left yet",
         "",
     ]
 
@@ -175,7 +183,7 @@ def test_a_terminal_shows_a_table_in_place(trials: list[Trial], terminal: tuple[
     table.tick()  # too early
     assert drawn(master) == "6 runs, 0 of them finished before\n"
     clock.now = 10.0
-    log(trials[0], stage="warm", update=40, loss=1.0)
+    log(trials[0], Stage.WARM, 40, loss=1.0)
     table.tick()
     first = drawn(master)
     assert [line.split() for line in first.split("\n")[2:5]] == [
@@ -187,7 +195,7 @@ def test_a_terminal_shows_a_table_in_place(trials: list[Trial], terminal: tuple[
         "0 of 6 runs done after 10 s, 1 running, no measurement of the time left yet\n"
     )
     clock.now = 20.0
-    log(trials[0], stage="warm", update=60, loss=1.0)
+    log(trials[0], Stage.WARM, 60, loss=1.0)
     table.tick()
     second = drawn(master)
     assert second.startswith(f"\x1b[{first.count(chr(10))}F\x1b[J") and "20 s  20 s" in second
@@ -212,7 +220,7 @@ def test_many_runs_are_shown_by_case(trials: list[Trial], terminal: tuple[io.Tex
     for seed, accuracy in ((0, 0.25), (1, 0.75)):
         schedule.start(f"plain-seed{seed}")
         table.started(f"plain-seed{seed}")
-        log(schedule.trials[f"plain-seed{seed}"], stage="grpo", update=seed + 1, accuracy=accuracy)
+        log(schedule.trials[f"plain-seed{seed}"], Stage.GRPO, seed + 1, accuracy=accuracy)
     table.show()
     rows = [line.split("  ") for line in drawn(master).split("\n")[3:6]]
     cells = [[cell.strip() for cell in row if cell.strip()] for row in rows]
@@ -241,7 +249,7 @@ def test_long_names_leave_room_for_the_rest(trials: list[Trial]) -> None:
 
 
 def test_times_for_a_reader() -> None:
-    assert [clock_text(seconds) for seconds in (0, 59.4, 60, 3570, 3600 + 299)] == [
+    assert [duration(seconds) for seconds in (0, 59.4, 60, 3570, 3600 + 299)] == [
         "0 s",
         "59 s",
         "1 min",

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import csv
 import io
-import json
 import math
 import re
 import shutil
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import combinations
 from pathlib import Path
 from typing import Any
@@ -18,6 +17,8 @@ import pytest
 import yaml
 
 from configs.schema.ablation import Plan, load_ablation
+from envs import StepKind
+from rewards import Outcome
 from rl.ablation.report import comparison, write_comparison
 from rl.compare.config_differences import differences
 from rl.compare.folders import find_runs, folder_comparison
@@ -30,8 +31,20 @@ from rl.pages.comparison.legend import case_style
 from rl.pages.comparison.page import render_comparison
 from rl.pages.comparison.scatter import pareto_front
 from rl.pages.comparison.text import comparison_csv, comparison_text
-from rl.runs.folder import RunFolderError
-from tests.kit.runs_by_hand import CONFIG, on, result, study, traces, update, write_run
+from rl.runs.errors import RunFolderError
+from rl.runs.log import evaluation_log
+from rl.runs.record import SplitResult, Stage, Summary
+from tests.kit.runs_by_hand import (
+    CONFIG,
+    on,
+    split_result,
+    step,
+    study,
+    traces,
+    update,
+    write_run,
+    write_summary,
+)
 
 
 def made(*folders: Path) -> Study:
@@ -67,8 +80,8 @@ def test_runs_that_were_moved_keep_their_warm_start(tmp_path: Path) -> None:
 
 
 def test_a_repeated_run_is_a_case_and_no_seed(tmp_path: Path) -> None:
-    paths = [write_run(tmp_path / name, {"grpo": traces(6)}, seed=0) for name in ("a/x", "b/x", "c/y")]
-    write_run(tmp_path / "c" / "z", {"grpo": traces(6)}, seed=4)
+    paths = [write_run(tmp_path / name, {Stage.GRPO: traces(6)}, seed=0) for name in ("a/x", "b/x", "c/y")]
+    write_run(tmp_path / "c" / "z", {Stage.GRPO: traces(6)}, seed=4)
     found = folder_comparison(find_runs([*paths, tmp_path / "c"]))
     # x with seed 0 and z with seed 4 are one case; the other two repeat seed 0.
     assert [list(seeds) for seeds in found.folders.values()] == [[0, 4], [0], [0]]
@@ -77,7 +90,7 @@ def test_a_repeated_run_is_a_case_and_no_seed(tmp_path: Path) -> None:
 
 def test_cases_of_one_name_are_told_apart_by_what_is_above(tmp_path: Path) -> None:
     for name, beta in (("a/x", 0.0), ("b/x", 0.5)):
-        write_run(tmp_path / name, {"grpo": traces(6)}, seed=0, grpo={"updates": 4, "beta": beta})
+        write_run(tmp_path / name, {Stage.GRPO: traces(6)}, seed=0, grpo={"updates": 4, "beta": beta})
     found = folder_comparison(find_runs([tmp_path / "a" / "x", tmp_path / "b" / "x"]))
     assert list(found.folders) == ["a/x", "b/x"]
 
@@ -91,7 +104,7 @@ def test_folders_without_runs_are_named(tmp_path: Path, given: str) -> None:
 
 
 def test_damaged_files_are_named(tmp_path: Path) -> None:
-    run = write_run(tmp_path / "a", {"grpo": traces(6)})
+    run = write_run(tmp_path / "a", {Stage.GRPO: traces(6)})
     for name in ("summary.json", "metrics.jsonl", "eval/grpo.jsonl", "config.yaml"):
         kept = (run / name).read_text()
         (run / name).write_text("{\n{\n")
@@ -120,11 +133,9 @@ def test_config_differences_go_by_the_names_of_reward_terms() -> None:
 
 def test_other_problems_are_not_compared(tmp_path: Path) -> None:
     rows = [*traces(6), *on("ood_easy", traces(5))]
-    write_run(tmp_path / "a", {"grpo": rows})
-    other = [
-        {**row, "prompt": "another"} if row["split"] == "id" and row["index"] == 4 else row for row in rows
-    ]
-    write_run(tmp_path / "b", {"grpo": other}, grpo={"updates": 4, "beta": 0.5})
+    write_run(tmp_path / "a", {Stage.GRPO: rows})
+    other = [replace(row, prompt="another") if row.split == "id" and row.index == 4 else row for row in rows]
+    write_run(tmp_path / "b", {Stage.GRPO: other}, grpo={"updates": 4, "beta": 0.5})
     found = made(tmp_path)
     assert found.splits == ["ood_easy"]
     assert found.left_out == {"id": "problem 4 is another one in b than in a (env)"}
@@ -134,23 +145,25 @@ def test_other_problems_are_not_compared(tmp_path: Path) -> None:
 
 
 def test_other_numbers_of_problems_are_not_compared(tmp_path: Path) -> None:
-    write_run(tmp_path / "a", {"grpo": traces(6)})
-    write_run(tmp_path / "b", {"grpo": traces(6, num=20)}, eval={"num_problems": 20, "splits": ["id"]})
+    write_run(tmp_path / "a", {Stage.GRPO: traces(6)})
+    write_run(tmp_path / "b", {Stage.GRPO: traces(6, num=20)}, eval={"num_problems": 20, "splits": ["id"]})
     assert made(tmp_path).left_out == {"id": "10 problems in a, 20 in b (eval.num_problems)"}
 
 
 def test_splits_that_one_case_lacks_are_not_compared(tmp_path: Path) -> None:
-    write_run(tmp_path / "a", {"grpo": [*traces(6), *on("ood_hard", traces(1))]})
-    write_run(tmp_path / "b", {"grpo": traces(6)}, grpo={"updates": 4, "beta": 0.5})
+    write_run(tmp_path / "a", {Stage.GRPO: [*traces(6), *on("ood_hard", traces(1))]})
+    write_run(tmp_path / "b", {Stage.GRPO: traces(6)}, grpo={"updates": 4, "beta": 0.5})
     found = made(tmp_path)
     assert found.splits == ["id"] and found.left_out == {"ood_hard": "not evaluated by b"}
 
 
 def test_without_completions_the_configs_decide(tmp_path: Path) -> None:
     paths = [
-        write_run(tmp_path / "a", {"grpo": traces(6)}),
-        write_run(tmp_path / "b", {"grpo": traces(6)}, env={"name": "countdown", "settings": {"train": ["4"]}}),
-        write_run(tmp_path / "c", {"grpo": traces(6)}, grpo={"updates": 4, "beta": 0.5}),
+        write_run(tmp_path / "a", {Stage.GRPO: traces(6)}),
+        write_run(
+            tmp_path / "b", {Stage.GRPO: traces(6)}, env={"name": "countdown", "settings": {"train": ["4"]}}
+        ),
+        write_run(tmp_path / "c", {Stage.GRPO: traces(6)}, grpo={"updates": 4, "beta": 0.5}),
     ]
     for path in paths:
         shutil.rmtree(path / "eval")
@@ -159,7 +172,7 @@ def test_without_completions_the_configs_decide(tmp_path: Path) -> None:
 
 
 def test_what_is_not_evaluated_has_no_say(tmp_path: Path) -> None:
-    write_run(tmp_path / "a", {"grpo": traces(6)})
+    write_run(tmp_path / "a", {Stage.GRPO: traces(6)})
     write_run(tmp_path / "b", {}, eval={"num_problems": 20, "splits": ["id"]}, updates=[update(1, 0, 0)])
     found = made(tmp_path)
     assert found.splits == ["id"] and found.left_out == {}
@@ -172,18 +185,18 @@ def test_what_is_not_evaluated_has_no_say(tmp_path: Path) -> None:
 
 def test_markers_of_free_text_are_steps_and_backtracks(tmp_path: Path) -> None:
     rows = traces(1, steps=2, backtracks=1, num=1)
-    rows[0]["steps"] = [*rows[0]["steps"], {"text": "Wait, no.", "kind": "marker"}]
-    ((case,),) = [read_cases(folder_comparison([write_run(tmp_path / "a", {"grpo": rows})]))]
+    rows = [replace(rows[0], steps=(*rows[0].steps, step("Wait, no.", StepKind.MARKER)))]
+    ((case,),) = [read_cases(folder_comparison([write_run(tmp_path / "a", {Stage.GRPO: rows})]))]
     facts = case.traces("id")[0][0]
     assert (facts.steps, facts.backtracks) == (3, 2)
 
 
 def test_random_weights_are_no_result(tmp_path: Path) -> None:
-    rows = {"base": traces(0), "warm": traces(6)}
+    rows = {Stage.BASE: traces(0), Stage.WARM: traces(6)}
     new = made(write_run(tmp_path / "new", rows))
-    assert [entry.stage for entry in new.entries] == ["warm"]
+    assert [entry.stage for entry in new.entries] == [Stage.WARM]
     given = made(write_run(tmp_path / "given", rows, policy={"model": "HuggingFaceTB/SmolLM2-135M"}))
-    assert [entry.stage for entry in given.entries] == ["base", "warm"]
+    assert [entry.stage for entry in given.entries] == [Stage.BASE, Stage.WARM]
 
 
 def test_every_case_is_set_against_the_base(tmp_path: Path) -> None:
@@ -231,19 +244,17 @@ def finished(tmp_path: Path) -> Plan:
     ours = plan(tmp_path, {"plain": {}, "steps": {"grpo.beta": 0.1}}, [0, 1])
     warm0, warm1 = ours.results["plain", 0][0], ours.results["plain", 1][0]
 
-    def of(accuracy: float, **changes: Any) -> dict[str, Any]:
-        rows = traces(1, steps=2, tokens=20)
-        return {"id": result(rows, accuracy=accuracy, steps_per_correct=2.0, num_problems=10, **changes)}
+    def of(accuracy: float, steps: float | None = 2.0, **changes: Any) -> dict[str, SplitResult]:
+        return {"id": split_result(accuracy, steps, tokens=20.0, **changes)}
 
     for name, stages in {
-        warm0: {"base": of(0.1), "warm": of(0.5, errors={"queue": 0.2})},
-        warm1: {"base": of(0.2), "warm": of(0.7)},
-        "plain-seed0": {"base": of(0.5), "grpo": of(0.8) | {"id": of(0.8)["id"] | {"steps_per_correct": None}}},
-        "plain-seed1": {"base": of(0.7), "grpo": {"id": of(1.0)["id"] | {"steps_per_correct": 3.0}}},
-        "steps-seed0": {"base": of(0.5), "grpo": of(0.9)},
+        warm0: {Stage.BASE: of(0.1), Stage.WARM: of(0.5, errors={"queue": 0.2})},
+        warm1: {Stage.BASE: of(0.2), Stage.WARM: of(0.7)},
+        "plain-seed0": {Stage.BASE: of(0.5), Stage.GRPO: of(0.8, None)},
+        "plain-seed1": {Stage.BASE: of(0.7), Stage.GRPO: of(1.0, 3.0)},
+        "steps-seed0": {Stage.BASE: of(0.5), Stage.GRPO: of(0.9)},
     }.items():
-        (tmp_path / "out" / name).mkdir(parents=True)
-        (tmp_path / "out" / name / "summary.json").write_text(json.dumps({"stages": stages}))
+        write_summary(tmp_path / "out" / name, Summary(stages=stages))
     return ours
 
 
@@ -254,9 +265,9 @@ def test_results_are_means_over_seeds(finished: Plan) -> None:
         ("plain", "steps"),
         [0, 1],
     )
-    assert warm.mean()["accuracy"] == pytest.approx(0.6)  # (0.5 + 0.7) / 2
-    assert warm.mean()["errors"] == {"queue": pytest.approx(0.1)}  # none in seed 1: (0.2 + 0) / 2
-    assert plain.name == "plain: GRPO" and plain.mean()["steps_per_correct"] == 3.0  # the one seed that has it
+    assert warm.mean().accuracy == pytest.approx(0.6)  # (0.5 + 0.7) / 2
+    assert warm.mean().errors == {"queue": pytest.approx(0.1)}  # none in seed 1: (0.2 + 0) / 2
+    assert plain.name == "plain: GRPO" and plain.mean().steps_per_correct == 3.0  # the one seed that has it
     assert steps.name == "steps: GRPO" and list(steps.results) == [0]
 
 
@@ -272,8 +283,10 @@ def test_the_text_has_every_entry(finished: Plan) -> None:
 def test_the_csv_has_every_seed(finished: Plan) -> None:
     write_comparison(finished)
     lines = (finished.folder / "summary.csv").read_text().splitlines()
-    assert lines[0].startswith("cases,stage,split,seed,num_problems,accuracy,") and lines[0].endswith(",flags")
-    assert [line.split(",")[:6] for line in lines[1:]] == [
+    assert lines[0].startswith("cases,stage,split,seed,num_problems,ungraded,accuracy,") and lines[0].endswith(
+        ",flags"
+    )
+    assert [line.split(",")[:5] + line.split(",")[6:7] for line in lines[1:]] == [
         ["plain steps", "warm", "id", "0", "10", "0.5"],
         ["plain steps", "warm", "id", "1", "10", "0.7"],
         ["plain", "grpo", "id", "0", "10", "0.8"],
@@ -284,8 +297,10 @@ def test_the_csv_has_every_seed(finished: Plan) -> None:
 
 def test_flags_are_in_the_text_and_in_their_line_of_the_csv(tmp_path: Path) -> None:
     paths = study(tmp_path, {"plain": traces(6, steps=4), "cut": traces(6)}, (0, 1))
-    rows = [{**row, "outcome": "malformed"} if row["index"] > 5 else row for row in traces(6)]
-    (tmp_path / "cut-seed1" / "eval" / "grpo.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    rows = [replace(row, outcome=Outcome.MALFORMED) if row.index > 5 else row for row in traces(6)]
+    log = evaluation_log(tmp_path / "cut-seed1", Stage.GRPO)
+    log.path.unlink()
+    log.append(*rows)
     found = made(*paths)
     assert "flag: cut: answers without closing line: id (seed 1)" in comparison_text(found).splitlines()
     lines = list(csv.DictReader(io.StringIO(comparison_csv(found))))
@@ -368,7 +383,7 @@ def test_cases_without_grpo_are_compared_by_their_last_stage(tmp_path: Path) -> 
     config = {**CONFIG, "grpo": None}
     for name, right, updates in (("a", 5, 10), ("b", 9, 20)):
         write_run(
-            tmp_path / name, {"warm": traces(right)}, config={**config, "warm_start": {"updates": updates}}
+            tmp_path / name, {Stage.WARM: traces(right)}, config={**config, "warm_start": {"updates": updates}}
         )
     found = made(tmp_path)
     (difference,) = found.differences()

@@ -6,18 +6,29 @@ from typing import Any
 
 import pytest
 
+from rewards import Outcome
 from rl.compare.flags import Flag, FlagKind, by_kind, sign_test, stage_flags, training_flags, where
 from rl.compare.results import TraceFacts
+from rl.runs.record import Stage, UpdateRow
 from rl.stats.repetition import repeats_itself
 
 
 def traces(num: int = 100, *, wrong: int = 0, **changes: Any) -> dict[int, TraceFacts]:
     """Completions of which the first `wrong` are not correct; the rest as given."""
-    usual = {"problem": "p", "outcome": "verified", "steps": 3, "backtracks": 0, "tokens": 30, "repeats": False}
-    return {
-        index: TraceFacts(**{**usual, **changes, **({"outcome": "wrong"} if index < wrong else {})})
-        for index in range(num)
+    usual: dict[str, Any] = {
+        "problem": "p",
+        "outcome": Outcome.VERIFIED,
+        "steps": 3,
+        "backtracks": 0,
+        "tokens": 30,
+        "repeats": False,
     }
+    made = {}
+    for index in range(num):
+        facts = {**usual, **changes, **({"outcome": Outcome.WRONG} if index < wrong else {})}
+        right = facts["outcome"] in (Outcome.VERIFIED, Outcome.CORRECT)
+        made[index] = TraceFacts(**facts, correct=right)
+    return made
 
 
 def part(num: int, whole: dict[int, TraceFacts], **changes: Any) -> dict[int, TraceFacts]:
@@ -29,13 +40,12 @@ def part(num: int, whole: dict[int, TraceFacts], **changes: Any) -> dict[int, Tr
 def kinds(
     before: dict[int, TraceFacts], after: dict[int, TraceFacts], needed: tuple[float, float] = (0.0, 0.0)
 ) -> list[FlagKind]:
-    then, now = [{"needed_backtracks": value} for value in needed]
-    return [kind for kind, _ in stage_flags(before, after, then, now)]
+    return [kind for kind, _ in stage_flags(before, after, needed)]
 
 
 def test_a_collapse_to_empty_reasoning_is_named_with_its_figures() -> None:
-    after = part(60, traces(wrong=40), steps=0, outcome="wrong")
-    ((kind, said),) = stage_flags(traces(wrong=5), after, {}, {})
+    after = part(60, traces(wrong=40), steps=0, outcome=Outcome.WRONG)
+    ((kind, said),) = stage_flags(traces(wrong=5), after, (0.0, 0.0))
     assert kind is FlagKind.EMPTY
     assert said == (
         "traces without any step 0.0 % → 60.0 %, steps per trace 3.00 → 1.20, correct 95.0 % → 0.0 %"
@@ -45,11 +55,11 @@ def test_a_collapse_to_empty_reasoning_is_named_with_its_figures() -> None:
 def test_answers_without_steps_that_stay_right_are_no_collapse() -> None:
     assert kinds(traces(), traces(steps=0)) == []
     # A bare answer does not count as verified, where steps are checked: that is what is named then.
-    assert kinds(traces(), traces(steps=0, outcome="correct")) == [FlagKind.NOT_VERIFIED]
+    assert kinds(traces(), traces(steps=0, outcome=Outcome.CORRECT)) == [FlagKind.NOT_VERIFIED]
 
 
 def test_a_collapse_has_one_name() -> None:
-    after = traces(steps=0, outcome="wrong")
+    after = traces(steps=0, outcome=Outcome.WRONG)
     assert kinds(traces(), after, needed=(0.4, 0.0)) == [FlagKind.EMPTY]
 
 
@@ -63,9 +73,9 @@ def test_lost_accuracy_is_told_from_noise_problem_by_problem() -> None:
 @pytest.mark.parametrize(
     ("changes", "kind"),
     [
-        ({"outcome": "malformed"}, FlagKind.NO_ANSWER),
-        ({"outcome": "truncated"}, FlagKind.TOO_LONG),
-        ({"outcome": "correct"}, FlagKind.NOT_VERIFIED),
+        ({"outcome": Outcome.MALFORMED}, FlagKind.NO_ANSWER),
+        ({"outcome": Outcome.TRUNCATED}, FlagKind.TOO_LONG),
+        ({"outcome": Outcome.CORRECT}, FlagKind.NOT_VERIFIED),
         ({"repeats": True}, FlagKind.REPETITION),
     ],
 )
@@ -85,17 +95,20 @@ def test_backtracks_are_missed_only_where_accuracy_fell() -> None:
 
 
 def test_without_shared_problems_nothing_is_said() -> None:
-    assert stage_flags({}, traces(), {}, {}) == []
-    assert stage_flags({1000: traces()[0]}, traces(wrong=50), {}, {}) == []
+    assert stage_flags({}, traces(), (0.0, 0.0)) == []
+    assert stage_flags({1000: traces()[0]}, traces(wrong=50), (0.0, 0.0)) == []
 
 
 def test_nothing_learnt_has_its_cause() -> None:
-    rows = [{"groups/useful_frac": 0.02, "groups/all_wrong": 0.9, "groups/all_verified": 0.08}] * 4
-    ((kind, said),) = training_flags(rows)
+    shares = {"groups/useful_frac": 0.02, "groups/all_wrong": 0.9, "groups/all_verified": 0.08}
+    ((kind, said),) = training_flags([UpdateRow(stage=Stage.GRPO, update=1, metrics=shares)] * 4)
     assert kind is FlagKind.NOTHING_LEARNT
     assert said == "2.0 % of the sampled groups had a signal; 90.0 % were all wrong"
     # Groups that become useless because all is learnt are none of it.
-    learnt = [{"groups/useful_frac": share} for share in (0.6, 0.4, 0.1, 0.0)]
+    learnt = [
+        UpdateRow(stage=Stage.GRPO, update=1, metrics={"groups/useful_frac": share})
+        for share in (0.6, 0.4, 0.1, 0.0)
+    ]
     assert training_flags(learnt) == [] and training_flags([]) == []
 
 

@@ -13,8 +13,9 @@ import pytest
 from envs import Split, make_env, parse_trace, render_trace
 from rewards import RewardSum, Term
 from rl.grpo.metrics import rollout_metrics
-from rl.runs.log import JsonLines
+from rl.runs.log import RowLog, metrics_log
 from rl.runs.progress import ProgressCallback
+from rl.runs.record import Stage, UpdateRow
 from rollout.source import RolloutBatch
 from rollout.types import Completion, FinishReason, RolloutGroup, Sample
 
@@ -95,9 +96,9 @@ class Terminal(io.StringIO):
         return True
 
 
-def show(out: io.StringIO, tmp_path: Path) -> JsonLines:
-    log = JsonLines(tmp_path / "metrics.jsonl")
-    progress = ProgressCallback("grpo", log, every_s=0.0, out=out)
+def show(out: io.StringIO, tmp_path: Path) -> RowLog[UpdateRow]:
+    log = metrics_log(tmp_path)
+    progress = ProgressCallback(Stage.GRPO, log, every_s=0.0, out=out)
     state = SimpleNamespace(global_step=0, max_steps=2)
     progress.on_train_begin(None, state, None)  # type: ignore[arg-type]
     for update in (1, 2):
@@ -114,10 +115,10 @@ def test_progress_is_written_and_shown(tmp_path: Path) -> None:
     lines = out.getvalue().splitlines()
     assert len(lines) == 2  # the summary at the end of training is no update
     assert lines[0].startswith("grpo 1/2  reward 0.250  acc 50.0%  1,234 tok/s")
-    assert lines[1].endswith("0:00 left")
-    assert [(row["stage"], row["update"], row["reward"]) for row in log.read()] == [
-        ("grpo", 1, 0.25),
-        ("grpo", 2, 0.25),
+    assert lines[1].endswith("  0 s left")
+    row = {"loss": 0.1, "reward": 0.25, "accuracy": 0.5, "tokens_per_s": 1234.5}
+    assert log.read() == [
+        UpdateRow(stage=Stage.GRPO, update=update, metrics={**row, "epoch": update}) for update in (1, 2)
     ]
 
 

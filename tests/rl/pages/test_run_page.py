@@ -14,72 +14,51 @@ import numpy as np
 import pytest
 import yaml
 
+from envs import StepKind, Verdict
+from rewards import Outcome
 from rl.pages.html import visible
 from rl.pages.run.plots import Curve, curves
 from rl.pages.run.trade_off import Point, label_sides
 from rl.pages.run.verdict import take_turns, verdict
 from rl.pages.run.write import write_report
 from rl.pages.svg import running_mean
-from rl.runs.folder import RunFolderError
-from rl.runs.record import Change, changes, read_run
+from rl.runs.changes import Change, changes
+from rl.runs.errors import RunFolderError
+from rl.runs.log import evaluation_log, metrics_log
+from rl.runs.read import read_run
+from rl.runs.record import SampleRow, SplitResult, Stage, StepRow, Summary, UpdateRow
 from scripts.report import main
+from tests.kit import runs_by_hand
 
 
-def result(accuracy: float, steps: float | None, full: float = 4.0, **more: Any) -> dict[str, Any]:
-    return {
-        "num_problems": 10,
-        "accuracy": accuracy,
-        "accuracy_low": max(0.0, accuracy - 0.1),
-        "accuracy_high": min(1.0, accuracy + 0.1),
-        "verified": accuracy,
-        "steps_per_correct": steps,
-        "full_steps_per_correct": None if steps is None else full,
-        "full_steps": full,
-        "steps_saved": None if steps is None else 1 - steps / full,
-        "invalid_steps": 0.25,
-        "backtracks": 0.0,
-        "real_backtracks": 0.0,
-        "wasted_steps": 0.0,
-        "tokens": 30.5,
-        "truncated": 0.0,
-        "sampled_accuracy": None,
-        "sampled_steps_per_correct": None,
-        "pass_at_k": {},
-        **more,
-    }
+def step(text: str, verdict: Verdict = Verdict.VALID, **more: Any) -> StepRow:
+    return runs_by_hand.step(text, verdict=verdict, **more)
 
 
-def step(text: str, verdict: str = "valid", **more: Any) -> dict[str, Any]:
-    return {"text": text, "kind": "forward", "verdict": verdict, "reason": "", "undone": False, **more}
+def result(accuracy: float, steps: float | None, full: float = 4.0, **more: Any) -> SplitResult:
+    return runs_by_hand.split_result(accuracy, steps, full, **{"invalid_steps": 0.25, **more})
 
 
-def row(stage: str, split: str, index: int, outcome: str, steps: list[dict[str, Any]]) -> dict[str, Any]:
-    return {
-        "stage": stage,
-        "update": 0,
-        "group": index,
-        "sample": 0,
-        "env": "algebra",
-        "split": split,
-        "index": index,
-        "prompt": "Solve ♥ ⊕ x = 3\nAnswer:\n",
-        "answer": "7",
-        "full_steps": 4,
-        "text": "\n".join([*(s["text"] for s in steps), "Thus, the answer is 7."]),
-        "stated": "7",
-        "outcome": outcome,
-        "reward": 1.0,
-        "parts": {"correct": 1.0},
-        "tokens": 30,
-        "weight_version": 0,
-        "steps": steps,
-    }
+def row(stage: Stage, split: str, index: int, outcome: Outcome, steps: list[StepRow]) -> SampleRow:
+    return runs_by_hand.sample(
+        stage=stage,
+        group=index,
+        env="algebra",
+        split=split,
+        index=index,
+        prompt="Solve ♥ ⊕ x = 3\nAnswer:\n",
+        text="\n".join([*(s.text for s in steps), "Thus, the answer is 7."]),
+        outcome=outcome,
+        steps=tuple(steps),
+    )
 
 
-def grpo_row(update: int) -> dict[str, Any]:
-    return {
-        "stage": "grpo",
-        "update": update,
+def warm_row(update: int, **metrics: float) -> UpdateRow:
+    return UpdateRow(stage=Stage.WARM, update=update, metrics=metrics)
+
+
+def grpo_row(update: int, **metrics: float) -> UpdateRow:
+    usual = {
         "loss": 0.1,
         "reward": 0.5 + 0.001 * update,
         "reward/correct": 0.9,
@@ -92,54 +71,60 @@ def grpo_row(update: int) -> dict[str, Any]:
         "seconds/total": 2.0,
         "tokens_per_s": 15000.0 + update,
     }
+    return UpdateRow(stage=Stage.GRPO, update=update, metrics=metrics or usual)
+
+
+Stages = dict[Stage, dict[str, SplitResult]]
 
 
 def make_run(
     folder: Path,
-    stages: dict[str, Any] | None = None,
-    rows: Sequence[dict[str, Any]] = (),
-    metrics: Sequence[dict[str, Any]] = (),
+    stages: Stages | None = None,
+    rows: Sequence[SampleRow] = (),
+    metrics: Sequence[UpdateRow] = (),
     **config: Any,
 ) -> Path:
-    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "eval").mkdir(parents=True, exist_ok=True)
     whole = {"name": "try", "env": {"name": "algebra"}, "warm_start": {"updates": 1}, "grpo": {"updates": 1}}
     (folder / "config.yaml").write_text(yaml.safe_dump({**whole, **config}))
-    (folder / "metrics.jsonl").write_text("".join(json.dumps(r) + "\n" for r in metrics))
+    metrics_log(folder).append(*metrics)
     if stages is not None:
-        (folder / "summary.json").write_text(json.dumps({"stages": stages, "seconds": {"grpo": 75.0}}))
-    (folder / "eval").mkdir(exist_ok=True)
-    for stage in {r["stage"] for r in rows}:
-        text = "".join(json.dumps(r) + "\n" for r in rows if r["stage"] == stage)
-        (folder / "eval" / f"{stage}.jsonl").write_text(text)
+        runs_by_hand.write_summary(folder, Summary(stages=stages, train_s={Stage.GRPO: 75.0}))
+    for one in rows:
+        evaluation_log(folder, one.stage).append(one)
     return folder
 
 
 STAGES = {
-    "base": {"id": result(0.0, None), "ood_easy": result(0.0, None)},
-    "warm": {"id": result(0.9, 4.0), "ood_easy": result(0.0, None)},
-    "grpo": {"id": result(1.0, 3.0), "ood_easy": result(0.0, None)},
+    Stage.BASE: {"id": result(0.0, None), "ood_easy": result(0.0, None)},
+    Stage.WARM: {"id": result(0.9, 4.0), "ood_easy": result(0.0, None)},
+    Stage.GRPO: {"id": result(1.0, 3.0), "ood_easy": result(0.0, None)},
 }
 ROWS = [
-    row("warm", "id", 0, "verified", [step(f"line {n}") for n in range(4)]),
-    row("grpo", "id", 0, "verified", [step("x ⊕ 1 → 2"), step("x = 7")]),
-    row("warm", "id", 1, "wrong", [step("<script>alert(1)</script>", "invalid", reason="not <b>bold</b>")]),
+    row(Stage.WARM, "id", 0, Outcome.VERIFIED, [step(f"line {n}") for n in range(4)]),
+    row(Stage.GRPO, "id", 0, Outcome.VERIFIED, [step("x ⊕ 1 → 2"), step("x = 7")]),
     row(
-        "grpo",
+        Stage.WARM,
         "id",
         1,
-        "correct",
+        Outcome.WRONG,
+        [step("<script>alert(1)</script>", Verdict.INVALID, reason="not <b>bold</b>")],
+    ),
+    row(
+        Stage.GRPO,
+        "id",
+        1,
+        Outcome.CORRECT,
         [
             step("go back\u202e now\x07", undone=True),
-            step("<backtrack> 0", kind="backtrack"),
-            step("x = 7", "unchecked"),
+            step("<backtrack> 0", kind=StepKind.BACKTRACK),
+            step("x = 7", Verdict.UNCHECKED),
         ],
     ),
-    row("warm", "ood_easy", 0, "truncated", []),
-    row("grpo", "ood_easy", 0, "malformed", [step("hm", "invalid", reason="not a rule")]),
+    row(Stage.WARM, "ood_easy", 0, Outcome.TRUNCATED, []),
+    row(Stage.GRPO, "ood_easy", 0, Outcome.MALFORMED, [step("hm", Verdict.INVALID, reason="not a rule")]),
 ]
-METRICS = [{"stage": "warm", "update": n, "loss": 3.0 / n} for n in range(1, 60)] + [
-    grpo_row(n) for n in range(1, 60)
-]
+METRICS = [warm_row(n, loss=3.0 / n) for n in range(1, 60)] + [grpo_row(n) for n in range(1, 60)]
 
 
 @pytest.fixture
@@ -165,7 +150,7 @@ def test_verdict_by_hand(full_run: Path) -> None:
 
 def test_verdict_says_more_and_as_many(tmp_path: Path) -> None:
     # 4.4 / 4 = 1.1: 10 % more; 4.4 / 4.4: as many
-    stages = {"base": {"id": result(0.5, 4.0)}, "grpo": {"id": result(0.4, 4.4, full=4.4)}}
+    stages = {Stage.BASE: {"id": result(0.5, 4.0)}, Stage.GRPO: {"id": result(0.4, 4.4, full=4.4)}}
     assert verdict(read_run(make_run(tmp_path, stages, warm_start=None))) == (
         "GRPO: 40.0 % correct on id (base 50.0 %) with 4.40 steps per correct answer: 10 % more than the base, "
         "as many as the full traces."
@@ -173,7 +158,7 @@ def test_verdict_says_more_and_as_many(tmp_path: Path) -> None:
 
 
 def test_verdict_without_correct_answers(tmp_path: Path) -> None:
-    said = verdict(read_run(make_run(tmp_path, {"base": {"id": result(0.0, None)}}, metrics=METRICS[:3])))
+    said = verdict(read_run(make_run(tmp_path, {Stage.BASE: {"id": result(0.0, None)}}, metrics=METRICS[:3])))
     assert said == (
         "base: 0.0 % correct on id, so there are no correct answers to count steps of. Unfinished: warm start "
         "and GRPO not evaluated yet (updates logged: 3 of warm start)."
@@ -182,9 +167,9 @@ def test_verdict_without_correct_answers(tmp_path: Path) -> None:
 
 def test_verdict_on_other_splits(tmp_path: Path) -> None:
     stages = {
-        "warm": {"id": result(0.9, 4.0), "ood_easy": result(0.2, 5.0), "ood_hard": result(0.1, 6.0)},
-        "grpo": {"id": result(1.0, 3.0), "ood_easy": result(0.3, 4.0), "ood_hard": result(0.0, None)},
-        "base": {"id": result(0.0, None)},
+        Stage.WARM: {"id": result(0.9, 4.0), "ood_easy": result(0.2, 5.0), "ood_hard": result(0.1, 6.0)},
+        Stage.GRPO: {"id": result(1.0, 3.0), "ood_easy": result(0.3, 4.0), "ood_hard": result(0.0, None)},
+        Stage.BASE: {"id": result(0.0, None)},
     }
     assert verdict(read_run(make_run(tmp_path, stages))).endswith(
         "Correct elsewhere: ood_easy 30.0 % (warm start 20.0 %). No correct answer on ood_hard."
@@ -235,7 +220,7 @@ def test_every_stage_and_split_is_in_the_table(full_run: Path) -> None:
     assert [re.findall(r"rowgroup\">(\w+)", group) for group in groups] == [["id"], ["ood_easy"]]
     for group in groups:
         stages = re.findall(r'<tr><th scope="row">.*?</span>([\w ]+)</th>', group)
-        assert stages == ["base", "warm start", "GRPO"]
+        assert stages == [Stage.BASE, "warm start", "GRPO"]
     width = len(re.findall(r'scope="col"', table[0]))
     for line in re.findall(r'<tr><th scope="row">.*?</tr>', table[0]):
         assert line.count("<td>") == width - 1
@@ -244,7 +229,9 @@ def test_every_stage_and_split_is_in_the_table(full_run: Path) -> None:
 
 def test_sampled_figures_have_columns_for_every_k(tmp_path: Path) -> None:
     sampled = result(0.9, 3.0, sampled_accuracy=0.75, pass_at_k={"1": 0.75, "2": 0.875, "4": 0.95})
-    page = page_of(make_run(tmp_path, {"base": {"id": result(0.5, 3.5)}, "warm": {"id": sampled}}, grpo=None))
+    page = page_of(
+        make_run(tmp_path, {Stage.BASE: {"id": result(0.5, 3.5)}, Stage.WARM: {"id": sampled}}, grpo=None)
+    )
     for text in ("mean@4", "pass@2", "pass@4", "75.0 %", "87.5 %", "95.0 %"):
         assert text in page
     assert "pass@1" not in page
@@ -280,15 +267,27 @@ def test_same_bytes_twice_and_in_a_few_seconds(full_run: Path) -> None:
 
 
 def test_changes_count_each_problem_once() -> None:
-    def rows(*outcomes: tuple[str, int]) -> dict[int, dict[str, Any]]:
+    def rows(*outcomes: tuple[Outcome, int]) -> dict[int, SampleRow]:
         return {
-            index: row("warm", "id", index, outcome, [step("s")] * num)
+            index: row(Stage.WARM, "id", index, outcome, [step("s")] * num)
             for index, (outcome, num) in enumerate(outcomes)
         }
 
-    before = rows(("verified", 3), ("wrong", 3), ("correct", 3), ("verified", 3), ("verified", 3), ("wrong", 1))
+    before = rows(
+        (Outcome.VERIFIED, 3),
+        (Outcome.WRONG, 3),
+        (Outcome.CORRECT, 3),
+        (Outcome.VERIFIED, 3),
+        (Outcome.VERIFIED, 3),
+        (Outcome.WRONG, 1),
+    )
     after = rows(
-        ("wrong", 3), ("verified", 3), ("verified", 2), ("verified", 1), ("verified", 4), ("malformed", 0)
+        (Outcome.WRONG, 3),
+        (Outcome.VERIFIED, 3),
+        (Outcome.VERIFIED, 2),
+        (Outcome.VERIFIED, 1),
+        (Outcome.VERIFIED, 4),
+        (Outcome.MALFORMED, 0),
     )
     assert changes(before, after) == {
         Change.LOST: [0],
@@ -322,13 +321,13 @@ def test_tick_labels_are_not_shortened() -> None:
 
 
 def test_labels_keep_off_each_other_and_stay_inside() -> None:
-    def point(stage: str, steps: float) -> Point:
-        return Point(stage=stage, text=stage, steps=steps, accuracy=0.5, low=0.45, high=0.55)
+    def point(stage: Stage, steps: float) -> Point:
+        return Point(stage=stage, steps=steps, accuracy=0.5, low=0.45, high=0.55)
 
-    same = label_sides([point("warm", 3.0), point("grpo", 3.0)], 4.0, (2.0, 5.0), (0.0, 100.0))
+    same = label_sides([point(Stage.WARM, 3.0), point(Stage.GRPO, 3.0)], 4.0, (2.0, 5.0), (0.0, 100.0))
     assert same[0] != same[1]
-    assert label_sides([point("warm", 4.9)], 4.0, (2.0, 5.0), (0.0, 100.0))[0][0] == -1
-    assert label_sides([point("warm", 2.1)], 4.0, (2.0, 5.0), (0.0, 100.0))[0][0] == 1
+    assert label_sides([point(Stage.WARM, 4.9)], 4.0, (2.0, 5.0), (0.0, 100.0))[0][0] == -1
+    assert label_sides([point(Stage.WARM, 2.1)], 4.0, (2.0, 5.0), (0.0, 100.0))[0][0] == 1
 
 
 @pytest.mark.parametrize(
@@ -336,42 +335,54 @@ def test_labels_keep_off_each_other_and_stay_inside() -> None:
     [
         (None, [], [], {}),
         ({}, [], METRICS[:1], {}),
-        ({"base": STAGES["base"]}, [], [], {}),
-        ({"base": STAGES["warm"]}, [], [], {"warm_start": None, "grpo": None}),
-        ({"base": STAGES["warm"], "grpo": STAGES["grpo"]}, ROWS, METRICS, {"warm_start": None}),
+        ({Stage.BASE: STAGES[Stage.BASE]}, [], [], {}),
+        ({Stage.BASE: STAGES[Stage.WARM]}, [], [], {"warm_start": None, "grpo": None}),
+        ({Stage.BASE: STAGES[Stage.WARM], Stage.GRPO: STAGES[Stage.GRPO]}, ROWS, METRICS, {"warm_start": None}),
         (
-            {"base": {"id": STAGES["base"]["id"]}, "warm": {"id": STAGES["warm"]["id"]}},
+            {Stage.BASE: {"id": STAGES[Stage.BASE]["id"]}, Stage.WARM: {"id": STAGES[Stage.WARM]["id"]}},
             ROWS,
             [],
             {"grpo": None},
         ),
-        ({"warm": {"id": result(0.5, 4.0)}, "grpo": {"id": result(0.5, 4.0)}}, ROWS[:2], METRICS, {}),
-        (STAGES, ROWS, [{"stage": "grpo", "update": 1, "loss": 0.0, "reward": float("nan")}], {}),
+        ({Stage.WARM: {"id": result(0.5, 4.0)}, Stage.GRPO: {"id": result(0.5, 4.0)}}, ROWS[:2], METRICS, {}),
+        (STAGES, ROWS, [grpo_row(1, loss=0.0, reward=float("nan"))], {}),
     ],
-    ids=["nothing", "one update", "base", "only base", "no warm start", "no grpo", "no change", "not a number"],
+    ids=[
+        "nothing",
+        "one update",
+        "base",
+        "only base",
+        "no warm start",
+        "no grpo",
+        "no change",
+        "not a number",
+    ],
 )
 def test_any_run_has_a_report(
     tmp_path: Path,
-    stages: dict[str, Any] | None,
-    rows: list[dict[str, Any]],
-    metrics: list[dict[str, Any]],
+    stages: Stages | None,
+    rows: list[SampleRow],
+    metrics: list[UpdateRow],
     config: dict[str, Any],
 ) -> None:
     page = page_of(make_run(tmp_path, stages, rows, metrics, **config))
-    planned = {"warm_start": "warm", "grpo": "grpo"}
+    planned = {"warm_start": Stage.WARM, "grpo": Stage.GRPO}
     unfinished = [key for key in planned if config.get(key, "default") and planned[key] not in (stages or {})]
-    assert ("Unfinished" in page) == (bool(unfinished) or "base" not in (stages or {}))
+    assert ("Unfinished" in page) == (bool(unfinished) or Stage.BASE not in (stages or {}))
 
 
 def test_a_single_stage_shows_solved_and_unsolved(tmp_path: Path) -> None:
-    rows = [row("base", "id", 0, "verified", [step("a")]), row("base", "id", 1, "wrong", [step("b")])]
-    page = page_of(make_run(tmp_path, {"base": {"id": result(0.5, 1.0)}}, rows, warm_start=None, grpo=None))
+    rows = [
+        row(Stage.BASE, "id", 0, Outcome.VERIFIED, [step("a")]),
+        row(Stage.BASE, "id", 1, Outcome.WRONG, [step("b")]),
+    ]
+    page = page_of(make_run(tmp_path, {Stage.BASE: {"id": result(0.5, 1.0)}}, rows, warm_start=None, grpo=None))
     assert "<b>1</b> not solved" in page and "<b>1</b> solved" in page
 
 
 def test_cut_off_last_line_of_a_killed_run_is_left_out(full_run: Path) -> None:
     with (full_run / "metrics.jsonl").open("a") as file:
-        file.write('{"stage": "grpo", "upd')
+        file.write('{"stage": Stage.GRPO, "upd')
     assert "GRPO: 59 updates" in page_of(full_run)
 
 
@@ -434,7 +445,7 @@ def test_backtracks_are_shown_by_kind(tmp_path: Path) -> None:
         "backtrack_depth": 3.0,
         "wasted_steps": 4.5,
     }
-    stages = {"warm": {"id": result(0.9, 3.0, **found)}, "grpo": {"id": result(0.9, 2.0)}}
+    stages = {Stage.WARM: {"id": result(0.9, 3.0, **found)}, Stage.GRPO: {"id": result(0.9, 2.0)}}
     page = page_of(make_run(tmp_path, stages))
     section = page[page.index("Backtracks and errors") : page.index("<h2>Training</h2>")]
     row = re.search(r'<th scope="row">[^/]*</span>warm start</th>(.*?)</tr>', section)
@@ -446,8 +457,8 @@ def test_backtracks_are_shown_by_kind(tmp_path: Path) -> None:
 
 def test_errors_are_shown_by_category(tmp_path: Path) -> None:
     stages = {
-        "warm": {"id": result(0.9, 3.0, errors={"queue": 0.25, "<b>": 0.5})},
-        "grpo": {"id": result(0.9, 3.0, errors={})},
+        Stage.WARM: {"id": result(0.9, 3.0, errors={"queue": 0.25, "<b>": 0.5})},
+        Stage.GRPO: {"id": result(0.9, 3.0, errors={})},
     }
     page = page_of(make_run(tmp_path, stages))
     section = page[page.index("Backtracks and errors") : page.index("<h2>Training</h2>")]
@@ -457,12 +468,11 @@ def test_errors_are_shown_by_category(tmp_path: Path) -> None:
 
 
 def test_buckets_are_shown_with_their_errors(tmp_path: Path) -> None:
-    def bucket(accuracy: float, **errors: float) -> dict[str, Any]:
-        return {"num_problems": 40, "accuracy": accuracy, "errors": errors}
-
+    bucket = runs_by_hand.bucket_result
+    warm = {"2_1": bucket(0.75, queue=0.25), "<i>": bucket(1.0)}
     stages = {
-        "warm": {"id": result(0.9, 3.0, buckets={"2_1": bucket(0.75, queue=0.25), "<i>": bucket(1.0)})},
-        "grpo": {"id": result(0.9, 3.0, buckets={"2_1": bucket(0.5, queue=0.0, revisit=0.5)})},
+        Stage.WARM: {"id": result(0.9, 3.0, buckets=warm)},
+        Stage.GRPO: {"id": result(0.9, 3.0, buckets={"2_1": bucket(0.5, queue=0.0, revisit=0.5)})},
     }
     page = page_of(make_run(tmp_path, stages))
     section = page[page.index("<h2>By difficulty</h2>") : page.index("<h2>Training</h2>")]
@@ -473,4 +483,4 @@ def test_buckets_are_shown_with_their_errors(tmp_path: Path) -> None:
         ),
         ("&lt;i&gt;", "<td>40</td><td>100.0 %</td><td>–</td>"),
     ]
-    assert "By difficulty" not in page_of(make_run(tmp_path / "none", {"warm": {"id": result(0.9, 3.0)}}))
+    assert "By difficulty" not in page_of(make_run(tmp_path / "none", {Stage.WARM: {"id": result(0.9, 3.0)}}))

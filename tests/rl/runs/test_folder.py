@@ -17,9 +17,10 @@ import pytest
 import yaml
 
 from configs import Config, check_config
-from rl.runs.folder import RunFolder, RunFolderError, open_run, write_text
+from rl.runs.errors import RunFolderError
+from rl.runs.folder import RunFolder, open_run, write_text
 from rl.runs.lock import RunBusyError
-from rl.runs.log import JsonLines
+from rl.runs.record import Stage, Summary, UpdateRow
 
 ROOT = Path(__file__).resolve().parents[3]
 
@@ -60,10 +61,10 @@ def run(tmp_path: Path) -> Path:
     """A folder with a run that has ended, and something in it."""
     path = tmp_path / "run"
     with opened(config(path)) as folder:
-        folder.metrics.append({"stage": "grpo", "update": 1, "loss": 0.5})
-        (folder.model("warm")).mkdir()
-        (folder.model("warm") / "weights").write_text("w")
-        folder.write_summary({"stages": {"base": {}}})
+        folder.metrics.append(UpdateRow(stage=Stage.GRPO, update=1, metrics={"loss": 0.5}))
+        (folder.model(Stage.WARM)).mkdir()
+        (folder.model(Stage.WARM) / "weights").write_text("w")
+        folder.write_summary(Summary(stages={Stage.BASE: {}}))
     return path
 
 
@@ -78,10 +79,10 @@ def test_a_new_folder_says_what_the_run_is(tmp_path: Path) -> None:
         provenance = json.loads((folder.path / "provenance.json").read_text())
         assert provenance["packages"].keys() >= {"torch", "trl", "ray"}
         assert provenance["command"]
-        assert folder.summary()["stages"] == {}
-        assert folder.model("warm").parent.is_dir()
-        assert folder.checkpoints("grpo").parent.is_dir()
-        assert folder.evaluation("base").path.parent.is_dir()
+        assert folder.summary() == Summary()
+        assert folder.model(Stage.WARM).parent.is_dir()
+        assert folder.checkpoints(Stage.GRPO).parent.is_dir()
+        assert folder.evaluation(Stage.BASE).path.parent.is_dir()
 
 
 def test_an_empty_folder_is_as_good_as_a_new_one(tmp_path: Path) -> None:
@@ -140,8 +141,8 @@ def test_overwrite_starts_from_nothing(run: Path, tmp_path: Path) -> None:
     (run / "link").symlink_to(outside)
     with opened(config(run, seed=9), overwrite=True) as folder:
         assert folder.metrics.read() == []
-        assert not folder.model("warm").exists()
-        assert folder.summary()["stages"] == {}
+        assert not folder.model(Stage.WARM).exists()
+        assert folder.summary() == Summary()
         assert yaml.safe_load((run / "config.yaml").read_text())["seed"] == 9
     # What a link in the run points to is not the run's.
     assert not (run / "link").is_symlink()
@@ -170,9 +171,9 @@ def test_a_folder_that_cannot_be_written(tmp_path: Path, path: str, reason: str,
 
 def test_resume_finds_everything(run: Path) -> None:
     with opened(config(run), resume=True) as folder:
-        assert folder.metrics.read() == [{"stage": "grpo", "update": 1, "loss": 0.5}]
-        assert (folder.model("warm") / "weights").read_text() == "w"
-        assert folder.summary()["stages"] == {"base": {}}
+        assert folder.metrics.read() == [UpdateRow(stage=Stage.GRPO, update=1, metrics={"loss": 0.5})]
+        assert (folder.model(Stage.WARM) / "weights").read_text() == "w"
+        assert folder.summary() == Summary(stages={Stage.BASE: {}})
 
 
 def test_resume_needs_a_run(tmp_path: Path) -> None:
@@ -321,46 +322,3 @@ def test_a_kill_while_writing_leaves_the_old_text(tmp_path: Path) -> None:
     assert path.read_text() == "old"
     write_text(path, "new")
     assert contents(tmp_path) == {"summary.json": b"new"}
-
-
-def test_rows_come_back_as_written(tmp_path: Path) -> None:
-    log = JsonLines(tmp_path / "m.jsonl")
-    assert log.read() == []
-    rows = [
-        {"stage": "grpo", "update": n, "text": text} for n, text in enumerate(["a\nb", "♥\u2028", "\ud800"])
-    ]
-    log.append(*rows[:2])
-    log.append(rows[2])
-    assert log.read() == rows
-    log.append()
-    assert log.read() == rows
-
-
-@pytest.mark.parametrize("cut", [1, 5, 30])
-def test_a_last_line_that_was_cut_off_is_left_out(tmp_path: Path, cut: int) -> None:
-    log = JsonLines(tmp_path / "m.jsonl")
-    rows = [{"stage": "grpo", "update": n, "loss": 0.25} for n in range(3)]
-    log.append(*rows)
-    whole = log.path.read_bytes()
-    log.path.write_bytes(whole[:-cut])
-    assert log.read() == rows[:2]
-    # The run goes on from update 1 and writes the rest again: nothing is lost, nothing twice.
-    log.forget_after("grpo", 1)
-    log.append(rows[2])
-    assert log.path.read_bytes() == whole
-
-
-def test_forget_after_keeps_what_will_not_be_written_again(tmp_path: Path) -> None:
-    log = JsonLines(tmp_path / "m.jsonl")
-    log.forget_after("grpo", 0)
-    assert not log.path.exists()
-    warm = [{"stage": "warm", "update": n} for n in (1, 2, 9)]
-    grpo = [{"stage": "grpo", "update": n} for n in (1, 2, 3, 4)]
-    log.append(*warm, *grpo)
-    log.forget_after("grpo", 2)
-    assert log.read() == [*warm, *grpo[:2]]
-    log.forget_after("grpo", 0)
-    assert log.read() == warm
-    log.forget_after("warm", 2)
-    assert log.read() == warm[:2]
-    assert [path.name for path in tmp_path.iterdir()] == ["m.jsonl"]

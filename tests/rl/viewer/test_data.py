@@ -11,9 +11,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from rl.runs.folder import RunFolderError
+from rl.runs.errors import RunFolderError
+from rl.runs.log import trajectory_log
+from rl.runs.record import SampleRow
 from rl.viewer import Trajectories, read_trajectories
-from rl.viewer.chunks import parse_row
 
 
 def step(text: str, kind: str = "forward", verdict: str = "valid", undone: bool = False) -> dict[str, Any]:
@@ -27,6 +28,7 @@ def row(index: int = 0, **more: Any) -> dict[str, Any]:
         step("1 + 1 = 2"),
     ]
     return {
+        "format": 1,
         "stage": "grpo",
         "update": 1,
         "group": index,
@@ -171,10 +173,12 @@ def test_tokens_are_not_read_for_the_columns() -> None:
     whole = row(
         text='"], "logprobs": [', pieces=['"], "logprobs": [', ']"'], logprobs=[-0.5, -1.0], advantage=[1]
     )
-    expected = {key: value for key, value in whole.items() if key not in ("pieces", "logprobs")}
-    assert parse_row(json.dumps(whole).encode()) == expected
+    expected = SampleRow.from_json({k: v for k, v in whole.items() if k not in ("pieces", "logprobs")})
+    log = trajectory_log(Path())
+    assert log.parse(json.dumps(whole).encode(), tokens=False) == expected
+    assert log.parse(json.dumps(whole).encode()) == SampleRow.from_json(whole) != expected
     apart = json.dumps(whole, separators=(",", ":"))  # not as a run writes it
-    assert parse_row(apart.encode()) == whole
+    assert log.parse(apart.encode(), tokens=False) == SampleRow.from_json(whole)
 
 
 def test_long_rows_make_small_chunks(tmp_path: Path) -> None:
@@ -217,13 +221,16 @@ def test_files_written_anew_meanwhile_do_not_mix_with_what_was_read(tmp_path: Pa
     ("line", "says"),
     [
         ("{", "Expecting property name"),
-        ("[1]", "indices must be integers"),
-        (json.dumps({**row(), "reward": "x"}), "'x' is not a number"),
-        (json.dumps({**row(), "split": ["id"]}), "['id'] is not a text"),
-        (json.dumps({**row(), "parts": 3}), "'int' object has no attribute 'items'"),
-        (json.dumps({**row(), "steps": [{"text": "x"}]}), "it has no 'kind'"),
+        ("[1]", "[1] is not a JSON object"),
+        (json.dumps({**row(), "reward": "x"}), "reward: 'x' is not a number"),
+        (json.dumps({**row(), "split": ["id"]}), "split: ['id'] is not a text"),
+        (json.dumps({**row(), "parts": 3}), "parts: 3 is not a JSON object"),
+        (json.dumps({**row(), "steps": [{"text": "x"}]}), "steps: a step has no 'kind'"),
+        (json.dumps({**row(), "steps": [step("x", "<b>")]}), "steps: '<b>' is none of forward, backtrack"),
+        (json.dumps({**row(), "steps": [step("x", verdict="<b>")]}), "steps: '<b>' is none of unchecked,"),
+        (json.dumps({**row(), "outcome": "<b>"}), "outcome: '<b>' is none of verified, correct,"),
         ("[" * 100_000, "recursion"),
-        ("\xff", "is no trajectory"),
+        ("\xff", "can't decode"),
         ('{"reward": ' + "9" * 5000 + "}", "digits"),
     ],
 )
@@ -233,7 +240,8 @@ def test_a_damaged_file_is_one_clear_line(tmp_path: Path, line: str, says: str) 
         file.write(line + "\n")
     with pytest.raises(RunFolderError) as caught:
         read_trajectories([run])
-    assert f"{run / 'trajectories.jsonl'}: row 2 is no trajectory" in str(caught.value)
+    assert f"{run / 'trajectories.jsonl'} cannot be read: row 2 is damaged" in str(caught.value)
+    assert "\n" not in str(caught.value)
     assert says in str(caught.value)
 
 

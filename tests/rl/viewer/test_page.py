@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -10,7 +11,8 @@ from urllib.parse import urlencode
 
 import pytest
 
-from rl.runs.record import Change, changes
+from rl.runs.changes import Change, changes
+from rl.runs.record import SampleRow
 from rl.viewer import Trajectories, make_server, read_trajectories, write_page
 from tests.kit.browser import CHROMIUM, Browser
 from tests.rl.viewer.test_data import row, step, write_run
@@ -73,10 +75,9 @@ SPECIAL = [
         answer=HOSTILE,
         text=HOSTILE,
         stated=HOSTILE,
-        outcome=ATTRIBUTE,
         env=ATTRIBUTE,
         parts={ATTRIBUTE: 1.0},
-        steps=[{**step(HOSTILE, verdict="invalid"), "reason": HOSTILE}, step(HOSTILE, ATTRIBUTE, ATTRIBUTE)],
+        steps=[{**step(HOSTILE, verdict="invalid"), "reason": HOSTILE}, step(HOSTILE)],
     ),
     row(92, split="ood_hard", pieces=PIECES, logprobs=[-0.1, -0.7, -2.30259, 0.0, -1e-9], advantage=0.25),
     row(93, split="ood_hard", pieces=PIECES, logprobs=[-0.1], advantage=[0.5, -1.0, 0.0, 2.0, -0.25]),
@@ -413,7 +414,7 @@ def test_runs_without_groups_are_reported(browser: Browser, tmp_path: Path) -> N
 
 
 def test_rows_without_a_number_come_last(browser: Browser, tmp_path: Path) -> None:
-    rewards = [0.5, None, 0.1, None, 0.9]
+    rewards = [0.5, math.nan, 0.1, math.nan, 0.9]
     run = write_run(tmp_path / "a", training=[row(i, reward=value) for i, value in enumerate(rewards)])
     write_page(read_trajectories([run]), tmp_path / "page.html", overwrite=False)
     for order, expected in (("up", ["0.1", "0.5", "0.9", "–", "–"]), ("down", ["0.9", "0.5", "0.1", "–", "–"])):
@@ -479,7 +480,9 @@ def test_every_control_has_a_name(page: Callable[..., Browser]) -> None:
 
 
 def test_the_changes_are_those_of_the_report(page: Callable[..., Browser]) -> None:
-    before, after = ({one["index"]: one for one in EVALUATED[stage]} for stage in ("warm", "grpo"))
+    before, after = (
+        {one["index"]: SampleRow.from_json(one) for one in EVALUATED[stage]} for stage in ("warm", "grpo")
+    )
     expected = changes(before, after)
     assert all(expected.values()), "every kind of change is among the rows"
     assert (expected[Change.MORE], expected[Change.FEWER]) == ([2, 8], [7, 1]), "the largest change comes first"
@@ -559,7 +562,7 @@ def test_what_a_model_wrote_stays_text(page: Callable[..., Browser]) -> None:
     pictured = HOSTILE.replace("\u202e", "[U+202E]").replace("\x00", "[U+0000]").replace("\t", "⇥")
     assert found.texts("article .line") == [pictured, pictured]
     assert found.texts(".problem .prompt") == [pictured]
-    assert found.texts("article .badge") == [f"✓ {ATTRIBUTE}".replace("✓", "✗")]
+    assert found.texts("article .badge") == ["✓ verified"]
     assert found.texts(".problem .ctl")[:3] == ["[U+202E]", "[U+0000]", "⇥"]
     assert (
         found.run(

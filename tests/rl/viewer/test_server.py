@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from configs import ConfigError
-from rl.runs.folder import RunFolderError
+from rl.runs.errors import RunFolderError
 from rl.viewer import Trajectories, make_server, read_trajectories, write_page
 from rl.viewer.page import check_free
 from tests.rl.viewer.test_data import row, write_run

@@ -1,0 +1,11 @@
+"""The error for a run folder that cannot be used."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+
+class RunFolderError(ValueError):
+    """A run folder that cannot be used as asked."""
+
+    exit_code: ClassVar[int] = 2
