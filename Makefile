@@ -13,7 +13,7 @@ JOBS ?= 2
 # Further arguments of a run, for example ARGS="--overwrite grpo.updates=20".
 ARGS ?=
 
-.PHONY: help install install-vllm quickstart quickstart-search smollm2 test test-fast test-hostile test-vllm check format clean
+.PHONY: help install install-vllm quickstart quickstart-search smollm2 test test-fast test-hostile test-vllm check docs format clean
 
 help:  ## List the targets.
 	@grep -E '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 14
@@ -24,7 +24,7 @@ $(INSTALLED): pyproject.toml constraints.txt
 	@echo "installing into $(VENV) (about two minutes)"
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(PIP) --constraint constraints.txt torch
-	$(PIP) --constraint constraints.txt --editable '.[dev]'
+	$(PIP) --constraint constraints.txt --editable '.[dev,docs]'
 	touch $(INSTALLED)
 
 install-vllm: $(VLLM_INSTALLED)  ## Make .venv-vllm: the same and vLLM for CPUs.
@@ -62,15 +62,20 @@ test-hostile: install  ## The graders under hostile text, at full size; prints a
 test-vllm: install-vllm  ## The engine on vLLM, on the CPU.
 	$(VLLM_VENV)/bin/python -m pytest tests/vllm
 
-check: install  ## Format check, lint and type check.
+check: install  ## Format check, lint, type check, and the documentation with warnings as errors.
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet
 
 format: install  ## Format the code and sort imports.
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
+docs: install  ## Build the documentation site into site/.
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet
+	@echo "site/index.html"
+
 clean:  ## Remove caches; runs, .venv and .venv-vllm stay.
-	rm -rf .pytest_cache .ruff_cache .mypy_cache .hypothesis build *.egg-info
+	rm -rf .pytest_cache .ruff_cache .mypy_cache .hypothesis build site *.egg-info
 	find . -name __pycache__ -not -path './$(VENV)/*' -not -path './$(VLLM_VENV)/*' -prune -exec rm -rf {} +
