@@ -17,6 +17,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from rl.bench.models import MODELS, TRAINED
 from scripts.arguments import Arguments
 
 
@@ -26,8 +27,7 @@ def main(argv: list[str] | None = None) -> int:
         "bench", about=f"{__doc__}", example="stride bench rollout --models 1m --samples 128 --workloads skewed"
     )
     parser.add_argument("what", choices=["rollout", "update", "end_to_end"])
-    names = ["tiny", "1m", "6m", "30m", "0.5b"]
-    parser.add_argument("--models", nargs="+", choices=names, default=["1m", "6m", "30m"])
+    parser.add_argument("--models", nargs="+", choices=list(MODELS), default=["1m", "6m", "30m"])
     parser.add_argument("--workloads", nargs="+", choices=["equal", "skewed"], default=["equal", "skewed"])
     parser.add_argument("--samples", nargs="+", type=int, default=[64, 128, 256], help="in groups of 8")
     parser.add_argument("--mean", type=int, default=64, help="new tokens of a sample")
@@ -50,14 +50,15 @@ def main(argv: list[str] | None = None) -> int:
         parser.error(f"--trl-rows is {arguments.trl_rows}, which does not divide --samples {bad[0]}")
     if arguments.what != "rollout" and (arguments.device, arguments.dtype) != ("cpu", "float32"):
         parser.error(f"--device and --dtype are for rollout; {arguments.what} learns in float32 on the CPU")
-    if arguments.what != "rollout" and "0.5b" in arguments.models:
-        parser.error(f"--models 0.5b is for rollout; {arguments.what} takes {', '.join(names[:-1])}")
+    if arguments.what != "rollout" and (bad_names := sorted(set(arguments.models) - set(TRAINED))):
+        parser.error(f"--models {bad_names[0]} is for rollout; {arguments.what} takes {', '.join(TRAINED)}")
     os.environ["OMP_NUM_THREADS"] = str(arguments.threads)  # before torch, which reads it once
 
     import torch
 
+    from rl.bench.floor import floor
     from rl.bench.race import peak_memory, race
-    from rl.bench.rollout import floor, rollout
+    from rl.bench.rollout import rollout
     from rl.bench.update import end_to_end, update
     from rl.bench.workload import Case
     from rl.pages.text import aligned
@@ -88,7 +89,7 @@ def main(argv: list[str] | None = None) -> int:
             {name: work for name, work in contestants.items() if name == "stride" or name in rivals},
             rounds=arguments.rounds,
             unit=unit,
-            say=lambda line: print(f"  {line}", file=sys.stderr, flush=True),
+            report=lambda line: print(f"  {line}", file=sys.stderr, flush=True),
         )
         model = case.make_model()
         limit = floor(model, case.make_workload()) if arguments.what == "rollout" else None

@@ -1,7 +1,8 @@
-"""How contestants are compared: in turn for time, each in a process of its own for memory.
+"""How contestants are compared: time in turn in one process, memory in a separate process for each.
 
-In: named functions that do the same work. Out: rounds of rates, whose ratios within a round are what counts,
-since both sides of one then had the same machine; and peaks of resident memory.
+In: named functions that do the same work. Out: the rates of several rounds, and peaks of resident memory.
+    Compare
+ratios within a round: both sides of such a ratio ran under the same load of the machine.
 """
 
 from __future__ import annotations
@@ -21,11 +22,12 @@ from rl.bench.workload import Case
 
 @dataclass(frozen=True, kw_only=True)
 class Lap:
-    """One figure.
+    """One measurement of a contestant.
 
     Attributes:
-        per_s: Units of work a second.
-        useful_frac: Share of the positions passed through the learner that held a token; None without learner.
+        per_s: Units of work per second.
+        useful_frac: Share of the positions passed through the learner that hold a token; None where none
+            learns.
     """
 
     per_s: float
@@ -37,7 +39,7 @@ Contestants = Mapping[str, Callable[[], Lap]]
 
 @dataclass(frozen=True, kw_only=True)
 class Timing:
-    """Laps of one contestant, one a round."""
+    """The laps of one contestant, one per round."""
 
     name: str
     laps: tuple[Lap, ...]
@@ -49,16 +51,16 @@ class Timing:
 
     @property
     def median(self) -> float:
-        """The middle round."""
+        """The median rate."""
         return statistics.median(self.per_s)
 
     @property
     def spread(self) -> float:
-        """Range of the rounds as a share of the median."""
+        """Range of the rates as a share of the median."""
         return (max(self.per_s) - min(self.per_s)) / self.median
 
     def ratios(self, other: Timing) -> list[float]:
-        """How many times as fast as another, round by round."""
+        """How many times as fast as another contestant, for each round."""
         return [own / theirs for own, theirs in zip(self.per_s, other.per_s, strict=True)]
 
 
@@ -67,8 +69,8 @@ class Memory:
     """Resident memory of one contestant.
 
     Attributes:
-        before: Bytes with libraries, model and workload loaded.
-        peak: Most bytes while it worked.
+        before: Bytes once libraries, model and workload are loaded.
+        peak: Most bytes during the work.
     """
 
     before: int
@@ -76,35 +78,35 @@ class Memory:
 
     @property
     def grown(self) -> int:
-        """Bytes the work itself took."""
+        """Bytes the work itself needed."""
         return self.peak - self.before
 
 
-def race(contestants: Contestants, *, rounds: int, unit: str, say: Callable[[str], None]) -> list[Timing]:
+def race(contestants: Contestants, *, rounds: int, unit: str, report: Callable[[str], None]) -> list[Timing]:
     """Let the contestants work in turn; each lap warms up by itself.
 
     Args:
-        contestants: By name.
-        rounds: Laps of each.
-        unit: Of the rates, for `say`.
-        say: Told of every lap.
+        contestants: Functions that run one lap, by name.
+        rounds: Laps of each contestant.
+        unit: Unit of the rates in the lines below.
+        report: Called with a line for every lap.
     """
     laps: dict[str, list[Lap]] = {name: [] for name in contestants}
     for number in range(1, rounds + 1):
         for name, work in contestants.items():
-            gc.collect()  # trainers hold on to themselves
+            gc.collect()  # trainers are in reference cycles
             laps[name].append(work())
-            say(f"round {number}/{rounds}  {name}: {laps[name][-1].per_s:,.4g} {unit}")
+            report(f"round {number}/{rounds}  {name}: {laps[name][-1].per_s:,.4g} {unit}")
     return [Timing(name=name, laps=tuple(values)) for name, values in laps.items()]
 
 
 def peak_memory(enter: Callable[[Case], Contestants], case: Case, name: str) -> Memory:
-    """Let one contestant do a lap in a process of its own.
+    """Measure the memory of one lap in a separate process.
 
     Args:
-        enter: Makes the contestants of a case; a function at the top of a module.
-        case: What to work on.
-        name: Who.
+        enter: Makes the contestants of a case; a function at the top level of a module.
+        case: The work.
+        name: The contestant.
     """
     spawn = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(max_workers=1, mp_context=spawn) as pool:
@@ -115,7 +117,7 @@ def _measure(enter: Callable[[Case], Contestants], case: Case, name: str) -> Mem
     torch.set_num_threads(case.threads)
     work = enter(case)[name]
     gc.collect()
-    # The peak so far is that of importing. `ru_maxrss` cannot be set back, and starts with the parent's.
+    # Imports set the peak so far. `ru_maxrss` cannot be reset and starts at the parent's.
     Path("/proc/self/clear_refs").write_text("5")
     before = _status("VmRSS")
     work()
@@ -123,6 +125,6 @@ def _measure(enter: Callable[[Case], Contestants], case: Case, name: str) -> Mem
 
 
 def _status(key: str) -> int:
-    """Bytes of a line of this process's status."""
+    """Bytes in a line of this process's status file."""
     lines = Path("/proc/self/status").read_text().splitlines()
     return next(int(line.split()[1]) for line in lines if line.startswith(f"{key}:")) * 1024

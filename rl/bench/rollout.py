@@ -1,18 +1,15 @@
-"""What sampling costs: the embedded engine and transformers on the same model, prompts and lengths, in turn.
+"""The sampling benchmark: the embedded engine, transformers and vLLM on the same model, prompts and lengths.
 
-How many tokens a sample gets is fixed in advance, the same for all, so that tokens a second compare. The floor
-is what each decoding step must move and compute at rates measured here: weights once a step, keys and values of
-each row, those of a prompt once a group.
+The number of tokens of each sample is fixed in advance and the same for all contestants, so their tokens a
+second can be compared.
 """
 
 from __future__ import annotations
 
-import copy
 import importlib.util
-import math
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, closing, contextmanager
 from functools import partial
 from typing import Any
 
@@ -25,37 +22,32 @@ from transformers import (
     LogitsProcessorList,
 )
 
+from rl.bench.models import PAD, STOP
 from rl.bench.race import Contestants, Lap
-from rl.bench.workload import GROUP, PAD, STOP, Case, Workload
-from rollout.engines.cuda_graphs import CudaGraphs
-from rollout.engines.embedded import TorchEngine
+from rl.bench.workload import Case, Workload
+from rollout.engines.spec import EngineSpec
 from rollout.engines.vllm import VllmEngine, VllmRoom
 from rollout.types import Sampling
 
 _PAGE = 32  # positions in a block of continuous batching's cache
 
-# ---- who samples ----
+# ---- contestants ----
 
-Run = Callable[[], int]  # samples the workload, returns the number of new tokens
+Run = Callable[[], int]
+"""Samples the workload and returns the number of new tokens."""
 
 
 @contextmanager
 def stride(model: LlamaForCausalLM, workload: Workload, threads: int) -> Iterator[Run]:
     """The embedded engine."""
-    engine = TorchEngine(
-        copy.deepcopy(model),  # its weights are laid out anew
-        stop_ids=[-1],
-        pad_id=PAD,
-        threads=threads,
-        make_recorder=CudaGraphs if model.device.type == "cuda" else None,
-    )
 
     def run() -> int:
         sampling = Sampling(temperature=1.0, max_new_tokens=max(workload.lengths))
         groups = engine.generate(workload.requests, sampling)
         return sum(len(completion.ids) for group in groups for completion in group)
 
-    yield run
+    with closing(_spec(model, threads).build()) as engine:
+        yield run
 
 
 class FixedLengths(LogitsProcessor):
@@ -66,7 +58,7 @@ class FixedLengths(LogitsProcessor):
         self.width = width
 
     def __call__(self, input_ids: Any, scores: Any) -> Any:
-        """The stop token alone in rows that are due, and anything else in the others."""
+        """Allow only the stop token in rows that have their length, and every other token in the rest."""
         last = self.lengths <= input_ids.shape[1] - self.width + 1
         scores[:, STOP] = -torch.inf
         scores[last] = -torch.inf
@@ -76,7 +68,7 @@ class FixedLengths(LogitsProcessor):
 
 @contextmanager
 def generate(model: Any, workload: Workload, threads: int) -> Iterator[Run]:
-    """`generate` of transformers, which is what TRL samples with."""
+    """`generate` of transformers, with which TRL samples."""
 
     def run() -> int:
         rows = workload.repeated
@@ -100,10 +92,10 @@ def generate(model: Any, workload: Workload, threads: int) -> Iterator[Run]:
 
 @contextmanager
 def continuous_batching(model: LlamaForCausalLM, workload: Workload, threads: int) -> Iterator[Run]:
-    """Continuous batching of transformers, with room for all rows at once."""
+    """Continuous batching of transformers, with a cache large enough for all rows at once."""
     config = GenerationConfig(do_sample=True, temperature=1.0, top_k=0, eos_token_id=-1, pad_token_id=PAD)
     totals = [len(ids) + length for ids, length in zip(workload.repeated, workload.lengths, strict=True)]
-    room = ContinuousBatchingConfig(  # left to itself, it takes most of the machine's memory
+    room = ContinuousBatchingConfig(  # by default it takes most of the machine's memory
         page_size=_PAGE,
         num_blocks=sum(-(-total // _PAGE) + 1 for total in totals),
         max_batch_tokens=sum(map(len, workload.repeated)),
@@ -130,23 +122,32 @@ def continuous_batching(model: LlamaForCausalLM, workload: Workload, threads: in
 
 @contextmanager
 def vllm(model: LlamaForCausalLM, workload: Workload, threads: int) -> Iterator[Run]:
-    """VLLM, asked for nothing but tokens: the engine's own requests have seeds and log-probabilities, too."""
+    """vLLM, sampling tokens without the seeds and log-probabilities that training needs."""
     longest = max(map(len, workload.prompts)) + max(workload.lengths)
     room = VllmRoom(max_rows=len(workload.lengths), max_tokens=longest)
-    engine = VllmEngine(copy.deepcopy(model), stop_ids=[], room=room, threads=threads, device=model.device.type)
-    llm = engine._llm
-    params = [llm.get_default_sampling_params() for _ in workload.lengths]
-    for own, length in zip(params, workload.lengths, strict=True):
-        own.temperature, own.ignore_eos, own.detokenize, own.max_tokens = 1.0, True, False, length
+    with closing(_spec(model, threads, vllm=room).build()) as engine:
+        assert isinstance(engine, VllmEngine)
+        sample = engine.sample_tokens
 
-    def run() -> int:
-        llm.reset_prefix_cache()
-        prompts = [{"prompt_token_ids": ids} for ids in workload.repeated]
-        with engine._guarded():
-            outputs = llm.generate(prompts, params, use_tqdm=False)
-        return sum(len(output.outputs[0].token_ids) for output in outputs)
+        def run() -> int:
+            return sum(len(tokens) for tokens in sample(workload.repeated, workload.lengths))
 
-    yield run
+        yield run
+
+
+def _spec(model: LlamaForCausalLM, threads: int, vllm: VllmRoom | None = None) -> EngineSpec:
+    """An engine as a run would build it, but one that stops at no token."""
+    return EngineSpec(
+        model=model,
+        stop_ids=() if vllm else (-1,),
+        pad_id=PAD,
+        dtype=model.dtype,
+        device=model.device.type,
+        threads=threads,
+        max_rows=None,
+        cuda_graphs=True,
+        vllm=vllm,
+    )
 
 
 CONTESTANTS = {"stride": stride, "generate": generate, "continuous batching": continuous_batching}
@@ -158,7 +159,7 @@ if importlib.util.find_spec("vllm") is not None:
 
 
 def rollout(case: Case) -> Contestants:
-    """Everyone who can sample here."""
+    """All contestants that are installed."""
     model, workload = case.make_model(), case.make_workload()
     return {
         name: partial(_lap, name, partial(enter, model, workload, case.threads), workload)
@@ -167,10 +168,10 @@ def rollout(case: Case) -> Contestants:
 
 
 def _lap(name: str, enter: Callable[[], AbstractContextManager[Run]], workload: Workload) -> Lap:
-    """Sample the workload twice, to warm up and for the figure.
+    """Sample the workload twice: once to warm up, once for the figure.
 
     Raises:
-        RuntimeError: Another number of tokens was sampled than asked for.
+        RuntimeError: The contestant did not sample the workload's number of tokens.
     """
     with enter() as run:
         for _ in range(2):
@@ -178,48 +179,5 @@ def _lap(name: str, enter: Callable[[], AbstractContextManager[Run]], workload: 
             tokens = run()
             seconds = time.perf_counter() - started
             if tokens != workload.tokens:
-                raise RuntimeError(f"{name} sampled {tokens} tokens, {workload.tokens} were asked for")
+                raise RuntimeError(f"{name} sampled {tokens} tokens instead of {workload.tokens}")
     return Lap(per_s=tokens / seconds)
-
-
-def floor(model: LlamaForCausalLM, workload: Workload) -> float:
-    """Tokens a second if every step took no longer than its bytes or its operations at the measured rates."""
-    weight = model.lm_head.weight
-    config: Any = model.config
-    bytes_per_s = _memory_rate(weight)
-    flops_per_s = _matmul_rate(weight, config.hidden_size, len(workload.lengths))
-    weights = sum(p.numel() for name, p in model.named_parameters() if "embed_tokens" not in name)
-    head_dim = config.hidden_size // config.num_attention_heads
-    kept = 2 * config.num_hidden_layers * config.num_key_value_heads * head_dim  # of a position
-    asked = 2 * config.num_hidden_layers * config.hidden_size
-    seconds = 0.0
-    for step in range(max(workload.lengths)):
-        rows = [row for row, length in enumerate(workload.lengths) if length > step]
-        groups = {row // GROUP for row in rows}
-        prompt = [len(workload.prompts[row // GROUP]) for row in rows]
-        read = sum(len(workload.prompts[group]) for group in groups) + step * len(rows)
-        moved = weight.itemsize * (weights + kept * read)
-        computed = 2 * weights * len(rows) + 2 * asked * (sum(prompt) + step * len(rows))
-        seconds += max(moved / bytes_per_s, computed / flops_per_s)
-    return workload.tokens / seconds
-
-
-def _memory_rate(like: torch.Tensor) -> float:
-    """Bytes a second read from memory, where this tensor is and of its dtype."""
-    numbers = like.new_ones(1 << (26 if like.device.type == "cpu" else 30))
-    return numbers.nbytes / _fastest(numbers.sum)
-
-
-def _matmul_rate(like: torch.Tensor, width: int, rows: int) -> float:
-    """Float operations a second of a product shaped like a step's largest, likewise."""
-    left, right = like.new_ones(rows, width), like.new_ones(width, 4 * width)
-    return 2 * rows * width * 4 * width / _fastest(lambda: left @ right)
-
-
-def _fastest(work: Callable[[], torch.Tensor]) -> float:
-    best = math.inf
-    for _ in range(20):
-        started = time.perf_counter()
-        work().flatten()[0].item()  # waits for the device
-        best = min(best, time.perf_counter() - started)
-    return best

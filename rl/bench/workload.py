@@ -1,7 +1,7 @@
-"""What the benchmarks work on: models with random weights, prompts, and lengths fixed in advance.
+"""The work of the benchmarks: models with random weights, prompts, and lengths fixed in advance.
 
-All contestants of a case get the same model, the same prompts and the same number of new tokens a sample, so
-that their times compare.
+All contestants of a case get the same model, the same prompts and the same number of new tokens for each
+sample, so their times can be compared.
 """
 
 from __future__ import annotations
@@ -9,44 +9,24 @@ from __future__ import annotations
 import math
 import random
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 from transformers import LlamaConfig, LlamaForCausalLM
 
+from rl.bench.models import MODELS, PAD, STOP, VOCABULARY
 from rollout.types import Prompt
 
-GROUP = 8  # samples a prompt
-VOCABULARY, PAD, STOP = 512, 0, 1
-_SIGMA, _CAP = 0.8, 8  # of the skewed lengths: log-normal, at most so many times the mean
-
-
-class Shape(NamedTuple):
-    """Sizes of a model."""
-
-    layers: int
-    width: int
-    heads: int
-    kv_heads: int
-    mlp_width: int
-    vocabulary: int = VOCABULARY
-
-
-MODELS = {
-    "tiny": Shape(2, 64, 2, 2, 256),
-    "1m": Shape(4, 128, 4, 4, 512),
-    "6m": Shape(6, 256, 8, 8, 768),
-    "30m": Shape(8, 512, 8, 8, 1536),
-    "0.5b": Shape(24, 896, 14, 2, 4864, 151_936),  # Qwen2.5-0.5B's, but for tied embeddings; for GPUs
-}
+GROUP = 8  # samples of a prompt
+_SIGMA, _CAP = 0.8, 8  # skewed lengths: sigma of the log-normal; longest, in means
 
 
 @dataclass(frozen=True, kw_only=True)
 class Workload:
-    """What is sampled or trained on.
+    """Prompts and completion lengths to sample or to train on.
 
     Attributes:
-        prompts: Token ids, one tuple a group.
+        prompts: Token ids, one tuple for each group.
         lengths: New tokens of each sample, group by group.
     """
 
@@ -55,17 +35,17 @@ class Workload:
 
     @property
     def tokens(self) -> int:
-        """New tokens in all."""
+        """New tokens of all samples."""
         return sum(self.lengths)
 
     @property
     def positions(self) -> int:
-        """Tokens of every sample with its prompt in all."""
+        """Tokens of all samples, each with its prompt."""
         return GROUP * sum(map(len, self.prompts)) + self.tokens
 
     @property
     def requests(self) -> list[Prompt]:
-        """The groups as an engine of ours is asked for them."""
+        """The groups as requests to one of our engines."""
         return [
             Prompt(
                 ids=ids,
@@ -83,18 +63,18 @@ class Workload:
 
 @dataclass(frozen=True, kw_only=True)
 class Case:
-    """One row of a benchmark; it travels to child processes.
+    """One row of a benchmark's table; it can be pickled, so it travels to child processes.
 
     Attributes:
         model: Name in `MODELS`.
         kind: "equal" or "skewed" lengths.
         samples: A multiple of 8.
-        mean: Of the lengths, in tokens.
+        mean: Mean length, in tokens.
         prompt_tokens: Middle of the prompts' lengths.
         threads: CPU threads of every contestant.
         device: "cpu" or "cuda", for sampling.
-        dtype: Of the model that samples.
-        updates: Updates of one lap, where updates are timed.
+        dtype: Precision of the model that samples.
+        updates: Updates of one lap, in the update benchmarks.
         trl_rows: Rows of TRL's micro-batches.
     """
 
@@ -110,7 +90,7 @@ class Case:
     trl_rows: int = GROUP
 
     def make_model(self) -> LlamaForCausalLM:
-        """The model, which contestants copy before they change it."""
+        """The model; contestants copy it before they change it."""
         model: Any = make_bench_model(self.model)
         moved: LlamaForCausalLM = model.to(device=self.device, dtype=getattr(torch, self.dtype))
         return moved
@@ -121,14 +101,14 @@ class Case:
 
 
 def make_workload(kind: str, *, samples: int, mean: int, prompt_tokens: int, seed: int = 0) -> Workload:
-    """Prompts of a length up to a quarter off `prompt_tokens`, and lengths.
+    """Prompts whose lengths differ from `prompt_tokens` by up to a quarter, and lengths of completions.
 
     Args:
         kind: "equal": `mean` each. "skewed": log-normal with sigma 0.8, mean `mean`, capped at 8 times that.
         samples: A multiple of 8.
-        mean: Of the lengths, in tokens.
+        mean: Mean length, in tokens.
         prompt_tokens: Middle of the prompts' lengths.
-        seed: Of both.
+        seed: Seed of both.
     """
     rng = random.Random(seed)
     prompts = [
@@ -146,7 +126,7 @@ def make_workload(kind: str, *, samples: int, mean: int, prompt_tokens: int, see
 
 
 def make_bench_model(name: str) -> LlamaForCausalLM:
-    """A Llama with random weights, of one of the sizes in `MODELS`, for sampling."""
+    """A Llama with random weights and the sizes of a name in `MODELS`."""
     shape = MODELS[name]
     torch.manual_seed(0)
     config = LlamaConfig(

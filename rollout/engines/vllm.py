@@ -216,6 +216,27 @@ class VllmEngine:
         rows = iter(completions)
         return [[next(rows) for _ in prompt.seeds] for prompt in prompts]
 
+    def sample_tokens(self, prompts: Sequence[Sequence[int]], lengths: Sequence[int]) -> list[list[int]]:
+        """Sample as many tokens as asked for, without the seeds and log-probabilities of training.
+
+        For benchmarks: this is what vLLM does fastest.
+
+        Args:
+            prompts: Token ids, one prompt for each sample.
+            lengths: New tokens of each sample.
+        """
+        from vllm import SamplingParams, TokensPrompt
+
+        ids = [TokensPrompt(prompt_token_ids=list(prompt)) for prompt in prompts]
+        params = [
+            SamplingParams(temperature=1.0, ignore_eos=True, detokenize=False, max_tokens=length)
+            for length in lengths
+        ]
+        with self._guarded():
+            self._llm.reset_prefix_cache()
+            outputs = self._llm.generate(ids, params, use_tqdm=False)
+        return [list(output.outputs[0].token_ids) for output in outputs]
+
     def _completion(self, output: Any) -> Completion:
         return Completion(
             ids=tuple(output.token_ids),

@@ -56,6 +56,11 @@ def engine(shared: VllmEngine, model: Any) -> Iterator[VllmEngine]:
 # ---- sampling ----
 
 
+def test_tokens_alone_have_the_lengths_asked_for(engine: VllmEngine) -> None:
+    found = engine.sample_tokens([PROMPTS[0].ids, PROMPTS[0].ids, PROMPTS[1].ids], [3, 1, 5])
+    assert [len(tokens) for tokens in found] == [3, 1, 5]
+
+
 @pytest.mark.parametrize("temperature", [0.0, 0.7, 1.0, 1.7])
 @pytest.mark.parametrize("prompts", [PROMPTS, mixed_prompts()], ids=["shared", "waiting"])
 def test_logprobs_agree_with_a_full_forward(

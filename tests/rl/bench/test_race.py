@@ -23,7 +23,7 @@ def test_contestants_take_turns_and_ratios_are_taken_within_a_round() -> None:
         return Lap(per_s=next(speeds[name]))
 
     lines: list[str] = []
-    a, b = race({"a": lambda: work("a"), "b": lambda: work("b")}, rounds=3, unit="laps/s", say=lines.append)
+    a, b = race({"a": lambda: work("a"), "b": lambda: work("b")}, rounds=3, unit="laps/s", report=lines.append)
     assert order == ["a", "b"] * 3
     assert lines[:2] == ["round 1/3  a: 10 laps/s", "round 1/3  b: 5 laps/s"]
     assert (a.name, a.per_s, a.median, a.spread) == ("a", (10.0, 20.0, 60.0), 20.0, 2.5)

@@ -9,8 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from rl.bench import rollout as bench_rollout
-from rl.bench.rollout import CONTESTANTS, floor, rollout
+from rl.bench import floor as bench_floor
+from rl.bench.floor import floor
+from rl.bench.models import MODELS, TRAINED
+from rl.bench.rollout import CONTESTANTS, rollout
 from rl.bench.workload import Case, Workload, make_bench_model, make_workload
 from scripts.bench import main
 
@@ -55,13 +57,13 @@ def test_contestants_leave_the_model_as_it_was() -> None:
 
 def test_a_contestant_that_does_less_is_found_out(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Workload, "tokens", property(lambda self: 1))
-    with pytest.raises(RuntimeError, match=r"^generate sampled \d+ tokens, 1 were asked for$"):
+    with pytest.raises(RuntimeError, match=r"^generate sampled \d+ tokens instead of 1$"):
         rollout(CASE)["generate"]()
 
 
 def test_the_floor_grows_with_what_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(bench_rollout, "_memory_rate", lambda like: 1e9)
-    monkeypatch.setattr(bench_rollout, "_matmul_rate", lambda like, width, rows: 1e18)
+    monkeypatch.setattr(bench_floor, "_memory_rate", lambda like: 1e9)
+    monkeypatch.setattr(bench_floor, "_matmul_rate", lambda like, width, rows: 1e18)
     model = make_bench_model("tiny")
     weights = sum(p.numel() for p in model.parameters()) - model.lm_head.weight.numel()
     # One group of 8 with a prompt of 10, two tokens each: weights twice, the prompt twice, 8 earlier tokens.
@@ -86,6 +88,10 @@ def test_the_script_prints_ratios_and_keeps_figures(tmp_path: Path, capsys: pyte
     with pytest.raises(SystemExit):
         main([*arguments, *more, "--rivals", "genrate"])
     assert "--rivals: no 'genrate' here; known: stride, generate" in capsys.readouterr().err
+    assert set(MODELS) - set(TRAINED) == {"0.5b"}
+    with pytest.raises(SystemExit):
+        main(["end_to_end", "--models", "tiny", "0.5b"])
+    assert "--models 0.5b is for rollout; end_to_end takes tiny, 1m, 6m, 30m" in capsys.readouterr().err
     with pytest.raises(SystemExit):
         main(["update", "--device", "cuda"])
     assert "--device and --dtype are for rollout; update learns in float32" in capsys.readouterr().err

@@ -12,9 +12,12 @@ from typing import Any
 import pytest
 import torch
 
-from rl.bench import update as bench_update
-from rl.bench.update import Training, end_to_end, sample_groups, train_stride, train_trl, update
-from rl.bench.workload import PAD, Case, Workload, make_bench_model, make_workload
+from rl.bench import trainers
+from rl.bench.checksum_task import sample_groups
+from rl.bench.models import PAD
+from rl.bench.trainers import Training, train_stride, train_trl
+from rl.bench.update import end_to_end, update
+from rl.bench.workload import Case, Workload, make_bench_model, make_workload
 from scripts.bench import main
 
 CASE = Case(model="tiny", kind="skewed", samples=24, mean=12, prompt_tokens=8, threads=1)
@@ -27,7 +30,7 @@ Row = tuple[tuple[int, ...], tuple[int, ...]]  # prompt, completion
 def rows(monkeypatch: pytest.MonkeyPatch) -> list[Row]:
     """Every row that goes through a model to learn from, padding off."""
     seen: list[Row] = []
-    count = bench_update._Counter._count
+    count = trainers._Counter._count
 
     def record(self: Any, model: torch.nn.Module, args: Any, inputs: dict[str, Any]) -> None:
         count(self, model, args, inputs)
@@ -37,7 +40,7 @@ def rows(monkeypatch: pytest.MonkeyPatch) -> list[Row]:
                 prompt = tuple(token for token in ids[:first] if token != PAD)  # no prompt has that token
                 seen.append((prompt, tuple(label for label in labels if label != -100)))
 
-    monkeypatch.setattr(bench_update._Counter, "_count", record)
+    monkeypatch.setattr(trainers._Counter, "_count", record)
     return seen
 
 
@@ -77,7 +80,7 @@ def test_both_learners_have_the_same_loss_and_gradient(trl_rows: int) -> None:
 
 def test_positions_are_counted_while_learning_only() -> None:
     model = make_bench_model("tiny").requires_grad_(True)
-    counter = bench_update._Counter(model)
+    counter = trainers._Counter(model)
     ids = torch.tensor([[5, 6, 7, PAD], [5, 6, 7, 8]])
     labels = torch.tensor([[-100, 6, 7, -100], [-100, -100, 7, 8]])
     model(input_ids=ids, labels=labels)

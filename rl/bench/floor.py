@@ -1,0 +1,62 @@
+"""The floor of sampling: the tokens a second that the machine's memory and arithmetic allow.
+
+In: a model and a workload. Out: tokens a second if each decode step took only as long as moving its bytes or
+    computing
+its products, at rates measured here. A step reads the weights once, keys and values of each row, and those of a
+prompt once for its group.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from transformers import LlamaForCausalLM
+
+from rl.bench.workload import GROUP, Workload
+
+
+def floor(model: LlamaForCausalLM, workload: Workload) -> float:
+    """Tokens a second if every step took only as long as its bytes or its operations at the measured rates."""
+    weight = model.lm_head.weight
+    config: Any = model.config
+    bytes_per_s = _memory_rate(weight)
+    flops_per_s = _matmul_rate(weight, config.hidden_size, len(workload.lengths))
+    weights = sum(p.numel() for name, p in model.named_parameters() if "embed_tokens" not in name)
+    head_dim = config.hidden_size // config.num_attention_heads
+    kept = 2 * config.num_hidden_layers * config.num_key_value_heads * head_dim  # keys and values of a position
+    attended = 2 * config.num_hidden_layers * config.hidden_size
+    seconds = 0.0
+    for step in range(max(workload.lengths)):
+        rows = [row for row, length in enumerate(workload.lengths) if length > step]
+        groups = {row // GROUP for row in rows}
+        prompt = [len(workload.prompts[row // GROUP]) for row in rows]
+        read = sum(len(workload.prompts[group]) for group in groups) + step * len(rows)
+        moved = weight.itemsize * (weights + kept * read)
+        computed = 2 * weights * len(rows) + 2 * attended * (sum(prompt) + step * len(rows))
+        seconds += max(moved / bytes_per_s, computed / flops_per_s)
+    return workload.tokens / seconds
+
+
+def _memory_rate(like: torch.Tensor) -> float:
+    """Bytes a second read from memory on the tensor's device and in its dtype."""
+    numbers = like.new_ones(1 << (26 if like.device.type == "cpu" else 30))
+    return numbers.nbytes / _fastest(numbers.sum)
+
+
+def _matmul_rate(like: torch.Tensor, width: int, rows: int) -> float:
+    """Float operations a second of a product with the shape of a step's largest, on the same device."""
+    left, right = like.new_ones(rows, width), like.new_ones(width, 4 * width)
+    return 2 * rows * width * 4 * width / _fastest(lambda: left @ right)
+
+
+def _fastest(work: Callable[[], torch.Tensor]) -> float:
+    best = math.inf
+    for _ in range(20):
+        started = time.perf_counter()
+        work().flatten()[0].item()  # waits for the device
+        best = min(best, time.perf_counter() - started)
+    return best
