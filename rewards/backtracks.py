@@ -1,4 +1,4 @@
-"""Rewards that count backtracks."""
+"""Rewards on backtracks, each a share in [0, 1]; `docs/architecture.md` says which are real, fake, needless."""
 
 from __future__ import annotations
 
@@ -8,38 +8,38 @@ from rewards.declare import reward
 
 @reward()
 def backtrack_count(problem: Problem, trace: Trace, *, cap: int = 4) -> float:
-    """Backtrack lines, real or not, as a share of `cap`, at most 1.
+    """min(1, backtracks / `cap`), whether they are real or fake.
 
-    Example: 1 backtrack with cap 4: 0.25.
+    Range: [0, 1]. Example: 1 backtrack with cap 4: 0.25.
     """
     return min(1.0, trace.num_backtracks / cap)
 
 
 @reward()
 def fake_backtracks(problem: Problem, trace: Trace, *, cap: int = 4) -> float:
-    """Backtracks that restore no earlier state or take the same branch again, as a share of `cap`, at most 1.
+    """min(1, fake backtracks / `cap`): those that restore no earlier state or take the same branch again.
 
-    Example: 3 backtrack lines, 1 of them real, cap 4: 0.5.
+    Range: [0, 1]. Example: 3 backtracks, 1 of them real, cap 4: 0.5.
     """
     return min(1.0, trace.fake_backtracks / cap)
 
 
 @reward()
 def needless_backtracks(problem: Problem, trace: Trace, *, cap: int = 4) -> float:
-    """Backtracks that left a branch from which the end could have been reached, as a share of `cap`, at most 1.
+    """min(1, needless backtracks / `cap`): those that leave a branch from which the end could be reached.
 
     0 where the environment cannot tell.
 
-    Example: 3 backtracks, one out of a dead end, cap 4: 0.5.
+    Range: [0, 1]. Example: 3 backtracks, 1 of them out of a dead end, cap 4: 0.5.
     """
     return min(1.0, trace.needless_backtracks / cap)
 
 
 @reward()
 def backtracks_over_budget(problem: Problem, trace: Trace, *, allowed: int = 1, cap: int = 4) -> float:
-    """Backtrack lines beyond `allowed`, as a share of `cap`, at most 1.
+    """min(1, max(0, backtracks - `allowed`) / `cap`).
 
-    Example: 3 backtrack lines, 1 allowed, cap 4: 0.5.
+    Range: [0, 1]. Example: 3 backtracks, 1 allowed, cap 4: 0.5.
     """
     return min(1.0, max(0, trace.num_backtracks - allowed) / cap)
 
@@ -48,13 +48,13 @@ def backtracks_over_budget(problem: Problem, trace: Trace, *, allowed: int = 1, 
 def backtracks_off_density(
     problem: Problem, trace: Trace, *, floor: float = 0.0, ceiling: float = 0.2
 ) -> float:
-    """How far the backtracks per line are below `floor` or above `ceiling`, at most 1.
+    """Distance of the density D, backtracks per line, from the range `floor` to `ceiling`, at most 1.
 
-    Below the floor it is 1 - density / floor, the cost of REA-RL's reflection term min(0, D / D_0.2 - 1), where
-    D counts reflecting words and D_0.2 is a quantile of the training data; above the ceiling it is
-    density / ceiling - 1.
+    Below the floor 1 - D / floor, above the ceiling D / ceiling - 1. The first is the cost of REA-RL's
+    reflection reward min(0, D / D_0.2 - 1), where D counts reflecting words and D_0.2 is a quantile of the
+    training data.
 
-    Example: 1 backtrack in 10 lines, floor 0.2: 0.5. 3 in 10, ceiling 0.2: 0.5.
+    Range: [0, 1]. Example: 1 backtrack in 10 lines, floor 0.2: 0.5; 3 in 10, ceiling 0.2: 0.5.
     """
     lines = len(trace.steps)
     density = trace.num_backtracks / lines if lines else 0.0
@@ -67,9 +67,11 @@ def backtracks_off_density(
 
 @reward()
 def wasted_steps(problem: Problem, trace: Trace) -> float:
-    """Steps later taken back, as a share of all steps written; 1 where an invalid line stands.
+    """Steps that were taken back, as a share of all steps; 1 where an invalid line stands.
 
-    Example: 6 valid steps, 2 of them undone: 1/3. Invalid lines would only thin the share out.
+    Invalid lines would only thin the share out.
+
+    Range: [0, 1]. Example: 6 valid steps, 2 of them taken back: 1/3.
     """
     if not trace.is_clean:
         return 1.0

@@ -1,8 +1,8 @@
-"""The reward of a run: named, weighted, gated parts that add up to a total.
+"""The reward of a run: weighted, gated terms that add up to a total.
 
-In: a problem, the checked traces of its group and what the run knows (`History`). Out: a `Score` each. The
-terms come from the config and nowhere else. Built once a run, it refuses weights with which a wrong answer
-could out-earn a right one.
+In: a problem, the checked traces of its group and the run so far (`History`). Out: a `Score` for each trace.
+The terms come from the config alone. `RewardSum` is built once a run and refuses weights with which a wrong
+answer could earn as much as a right one.
 """
 
 from __future__ import annotations
@@ -28,18 +28,18 @@ _GATES = ("none", "correct", "verified")
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class When:
-    """In which groups a term counts at all.
+    """The groups in which a term counts.
 
-    Example: `When(group_accuracy=(0.5, 1.0), off_best=0.05)`: where at least half of the group is right, while
-    the running accuracy is not more than 0.05 below its best.
+    Example: `When(group_accuracy=(0.5, 1.0), off_best=0.05)`: the term counts where at least half of the group
+    is right, while the running accuracy is at most 0.05 below its best.
 
     Attributes:
-        group_accuracy: Ends of the share of right samples in the group.
-        running_accuracy: Ends of `History.accuracy`.
-        off_best: How far `History.accuracy` may be below `History.best_accuracy`.
+        group_accuracy: Smallest and largest share of right samples in the group.
+        running_accuracy: Smallest and largest `History.accuracy`.
+        off_best: Largest distance of `History.accuracy` below `History.best_accuracy`.
 
-    Before there is a running accuracy, in the first update, the two on it let nothing through; outside of
-    training they let everything through.
+    Before the first update there is no running accuracy, and a term with a condition on it does not count.
+    Outside of training it does.
     """
 
     group_accuracy: tuple[float, float] = (0.0, 1.0)
@@ -48,7 +48,7 @@ class When:
 
     @property
     def reads_history(self) -> bool:
-        """Whether it depends on the run."""
+        """Whether it depends on the run so far."""
         return self.running_accuracy != (0.0, 1.0) or self.off_best is not None
 
     def open(self, traces: Sequence[Trace], history: History) -> bool:
@@ -67,15 +67,15 @@ class When:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Term:
-    """One part of the reward.
+    """One term of the reward.
 
     Attributes:
-        name: Registered reward, or a user's own as `package.module:function`.
-        weight: Factor of its value.
-        gate: "none", "correct" or "verified": for which samples it counts.
-        when: In which groups it counts.
-        schedule: (update, factor) pairs, ascending: the weight is multiplied by the factor, linear between
-            them and constant outside. Empty: by 1.
+        name: Built-in reward, or a user's own as `package.module:function`.
+        weight: Factor of the reward's value.
+        gate: "none", "correct" or "verified": the samples for which the term counts.
+        when: The groups in which the term counts.
+        schedule: (update, factor) pairs, ascending: the weight is multiplied by the factor, which is linear
+            between the pairs and constant outside. Empty: 1.
         args: Arguments of the reward function.
     """
 
@@ -92,7 +92,7 @@ class Term:
         return self.when == When() and not self.schedule
 
     def factor(self, history: History) -> float:
-        """What the schedule multiplies the weight by."""
+        """Factor of the weight at this update."""
         if not self.schedule:
             return 1.0
         if history.update is None or history.update >= self.schedule[-1][0]:
@@ -108,7 +108,7 @@ class Term:
         raise AssertionError("the last pair is past the update")
 
     def ends(self, values: tuple[float, float]) -> tuple[float, float]:
-        """Smallest and largest part it can give, whatever its schedule and its groups, gate aside."""
+        """Smallest and largest part for values in this range, over schedule and groups, without the gate."""
         factors = [factor for _, factor in self.schedule] or [1.0]
         parts = [self.weight * factor * value for factor in factors for value in values]
         if self.when != When():
@@ -117,7 +117,7 @@ class Term:
 
 
 class RewardSum:
-    """Scores groups with a fixed list of terms."""
+    """Scores groups with a fixed list of terms; the `Scorer` of every run."""
 
     def __init__(
         self,
@@ -127,17 +127,17 @@ class RewardSum:
         timeout_s: float = 10.0,
         length_limit: int | None = None,
     ) -> None:
-        """Check and keep the terms.
+        """Check the terms.
 
         Args:
-            terms: The parts.
+            terms: The terms.
             allow_wrong_above_right: Accept weights with which a wrong answer can earn as much as a right one.
-            timeout_s: How long a user's own reward may take for a sample (or a group).
-            length_limit: Most new tokens of a completion, for the rewards that declare `limit`; None: each
-                term of such a reward gives its own.
+            timeout_s: Seconds that a user's own reward may take for a sample (or a group).
+            length_limit: Most new tokens of a completion, for the rewards that declare `limit`; None: each term
+                of such a reward gives its own.
 
         Raises:
-            ValueError: A reward, an argument or a gate is unknown, an argument has no use, a name comes
+            ValueError: A reward, an argument or a gate is unknown, an argument does not fit, a name comes
                 twice, a weight is not finite, or a wrong answer could earn as much as a right one (unless
                 allowed).
         """
@@ -190,12 +190,12 @@ class RewardSum:
 
     @property
     def reads_history(self) -> bool:
-        """Whether scores depend on the run so far, so that its history must be kept."""
+        """Whether scores depend on the run so far, so that the run must keep its history."""
         return self.reads_problems or any(term.schedule or term.when.reads_history for term in self.terms)
 
     @property
     def reads_problems(self) -> bool:
-        """Whether a reward may ask what there was on the same problem."""
+        """Whether a reward reads the history, so that the shortest answers to each problem must be kept."""
         return any(reward.declared.history for reward in self._rewards)
 
     @property
@@ -205,7 +205,7 @@ class RewardSum:
         return tuple(term.name for term, reward in pairs if reward.declared.budget)
 
     def close(self) -> None:
-        """End the processes of users' rewards."""
+        """End the processes of users' own rewards."""
         for reward in self._rewards:
             if isinstance(reward, UserReward):
                 reward.close()
@@ -218,18 +218,12 @@ class RewardSum:
         *,
         user_rewards: bool = True,
     ) -> list[Score]:
-        """Score the traces of one group.
-
-        Args:
-            problem: Their problem.
-            traces: Checked ones.
-            history: The run so far; None: outside of training.
-            user_rewards: Users' own rewards take part.
+        """Score the traces of one group; see `Scorer`.
 
         Raises:
             UnscoredError: A user's own reward failed on some of them.
-            ValueError: A registered reward gave the wrong number of values, or one that is not finite or
-                outside its declared range; that is a fault of the reward, never a score of 0.
+            ValueError: A built-in reward returned the wrong number of values, or one that is not finite or
+                outside its declared range. That is a bug in the reward, never a score of 0.
         """
         history = history or History()
         parts: list[dict[str, float]] = [{} for _ in traces]
@@ -288,8 +282,8 @@ def _check_args(term: Term, reward: Reward | UserReward) -> None:
             hint = f"; did you mean '{close[0]}'?" if close else "."
             allowed = ", ".join(sorted(takes)) or "none"
             raise ValueError(f"reward '{term.name}' takes no argument '{name}'{hint} known: {allowed}")
-        if problem := _why_not(hints.get(name), value):
-            raise ValueError(f"argument '{name}' of reward '{term.name}' is {value!r}; {problem}")
+        if advice := _why_not(hints.get(name), value):
+            raise ValueError(f"argument '{name}' of reward '{term.name}' is {value!r}; {advice}")
     values = {**{name: parameter.default for name, parameter in keywords.items()}, **term.args}
     for low, high in pairwise(reward.declared.ascending):
         if values[low] > values[high]:
@@ -300,7 +294,7 @@ def _check_args(term: Term, reward: Reward | UserReward) -> None:
 
 
 def _why_not(hint: Any, value: object) -> str:
-    """What to give in place of a value that does not fit; "" where it does. Counts are divided by."""
+    """What to give instead of a value that does not fit; "" where it fits. Counts are divisors."""
     if get_origin(hint) is Literal:
         return "" if value in get_args(hint) else f"give one of {', '.join(get_args(hint))}"
     kinds = {kind for kind in get_args(hint) or (hint,) if kind is not NoneType}

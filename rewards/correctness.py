@@ -1,4 +1,4 @@
-"""Rewards for being right, and the share of a group that is."""
+"""Rewards for right answers, and the accuracy of a group."""
 
 from __future__ import annotations
 
@@ -10,13 +10,19 @@ from rewards.declare import reward
 
 @reward(when_wrong=(0, 0), when_right=(1, 1))
 def correct(problem: Problem, trace: Trace) -> float:
-    """1 where the text is complete and its answer right, else 0."""
+    """1 where the text is complete and its answer right, else 0.
+
+    Example: all steps skipped, right answer: 1.
+    """
     return float(bool(trace.correct))
 
 
 @reward(when_wrong=(0, 0))
 def verified(problem: Problem, trace: Trace) -> float:
-    """1 where the answer is right and every step valid, else 0."""
+    """1 where the answer is right, every step valid and none missing, else 0.
+
+    Example: all steps skipped, right answer: 0.
+    """
     return float(trace.verified)
 
 

@@ -8,17 +8,22 @@ from rewards.declare import reward
 
 @reward(when_right=(1, 1))
 def format(problem: Problem, trace: Trace) -> float:
-    """1 where exactly one closing line ends the text, else 0."""
+    """1 where the text ends with exactly one closing line, else 0. A right answer always has one.
+
+    Example: two closing lines: 0.
+    """
     return float(trace.status is Status.COMPLETE)
 
 
 @reward()
 def repetition(problem: Problem, trace: Trace, *, words: int = 20) -> float:
-    """Share of the text's runs of so many words that were there before; the closing line counts by its answer.
+    """Share of the text's n-grams, of `words` words each, that have occurred before.
+
+    The closing line counts as its answer alone.
 
     The repetition penalty of the cosine reward's paper (arXiv 2502.03373, appendix C.2).
 
-    Example: "a b a b a b", runs of 2: a b, b a, a b, b a, a b: 3 of 5 were there before.
+    Range: [0, 1). Example: "a b a b a b" with 2 words: 3 of the 5 pairs are repeats: 0.6.
     """
     text = [word for step in trace.steps for word in step.text.split()] + (trace.answer or "").split()
     runs = [tuple(text[start : start + words]) for start in range(len(text) - words + 1)]

@@ -1,8 +1,8 @@
-"""What rewards may know of the run before the group they score, and where it is kept.
+"""The part of a run's past that rewards may read, and where it is kept.
 
-In: the groups of one batch after the other. Out: a `History` for each group of the next. The driver
-keeps it (`RunHistory`), a checkpoint holds it, and an order for a group carries its `History` to whoever
-scores it; so the rewards themselves stay plain functions.
+In: the sampled groups, batch after batch. Out: a `History` for each group of the next batch. The driver keeps
+the past (`RunHistory`), a checkpoint holds it, and each group request carries its `History` to the worker that
+scores the group. So rewards stay plain functions.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ from typing import Any
 from envs import Problem, Trace
 from rewards.correctness import group_accuracy
 
-_BATCHES = 16  # the running accuracy is a mean over so many
-_LENGTHS = 512  # right answers that a target length is read from, of each class
+_BATCHES = 16  # of the running accuracy
+_LENGTHS = 512  # most recent right answers of a class, whose quantile is the target length
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -31,13 +31,13 @@ class History:
         History(update=12, accuracy=0.61, best_accuracy=0.66, shortest=140, targets=(120, 200, 310))
 
     Attributes:
-        update: Updates before this one; None outside of training, where schedules are at their end and gates on
-            accuracy are open.
-        accuracy: Share of right samples over the last 16 batches; None before the first.
-        best_accuracy: The highest it has been over 16 whole batches; before there are so many, what it is.
+        update: Updates before this one; None outside of training, where schedules are at their end and
+            conditions on accuracy hold.
+        accuracy: Share of right samples over the last 16 batches; None before the first batch.
+        best_accuracy: Highest `accuracy` over 16 whole batches so far; before the 16th batch, `accuracy`.
         shortest: Tokens of the shortest right answer to this problem so far; None without one.
-        targets: Lengths in tokens for problems of high, medium and low accuracy (`RunHistory`); None where no
-            right answer of the class has been seen.
+        targets: Target lengths in tokens for problems of high, medium and low accuracy (`RunHistory`); None
+            where no right answer of the class has been seen.
     """
 
     update: int | None = None
@@ -48,25 +48,27 @@ class History:
 
 
 def accuracy_class(accuracy: float) -> int:
-    """0 from 2/3 on, 1 from 1/3 on, else 2: the classes of LASER-D (arXiv 2505.15612)."""
+    """LASER-D's difficulty class (arXiv 2505.15612): 0 for an accuracy from 2/3 on, 1 from 1/3 on, else 2.
+
+    Example: 5 of 8 right: 1.
+    """
     return 0 if accuracy >= 2 / 3 else 1 if accuracy >= 1 / 3 else 2
 
 
 class RunHistory:
-    """Keeps the histories of a run.
+    """Keeps the history of a run.
 
-    The target length of a class is the shortest within which one right answer is to be expected of a group:
-    where at least n of G samples are right (2/3 and 1/3 of G, else 1), the 1/n quantile of the lengths of
-    right answers. LASER-D reads it from a set of problems it monitors, here it is read from the groups
-    trained on.
+    The target length of a class is the shortest length within which one right answer is expected in a group:
+    with at least n of G samples right (2/3 G, 1/3 G, or 1), it is the 1/n quantile of the lengths of right
+    answers. LASER-D reads it from a set of monitored problems, this from the groups trained on.
     """
 
     def __init__(self, *, updates_per_batch: int = 1, keep_shortest: bool = True) -> None:
-        """Begin with nothing.
+        """Start with an empty history.
 
         Args:
             updates_per_batch: Updates trained on one batch of groups.
-            keep_shortest: Remember the shortest right answer of every problem.
+            keep_shortest: Keep the shortest right answer of every problem.
         """
         self._keep_shortest = keep_shortest
         self._updates_per_batch = updates_per_batch
@@ -78,7 +80,7 @@ class RunHistory:
         self._num_samples = 1
 
     def of(self, problem: Problem) -> History:
-        """What a group of this problem may know."""
+        """The history that a group of this problem sees."""
         accuracy = fmean(self._accuracies) if self._accuracies else None
         return History(
             update=self._update,
@@ -89,7 +91,7 @@ class RunHistory:
         )
 
     def add(self, groups: Iterable[tuple[Problem, Sequence[Trace]]]) -> None:
-        """Take the groups of one batch into account, all that were sampled."""
+        """Add all groups sampled for one batch."""
         rights: list[bool] = []
         for problem, traces in groups:
             lengths = [trace.num_tokens for trace in traces if trace.correct]
@@ -107,7 +109,7 @@ class RunHistory:
                 self._best = max(self._best or 0.0, fmean(self._accuracies))
 
     def state(self) -> dict[str, Any]:
-        """Everything there is, as JSON can hold it."""
+        """The whole history as JSON values, for a checkpoint."""
         return {
             "update": self._update,
             "accuracies": list(self._accuracies),
@@ -118,7 +120,7 @@ class RunHistory:
         }
 
     def restore(self, state: dict[str, Any]) -> None:
-        """Go on from what `state` gave."""
+        """Continue from what `state` returned."""
         self._update = state["update"]
         self._accuracies = deque(state["accuracies"], maxlen=_BATCHES)
         self._best = state["best"]
@@ -135,5 +137,5 @@ class RunHistory:
 
 
 def _key(problem: Problem) -> str:
-    # By its text: a data set gives the same problem another index in every epoch.
+    # The text, because a data set gives the same problem another index in every epoch.
     return blake2b(problem.question.encode(), digest_size=8).hexdigest()

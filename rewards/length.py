@@ -1,11 +1,13 @@
-"""Published rewards on length, each as a share in [0, 1].
+"""Published rewards on length, each a share in [0, 1].
 
-A preset in `configs/rewards/` has the weights and gates that make of them the formula of its paper, up to a
-constant that all samples get alike, which changes no advantage.
+The presets in `configs/rewards/` hold the weights and gates that turn these shares into the formulas of the
+papers, up to a constant that every sample of a group gets, which changes no advantage.
 
-L is the length of a completion in tokens, `Trace.num_tokens`; with `unit: steps`, in reasoning steps, where a
-trace that is not verified counts as no shorter than the full one. `limit` is the run's length limit,
-`rollout.max_new_tokens`, unless it is given. "Right" samples are those whose answer is.
+L is the length of a completion in tokens (`Trace.num_tokens`). With `unit: steps` it is the number of reasoning
+steps, where a trace that is not verified counts at least as many as the full trace. `limit` is the run's length
+limit, `rollout.max_new_tokens`, unless the config's `args` give another one. A "right" sample has the right
+answer; c is 1 for it and 0 for a wrong one. z is the standard score (L - mean) / deviation over the group's
+right samples, with the population deviation.
 """
 
 from __future__ import annotations
@@ -21,28 +23,29 @@ from rewards.declare import reward
 from rewards.history import History, accuracy_class
 
 Unit = Literal["tokens", "steps"]
-_FLAT = 1e-6  # lengths whose deviation is less than this share of their mean are equal
+_FLAT = 1e-6  # lengths count as equal if their deviation is below this share of their mean
 _MOST_WHEN_RIGHT = 0.85  # HAPO's floor for right answers, -0.7, on this scale
 
 
 @reward(limit=True)
 def token_count(problem: Problem, trace: Trace, *, limit: int) -> float:
-    """L / `limit`, at most 1: the flat "shorter is better".
+    """min(1, L / `limit`): the flat "shorter is better".
 
-    Example: 50 tokens of 200: 0.25.
+    Range: [0, 1]. Example: 50 of 200 tokens: 0.25.
     """
     return min(1.0, trace.num_tokens / limit)
 
 
 @reward(group=True, when_wrong=(0, 0.5))
 def length_in_range(problem: Problem, traces: Sequence[Trace], *, unit: Unit = "tokens") -> list[float]:
-    """Where L lies between the group's shortest and longest sample; of a wrong sample the upper half only.
+    """Place of L between the group's shortest (0) and longest (1) sample; wrong samples: its excess over 0.5.
 
-    Kimi k1.5 (arXiv 2501.12599, section 2.3.3) adds lambda = 0.5 - (L - min) / (max - min) where the answer
-    is right, min(0, lambda) where it is wrong, and 0 if all are as long. This is 0.5 - lambda where right
-    (the weight of `correct` gives the 0.5 back) and -min(0, lambda) where wrong.
+    Kimi k1.5 (arXiv 2501.12599, section 2.3.3) adds lambda = 0.5 - (L - min) / (max - min) for right answers
+    and min(0, lambda) for wrong ones, and 0 where all lengths are equal. This is 0.5 - lambda for right answers
+    (the weight of `correct` returns the 0.5) and -min(0, lambda) for wrong ones.
 
-    Example: right samples of 10 and 30 tokens, wrong ones of 15 and 25: 0, 1, 0, 0.25.
+    Range: right [0, 1], wrong [0, 0.5]. Example: right samples of 10 and 30 tokens, wrong ones of 15 and 25: 0,
+    1, 0, 0.25.
     """
     lengths = [_length(problem, trace, unit) for trace in traces]
     low, high = min(lengths), max(lengths)
@@ -55,12 +58,12 @@ def length_in_range(problem: Problem, traces: Sequence[Trace], *, unit: Unit = "
 
 @reward(group=True, when_wrong=(0, 0))
 def length_sigmoid(problem: Problem, traces: Sequence[Trace], *, unit: Unit = "tokens") -> list[float]:
-    """sigmoid((L - mean) / deviation), both over the group's right samples; 0 where wrong.
+    """sigmoid(z) for right answers, 0 for wrong ones.
 
-    Arora and Zanette (arXiv 2502.04463): r = c (1 - alpha sigmoid(...)).
+    Arora and Zanette (arXiv 2502.04463): r = c (1 - alpha sigmoid(z)).
 
-    Example: right samples of 10 and 30 tokens: mean 20, deviation 10, values sigmoid(-1) and sigmoid(1),
-    0.269 and 0.731.
+    Range: right (0, 1), wrong 0. Example: right samples of 10 and 30 tokens have mean 20 and deviation 10, so
+    the values are sigmoid(-1) = 0.269 and sigmoid(1) = 0.731.
     """
     lengths = [_length(problem, trace, unit) for trace in traces]
     return [0.0 if z is None else _sigmoid(z) for z in _standard_scores(traces, lengths)]
@@ -70,11 +73,11 @@ def length_sigmoid(problem: Problem, traces: Sequence[Trace], *, unit: Unit = "t
 def length_exponential(
     problem: Problem, traces: Sequence[Trace], *, alpha: float = 0.05, unit: Unit = "tokens"
 ) -> list[float]:
-    """exp(-alpha z) / 2, at most 1, z as in `length_sigmoid`; 0 where wrong.
+    """min(1, exp(-alpha z) / 2) for right answers, 0 for wrong ones.
 
-    GRPO-LEAD (arXiv 2504.09696): exp(-alpha z) where right, -1 where wrong.
+    GRPO-LEAD (arXiv 2504.09696): r = exp(-alpha z) for right answers, -1 for wrong ones.
 
-    Example: right samples of 10 and 30 tokens, alpha 0.05: 0.5256 and 0.4756.
+    Range: right (0, 1], wrong 0. Example: right samples of 10 and 30 tokens, alpha 0.05: 0.5256 and 0.4756.
     """
     lengths = [_length(problem, trace, unit) for trace in traces]
     scores = _standard_scores(traces, lengths)
@@ -83,11 +86,13 @@ def length_exponential(
 
 @reward(group=True, limit=True)
 def length_off_shortest(problem: Problem, traces: Sequence[Trace], *, limit: int) -> list[float]:
-    """|L - the shortest right sample| / `limit`, at most 1; without a right sample, from the group's mean.
+    """min(1, |L - SOL| / `limit`), where SOL is the length of the group's shortest right sample.
 
-    ShorterBetter (arXiv 2504.21370): r = alpha c - beta |L - SOL|, SOL the sample optimal length.
+    ShorterBetter (arXiv 2504.21370): r = alpha c - beta |L - SOL|, SOL being the sample optimal length. Without
+    a right sample, SOL is the group's mean length.
 
-    Example: right samples of 100 and 300 tokens, a wrong one of 50, limit 1,000: 0, 0.2, 0.05.
+    Range: [0, 1]. Example: right samples of 100 and 300 tokens and a wrong one of 50, limit 1,000: 0, 0.2,
+    0.05.
     """
     lengths = [trace.num_tokens for trace in traces]
     right = [trace.num_tokens for trace in traces if trace.correct]
@@ -97,11 +102,12 @@ def length_off_shortest(problem: Problem, traces: Sequence[Trace], *, limit: int
 
 @reward(group=True, limit=True)
 def length_by_solve_rate(problem: Problem, traces: Sequence[Trace], *, limit: int) -> list[float]:
-    """L / `limit`, at most 1, times the share of the group that is right, at least 1 / G: what is easy pays.
+    """max(p, 1 / G) min(1, L / `limit`), where p is the group's accuracy: length costs more on easy problems.
 
-    ALP (arXiv 2506.05256): r = c - beta L max(p, 1 / K) / N, p the solve rate of the prompt's K samples.
+    ALP (arXiv 2506.05256): r = c - beta L max(p, 1 / K) / N, where p is the solve rate over K samples.
 
-    Example: 4 samples of 500 tokens, 3 of them right, limit 1,000: 0.375 each; none right: 0.125.
+    Range: (0, 1]. Example: 4 samples of 500 tokens, limit 1,000: 0.375 each with 3 right, 0.125 with none
+    right.
     """
     share = max(group_accuracy(traces), 1 / len(traces))
     return [share * min(1.0, trace.num_tokens / limit) for trace in traces]
@@ -111,13 +117,14 @@ def length_by_solve_rate(problem: Problem, traces: Sequence[Trace], *, limit: in
 def length_over_tolerance(
     problem: Problem, traces: Sequence[Trace], *, tolerance: float = 0.05, limit: int
 ) -> list[float]:
-    """Where L lies in the range of right samples, if it is more than `tolerance` * `limit` over the shortest.
+    """(L - min) / (max - min) over right samples, if L exceeds the shortest by more than `tolerance` * `limit`.
 
-    Short-RL's lazy length penalty (arXiv 2505.12284): 0.5 - (L - min) / (max - min) for right samples beyond
-    the tolerance, 0.5 for the others; this is 0.5 minus that. Its third condition, the accuracy of the batch
-    not more than a tolerance below its best, is `when.off_best`.
+    Short-RL's lazy length penalty (arXiv 2505.12284): r = 0.5 - (L - min) / (max - min) for right samples
+    beyond the tolerance, 0.5 for other right ones; this is 0.5 - r. The paper's third condition, that the
+    accuracy of the batch is within a tolerance of its best, is `when.off_best`.
 
-    Example: right samples of 100, 140 and 500 tokens, limit 1,000, tolerance 0.05: 0, 0, 1.
+    Range: right [0, 1], wrong 0. Example: right samples of 100, 140 and 500 tokens, limit 1,000, tolerance
+    0.05: 0, 0, 1.
     """
     right = [trace.num_tokens for trace in traces if trace.correct]
     low, slack = min(right, default=0), tolerance * limit
@@ -131,9 +138,11 @@ def length_over_tolerance(
 
 @reward(limit=True)
 def within_length(problem: Problem, trace: Trace, *, share: float = 0.5, limit: int) -> float:
-    """1 where L is at most `share` * `limit`, else 0.
+    """1 where L <= `share` * `limit`, else 0.
 
     LASER (arXiv 2505.15612): 0.5 more for a right answer within the target length.
+
+    Range: 0 or 1. Example: limit 100, share 0.5: 50 tokens give 1, 51 give 0.
     """
     return float(trace.num_tokens <= share * limit)
 
@@ -142,12 +151,13 @@ def within_length(problem: Problem, trace: Trace, *, share: float = 0.5, limit: 
 def within_target_length(
     problem: Problem, traces: Sequence[Trace], *, history: History, limit: int
 ) -> list[float]:
-    """1 where L is at most the target of the group's class of accuracy, else 0; the limit where none is known.
+    """1 where L is at most the target length of the group's accuracy class, else 0.
 
-    LASER-D (arXiv 2505.15612): as LASER, with targets that are chosen anew in training, for three
-    classes of difficulty. How: `RunHistory`.
+    LASER-D (arXiv 2505.15612): LASER with a target for each of three difficulty classes, updated during
+    training (`RunHistory` says how). Before a class has a target, the limit takes its place.
 
-    Example: targets (120, 200, 310), 5 of 8 samples right, so the second class: 1 up to 200 tokens.
+    Range: 0 or 1. Example: targets (120, 200, 310), 5 of 8 samples right, so the second class: 1 up to 200
+    tokens.
     """
     target = history.targets[accuracy_class(group_accuracy(traces))]
     most = limit if target is None else target
@@ -156,13 +166,13 @@ def within_target_length(
 
 @reward(history=True, when_wrong=(0.5, 1), when_right=(0, 0.85))
 def length_over_history(problem: Problem, trace: Trace, *, history: History) -> float:
-    """(1 - f) / 2, f the cosine of L over the shortest right answer so far: 0.5 at as long, 0.5 without one.
+    """(1 - f) / 2, where f is the cosine of L relative to h, the shortest right answer to this problem so far.
 
-    HAPO (arXiv 2505.11225): r = c + w f, f = cos(pi / 2 min(L / h, 2)), at least -0.7 where right
-    and at most 0 where wrong, h the problem's history.
+    HAPO (arXiv 2505.11225): r = c + w f with f = cos(pi / 2 min(L / h, 2)), at least -0.7 for right answers and
+    at most 0 for wrong ones. Without a right answer so far, f is 0.
 
-    Example: h 100; right with 50 tokens: f = cos(pi / 4), value 0.146; wrong with 50: 0.5; either with 200:
-    0.85 and 1.
+    Range: right [0, 0.85], wrong [0.5, 1]. Example, h = 100: with 50 tokens, f = cos(pi / 4), so 0.146 if right
+    and 0.5 if wrong; with 200 tokens 0.85 and 1.
     """
     if history.shortest is None:
         return 0.5
@@ -173,37 +183,38 @@ def length_over_history(problem: Problem, trace: Trace, *, history: History) -> 
 
 @reward(limit=True)
 def length_overlong(problem: Problem, trace: Trace, *, buffer: float = 0.2, limit: int) -> float:
-    """0 up to `limit` less `buffer` of it, from there linearly to 1 at the limit.
+    """0 up to (1 - `buffer`) `limit`, from there rising linearly to 1 at `limit`.
 
     DAPO's soft overlong punishment (arXiv 2503.14476, equation 13), whose buffer is 0.2 of the limit.
 
-    Example: limit 1,000, buffer 0.2, 850 tokens: 0.25.
+    Range: [0, 1]. Example: limit 1,000, buffer 0.2, 850 tokens: 0.25.
     """
-    most = limit
-    start = most * (1.0 - buffer)
+    start = limit * (1.0 - buffer)
     if trace.num_tokens <= start:
         return 0.0
-    return min(1.0, (trace.num_tokens - start) / (most - start)) if start < most else 1.0
+    return min(1.0, (trace.num_tokens - start) / (limit - start)) if start < limit else 1.0
 
 
 @reward(limit=True)
 def length_cosine(problem: Problem, trace: Trace, *, limit: int) -> float:
-    """(1 - cos(pi L / `limit`)) / 2: 0 for nothing, 1 at the limit, steepest between.
+    """(1 - cos(pi min(1, L / `limit`))) / 2: 0 for no tokens, 1 at the limit, steepest half-way.
 
-    The cosine reward (arXiv 2502.03373): a right answer's reward falls by this from that of the
-    shortest to that of the longest.
+    The cosine reward (arXiv 2502.03373) interpolates with this between the reward of the shortest right answer
+    and that of the longest.
 
-    Example: half the limit: 0.5.
+    Range: [0, 1]. Example: half the limit: 0.5.
     """
     return (1.0 - math.cos(math.pi * min(1.0, trace.num_tokens / limit))) / 2.0
 
 
 @reward(limit=True, when_right=(0, 0))
 def wrong_length_cosine(problem: Problem, trace: Trace, *, limit: int) -> float:
-    """`length_cosine` where a finished text is wrong, else 0: what a wrong answer gets back by a longer try.
+    """`length_cosine` for wrong answers that end before the limit, else 0.
 
-    The other half of the cosine reward: wrong answers rise from the worst reward to that of the limit, and fall
-    back to the worst where they run into it.
+    The cosine reward (arXiv 2502.03373) for wrong answers: it rises with length from the worst reward, and is
+    the worst again at the limit.
+
+    Range: right 0, wrong [0, 1). Example: a wrong answer of half the limit: 0.5.
     """
     if trace.correct or trace.status is Status.TRUNCATED or trace.num_tokens >= limit:
         return 0.0
@@ -214,14 +225,16 @@ def wrong_length_cosine(problem: Problem, trace: Trace, *, limit: int) -> float:
 def reflection_and_length(
     problem: Problem, traces: Sequence[Trace], *, few: int = 1, many: int = 3
 ) -> list[float]:
-    """A mean of two sigmoids over right samples, of backtracks and of L; 0 where wrong.
+    """A mean, w sigmoid(z of backtracks) + (1 - w) sigmoid(z of L) for right answers, 0 for wrong ones.
 
-    ARLCP (arXiv 2602.12113): r = c - a1 sigmoid(z of reflections) - a2 sigmoid(z of length), a1 + a2 = 0.2,
-    and a1 0.05, 0.1 or 0.15 for up to 40, up to 80 and more reflecting words. Here backtracks (of free text:
-    sentences that go back) take the place of the words, so up to `few`, up to `many` and more.
+    w is 0.25 up to `few` backtracks, 0.5 up to `many`, else 0.75.
 
-    Example: right samples with 0 backtracks in 10 tokens and 2 in 30: both z are -1 and 1. The first weighs
-    them 1/4 to 3/4, the second 1/2 to 1/2: 0.269, 0.731.
+    ARLCP (arXiv 2602.12113): r = c - a1 sigmoid(z of reflections) - a2 sigmoid(z of length) with a1 + a2 = 0.2
+    and a1 = 0.05, 0.1 or 0.15 for up to 40, up to 80 and more reflecting words. Backtracks take the place of
+    the words here (in free text: sentences that go back).
+
+    Range: right (0, 1), wrong 0. Example: right samples with 0 backtracks in 10 tokens and 2 in 30: both z are
+    -1 and 1, so the values are sigmoid(-1) = 0.269 and sigmoid(1) = 0.731 whatever the weights.
     """
     counts = [trace.num_backtracks for trace in traces]
     by_count = _standard_scores(traces, counts)
@@ -244,7 +257,7 @@ def _length(problem: Problem, trace: Trace, unit: Unit) -> int:
 
 
 def _standard_scores(traces: Sequence[Trace], amounts: Sequence[int]) -> list[float | None]:
-    """(amount - mean) / deviation over right samples; 0 for all if they are equal, None where wrong."""
+    """The standard score z of each right sample, 0 for all if they are equal; None for wrong samples."""
     right = [amount for trace, amount in zip(traces, amounts, strict=True) if trace.correct]
     if not right:
         return [None] * len(traces)

@@ -81,14 +81,15 @@ REWARDS: dict[str, Reward] = {
 
 
 def find_reward(name: str, *, timeout_s: float = 10.0) -> Reward | UserReward:
-    """Look a reward up: a registered one by its name, a user's own as `package.module:function`.
+    """Find a reward: a built-in one by its name, a user's own as `package.module:function`.
 
     Args:
         name: The name.
-        timeout_s: How long a user's own may take for one call.
+        timeout_s: Seconds that one call of a user's own reward may take.
 
     Raises:
-        ValueError: The name is unknown (the message gives the nearest one), or what it names cannot be loaded.
+        ValueError: The name is unknown (the message gives the nearest one), or the user's function cannot be
+            loaded.
     """
     if ":" in name:
         return UserReward(name, timeout_s=timeout_s)

@@ -1,9 +1,12 @@
-"""Rewards that count reasoning steps.
+"""Rewards on the number of reasoning steps, each a share in [0, 1].
 
-All count forward steps, undone ones included: what the model spent. A trace with an invalid step cannot buy
-anything with its short form: where steps are a cost it costs 1, the most there is, and where savings pay it
-earns 0. All values are in [0, 1]. Tasks whose steps are free text (`math`, `reasoning_gym`) check no step:
-there every right answer counts as verified, and a bare one has the fewest steps.
+Every forward step counts, also one that was taken back later: the model has spent it. A trace that is not
+verified gains nothing by being short: a penalty on steps is 1 for it, a bonus for saved steps 0. Tasks with
+free-text steps (`math`, `reasoning_gym`) check no step, so every right answer counts as verified there and a
+bare answer has the fewest steps.
+
+n is the number of steps of a trace, N the number of steps of the problem's full trace, b the step budget stated
+in the prompt.
 """
 
 from __future__ import annotations
@@ -17,9 +20,9 @@ from rewards.declare import reward
 
 @reward(when_wrong=(1, 1))
 def step_count(problem: Problem, trace: Trace) -> float:
-    """Steps as a share of the full trace's, at most 1.
+    """min(1, n / N); 1 where the trace is not verified.
 
-    Example: 3 valid steps where the full trace has 4: 0.75.
+    Range: [0, 1], wrong 1. Example: 3 valid steps where the full trace has 4: 0.75.
     """
     if not trace.verified:
         return 1.0
@@ -28,9 +31,9 @@ def step_count(problem: Problem, trace: Trace) -> float:
 
 @reward(when_wrong=(0, 0))
 def steps_saved(problem: Problem, trace: Trace) -> float:
-    """1 - steps / full steps, at least 0; 0 without verification.
+    """max(0, 1 - n / N); 0 where the trace is not verified.
 
-    Example: 3 valid steps where the full trace has 4: 0.25.
+    Range: [0, 1], wrong 0. Example: 3 valid steps where the full trace has 4: 0.25.
     """
     if not trace.verified:
         return 0.0
@@ -39,9 +42,11 @@ def steps_saved(problem: Problem, trace: Trace) -> float:
 
 @reward(budget=True)
 def steps_over_budget(problem: Problem, trace: Trace) -> float:
-    """Steps beyond the prompt's budget, as a share of the budget, at most 1; 0 where no budget is stated.
+    """Steps over the budget, (n - b) / b, within [0, 1]; 1 where the trace is not verified.
 
-    Example: 5 steps on a budget of 4: 0.25. Going below the budget is free.
+    0 where the prompt states no budget. Staying below the budget costs nothing.
+
+    Range: [0, 1]. Example: 5 steps with a budget of 4: 0.25.
     """
     if problem.budget is None:
         return 0.0
@@ -52,9 +57,12 @@ def steps_over_budget(problem: Problem, trace: Trace) -> float:
 
 @reward(budget=True)
 def steps_off_budget(problem: Problem, trace: Trace) -> float:
-    """Distance from the prompt's budget either way, as a share of it, at most 1; 0 where none is stated.
+    """Distance from the budget, |n - b| / b, at most 1; 1 where the trace is not verified.
 
-    Example: 3 or 5 steps on a budget of 4: 0.25.
+    0 where the prompt states no budget. L1-Exact (arXiv 2503.04697): r = c - alpha |N - L|, with tokens where
+    this has steps.
+
+    Range: [0, 1]. Example: 3 or 5 steps with a budget of 4: 0.25.
     """
     if problem.budget is None:
         return 0.0
@@ -65,12 +73,12 @@ def steps_off_budget(problem: Problem, trace: Trace) -> float:
 
 @reward(group=True)
 def steps_over_shortest(problem: Problem, traces: Sequence[Trace]) -> list[float]:
-    """Steps beyond the group's shortest verified sample, as a share of it, at most 1.
+    """(n - m) / m, at most 1, where m is the group's shortest verified sample; 1 if not verified.
 
-    The target is the model's own, so it can always be met (after ShorterBetter, arXiv 2504.21370, which
-    does this with tokens). Without a verified sample there is no target and the value is 0 for all.
+    After ShorterBetter (arXiv 2504.21370), which does this with tokens: the target is one of the policy's own
+    samples, so it can be reached. Without a verified sample the value is 0 for the whole group.
 
-    Example: verified samples with 4, 5 and 6 steps: 0, 0.25, 0.5.
+    Range: [0, 1]. Example: verified samples with 4, 5 and 6 steps: 0, 0.25, 0.5.
     """
     shortest = min([max(1, trace.num_steps) for trace in traces if trace.verified], default=None)
     if shortest is None:
@@ -80,12 +88,13 @@ def steps_over_shortest(problem: Problem, traces: Sequence[Trace]) -> list[float
 
 @reward(budget=True, when_wrong=(0, 0.5))
 def budget_margin(problem: Problem, trace: Trace, *, slope: float = 1.0) -> float:
-    """0.5 + `slope` * (budget - steps) / budget, within [0, 1]; 0.5 where no budget is stated.
+    """0.5 + `slope` (b - n) / b, within [0, 1]; 0 where the trace is not verified.
 
-    L1-Max (arXiv 2503.04697): r = c clip(alpha (N - L) + 0.5, 0, 1), with N tokens asked for; here N
-    steps, and the distance as a share of them. It is 0 without verification.
+    0.5 where the prompt states no budget. L1-Max (arXiv 2503.04697): r = c clip(alpha (N - L) + 0.5, 0, 1),
+    where the prompt asks for N tokens; this has steps, and the distance is a share of the budget.
 
-    Example: 3, 4, 5 and 6 steps on a budget of 4, slope 1: 0.75, 0.5, 0.25, 0.
+    Range: right [0, 1], wrong [0, 0.5]. Example: 3, 4, 5 and 6 steps with a budget of 4, slope 1: 0.75, 0.5,
+    0.25, 0.
     """
     if problem.budget is None:
         return 0.5
@@ -96,12 +105,12 @@ def budget_margin(problem: Problem, trace: Trace, *, slope: float = 1.0) -> floa
 
 @reward(when_wrong=(1, 1))
 def steps_off_target(problem: Problem, trace: Trace, *, share: float = 1.0, tolerance: int = 1) -> float:
-    """Steps beyond `tolerance` from the target either way, as a share of the target, at most 1.
+    """max(0, |n - t| - `tolerance`) / t, at most 1; 1 where the trace is not verified.
 
-    The target is the prompt's budget; where none is stated, `share` of the full trace's steps, rounded up.
-    CoSMo (arXiv 2602.03141) pays no attention to a deviation of one segment from its target.
+    The target t is the step budget in the prompt or, where none is stated, `share` * N rounded up. CoSMo (arXiv
+    2602.03141) allows a deviation of one segment from the target.
 
-    Example: target 4, tolerance 1: 3 to 5 steps 0, 6 steps 0.25.
+    Range: [0, 1], wrong 1. Example: target 4, tolerance 1: 0 for 3 to 5 steps, 0.25 for 6.
     """
     if not trace.verified:
         return 1.0
@@ -111,11 +120,13 @@ def steps_off_target(problem: Problem, trace: Trace, *, share: float = 1.0, tole
 
 @reward(when_wrong=(0, 0.8), when_right=(0.8, 1))
 def skip_score(problem: Problem, trace: Trace) -> float:
-    """1 with the answer, the number of steps and every line right; 0.8 with one half, 0.3 with none, else 0.
+    """1 if answer and steps are right, 0.8 if one of them is, 0.3 if neither is, 0 if the text is malformed.
 
-    LM_skip (`get_skip_rewards` in the code of arXiv 2411.01855): the halves are the answer, and steps that
-    are as many as asked for (here: the budget, or without one the full trace's) and all valid. 0 where no
-    single closing line ends the text.
+    LM_skip (`get_skip_rewards` in the code of arXiv 2411.01855). The steps are right if they are all valid and
+    as many as asked for: the budget, or N where none is stated. A text is malformed without exactly one closing
+    line at its end.
+
+    Range: right [0.8, 1], wrong [0, 0.8]. Example: a right answer in 3 valid steps where 4 were asked for: 0.8.
     """
     if trace.status is not Status.COMPLETE:
         return 0.0
@@ -128,14 +139,15 @@ def skip_score(problem: Problem, trace: Trace) -> float:
 
 @reward()
 def process_match(problem: Problem, trace: Trace) -> float:
-    """1 - (invalid + missing + extra lines + 1 for a wrong answer) / full steps, at least 0.
+    """1 - (invalid + missing + extra lines + 1 for a wrong answer) / N, at least 0.
 
-    The process reward of "On the Interplay of Pre-Training, Mid-Training, and RL" (arXiv 2512.07783): there a
-    parsed dependency graph is compared with the true one, here every line is checked by the environment.
-    Missing are the full steps that are not there, if the valid ones do not lead to the end; extra those
-    beyond the full trace, at most as many as it has.
+    The process reward of "On the Interplay of Pre-Training, Mid-Training, and RL" (arXiv 2512.07783), which
+    compares a parsed dependency graph with the true one; here the environment checks every line. Missing lines
+    are the full steps that the valid ones leave open, if they do not reach the end. Extra lines are those
+    beyond N, at most N.
 
-    Example: full trace of 4; 3 lines, 1 of them invalid, not finished, wrong: 1 - (1 + 2 + 0 + 1) / 4 = 0.
+    Range: [0, 1]. Example: N = 4; 3 lines, 1 of them invalid, end not reached, wrong answer: 1 - (1 + 2 + 0 +
+    1) / 4 = 0.
     """
     full = problem.num_full_steps
     invalid = sum(step.verdict is Verdict.INVALID and not step.undone for step in trace.steps)

@@ -12,7 +12,7 @@ from rewards.history import History
 
 
 class Outcome(StrEnum):
-    """What became of a completion: verified, cut off, or the `Grade` of its answer."""
+    """The outcome of a completion: verified, correct, truncated, or the `Grade` of its answer."""
 
     VERIFIED = "verified"
     """Answer right, every step valid and none missing."""
@@ -21,15 +21,15 @@ class Outcome(StrEnum):
     WRONG = "wrong"
     """A complete text with a wrong answer."""
     MALFORMED = "malformed"
-    """No single closing line at the end, or what it states is no answer of the task."""
+    """No single closing line at the end, or one that states no answer of this task."""
     TRUNCATED = "truncated"
-    """Cut off at the length limit."""
+    """Cut off by the length limit."""
     REFUSED = "refused"
-    """An answer over a limit or with characters no answer has."""
+    """An answer over a size limit, or with characters that no answer has."""
     TIMEOUT = "timeout"
-    """An answer that took too long to judge."""
+    """An answer that took too long to grade."""
     CRASH = "crash"
-    """An answer that ended the process that judged it."""
+    """An answer that crashed the grader's process."""
 
     @staticmethod
     def of(trace: Trace) -> Outcome:
@@ -56,7 +56,7 @@ class Score:
     Attributes:
         total: Sum of the parts, finite.
         parts: Weighted and gated value of every term, by name.
-        outcome: What became of the completion.
+        outcome: Outcome of the completion.
     """
 
     total: float
@@ -92,5 +92,5 @@ class Scorer(Protocol):
         ...
 
     def close(self) -> None:
-        """Free what scoring has started, processes for one. Closing twice is fine."""
+        """Free whatever scoring has started, such as processes. Closing twice is fine."""
         ...

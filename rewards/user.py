@@ -1,9 +1,9 @@
-"""A user's own reward: a function in their file, called in a process that can be ended.
+"""A user's own reward: a function in their file, called in a process that can be killed.
 
-In: `package.module:function`. Out: a `UserReward`, which a term uses like a registered one. What goes wrong
-in it is never a score: a value that is no finite number or outside the declared range, a wrong count, an
-exception, a hang or the end of its process are an `UnscoredError` that says which samples it was and why. An
-exception is tried once more in a fresh process. A reward that fails many times in a row ends the run.
+In: `package.module:function`. Out: a `UserReward`, which a term uses like a built-in one. A failure is never a
+score. A value that is not finite or outside the declared range, a wrong number of values, an exception, a hang
+and the end of the process are an `UnscoredError`, which names the samples and the reason. After an exception
+the call is repeated once in a fresh process. A reward that fails 8 times in a row ends the run.
 
 ::
 
@@ -32,7 +32,7 @@ class UnscoredError(Exception):
     """A reward failed on some samples of a group.
 
     Attributes:
-        failures: What was wrong, by the sample's place in the group.
+        failures: The reason, by the sample's position in the group.
     """
 
     def __init__(self, failures: Mapping[int, str]) -> None:
@@ -51,12 +51,12 @@ class UserReward:
     """
 
     def __init__(self, name: str, *, timeout_s: float, folder: str | None = None) -> None:
-        """Import the function here, to know what it takes; it is called elsewhere.
+        """Import the function here, to read its declaration; it is called in another process.
 
         Args:
             name: `package.module:function`.
-            timeout_s: How long a call may take.
-            folder: Where its module is, if not in the current folder or on the path.
+            timeout_s: Seconds that a call may take.
+            folder: Folder of its module, if that is neither the current folder nor on the path.
 
         Raises:
             ValueError: It cannot be imported, or its declaration does not fit its signature.
@@ -69,7 +69,7 @@ class UserReward:
         self.declared = declaration_of(self.function, name)
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """Travel by name; the process that calls the function stays behind."""
+        """Pickle by name; the process that calls the function stays behind."""
         return partial(UserReward, self.name, timeout_s=self._timeout_s, folder=self._folder), ()
 
     def __call__(
@@ -78,8 +78,8 @@ class UserReward:
         """Values for the traces of one group.
 
         Raises:
-            UnscoredError: It failed on some of them, or with `group` on the whole.
-            GraderError: It has failed too often in a row, or does not start.
+            UnscoredError: It failed on some of them, or on all if it declares `group`.
+            GraderError: It failed too often in a row, or its process does not start.
         """
         if self.declared.history:
             args = {**args, "history": history or History()}
@@ -96,24 +96,24 @@ class UserReward:
         failures = {}
         for place, (trace, value) in enumerate(zip(traces, found, strict=True)):
             if fault := value if isinstance(value, str) else self._outside(trace, value):
-                failures[place] = self._said(fault, problem, trace)
+                failures[place] = self._message(fault, problem, trace)
         if failures:
             raise UnscoredError(failures)
         return found
 
     def close(self) -> None:
-        """End the process, if there is one; the next call starts another."""
+        """Kill the process, if there is one; the next call starts another."""
         if self._process is not None:
             self._process.end()
             self._process = None
 
-    def _ask(self, problem: Problem, what: Any, args: Mapping[str, Any]) -> tuple[list[Any], str]:
-        """Values, each a number or what is wrong with it, and what went wrong with the call; "" for nothing."""
+    def _ask(self, problem: Problem, scored: Any, args: Mapping[str, Any]) -> tuple[list[Any], str]:
+        """Call the function: its values, each a number or an error text, and why the call failed or ""."""
         failure = ""
         for _ in range(2):
             self._process = self._process or RewardProcess(self.name, self._folder, timeout_s=self._timeout_s)
             try:
-                kind, answer = self._process.ask((problem, what, dict(args)))
+                kind, answer = self._process.ask((problem, scored, dict(args)))
             except LateStartError:
                 self.close()
                 raise GraderError(f"reward '{self.name}' took more than {START_S:g} s to import") from None
@@ -130,8 +130,8 @@ class UserReward:
             self.close()
         self._in_a_row += 1
         if self._in_a_row >= MAX_IN_A_ROW:
-            said = self._said(failure, problem, None)
-            raise GraderError(f"{said}; it has failed {MAX_IN_A_ROW} times in a row")
+            message = self._message(failure, problem, None)
+            raise GraderError(f"{message}; it has failed {MAX_IN_A_ROW} times in a row")
         return [], failure
 
     def _outside(self, trace: Trace, value: float) -> str:
@@ -145,7 +145,7 @@ class UserReward:
             f"@reward(when_{kind}=(low, high))"
         )
 
-    def _said(self, failure: str, problem: Problem, trace: Trace | None) -> str:
+    def _message(self, failure: str, problem: Problem, trace: Trace | None) -> str:
         where = f"{problem.env}/{problem.split}/{problem.index}"
         text = "" if trace is None else " ".join(step.text for step in trace.steps)
         return f"reward '{self.name}' {failure}, on {where}" + (f", text '{text[:60]}'" if text else "")

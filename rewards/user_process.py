@@ -1,7 +1,7 @@
-"""The process in which a user's reward runs: it may hang, crash or leave things running, and is ended then.
+"""The process that calls a user's reward, which may hang, crash or leave children behind: then it is killed.
 
-In: `package.module:function`, then questions. Out: an answer each. What goes wrong with one is raised by
-`ask`; what the function itself raises is part of the answer.
+In: `package.module:function`, then one question after the other. Out: an answer to each. `ask` raises if the
+process fails; an exception in the function is part of the answer.
 """
 
 from __future__ import annotations
@@ -26,25 +26,25 @@ _GRACE_S = 5.0
 
 
 class LateStartError(Exception):
-    """The module took too long to import."""
+    """Importing the module took too long."""
 
 
 class RewardProcess:
     """One process that answers questions with a user's function."""
 
     def __init__(self, name: str, folder: str, *, timeout_s: float) -> None:
-        """Start it; it imports the function while this process goes on.
+        """Start the process; it imports the function while this one goes on.
 
         Args:
             name: `package.module:function`.
-            folder: Where the module was found.
-            timeout_s: How long an answer may take.
+            folder: Folder in which the module was found.
+            timeout_s: Seconds that an answer may take.
         """
         self._timeout_s = timeout_s
         self._connection, theirs = Pipe()
         environment = {
             **os.environ,
-            # This package comes first, whatever folders of the user's are called.
+            # This package comes first, even if a folder of the user has the same name.
             "PYTHONPATH": os.pathsep.join([_CODE, *filter(None, sys.path)]),
             "OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS", "1"),
         }
@@ -61,10 +61,10 @@ class RewardProcess:
         self._ready = False
 
     def ask(self, question: Any) -> tuple[str, Any]:
-        """Put a question: ("values", numbers or what is wrong with them) or ("failure", what was raised).
+        """Ask one question; the answer is ("values", numbers or error texts) or ("failure", the exception).
 
         Raises:
-            LateStartError: It has not started in time.
+            LateStartError: The process has not started in time.
             TimeoutError: The answer has not come in time.
             EOFError, OSError: The process has ended.
         """
@@ -88,7 +88,7 @@ class RewardProcess:
         return f"signal {-code}" if code < 0 else f"exit code {code}"
 
     def end(self) -> None:
-        """End it, and what it has started."""
+        """Kill the process and its children."""
         self._connection.close()
         with contextlib.suppress(ProcessLookupError):
             os.killpg(self._process.pid, signal.SIGKILL)
@@ -96,10 +96,10 @@ class RewardProcess:
 
 
 def load_function(name: str, folder: str | None) -> tuple[Callable[..., Any], str]:
-    """The function, and the folder its module was found in.
+    """Import the function; returns it and the folder in which its module was found.
 
     Raises:
-        ValueError: There is none.
+        ValueError: It cannot be imported.
     """
     module_name, _, function_name = name.partition(":")
     for place in (str(Path.cwd()), folder):
@@ -127,39 +127,39 @@ def load_function(name: str, folder: str | None) -> tuple[Callable[..., Any], st
 
 
 def main() -> None:
-    """What the process runs."""
+    """Entry point of the process."""
     fd, name, folder, timeout_s = sys.argv[1:]
     serve(int(fd), name, folder, float(timeout_s))
 
 
 def serve(fd: int, name: str, folder: str, timeout_s: float) -> None:
-    """Answer questions until the other side is gone. Ends itself where a question takes far too long."""
+    """Answer questions until the other side is gone. A question that takes far too long ends the process."""
     function, _ = load_function(name, folder)
     with Connection(fd) as connection:
         connection.send(("ready", ""))
         while True:
             try:
-                problem, what, args = connection.recv()
+                problem, scored, args = connection.recv()
             except EOFError:
                 return
-            # Its default action needs nobody to look at it: it also ends what holds the interpreter.
+            # The default action needs no interpreter, so it also ends code that never returns to Python.
             signal.setitimer(signal.ITIMER_REAL, timeout_s + _GRACE_S)
-            answer = _answer(function, problem, what, args)
+            answer = _answer(function, problem, scored, args)
             signal.setitimer(signal.ITIMER_REAL, 0)
             connection.send(answer)
 
 
-def _answer(function: Callable[..., Any], problem: Any, what: Any, args: dict[str, Any]) -> tuple[str, Any]:
+def _answer(function: Callable[..., Any], problem: Any, scored: Any, args: dict[str, Any]) -> tuple[str, Any]:
     try:
-        given = function(problem, what, **args)
-        values = list(given) if isinstance(what, list) else [given]
+        given = function(problem, scored, **args)
+        values = list(given) if isinstance(scored, list) else [given]
     except Exception as error:
         return "failure", f"raised {type(error).__name__}: {' '.join(str(error).split())[:200]}"
     return "values", [_number(value) for value in values]
 
 
 def _number(value: Any) -> float | str:
-    """The number, or what is wrong with it."""
+    """The number, or why it is none."""
     try:
         number = math.nan if isinstance(value, str | bytes) else float(value)
     except (TypeError, ValueError, OverflowError, RuntimeError):

@@ -79,11 +79,11 @@ class Buffers:
         self._flat.clear()
 
 
-class RowLayer(DynamicLayer):
+class RowLayer(DynamicLayer):  # type: ignore[no-untyped-call]
     """Keys and values [B, K, S, E] of one layer for the rows and columns of a window."""
 
     def __init__(self, window: Window, buffers: Buffers, index: int) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self.window = window
         self._buffers = buffers
         self._index = index

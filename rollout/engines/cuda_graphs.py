@@ -30,7 +30,7 @@ class CudaGraphs:
     """Records steps as CUDA graphs; those of one recorder share the memory they compute in."""
 
     def __init__(self) -> None:
-        self._stream = torch.cuda.Stream()
+        self._stream = torch.cuda.Stream()  # type: ignore[no-untyped-call]
         self._pool = torch.cuda.graph_pool_handle()
 
     def __call__(self, step: Step) -> Step:

@@ -145,7 +145,7 @@ def _attend(
         since_CRS.view(len(hidden_B1S), -1, since_CRS.shape[2]).masked_fill_(hidden_B1S, -torch.inf)
     scores = torch.cat([score_CR1, since_CRS.float()], dim=-1)
     weights = torch.softmax(scores, dim=-1).to(q_CRE.dtype)
-    on_prompt, on_since = weights.split([1, keys_CSE.shape[1]], dim=-1)
+    on_prompt, on_since = weights.split_with_sizes([1, keys_CSE.shape[1]], dim=-1)
     return torch.addcmul(torch.bmm(on_since, values_CSE), on_prompt, prompt_CRE)
 
 
@@ -178,8 +178,8 @@ class _Layer:
     def __init__(self, layer: Any) -> None:
         attention, mlp = layer.self_attn, layer.mlp
         self.head_dim: int = attention.head_dim
-        self.groups = attention.k_proj.out_features // self.head_dim
-        self.heads = attention.q_proj.out_features // self.head_dim
+        self.groups: int = attention.k_proj.out_features // self.head_dim
+        self.heads: int = attention.q_proj.out_features // self.head_dim
         # Queries are scaled with their rotation, keys are not.
         scales = [attention.scaling] * self.heads + [1.0] * self.groups
         self.scale_H1 = attention.q_proj.weight.new_tensor(scales)[:, None]
@@ -196,14 +196,14 @@ class _Layer:
         """Scaled queries [C, R, E], keys and values [B, K, E]."""
         heads, groups = self.heads, self.groups
         qkv = F.linear(self.norm(x_BD), *self.qkv).view(len(x_BD), heads + 2 * groups, self.head_dim)
-        qk, v_BKE = qkv.split([heads + groups, groups], dim=1)
+        qk, v_BKE = qkv.split_with_sizes([heads + groups, groups], dim=1)
         if self.qk_norms is not None:
-            parts = zip(self.qk_norms, qk.split([heads, groups], dim=1), strict=True)
+            parts = zip(self.qk_norms, qk.split_with_sizes([heads, groups], dim=1), strict=True)
             qk = torch.cat([norm(part) for norm, part in parts], dim=1)
         cos, sin = rotation
         first, second = qk.chunk(2, dim=-1)
         turned = torch.addcmul(qk * cos, torch.cat([second, first], dim=-1), sin)
-        q_BHE, k_BKE = turned.split([heads, groups], dim=1)
+        q_BHE, k_BKE = turned.split_with_sizes([heads, groups], dim=1)
         return q_BHE.reshape(-1, heads // groups, self.head_dim), k_BKE, v_BKE
 
     def finish(self, x_BD: torch.Tensor, read_BD: torch.Tensor) -> torch.Tensor:
@@ -256,6 +256,6 @@ def _share(parameters: list[nn.Parameter], *, sideways: bool = False) -> torch.T
         joined = torch.cat([parameter.detach().t() for parameter in parameters], dim=1).t()
     else:
         joined = torch.cat([parameter.detach() for parameter in parameters])
-    for parameter, part in zip(parameters, joined.split([len(p) for p in parameters]), strict=True):
+    for parameter, part in zip(parameters, joined.split_with_sizes([len(p) for p in parameters]), strict=True):
         parameter.data = part
     return joined

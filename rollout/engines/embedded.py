@@ -264,7 +264,7 @@ def _draw(
         rows = max(1, _DRAWN_AT_ONCE // logits_BV.shape[1])
     parts = [
         _draw_rows(logits, uniform, sampling)
-        for logits, uniform in zip(logits_BV.split(rows), uniform_B.split(rows), strict=True)
+        for logits, uniform in zip(torch.split(logits_BV, rows), torch.split(uniform_B, rows), strict=True)
     ]
     if len(parts) == 1:
         return parts[0]

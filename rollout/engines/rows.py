@@ -95,7 +95,8 @@ class _WindowRows:
             use_cache=True,
             logits_to_keep=1,
         )
-        return output.logits[:, -1].float()
+        logits: torch.Tensor = output.logits[:, -1].float()
+        return logits
 
     def _add(self, prompts: Sequence[Prompt], first: Sequence[int]) -> None:
         """Count the samples of prompts as rows."""

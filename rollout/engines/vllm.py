@@ -324,7 +324,7 @@ def _check_known(model: torch.nn.Module, device: str) -> None:
 
 def _save(model: Any, folder: Path) -> list[str]:
     """Write a model folder; gives the names of the tensors in it."""
-    logging.disable_progress_bar()
+    logging.disable_progress_bar()  # type: ignore[no-untyped-call]
     model.save_pretrained(folder)
     names: list[str] = []
     for path in sorted(folder.glob("*.safetensors")):

@@ -22,7 +22,7 @@ import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import ray
 
@@ -101,11 +101,16 @@ def connect(*, num_actors: int, size: ActorSize) -> Cluster:
     _check_size(size)
     cluster = _connect(cpus_wanted=num_actors * size.cpus)
     try:
-        check_room([node["Resources"] for node in ray.nodes() if node["Alive"]], num_actors, size)
+        check_room([node["Resources"] for node in _nodes() if node["Alive"]], num_actors, size)
     except ResourceError:
         cluster.close()
         raise
     return cluster
+
+
+def _nodes() -> list[dict[str, Any]]:
+    nodes: list[dict[str, Any]] = ray.nodes()  # type: ignore[no-untyped-call]
+    return nodes
 
 
 def check_room(nodes: Sequence[Mapping[str, float]], num_actors: int, size: ActorSize) -> None:

@@ -317,7 +317,7 @@ class RayPool:
         self._seats[self._seats.index(seat)] = self._start(seat.number)
 
     def _give_up(self, seat: _Seat) -> None:
-        free = ray.available_resources()
+        free = ray.available_resources()  # type: ignore[no-untyped-call]
         message = (
             f"rollout actor {seat.number} did not start within {seat.deadline_s:g} s: it needs "
             f"{self._size.cpus:g} CPU and {self._size.gpus:g} GPU on one node, and Ray has "
