@@ -1,14 +1,15 @@
-"""The rules of `arc_1d`: what turns one row of pixels into another.
+"""The rules of `arc_1d`, which turn one row of pixels into another.
 
-In: a row, written as digits; 0 is empty, 1 to 9 are the colours. Out: a row of the same width. A rule is a
-function of the row alone, defined for every row; its name holds its parameters. `RULES` has them by name, in
-the order a search tries them.
+In: a row, written as digits; 0 is empty, 1 to 9 are colours. Out: a row of the same width. A rule depends only
+on the row and is defined for every row; its parameters are part of its name. `RULES` lists the rules by name,
+in the order in which a search tries them.
 
-The ideas are those of 1D-ARC (arXiv 2305.18354) as reasoning-gym lists them; the rules are ours, made so that
-they need nothing but the row. There a row fits its rule (one block to move, one dot to reach); here any row
-may go with any rule.
+The ideas come from 1D-ARC (arXiv 2305.18354) as listed in reasoning-gym. There a row is made to fit its rule
+(one block to move, one dot to reach). The rules here are ours: they need nothing but the row, and any row can
+be used with any rule.
 
-Words: a *pixel* is a coloured cell, a *block* a longest run of pixels, a *run* one of pixels of one colour.
+Terms: a *pixel* is a coloured cell, a *block* a maximal sequence of adjacent pixels, and a *run* a sequence of
+adjacent pixels of one colour.
 """
 
 from __future__ import annotations
@@ -23,15 +24,15 @@ EMPTY = "0"
 _PIXEL = re.compile("[1-9]")
 _BLOCK = re.compile("[1-9]+")
 _DOT = re.compile("(?<![1-9])[1-9](?![1-9])")  # a block of one pixel
-_PAIR = re.compile("0?(?<![1-9])[1-9]{2}(?![1-9])0?")  # a block of two, and the empty cells beside it
+_PAIR = re.compile("0?(?<![1-9])[1-9]{2}(?![1-9])0?")  # a block of two, and the empty cells next to it
 _LONG_RUN = re.compile(r"([1-9])\1{2,}")
 _GAP = re.compile(r"(?<=([1-9]))0+(?=\1)")  # between two pixels of one colour
 _BETWEEN = re.compile(r"(?<=([1-9]))[1-9](?=\1)")
-_MARKED = re.compile(r"[1-9]([1-9])\1*")  # of one colour but for the first pixel
+_MARKED = re.compile(r"[1-9]([1-9])\1*")  # of one colour except the first pixel
 
 
 def right(left: Rule) -> Rule:
-    """The same rule the other way round."""
+    """The mirror image of a rule, for the other direction."""
     return lambda row: left(row[::-1])[::-1]
 
 
@@ -39,12 +40,12 @@ def right(left: Rule) -> Rule:
 
 
 def move_left(row: str, by: int) -> str:
-    """Every pixel moves; what passes the end is lost."""
+    """Every pixel moves left; pixels that pass the end are lost."""
     return row[by:] + EMPTY * by
 
 
 def wrap_left(row: str, by: int) -> str:
-    """Every pixel moves; what passes the end comes in at the other."""
+    """Every pixel moves left; pixels that pass the end enter at the other end."""
     return row[by:] + row[:by]
 
 
@@ -54,19 +55,19 @@ def gravity_left(row: str) -> str:
 
 
 def step_left(row: str) -> str:
-    """From the left, each pixel moves by one if the cell before it is empty: the first empty cell is closed."""
+    """The first empty cell is removed, and every pixel to its right moves left by one."""
     return row.replace(EMPTY, "", 1) + EMPTY if EMPTY in row else row
 
 
 def part(row: str) -> str:
-    """Pixels of even colours fall to the left end, of odd colours to the right end."""
+    """Pixels of even colours fall to the left end, those of odd colours to the right end."""
     even = "".join(pixel for pixel in _pixels(row) if pixel in "2468")
     odd = "".join(pixel for pixel in _pixels(row) if pixel in "13579")
     return even.ljust(len(row) - len(odd), EMPTY) + odd
 
 
 def move_block(row: str) -> str:
-    """The first block moves right by its own length, over what is there; what passes the end is lost."""
+    """The first block moves right by its length and covers other pixels; pixels that pass the end are lost."""
     block = _BLOCK.search(row)
     if block is None:
         return row
@@ -78,29 +79,29 @@ def move_block(row: str) -> str:
 
 
 def mirror(row: str) -> str:
-    """The row is written backwards."""
+    """The row is reversed."""
     return row[::-1]
 
 
 def flip_blocks(row: str) -> str:
-    """Each block is written backwards where it stands."""
+    """Each block is reversed in place."""
     return _BLOCK.sub(lambda block: block[0][::-1], row)
 
 
 def flip_marked(row: str) -> str:
-    """Blocks of one colour but for their first pixel are written backwards, and no others."""
+    """Blocks that have one colour except for their first pixel are reversed in place."""
     return _BLOCK.sub(lambda block: block[0][::-1] if _MARKED.fullmatch(block[0]) else block[0], row)
 
 
 def sort_blocks(row: str) -> str:
-    """Blocks change places, the shortest first; gaps, and blocks of one length, keep their order."""
+    """Blocks are sorted by length, the shortest first; gaps and blocks of equal length keep their order."""
     blocks = sorted(_BLOCK.findall(row), key=len)
     gaps = _BLOCK.split(row)
     return gaps[0] + "".join(block + gap for block, gap in zip(blocks, gaps[1:], strict=True))
 
 
 def sort_pixels(row: str) -> str:
-    """Pixels fall to the left end, the highest colour first."""
+    """Pixels fall to the left end, sorted with the highest colour first."""
     return "".join(sorted(row, reverse=True))
 
 
@@ -122,7 +123,7 @@ def fill(row: str) -> str:
 
 
 def hollow(row: str) -> str:
-    """A run of three pixels or more keeps its two ends."""
+    """A run of at least three pixels keeps only its two ends."""
     return _LONG_RUN.sub(lambda run: run[1] + EMPTY * (len(run[0]) - 2) + run[1], row)
 
 
@@ -132,7 +133,7 @@ def denoise(row: str) -> str:
 
 
 def mend(row: str) -> str:
-    """A pixel between two pixels of one colour takes that colour, all at once."""
+    """A pixel between two pixels of one colour takes that colour; all at once."""
     return _BETWEEN.sub(lambda pixel: pixel[1], row)
 
 
@@ -160,13 +161,13 @@ def paint_half(row: str) -> str:
 
 
 def paint_longest(row: str) -> str:
-    """The longest block takes colour 1; all of them where there are more."""
+    """The longest block takes colour 1; if several are longest, all of them do."""
     longest = max(map(len, _BLOCK.findall(row)), default=0)
     return _BLOCK.sub(lambda block: "1" * longest if len(block[0]) == longest else block[0], row)
 
 
 def mark_pairs(row: str) -> str:
-    """The empty cells beside blocks of two pixels take colour 3."""
+    """The empty cells next to blocks of two pixels take colour 3."""
     return _PAIR.sub(lambda pair: pair[0].replace(EMPTY, "3"), row)
 
 
@@ -174,23 +175,23 @@ def mark_pairs(row: str) -> str:
 
 
 def copy_block(row: str) -> str:
-    """The first block, if longer than one pixel, is written again from each later block of one pixel on."""
+    """The first block, if longer than one pixel, is copied to each later block of one pixel, starting there."""
     return _copy(row, in_its_colour=False)
 
 
 def copy_shape(row: str) -> str:
-    """As `copy_block`, each copy in the colour of the pixel it is written from."""
+    """Like `copy_block`, but each copy has the colour of the pixel it starts at."""
     return _copy(row, in_its_colour=True)
 
 
 def repeat(row: str) -> str:
-    """A block at the left end is written again and again up to the right end."""
+    """A block at the left end is repeated up to the right end."""
     block = _BLOCK.match(row)
     return row if block is None else (block[0] * len(row))[: len(row)]
 
 
 def count(row: str) -> str:
-    """As many pixels of colour 1 as there are pixels, at the left end."""
+    """All pixels are moved to the left end and take colour 1."""
     return ("1" * len(_pixels(row))).ljust(len(row), EMPTY)
 
 
@@ -230,4 +231,4 @@ def _named() -> dict[str, Rule]:
 
 
 RULES = _named()
-"""Every rule by its name."""
+"""All rules by name."""

@@ -1,8 +1,8 @@
-"""The lines of `arc_1d`, what each does to a state, and the rows that problems are made of.
+"""The lines of `arc_1d`, their effect on a state, and the drawing of puzzles.
 
-In: a state and a line a model wrote. Out: the state after it, or a `StepError`. Lines are read by bounded
-expressions that are linear in their length; rules are applied to the rows of the question alone, never to a
-row a model wrote.
+In: a state and a line a model wrote. Out: the state after it, or a `StepError`. Bounded regular expressions
+    match
+lines in linear time. Rules are applied only to rows of the question, never to a row that a model wrote.
 """
 
 from __future__ import annotations
@@ -22,20 +22,20 @@ _ROW = rf"[0-9]{{1,{MAX_WIDTH}}}"
 _EXAMPLE = re.compile(rf"([1-9]): {_ROW} > {_ROW}, (?:as given|given {_ROW})")
 _LENGTHS = (1, 1, 1, 2, 2, 2, 3, 3, 4, 5)  # of blocks
 _GAPS = (1, 1, 1, 2, 2, 3)
-_MAX_ROWS = 50  # drawn for each that is needed
+_MAX_ROWS = 50  # rows drawn for each row needed
 _Value = TypeVar("_Value")
 
 
 @dataclass(frozen=True, slots=True)
 class Puzzle:
-    """What a question gives, and its answer.
+    """The rows of a question, and its answer.
 
     Example: `Puzzle((("0120", "1200"), ("3003", "3300")), "0400", "4000")`.
 
     Attributes:
-        examples: Inputs with their outputs.
-        test: The input asked about.
-        answer: Its output.
+        examples: Pairs of input and output.
+        test: The test input.
+        answer: The output of the test input.
     """
 
     examples: tuple[tuple[str, str], ...]
@@ -43,21 +43,21 @@ class Puzzle:
     answer: str
 
     def mismatch(self, rule: str) -> int | None:
-        """Position of the first example that a rule fails on; None where it explains them all."""
+        """Position of the first example on which a rule fails; None if it explains all of them."""
         apply = RULES[rule]
         return next((i for i, (row, given) in enumerate(self.examples) if apply(row) != given), None)
 
 
 @dataclass(frozen=True, slots=True)
 class ArcState:
-    """How far a proposed rule has been tried.
+    """The progress of the proposed rule.
 
     Attributes:
-        puzzle: What is asked.
-        rule: The rule that is proposed, if any.
-        num_compared: Examples it has been applied to.
-        failed: Whether the last of them came out other than given.
-        made: What it makes of the test row, once that is written.
+        puzzle: The puzzle.
+        rule: The proposed rule, or None.
+        num_compared: Number of examples it has been applied to.
+        failed: Whether the result for the last of them differs from the given output.
+        made: The result for the test row, or None before it is written.
     """
 
     puzzle: Puzzle
@@ -77,14 +77,14 @@ def write_question(puzzle: Puzzle) -> str:
 
 
 def read_question(question: str, answer: str) -> Puzzle:
-    """The puzzle of a question that `write_question` wrote."""
+    """The puzzle of a question written by `write_question`."""
     *given, test = question.split("\n")
     pairs = [line.partition(": ")[2].split(" > ") for line in given]
     return Puzzle(tuple((row, made) for row, made in pairs), test.removeprefix(TEST), answer)
 
 
 def try_out(puzzle: Puzzle, rule: str) -> list[str]:
-    """The lines that propose a rule and apply it, up to the first mismatch or through the test row."""
+    """The lines that propose a rule and apply it, up to the first mismatch or to the test row."""
     lines = [PROPOSE + rule]
     at = puzzle.mismatch(rule)
     num_lines = len(puzzle.examples) if at is None else at + 1
@@ -93,12 +93,12 @@ def try_out(puzzle: Puzzle, rule: str) -> list[str]:
 
 
 def note(puzzle: Puzzle, side: str, number: int) -> str:
-    """A line that restates the "input" or the "output" of an example, and changes nothing."""
+    """A line that restates the "input" or the "output" of an example and changes nothing."""
     return f"{SEE}{side} {number}: {puzzle.examples[number - 1][side == 'output']}"
 
 
 def notes(puzzle: Puzzle) -> list[str]:
-    """Every such line."""
+    """All lines that restate a row."""
     numbers = range(1, len(puzzle.examples) + 1)
     return [note(puzzle, side, number) for number in numbers for side in ("input", "output")]
 
@@ -120,12 +120,12 @@ def advance(state: ArcState, line: str, rules: Sequence[str]) -> ArcState:
     """Propose a rule, apply it to the next example or to the test row, or restate a row.
 
     Args:
-        state: Where the path has led.
-        line: The line.
+        state: The current state.
+        line: The line a model wrote.
         rules: The rules that may be proposed.
 
     Raises:
-        StepError: The line does none of these from this state.
+        StepError: The line is not a valid step from this state.
     """
     if line.startswith(SEE):
         if line not in notes(state.puzzle):
@@ -136,7 +136,7 @@ def advance(state: ArcState, line: str, rules: Sequence[str]) -> ArcState:
             raise StepError("a rule is already proposed")
         rule = line.removeprefix(PROPOSE)
         if rule not in rules:
-            raise StepError("no such rule")
+            raise StepError("not one of the rules")
         return replace(state, rule=rule)
     example = _EXAMPLE.fullmatch(line)
     if example is None and not line.startswith(TEST):
@@ -144,31 +144,31 @@ def advance(state: ArcState, line: str, rules: Sequence[str]) -> ArcState:
     if state.rule is None:
         raise StepError("no rule is proposed")
     if state.failed:
-        raise StepError("the rule has failed; another must be proposed from the start")
+        raise StepError("the rule has failed; go back to the start and propose another")
     if example is None:
         return _apply_to_test(state, state.rule, line)
     at = state.num_compared
     if at == len(state.puzzle.examples):
-        raise StepError("all examples are compared")
+        raise StepError("all examples are already compared")
     if int(example[1]) != at + 1:
-        raise StepError(f"example {at + 1} is next")
+        raise StepError(f"the next example is {at + 1}")
     if line != (expected := _example_line(state.puzzle, state.rule, at)):
-        raise StepError(f"should be '{expected}'")
+        raise StepError(f"the line should be '{expected}'")
     return replace(state, num_compared=at + 1, failed=not line.endswith("as given"))
 
 
 def _apply_to_test(state: ArcState, rule: str, line: str) -> ArcState:
     if state.num_compared < len(state.puzzle.examples):
-        raise StepError(f"example {state.num_compared + 1} is next")
+        raise StepError(f"the next example is {state.num_compared + 1}")
     if state.made is not None:
         raise StepError("the test row is already done")
     if line != (expected := _test_line(state.puzzle, rule)):
-        raise StepError(f"should be '{expected}'")
+        raise StepError(f"the line should be '{expected}'")
     return replace(state, made=RULES[rule](state.puzzle.test))
 
 
 def solvable(state: ArcState) -> bool:
-    """Whether no rule is proposed yet, or one that explains the examples and gives the answer."""
+    """Whether no rule is proposed yet, or the proposed one explains the examples and gives the answer."""
     puzzle, rule = state.puzzle, state.rule
     if rule is None:
         return True
@@ -181,10 +181,10 @@ def solvable(state: ArcState) -> bool:
 def draw_puzzle(
     rule: str, others: Iterable[str], width: int, num_examples: int, num_colours: int, rng: random.Random
 ) -> Puzzle | None:
-    """Draw different rows that a rule changes, none to an empty one, until there are enough.
+    """Draw distinct rows that a rule changes to rows that are not empty, until there are enough.
 
     Returns:
-        The puzzle, or None where another rule explains its examples too or too few rows are changed.
+        The puzzle, or None if another rule explains its examples too, or if too few such rows are found.
     """
     apply = RULES[rule]
     pairs: dict[str, str] = {}
@@ -203,9 +203,9 @@ def draw_puzzle(
 
 
 def draw_row(width: int, num_colours: int, rng: random.Random) -> str:
-    """Draw a row of short blocks in up to three colours, whatever the rule.
+    """Draw a row of short blocks in up to three colours; it does not depend on the rule.
 
-    Half of the blocks are of one colour, a quarter of one but for a pixel, and a quarter mixed.
+    Half of the blocks have one colour, a quarter one colour except for a pixel, and a quarter mixed colours.
     """
     palette = [_pick("123456789"[:num_colours], rng) for _ in range(3)]
     row = EMPTY * int(rng.random() * 3)
@@ -221,5 +221,5 @@ def draw_row(width: int, num_colours: int, rng: random.Random) -> str:
 
 
 def _pick(values: Sequence[_Value], rng: random.Random) -> _Value:
-    """As `rng.choice`, but faster: a problem takes hundreds of picks."""
+    """Like `rng.choice`, but faster; a problem takes hundreds of picks."""
     return values[int(rng.random() * len(values))]

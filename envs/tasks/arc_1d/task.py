@@ -1,8 +1,6 @@
 """One-dimensional ARC: find the rule that made the examples and apply it to one more row.
 
-The task of "How Much Backtracking is Enough?" (arXiv 2505.24273) that it takes from reasoning-gym, after 1D-ARC
-(arXiv 2305.18354): rows of 10 to 30 pixels and three examples. Its traces with k backtracks apply k wrong rules
-to the examples, find that they do not match, and then apply the right one. So do ours::
+A problem, and a trace with one detour::
 
     1: 0012201 > 0122010
     2: 3000330 > 0003300
@@ -20,20 +18,30 @@ to the examples, find that they do not match, and then apply the right one. So d
     test: 0500055 > 5000550
     Thus, the answer is 5000550.
 
-A rule is proposed by its name, one at a time, and applied to the examples in order. After the first that does
-not come out as given, nothing leads on but going back to before the proposal. Lines ``see input 2: 3000330``
-and ``see output 2: 0003300`` restate a row of an example, are valid anywhere and change nothing: padded traces
-are made longer with them. They are about as long as the lines of a detour are on average.
+The full trace is the same without the second to fourth line and without "wrap left 1".
 
-The rules are in `arc_1d_rules.py`. The published ones draw rows that fit them; here rows of one kind go with
-every rule, which changes each of them and leaves no row empty. Exactly one of the rules in the settings
-explains the examples of a problem, so its answer is the only one. Two rules that are the same at a width (to
-wrap by 3 to the left or to the right at width 6) cannot be told apart, so neither is drawn there.
+Steps: a line proposes one rule by its name; the next lines apply it to the examples in order, and then to the
+test row. After an example that does not come out as given, the only way on is a backtrack to before the
+proposal. ``see input 2: 3000330`` and ``see output 2: 0003300`` restate a row of an example. These lines are
+valid anywhere and change nothing; padded traces use them. They are about as long as the average line of a
+detour.
 
-A bucket is "LOW-HIGH", the range of widths, each alike. All rows of a problem have one width.
+Exactly one of the rules in the settings explains the examples of a problem, so the answer is unique. Two rules
+that are equal at a width (wrapping by 3 to the left or to the right at width 6) cannot be told apart, so
+neither is drawn at that width.
+
+Buckets: a bucket is "LOW-HIGH", a range of widths ("10-20"), drawn uniformly. All rows of a problem have one
+    width.
 
 Wrong turns (`error_kinds`):
-    rule: a rule that fails on an example, no two alike; rules that change the first example come first.
+    rule: A rule that fails on an example. The rules of a trace are distinct; those that change the input of the
+        first example are used first.
+
+Source: the 1D-ARC task (arXiv 2305.18354) that "How Much Backtracking is Enough?" (arXiv 2505.24273) takes from
+reasoning-gym: rows of 10 to 30 pixels and three examples. As in its traces with k backtracks, k wrong rules are
+applied to the examples and found not to match before the right one. Differences: the rules are ours
+(`rules.py`). The published rules draw rows that fit them; here rows of the same kind are used with every rule,
+which changes each of them and leaves none empty.
 """
 
 from __future__ import annotations
@@ -71,17 +79,19 @@ _BUCKET = re.compile(r"([1-9][0-9]?)-([1-9][0-9]?)")
 _ANSWER = re.compile(rf"[0-9]{{1,{MAX_WIDTH}}}")
 _GO_BACK = f"{BACKTRACK} 0"
 _MAX_TRIES = 2000
-_TRIES_A_RULE = 10
+_TRIES_PER_RULE = 10
 
 
 class Arc1DSettings(RangeSettings):
-    """Ranges of widths per split; the defaults together are the published range.
+    """Settings of `arc_1d`; buckets are ranges of widths, the defaults together the published range.
 
     Attributes:
-        num_examples: Rows whose output is given.
-        num_colours: The colours of the rows are 1 to this; rules may paint others.
-        rules: Which rules there are, in the order a search tries them; see `RULES`.
-        max_search_lines: Longest search trace, backtracks counted; a search that takes more gives none.
+        max_merge: Fixed at 1, since each line does one thing.
+        num_examples: Number of rows whose output is given.
+        num_colours: Rows have the colours 1 to `num_colours`; rules may paint other colours.
+        rules: Names of the rules, in the order in which a search tries them; see `RULES`.
+        max_search_lines: Largest number of lines in a search trace, including backtracks. Problems whose search
+            takes more have no search trace.
     """
 
     max_merge: int = Field(default=1, ge=1, le=1)
@@ -100,8 +110,9 @@ class Arc1DSettings(RangeSettings):
             match = _BUCKET.fullmatch(bucket)
             if match is None or not MIN_WIDTH <= int(match[1]) <= int(match[2]) <= MAX_WIDTH:
                 raise ValueError(
-                    f"a bucket is a range of widths from {MIN_WIDTH} to {MAX_WIDTH}, such as '10-20', "
-                    f"got {bucket!r}"
+                    f"got the bucket {bucket!r}; a bucket is a range of widths from {MIN_WIDTH} to "
+                    f"{MAX_WIDTH}, "
+                    "such as '10-20'"
                 )
         return value
 
@@ -114,12 +125,12 @@ class Arc1DSettings(RangeSettings):
                 hint = f"; did you mean '{close[0]}'?" if close else "."
                 raise ValueError(f"unknown rule '{rule}'{hint} known: {', '.join(RULES)}")
         if len(value) < 2 or len(set(value)) < len(value):
-            raise ValueError(f"rules must be two or more different ones, got {list(value)}")
+            raise ValueError(f"got the rules {list(value)}; name at least two, none of them twice")
         return value
 
 
 class Arc1D(GeneratedEnv[ArcState]):
-    """Find the rule of the examples and apply it."""
+    """Find the rule that explains the examples, and apply it."""
 
     name = "arc_1d"
     Settings = Arc1DSettings
@@ -127,21 +138,22 @@ class Arc1D(GeneratedEnv[ArcState]):
     error_kinds = ("rule",)
 
     def draw(self, bucket: str, rng: random.Random) -> Draw:
-        """Draw a width, one of the rules and rows that no other rule explains.
+        """Draw a width, a rule, and rows that no other rule explains.
 
-        The rules are drawn alike, and another is taken where no rows come out, as may be on short ones.
+        The rule is drawn uniformly. Another one is drawn if no rows are found for it, as can happen at small
+        widths.
         """
         _, width = draw_from_range(bucket, rng)
         settings = self.settings
         for attempt in range(_MAX_TRIES):
-            if attempt % _TRIES_A_RULE == 0:
+            if attempt % _TRIES_PER_RULE == 0:
                 rule = settings.rules[int(rng.random() * len(settings.rules))]
             puzzle = draw_puzzle(rule, settings.rules, width, settings.num_examples, settings.num_colours, rng)
             if puzzle is not None:
                 break
         else:
             raise ValueError(
-                f"no problem of width {width} found in {_MAX_TRIES} tries that only one of the "
+                f"found no problem of width {width} in {_MAX_TRIES} tries that only one of the "
                 f"{len(settings.rules)} rules explains; raise the widths, num_examples or num_colours, or name "
                 "fewer rules"
             )
@@ -153,11 +165,11 @@ class Arc1D(GeneratedEnv[ArcState]):
         )
 
     def bucket(self, problem: Problem) -> str:
-        """The bucket of the settings with the width of the test row; for others one of its own."""
+        """The bucket of the width of its rows; see `RangeSettings.bucket_of`."""
         return self.settings.bucket_of("", len(self._puzzle(problem).test))
 
     def start(self, problem: Problem) -> ArcState:
-        """No rule proposed."""
+        """The puzzle, with no rule proposed yet."""
         return ArcState(self._puzzle(problem))
 
     def full_trace(self, problem: Problem) -> tuple[str, ...]:
@@ -168,7 +180,10 @@ class Arc1D(GeneratedEnv[ArcState]):
     def detour_trace(self, problem: Problem, errors: Sequence[str], rng: random.Random) -> Demonstration | None:
         """The full trace after one wrong rule for each error, each applied up to its first mismatch.
 
-        There may be as many as there are other rules.
+        None if there are fewer wrong rules than errors.
+
+        Raises:
+            ValueError: An error kind is unknown.
         """
         check_error_kinds(errors, self.error_kinds)
         puzzle = self._puzzle(problem)
@@ -184,9 +199,9 @@ class Arc1D(GeneratedEnv[ArcState]):
         return Demonstration(lines=lines, wrong=frozenset(starts[:-1]))
 
     def padded_trace(self, problem: Problem, num_lines: int, rng: random.Random) -> Demonstration | None:
-        """The full trace with `see` lines in between, before and after, spread evenly.
+        """The full trace with `see` lines spread evenly before, between and after its lines.
 
-        They restate the rows in the question's order, over and over, from one drawn at random.
+        They restate the rows in the order of the question, cyclically from a random one.
         """
         steps = self.full_trace(problem)
         num_notes = num_lines - len(steps)
@@ -202,26 +217,26 @@ class Arc1D(GeneratedEnv[ArcState]):
         return Demonstration(lines=tuple(lines))
 
     def search_trace(self, problem: Problem, rng: random.Random) -> Demonstration | None:
-        """The rules one after another until one explains the examples; None where that takes too many lines."""
+        """The rules tried in order until one explains the examples; None if that takes too many lines."""
         puzzle = self._puzzle(problem)
         turns = list(self.settings.rules)
         lines, _ = _try_in_turn(puzzle, turns[: turns.index(self._right_rule(puzzle)) + 1])
         return Demonstration(lines=lines) if len(lines) <= self.settings.max_search_lines else None
 
     def advance(self, state: ArcState, line: str) -> ArcState:
-        """One line of the grammar above; see `arc_1d_steps.py`."""
+        """Take one line; see `steps.py`."""
         return advance(state, line, self.settings.rules)
 
     def finished(self, state: ArcState) -> bool:
-        """The test row is done, and came out as the answer."""
+        """Whether the test row is written and equals the answer."""
         return state.made == state.puzzle.answer
 
     def solvable(self, state: ArcState) -> bool:
-        """Whether the proposed rule is the right one; every rule can still be proposed where none is."""
+        """Whether the proposed rule is the right one, or no rule is proposed yet."""
         return solvable(state)
 
     def grade_answer(self, problem: Problem, answer: str) -> Grade:
-        """The output row as the question writes rows; other texts than digits in a row are malformed."""
+        """Right if it is the output row in digits; any text other than digits is malformed."""
         if answer == problem.answer:
             return Grade.CORRECT
         return Grade.WRONG if _ANSWER.fullmatch(answer) else Grade.MALFORMED
@@ -234,7 +249,7 @@ class Arc1D(GeneratedEnv[ArcState]):
 
 
 def _try_in_turn(puzzle: Puzzle, rules: Sequence[str]) -> tuple[tuple[str, ...], list[int]]:
-    """The lines that try rules out, a backtrack between them, and the positions of the proposals."""
+    """The lines that try the rules in order, with backtracks in between, and the positions of the proposals."""
     lines: list[str] = []
     starts: list[int] = []
     for rule in rules:

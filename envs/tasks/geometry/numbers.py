@@ -1,8 +1,8 @@
-"""The arithmetic of `geometry`: operations as a trace writes them, on whole and fixed-point numbers.
+"""The arithmetic of `geometry`: operations on whole and fixed-point numbers, with their text in a trace.
 
-In: integers. Out: integers and the text that shows how they are made. A number with decimals is an integer that
-counts units of the last one: a length of 5.099 is 5099. What has to be rounded is rounded to the nearest unit,
-half a unit away from zero. There is no float, so texts are the same on every machine.
+In: integers. Out: integers, and the text that shows the computation. A number with decimals is stored as an
+integer in units of its last decimal: a length of 5.099 is 5099. Rounding is to the nearest unit, with halves
+away from zero. There are no floats, so texts are the same on every machine.
 """
 
 from __future__ import annotations
@@ -23,13 +23,13 @@ Value = tuple[int, ...]  # two coordinates, one number, or the parts of a fracti
 
 
 class Worked(NamedTuple):
-    """What an operation gives.
+    """The result of an operation.
 
     Example: `length(1, 5)` is `Worked("sqrt(1 + 25) = sqrt(26) = 5.099", (5099,))`.
 
     Attributes:
-        text: What stands after the name, the result last.
-        value: The result, for operations after it.
+        text: The text after the name of the sub-result; it ends with the result.
+        value: The result as integers, for later operations.
     """
 
     text: str
@@ -43,7 +43,7 @@ Operation = Callable[..., Worked]
 
 
 def divide(above: int, below: int) -> int:
-    """The quotient as a whole number, a half rounded away from zero.
+    """The quotient rounded to a whole number, with halves away from zero.
 
     Example: `divide(5, 2)` is 3 and `divide(-5, 2)` is -3.
 
@@ -55,7 +55,7 @@ def divide(above: int, below: int) -> int:
 
 
 def root(number: int, decimals: int) -> int:
-    """The square root of a whole number from 0 up, in units; it is never half-way between two.
+    """The square root of a whole number from 0 up, in units; it is never halfway between two units.
 
     Example: `root(26, 3)` is 5099.
     """
@@ -63,11 +63,11 @@ def root(number: int, decimals: int) -> int:
 
 
 def arctan_degrees(above: int, below: int, decimals: int) -> int:
-    """The angle in degrees, -90 to 90, whose tangent is `above / below`, in units.
+    """The angle from -90 to 90 degrees whose tangent is `above / below`, in units.
 
     Euler's series: the sum over n of 2^(2n) (n!)^2 / (2n + 1)! * x^(2n + 1) / (1 + x^2)^(n + 1). For x up to 1
-    each term is less than half of the one before it; a larger x is turned over. There are 30 digits inside, of
-    which the last three may be wrong.
+    each term is less than half of the previous one; for a larger x, 1/x is used. The computation has 30 digits,
+    of which the last three may be wrong.
 
     Example: `arctan_degrees(7778, 10000, 2)` is 3788.
 
@@ -94,7 +94,7 @@ def arctan_degrees(above: int, below: int, decimals: int) -> int:
 
 
 def write_fixed(units: int, decimals: int) -> str:
-    """The one text of a fixed-point number.
+    """The text of a fixed-point number.
 
     Example: `write_fixed(-50, 3)` is `"-0.050"`; zero has no sign.
     """
@@ -103,7 +103,7 @@ def write_fixed(units: int, decimals: int) -> str:
 
 
 def write_point(point: Point) -> str:
-    """A point or vector as lines and questions write it."""
+    """The text of a point or vector in lines and questions."""
     return f"({point[0]}, {point[1]})"
 
 
@@ -117,38 +117,38 @@ def difference(x: int, from_x: int, y: int, from_y: int) -> Worked:
 
 
 def sum_of_products(a: int, b: int, c: int, d: int) -> Worked:
-    """Whole: a dot product."""
+    """A whole number, such as a dot product."""
     ab, cd = a * b, c * d
     return Worked(f"{a} * {b} + {c} * {d} = {ab} + {cd} = {ab + cd}", (ab + cd,))
 
 
 def difference_of_products(a: int, b: int, c: int, d: int) -> Worked:
-    """Whole: a determinant."""
+    """A whole number, such as a determinant."""
     ab, cd = a * b, c * d
     return Worked(f"{a} * {b} - {c} * {d} = {ab} - {cd} = {ab - cd}", (ab - cd,))
 
 
 def size_of_difference(a: int, b: int, c: int, d: int) -> Worked:
-    """Whole: the area between two vectors."""
+    """A whole number: the area of the parallelogram that two vectors span."""
     ab, cd = a * b, c * d
     return Worked(f"|{a} * {b} - {c} * {d}| = |{ab} - {cd}| = {abs(ab - cd)}", (abs(ab - cd),))
 
 
 def length(x: int, y: int) -> Worked:
-    """A length: that of a vector."""
+    """The length of a vector."""
     number = x * x + y * y
     units = root(number, LENGTH_DECIMALS)
     return Worked(f"sqrt({x * x} + {y * y}) = sqrt({number}) = {_write_length(units)}", (units,))
 
 
 def perimeter(a: int, b: int, c: int) -> Worked:
-    """A length: the sum of three."""
+    """The sum of three lengths."""
     total = a + b + c
     return Worked(f"{' + '.join(map(_write_length, (a, b, c)))} = {_write_length(total)}", (total,))
 
 
 def radius(cross: int, around: int) -> Worked:
-    """A length: an area by a length."""
+    """A length: twice an area divided by a perimeter."""
     units = divide(cross * _LENGTH**2, around)
     return Worked(f"{cross} / {_write_length(around)} = {_write_length(units)}", (units,))
 
@@ -160,19 +160,19 @@ def fraction(above: int, below: int) -> Worked:
 
 
 def cotangent(dot: int, cross: int) -> Worked:
-    """A cotangent: a quotient of whole numbers."""
+    """A cotangent, as the quotient of two whole numbers."""
     cot = divide(dot * _COT, cross)
     return Worked(f"{dot} / {cross} = {_write_cot(cot)}", (cot,))
 
 
 def arctan(cot: int) -> Worked:
-    """An angle whose tangent is given; a negative one gives a negative angle."""
+    """The angle with the given tangent; a negative tangent gives a negative angle."""
     phi = arctan_degrees(cot, _COT, ANGLE_DECIMALS)
     return Worked(f"arctan({_write_cot(cot)}) = {_write_angle(phi)}", (phi,))
 
 
 def complement(phi: int) -> Worked:
-    """An angle: what another lacks to 90 degrees."""
+    """The complement of an angle to 90 degrees."""
     angle = _RIGHT_ANGLE - phi
     return Worked(f"90 - {_write_angle(phi)} = {_write_angle(angle)}", (angle,))
 
@@ -201,7 +201,7 @@ WRONG_SIGN: dict[Operation, Operation] = {
     size_of_difference: _size_of_sum,
     complement: _swapped_complement,
 }
-"""For each operation that has a sum or difference of two, what it is taken for."""
+"""For each operation with a sum or difference of two, the same operation with a wrong sign."""
 
 
 def _write_length(units: int) -> str:

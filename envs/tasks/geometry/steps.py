@@ -1,7 +1,7 @@
-"""The sub-results of a `geometry` problem, the line each is written as, and slips in them.
+"""The sub-results of a `geometry` problem, their lines, and mistakes in them.
 
-In: a figure, and a line a model wrote. Out: the state after the line, or a `StepError`. Every line there can be
-is worked out from the question, so a model's line is only compared with texts: nothing of it is read as a
+In: a figure, and a line a model wrote. Out: the state after the line, or a `StepError`. All possible lines are
+computed from the question, so a model's line is only compared with texts, and no part of it is converted to a
 number.
 """
 
@@ -42,7 +42,7 @@ _MAX_TRIES = 30
 
 
 class Kind(StrEnum):
-    """What is asked for."""
+    """The kind of question."""
 
     ORTHOCENTRE = "orthocentre"
     INCIRCLE = "incircle"
@@ -51,14 +51,14 @@ class Kind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Figure:
-    """A triangle and what is asked of it.
+    """A triangle, and the question about it.
 
     Example: `Figure(Kind.ANGLE, ((3, -1), (4, 4), (0, 2)), "B")`.
 
     Attributes:
-        kind: What is asked for.
-        points: A, B and C; not on one line.
-        vertex: Where the angle is, "A", "B" or "C"; empty where no angle is asked for.
+        kind: The kind of question.
+        points: A, B and C; they are not collinear.
+        vertex: The vertex of the angle, "A", "B" or "C"; empty for other kinds.
     """
 
     kind: Kind
@@ -68,7 +68,7 @@ class Figure:
 
 @dataclass(frozen=True, slots=True)
 class GeometryState:
-    """The figure, and the names of the sub-results that are known."""
+    """The figure, and the names of the known sub-results."""
 
     figure: Figure
     known: frozenset[str] = frozenset()
@@ -78,11 +78,11 @@ class SubResult(NamedTuple):
     """One line of the solution.
 
     Attributes:
-        name: What stands before the first equals sign.
-        needs: Names of the sub-results that must be known before it.
-        operation: How it is made.
-        operands: Of what.
-        worked: What that gives.
+        name: The text before the first equals sign.
+        needs: Names of the sub-results it is computed from.
+        operation: The operation that computes it.
+        operands: The operands of the operation.
+        worked: The result of the operation.
     """
 
     name: str
@@ -93,12 +93,12 @@ class SubResult(NamedTuple):
 
     @property
     def line(self) -> str:
-        """The one right line."""
+        """The only correct line."""
         return f"{self.name} = {self.worked.text}"
 
     @property
     def result(self) -> str:
-        """The text of the result alone."""
+        """The text of the result."""
         return self.worked.text.rpartition(" = ")[2]
 
 
@@ -107,7 +107,7 @@ class SubResult(NamedTuple):
 
 @lru_cache(maxsize=4096)
 def sub_results(figure: Figure) -> Mapping[str, SubResult]:
-    """Every sub-result by name, in the order of the full trace. Each is needed by a later one or asked for."""
+    """All sub-results by name, in the order of the full trace; each is used later or is part of the answer."""
     points = dict(zip(VERTICES, figure.points, strict=True))
     found: dict[str, SubResult] = {}
 
@@ -148,8 +148,8 @@ def sub_results(figure: Figure) -> Mapping[str, SubResult]:
     return found
 
 
-def asked_for(kind: Kind) -> tuple[str, ...]:
-    """The names of the sub-results that make the answer."""
+def answer_names(kind: Kind) -> tuple[str, ...]:
+    """Names of the sub-results that make up the answer."""
     return {Kind.ORTHOCENTRE: ("x", "y"), Kind.INCIRCLE: ("r",), Kind.ANGLE: ("angle",)}[kind]
 
 
@@ -157,34 +157,34 @@ def asked_for(kind: Kind) -> tuple[str, ...]:
 
 
 def advance(state: GeometryState, line: str) -> GeometryState:
-    """Work out a sub-result whose needs are known, or note something known.
+    """Compute a sub-result whose inputs are known, or restate a known one.
 
     Raises:
-        StepError: The line does neither from this state.
+        StepError: The line is not a valid step from this state.
     """
     if line.startswith(NOTE):
         name = line[len(NOTE) :].partition(" = ")[0]
         right = notes(state, name)
         if not right:
-            raise StepError("notes nothing that is known")
+            raise StepError("the note is not about a known sub-result or a vertex")
         if line not in right:
-            raise StepError(f"should be '{right[0]}'")
+            raise StepError(f"the line should be '{right[0]}'")
         return state
     name, equals, _ = line.partition(" = ")
     found = sub_results(state.figure).get(name) if equals else None
     if found is None:
         raise StepError("not a sub-result of this problem")
     if found.name in state.known:
-        raise StepError(f"{found.name} is known already")
+        raise StepError(f"{found.name} is already known")
     if missing := [name for name in found.needs if name not in state.known]:
         raise StepError(f"{missing[0]} is not known yet")
     if line != found.line:
-        raise StepError(f"should be '{found.line}'")
+        raise StepError(f"the line should be '{found.line}'")
     return replace(state, known=state.known | {found.name})
 
 
 def notes(state: GeometryState, name: str) -> tuple[str, ...]:
-    """The notes there can be of a vertex or a known sub-result: its value, and its whole line; else none."""
+    """The valid notes of a vertex or a known sub-result: with its value, and with its whole line."""
     if len(name) == 1 and name in VERTICES:
         return (f"{NOTE}{name} = {write_point(state.figure.points[VERTICES.index(name)])}",)
     if name not in state.known:
@@ -193,13 +193,13 @@ def notes(state: GeometryState, name: str) -> tuple[str, ...]:
     return (f"{NOTE}{name} = {found.result}", NOTE + found.line)
 
 
-# ---- slips ----
+# ---- mistakes ----
 
 
 def can_have(found: SubResult, error: str) -> bool:
-    """Whether a line has room for a kind of error.
+    """Whether a line can have an error of this kind.
 
-    "sign" needs a sum or difference of two whose result is another with the other sign; others need nothing.
+    "sign" needs a sum or difference of two numbers whose result changes with the sign. The others fit any line.
     """
     if error != SIGN:
         return True
@@ -208,14 +208,14 @@ def can_have(found: SubResult, error: str) -> bool:
 
 
 def slip(found: SubResult, error: str, rng: random.Random) -> str:
-    """The line with one error in it, consistent but for that; never the right line.
+    """The line with one error, consistent apart from it; never the correct line.
 
-    A wrong operand gives another result too, but where rounding hides each of `_MAX_TRIES` that are tried.
+    A wrong operand also changes the result, unless rounding hides the change in all of `_MAX_TRIES` tries.
 
     Args:
-        found: The sub-result, one that `can_have` the error.
+        found: The sub-result; `can_have` must be True for the error.
         error: One of `ERROR_KINDS`.
-        rng: Draws which number and digit is wrong.
+        rng: Draws the wrong number and digit.
     """
     if error == SIGN:
         return f"{found.name} = {WRONG_SIGN[found.operation](*found.operands).text}"
@@ -233,6 +233,6 @@ def slip(found: SubResult, error: str, rng: random.Random) -> str:
 
 
 def _another_digit(text: str, rng: random.Random) -> str:
-    """A text with one of its digits turned into another, not 0: so no number vanishes or changes its sign."""
+    """The text with one digit replaced by another, but not by 0, so no number vanishes or changes its sign."""
     at = rng.choice([i for i, character in enumerate(text) if character.isdigit()])
     return text[:at] + rng.choice([digit for digit in "123456789" if digit != text[at]]) + text[at + 1 :]

@@ -1,8 +1,6 @@
 """Triangles with whole coordinates: their orthocentre, the radius of their incircle, or one of their angles.
 
-The geometry task of "How Much Backtracking is Enough?" (arXiv 2505.24273), which is `advanced_geometry` of
-reasoning-gym: coordinates from -10 to 10, and traces in which k slips, each in another sub-result, are noticed
-and worked out anew. Prompt and lines are ours. Each line is one sub-result with the numbers it is made of::
+A problem and its full trace::
 
     Triangle A(3, -1), B(4, 4), C(0, 2). Find the angle at B
     Answer:
@@ -15,30 +13,39 @@ and worked out anew. Prompt and lines are ours. Each line is one sub-result with
     angle = 90 - 37.88 = 52.12
     Thus, the answer is 52.12.
 
-Sub-results may come in any order in which what they need is known, each once; every one is needed, so there are
-no dead ends and no shorter way. A line ``note: cot = 0.7778`` or ``note: cot = 14 / 18 = 0.7778``, of a known
-sub-result or a vertex, is valid and changes nothing: padded traces are made longer with it.
+Steps: each line is one sub-result with the numbers it is computed from. Sub-results may come in any order, each
+once, as soon as their inputs are known. All of them are needed, so there are no dead ends and no shorter
+solution. ``note: cot = 0.7778`` and ``note: cot = 14 / 18 = 0.7778`` restate a known sub-result or a vertex.
+These lines are valid and change nothing; padded traces use them.
 
-Orthocentre: the altitudes through A and B are BC . P = hA and CA . P = hB; Cramer's rule gives x = nx / det and
-y = ny / det, exact, as whole numbers or fractions in lowest terms: ``5/3, 5/3``. (The source has decimals.)
-Incircle: r = cross / p, cross being twice the area and p the perimeter; lengths have three decimals.
-Angle, in degrees with two decimals: by the cotangent with four, and not by the cosine, which rounded to four is
-1.0000 up to half a degree. The vertex is any; in the source it is B.
+Orthocentre: the altitudes through A and B are BC . P = hA and CA . P = hB. Cramer's rule gives x = nx / det and
+y = ny / det, as whole numbers or fractions in lowest terms: ``5/3, 5/3``.
+Incircle: r = cross / p, where cross is twice the area and p the perimeter; lengths have three decimals.
+Angle: in degrees with two decimals, from the cotangent with four. The cosine would not do: rounded to four
+    decimals
+it is 1.0000 for all angles up to half a degree.
 
-Decimals are rounded to the nearest, half away from zero, and later lines use the rounded values, so the gold
-answer can be off the exact one. Three lengths off by 0.0005 each put r = cross / p off by 0.0015 * r / p, and
-r / p is at most 0.0963, in an equilateral triangle; with its own rounding r is off by less than 0.00065. A
-cotangent off by 0.00005 puts the angle off by at most 0.0029 degrees, and its own rounding by 0.005 more.
-An answer that is less than one unit of its last decimal (0.001, 0.01) off the exact value is right.
+Decimals are rounded to nearest, with halves away from zero, and later lines use the rounded values. So the gold
+answer can differ from the exact value. Three lengths off by 0.0005 each change r = cross / p by 0.0015 * r / p,
+and r / p is at most 0.0963, in an equilateral triangle; with its own rounding, r is off by less than 0.00065. A
+cotangent off by 0.00005 changes the angle by at most 0.0029 degrees, and its own rounding by another 0.005. An
+answer is right if it differs from the exact value by less than one unit of its last decimal (0.001, 0.01).
 
-A bucket is "KIND_LIMIT" (angle_10): the largest absolute coordinate is at most LIMIT, one of 3, 5, 10, 20, 50
-and 100, and over the one before it. By default the out-of-distribution splits have larger coordinates.
+Buckets: a bucket is "KIND_LIMIT" ("angle_10"). The largest absolute coordinate is at most LIMIT, one of 3, 5,
+    10,
+20, 50 and 100, and larger than the next smaller limit. By default the out-of-distribution splits have larger
+coordinates.
 
-Wrong turns (`error_kinds`), ours; a backtrack takes each back and the right line follows:
-    sign: a difference the wrong way round, or plus for minus between two products, or minus for plus; lengths,
-        sums of lengths and quotients have none, nor has a line that it would give the same result.
-    result: one digit of the result is wrong.
-    operand: one digit of a number the line starts from is wrong, and it is worked out with that.
+Wrong turns (`error_kinds`); a backtrack takes each back, and the correct line follows:
+    sign: A difference is reversed, or plus and minus between two products are confused. Lengths, sums of
+        lengths and quotients cannot have this error, nor can a line whose result would stay the same.
+    result: One digit of the result is wrong.
+    operand: One digit of an operand is wrong, and the line is computed from the wrong operand.
+
+Source: the geometry task of "How Much Backtracking is Enough?" (arXiv 2505.24273), which is `advanced_geometry`
+of reasoning-gym, with coordinates from -10 to 10. As in its traces, k mistakes in different sub-results are
+noticed and corrected. Differences: the prompt, the lines and the kinds of mistakes are ours; orthocentres are
+exact, while the source has decimals; the angle may be at any vertex, while the source always asks for B.
 """
 
 from __future__ import annotations
@@ -70,7 +77,7 @@ from envs.tasks.geometry.steps import (
     GeometryState,
     Kind,
     advance,
-    asked_for,
+    answer_names,
     can_have,
     notes,
     slip,
@@ -88,11 +95,17 @@ _ANSWERS = {
     Kind.INCIRCLE: re.compile(rf"(?:0|[1-9][0-9]{{0,3}})\.[0-9]{{{LENGTH_DECIMALS}}}"),
     Kind.ANGLE: re.compile(rf"(?:0|[1-9][0-9]{{0,2}})\.[0-9]{{{ANGLE_DECIMALS}}}"),
 }
-_DECIMALS: Final = 20  # of exact values
+_DECIMALS: Final = 20  # decimals of exact values
 
 
 class GeometrySettings(EnvSettings):
-    """Buckets are what is asked for and the largest coordinate; the default of `train` is the source's."""
+    """Settings of `geometry`; a bucket is a kind of question and a limit of the coordinates.
+
+    The default of `train` has the coordinates of the source.
+
+    Attributes:
+        max_merge: Fixed at 1, since each line is one sub-result.
+    """
 
     max_merge: int = Field(default=1, ge=1, le=1)
     train: dict[str, float] = {f"{kind}_10": 1.0 for kind in Kind}
@@ -106,64 +119,65 @@ class GeometrySettings(EnvSettings):
         for bucket in value:
             if bucket not in known:
                 raise ValueError(
-                    f"a bucket is {', '.join(Kind)}, with one of {', '.join(f'_{limit}' for limit in LIMITS)}, "
-                    f"got {bucket!r}"
+                    f"got the bucket {bucket!r}; a bucket is one of {', '.join(Kind)} with one of "
+                    f"{', '.join(f'_{limit}' for limit in LIMITS)}, such as 'angle_10'"
                 )
         return value
 
 
 class Geometry(GeneratedEnv[GeometryState]):
-    """Work out a point, a length or an angle of a triangle."""
+    """Compute the orthocentre, the inradius or an angle of a triangle."""
 
     name = "geometry"
     Settings = GeometrySettings
     error_kinds = ERROR_KINDS
 
     def draw(self, bucket: str, rng: random.Random) -> Draw:
-        """Draw three points, each coordinate alike, again while they are on one line or of a smaller limit."""
+        """Draw three points with uniform coordinates, until they are not collinear and belong to the bucket."""
         name, _, number = bucket.partition("_")
         kind, limit = Kind(name), int(number)
-        while True:  # a second time in one of six at most, with small limits
+        while True:  # at most one draw in six is repeated, with small limits
             a_x, a_y, b_x, b_y, c_x, c_y = (int(rng.random() * (2 * limit + 1)) - limit for _ in range(6))
             points = ((a_x, a_y), (b_x, b_y), (c_x, c_y))
-            on_one_line = (b_x - a_x) * (c_y - a_y) == (b_y - a_y) * (c_x - a_x)
-            if not on_one_line and _limit(points) == limit:
+            collinear = (b_x - a_x) * (c_y - a_y) == (b_y - a_y) * (c_x - a_x)
+            if not collinear and _limit(points) == limit:
                 break
         vertex = VERTICES[int(rng.random() * len(VERTICES))] if kind is Kind.ANGLE else ""
         found = sub_results(Figure(kind, points, vertex))
         corners = ", ".join(name + write_point(point) for name, point in zip(VERTICES, points, strict=True))
         return Draw(
             question=f"Triangle {corners}{_FIND}{_ASKED[kind]}{vertex}",
-            answer=", ".join(found[name].result for name in asked_for(kind)),
+            answer=", ".join(found[name].result for name in answer_names(kind)),
             num_full_steps=len(found),
             difficulty=limit,
         )
 
     def bucket(self, problem: Problem) -> str:
-        """What is asked for, and the limit that the largest coordinate falls under."""
+        """The kind of question and the limit of its largest coordinate."""
         figure = _read(problem.question)
         return f"{figure.kind}_{_limit(figure.points)}"
 
     def start(self, problem: Problem) -> GeometryState:
-        """Nothing known but the vertices."""
+        """The figure, with only its vertices known."""
         return GeometryState(_read(problem.question))
 
     def full_trace(self, problem: Problem) -> tuple[str, ...]:
-        """Every sub-result, one line each."""
+        """All sub-results, one line each."""
         return tuple([found.line for found in sub_results(_read(problem.question)).values()])
 
     def detour_trace(self, problem: Problem, errors: Sequence[str], rng: random.Random) -> Demonstration | None:
-        """The full trace with one slip for each of `errors`, each before its right line, in different lines.
+        """The full trace with one wrong line for each of `errors`, each followed by its correct line.
 
-        There may be as many errors as lines, and as many of kind "sign" as lines that can have one.
+        Every line has at most one error. None if there are more errors than lines, or more of kind "sign" than
+        lines that can have one.
 
         Raises:
-            ValueError: An error is of no known kind.
+            ValueError: An error kind is unknown.
         """
         check_error_kinds(errors, ERROR_KINDS)
         found = sub_results(_read(problem.question))
         slips: dict[str, str] = {}
-        for error in sorted(errors, key=lambda error: error != SIGN):  # those that have fewer places first
+        for error in sorted(errors, key=lambda error: error != SIGN):  # "sign" first, since it fits fewer lines
             free = [name for name in found if name not in slips and can_have(found[name], error)]
             if not free:
                 return None
@@ -179,17 +193,17 @@ class Geometry(GeneratedEnv[GeometryState]):
         return Demonstration(lines=tuple(lines), wrong=frozenset(wrong))
 
     def padded_trace(self, problem: Problem, num_lines: int, rng: random.Random) -> Demonstration | None:
-        """The full trace with notes in between, before and after, spread evenly.
+        """The full trace with notes spread evenly before, between and after its lines.
 
-        What is noted is drawn among all that is known; whether with its value or its whole line is chosen so
-        that notes are on average as long as the two lines of a slip.
+        Each note restates a random known sub-result or vertex, with its value or with its whole line. The
+        choice between the two keeps the mean length of notes equal to that of the lines of a detour.
         """
         full = self.full_trace(problem)
         num_notes = num_lines - len(full)
         if num_notes < 0:
             return None
         scale = 2 * len(full)
-        aim = sum(map(len, full)) + len(full) * len(BACKTRACK)  # characters a note, times `scale`
+        aim = sum(map(len, full)) + len(full) * len(BACKTRACK)  # characters per note, times `scale`
         owed = 0
         state = self.start(problem)
         lines: list[str] = []
@@ -206,18 +220,18 @@ class Geometry(GeneratedEnv[GeometryState]):
         return Demonstration(lines=tuple(lines))
 
     def advance(self, state: GeometryState, line: str) -> GeometryState:
-        """Work out a sub-result, or note something known; see `geometry_steps.py`."""
+        """Compute a sub-result or restate a known one; see `steps.py`."""
         return advance(state, line)
 
     def finished(self, state: GeometryState) -> bool:
-        """What is asked for is known."""
-        return state.known.issuperset(asked_for(state.figure.kind))
+        """Whether the sub-results that make the answer are known."""
+        return state.known.issuperset(answer_names(state.figure.kind))
 
     def grade_answer(self, problem: Problem, answer: str) -> Grade:
-        """The gold answer or, of a radius or an angle, a number less than one unit off the exact value.
+        """Right if it is the gold answer, or a radius or angle less than one unit off the exact value.
 
-        A radius has three decimals and an angle two, with no sign and no unit. An orthocentre is two whole
-        numbers or fractions; only those in lowest terms are right. Other texts are malformed.
+        A radius has three decimals and an angle two, without sign and unit. An orthocentre is two whole numbers
+        or fractions, and only fractions in lowest terms are right. Any other text is malformed.
         """
         figure = _read(problem.question)
         if _ANSWERS[figure.kind].fullmatch(answer) is None:
@@ -227,7 +241,7 @@ class Geometry(GeneratedEnv[GeometryState]):
 
 
 def exact_value(figure: Figure) -> int:
-    """The radius or the angle asked for, in units of 10**-20, no sub-result rounded."""
+    """The exact radius or angle in units of 10**-20, computed without rounding sub-results."""
     (a_x, a_y), (b_x, b_y), (c_x, c_y) = figure.points
     cross = abs((b_x - a_x) * (c_y - a_y) - (b_y - a_y) * (c_x - a_x))
     if figure.kind is Kind.INCIRCLE:
@@ -242,7 +256,7 @@ def exact_value(figure: Figure) -> int:
 
 
 def _is_near(figure: Figure, answer: str) -> bool:
-    """Whether a well-formed decimal is less than one unit of its last place off the exact value."""
+    """Whether a well-formed decimal differs from the exact value by less than one unit of its last place."""
     whole, _, part = answer.partition(".")
     unit: int = 10 ** (_DECIMALS - len(part))
     return abs(int(whole + part) * unit - exact_value(figure)) < unit
@@ -256,6 +270,6 @@ def _read(question: str) -> Figure:
 
 
 def _limit(points: Sequence[tuple[int, int]]) -> int:
-    """The smallest of `LIMITS` that no coordinate is over."""
+    """The smallest of `LIMITS` that no coordinate exceeds."""
     largest = max(abs(coordinate) for point in points for coordinate in point)
     return next(limit for limit in LIMITS if limit >= largest)

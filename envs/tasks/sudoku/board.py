@@ -1,8 +1,8 @@
 """Sudoku boards: reading, solving and drawing them.
 
-In: the text of a question, or a side and a number of empty cells. Out: a `Puzzle` with its one solution. A side
-is 4, 6 or 9, its boxes 2 by 2, 2 rows by 3 columns, or 3 by 3. Cells are numbered row by row from 0 and hold a
-digit, 0 where they are empty; a question shows one row a line and a point for an empty cell::
+In: the text of a question, or a side and a number of empty cells. Out: a `Puzzle` with its only solution. Sides
+are 4, 6 and 9, with boxes of 2 by 2, of 2 rows by 3 columns, and of 3 by 3. Cells are numbered row by row from
+0 and hold a digit, or 0 if they are empty. A question has one line per row and shows an empty cell as a point::
 
     Sudoku, boxes 2x2:
     ..3.
@@ -21,24 +21,24 @@ from itertools import islice
 
 Cells = tuple[int, ...]
 BOXES = {4: (2, 2), 6: (2, 3), 9: (3, 3)}
-"""Rows and columns of a box, by the side of the board."""
+"""Rows and columns of a box, for each side."""
 MOST_EMPTY = {4: 11, 6: 25, 9: 55}
-"""How many empty cells a board may have. Of the full boards, over 95 in 100 can be dug that deep."""
+"""Largest number of empty cells, for each side. Over 95 in 100 full boards allow that many."""
 _MAX_BOARDS = 1000
 _EMPTY = "."
 
 
 @dataclass(frozen=True, slots=True)
 class Puzzle:
-    """A board to fill and the one way to do it.
+    """A board to fill, and its only solution.
 
     Example: the question above has `side=4`, `givens=(0, 0, 3, 0, 0, 0, 4, 1, ...)` and
     `solution=(4, 1, 3, 2, 3, 2, 4, 1, ...)`.
 
     Attributes:
-        side: Rows, columns, boxes and digits there are.
-        givens: The cells as the question shows them.
-        solution: The cells as they have to be.
+        side: Number of rows, of columns, of boxes and of digits.
+        givens: The cells of the question.
+        solution: The cells of the solution.
     """
 
     side: int
@@ -48,7 +48,7 @@ class Puzzle:
 
 @lru_cache(maxsize=1024)
 def read_puzzle(question: str) -> Puzzle:
-    """Read the text of a question, one of ours, and solve it; kept, so a trace is checked without solving.
+    """Read the text of a question and solve it. Cached, so that checking a trace does not solve it again.
 
     Raises:
         ValueError: The board has no solution, or several.
@@ -57,7 +57,7 @@ def read_puzzle(question: str) -> Puzzle:
     givens = tuple([int(cell) for row in rows for cell in row.replace(_EMPTY, "0")])
     found = list(islice(solutions(givens, len(rows)), 2))
     if len(found) != 1:
-        raise ValueError(f"a board has {'several solutions' if found else 'no solution'}: {question!r}")
+        raise ValueError(f"the board has {'several solutions' if found else 'no solution'}: {question!r}")
     return Puzzle(len(rows), givens, found[0])
 
 
@@ -69,13 +69,13 @@ def write_question(side: int, givens: Sequence[int]) -> str:
 
 
 def rows_of(text: str, side: int) -> list[str]:
-    """Cells, a character each, cut into rows."""
+    """Split a text with one character per cell into rows."""
     return [text[start : start + side] for start in range(0, len(text), side)]
 
 
 @lru_cache(maxsize=len(BOXES))
 def units(side: int) -> tuple[tuple[Cells, Cells, Cells], ...]:
-    """Of each cell the cells of its row, its column and its box."""
+    """For each cell, the cells of its row, its column and its box."""
     places = _places(side)
     members = [tuple(i for i, place in enumerate(places) if unit in place) for unit in range(3 * side)]
     return tuple((members[row], members[column], members[box]) for row, column, box in places)
@@ -83,7 +83,7 @@ def units(side: int) -> tuple[tuple[Cells, Cells, Cells], ...]:
 
 @lru_cache(maxsize=len(BOXES))
 def _places(side: int) -> tuple[tuple[int, int, int], ...]:
-    """Of each cell its row, column and box, numbered apart from each other."""
+    """For each cell, the numbers of its row, column and box; all units have distinct numbers."""
     height, width = BOXES[side]
     num_across = side // width
     return tuple(
@@ -97,12 +97,12 @@ def _places(side: int) -> tuple[tuple[int, int, int], ...]:
 
 
 def solutions(cells: Sequence[int], side: int, rng: random.Random | None = None) -> Iterator[Cells]:
-    """Every way to fill a board, always going on with a cell that has the fewest candidates.
+    """All solutions of a board; the search always fills a cell with the fewest candidates next.
 
     Args:
-        cells: The board, without a digit twice in a row, column or box.
+        cells: The board; no row, column or box has a digit twice.
         side: Its side.
-        rng: Draws the order of the candidates; ascending without.
+        rng: Draws the order of the candidates; None for ascending order.
     """
     used = [0] * (3 * side)  # digits of each unit, as bits
     empty: list[tuple[int, int, int, int]] = []
@@ -155,29 +155,31 @@ def _fill(
 
 
 def draw_puzzle(side: int, num_empty: int, rng: random.Random) -> Puzzle:
-    """Draw a board with one solution.
+    """Draw a board with exactly one solution.
 
-    A full board comes from solving the empty one with candidates in random order; then `dig` empties cells.
+    Solving the empty board with candidates in random order gives a full board; then `dig` empties cells.
 
     Raises:
-        ValueError: No board of many could be dug that deep.
+        ValueError: None of `_MAX_BOARDS` full boards allows that many empty cells.
     """
     for _ in range(_MAX_BOARDS):
         solution = next(solutions([0] * side**2, side, rng))
         givens = dig(solution, side, num_empty, rng)
         if givens is not None:
             return Puzzle(side, givens, solution)
-    raise ValueError(f"no board of side {side} with {num_empty} empty cells in {_MAX_BOARDS} draws; lower it")
+    raise ValueError(
+        f"no board of side {side} with {num_empty} empty cells in {_MAX_BOARDS} draws; use fewer empty cells"
+    )
 
 
 def dig(solution: Cells, side: int, num_empty: int, rng: random.Random) -> Cells | None:
-    """Empty some cells of a full board, and leave it one solution.
+    """Empty some cells of a full board so that it keeps exactly one solution.
 
-    Each cell in random order is emptied unless that would let a second solution in. Many are tried at once,
-    which comes to the same: where all of them can go, each can.
+    Cells are taken in random order, and each is emptied unless the board would get a second solution. Several
+    cells are tried at once, with the same result: if all of them can be emptied, each of them can.
 
     Returns:
-        The board with exactly `num_empty` empty cells, or None where the order ends before that.
+        The board with exactly `num_empty` empty cells, or None if fewer can be emptied in this order.
     """
     order = rng.sample(range(side**2), side**2)
     givens = list(solution)

@@ -1,8 +1,8 @@
-"""The lines of `sudoku`: what each says, and what it does.
+"""The lines of `sudoku`, and their effect on a state.
 
 In: a state and a line a model wrote. Out: the state after it, or a `StepError`; also the lines of a wrong turn
-walked to its dead end and those of a whole search. A line is read by one bounded expression and compared, as
-text, with what it should say; only single digits become numbers.
+followed to its dead end, and those of a whole search. One bounded regular expression matches a line, and its
+fields are compared as text; only single digits are converted to numbers.
 """
 
 from __future__ import annotations
@@ -20,16 +20,16 @@ _SEE, _NONE = "see ", "none"
 _SET = "([1-9]{1,9})"
 _LINE = re.compile(rf"({_SEE})?r([1-9])c([1-9]): {_SET}, {_SET}, {_SET}, ({_NONE}|[1-9]{{1,9}})(?: > ([1-9]))?")
 _TEXTS = tuple("".join([str(digit) for digit in range(1, 10) if bits >> digit & 1]) for bits in range(1 << 10))
-_FIELDS = ("row", "column", "box", "what all three allow")
+_FIELDS = ("row", "column", "box", "candidates")
 
 
 @dataclass(frozen=True, slots=True)
 class SudokuState:
-    """How far a board is filled.
+    """A partly filled board.
 
     Attributes:
         puzzle: The board and its solution.
-        cells: The digits there are, 0 where a cell is empty.
+        cells: The digits placed so far, 0 for an empty cell.
     """
 
     puzzle: Puzzle
@@ -37,20 +37,20 @@ class SudokuState:
 
     @property
     def next_cell(self) -> int | None:
-        """The first empty cell, row by row; None where all are filled."""
+        """The first empty cell, row by row; None if all cells are filled."""
         return self.cells.index(0) if 0 in self.cells else None
 
 
 class Allowed(NamedTuple):
-    """The digits an empty cell may have, each set in ascending order.
+    """The digits missing around an empty cell, each set in ascending order.
 
     Example: `Allowed(row="125", column="258", box="129", all_three="2")`.
 
     Attributes:
-        row: Those its row lacks.
-        column: Those its column lacks.
-        box: Those its box lacks.
-        all_three: Those in all three sets: its candidates, perhaps none.
+        row: Those missing in its row.
+        column: Those missing in its column.
+        box: Those missing in its box.
+        all_three: Those missing in all three: the candidates of the cell, which may be none.
     """
 
     row: str
@@ -60,28 +60,28 @@ class Allowed(NamedTuple):
 
 
 def allowed(state: SudokuState, cell: int) -> Allowed:
-    """What a cell may have by the digits that are there."""
+    """The digits a cell may have, given the digits placed so far."""
     cells, digits = state.cells, (2 << state.puzzle.side) - 2
-    lacking = []
+    missing = []
     for unit in units(state.puzzle.side)[cell]:
-        there = 0
+        placed = 0
         for i in unit:
-            there |= 1 << cells[i]
-        lacking.append(digits & ~there)
-    row, column, box = lacking
+            placed |= 1 << cells[i]
+        missing.append(digits & ~placed)
+    row, column, box = missing
     return Allowed(_TEXTS[row], _TEXTS[column], _TEXTS[box], _TEXTS[row & column & box])
 
 
 def place(state: SudokuState, cell: int, digit: str) -> SudokuState:
-    """The state with one more digit."""
+    """The state after a digit is placed."""
     return SudokuState(state.puzzle, (*state.cells[:cell], int(digit), *state.cells[cell + 1 :]))
 
 
 def advance(state: SudokuState, line: str) -> SudokuState:
-    """Place a digit in the next cell, find that it can have none, or look at an empty cell.
+    """Place a digit in the next cell, state that it has no candidate, or look at an empty cell.
 
     Raises:
-        StepError: The line does none of these from this state.
+        StepError: The line is not a valid step from this state.
     """
     match = _LINE.fullmatch(line)
     if match is None:
@@ -90,23 +90,23 @@ def advance(state: SudokuState, line: str) -> SudokuState:
     side = state.puzzle.side
     name = f"r{row}c{column}"
     if int(row) > side or int(column) > side:
-        raise StepError(f"there is no {name}")
+        raise StepError(f"the board has no {name}")
     cell = (int(row) - 1) * side + int(column) - 1
     if state.cells[cell]:
-        raise StepError(f"{name} is filled")
+        raise StepError(f"{name} is already filled")
     if not see and cell != state.next_cell:
-        raise StepError(f"next is {_name(state, state.cells.index(0))}")
+        raise StepError(f"the next cell is {_name(state, state.cells.index(0))}")
     right = allowed(state, cell)
     for field, got, should in zip(_FIELDS, stated, right, strict=True):
         if got != (should or _NONE):
             raise StepError(f"{field} should be {should or _NONE}")
     if see:
         if digit:
-            raise StepError("a look places no digit")
+            raise StepError("a 'see' line places no digit")
         return state
     if not digit:
         if right.all_three:
-            raise StepError(f"there is {right.all_three} to place")
+            raise StepError(f"a digit is missing, one of {right.all_three}")
         return state
     if digit not in right.all_three:
         raise StepError(f"{digit} is not one of {right.all_three or _NONE}")
@@ -117,7 +117,7 @@ def advance(state: SudokuState, line: str) -> SudokuState:
 
 
 def look_line(state: SudokuState, cell: int) -> str:
-    """The line that looks at an empty cell and places nothing."""
+    """The line that states the candidates of an empty cell and places nothing."""
     return f"{_SEE}{_sets(state, cell)}"
 
 
@@ -127,7 +127,7 @@ def place_line(state: SudokuState, cell: int, digit: str) -> str:
 
 
 def _sets(state: SudokuState, cell: int) -> str:
-    """A cell and what it may have: without a digit after it, the line of a dead end."""
+    """A cell and its missing digits; without a digit after it, this is the line of a dead end."""
     row, column, box, all_three = allowed(state, cell)
     return f"{_name(state, cell)}: {row}, {column}, {box}, {all_three or _NONE}"
 
@@ -137,11 +137,11 @@ def _name(state: SudokuState, cell: int) -> str:
     return f"r{row + 1}c{column + 1}"
 
 
-# ---- the right way, wrong turns, and the search ----
+# ---- the solution, wrong turns, and the search ----
 
 
 def right_way(state: SudokuState) -> Iterator[tuple[SudokuState, int, str]]:
-    """Each state on the way to the solution, the cell that is next there and the digit it must have."""
+    """Each state on the way to the solution, with its next cell and the right digit."""
     while (cell := state.next_cell) is not None:
         digit = str(state.puzzle.solution[cell])
         yield state, cell, digit
@@ -149,9 +149,9 @@ def right_way(state: SudokuState) -> Iterator[tuple[SudokuState, int, str]]:
 
 
 def walk(state: SudokuState, cell: int, digit: str) -> list[str]:
-    """A wrong digit, then the lowest candidate of each next cell, up to the line of one that has none.
+    """A wrong digit, then the lowest candidate of each next cell, until a cell has none.
 
-    As the digit is wrong, no way of going on fills the board.
+    Since the digit is wrong, no continuation fills the board.
     """
     lines = [place_line(state, cell, digit)]
     state = place(state, cell, digit)
@@ -166,13 +166,14 @@ def walk(state: SudokuState, cell: int, digit: str) -> list[str]:
 
 
 def search(state: SudokuState, max_lines: int) -> tuple[str, ...] | None:
-    """Try the candidates of each next cell depth first, ascending, and write down every step.
+    """Search depth first with candidates in ascending order, and write down every step.
 
-    A cell without candidates has its line; then `<backtrack> j` goes to the deepest cell with a candidate left,
-    `j` cells being filled before it. What it leaves has been tried in full.
+    A cell without candidates gets a line. Then `<backtrack> j` returns to the deepest cell with an untried
+    candidate, where `j` is the number of cells filled before it. The branch it leaves has been searched
+    completely.
 
     Returns:
-        The lines, or None where they would be more than `max_lines`.
+        The lines, or None if there would be more than `max_lines`.
     """
     lines: list[str] = []
     path = [(state, _candidates(state))]

@@ -1,8 +1,6 @@
 """Sudoku: fill a board so that every row, column and box holds each digit once.
 
-A task of "How Much Backtracking is Enough?" (arXiv 2505.24273); what the lines say, the search and the detours
-follow its released generator, in fewer words. Each line is about the first empty cell, row by row: the digits
-that its row, its column and its box lack, those that all three lack, and the one of these that is placed::
+A problem and its full trace::
 
     Sudoku, boxes 2x2:
     ..3.
@@ -19,20 +17,28 @@ that its row, its column and its box lack, those that all three lack, and the on
     r4c3: 1, 1, 1, 1 > 1
     Thus, the answer is 4132 3241 1324 2413.
 
-Two more lines are valid and change nothing. ``r1c4: 4, 2, 2, none`` says that the next cell can have no digit,
-where that is so: here after a 2 and a 1 in the first row. ``see r4c1: 12, 234, 2, 2`` says what any empty cell
-may have, here at the start; padded traces are made longer with it. The answer is the rows of the one solution.
+Steps: each line is about the first empty cell, row by row. It states the digits missing in its row, in its
+    column
+and in its box, the candidates missing in all three, and the candidate that is placed.
 
-A bucket is "SIDE_LOW-HIGH": the side of the board, 4, 6 or 9, and the range of the number of its
-empty cells, each number alike. The paper has 30 to 50 on a side of 9. How boards are drawn is in
-`sudoku_board.py`.
+Two other lines are valid and change nothing. ``r1c4: 4, 2, 2, none`` states that the next cell has no
+candidate; it is valid if that is so, here after a 2 and a 1 in the first row. ``see r4c1: 12, 234, 2, 2``
+states the candidates of any empty cell, here at the start; padded traces use it. The answer is the rows of the
+only solution.
+
+There are no hand-skip rules, since every line is about one cell.
+
+Buckets: a bucket is "SIDE_LOW-HIGH", the side of the board (4, 6 or 9) and the range of the number of empty
+    cells
+("9_30-40"). Numbers are drawn uniformly; `board.py` draws the boards.
 
 Wrong turns (`error_kinds`):
-    digit: a wrong candidate is placed, then the lowest candidate of each next cell, until one has none. The
-        released walk places any candidate that its search tried there, ours the lowest.
+    digit: A wrong candidate is placed, then the lowest candidate of each next cell, until a cell has none.
 
-There are no hand-skip rules, as every line is about one cell. The released traces also print the board at
-times, ours do not.
+Source: a task of "How Much Backtracking is Enough?" (arXiv 2505.24273), which has 30 to 50 empty cells on a
+side of 9. The content of the lines, the search and the detours follow its released generator. Differences: the
+lines use fewer words; the released traces sometimes print the board, ours do not; after a wrong digit, the
+released walk places any candidate that its search tried, ours the lowest.
 """
 
 from __future__ import annotations
@@ -67,21 +73,23 @@ _ERROR = "digit"
 
 
 class DetourDigits(StrEnum):
-    """Which wrong candidates a detour may place."""
+    """The wrong candidates that a detour may place."""
 
     TRIED = "tried"
-    """Those below the right digit, which the search tries before it; as published."""
+    """Those below the right digit, which the search tries first; as published."""
     ANY = "any"
-    """All of them; ours, as there are twice as many."""
+    """All of them. This is ours; there are about twice as many."""
 
 
 class SudokuSettings(RangeSettings):
-    """Buckets are sides and ranges of empty cells.
+    """Settings of `sudoku`; buckets are sides and ranges of the number of empty cells.
 
     Attributes:
-        max_search_lines: Longest search trace, backtracks counted; a search that takes more gives none.
-        detour_digits: Which wrong candidates a detour may place. With "tried" half the boards of the default
-            buckets have room for 3, 7 and 10 detours; with "any" for 7, 14 and 20.
+        max_merge: Fixed at 1, since each line fills one cell.
+        max_search_lines: Largest number of lines in a search trace, including backtracks. Problems whose search
+            takes more have no search trace.
+        detour_digits: The wrong candidates a detour may place. With "tried", half the boards of the three
+            default buckets have room for 3, 7 and 10 detours; with "any", for 7, 14 and 20.
     """
 
     max_merge: int = Field(default=1, ge=1, le=1)
@@ -99,14 +107,14 @@ class SudokuSettings(RangeSettings):
             if match is None or not int(match[2]) <= int(match[3]) <= MOST_EMPTY[int(match[1])]:
                 most = ", ".join([f"{most} of side {side}" for side, most in MOST_EMPTY.items()])
                 raise ValueError(
-                    f"a bucket is a side of 4, 6 or 9 and a range of empty cells (at most {most}), such as "
-                    f"'9_30-40', got {bucket!r}"
+                    f"got the bucket {bucket!r}; a bucket is a side of 4, 6 or 9 and a range of empty cells "
+                    f"(at most {most}), such as '9_30-40'"
                 )
         return value
 
 
 class Sudoku(GeneratedEnv[SudokuState]):
-    """Fill a board."""
+    """Fill a Sudoku board."""
 
     name = "sudoku"
     Settings = SudokuSettings
@@ -114,7 +122,7 @@ class Sudoku(GeneratedEnv[SudokuState]):
     error_kinds = (_ERROR,)
 
     def draw(self, bucket: str, rng: random.Random) -> Draw:
-        """Draw a number of empty cells of the bucket's range and a board with so many."""
+        """Draw a number of empty cells from the bucket's range, and a board with that many."""
         kind, num_empty = draw_from_range(bucket, rng)
         side = int(kind)
         puzzle = draw_puzzle(side, num_empty, rng)
@@ -126,27 +134,27 @@ class Sudoku(GeneratedEnv[SudokuState]):
         )
 
     def bucket(self, problem: Problem) -> str:
-        """The bucket of the settings with its side and number of empty cells; for others one of its own."""
+        """The bucket of its side and number of empty cells; see `RangeSettings.bucket_of`."""
         puzzle = read_puzzle(problem.question)
         return self.settings.bucket_of(str(puzzle.side), puzzle.givens.count(0))
 
     def start(self, problem: Problem) -> SudokuState:
-        """The board as it is given."""
+        """The board as given in the question."""
         puzzle = read_puzzle(problem.question)
         return SudokuState(puzzle, puzzle.givens)
 
     def full_trace(self, problem: Problem) -> tuple[str, ...]:
-        """Every digit of the solution, placed at once."""
+        """Every digit of the solution, placed without a detour."""
         return tuple([place_line(*step) for step in right_way(self.start(problem))])
 
     def detour_trace(self, problem: Problem, errors: Sequence[str], rng: random.Random) -> Demonstration | None:
-        """The full trace with as many wrong digits as there are `errors`, each walked to a dead end.
+        """The full trace with one wrong digit for each of `errors`, each followed to a dead end.
 
-        They are drawn from the pairs of a cell and a wrong digit that `detour_digits` allows, each alike; those
-        of one cell are placed in ascending order.
+        Pairs of a cell and a wrong digit are drawn uniformly from those that `detour_digits` allows. Wrong
+        digits of one cell are placed in ascending order. None if there are fewer pairs than errors.
 
         Raises:
-            ValueError: An error is of no known kind.
+            ValueError: An error kind is unknown.
         """
         check_error_kinds(errors, self.error_kinds)
         way = list(right_way(self.start(problem)))
@@ -170,9 +178,9 @@ class Sudoku(GeneratedEnv[SudokuState]):
         return Demonstration(lines=tuple(lines), wrong=frozenset(wrong))
 
     def padded_trace(self, problem: Problem, num_lines: int, rng: random.Random) -> Demonstration | None:
-        """The full trace with `see` lines before its lines, spread evenly.
+        """The full trace with `see` lines spread evenly before its lines.
 
-        None is written twice at one state until every one has been.
+        At each state, no `see` line is repeated until all of them have been written.
         """
         way = list(right_way(self.start(problem)))
         if num_lines < len(way):
@@ -188,26 +196,26 @@ class Sudoku(GeneratedEnv[SudokuState]):
         return Demonstration(lines=tuple(lines))
 
     def search_trace(self, problem: Problem, rng: random.Random) -> Demonstration | None:
-        """The depth-first search of `search`, which draws nothing; None where it takes too many lines."""
+        """The depth-first search of `search`, which is not random; None if it takes too many lines."""
         lines = search(self.start(problem), self.settings.max_search_lines)
         return None if lines is None else Demonstration(lines=lines)
 
     def advance(self, state: SudokuState, line: str) -> SudokuState:
-        """One line; see `sudoku_steps.py`."""
+        """Take one line; see `steps.py`."""
         return advance(state, line)
 
     def finished(self, state: SudokuState) -> bool:
-        """Every cell is filled: with valid digits, so it is the solution."""
+        """Whether every cell is filled. Only candidates can be placed, so the board is then solved."""
         return state.next_cell is None
 
     def solvable(self, state: SudokuState) -> bool:
-        """Whether no digit is a wrong one; there is only one solution."""
+        """Whether no placed digit is wrong; the board has only one solution."""
         return all(digit in (0, right) for digit, right in zip(state.cells, state.puzzle.solution, strict=True))
 
     def grade_answer(self, problem: Problem, answer: str) -> Grade:
-        """The rows of the solution from the top, a digit a cell and one space between rows; nothing else.
+        """Right if it is the rows of the solution from the top, separated by single spaces.
 
-        Other digits in as many cells are wrong, other texts malformed.
+        Any other board of digits in this form is wrong, any other text malformed.
         """
         if answer == problem.answer:
             return Grade.CORRECT
@@ -217,9 +225,9 @@ class Sudoku(GeneratedEnv[SudokuState]):
 
 
 def _spread(num_notes: int, num_places: int, rng: random.Random) -> list[int]:
-    """How many notes go to each place: alike, but none to those that have no different one left.
+    """Split notes evenly among the places, but give no place a repeated note while another has a new one.
 
-    The first place has `num_places` different ones, each later place one fewer.
+    The first place has `num_places` different notes, each later place one fewer.
     """
     counts = [0] * num_places
     while num_notes:

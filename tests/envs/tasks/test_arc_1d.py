@@ -96,7 +96,7 @@ def test_the_contract_holds_for_other_settings(settings: dict[str, object]) -> N
         ("gravity left", "0102030", "1230000"),
         ("gravity right", "0102030", "0000123"),
         ("step left", "0102030", "1020300"),
-        ("step left", "1102030", "1120300"),  # the first two have nowhere to go
+        ("step left", "1102030", "1120300"),  # the first two cannot move
         ("step left", "1234567", "1234567"),
         ("step right", "1102030", "0110203"),
         ("spread left", "0102030", "1122330"),
@@ -106,7 +106,7 @@ def test_the_contract_holds_for_other_settings(settings: dict[str, object]) -> N
         ("flip marked", "1220334", "2210334"),  # 4 is at the other end
         ("flip marked", "1020340", "1020430"),
         ("sort blocks", "1110220", "2201110"),
-        ("sort blocks", "0550303", "0303055"),  # gaps of 1, 1, 1 and 0; 3 and 3 first
+        ("sort blocks", "0550303", "0303055"),  # gaps of 1, 1, 1 and 0; both single 3s first
         ("sort blocks", "2200011", "2200011"),
         ("sort pixels", "0102030", "3210000"),
         ("part", "1204350", "2400135"),
@@ -159,7 +159,7 @@ def blocks_of(row: Sequence[int]) -> list[tuple[int, int]]:
 
 
 def naive(rule: str, row: Sequence[int]) -> list[int]:
-    """Every rule a second time, cell by cell."""
+    """Independent versions of all rules, cell by cell."""
     name, *words = rule.split(" ")
     width, made, blocks = len(row), list(row), blocks_of(row)
     pixels = [pixel for pixel in row if pixel]
@@ -265,8 +265,8 @@ def test_rules_agree_with_the_naive_ones(rule: str) -> None:
     assert changed > 20
 
 
-def test_there_are_different_rules() -> None:
-    """No two agree on all of some hundred rows."""
+def test_all_rules_differ() -> None:
+    """No two rules agree on all of some hundred rows."""
     rng = random.Random(0)
     rows = [draw_row(12, 9, rng) for _ in range(300)]
     assert len({tuple(map(rule, rows)) for rule in RULES.values()}) == len(RULES) == 39
@@ -299,8 +299,8 @@ def explains(rule: str, row: str, made: str) -> bool:
     return naive(rule, [int(pixel) for pixel in row]) == [int(pixel) for pixel in made]
 
 
-def test_rules_and_widths_are_spread() -> None:
-    """Of 3900 problems 100 to a rule and, of the 11 widths, 355 to a width: five sigma of a Poisson count.
+def test_rules_and_widths_are_uniform() -> None:
+    """3900 problems are 100 per rule and 355 per width, for 11 widths; five sigma of a Poisson count.
 
     `flip marked` is hard to tell from `flip blocks` on short rows, and may be drawn less often.
     """
@@ -325,17 +325,17 @@ def test_splits_differ_in_width() -> None:
     assert widths[Split.OOD_HARD] == set(range(26, 31))
 
 
-def test_only_rules_of_the_settings_are_there() -> None:
+def test_only_rules_of_the_settings_are_used() -> None:
     env = Arc1D(FEW_RULES)
     problem = env.problem(Split.TRAIN, 0)
     proposals = {env.full_trace(env.problem(Split.TRAIN, index))[0] for index in range(100)}
     assert proposals == {f"rule: {rule}" for rule in env.settings.rules}
-    with pytest.raises(StepError, match=r"^no such rule$"):
+    with pytest.raises(StepError, match=r"^not one of the rules$"):
         env.advance(env.start(problem), "rule: hollow")
 
 
-def test_rules_alike_at_a_width_are_not_drawn_there() -> None:
-    """At width 6 to wrap by 3 is the same either way; at width 7 it is not."""
+def test_rules_that_are_equal_at_a_width_are_not_drawn_there() -> None:
+    """Wrapping by 3 is the same in both directions at width 6, but not at width 7."""
     settings = {**TINY, "rules": ["wrap left 3", "wrap right 3", "mirror"], "num_colours": 9}
     env = Arc1D({**settings, "train": ["6-6"]})
     for index in range(60):
@@ -348,12 +348,12 @@ def test_rules_alike_at_a_width_are_not_drawn_there() -> None:
 def test_rules_that_cannot_be_told_apart_are_a_message() -> None:
     env = Arc1D({**TINY, "train": ["6-6"], "rules": ["wrap left 3", "wrap right 3"]})
     with pytest.raises(
-        ValueError, match=r"^no problem of width 6 found in \d+ tries that only one of the 2 rules"
+        ValueError, match=r"^found no problem of width 6 in \d+ tries that only one of the 2 rules"
     ):
         env.problem(Split.TRAIN, 0)
 
 
-def test_a_question_is_read_back() -> None:
+def test_reading_a_question_is_the_inverse_of_writing_it() -> None:
     puzzle = Puzzle(
         (("0012201", "0122010"), ("3000330", "0003300"), ("4044004", "0440040")), "0500055", "5000550"
     )
@@ -366,18 +366,39 @@ def test_a_question_is_read_back() -> None:
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"train": ["10"]}, "a bucket is a range of widths from 5 to 60, such as '10-20', got '10'"),
-        ({"train": ["4-9"]}, "a bucket is a range of widths from 5 to 60, such as '10-20', got '4-9'"),
-        ({"train": ["9-8"]}, "a bucket is a range of widths from 5 to 60, such as '10-20', got '9-8'"),
-        ({"ood_hard": ["50-61"]}, "a bucket is a range of widths from 5 to 60, such as '10-20', got '50-61'"),
-        ({"train": ["١٠-20"]}, "a bucket is a range of widths from 5 to 60, such as '10-20', got '١٠-20'"),
-        ({"train": ["10-21"]}, "the buckets '10-21' and '21-25' overlap; each problem must be in one"),
-        ({"train": ["6-8", "7-9"]}, "the buckets '6-8' and '7-9' overlap; each problem must be in one"),
-        ({"train": ["21-25"]}, "train and ood_easy share the buckets ['21-25']; splits must be disjoint"),
+        ({"train": ["10"]}, "got the bucket '10'; a bucket is a range of widths from 5 to 60, such as '10-20'"),
+        (
+            {"train": ["4-9"]},
+            ("got the bucket '4-9'; a bucket is a range of widths from 5 to 60, such as '10-20'"),
+        ),
+        (
+            {"train": ["9-8"]},
+            ("got the bucket '9-8'; a bucket is a range of widths from 5 to 60, such as '10-20'"),
+        ),
+        (
+            {"ood_hard": ["50-61"]},
+            ("got the bucket '50-61'; a bucket is a range of widths from 5 to 60, such as '10-20'"),
+        ),
+        (
+            {"train": ["١٠-20"]},
+            ("got the bucket '١٠-20'; a bucket is a range of widths from 5 to 60, such as '10-20'"),
+        ),
+        (
+            {"train": ["10-21"]},
+            ("the buckets '10-21' and '21-25' overlap; change their ranges so that no value is in both"),
+        ),
+        (
+            {"train": ["6-8", "7-9"]},
+            ("the buckets '6-8' and '7-9' overlap; change their ranges so that no value is in both"),
+        ),
+        (
+            {"train": ["21-25"]},
+            ("train and ood_easy share the buckets ['21-25']; remove them from one of the two"),
+        ),
         ({"rules": ["mirror", "holow"]}, "unknown rule 'holow'; did you mean 'hollow'? known: move left 1, "),
         ({"rules": ["mirror", "xyz"]}, "unknown rule 'xyz'. known: move left 1, "),
-        ({"rules": ["mirror"]}, "rules must be two or more different ones, got ['mirror']"),
-        ({"rules": ["fill", "fill"]}, "rules must be two or more different ones, got ['fill', 'fill']"),
+        ({"rules": ["mirror"]}, "got the rules ['mirror']; name at least two, none of them twice"),
+        ({"rules": ["fill", "fill"]}, "got the rules ['fill', 'fill']; name at least two, none of them twice"),
         ({"num_examples": 0}, "greater than or equal to 1"),
         ({"num_examples": 10}, "less than or equal to 9"),
         ({"num_colours": 1}, "greater than or equal to 2"),
@@ -395,7 +416,7 @@ def test_wrong_settings(settings: dict[str, object], message: str) -> None:
 
 
 def at(*lines: str) -> ArcState:
-    """Where lines lead."""
+    """The state after some lines."""
     env = Arc1D()
     state = env.start(ask())
     for line in lines:
@@ -417,15 +438,15 @@ def test_steps() -> None:
 @pytest.mark.parametrize(
     ("before", "line", "reason"),
     [
-        ([], "rule: turn", "no such rule"),
-        ([], "rule: move left", "no such rule"),
-        ([], "rule: move left 4", "no such rule"),
-        ([], "rule: Mirror", "no such rule"),
-        ([], "rule: mirror ", "no such rule"),
-        ([], "rule:  mirror", "no such rule"),
-        ([], "rule: mirror, fill", "no such rule"),
-        ([], "rule: ", "no such rule"),
-        ([], "rule: " + "mirror" * 300, "no such rule"),
+        ([], "rule: turn", "not one of the rules"),
+        ([], "rule: move left", "not one of the rules"),
+        ([], "rule: move left 4", "not one of the rules"),
+        ([], "rule: Mirror", "not one of the rules"),
+        ([], "rule: mirror ", "not one of the rules"),
+        ([], "rule:  mirror", "not one of the rules"),
+        ([], "rule: mirror, fill", "not one of the rules"),
+        ([], "rule: ", "not one of the rules"),
+        ([], "rule: " + "mirror" * 300, "not one of the rules"),
         ([], "rule:mirror", "not a rule, an example or the test"),
         ([], RIGHT[1], "no rule is proposed"),
         ([], RIGHT[4], "no rule is proposed"),
@@ -433,32 +454,32 @@ def test_steps() -> None:
         (RIGHT[:1], RIGHT[0], "a rule is already proposed"),
         (WRAP, "rule: mirror", "a rule is already proposed"),
         (RIGHT, "rule: mirror", "a rule is already proposed"),
-        (RIGHT[:1], RIGHT[2], "example 1 is next"),
-        (RIGHT[:2], RIGHT[1], "example 2 is next"),
-        (RIGHT[:4], RIGHT[3], "all examples are compared"),
-        (RIGHT[:4], "4: 0500055 > 5000550, as given", "all examples are compared"),
-        (RIGHT[:3], RIGHT[4], "example 3 is next"),
-        (RIGHT[:1], "test: 0500055 > 5000550", "example 1 is next"),
+        (RIGHT[:1], RIGHT[2], "the next example is 1"),
+        (RIGHT[:2], RIGHT[1], "the next example is 2"),
+        (RIGHT[:4], RIGHT[3], "all examples are already compared"),
+        (RIGHT[:4], "4: 0500055 > 5000550, as given", "all examples are already compared"),
+        (RIGHT[:3], RIGHT[4], "the next example is 3"),
+        (RIGHT[:1], "test: 0500055 > 5000550", "the next example is 1"),
         (RIGHT, RIGHT[4], "the test row is already done"),
         (
             WRAP,
             "3: 4044004 > 0440044, given 0440040",
-            "the rule has failed; another must be proposed from the start",
+            "the rule has failed; go back to the start and propose another",
         ),
-        (WRAP, WRAP[2], "the rule has failed; another must be proposed from the start"),
-        (WRAP, "test: 0500055 > 5000550", "the rule has failed; another must be proposed from the start"),
-        # What the rule makes of the row, and whether that is what is given, must both be right.
-        (RIGHT[:1], "1: 0012201 > 0122011, as given", f"should be '{RIGHT[1]}'"),
-        (RIGHT[:1], "1: 0012201 > 0122010, given 0122010", f"should be '{RIGHT[1]}'"),
-        (RIGHT[:1], "1: 0012200 > 0122000, as given", f"should be '{RIGHT[1]}'"),
-        (RIGHT[:1], "1: 0012201 > 0122010, given 0122011", f"should be '{RIGHT[1]}'"),
-        (WRAP[:2], "2: 3000330 > 0003300, as given", f"should be '{WRAP[2]}'"),
-        (WRAP[:2], "2: 3000330 > 0003303, as given", f"should be '{WRAP[2]}'"),
-        (WRAP[:2], "2: 3000330 > 0003303, given 0003303", f"should be '{WRAP[2]}'"),
-        (RIGHT[:4], "test: 0500055 > 5000555", f"should be '{RIGHT[4]}'"),
-        (RIGHT[:4], "test: 0500055 > 5000550, as given", f"should be '{RIGHT[4]}'"),
-        (RIGHT[:4], "test: ", f"should be '{RIGHT[4]}'"),
-        (RIGHT[:4], "test: " + "0" * 5000, f"should be '{RIGHT[4]}'"),
+        (WRAP, WRAP[2], "the rule has failed; go back to the start and propose another"),
+        (WRAP, "test: 0500055 > 5000550", "the rule has failed; go back to the start and propose another"),
+        # Both the result of the rule and the comparison with the given output must be right.
+        (RIGHT[:1], "1: 0012201 > 0122011, as given", f"the line should be '{RIGHT[1]}'"),
+        (RIGHT[:1], "1: 0012201 > 0122010, given 0122010", f"the line should be '{RIGHT[1]}'"),
+        (RIGHT[:1], "1: 0012200 > 0122000, as given", f"the line should be '{RIGHT[1]}'"),
+        (RIGHT[:1], "1: 0012201 > 0122010, given 0122011", f"the line should be '{RIGHT[1]}'"),
+        (WRAP[:2], "2: 3000330 > 0003300, as given", f"the line should be '{WRAP[2]}'"),
+        (WRAP[:2], "2: 3000330 > 0003303, as given", f"the line should be '{WRAP[2]}'"),
+        (WRAP[:2], "2: 3000330 > 0003303, given 0003303", f"the line should be '{WRAP[2]}'"),
+        (RIGHT[:4], "test: 0500055 > 5000555", f"the line should be '{RIGHT[4]}'"),
+        (RIGHT[:4], "test: 0500055 > 5000550, as given", f"the line should be '{RIGHT[4]}'"),
+        (RIGHT[:4], "test: ", f"the line should be '{RIGHT[4]}'"),
+        (RIGHT[:4], "test: " + "0" * 5000, f"the line should be '{RIGHT[4]}'"),
         ([], "see input 1: 0012200", "not a row of an example"),
         ([], "see output 1: 0012201", "not a row of an example"),
         ([], "see input 4: 0500055", "not a row of an example"),
@@ -487,15 +508,15 @@ def test_refused_steps(before: list[str], line: str, reason: str) -> None:
     assert str(refused.value) == reason
 
 
-def test_finished_is_after_the_test_row_and_no_sooner() -> None:
+def test_finished_only_after_the_test_row() -> None:
     env = Arc1D()
     assert [env.finished(at(*RIGHT[:num])) for num in range(6)] == [False] * 5 + [True]
     assert not env.finished(at(*WRAP))
 
 
 @pytest.mark.parametrize("settings", [{}, TINY, WIDE])
-def test_solvable_is_whether_some_line_leads_to_the_end(settings: dict[str, object]) -> None:
-    """From a proposal on there is one way, written with the naive rules; it ends or it does not."""
+def test_solvable_agrees_with_following_the_rule_to_its_end(settings: dict[str, object]) -> None:
+    """After a proposal the lines are determined; write them with the naive rules and see if they finish."""
     env = Arc1D(settings)
     for index, split in enumerate([*Split] * 3):
         problem = env.problem(split, index)
@@ -520,7 +541,7 @@ def test_solvable_is_whether_some_line_leads_to_the_end(settings: dict[str, obje
 
 
 def test_a_rule_that_explains_the_examples_but_not_the_answer_is_a_dead_end() -> None:
-    """Not in problems of our own: mirror and wrap left 3 agree on 000111, and not on 120000."""
+    """Never in generated problems: mirror and wrap left 3 agree on 000111, but not on 120000."""
     problem = ask("1: 000111 > 111000\ntest: 120000", "000012")
     env = Arc1D()
     state = env.start(problem)
@@ -551,7 +572,7 @@ def test_a_rule_that_explains_the_examples_but_not_the_answer_is_a_dead_end() ->
         ([*WRAP, "<backtrack> 0", *RIGHT], True),
         ([*WRAP, "<backtrack> 1", *RIGHT[1:]], False),  # back to the wrong rule
         ([*MIRROR, "<backtrack> 0", *WRAP, "<backtrack> 0", *RIGHT], True),
-        (["rule: turn", *RIGHT], False),  # a false line nobody took back
+        (["rule: turn", *RIGHT], False),  # an invalid line that is not taken back
         (["rule: turn", "<backtrack>", *RIGHT], True),
         ([*RIGHT, RIGHT[4]], False),
         (["<backtrack> 0", *RIGHT], False),  # no earlier step
@@ -567,7 +588,7 @@ def test_verified_traces(lines: list[str], verified: bool) -> None:
 @pytest.mark.parametrize(
     ("lines", "found"),
     [
-        # A wrong rule, taken back once it has failed, or at once.
+        # A wrong rule, taken back after it has failed, or at once.
         ([*WRAP, "<backtrack> 0", *RIGHT], [(3, 3, True, True)]),
         ([WRAP[0], "<backtrack> 0", *RIGHT], [(1, 1, True, True)]),
         ([WRAP[0], "<backtrack>", *RIGHT], [(1, 1, True, True)]),
@@ -582,17 +603,17 @@ def test_verified_traces(lines: list[str], verified: bool) -> None:
             [(2, 2, False, True), (5, 2, True, True)],
         ),
         ([*MIRROR, "<backtrack> 1", MIRROR[1]], [(2, 1, False, True)]),
-        # Away from the right rule, and back to it.
+        # The right rule is left, and proposed again.
         (
             [*RIGHT[:3], "<backtrack> 0", *WRAP, "<backtrack> 0", *RIGHT],
             [(3, 3, True, False), (7, 3, True, True)],
         ),
         ([*RIGHT[:3], "<backtrack> 2", *RIGHT[2:]], [(3, 1, False, False)]),
         ([*RIGHT, "<backtrack> 0", *RIGHT], [(5, 5, False, False)]),
-        # An invalid line is a branch that leads nowhere, and taking it back is needed.
+        # An invalid line is a branch that cannot lead to the end, so taking it back is needed.
         (["rule: turn", "<backtrack>", *RIGHT], [(1, 1, True, True)]),
         ([RIGHT[0], "1: 0012201 > 0122011, as given", "<backtrack>", *RIGHT[1:]], [(2, 1, True, True)]),
-        # Lines that change nothing are no branch, before one or after.
+        # Lines that change nothing are no branch, neither before nor after one.
         (["see input 1: 0012201", "<backtrack>", *RIGHT], [(1, 1, False, False)]),
         (["see input 1: 0012201", *MIRROR, "<backtrack> 0", *RIGHT], [(3, 3, True, True)]),
         ([*MIRROR, "<backtrack> 0", "see input 1: 0012201", MIRROR[0]], [(2, 2, False, True)]),
@@ -606,7 +627,7 @@ def test_backtracks(lines: list[str], found: list[tuple[int, int, bool, bool]]) 
     assert [tuple(backtrack) for backtrack in trace.backtracks] == found
 
 
-def test_full_trace_and_what_there_is_not() -> None:
+def test_full_trace_and_no_skipped_trace() -> None:
     env = Arc1D()
     assert list(env.full_trace(ask())) == RIGHT
     assert env.skipped_trace(ask(), "any", random.Random(0)) is None
@@ -654,7 +675,7 @@ def test_answers(answer: str, grade: Grade) -> None:
     assert trace.verified is (grade is Grade.CORRECT)
 
 
-def test_mutated_texts_are_judged_as_by_another_judge_and_fast() -> None:
+def test_mutated_texts_are_judged_as_by_an_independent_check_and_fast() -> None:
     env = Arc1D()
     rng = random.Random(0)
     problems = [env.problem(Split.TRAIN, index) for index in range(150)]
@@ -674,7 +695,7 @@ def test_mutated_texts_are_judged_as_by_another_judge_and_fast() -> None:
             trace = env.check(problem, parsed)
             worst_s = max(worst_s, time.process_time() - start)
             assert all(step.verdict is not Verdict.UNCHECKED for step in trace.steps)
-            # One right trace, but for empty lines and for lines that change nothing or are taken back.
+            # Only one trace is right, apart from empty lines and lines that change nothing or are taken back.
             left = [step.text for step in trace.steps if step.kind is StepKind.FORWARD and not step.undone]
             expected = [text for text in left if not text.startswith("see ")] == lines
             assert trace.verified is (expected and trace.correct), line
@@ -713,7 +734,7 @@ def test_detours(num_errors: int, settings: dict[str, object]) -> None:
             assert all(line.endswith(", as given") for line in examples)
             assert ", given " in mismatch
             assert demonstration.lines[end - 1] == "<backtrack> 0"
-        # Rules that leave the first input as it is are proposed only where there are too few others.
+        # Rules that do not change the first input are proposed only if there are too few others.
         row = env.start(problem).puzzle.examples[0][0]
         idle = sum(RULES[turn.removeprefix("rule: ")](row) == row for turn in turns)
         most = sum(rule(row) != row for rule in RULES.values()) - 1
@@ -729,12 +750,12 @@ def test_no_detour_without_room() -> None:
     assert few.detour_trace(few.problem(Split.TRAIN, 0), ["rule"] * 4, random.Random(0)) is None
 
 
-def test_an_unknown_kind_of_error_is_an_error() -> None:
+def test_an_unknown_error_kind_is_refused() -> None:
     with pytest.raises(ValueError, match=r"^unknown error kinds \['typo'\]; known: rule$"):
         Arc1D().detour_trace(ask(), ["rule", "typo"], random.Random(0))
 
 
-def test_detours_differ_by_generator_and_by_nothing_else() -> None:
+def test_detours_depend_only_on_the_generator() -> None:
     one, two = Arc1D(), Arc1D()
     demonstrations = [one.detour_trace(ask(), ["rule"] * 2, random.Random(seed)) for seed in range(20)]
     assert demonstrations == [two.detour_trace(ask(), ["rule"] * 2, random.Random(seed)) for seed in range(20)]
@@ -763,7 +784,7 @@ def test_controls_are_as_long_as_detours(num_errors: int, settings: dict[str, ob
     assert 0.95 < control_chars / detour_chars < 1.05
 
 
-def test_padding_is_spread_evenly_and_drawn() -> None:
+def test_padding_is_spread_evenly_and_random() -> None:
     env = Arc1D()
     assert env.padded_trace(ask(), 4, random.Random(0)) is None
     assert env.padded_trace(ask(), 5, random.Random(0)) == Demonstration(lines=tuple(RIGHT))
@@ -808,4 +829,4 @@ def test_search_traces() -> None:
         right = env.full_trace(problem)[0].removeprefix("rule: ")
         assert trace.num_backtracks == list(RULES).index(right)
         num_backtracks += trace.num_backtracks
-    assert abs(num_backtracks / 100 - 19) < 6  # of 0 to 38, each alike; five sigma
+    assert abs(num_backtracks / 100 - 19) < 6  # uniform from 0 to 38; five sigma

@@ -212,7 +212,7 @@ def signed_sums(numbers: Sequence[int]) -> set[int]:
             ("got the bucket '4-new'; a bucket is 3, 4 or 5, alone or with _new, such as '4_new'"),
         ),
         ({"ood_hard": ["٤"]}, "got the bucket '٤'; a bucket is 3, 4 or 5, alone or with _new, such as '4_new'"),
-        ({"train": ["5"]}, "train and ood_hard share the buckets ['5']; splits must be disjoint"),
+        ({"train": ["5"]}, "train and ood_hard share the buckets ['5']; remove them from one of the two"),
         ({"max_merge": 2}, "less than or equal to 1"),
         ({"max_number": 9}, "greater than or equal to 10"),
         ({"min_target": 0}, "greater than or equal to 1"),
@@ -816,7 +816,7 @@ def test_padded_traces() -> None:
         assert env.padded_trace(problem, len(full) - 1, random.Random(0)) is None
 
 
-def test_padding_is_spread_evenly_and_drawn() -> None:
+def test_padding_is_spread_evenly_and_random() -> None:
     env = Countdown()
     whole = ("left: 2, 3, 4", TWENTY[0], "left: 4, 5", TWENTY[1], "left: 20")
     assert env.padded_trace(twenty(), 5, random.Random(0)) == Demonstration(lines=whole)

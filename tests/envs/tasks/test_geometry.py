@@ -97,7 +97,7 @@ def judge(problem: Problem, lines: Sequence[str], answer: str | None = None) -> 
 
 
 def corners(problem: Problem) -> list[complex]:
-    """The vertices as complex numbers, read anew."""
+    """The vertices as complex numbers, parsed independently of the environment."""
     x_a, y_a, x_b, y_b, x_c, y_c = (int(number) for number in re.findall(r"-?[0-9]+", problem.question))
     return [complex(x_a, y_a), complex(x_b, y_b), complex(x_c, y_c)]
 
@@ -124,7 +124,7 @@ def test_the_contract_holds_for_other_settings(settings: dict[str, object]) -> N
     check_env(Geometry(settings), num_problems=30)
 
 
-def test_the_judge_of_near_misses_can_tell() -> None:
+def test_the_oracle_tells_right_from_wrong() -> None:
     """The angle is 90 - arctan(7 / 9) = 52.12502: 52.12 and 52.13 are less than 0.01 off."""
     assert another_near_decimal(angle_at_b(), judge(angle_at_b(), ANGLE, "52.13"))
     for answer in ("52.12", "52.11", "52.14", "52.130", "052.13", "52", "5/3, 5/3", ""):
@@ -154,8 +154,8 @@ def test_divide_rounds_half_away_from_zero(above: int, below: int, quotient: int
     assert divide(above, below) == quotient
 
 
-def test_roots_are_the_nearest() -> None:
-    """Nearest: no further than half a unit, compared as squares of doubled whole numbers."""
+def test_roots_are_rounded_to_nearest() -> None:
+    """At most half a unit off, compared as squares of doubled whole numbers."""
     assert [root(n, 3) for n in (0, 1, 2, 3, 5, 26, 10**6)] == [0, 1000, 1414, 1732, 2236, 5099, 10**6]
     for n in range(1, 3000):
         twice = 2 * root(n, 2)
@@ -168,13 +168,13 @@ def test_roots_are_the_nearest() -> None:
         (0, 1, "0.00000000000000000000"),
         (1, 1, "45.00000000000000000000"),
         (-5, 5, "-45.00000000000000000000"),
-        # arctan(1 / 2) = 26.56505117707798935157219372045...; arctan 2 is the rest to 90.
+        # arctan(1 / 2) = 26.56505117707798935157219372045...; arctan 2 is its complement.
         (1, 2, "26.56505117707798935157"),
         (2, 1, "63.43494882292201064843"),
         (-2, 1, "-63.43494882292201064843"),
     ],
 )
-def test_arctan_by_known_values(above: int, below: int, degrees: str) -> None:
+def test_arctan_of_known_values(above: int, below: int, degrees: str) -> None:
     assert write_fixed(arctan_degrees(above, below, 20), 20) == degrees
 
 
@@ -217,11 +217,11 @@ def test_full_trace(problem: Callable[[], Problem], lines: list[str]) -> None:
         ("orthocentre", "y = 0 / 12 = 0"),  # the vertex of the right angle
     ],
 )
-def test_what_is_asked_of_the_right_triangle(asked: str, last: str) -> None:
+def test_questions_about_the_right_triangle(asked: str, last: str) -> None:
     assert Geometry().full_trace(right_triangle(asked))[-1] == last
 
 
-def test_an_obtuse_angle_and_a_thin_one() -> None:
+def test_an_obtuse_and_a_small_angle() -> None:
     env = Geometry()
     obtuse = env.full_trace(ask("Triangle A(0, 0), B(1, 0), C(-1, 1). Find the angle at A", "135.00"))
     assert obtuse[-3:] == (
@@ -239,7 +239,7 @@ def test_an_obtuse_angle_and_a_thin_one() -> None:
 
 
 def altitudes_meet(problem: Problem) -> tuple[Fraction, Fraction]:
-    """H = A + B + C - 2 O, the centre O of the circumcircle by its formula in squares of distances."""
+    """H = A + B + C - 2 O, with the circumcentre O from its formula in squared distances."""
     (ax, ay), (bx, by), (cx, cy) = ((int(z.real), int(z.imag)) for z in corners(problem))
     a, b, c = ax * ax + ay * ay, bx * bx + by * by, cx * cx + cy * cy
     d = ax * (by - cy) + bx * (cy - ay) + cx * (ay - by)
@@ -249,7 +249,7 @@ def altitudes_meet(problem: Problem) -> tuple[Fraction, Fraction]:
 
 
 def test_answers_agree_with_other_formulas() -> None:
-    """Gold is as near as the docstring says: 0.00065 for a radius, 0.0079 for an angle, exact for a point."""
+    """Gold answers are as near as the docstring says: 0.00065 (radius), 0.0079 (angle), 0 (point)."""
     env = Geometry({"ood_hard": ["orthocentre_100", "incircle_100", "angle_100"]})
     seen: Counter[str] = Counter()
     furthest = {"radius": 0.0, "angle": 0.0}
@@ -267,12 +267,12 @@ def test_answers_agree_with_other_formulas() -> None:
             furthest[what] = max(furthest[what], abs(float(problem.answer) - exact))
             seen[what] += 1
     assert min(seen.values()) > 600
-    assert 0.0005 < furthest["radius"] < 0.00065  # some are rounded otherwise than the exact value would be
+    assert 0.0005 < furthest["radius"] < 0.00065  # some differ from the rounded exact value
     assert 0.005 < furthest["angle"] < 0.0079
 
 
-def test_every_equals_sign_is_true() -> None:
-    """Each side is worked out again, by the parser of `arithmetic.py` or with floats where there is a root."""
+def test_every_equation_holds() -> None:
+    """Compute each side again, with the parser of `arithmetic.py`, or with floats if there is a root."""
     env = Geometry()
     num_read = 0
     for split in Split:
@@ -280,7 +280,7 @@ def test_every_equals_sign_is_true() -> None:
             for line in env.full_trace(env.problem(split, index)):
                 name, *sides = line.split(" = ")
                 assert not re.search(r"-0(?![.0-9])|-0\.0+(?![0-9])", line)
-                if sides[0].startswith("("):  # a vector: each coordinate for itself
+                if sides[0].startswith("("):  # a vector: compare each coordinate
                     x, y = (side.strip("()").split(", ") for side in sides)
                     assert [evaluate(side).value for side in x] == [int(side) for side in y]
                     num_read += 1
@@ -316,7 +316,7 @@ def sum_of(side: str) -> Fraction:
     return Fraction(side)
 
 
-def test_splits_differ_in_size_and_all_is_asked_for() -> None:
+def test_splits_differ_in_size_and_ask_every_question() -> None:
     env = Geometry()
     limits: dict[Split, tuple[int, int]] = {}
     for split in Split:
@@ -331,18 +331,18 @@ def test_splits_differ_in_size_and_all_is_asked_for() -> None:
             assert env.bucket(problem) in env.settings.buckets(split)
             assert str(problem.difficulty) == env.bucket(problem).partition("_")[2]
         limits[split] = min(largest), max(largest)
-        # A third each, 200 with a standard deviation of 12; of angles a third each.
+        # A third of the problems per kind: 200, standard deviation 12; a third of the angles per vertex.
         assert abs(asked["orthocentre"] - 200) < 60
         assert abs(asked["radius of the incircle"] - 200) < 60
         assert all(abs(asked[f"angle at {vertex}"] - 67) < 40 for vertex in "ABC")
-    # The largest of six numbers up to 50 is under 25 once in 80.
+    # The largest of six numbers up to 50 is below 25 in one case of 80.
     assert limits[Split.TRAIN] == limits[Split.ID] == (6, 10)
     assert limits[Split.OOD_EASY] == (11, 20)
     assert limits[Split.OOD_HARD][0] in range(21, 28)
     assert limits[Split.OOD_HARD][1] == 50
 
 
-def test_small_cells_hold_what_they_say() -> None:
+def test_small_buckets_keep_their_limits() -> None:
     env = Geometry({"train": ["angle_3"], "ood_easy": ["angle_5"], "ood_hard": ["angle_10"]})
     for split, low, high in ((Split.TRAIN, 1, 3), (Split.OOD_EASY, 4, 5), (Split.OOD_HARD, 6, 10)):
         largest = set()
@@ -358,14 +358,24 @@ def test_small_cells_hold_what_they_say() -> None:
     [
         (
             {"train": ["angle_7"]},
-            "a bucket is orthocentre, incircle, angle, with one of _3, _5, _10, _20, _50, _100, got 'angle_7'",
+            "got the bucket 'angle_7'; a bucket is one of orthocentre, incircle, angle with one of "
+            "_3, _5, _10, _20, _50, _100, such as 'angle_10'",
         ),
-        ({"train": ["angle"]}, "_50, _100, got 'angle'"),
-        ({"train": ["10_angle"]}, "_50, _100, got '10_angle'"),
-        ({"ood_hard": ["angle_١٠"]}, "_50, _100, got 'angle_١٠'"),
-        ({"ood_easy": ["angle_010"]}, "_50, _100, got 'angle_010'"),
-        ({"train": ["angle_50"]}, "train and ood_hard share the buckets ['angle_50']; splits must be disjoint"),
-        ({"train": []}, "a split needs buckets with weights"),
+        ({"train": ["angle"]}, "got the bucket 'angle'; a bucket is one of orthocentre, incircle, angle"),
+        ({"train": ["10_angle"]}, "got the bucket '10_angle'; a bucket is one of orthocentre, incircle, angle"),
+        (
+            {"ood_hard": ["angle_١٠"]},
+            "got the bucket 'angle_١٠'; a bucket is one of orthocentre, incircle, angle",
+        ),
+        (
+            {"ood_easy": ["angle_010"]},
+            "got the bucket 'angle_010'; a bucket is one of orthocentre, incircle, angle",
+        ),
+        (
+            {"train": ["angle_50"]},
+            ("train and ood_hard share the buckets ['angle_50']; remove them from one of the two"),
+        ),
+        ({"train": []}, "got the weights {}; a split needs at least one bucket"),
         ({"max_merge": 2}, "less than or equal to 1"),
         ({"decimals": 3}, "Extra inputs are not permitted"),
     ],
@@ -406,7 +416,7 @@ def test_notes_change_nothing(line: str) -> None:
 def test_a_step_is_known_after_it() -> None:
     state = after(angle_at_b(), ANGLE[:2])
     assert state.known == {"BA", "BC"}
-    assert Geometry().advance(state, ANGLE[3]).known == {"BA", "BC", "cross"}  # before the dot product
+    assert Geometry().advance(state, ANGLE[3]).known == {"BA", "BC", "cross"}  # possible before the dot product
     assert state.known == {"BA", "BC"}
 
 
@@ -415,21 +425,24 @@ def test_a_step_is_known_after_it() -> None:
     [
         ("cot = 14 / 18 = 0.7778", "cross is not known yet"),
         ("angle = 90 - 37.88 = 52.12", "phi is not known yet"),
-        (ANGLE[0], "BA is known already"),
-        ("BA = anything", "BA is known already"),
-        ("cross = |-1 * -2 + -5 * -4| = |2 + 20| = 22", f"should be '{ANGLE[3]}'"),
-        ("cross = |-1 * -2 - -5 * -4| = |2 - 20| = 19", f"should be '{ANGLE[3]}'"),
-        ("cross = |-1 * -2 - -5 * -4| = |2 - 20| = 18.0", f"should be '{ANGLE[3]}'"),
-        ("cross = |-1 * -2 - -5 * -4| = 18", f"should be '{ANGLE[3]}'"),
-        ("cross = 18", f"should be '{ANGLE[3]}'"),
-        ("cross = ", f"should be '{ANGLE[3]}'"),
-        (f"{ANGLE[3]} ", f"should be '{ANGLE[3]}'"),
-        (f"{ANGLE[3]}\r", f"should be '{ANGLE[3]}'"),
-        (f"{ANGLE[3]}; {ANGLE[4]}", f"should be '{ANGLE[3]}'"),
-        (ANGLE[3].replace("18", "١٨"), f"should be '{ANGLE[3]}'"),
-        (ANGLE[3].replace("-", "−"), f"should be '{ANGLE[3]}'"),
-        ("cross = " + "9" * 9000, f"should be '{ANGLE[3]}'"),
-        ("AB = (4 - 3, 4 - -1) = (1, 5)", "not a sub-result of this problem"),  # a vector, but not one it takes
+        (ANGLE[0], "BA is already known"),
+        ("BA = anything", "BA is already known"),
+        ("cross = |-1 * -2 + -5 * -4| = |2 + 20| = 22", f"the line should be '{ANGLE[3]}'"),
+        ("cross = |-1 * -2 - -5 * -4| = |2 - 20| = 19", f"the line should be '{ANGLE[3]}'"),
+        ("cross = |-1 * -2 - -5 * -4| = |2 - 20| = 18.0", f"the line should be '{ANGLE[3]}'"),
+        ("cross = |-1 * -2 - -5 * -4| = 18", f"the line should be '{ANGLE[3]}'"),
+        ("cross = 18", f"the line should be '{ANGLE[3]}'"),
+        ("cross = ", f"the line should be '{ANGLE[3]}'"),
+        (f"{ANGLE[3]} ", f"the line should be '{ANGLE[3]}'"),
+        (f"{ANGLE[3]}\r", f"the line should be '{ANGLE[3]}'"),
+        (f"{ANGLE[3]}; {ANGLE[4]}", f"the line should be '{ANGLE[3]}'"),
+        (ANGLE[3].replace("18", "١٨"), f"the line should be '{ANGLE[3]}'"),
+        (ANGLE[3].replace("-", "−"), f"the line should be '{ANGLE[3]}'"),
+        ("cross = " + "9" * 9000, f"the line should be '{ANGLE[3]}'"),
+        (
+            "AB = (4 - 3, 4 - -1) = (1, 5)",
+            "not a sub-result of this problem",
+        ),  # a vector, but not one that the solution uses
         ("Cross = |-1 * -2 - -5 * -4| = |2 - 20| = 18", "not a sub-result of this problem"),
         (" cross = |-1 * -2 - -5 * -4| = |2 - 20| = 18", "not a sub-result of this problem"),
         ("cross=18", "not a sub-result of this problem"),
@@ -440,17 +453,17 @@ def test_a_step_is_known_after_it() -> None:
         ("9" * 9000, "not a sub-result of this problem"),
         ("", "not a sub-result of this problem"),
         (" = ", "not a sub-result of this problem"),
-        ("note: ", "notes nothing that is known"),
-        ("note: cross = 18", "notes nothing that is known"),
-        ("note: AB = (1, 5)", "notes nothing that is known"),
-        ("note: ABC = (3, -1)", "notes nothing that is known"),
-        ("note:  = (3, -1)", "notes nothing that is known"),
-        ("note: A = (3, 1)", "should be 'note: A = (3, -1)'"),
-        ("note: A = (3, -1) = (3, -1)", "should be 'note: A = (3, -1)'"),
-        ("note: dot = 15", "should be 'note: dot = 14'"),
-        ("note: dot = 14 ", "should be 'note: dot = 14'"),
-        ("note: dot = 14 = 14", "should be 'note: dot = 14'"),
-        ("note: note: dot = 14", "notes nothing that is known"),
+        ("note: ", "the note is not about a known sub-result or a vertex"),
+        ("note: cross = 18", "the note is not about a known sub-result or a vertex"),
+        ("note: AB = (1, 5)", "the note is not about a known sub-result or a vertex"),
+        ("note: ABC = (3, -1)", "the note is not about a known sub-result or a vertex"),
+        ("note:  = (3, -1)", "the note is not about a known sub-result or a vertex"),
+        ("note: A = (3, 1)", "the line should be 'note: A = (3, -1)'"),
+        ("note: A = (3, -1) = (3, -1)", "the line should be 'note: A = (3, -1)'"),
+        ("note: dot = 15", "the line should be 'note: dot = 14'"),
+        ("note: dot = 14 ", "the line should be 'note: dot = 14'"),
+        ("note: dot = 14 = 14", "the line should be 'note: dot = 14'"),
+        ("note: note: dot = 14", "the note is not about a known sub-result or a vertex"),
         ("Note: dot = 14", "not a sub-result of this problem"),
     ],
 )
@@ -461,8 +474,8 @@ def test_refused_steps(line: str, reason: str) -> None:
     assert str(refused.value) == reason
 
 
-def test_any_order_in_which_needs_are_known() -> None:
-    """Of the 5040 orders of the lines of an angle, 4 are right: BA and BC, dot and cross may change places."""
+def test_any_order_in_which_inputs_are_known() -> None:
+    """Of the 5040 orders of the lines of an angle, 4 are valid: BA and BC may be swapped, and dot and cross."""
     right = 0
     for lines in permutations(ANGLE):
         trace = judge(angle_at_b(), lines)
@@ -471,7 +484,7 @@ def test_any_order_in_which_needs_are_known() -> None:
     assert right == 4
 
 
-def test_no_line_can_be_left_out_and_the_end_stays_in_reach() -> None:
+def test_no_line_can_be_left_out_and_the_end_stays_reachable() -> None:
     env = Geometry()
     for problem, lines in ((angle_at_b(), ANGLE), (orthocentre(), ORTHOCENTRE), (right_triangle(), INCIRCLE)):
         for i in range(len(lines)):
@@ -495,7 +508,7 @@ def test_no_line_can_be_left_out_and_the_end_stays_in_reach() -> None:
         ([], False),
         (["note: B = (4, 4)"], False),
         ([*ANGLE, ANGLE[-1]], False),
-        (["cot = 14 / 18 = 0.7778", *ANGLE], False),  # too early, and nobody took it back
+        (["cot = 14 / 18 = 0.7778", *ANGLE], False),  # too early, and not taken back
         (["cot = 14 / 18 = 0.7778", "<backtrack>", *ANGLE], True),
         (["<backtrack>", *ANGLE], False),
         ([*ANGLE, "<backtrack> 0"], False),
@@ -512,29 +525,29 @@ def test_verified_traces(lines: list[str], verified: bool) -> None:
 @pytest.mark.parametrize(
     ("lines", "found"),
     [
-        # A slip taken back, alone and with what was written after it.
+        # A slip is taken back, alone and together with later lines.
         ([*ANGLE[:2], "dot = 15", "<backtrack>", *ANGLE[2:]], [(3, 1, True, True)]),
         ([*ANGLE[:2], "dot = 15", ANGLE[3], "<backtrack> 2", *ANGLE[2:]], [(4, 2, True, True)]),
-        # Another slip, then the right line: an invalid line is no branch, so the first one is fake.
+        # Another slip, then the correct line: an invalid line starts no branch, so the first backtrack is fake.
         (
             [*ANGLE[:2], "dot = 15", "<backtrack>", "dot = 16", "<backtrack>", *ANGLE[2:]],
             [(3, 1, False, True), (5, 1, True, True)],
         ),
-        # A note between a slip and its right line is no branch either, but does no harm.
+        # A note between a slip and its correct line starts no branch either, and changes nothing.
         (
             [*ANGLE[:2], "dot = 15", "<backtrack>", "note: B = (4, 4)", *ANGLE[2:]],
             [(3, 1, True, True)],
         ),
-        # Taken back although right: needless, and fake where the same line follows.
+        # A correct line is taken back: needless, and fake if the same line follows.
         ([ANGLE[0], "<backtrack>", *ANGLE], [(1, 1, False, False)]),
         ([ANGLE[0], "<backtrack>", ANGLE[1], ANGLE[0], *ANGLE[2:]], [(1, 1, True, False)]),
-        # Back over a right line only: the slip stays.
+        # Only a correct line is taken back: the slip stays.
         ([*ANGLE[:2], "dot = 15", ANGLE[3], "<backtrack> 3", *ANGLE[2:]], [(4, 1, True, False)]),
-        # A note taken back is no branch: nothing was left.
+        # Taking back a note leaves no branch.
         (["note: B = (4, 4)", "<backtrack>", *ANGLE], [(1, 1, False, False)]),
     ],
 )
-def test_what_is_found_of_backtracks(lines: list[str], found: list[tuple[int, int, bool, bool]]) -> None:
+def test_judgement_of_backtracks(lines: list[str], found: list[tuple[int, int, bool, bool]]) -> None:
     trace = judge(angle_at_b(), lines)
     assert list(trace.backtracks) == found
     assert trace.finished
@@ -602,7 +615,7 @@ def test_angles(answer: str, grade: Grade) -> None:
         (orthocentre(), "5/3, " + "1" * 1500, Grade.MALFORMED),
         (right_triangle("orthocentre", "0, 0"), "0, 0", Grade.CORRECT),
         (right_triangle("orthocentre", "0, 0"), "0, 1", Grade.WRONG),
-        # Exact values that are whole units: one unit off is not less than one unit off.
+        # The exact values are whole units: one unit off is not less than one unit off.
         (right_triangle(), "1.000", Grade.CORRECT),
         (right_triangle(), "1.001", Grade.WRONG),
         (right_triangle(), "0.999", Grade.WRONG),
@@ -620,7 +633,7 @@ def test_answers(problem: Problem, answer: str, grade: Grade) -> None:
     assert Geometry().grade_answer(problem, answer) is grade
 
 
-def test_of_all_decimals_near_the_gold_one_those_less_than_a_unit_off_are_right() -> None:
+def test_only_decimals_less_than_a_unit_off_are_right() -> None:
     env = Geometry({"train": ["angle_10", "incircle_10"]})
     for index in range(100):
         problem = env.problem(Split.TRAIN, index)
@@ -636,7 +649,7 @@ def test_of_all_decimals_near_the_gold_one_those_less_than_a_unit_off_are_right(
         assert num_right in (1, 2)
 
 
-def test_mutated_texts_are_judged_as_by_another_judge_and_fast() -> None:
+def test_mutated_texts_are_judged_as_by_an_independent_check_and_fast() -> None:
     env = Geometry()
     rng = random.Random(0)
     problems = [env.problem(Split.TRAIN, index) for index in range(200)]
@@ -677,7 +690,7 @@ def test_mutated_texts_are_judged_as_by_another_judge_and_fast() -> None:
 
 
 def known_texts(problem: Problem, lines: Sequence[str]) -> set[str]:
-    """Every equation there can be in a trace: the lines, their results and the vertices."""
+    """All equations that a trace can contain: the lines, their results and the vertices."""
     points = (
         f"{vertex} = ({z.real:.0f}, {z.imag:.0f})" for vertex, z in zip("ABC", corners(problem), strict=True)
     )
@@ -688,7 +701,7 @@ def known_texts(problem: Problem, lines: Sequence[str]) -> set[str]:
 
 
 def check_detours(problem: Problem, demonstration: Demonstration, errors: Sequence[str]) -> None:
-    """What the brief of `detour_trace` promises, of one demonstration."""
+    """Check one demonstration against the docstring of `detour_trace`."""
     full = Geometry().full_trace(problem)
     trace = judge(problem, demonstration.lines)
     count = len(errors)
@@ -709,7 +722,7 @@ def check_detours(problem: Problem, demonstration: Demonstration, errors: Sequen
         wrong, back, right = demonstration.lines[at : at + 3]
         assert back == "<backtrack>"
         assert trace.steps[at].verdict is Verdict.INVALID
-        assert trace.steps[at].reason == f"should be '{right}'"
+        assert trace.steps[at].reason == f"the line should be '{right}'"
         assert wrong != right
         slips.append(wrong.partition(" = ")[0])
         assert right.startswith(f"{slips[-1]} = ")
@@ -742,8 +755,8 @@ def test_detours_of_mixed_kinds(num_errors: int) -> None:
     assert num_made > 50
 
 
-def test_what_slips_look_like() -> None:
-    """Every slip there can be, of three lines: one operand or one digit, 0 never written in."""
+def test_all_slips_of_three_lines() -> None:
+    """All possible slips of three lines: one operand or one digit is wrong, and 0 is never the wrong digit."""
     found = sub_results(Geometry().start(angle_at_b()).figure)
     slips = {
         (name, error): {slip(found[name], error, random.Random(seed)) for seed in range(600)}
@@ -760,15 +773,15 @@ def test_what_slips_look_like() -> None:
     )
     assert len(slips["BC", "operand"]) == 9 + 8 + 8 + 8
     assert "BC = (0 - 4, 7 - 4) = (-4, 3)" in slips["BC", "operand"]
-    # Of 7778 in units of 0.0001 each of four digits becomes one of eight others, but 0.7779 also gives 37.88.
+    # Each of the four digits of 7778 becomes one of eight others, but 0.7779 also gives 37.88.
     assert len(slips["phi", "operand"]) == 4 * 8 - 1
     assert "phi = arctan(0.1778) = 10.08" in slips["phi", "operand"]
     # 3788 in units of 0.01, likewise.
     assert "angle = 90 - 17.88 = 72.12" in slips["angle", "operand"]
 
 
-def test_slips_are_worked_out_otherwise_and_give_another_result() -> None:
-    """A sign or an operand that makes no difference is no slip, but where rounding hides every one."""
+def test_slips_are_consistent_and_change_the_result() -> None:
+    """A sign or an operand that makes no difference is no slip, unless rounding hides all of them."""
     env = Geometry({"train": ["orthocentre_3", "incircle_3", "angle_3"]})
     seen: Counter[str] = Counter()
     for index in range(200):
@@ -797,7 +810,7 @@ def test_a_sign_that_makes_no_difference_is_no_slip() -> None:
     ]
 
 
-def test_detours_differ_by_generator_and_by_nothing_else() -> None:
+def test_detours_depend_only_on_the_generator() -> None:
     one, two = Geometry(), Geometry()
     kinds = ["sign", "result", "operand"]
     demonstrations = [one.detour_trace(orthocentre(), kinds, random.Random(seed)) for seed in range(20)]
@@ -823,7 +836,7 @@ def test_no_detour_without_room() -> None:
     assert env.detour_trace(angle_at_b(), [], rng) == Demonstration(lines=tuple(ANGLE))
 
 
-def test_an_unknown_kind_of_error_is_an_error() -> None:
+def test_an_unknown_error_kind_is_refused() -> None:
     with pytest.raises(ValueError, match=r"^unknown error kinds \['typo'\]; known: sign, result, operand$"):
         Geometry().detour_trace(angle_at_b(), ["sign", "typo"], random.Random(0))
 
@@ -855,8 +868,8 @@ def test_controls_are_as_long_as_detours(num_errors: int) -> None:
     assert abs(chars["padded"] / chars["detour"] - 1) < 0.03
 
 
-def test_notes_are_spread_and_of_what_is_known() -> None:
-    """Ten notes have eight places, so two places have two."""
+def test_notes_are_spread_evenly_and_about_known_results() -> None:
+    """Ten notes go to eight places, so two places get two."""
     env = Geometry()
     seen: set[str] = set()
     for seed in range(30):

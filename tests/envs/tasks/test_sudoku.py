@@ -46,14 +46,15 @@ FULL = [
     "r4c1: 12, 2, 2, 2 > 2",
     "r4c3: 1, 1, 1, 1 > 1",
 ]
-# A 2 in r1c1 leaves 1, 3 and 4 in its box and a 1 for r1c2; then row 1 lacks 4, and column 4 and its box a 2.
+# After a 2 in r1c1 its box lacks 1, 3 and 4, and r1c2 gets a 1. Then row 1 lacks a 4, but column 4 and the box
+# of r1c4 lack only a 2.
 TWO = "r1c1: 124, 234, 1234, 24 > 2"
 ONE = "r1c2: 14, 12, 134, 1 > 1"
 END = "r1c4: 4, 2, 2, none"
 FIRST = [TWO, ONE, END]
-# A 2 in r1c2 leaves row 1 with a 1, which column 4 has.
+# After a 2 in r1c2 row 1 lacks a 1, which column 4 already has.
 SECOND = ["r1c2: 12, 12, 123, 12 > 2", "r1c4: 1, 2, 2, none"]
-# A 2 in r2c1 leaves row 2 with a 3, which column 2 has.
+# After a 2 in r2c1 row 2 lacks a 3, which column 2 already has.
 THIRD = ["r2c1: 23, 23, 23, 23 > 2", "r2c2: 3, 2, 3, none"]
 BOTH = (*FIRST, "<backtrack> 0", *FULL[:3], *THIRD, "<backtrack> 3", *FULL[3:])
 LOOK = "see r4c1: 12, 234, 2, 2"
@@ -119,7 +120,7 @@ def test_full_trace() -> None:
     assert env.skipped_trace(seven(), "any", random.Random(0)) is None
 
 
-def test_splits_differ_in_how_much_is_empty() -> None:
+def test_splits_differ_in_the_number_of_empty_cells() -> None:
     env = Sudoku()
     found = {split: {env.problem(split, index).question.count(".") for index in range(60)} for split in Split}
     assert found[Split.TRAIN] | found[Split.ID] == set(range(30, 41))
@@ -128,7 +129,7 @@ def test_splits_differ_in_how_much_is_empty() -> None:
 
 
 @pytest.mark.parametrize("settings", [SMALL, SIX, DEEP])
-def test_problems_have_one_solution_by_a_plain_search(settings: dict[str, object]) -> None:
+def test_an_independent_search_finds_exactly_one_solution(settings: dict[str, object]) -> None:
     env = Sudoku(settings)
     for split in Split:
         for index in range(4):
@@ -143,7 +144,7 @@ def test_problems_have_one_solution_by_a_plain_search(settings: dict[str, object
 
 
 def fill(rows: Sequence[str], height: int, width: int) -> Iterator[list[str]]:
-    """Every way to fill a board: try every digit in the first cell with the fewest that do not repeat."""
+    """All solutions of a board: try every possible digit in the first cell with the fewest of them."""
     options = {}
     for r, row in enumerate(rows):
         for c, there in enumerate(row):
@@ -193,7 +194,7 @@ def test_every_full_board_of_side_four_is_found_and_drawn() -> None:
     assert max(drawn.values()) < 60
 
 
-def test_digging_many_at_once_is_digging_one_by_one() -> None:
+def test_emptying_many_cells_at_once_equals_one_by_one() -> None:
     for seed in range(12):
         rng = random.Random(seed)
         side, num_empty = ((4, 11), (6, 24), (9, 48))[seed % 3]
@@ -209,12 +210,14 @@ def test_digging_many_at_once_is_digging_one_by_one() -> None:
         assert dug == (tuple(one_by_one) if one_by_one.count(0) == num_empty else None)
 
 
-def test_boards_that_cannot_be_are_a_message() -> None:
-    with pytest.raises(ValueError, match=r"^no board of side 4 with 13 empty cells in \d+ draws; lower it$"):
+def test_impossible_boards_are_a_message() -> None:
+    with pytest.raises(
+        ValueError, match=r"^no board of side 4 with 13 empty cells in \d+ draws; use fewer empty cells$"
+    ):
         draw_puzzle(4, 13, random.Random(0))
-    with pytest.raises(ValueError, match=r"^a board has several solutions: 'Sudoku, boxes 2x2:\\n\.\.3\."):
+    with pytest.raises(ValueError, match=r"^the board has several solutions: 'Sudoku, boxes 2x2:\\n\.\.3\."):
         read_puzzle(QUESTION.replace("1324", "...."))
-    with pytest.raises(ValueError, match=r"^a board has no solution: "):
+    with pytest.raises(ValueError, match=r"^the board has no solution: "):
         read_puzzle(QUESTION.replace("..3.", "2.3."))
 
 
@@ -223,19 +226,22 @@ def test_boards_that_cannot_be_are_a_message() -> None:
     [
         (
             {"train": ["5_3-4"]},
-            "a bucket is a side of 4, 6 or 9 and a range of empty cells (at most 11 of side 4, 25 of side 6, "
-            "55 of side 9), such as '9_30-40', got '5_3-4'",
+            "got the bucket '5_3-4'; a bucket is a side of 4, 6 or 9 and a range of empty cells "
+            "(at most 11 of side 4, 25 of side 6, 55 of side 9), such as '9_30-40'",
         ),
-        ({"train": ["9_40-30"]}, "such as '9_30-40', got '9_40-30'"),
-        ({"train": ["9_30-56"]}, "such as '9_30-40', got '9_30-56'"),
-        ({"train": ["6_20-26"]}, "such as '9_30-40', got '6_20-26'"),
-        ({"train": ["4_0-4"]}, "such as '9_30-40', got '4_0-4'"),
-        ({"train": ["4_8"]}, "such as '9_30-40', got '4_8'"),
-        ({"train": ["4_٤-8"]}, "such as '9_30-40', got '4_٤-8'"),
-        ({"train": ["9_46-50"]}, "train and ood_hard share the buckets ['9_46-50']; splits must be disjoint"),
+        ({"train": ["9_40-30"]}, "got the bucket '9_40-30'; a bucket is a side of 4, 6 or 9"),
+        ({"train": ["9_30-56"]}, "got the bucket '9_30-56'; a bucket is a side of 4, 6 or 9"),
+        ({"train": ["6_20-26"]}, "got the bucket '6_20-26'; a bucket is a side of 4, 6 or 9"),
+        ({"train": ["4_0-4"]}, "got the bucket '4_0-4'; a bucket is a side of 4, 6 or 9"),
+        ({"train": ["4_8"]}, "got the bucket '4_8'; a bucket is a side of 4, 6 or 9"),
+        ({"train": ["4_٤-8"]}, "got the bucket '4_٤-8'; a bucket is a side of 4, 6 or 9"),
+        (
+            {"train": ["9_46-50"]},
+            ("train and ood_hard share the buckets ['9_46-50']; remove them from one of the two"),
+        ),
         (
             {"train": ["9_30-41"]},
-            "the buckets '9_30-41' and '9_41-45' overlap; each problem must be in one",
+            "the buckets '9_30-41' and '9_41-45' overlap; change their ranges so that no value is in both",
         ),
         ({"train": ["4_4-8", "4_8-9"]}, "the buckets '4_4-8' and '4_8-9' overlap"),
         ({"max_merge": 2}, "less than or equal to 1"),
@@ -249,11 +255,11 @@ def test_wrong_settings(settings: dict[str, object], message: str) -> None:
     assert message in str(wrong.value)
 
 
-def test_ranges_of_different_sides_may_overlap_and_the_deepest_can_be_drawn() -> None:
+def test_ranges_of_different_sides_may_overlap_and_extremes_can_be_drawn() -> None:
     env = Sudoku({"train": [f"{side}_{most}-{most}" for side, most in MOST_EMPTY.items() if side < 9]})
     empty = {env.problem(Split.TRAIN, index).num_full_steps for index in range(20)}
     assert empty == {11, 25}
-    assert env.bucket(seven()) == "4_7-7"  # none of the settings
+    assert env.bucket(seven()) == "4_7-7"  # in no bucket of the settings
 
 
 # ---- steps ----
@@ -270,7 +276,7 @@ def test_ranges_of_different_sides_may_overlap_and_the_deepest_can_be_drawn() ->
         ([TWO], "see r1c2: 14, 12, 134, 1", False),
         ([TWO, ONE], END, False),
         ([TWO, ONE], f"see {END}", False),
-        ([TWO, ONE], "see r4c1: 12, 34, 2, none", False),  # not the next cell: to see, not to end with
+        ([TWO, ONE], "see r4c1: 12, 34, 2, none", False),  # not the next cell: valid as a look only
         (FULL[:6], FULL[6], True),
     ],
 )
@@ -285,32 +291,32 @@ def test_steps(before: list[str], line: str, changes: bool) -> None:
     [
         ([], "r1c1: 124, 234, 1234, 24 > 1", "1 is not one of 24"),
         ([], "r1c1: 124, 234, 1234, 24 > 9", "9 is not one of 24"),
-        ([], "r1c1: 124, 234, 1234, 24", "there is 24 to place"),
+        ([], "r1c1: 124, 234, 1234, 24", "a digit is missing, one of 24"),
         ([], "r1c1: 12, 234, 1234, 24 > 4", "row should be 124"),
         ([], "r1c1: 421, 234, 1234, 24 > 4", "row should be 124"),
         ([], "r1c1: 1244, 234, 1234, 24 > 4", "row should be 124"),
         ([], "r1c1: 124, 34, 1234, 24 > 4", "column should be 234"),
         ([], "r1c1: 124, 234, 24, 24 > 4", "box should be 1234"),
-        ([], "r1c1: 124, 234, 1234, 4 > 4", "what all three allow should be 24"),
-        ([], "r1c1: 124, 234, 1234, none", "what all three allow should be 24"),
-        ([], "r1c2: 124, 12, 1234, 12 > 1", "next is r1c1"),
-        ([], "r4c1: 12, 234, 2, 2 > 2", "next is r1c1"),
-        ([], "r1c3: 3, 3, 3, 3 > 3", "r1c3 is filled"),
-        ([], "see r1c3: 3, 3, 3, 3", "r1c3 is filled"),
-        ([], "r1c5: 124, 234, 1234, 24 > 4", "there is no r1c5"),
-        ([], "r9c1: 124, 234, 1234, 24 > 4", "there is no r9c1"),
-        ([], "see r5c5: 1, 1, 1, 1", "there is no r5c5"),
-        ([], f"{LOOK} > 2", "a look places no digit"),
-        ([], "see r4c1: 12, 234, 2, none", "what all three allow should be 2"),
+        ([], "r1c1: 124, 234, 1234, 4 > 4", "candidates should be 24"),
+        ([], "r1c1: 124, 234, 1234, none", "candidates should be 24"),
+        ([], "r1c2: 124, 12, 1234, 12 > 1", "the next cell is r1c1"),
+        ([], "r4c1: 12, 234, 2, 2 > 2", "the next cell is r1c1"),
+        ([], "r1c3: 3, 3, 3, 3 > 3", "r1c3 is already filled"),
+        ([], "see r1c3: 3, 3, 3, 3", "r1c3 is already filled"),
+        ([], "r1c5: 124, 234, 1234, 24 > 4", "the board has no r1c5"),
+        ([], "r9c1: 124, 234, 1234, 24 > 4", "the board has no r9c1"),
+        ([], "see r5c5: 1, 1, 1, 1", "the board has no r5c5"),
+        ([], f"{LOOK} > 2", "a 'see' line places no digit"),
+        ([], "see r4c1: 12, 234, 2, none", "candidates should be 2"),
         ([], "see r4c1: 12, 23, 2, 2", "column should be 234"),
-        (FULL[:1], FULL[0], "r1c1 is filled"),
+        (FULL[:1], FULL[0], "r1c1 is already filled"),
         (FULL[:1], LOOK, "column should be 23"),  # r1c1 is a 4 by now
         ([TWO, ONE], f"{END} > 2", "2 is not one of none"),
-        ([TWO, ONE], "r1c4: 4, 2, 2, 2 > 2", "what all three allow should be none"),
-        ([TWO, ONE, END], "r2c1: 23, 34, 34, 3 > 3", "next is r1c4"),
-        ([TWO, ONE], "r4c1: 12, 34, 2, none", "next is r1c4"),
-        (FULL, FULL[6], "r4c3 is filled"),
-        (FULL, "see r4c3: 1, 1, 1, 1", "r4c3 is filled"),
+        ([TWO, ONE], "r1c4: 4, 2, 2, 2 > 2", "candidates should be none"),
+        ([TWO, ONE, END], "r2c1: 23, 34, 34, 3 > 3", "the next cell is r1c4"),
+        ([TWO, ONE], "r4c1: 12, 34, 2, none", "the next cell is r1c4"),
+        (FULL, FULL[6], "r4c3 is already filled"),
+        (FULL, "see r4c3: 1, 1, 1, 1", "r4c3 is already filled"),
         ([], "r0c1: 124, 234, 1234, 24 > 4", "not a line about a cell"),
         ([], "r11c1: 124, 234, 1234, 24 > 4", "not a line about a cell"),
         ([], "R1C1: 124, 234, 1234, 24 > 4", "not a line about a cell"),
@@ -346,7 +352,7 @@ def test_refused_steps(before: list[str], line: str, reason: str) -> None:
     assert str(refused.value) == reason
 
 
-def test_lines_of_full_traces_say_what_a_plain_reading_does() -> None:
+def test_lines_of_full_traces_agree_with_an_independent_reading() -> None:
     for settings in (SMALL, SIX, {}):
         env = Sudoku(settings)
         for split in Split:
@@ -369,8 +375,8 @@ def test_lines_of_full_traces_say_what_a_plain_reading_does() -> None:
             assert list(env.full_trace(problem)) == expected
 
 
-def test_solvable_is_whether_some_full_board_agrees() -> None:
-    """Places random candidates on boards of side 4 and looks among all 288 full ones."""
+def test_solvable_agrees_with_a_list_of_all_full_boards() -> None:
+    """Place random candidates on boards of side 4, and look for an extension among all 288 full boards."""
     env = Sudoku(SMALL)
     boards = small_boards()
     rng = random.Random(0)
@@ -394,7 +400,7 @@ def agrees(state: SudokuState, board: str) -> bool:
 
 
 def possible(env: Sudoku, state: SudokuState) -> list[SudokuState]:
-    """The states one placement away, by trying every digit that does not repeat."""
+    """The states after one more placement, by trying every digit that does not repeat."""
     if 0 not in state.cells:
         return []
     cell = state.cells.index(0)
@@ -424,11 +430,11 @@ def possible(env: Sudoku, state: SudokuState) -> list[SudokuState]:
         ([*FIRST, "<backtrack> 0", *FULL], True),
         ([*FIRST, *FULL], False),
         (BOTH, True),
-        (["r1c1: 124, 234, 1234, 24 > 3", *FULL], False),  # a false line nobody took back
+        (["r1c1: 124, 234, 1234, 24 > 3", *FULL], False),  # an invalid line that is not taken back
         (["r1c1: 124, 234, 1234, 24 > 3", "<backtrack>", *FULL], True),
         ([FULL[0], END, *FULL[1:]], False),
         (["<backtrack> 0", *FULL], False),  # no earlier step
-        ([*FULL, LOOK], False),  # nothing is left to see
+        ([*FULL, LOOK], False),  # no cell is left to look at
     ],
 )
 def test_verified_traces(lines: list[str], verified: bool) -> None:
@@ -440,40 +446,40 @@ def test_verified_traces(lines: list[str], verified: bool) -> None:
 @pytest.mark.parametrize(
     ("lines", "found"),
     [
-        # A wrong digit, taken back at once or once it has failed.
+        # A wrong digit, taken back at once or after it has failed.
         ([TWO, "<backtrack> 0", *FULL], [(1, 1, True, True)]),
         ([*FIRST, "<backtrack> 0", *FULL], [(3, 3, True, True)]),
         ([FULL[0], *SECOND, "<backtrack> 1", *FULL[1:]], [(3, 2, True, True)]),
         (BOTH, [(3, 3, True, True), (9, 2, True, True)]),
-        # Step by step: the only candidate again is no other branch; taking back the line that says so is not
-        # enough, but from a board that cannot be filled going back is needed.
+        # Step by step: the only candidate again is no other branch. Taking back the line of the dead end is not
+        # enough, but any backtrack on a board that cannot be filled is needed.
         (
             [*FIRST, "<backtrack> 1", ONE, END, "<backtrack> 0", *FULL],
             [(3, 2, False, True), (6, 3, True, True)],
         ),
         ([*FIRST, "<backtrack> 2", "<backtrack> 0", *FULL], [(3, 1, False, True), (4, 2, True, True)]),
         ([*FIRST, "<backtrack> 1", "<backtrack> 0", *FULL], [(3, 2, False, True), (4, 1, True, True)]),
-        # Too far back: the 4 was right, so leaving it was needless; coming back to it, fake as well.
+        # Too far back: the 4 was right, so leaving it was needless, and returning to it is fake.
         ([FULL[0], *SECOND, "<backtrack> 0", *FULL], [(3, 3, False, False)]),
         (
             [FULL[0], *SECOND, "<backtrack> 0", *FIRST, "<backtrack> 0", *FULL],
             [(3, 3, True, False), (7, 3, True, True)],
         ),
-        # The right way left for no reason.
+        # A right digit is taken back.
         ([FULL[0], "<backtrack>", *FULL], [(1, 1, False, False)]),
         ([*FULL, "<backtrack> 0", *FULL], [(7, 7, False, False)]),
         # The same wrong digit again, then the right one; a look in between is no branch.
         ([TWO, "<backtrack>", TWO, "<backtrack>", *FULL], [(1, 1, False, True), (3, 1, True, True)]),
         ([TWO, "<backtrack>", LOOK, TWO, "<backtrack> 1", *FULL], [(1, 1, False, True), (4, 1, True, True)]),
-        # Taking back nothing but a look, and a look with the branch behind it.
+        # Taking back only a look, and a look together with the branch after it.
         ([LOOK, "<backtrack>", *FULL], [(1, 1, False, False)]),
         ([LOOK, *FIRST, "<backtrack> 0", *FULL], [(4, 4, True, True)]),
-        # A false line: leaving it is needed.
+        # An invalid line: leaving it is needed.
         (["r1c2: 1, 1, 1, 1 > 1", "<backtrack>", *FULL], [(1, 1, True, True)]),
         ([END, "<backtrack>", *FULL], [(1, 1, True, True)]),
     ],
 )
-def test_what_is_found_of_backtracks(lines: list[str], found: list[tuple[int, int, bool, bool]]) -> None:
+def test_judgement_of_backtracks(lines: list[str], found: list[tuple[int, int, bool, bool]]) -> None:
     trace = judge(seven(), lines)
     assert list(trace.backtracks) == found
     assert trace.finished
@@ -518,7 +524,7 @@ def test_answers(answer: str, grade: Grade) -> None:
     assert trace.verified is (grade is Grade.CORRECT)
 
 
-def test_mutated_texts_are_judged_without_an_error() -> None:
+def test_mutated_texts_are_graded_without_an_error() -> None:
     rng = random.Random(0)
     judged: Counter[str] = Counter()
     for settings in (SMALL, SIX, {}):
@@ -576,7 +582,7 @@ def count_wrong_digits(problem: Problem, *, above: bool) -> int:
 
 
 def check_detours(problem: Problem, demonstration: Demonstration, k: int, *, above: bool) -> None:
-    """What the brief of `detour_trace` promises, of one demonstration."""
+    """Check one demonstration against the docstring of `detour_trace`."""
     full = Sudoku().full_trace(problem)
     trace = judge(problem, demonstration.lines)
     assert trace.verified
@@ -632,12 +638,12 @@ def test_detours_by_hand_and_no_detour_without_room() -> None:
     }
 
 
-def test_an_unknown_kind_of_error_is_an_error() -> None:
+def test_an_unknown_error_kind_is_refused() -> None:
     with pytest.raises(ValueError, match=r"^unknown error kinds \['row'\]; known: digit$"):
         Sudoku().detour_trace(seven(), ["digit", "row"], random.Random(0))
 
 
-def test_detours_differ_by_generator_and_by_nothing_else() -> None:
+def test_detours_depend_only_on_the_generator() -> None:
     one, two = Sudoku(), Sudoku()
     problem = one.problem(Split.OOD_HARD, 0)
     demonstrations = [one.detour_trace(problem, ["digit"] * 3, random.Random(seed)) for seed in range(20)]
@@ -651,7 +657,7 @@ def test_detours_differ_by_generator_and_by_nothing_else() -> None:
 
 
 def test_search_trace_by_hand() -> None:
-    """The 2 in r1c1 and the 2 in r2c1 come before the right digits: the two detours, 14 lines."""
+    """The 2 in r1c1 and the 2 in r2c1 are tried before the right digits: two detours, 14 lines."""
     for most, found in ((14, Demonstration(lines=BOTH)), (13, None)):
         assert Sudoku({"max_search_lines": most}).search_trace(seven(), random.Random(0)) == found
 
@@ -683,7 +689,7 @@ def test_search_traces(settings: dict[str, object], split: Split, least_found: f
         assert trace.num_invalid == 0
         assert trace.real_backtracks == trace.num_backtracks
         assert all(backtrack.needed for backtrack in trace.backtracks)
-        # One dead end a backtrack, and as many as a search that writes nothing meets.
+        # One backtrack per dead end, and as many dead ends as an independent search counts.
         rows = problem.question.split("\n")[1:]
         dead_ends = sum(line.endswith("none") for line in demonstration.lines)
         assert dead_ends == trace.num_backtracks == count_dead_ends(rows, *BOXES[len(rows)])[1]
@@ -693,7 +699,7 @@ def test_search_traces(settings: dict[str, object], split: Split, least_found: f
 
 
 def count_dead_ends(rows: Sequence[str], height: int, width: int) -> tuple[bool, int]:
-    """Whether a board can be filled cell by cell, and how often there is no digit before it is."""
+    """Whether a board can be filled cell by cell, and the number of dead ends before that."""
     place = next(((r, row.index(".")) for r, row in enumerate(rows) if "." in row), None)
     if place is None:
         return True, 0
@@ -725,7 +731,7 @@ def test_padded_traces() -> None:
                 assert trace.verified
                 assert (trace.num_steps, trace.num_backtracks) == (num_lines, 0)
                 assert [line for line in demonstration.lines if not line.startswith("see ")] == list(full)
-                # A look is written again at one state only once all are written at all states.
+                # A look is repeated at a state only after all looks have been written at all states.
                 looks = Counter(state_and_look(demonstration.lines))
                 assert len(looks) == min(num_lines - n, all_looks)
                 assert max(looks.values(), default=1) <= 1 + (num_lines > n + all_looks)
@@ -741,14 +747,14 @@ def state_and_look(lines: Sequence[str]) -> Iterator[tuple[int, str]]:
             num_placed += 1
 
 
-def test_padding_is_spread_and_drawn() -> None:
+def test_padding_is_spread_evenly_and_random() -> None:
     env = Sudoku()
     problem = env.problem(Split.TRAIN, 0)
     n = problem.num_full_steps
     demonstration = env.padded_trace(problem, 3 * n, random.Random(0))
     assert demonstration is not None
     each = Counter(place for place, _ in state_and_look(demonstration.lines))
-    assert set(each.values()) <= {1, 2, 3}  # the last state has one look to give, so another gives three
+    assert set(each.values()) <= {1, 2, 3}  # the last state has only one look, so another state gets three
     assert set(each) == set(range(n))
     demonstrations = {env.padded_trace(problem, n + 3, random.Random(seed)) for seed in range(20)}
     assert len({demonstration.lines for demonstration in demonstrations if demonstration}) > 15
@@ -764,7 +770,7 @@ def test_padding_is_spread_and_drawn() -> None:
     ],
 )
 def test_controls_are_about_as_long_as_detours(settings: dict[str, object], k: int) -> None:
-    """Mean characters, on the boards that have room."""
+    """Compare mean numbers of characters, on the boards that have room."""
     env = Sudoku(settings)
     seen = with_detours = padded = 0
     for index in range(60):
