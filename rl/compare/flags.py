@@ -10,13 +10,13 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from math import comb
 from statistics import fmean
 
 from rewards import Outcome
 from rl.compare.results import CaseRecord, TraceFacts
 from rl.runs.record import UpdateRow
 from rl.stats.format import percent
+from rl.stats.paired import sign_test
 
 RISE = 0.10
 """A share of traces that grew by this much is no accident: of 200 problems it is 20, over 4 standard errors."""
@@ -184,15 +184,6 @@ def where(by_split: Mapping[str, Sequence[Flag]]) -> str:
         seeds = f"seed{'s' * (len(flags) > 1)} {', '.join(str(flag.seed) for flag in flags)}"
         said.append(f"{split} ({seeds})" if split else seeds)
     return ", ".join(said)
-
-
-def sign_test(won: int, lost: int) -> float:
-    """Chance of a count this uneven or more, if winning and losing a problem were as likely (McNemar, exact).
-
-    Example: 1 won, 7 lost: 2 * (1 + 8) / 2**8 = 0.0703.
-    """
-    num = won + lost
-    return min(1.0, 2 * sum(comb(num, k) for k in range(min(won, lost) + 1)) / 2**num)
 
 
 def _change(before: Sequence[bool], after: Sequence[bool]) -> str:

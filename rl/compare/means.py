@@ -1,13 +1,14 @@
-"""The mean of several results, one a seed."""
+"""Means over seeds: of every figure of a result, and of a share with its interval."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import fields
 from statistics import fmean
 from typing import Any, TypeVar
 
 from rl.runs.record import BucketResult, SplitResult
+from rl.stats.intervals import share_interval
 
 _Result = TypeVar("_Result", SplitResult, BucketResult)
 
@@ -18,6 +19,13 @@ def mean_result(results: Sequence[SplitResult]) -> SplitResult:
     Counts are rounded. A seed without an error of some kind counts as 0 for that kind.
     """
     return _mean(SplitResult, results)
+
+
+def mean_share(
+    results: Sequence[SplitResult], share: Callable[[SplitResult], float]
+) -> tuple[float, float, float]:
+    """The mean of a share of the problems and its 95 % interval, over seeds that met the same problems."""
+    return share_interval([(round(share(one) * one.num_problems), one.num_problems) for one in results])
 
 
 def _mean(kind: type[_Result], results: Sequence[_Result]) -> _Result:

@@ -15,7 +15,7 @@ from string import ascii_lowercase
 from typing import Any
 
 from rewards import Outcome
-from rl.compare.means import mean_result
+from rl.compare.means import mean_result, mean_share
 from rl.compare.runs import Comparison
 from rl.runs.log import evaluation_log, metrics_log, read_summary
 from rl.runs.read import by_problem
@@ -146,6 +146,10 @@ class Entry:
     def mean(self) -> SplitResult:
         """The mean over seeds of every figure."""
         return mean_result(list(self.results.values()))
+
+    def share_interval(self, share: Callable[[SplitResult], float]) -> tuple[float, float, float]:
+        """Mean over seeds of a share of the problems, and its 95 % interval (`rl.stats.intervals`)."""
+        return mean_share(list(self.results.values()), share)
 
     def values(self, figure: Figure) -> list[float]:
         """One figure of every seed that has it."""

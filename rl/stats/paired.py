@@ -1,15 +1,15 @@
 """Whether two cases differ by more than noise: differences paired over seeds and problems.
 
-In: one figure of every problem of every seed, of a case and of the base. Out: the mean difference, its 95 %
-interval, and which of several differences stand out.
+In: one figure for each seed and problem, of a case and of the base. Out: the mean difference, its 95 %
+interval, and which of several differences are more than noise.
 
-Every seed meets the same problems, so seeds and problems are crossed and both are drawn at random: a new seed
-trains another model, a new set of problems asks other things. The interval is Student's t over the means of
-the seeds, widened by what the choice of problems adds to the variance of the mean: the variance clustered by
-problem less what is there without clusters, as in two-way clustering (Cameron, Gelbach and Miller 2011,
-doi 10.1198/jbes.2010.07136). It is never narrower than the interval that problems alone give, so that seeds
-which agree by chance do not pass for certainty: where nothing differs it holds 0 rather more often than 95 %
-of the time, and hardly ever less (simulated in `tests/rl/stats/test_paired.py`).
+Every seed meets the same problems, so seeds and problems are crossed and both are random: a new seed trains
+another model, a new set of problems asks other questions. The interval is Student's t over the means of the
+seeds, widened by the variance that the choice of problems adds to the mean: the variance clustered by problem
+minus the variance without clusters, as in two-way clustering (Cameron, Gelbach and Miller 2011,
+doi 10.1198/jbes.2010.07136). It is never narrower than the interval from problems alone, so that seeds which
+agree by chance do not pass for certainty: where nothing differs it holds 0 in 95 % of cases or somewhat more,
+and hardly ever in fewer (simulated in `tests/rl/stats/test_paired.py`).
 """
 
 from __future__ import annotations
@@ -20,17 +20,16 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from scipy.optimize import brentq
+from scipy.stats import binomtest
 
-from rl.stats.student_t import quantile
+from rl.stats.intervals import LEVEL, t_quantile
 
 Figures = Mapping[int, Mapping[int, float]]
 """A figure by seed and problem index."""
 
-LEVEL = 0.05
-"""How often a difference that is noise may pass for more."""
-
 _SMALLEST_P = 1e-12
-_HALVINGS = 24
+_NO_WIDTH = 1e-9  # an interval narrower than this share of the difference is rounding
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -41,11 +40,12 @@ class Difference:
 
     Attributes:
         mean: Mean over all pairs.
-        low: Lower end of the 95 % interval; NaN where one problem says nothing of noise.
-        high: Upper end.
-        p: Share of intervals still holding 0 as their level rises: below 0.05 where the 95 % interval does not.
+        low: Lower end of the 95 % interval; NaN for a single problem and where all pairs differ equally.
+        high: Upper end, NaN likewise.
+        p: Level at which the interval just reaches 0: below 0.05 where the 95 % interval excludes 0. Where all
+            pairs differ equally, that of an exact sign test over the problems. NaN for a single problem.
         num_pairs: Pairs of the same seed and problem.
-        num_seeds: Seeds among them; with 1 the interval does not know how seeds differ.
+        num_seeds: Seeds among them; with 1 the interval leaves out how seeds differ.
     """
 
     mean: float
@@ -62,9 +62,9 @@ def paired_difference(case: Figures, base: Figures, *, is_share: bool = False) -
     Args:
         case: The figure of the case.
         base: The same figure of what it is compared with.
-        is_share: Each value is 0 or 1. Then one problem won and one lost are added to those of every seed
-            before the interval is taken (Bonett and Price 2012, doi 10.3102/1076998611411915): without them
-            no problem won and none lost would look certain.
+        is_share: Each value is 0 or 1. Then one problem won and one lost are added to every seed before the
+            interval is taken (Bonett and Price 2012, doi 10.3102/1076998611411915); without them no problem
+            won and none lost would look certain.
 
     Example::
 
@@ -91,17 +91,17 @@ def paired_difference(case: Figures, base: Figures, *, is_share: bool = False) -
     if spread is not None:
         middle = math.fsum(value for *_, value in pairs) / len(pairs)
         half, p = spread.half(LEVEL), spread.p(abs(middle))
-        low, high = middle - half, middle + half
-        if is_share:
-            low, high = max(-1.0, low), min(1.0, high)
+        if half > _NO_WIDTH * abs(middle):
+            least, most = (-1.0, 1.0) if is_share else (-math.inf, math.inf)
+            low, high = max(least, middle - half), min(most, middle + half)
     num = len(pairs) - 2 * len(seeds) * is_share
     return Difference(mean=mean, low=low, high=high, p=p, num_pairs=num, num_seeds=len(seeds))
 
 
 def holm(ps: Sequence[float]) -> list[bool]:
-    """Which of several differences are more than noise, at most 5 % of such lists holding one that is noise.
+    """Which of several differences are more than noise; at most 5 % of such lists include one that is noise.
 
-    The smallest p is held to 0.05 / n, the next to 0.05 / (n - 1) and so on, up to the first that fails
+    The smallest p is compared with 0.05 / n, the next with 0.05 / (n - 1) and so on, up to the first that fails
     (Holm 1979). A p that is NaN takes no part.
 
     Example: 0.01, 0.04, 0.03: only the first, as 0.01 <= 0.05 / 3, but 0.03 > 0.05 / 2.
@@ -115,14 +115,22 @@ def holm(ps: Sequence[float]) -> list[bool]:
     return passed
 
 
+def sign_test(won: int, lost: int) -> float:
+    """Chance of a count this uneven or more, if winning and losing a problem were equally likely (McNemar).
+
+    Example: 1 won, 7 lost: 2 * (1 + 8) / 2**8 = 0.0703.
+    """
+    return float(binomtest(won, won + lost).pvalue) if won + lost else 1.0
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class _Spread:
-    """Variances of a mean difference, by where they come from.
+    """Variances of a mean difference, by their source.
 
     Attributes:
         of_seeds: Clustered by seed; None for one seed.
         of_problems: Clustered by problem.
-        of_pairs: As if every pair were alone.
+        of_pairs: Without clusters.
         num_seeds: Seeds.
         num_problems: Problems.
     """
@@ -135,22 +143,21 @@ class _Spread:
 
     def half(self, level: float) -> float:
         """Half the width of the interval that misses with probability `level`."""
-        by_problems = quantile(level, self.num_problems - 1) ** 2
+        by_problems = t_quantile(level, self.num_problems - 1) ** 2
         square = by_problems * self.of_problems
         if self.of_seeds is not None:
             added = by_problems * max(0.0, self.of_problems - self.of_pairs)
-            square = max(square, quantile(level, self.num_seeds - 1) ** 2 * self.of_seeds + added)
+            square = max(square, t_quantile(level, self.num_seeds - 1) ** 2 * self.of_seeds + added)
         return math.sqrt(square)
 
     def p(self, distance: float) -> float:
         """The level at which the interval just reaches `distance`."""
-        if not self.of_problems and not self.of_seeds:
-            return float(not distance)
-        low, high = math.log(_SMALLEST_P), 0.0
-        for _ in range(_HALVINGS):
-            middle = (low + high) / 2
-            low, high = (middle, high) if self.half(math.exp(middle)) > distance else (low, middle)
-        return math.exp(high)
+        if self.half(LEVEL) <= _NO_WIDTH * distance:
+            return sign_test(0, self.num_problems) if distance else 1.0
+        if self.half(_SMALLEST_P) <= distance:
+            return _SMALLEST_P
+        reached = brentq(lambda log: self.half(math.exp(log)) - distance, math.log(_SMALLEST_P), 0.0)
+        return math.exp(reached)
 
 
 def _spread(pairs: Sequence[tuple[int, int, float]]) -> _Spread | None:
@@ -171,6 +178,6 @@ def _spread(pairs: Sequence[tuple[int, int, float]]) -> _Spread | None:
 
 
 def _clustered(rest: np.ndarray[Any, Any], cluster_of: np.ndarray[Any, Any]) -> float:
-    """Variance of the mean where what is in one cluster goes together."""
+    """Variance of the mean where the values of a cluster depend on each other."""
     sums = np.bincount(cluster_of, weights=rest)
     return float(np.square(sums).sum() / len(rest) ** 2 * len(sums) / (len(sums) - 1))

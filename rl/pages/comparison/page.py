@@ -40,7 +40,8 @@ def render_comparison(study: Study) -> str:
         _failures(study),
         "<h2>What accuracy costs</h2>",
         "<p>Up and to the left is better. Large marks are means over seeds, small ones single seeds; bars are "
-        "95 % intervals of the mean (Student's t over seeds) and may run out of the plot. The dashed line is "
+        "95 % intervals of the mean (Student's t over seeds; of the accuracy never narrower than the problems "
+        "alone make it, Wilson) and may run out of the plot. The dashed line is "
         "the Pareto front: no other case is at least as accurate at no higher cost. Hollow: what a case began "
         "with.</p>",
         trade_offs(study),
@@ -52,7 +53,9 @@ def render_comparison(study: Study) -> str:
         "<h2>All results</h2>",
         result_table(study),
         '<p class="note">Greedy decoding; means over seeds of figures per trace, with 95 % intervals of the '
-        "mean by Student's t, which are wide for few seeds. The same problems for every case and seed.</p>",
+        "mean by Student's t, which are wide for few seeds; the intervals of the first two columns are never "
+        "narrower than the problems alone make them (Wilson). One seed, or seeds that agree, give no other "
+        "interval. The same problems for every case and seed.</p>",
         by_bucket(means),
         backtracks(means),
         _cases(study),

@@ -1,8 +1,8 @@
 """Accuracy against what it costs: a plot of every split and cost, with the Pareto front.
 
-In: a `Study`. Out: HTML. A point is the mean over seeds, its bars the 95 % interval of the mean (Student's
-t), small dots single seeds. A case is on the front if no other is at least as accurate at no higher cost, and
-better in one.
+In: a `Study`. Out: HTML. A point is the mean over seeds, its bars the 95 % interval of the mean
+(`rl.stats.intervals`), small dots single seeds. A case is on the front if no other is at least as accurate at
+no higher cost, and better in one.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure as Canvas
 from matplotlib.ticker import MaxNLocator
 
+from rl.compare.means import mean_share
 from rl.compare.results import Figure
 from rl.compare.study import Study
 from rl.pages.comparison.labels import Place, place_labels
@@ -27,7 +28,7 @@ from rl.pages.html import visible
 from rl.pages.style import stand_in
 from rl.pages.svg import RC, to_svg
 from rl.runs.record import SplitResult
-from rl.stats.student_t import mean_interval
+from rl.stats.intervals import mean_interval
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -69,6 +70,7 @@ class Point:
         hollow: Whether it is what others began with.
         costs: By seed.
         accuracies: Of the same seeds, in percent.
+        interval: Ends of the mean accuracy's 95 % interval, in percent.
     """
 
     key: str
@@ -78,6 +80,7 @@ class Point:
     hollow: bool
     costs: tuple[float, ...]
     accuracies: tuple[float, ...]
+    interval: tuple[float, float]
 
     @property
     def middle(self) -> Place:
@@ -153,9 +156,10 @@ def _point(
     *,
     hollow: bool = False,
 ) -> Point | None:
-    known = [(value, result.accuracy) for result in results.values() if (value := cost(result)) is not None]
+    known = [(value, result) for result in results.values() if (value := cost(result)) is not None]
     if not known:
         return None
+    _, low, high = mean_share([result for _, result in known], lambda result: result.accuracy)
     return Point(
         key=key,
         name=name,
@@ -163,7 +167,8 @@ def _point(
         marker=marker,
         hollow=hollow,
         costs=tuple(value for value, _ in known),
-        accuracies=tuple(100 * accuracy for _, accuracy in known),
+        accuracies=tuple(100 * result.accuracy for _, result in known),
+        interval=(100 * low, 100 * high),
     )
 
 
@@ -232,17 +237,16 @@ def _draw(axes: Axes, point: Point) -> list[Place]:
     """Draw a point; return places along its bars, in units of the axes."""
     ink = stand_in(point.colour)
     x, left, right = mean_interval(point.costs)
-    y, low, high = mean_interval(point.accuracies)
+    y, (low, high) = point.middle[1], point.interval
     if len(point.costs) > 1:
         axes.plot(
             point.costs, point.accuracies, point.marker, markersize=2.2, color=ink, alpha=0.5, zorder=2, mew=0
         )
-    ends = [(left, right), (max(0.0, low), min(100.0, high))]
     axes.errorbar(
         [x],
         [y],
         xerr=None if math.isnan(left) else [[x - left], [right - x]],
-        yerr=None if math.isnan(low) else [[y - ends[1][0]], [ends[1][1] - y]],
+        yerr=[[max(0.0, y - low)], [max(0.0, high - y)]],
         fmt=point.marker,
         markersize=5 if point.hollow else 6.5,
         color=ink,
@@ -251,11 +255,11 @@ def _draw(axes: Axes, point: Point) -> list[Place]:
         elinewidth=0.7,
         zorder=3,
     )
+    (least, most), (bottom, top) = axes.get_xlim(), axes.get_ylim()
+    along = [(x, float(value)) for value in np.linspace(max(bottom, low), min(top, high), 24)]
     if math.isnan(left):
-        return []
-    (left, right), (bottom, top) = axes.get_xlim(), axes.get_ylim()
-    along = [(value, y) for value in np.linspace(max(left, ends[0][0]), min(right, ends[0][1]), 24)]
-    return along + [(x, value) for value in np.linspace(max(bottom, ends[1][0]), min(top, ends[1][1]), 24)]
+        return along
+    return along + [(float(value), y) for value in np.linspace(max(least, left), min(most, right), 24)]
 
 
 def _label(figure: Canvas, axes: Axes, points: Sequence[Point], bars: Sequence[Place]) -> None:

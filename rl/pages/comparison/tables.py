@@ -6,21 +6,21 @@ In: a `Study`. Out: HTML.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 
 from rl.compare.config_differences import differences
-from rl.compare.results import CaseRecord, Entry, Figure
+from rl.compare.results import CaseRecord, Figure
 from rl.compare.study import MEASURES, Measure, Study
 from rl.pages.html import clipped, group_row, table, visible
+from rl.runs.record import SplitResult
 from rl.stats.format import ABSENT, number, percent, signed
+from rl.stats.intervals import mean_interval
 from rl.stats.paired import Difference
-from rl.stats.student_t import mean_interval
 
-_SHARES: tuple[tuple[str, Figure], ...] = (
+_SHARES: tuple[tuple[str, Callable[[SplitResult], float]], ...] = (
     ("Accuracy", lambda result: result.accuracy),
     ("Every<br>step<br>valid", lambda result: result.verified),
-    ("Sampled<br>accuracy", lambda result: result.sampled_accuracy),
 )
 _FIGURES: tuple[tuple[str, Figure, int], ...] = (
     ("Tokens", lambda result: result.tokens, 1),
@@ -38,8 +38,9 @@ METHOD = (
     "A case and the base are paired by seed and problem: each seed of both met the same problems and, where "
     "they share a warm start, began with the same weights. The 95 % interval is Student's t over the seeds' "
     "mean differences, widened by what the choice of problems adds (two-way clustered variance: Cameron, "
-    "Gelbach and Miller 2011), and never narrower than problems alone make it. A difference is called more "
-    "than noise where it stays so after Holm's correction for all cases of its column and split (5 %)."
+    "Gelbach and Miller 2011), and never narrower than problems alone make it. Where all pairs differ by the "
+    "same amount there is no interval, and an exact sign test over the problems judges. A difference is called "
+    "more than noise where it stays so after Holm's correction for all cases of its column and split (5 %)."
 )
 """How the differences are judged, as the page says it."""
 
@@ -52,7 +53,8 @@ ONE_SEED = (
 
 def result_table(study: Study) -> str:
     """Every case, stage and split, means over seeds with intervals."""
-    heads = ["Case and stage", "Seeds", *(head for head, _ in _SHARES), *(head for head, *_ in _FIGURES)]
+    heads = ["Case and stage", "Seeds", *(head for head, _ in _SHARES), "Sampled<br>accuracy"]
+    heads += [head for head, *_ in _FIGURES]
     rows = []
     for split, found in study.compared().items():
         one = found[0].mean()
@@ -60,9 +62,11 @@ def result_table(study: Study) -> str:
         rows.append(group_row(split, len(heads), about))
         for entry in found:
             cells = [str(len(entry.results))]
-            cells += [_with_interval(entry, figure, percent, most=1.0) for _, figure in _SHARES]
+            cells += [_between(*entry.share_interval(share), percent) for _, share in _SHARES]
+            cells.append(_over_seeds(entry.values(lambda result: result.sampled_accuracy), percent, most=1.0))
             cells += [
-                _with_interval(entry, figure, partial(number, digits=digits)) for _, figure, digits in _FIGURES
+                _over_seeds(entry.values(figure), partial(number, digits=digits))
+                for _, figure, digits in _FIGURES
             ]
             values = "".join(f"<td>{cell}</td>" for cell in cells)
             more = f"<br><small>{visible(', '.join(entry.cases))}</small>" if len(entry.cases) > 1 else ""
@@ -126,7 +130,7 @@ def _difference(found: Difference | None, exceeds: bool, measure: Measure) -> st
         return f"<td>{ABSENT}</td>"
     scale, digits = (100.0, 1) if measure.is_share else (1.0, 2)
     middle, low, high = [signed(scale * value, digits) for value in (found.mean, found.low, found.high)]
-    interval = "" if math.isnan(found.low) else f"<small>{low} to {high}</small>"
+    interval = "<small>no interval</small>" if math.isnan(found.low) else f"<small>{low} to {high}</small>"
     pairs = f"<small>{found.num_pairs:,} pairs</small>" if measure.only_correct else ""
     if exceeds:
         # Fewer steps or tokens are good only as far as accuracy holds, so they have no colour.
@@ -142,13 +146,14 @@ def _last(case: CaseRecord) -> str:
     return case.last_stage.label if case.last_stage is not None else ""
 
 
-def _with_interval(entry: Entry, figure: Figure, form: Callable[[float], str], most: float = math.inf) -> str:
-    """The mean over seeds and, where there are several, its interval, as far as the figure can be."""
-    values = entry.values(figure)
+def _over_seeds(values: Sequence[float], form: Callable[[float], str], most: float = math.inf) -> str:
+    """The mean over seeds with its interval, cut off at 0 and at the most the figure can be."""
     if not values:
         return ABSENT
     mean, low, high = mean_interval(values)
-    if math.isnan(low):
-        return form(mean)
-    ends = "–".join(form(end).removesuffix(" %") for end in (max(0.0, low), min(most, high)))
-    return f"{form(mean)}<small>{ends}</small>"
+    # `max` and `min` would drop a NaN.
+    return form(mean) if math.isnan(low) else _between(mean, max(0.0, low), min(most, high), form)
+
+
+def _between(mean: float, low: float, high: float, form: Callable[[float], str]) -> str:
+    return f"{form(mean)}<small>{form(low).removesuffix(' %')}–{form(high).removesuffix(' %')}</small>"

@@ -7,14 +7,12 @@ from __future__ import annotations
 
 import csv
 import io
-import math
 from typing import Any
 
 from rl.compare.flags import by_kind, where
 from rl.compare.results import Entry, Figure
 from rl.compare.study import Study
 from rl.pages.text import aligned
-from rl.stats.student_t import mean_interval
 
 _COLUMNS: tuple[tuple[str, Figure, int], ...] = (
     ("steps/correct", lambda result: result.steps_per_correct, 2),
@@ -31,9 +29,9 @@ def comparison_text(study: Study) -> str:
     rows = [["split", "case", "seeds", "accuracy", "95 % interval", *(name for name, *_ in _COLUMNS)]]
     for entry in study.entries:
         mean = entry.mean()
-        accuracy, low, high = mean_interval(entry.values(lambda result: result.accuracy))
-        interval = "-" if math.isnan(low) else f"{max(0.0, low):.3f}-{min(1.0, high):.3f}"
+        accuracy, low, high = entry.share_interval(lambda result: result.accuracy)
         cells = [_number(figure(mean), digits) for _, figure, digits in _COLUMNS]
+        interval = f"{low:.3f}-{high:.3f}"
         rows.append([entry.split, entry.name, str(len(entry.results)), f"{accuracy:.3f}", interval, *cells])
     lines = [aligned(rows, num_left=2)]
     for case in study.cases:

@@ -277,7 +277,8 @@ def test_the_text_has_every_entry(finished: Plan) -> None:
     # Of 0.5 and 0.7: deviation 0.1414, 12.706 * 0.1414 / sqrt(2) = 1.27 to each side, cut off at 0 and 1.
     assert warm.split()[7:11] == ["2", "0.600", "0.000-1.000", "2.00"]
     assert plain.split()[3:7] == ["2", "0.900", "0.000-1.000", "3.00"]
-    assert steps.split()[3:7] == ["1", "0.900", "-", "2.00"]
+    # One seed of 10 problems: the Wilson interval of 9 in 10.
+    assert steps.split()[3:7] == ["1", "0.900", "0.596-0.982", "2.00"]
 
 
 def test_the_csv_has_every_seed(finished: Plan) -> None:
@@ -370,6 +371,20 @@ def test_the_front_is_named_and_so_is_who_has_no_point(tmp_path: Path) -> None:
     assert "<p>Without a point: d, no correct answer.</p>" in steps
     tokens = page[page.index("<h3>Accuracy against tokens") :]
     assert "Without a point" not in tokens
+
+
+def test_seeds_that_agree_give_no_interval_of_width_0(tmp_path: Path) -> None:
+    # Every seed has the same completions: 8 of 10 right in 3 steps, where the base needs 4.
+    found = made(*study(tmp_path, {"plain": traces(8, steps=4), "priced": traces(8, steps=3)}, (0, 1)))
+    page = render_comparison(found)
+    table = page[page.index("<h2>All results</h2>") :]
+    ends = re.findall(r"<small>([0-9.]+)–([0-9.]+)</small>", table)
+    assert ("49.0", "94.3") in ends  # Wilson's interval of 8 in 10
+    assert all(low != high for low, high in ends)
+    differences = page[page.index("<h2>Differences") : page.index("<h2>GRPO, update by update")]
+    assert "<td>−1.00<small>no interval</small><small>16 pairs</small>" in differences
+    assert not any(low == high for low, high in re.findall(r"<small>([−+0-9.]+) to ([−+0-9.]+)<", differences))
+    assert "0.490-0.943" in comparison_text(found)
 
 
 def test_one_seed_is_said_to_be_one(tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from rewards import Outcome
-from rl.compare.flags import Flag, FlagKind, by_kind, sign_test, stage_flags, training_flags, where
+from rl.compare.flags import Flag, FlagKind, by_kind, stage_flags, training_flags, where
 from rl.compare.results import TraceFacts
 from rl.runs.record import Stage, UpdateRow
 from rl.stats.repetition import repeats_itself
@@ -110,12 +110,6 @@ def test_nothing_learnt_has_its_cause() -> None:
         for share in (0.6, 0.4, 0.1, 0.0)
     ]
     assert training_flags(learnt) == [] and training_flags([]) == []
-
-
-def test_the_sign_test_by_hand() -> None:
-    assert sign_test(1, 7) == pytest.approx(2 * (1 + 8) / 256)
-    assert sign_test(0, 0) == sign_test(3, 3) == 1.0
-    assert sign_test(7, 1) == sign_test(1, 7)
 
 
 @pytest.mark.parametrize(

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from rl.stats.paired import Figures, holm, paired_difference
-from rl.stats.student_t import mean_interval, quantile, tail
+from rl.stats.intervals import mean_interval
+from rl.stats.paired import Figures, holm, paired_difference, sign_test
 
 Table = np.ndarray[Any, Any]
 
@@ -17,47 +17,6 @@ Table = np.ndarray[Any, Any]
 def figures(table: Table | list[list[float]]) -> Figures:
     """A figure by seed and problem, from a row a seed."""
     return {seed: {index: float(value) for index, value in enumerate(row)} for seed, row in enumerate(table)}
-
-
-# ---- Student's t ----
-
-
-@pytest.mark.parametrize(
-    ("degrees", "expected"),
-    # Tables of Student's t, 97.5 %; the last is the normal distribution's.
-    [(1, 12.706), (2, 4.303), (3, 3.182), (9, 2.262), (20, 2.086), (120, 1.980), (1e7, 1.960)],
-)
-def test_quantiles_are_those_of_the_tables(degrees: float, expected: float) -> None:
-    assert quantile(0.05, degrees) == pytest.approx(expected, abs=5e-4)
-
-
-def test_tails_in_closed_form() -> None:
-    # 1 degree: 1 - 2 atan(t) / pi. 2 degrees: 1 - t / sqrt(2 + t^2).
-    for t in (1e-6, 0.3, 1.0, 4.0, 1e4):
-        assert tail(t, 1) == pytest.approx(1 - 2 * math.atan(t) / math.pi, rel=1e-6)
-        assert tail(t, 2) == pytest.approx(1 - t / math.sqrt(2 + t * t), rel=1e-6)
-    assert tail(0.0, 5) == 1.0 and tail(math.inf, 5) == 0.0
-
-
-@pytest.mark.parametrize("degrees", [0.5, 1, 2, 3.3, 30, 199, 5000])
-@pytest.mark.parametrize("share", [1 - 1e-6, 0.9, 0.5, 0.05, 1e-3, 1e-12])
-def test_a_quantile_is_where_the_tail_is_that_share(degrees: float, share: float) -> None:
-    assert tail(quantile(share, degrees), degrees) == pytest.approx(share, rel=1e-8)
-
-
-def test_intervals_of_a_mean() -> None:
-    assert mean_interval([1.0, 2.0, 3.0]) == pytest.approx((2.0, 2.0 - 2.4841, 2.0 + 2.4841), abs=1e-4)
-    # 21 values of mean 0 and deviation sqrt(20 / 20) = 1; t at 20 degrees is 2.086.
-    mean, low, high = mean_interval([-1.0] * 10 + [0.0] + [1.0] * 10)
-    assert mean == 0.0 and high == -low == pytest.approx(2.086 / math.sqrt(21), abs=1e-4)
-    one = mean_interval([0.5])
-    assert one[0] == 0.5 and math.isnan(one[1]) and math.isnan(one[2])
-
-
-@pytest.mark.parametrize(("t", "degrees"), [(-1.0, 2.0), (1.0, 0.0), (math.nan, 2.0)])
-def test_tails_that_are_not_there(t: float, degrees: float) -> None:
-    with pytest.raises(ValueError, match="a tail needs"):
-        tail(t, degrees)
 
 
 # ---- by hand ----
@@ -127,9 +86,66 @@ def test_the_order_and_the_sides_do_not_matter() -> None:
     assert (found.mean, found.low, found.p) == pytest.approx((mixed.mean, mixed.low, mixed.p))
 
 
-def test_nothing_differs() -> None:
-    found = paired_difference(figures([[3, 4]] * 2), figures([[3, 4]] * 2))
-    assert found is not None and (found.mean, found.low, found.high, found.p) == (0.0, 0.0, 0.0, 1.0)
+@pytest.mark.parametrize("amount", [0.0, -1.0, 1 / 3])
+def test_where_all_pairs_differ_equally_there_is_no_interval(amount: float) -> None:
+    # An interval of width 0 would claim certainty. The sign test over 4 problems, all of one sign: 2 / 2**4.
+    base = [[3.0, 4.0, 5.0, 7.0]] * 2
+    case = [[value + amount for value in row] for row in base]
+    found = paired_difference(figures(case), figures(base))
+    assert found is not None and found.mean == pytest.approx(amount)
+    assert math.isnan(found.low) and math.isnan(found.high)
+    assert found.p == (0.125 if amount else 1.0)
+
+
+@pytest.mark.parametrize("seeds", [1, 2])
+@pytest.mark.parametrize("case", [[1.0] * 8, [0.0] * 8], ids=["same", "all lost"])
+def test_shares_always_have_an_interval(case: list[float], seeds: int) -> None:
+    found = paired_difference(figures([case] * seeds), figures([[1.0] * 8] * seeds), is_share=True)
+    assert found is not None and found.high - found.low > 0.1
+    assert -1.0 <= found.low <= found.mean <= found.high <= 1.0
+
+
+def test_figures_are_those_of_the_first_version() -> None:
+    """Computed by commit 02cc6f3, which had its own incomplete beta function and halved for p."""
+    case = figures([[0, 1, 1, 1, 0, 1], [1, 1, 1, 1, 0, 1], [0, 1, 1, 0, 1, 1]])
+    base = figures([[0, 0, 1, 0, 0, 1], [0, 1, 0, 1, 0, 1], [0, 0, 1, 0, 0, 1]])
+    steps = figures([[3, 2, 4, 5, 2], [2, 2, 4, 4, 3], [3, 3, 4, 6, 2]])
+    longer = figures([[5, 4, 4, 5, 3], [4, 4, 5, 5, 3], [5, 5, 4, 7, 4]])
+    for found, mean, low, high, p in (
+        (
+            paired_difference(case, base, is_share=True),
+            1 / 3,
+            -0.23838925569859787,
+            0.7383892556985978,
+            0.2653982052579368,
+        ),
+        (
+            paired_difference(case, base),
+            1 / 3,
+            0.11209287467816179,
+            0.5545737919885049,
+            0.011724824219147828,
+        ),
+        (
+            paired_difference(steps, longer),
+            -1.2,
+            -2.152841730329005,
+            -0.24715826967099508,
+            0.024972314267552642,
+        ),
+    ):
+        assert found is not None
+        assert (found.mean, found.low, found.high) == pytest.approx((mean, low, high), abs=1e-9)
+        assert found.p == pytest.approx(p, rel=2e-6)  # 24 halvings of a range of 27.6 on the log scale
+
+
+def test_the_sign_test_by_hand() -> None:
+    assert sign_test(1, 7) == pytest.approx(2 * (1 + 8) / 256)
+    assert sign_test(0, 0) == sign_test(3, 3) == 1.0
+    assert sign_test(7, 1) == sign_test(1, 7)
+    # As before SciPy's, by binomial coefficients.
+    assert sign_test(2, 9) == pytest.approx(0.0654296875, abs=1e-12)
+    assert sign_test(30, 14) == pytest.approx(0.022628841205914796, abs=1e-12)
 
 
 def test_holm_by_hand() -> None:
