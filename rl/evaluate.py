@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from statistics import fmean
 from typing import Any
 
@@ -17,7 +18,7 @@ from envs import Env, GraderError, Problem, Split, Status, Trace
 from rl.runs.record import BucketResult, SplitResult
 from rl.stats.intervals import pass_at_k, wilson_interval
 from rollout.pools.base import RolloutPool
-from rollout.types import GroupRequest, RolloutGroup, Sampling
+from rollout.types import Batch, GroupRequest, RolloutGroup, Sampling
 from rollout.ungraded_limit import UngradedLimit
 
 
@@ -29,8 +30,17 @@ class Evaluation:
     greedy: dict[str, tuple[RolloutGroup, ...]]
 
 
+def num_completions(config: Config) -> int:
+    """Completions that an evaluation samples, of all splits."""
+    return len(config.eval.splits) * config.eval.num_problems * (1 + config.eval.num_samples)
+
+
 def evaluate(
-    pool: RolloutPool, config: Config, env: Env[Any], *, on_split: Callable[[str], None] = lambda split: None
+    pool: RolloutPool,
+    config: Config,
+    env: Env[Any],
+    *,
+    on_batch: Callable[[str, int], None] = lambda split, done: None,
 ) -> Evaluation:
     """Evaluate the weights a pool holds.
 
@@ -38,7 +48,7 @@ def evaluate(
         pool: Samples.
         config: Its `eval`, `rollout` and `seed` are used.
         env: Names the errors.
-        on_split: Called with the name of each split before it is evaluated.
+        on_batch: Called after each engine call, with the split and the number of completions sampled so far.
 
     Raises:
         GraderError: Graders failed on more completions than allowed, or on all of a split.
@@ -46,14 +56,20 @@ def evaluate(
     ungraded = UngradedLimit(config.rollout.max_ungraded)
     results: dict[str, SplitResult] = {}
     greedy: dict[str, tuple[RolloutGroup, ...]] = {}
+    num_done = 0
+
+    def count(split: str, batch: Batch) -> None:
+        nonlocal num_done
+        num_done += sum(len(group.samples) + group.ungraded for group in batch.groups)
+        on_batch(split, num_done)
+
     for name in config.eval.splits:
-        on_split(name)
         limit = config.eval.max_new_tokens.get(name, config.rollout.max_new_tokens)
-        best = _sample(pool, config, name, 1, Sampling(temperature=0.0, max_new_tokens=limit), ungraded)
+        best = _sample(pool, config, name, 1, Sampling(temperature=0.0, max_new_tokens=limit), ungraded, count)
         sampled: Sequence[RolloutGroup] = ()
         if config.eval.num_samples:
             warm = Sampling(temperature=config.eval.temperature, top_p=config.eval.top_p, max_new_tokens=limit)
-            sampled = _sample(pool, config, name, config.eval.num_samples, warm, ungraded)
+            sampled = _sample(pool, config, name, config.eval.num_samples, warm, ungraded, count)
         greedy[name] = tuple([group for group in best if group.samples])
         results[name] = summarise(best, sampled, first_error=env.first_error, bucket=env.bucket)
     return Evaluation(results=results, greedy=greedy)
@@ -66,6 +82,7 @@ def _sample(
     num_samples: int,
     sampling: Sampling,
     ungraded: UngradedLimit,
+    on_batch: Callable[[str, Batch], None],
 ) -> list[RolloutGroup]:
     requests = [
         GroupRequest(
@@ -81,7 +98,8 @@ def _sample(
     ]
     size = config.eval.problems_per_batch
     batches = [requests[start : start + size] for start in range(0, len(requests), size)]
-    groups = [group for batch in pool.rollout(batches, sampling) for group in batch.groups]
+    done = pool.rollout(batches, sampling, on_batch=partial(on_batch, split))
+    groups = [group for batch in done for group in batch.groups]
     for group in groups:
         ungraded.add(group)
     if not any(group.samples for group in groups):

@@ -15,7 +15,6 @@ from peft import LoraConfig, PeftModel, get_peft_model
 from safetensors import SafetensorError
 from torch import nn
 from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
-from transformers.utils import logging
 
 from configs.schema.config import PolicyConfig
 from envs import Env
@@ -137,7 +136,6 @@ def _load_folder(
     options: dict[str, Any] = {"trust_remote_code": config.trust_remote_code}
     if gguf_file is not None:
         options["gguf_file"] = gguf_file
-    logging.disable_progress_bar()  # its bars would break up our own line
     try:
         tokenizer = AutoTokenizer.from_pretrained(name, **options)
         model = AutoModelForCausalLM.from_pretrained(name, dtype=torch.float32, **options)

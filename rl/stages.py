@@ -21,8 +21,6 @@ from pathlib import Path
 from typing import TextIO
 
 import torch
-from transformers import TrainerCallback
-from transformers.utils import logging as transformers_logging
 
 from configs import Config
 from configs.schema.config import GrpoConfig
@@ -36,14 +34,17 @@ from rl.grpo.trainer import StrideTrainer
 from rl.grpo.update import Updates
 from rl.pages.run.write import write_report
 from rl.parts import Parts
+from rl.planned_work import base_config, evaluation_work, planned_work, training_work
 from rl.policy import Policy, load_policy, trainable_weights
+from rl.quiet import quiet_libraries
 from rl.runs.folder import RunFolder, open_run
 from rl.runs.log import sample_rows
-from rl.runs.progress import ProgressCallback
+from rl.runs.progress import Progress
 from rl.runs.record import Stage
 from rl.sft.examples import describe_mix, make_phases
 from rl.sft.trainer import STATE_FILE as WARM_STATE_FILE
 from rl.sft.trainer import warm_start
+from rl.trainer_callback import LEGEND, UpdateCallback
 from rollout.encoder import Encoder
 from rollout.pools.base import RolloutPool
 from rollout.source import GroupSource, RolloutBatch
@@ -60,7 +61,7 @@ def run_stages(
     """
     check_backends(config)
     torch.set_num_threads(config.threads)
-    transformers_logging.set_verbosity_error()
+    quiet_libraries()
     policy = load_policy(config.policy, parts.env, seed=config.seed)
     check_lengths(config, parts, policy)
     pool = build_pool(config, parts, policy)
@@ -85,11 +86,8 @@ class _Run:
         self.config = config
         self.parts = parts
         self.folder = folder
-        self._out = out
-
-    def say(self, line: str) -> None:
-        self._out.write(line + "\n")
-        self._out.flush()
+        self.progress = Progress(out, planned_work(config, folder.summary()))
+        self.say = self.progress.say
 
     def done(self, stage: Stage, updates: int = 0) -> bool:
         """Whether a stage was trained (for at least this long) and evaluated."""
@@ -98,12 +96,9 @@ class _Run:
     def stage_base(self, policy: Policy, pool: RolloutPool) -> None:
         if self.done(Stage.BASE):
             return
-        config = self.config
-        if config.policy.model == "tiny":  # random weights: k samples of noise would only cost time
-            config = config.model_copy(update={"eval": config.eval.model_copy(update={"num_samples": 0})})
-        if config.warm_start is None:
+        if self.config.warm_start is None:
             policy.save(self.folder.model(Stage.BASE))
-        self.evaluate(Stage.BASE, policy, pool, config)
+        self.evaluate(Stage.BASE, policy, pool, base_config(self.config))
 
     def stage_warm(self, policy: Policy, pool: RolloutPool) -> Policy:
         config, model = self.config, self.folder.model(Stage.WARM)
@@ -112,26 +107,27 @@ class _Run:
             checkpoints = self.folder.checkpoints(Stage.WARM)
             resume_from = self.folder.latest_checkpoint(Stage.WARM, WARM_STATE_FILE)
             started = time.perf_counter()
-            self._rewind(Stage.WARM, resume_from)
+            done = self._rewind(Stage.WARM, resume_from)
             parts = self.parts
             phases = make_phases(parts.env, parts.curriculum, config.warm_start, seed=config.seed)
             for phase in phases:
                 self.say(f"warm start, {phase.updates} updates on {describe_mix(phase.examples)}")
-            warm_start(
-                policy,
-                phases,
-                config.warm_start,
-                folder=checkpoints,
-                seed=config.seed,
-                cpu=find_device(config) == "cpu",
-                report_to=config.report_to,
-                callbacks=[ProgressCallback(Stage.WARM, self.folder.metrics, out=self._out)],
-                resume_from=resume_from,
-            )
+            with self.progress.showing(training_work(Stage.WARM, config), done=done) as task:
+                warm_start(
+                    policy,
+                    phases,
+                    config.warm_start,
+                    folder=checkpoints,
+                    seed=config.seed,
+                    cpu=find_device(config) == "cpu",
+                    report_to=config.report_to,
+                    callbacks=[UpdateCallback(Stage.WARM, self.folder.metrics, task)],
+                    resume_from=resume_from,
+                )
             policy.save(model)
             self._trained(Stage.WARM, config.warm_start.updates, time.perf_counter() - started)
             self.evaluate(Stage.WARM, policy, pool, config)
-        # Loaded anew: free of what the SFT trainer hung on it, and known by its folder to GRPO's reference.
+        # Loaded from its folder: without the SFT trainer's hooks, and with a path for GRPO's reference.
         return load_policy(config.policy, self.parts.env, seed=config.seed, checkpoint=model)
 
     def stage_grpo(self, policy: Policy, pool: RolloutPool) -> None:
@@ -144,7 +140,7 @@ class _Run:
             policy = load_policy(config.policy, self.parts.env, seed=config.seed, checkpoint=base)
         checkpoints = self.folder.checkpoints(Stage.GRPO)
         resume_from = self.folder.latest_checkpoint(Stage.GRPO, GRPO_STATE_FILE)
-        self._rewind(Stage.GRPO, resume_from)
+        done = self._rewind(Stage.GRPO, resume_from)
         weight = config.rewards.advantage_weight
         source = GroupSource(
             pool,
@@ -176,10 +172,11 @@ class _Run:
             cpu=find_device(config) == "cpu",
             report_to=config.report_to,
         )
-        callbacks: list[TrainerCallback] = [ProgressCallback(Stage.GRPO, self.folder.metrics, out=self._out)]
-        trainer = StrideTrainer(policy, updates, arguments, callbacks)
         started = time.perf_counter()
-        trainer.run(resume_from)
+        self.say(LEGEND)
+        with self.progress.showing(training_work(Stage.GRPO, config), done=done) as task:
+            callback = UpdateCallback(Stage.GRPO, self.folder.metrics, task)
+            StrideTrainer(policy, updates, arguments, [callback]).run(resume_from)
         policy.save(self.folder.model(Stage.GRPO))
         self._trained(Stage.GRPO, config.grpo.updates, time.perf_counter() - started)
         self.evaluate(Stage.GRPO, policy, pool, config)
@@ -193,9 +190,13 @@ class _Run:
     def evaluate(self, stage: Stage, policy: Policy, pool: RolloutPool, config: Config) -> None:
         started = time.perf_counter()
         pool.publish(trainable_weights(policy.model), 0)
-        evaluation = evaluate(
-            pool, config, self.parts.env, on_split=lambda split: self.say(f"evaluating {stage} on {split}")
-        )
+        with self.progress.showing(evaluation_work(stage, config)) as task:
+            evaluation = evaluate(
+                pool,
+                config,
+                self.parts.env,
+                on_batch=lambda split, done: task.advance(done, [f"split {split}"]),
+            )
         self._write(stage, evaluation, policy.encoder, time.perf_counter() - started)
 
     def _write(self, stage: Stage, evaluation: Evaluation, encoder: Encoder, seconds: float) -> None:
@@ -216,13 +217,14 @@ class _Run:
         ]
         self.folder.trajectories.append(*rows)
 
-    def _rewind(self, stage: Stage, checkpoint: Path | None) -> None:
-        """Forget what was logged after the checkpoint: it will be logged again."""
+    def _rewind(self, stage: Stage, checkpoint: Path | None) -> int:
+        """Drop the rows logged after the checkpoint, which are logged again; gives the checkpoint's update."""
         update = int(checkpoint.name.rpartition("-")[2]) if checkpoint else 0
         self.folder.metrics.forget_after(stage, update)
         self.folder.trajectories.forget_after(stage, update)
         if update:
-            self.say(f"{stage}: going on from update {update}")
+            self.say(f"{stage.label}: continuing from update {update}")
+        return update
 
     def _trained(self, stage: Stage, updates: int, seconds: float) -> None:
         self.folder.write_summary(self.folder.summary().with_training(stage, updates, seconds))

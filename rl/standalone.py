@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import sys
+from contextlib import closing
 from pathlib import Path
 
 from configs import Config, ConfigError
 from rl.parts import build_parts
+from rl.runs.forecast import Kind, Work
+from rl.runs.progress import Progress
 from rl.runs.record import SplitResult
 
 
@@ -36,20 +39,18 @@ def evaluate_model(model: str, config: Config, *, out_file: Path | None = None) 
     import torch  # everything that needs none is checked
 
     from rl.build import build_pool, check_backends
-    from rl.evaluate import evaluate
+    from rl.evaluate import evaluate, num_completions
     from rl.policy import load_policy
+    from rl.quiet import quiet_libraries
 
     check_backends(config)
+    quiet_libraries()
     torch.set_num_threads(config.threads)
     policy = load_policy(config.policy, parts.env, seed=config.seed, checkpoint=checkpoint)
     pool = build_pool(config, parts, policy)
-    try:
+    work = Work(label="evaluation", kind=Kind.COMPLETION, units=num_completions(config))
+    with closing(pool), Progress(sys.stderr).showing(work) as task:
         evaluation = evaluate(
-            pool,
-            config,
-            parts.env,
-            on_split=lambda split: print(f"evaluating on {split}", file=sys.stderr),  # noqa: T201
+            pool, config, parts.env, on_batch=lambda split, done: task.advance(done, [f"split {split}"])
         )
-    finally:
-        pool.close()
     return evaluation.results

@@ -6,7 +6,7 @@ same number of threads per engine.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from rollout.engines.base import Weights
@@ -21,13 +21,18 @@ class RolloutPool(Protocol):
         ...
 
     def rollout(
-        self, batches: Sequence[Sequence[GroupRequest]], sampling: Sampling | None = None
+        self,
+        batches: Sequence[Sequence[GroupRequest]],
+        sampling: Sampling | None = None,
+        *,
+        on_batch: Callable[[Batch], None] = lambda batch: None,
     ) -> list[Batch]:
         """Roll out every batch; results come in the order of the requests.
 
         Args:
             batches: The groups of each engine call.
             sampling: Replaces the worker's sampling, for evaluation.
+            on_batch: Called with each batch when it is done, in any order.
         """
         ...
 

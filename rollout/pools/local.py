@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from rollout.engines.base import Weights
 from rollout.types import Batch, GroupRequest, Sampling
@@ -20,10 +20,18 @@ class LocalPool:
         self._worker.load_weights(weights, version)
 
     def rollout(
-        self, batches: Sequence[Sequence[GroupRequest]], sampling: Sampling | None = None
+        self,
+        batches: Sequence[Sequence[GroupRequest]],
+        sampling: Sampling | None = None,
+        *,
+        on_batch: Callable[[Batch], None] = lambda batch: None,
     ) -> list[Batch]:
         """See `RolloutPool.rollout`."""
-        return [self._worker.rollout(batch, sampling) for batch in batches]
+        done = []
+        for batch in batches:
+            done.append(self._worker.rollout(batch, sampling))
+            on_batch(done[-1])
+        return done
 
     def close(self) -> None:
         """See `RolloutPool.close`."""

@@ -14,7 +14,7 @@ import logging
 import threading
 import time
 from collections import Counter, deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Any, ClassVar
@@ -147,7 +147,11 @@ class RayPool:
         self._publication += 1
 
     def rollout(
-        self, batches: Sequence[Sequence[GroupRequest]], sampling: Sampling | None = None
+        self,
+        batches: Sequence[Sequence[GroupRequest]],
+        sampling: Sampling | None = None,
+        *,
+        on_batch: Callable[[Batch], None] = lambda batch: None,
     ) -> list[Batch]:
         """See `RolloutPool.rollout`.
 
@@ -158,9 +162,14 @@ class RayPool:
             Exception: What a worker raised, as it was.
         """
         with self._rolling_out:
-            return self._rollout(batches, sampling)
+            return self._rollout(batches, sampling, on_batch)
 
-    def _rollout(self, batches: Sequence[Sequence[GroupRequest]], sampling: Sampling | None) -> list[Batch]:
+    def _rollout(
+        self,
+        batches: Sequence[Sequence[GroupRequest]],
+        sampling: Sampling | None,
+        on_batch: Callable[[Batch], None],
+    ) -> list[Batch]:
         results: dict[int, Batch] = {}
         failures: Counter[int] = Counter()
         todo = deque(range(len(batches)))
@@ -187,6 +196,7 @@ class RayPool:
                     else:
                         if number is not None:
                             results[number] = batch
+                            on_batch(batch)
         finally:
             for seat in self._seats:
                 seat.batch = None

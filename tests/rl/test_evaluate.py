@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from itertools import combinations
 
@@ -11,7 +11,7 @@ import pytest
 from configs import Config, check_config
 from envs import GraderError, Problem, Split, Trace, make_env, parse_trace
 from rewards import RewardSum, Term
-from rl.evaluate import evaluate, summarise
+from rl.evaluate import evaluate, num_completions, summarise
 from rl.pages.text import result_table
 from rl.runs.record import Stage
 from rl.stats.intervals import pass_at_k, wilson_interval
@@ -246,7 +246,11 @@ class ScriptedPool:
         raise AssertionError("the evaluation does not change weights")
 
     def rollout(
-        self, batches: Sequence[Sequence[GroupRequest]], sampling: Sampling | None = None
+        self,
+        batches: Sequence[Sequence[GroupRequest]],
+        sampling: Sampling | None = None,
+        *,
+        on_batch: Callable[[Batch], None] = lambda batch: None,
     ) -> list[Batch]:
         assert sampling is not None
         done = []
@@ -254,6 +258,7 @@ class ScriptedPool:
             self.asked.append((list(batch), sampling))
             groups = tuple(self._group(request) for request in batch)
             done.append(Batch(groups=groups, sample_s=0.0, score_s=0.0))
+            on_batch(done[-1])
         return done
 
     def _group(self, request: GroupRequest) -> RolloutGroup:
@@ -279,7 +284,7 @@ def config(**evaluation: object) -> Config:
 
 
 def test_all_splits_are_evaluated_greedily_and_with_samples() -> None:
-    pool, seen = ScriptedPool(), []
+    pool, seen = ScriptedPool(), list[tuple[str, int]]()
     settings = config(
         splits=["id", "ood_hard"],
         num_problems=5,
@@ -289,8 +294,12 @@ def test_all_splits_are_evaluated_greedily_and_with_samples() -> None:
         problems_per_batch=2,
         max_new_tokens={"ood_hard": 90},
     )
-    found = evaluate(pool, settings, ENV, on_split=seen.append)
-    assert seen == list(found.results) == list(found.greedy) == ["id", "ood_hard"]
+    found = evaluate(pool, settings, ENV, on_batch=lambda split, done: seen.append((split, done)))
+    assert list(found.results) == list(found.greedy) == ["id", "ood_hard"]
+    # Batches of 2, 2 and 1 problems: greedily 1 completion each, then 4.
+    done = [2, 4, 5, 13, 21, 25]
+    assert seen == [("id", n) for n in done] + [("ood_hard", 25 + n) for n in done]
+    assert num_completions(settings) == 50
     for split, limit in (("id", 20), ("ood_hard", 90)):
         greedy = Sampling(temperature=0.0, max_new_tokens=limit)
         warm = Sampling(temperature=0.5, top_p=0.9, max_new_tokens=limit)

@@ -68,7 +68,7 @@ def test_fewer_steps_at_full_accuracy(tmp_path: Path) -> None:
     assert last.update == 60 and last.weight_version == 59
     assert last.pieces is not None and last.logprobs is not None
     assert len(last.pieces) == len(last.logprobs) == last.tokens
-    assert "grpo 60/60" in out.getvalue()
+    assert "GRPO 60/60 updates" in out.getvalue()
     for name in ("config.yaml", "provenance.json", "report.html", "models/grpo/model.safetensors"):
         assert (folder.path / name).is_file()
     assert any((folder.path / "tensorboard").iterdir())

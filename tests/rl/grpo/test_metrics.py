@@ -1,21 +1,15 @@
-"""The numbers logged of one update, worked by hand, and the line a person reads."""
+"""The numbers logged of one update, worked by hand."""
 
 from __future__ import annotations
 
-import io
 from collections import Counter
 from dataclasses import replace
-from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 
 from envs import Split, make_env, parse_trace, render_trace
 from rewards import RewardSum, Term
 from rl.grpo.metrics import rollout_metrics
-from rl.runs.log import RowLog, metrics_log
-from rl.runs.progress import ProgressCallback
-from rl.runs.record import Stage, UpdateRow
 from rollout.source import RolloutBatch
 from rollout.types import Completion, FinishReason, RolloutGroup, Sample
 
@@ -89,41 +83,3 @@ def test_nothing_correct_leaves_steps_per_correct_out() -> None:
     metrics = rollout_metrics(rollouts, num_groups=1)
     assert "steps_per_correct" not in metrics and "steps_saved" not in metrics
     assert metrics["accuracy"] == 0.0 and metrics["groups/useful_frac"] == 0.0
-
-
-class Terminal(io.StringIO):
-    def isatty(self) -> bool:
-        return True
-
-
-def show(out: io.StringIO, tmp_path: Path) -> RowLog[UpdateRow]:
-    log = metrics_log(tmp_path)
-    progress = ProgressCallback(Stage.GRPO, log, every_s=0.0, out=out)
-    state = SimpleNamespace(global_step=0, max_steps=2)
-    progress.on_train_begin(None, state, None)  # type: ignore[arg-type]
-    for update in (1, 2):
-        state.global_step = update
-        row = {"loss": 0.1, "reward": 0.25, "accuracy": 0.5, "tokens_per_s": 1234.5, "epoch": update}
-        progress.on_log(None, state, None, logs=row)  # type: ignore[arg-type]
-    progress.on_log(None, state, None, logs={"train_runtime": 1.0})  # type: ignore[arg-type]
-    return log
-
-
-def test_progress_is_written_and_shown(tmp_path: Path) -> None:
-    out = io.StringIO()
-    log = show(out, tmp_path)
-    lines = out.getvalue().splitlines()
-    assert len(lines) == 2  # the summary at the end of training is no update
-    assert lines[0].startswith("grpo 1/2  reward 0.250  acc 50.0%  1,234 tok/s")
-    assert lines[1].endswith("  0 s left")
-    row = {"loss": 0.1, "reward": 0.25, "accuracy": 0.5, "tokens_per_s": 1234.5}
-    assert log.read() == [
-        UpdateRow(stage=Stage.GRPO, update=update, metrics={**row, "epoch": update}) for update in (1, 2)
-    ]
-
-
-def test_on_a_terminal_the_line_is_rewritten_and_ended_once(tmp_path: Path) -> None:
-    out = Terminal()
-    show(out, tmp_path)
-    assert out.getvalue().count("\r\x1b[K") >= 1
-    assert out.getvalue().count("\n") == 1 and out.getvalue().endswith("\n")

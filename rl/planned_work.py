@@ -1,0 +1,39 @@
+"""The work of a run as the progress line counts it: a config and the results so far give a list of `Work`."""
+
+from __future__ import annotations
+
+from configs import Config
+from rl.evaluate import num_completions
+from rl.runs.forecast import Kind, Work
+from rl.runs.record import Stage, Summary
+
+
+def planned_work(config: Config, summary: Summary) -> list[Work]:
+    """The work that is left of a run, in order; a stage that was cut off counts in full."""
+    work = [] if summary.done(Stage.BASE) else [evaluation_work(Stage.BASE, base_config(config))]
+    for stage, section in ((Stage.WARM, config.warm_start), (Stage.GRPO, config.grpo)):
+        if section is not None and not summary.done(stage, section.updates):
+            work += [training_work(stage, config), evaluation_work(stage, config)]
+    return work
+
+
+def training_work(stage: Stage, config: Config) -> Work:
+    """The updates of the warm start or of GRPO."""
+    if stage is Stage.WARM:
+        assert config.warm_start is not None
+        return Work(label=stage.label, kind=Kind.WARM_UPDATE, units=config.warm_start.updates)
+    assert config.grpo is not None
+    period = config.grpo.num_iterations
+    return Work(label=stage.label, kind=Kind.GRPO_UPDATE, units=config.grpo.updates, period=period)
+
+
+def evaluation_work(stage: Stage, config: Config) -> Work:
+    """The completions of a stage's evaluation."""
+    return Work(label=f"evaluation of {stage.label}", kind=Kind.COMPLETION, units=num_completions(config))
+
+
+def base_config(config: Config) -> Config:
+    """The config the base model is evaluated with: k samples of random weights would only cost time."""
+    if config.policy.model != "tiny":
+        return config
+    return config.model_copy(update={"eval": config.eval.model_copy(update={"num_samples": 0})})

@@ -1,0 +1,15 @@
+"""Keeps the bars and notes of libraries off the progress line."""
+
+from __future__ import annotations
+
+import datasets
+from huggingface_hub.utils import disable_progress_bars
+from transformers.utils import logging
+
+
+def quiet_libraries() -> None:
+    """Switch the progress bars of transformers, datasets and huggingface_hub off, and transformers' notes."""
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
+    datasets.disable_progress_bars()
+    disable_progress_bars()
