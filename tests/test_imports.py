@@ -1,4 +1,4 @@
-"""Imports point one way, and what is light stays light."""
+"""Imports point one way, what is light stays light, and tests share through `tests/kit`."""
 
 from __future__ import annotations
 
@@ -81,6 +81,29 @@ def test_one_file_at_most_knows_vllm() -> None:
     assert sum("vllm" in imported(path) for path in EVERY_FILE) <= 1
 
 
+def modules_of(path: Path) -> set[str]:
+    """Dotted names of everything a file imports, `x.y` for `from x import y` too."""
+    names: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            names.update(alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0 and node.module, f"{path}: relative import"
+            names.update({node.module, *(f"{node.module}.{alias.name}" for alias in node.names)})
+    return names
+
+
+def test_tests_share_through_the_kit_alone() -> None:
+    """What two test files need is in `tests/kit`; no file of tests imports another one, nor does the kit."""
+    found = {
+        f"{path.relative_to(ROOT)} imports {name}"
+        for path in files("tests")
+        for name in modules_of(path)
+        if name.startswith("tests.") and not f"{name}.".startswith("tests.kit.")
+    }
+    assert found == set()
+
+
 def test_the_reader_sees_what_is_imported(tmp_path: Path) -> None:
     path = tmp_path / "x.py"
     path.write_text(
@@ -88,6 +111,7 @@ def test_the_reader_sees_what_is_imported(tmp_path: Path) -> None:
         "def g() -> None:\n    import h\n    importlib.import_module('i.j')\n"
     )
     assert imported(path) == {"a", "d", "h", "i"}
+    assert modules_of(path) == {"a.b", "d.e", "d.e.f", "h"}
 
 
 @pytest.mark.parametrize(

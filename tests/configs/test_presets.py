@@ -17,7 +17,7 @@ from configs.schema.shipped import Shipped
 from envs import Trace
 from rewards import History, RewardSum
 from rl.parts import build_rewards
-from tests.rewards.test_length import END, FULL, LOOP, SKIP, TURNS, read, right, wrong
+from tests.kit.directional import END, FULL, LOOP, SKIP, TURNS, completion, right, wrong
 
 ROOT = Path(__file__).resolve().parents[2]
 N = 200  # length limit
@@ -29,7 +29,7 @@ GROUP = [
     right(190, LOOP + LOOP + FULL + END),
     wrong(40),
     wrong(170),
-    read(FULL, 200, truncated=True),
+    completion(FULL, 200, truncated=True),
 ]
 L = [trace.num_tokens for trace in GROUP]
 C = [float(bool(trace.correct)) for trace in GROUP]
@@ -158,14 +158,14 @@ def test_presets_stand_beside_terms_and_give_way_to_them() -> None:
         ("correct", 3.0),
         ("reflection_and_length", -0.2),
     ]
-    alike = config({"preset": "alp"}, {"preset": "arlcp"})  # both have correct at 1
-    assert [term.name for term in alike.rewards.terms] == [
+    both = config({"preset": "alp"}, {"preset": "arlcp"})  # both have correct at 1
+    assert [term.name for term in both.rewards.terms] == [
         "correct",
         "length_by_solve_rate",
         "reflection_and_length",
     ]
     assert config({"preset": "l1_max"}).rewards.allow_wrong_above_right
-    # Beside other terms nobody has said that these may do so.
+    # Beside other terms this must be allowed again.
     assert not config({"preset": "l1_max"}, {"name": "format", "weight": 0.1}).rewards.allow_wrong_above_right
     assert not config({"preset": "l1_max"}, allow_wrong_above_right=False).rewards.allow_wrong_above_right
 

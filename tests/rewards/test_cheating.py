@@ -94,7 +94,7 @@ def with_right_answer(env: Env[Any], problem: Problem) -> dict[str, str]:
         "detour that hides its end": render_trace([*short, "<backtrack>"], answer),
         "digits of another script": render_trace([line.translate(ARABIC) for line in lines], answer),
         "full-width letters": render_trace([line.translate(FULL_WIDTH) for line in lines], answer),
-        "letters that look alike": render_trace([line.translate(CYRILLIC) for line in lines], answer),
+        "look-alike letters": render_trace([line.translate(CYRILLIC) for line in lines], answer),
         "prompt again": render_trace([*problem.prompt.split("\n"), *short], answer),
         "null characters": render_trace([f"{line}\x00" for line in short], answer),
     }
@@ -127,7 +127,7 @@ def with_wrong_answer(env: Env[Any], problem: Problem, wrong: str) -> dict[str, 
         "not a number": render_trace(lines, "nan"),
         "digits of another script": render_trace(lines, f"\u200b{answer}".translate(ARABIC)),
         "full-width answer": render_trace(lines, answer.translate(FULL_WIDTH) + "\uff01"),
-        "letters that look alike": render_trace(lines, f"{answer}о"),
+        "look-alike letters": render_trace(lines, f"{answer}о"),
         "code": render_trace(lines, "__import__('os').getcwd()"),
         "very long": render_trace(lines, answer + " " * 5000),
         "backtracks only": render_trace(["<backtrack>"] * 50, wrong),
@@ -162,8 +162,8 @@ def short_cuts(name: str) -> list[Case]:
         for why, text in with_right_answer(env, problem).items():
             for truncated in (False, True):
                 trace = env.check(problem, parse_trace(text, truncated=truncated))
-                said = f"{why}{', cut off' if truncated else ''} on {problem.question}"
-                cases.append((said, problem, honest, trace))
+                case = f"{why}{', cut off' if truncated else ''} on {problem.question}"
+                cases.append((case, problem, honest, trace))
     return cases
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from envs import Problem, Trace
 from rewards import History, RewardSum, RunHistory, Term, When
-from tests.rewards.test_length import TURNS, right, wrong
+from tests.kit.directional import TURNS, right, wrong
 
 OTHER = replace(TURNS, question="You face south. Actions: left", index=1)
 

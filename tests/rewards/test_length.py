@@ -8,25 +8,9 @@ from typing import Any
 
 import pytest
 
-from envs import Trace, make_env, parse_trace
+from envs import Trace
 from rewards import History, RewardSum, Term, find_reward
-from tests.rewards.test_rewards import END, FULL, SKIP, TURNS
-
-WRONG = "Thus, the answer is west."
-LOOP = "west. right, around\n<backtrack>\n"  # taken back, and with FULL after it the same again
-
-
-def read(text: str, num_tokens: int, *, truncated: bool = False) -> Trace:
-    env = make_env("directional")
-    return replace(env.check(TURNS, parse_trace(text, truncated=truncated)), num_tokens=num_tokens)
-
-
-def right(num_tokens: int, text: str = FULL + END) -> Trace:
-    return read(text, num_tokens)
-
-
-def wrong(num_tokens: int) -> Trace:
-    return read(FULL + WRONG, num_tokens)
+from tests.kit.directional import END, FULL, LOOP, SKIP, TURNS, WRONG, completion, right, wrong
 
 
 def values(name: str, traces: list[Trace], history: History | None = None, **args: Any) -> list[float]:
@@ -133,7 +117,7 @@ BY_HAND: dict[str, tuple[str, list[Trace], dict[str, Any], list[float]]] = {
     ),
     "repetition": (
         "repetition",
-        [read("a b a b a b", 1), read("a b", 1), read("", 1)],
+        [completion("a b a b a b", 1), completion("a b", 1), completion("", 1)],
         {"words": 2},
         [3 / 5, 0, 0],
     ),

@@ -8,24 +8,12 @@ from dataclasses import replace
 
 import pytest
 
-from envs import Env, Problem, Split, Trace, make_env, parse_trace
+from envs import Problem, Trace
 from rewards import REWARDS, Declaration, Outcome, Reward, RewardSum, Term, find_reward
 from rewards.correctness import group_accuracy
+from tests.kit.directional import END, FULL, SKIP, TURNS
+from tests.kit.problems import check_text
 
-# The full trace of this problem has three lines: west, north, south.
-TURNS = Problem(
-    env="directional",
-    split=Split.TRAIN,
-    index=0,
-    question="You face north. Actions: left, right, around",
-    prompt="",
-    answer="south",
-    num_full_steps=3,
-    difficulty=3,
-)
-FULL = "west. right, around\nnorth. around\nsouth\n"
-SKIP = "north. around\nsouth\n"
-END = "Thus, the answer is south."
 # 345 + 78 = 423: columns 13, 12, 4.
 SUM = replace(TURNS, env="addition", question="Add 345 and 78", answer="423", num_full_steps=3, difficulty=3)
 COLUMNS = (
@@ -37,11 +25,6 @@ COLUMNS = (
 EQUATION = replace(
     TURNS, env="algebra", question="♦ ⊖ ♥ → ♠", answer="♥ → ⊖ ♠ ⊕ ♦", num_full_steps=2, difficulty=5
 )
-
-
-def read(problem: Problem, text: str, *, truncated: bool = False) -> Trace:
-    env: Env[object] = make_env(problem.env)
-    return env.check(problem, parse_trace(text, truncated=truncated))
 
 
 def value(name: str, problem: Problem, trace: Trace, **args: object) -> float:
@@ -151,7 +134,7 @@ BY_HAND: dict[str, tuple[Problem, str, Outcome, tuple[float, ...]]] = {
 def test_rewards_worked_by_hand(
     problem: Problem, text: str, outcome: Outcome, values: tuple[float, ...]
 ) -> None:
-    trace = read(problem, text)
+    trace = check_text(problem, text)
     got = {name: value(name, problem, trace) for name in NAMES}
     assert got == pytest.approx(dict(zip(NAMES, values, strict=True)))
     assert Outcome.of(trace) is outcome
@@ -159,7 +142,7 @@ def test_rewards_worked_by_hand(
 
 @pytest.mark.parametrize("text", [FULL + END, FULL, "", END])
 def test_what_was_cut_off_is_neither_right_nor_complete(text: str) -> None:
-    trace = read(TURNS, text, truncated=True)
+    trace = check_text(TURNS, text, truncated=True)
     assert Outcome.of(trace) is Outcome.TRUNCATED
     assert [value(name, TURNS, trace) for name in NAMES[:5]] == [0, 0, 0, 1, 0]
 
@@ -180,13 +163,13 @@ def test_what_was_cut_off_is_neither_right_nor_complete(text: str) -> None:
 )
 def test_budgets(budget: int | None, text: str, over: float, off: float) -> None:
     problem = replace(TURNS, budget=budget)
-    trace = read(problem, text)
+    trace = check_text(problem, text)
     assert value("steps_over_budget", problem, trace) == pytest.approx(over)
     assert value("steps_off_budget", problem, trace) == pytest.approx(off)
 
 
 def test_caps() -> None:
-    trace = read(TURNS, BY_HAND["three backtracks"][1])
+    trace = check_text(TURNS, BY_HAND["three backtracks"][1])
     assert value("backtrack_count", TURNS, trace, cap=6) == 3 / 6
     assert value("backtrack_count", TURNS, trace, cap=2) == 1.0
     assert value("fake_backtracks", TURNS, trace, cap=3) == pytest.approx(2 / 3)
@@ -211,21 +194,21 @@ BACKTRACKS: dict[str, tuple[str, float, float, float]] = {
 
 @pytest.mark.parametrize(("text", "over", "off", "needless"), BACKTRACKS.values(), ids=BACKTRACKS)
 def test_costs_of_backtracks(text: str, over: float, off: float, needless: float) -> None:
-    trace = read(TURNS, text)
+    trace = check_text(TURNS, text)
     assert value("backtracks_over_budget", TURNS, trace) == over
     assert value("backtracks_off_density", TURNS, trace, floor=0.1, ceiling=0.25) == pytest.approx(off)
     assert value("needless_backtracks", TURNS, trace) == needless
 
 
 def test_a_ceiling_of_nothing_allows_no_backtrack() -> None:
-    assert value("backtracks_off_density", TURNS, read(TURNS, FULL + END), ceiling=0.0) == 0
-    backtrack = read(TURNS, BACK + "<backtrack>\n" + FULL + END)
+    assert value("backtracks_off_density", TURNS, check_text(TURNS, FULL + END), ceiling=0.0) == 0
+    backtrack = check_text(TURNS, BACK + "<backtrack>\n" + FULL + END)
     assert value("backtracks_off_density", TURNS, backtrack, ceiling=0.0) == 1
 
 
 def test_what_was_taken_back_does_not_count_as_standing() -> None:
     """A wrong line that was taken back leaves a verified trace; it has been written and is counted."""
-    trace = read(TURNS, "up\n<backtrack>\n" + SKIP + END)
+    trace = check_text(TURNS, "up\n<backtrack>\n" + SKIP + END)
     assert (trace.verified, trace.num_invalid, trace.num_steps, trace.num_wasted) == (True, 1, 3, 1)
     assert value("step_count", TURNS, trace) == 1.0  # 3 of 3, where the same without the detour is 2 of 3
     assert value("wasted_steps", TURNS, trace) == pytest.approx(1 / 3)
@@ -233,7 +216,7 @@ def test_what_was_taken_back_does_not_count_as_standing() -> None:
 
 def test_shortest_verified_sample_of_the_group_is_the_target() -> None:
     def over(*texts: str) -> list[float]:
-        return find_reward("steps_over_shortest")(TURNS, [read(TURNS, text) for text in texts])
+        return find_reward("steps_over_shortest")(TURNS, [check_text(TURNS, text) for text in texts])
 
     detour = "west. right, around\n<backtrack> 0\n" + FULL + END  # 4 steps
     wrong = "north. around\nThus, the answer is west."  # 1 step
@@ -251,7 +234,7 @@ QUICKSTART = [Term(name="correct", weight=1.0), Term(name="step_count", weight=-
 
 
 def totals(terms: Sequence[Term], *texts: str) -> list[float]:
-    scores = RewardSum(terms, allow_wrong_above_right=True)(TURNS, [read(TURNS, text) for text in texts])
+    scores = RewardSum(terms, allow_wrong_above_right=True)(TURNS, [check_text(TURNS, text) for text in texts])
     for score in scores:
         assert score.total == pytest.approx(sum(score.parts.values()))
         assert set(score.parts) == {term.name for term in terms}
@@ -293,7 +276,7 @@ def test_gates(gate: str, expected: list[float]) -> None:
 def test_parts_are_weighted_and_named() -> None:
     terms = [*QUICKSTART, Term(name="backtrack_count", weight=-0.2, args={"cap": 2})]
     text = "west. right, around\n<backtrack> 0\n" + SKIP + END
-    (score,) = RewardSum(terms)(TURNS, [read(TURNS, text)])
+    (score,) = RewardSum(terms)(TURNS, [check_text(TURNS, text)])
     # Right: 1. Three steps of three: -0.5. One backtrack of two: -0.1.
     assert score.parts == pytest.approx({"correct": 1.0, "step_count": -0.5, "backtrack_count": -0.1})
     assert score.total == pytest.approx(0.4)
@@ -309,7 +292,7 @@ def test_an_empty_group_has_no_scores() -> None:
 
 def test_group_accuracy_is_the_share_of_right_answers() -> None:
     wrong = "Thus, the answer is north."
-    traces = [read(TURNS, text) for text in (FULL + END, SKIP + END, END, FULL + wrong, "no answer")]
+    traces = [check_text(TURNS, text) for text in (FULL + END, SKIP + END, END, FULL + wrong, "no answer")]
     assert group_accuracy(traces) == 3 / 5
     assert group_accuracy([]) == 0.0
 
@@ -398,7 +381,7 @@ def test_a_cost_that_an_invalid_step_would_save_is_refused() -> None:
     assert "gate it on 'correct'" in message
     # Allowed by name, it does what the message says: a bare answer earns 1, the full trace 0.5.
     full, bare = RewardSum([QUICKSTART[0], term], allow_wrong_above_right=True)(
-        TURNS, [read(TURNS, FULL + END), read(TURNS, END)]
+        TURNS, [check_text(TURNS, FULL + END), check_text(TURNS, END)]
     )
     assert (full.total, bare.total) == (0.5, 1.0)
 
@@ -448,7 +431,7 @@ def test_a_reward_outside_its_range_is_named(monkeypatch: pytest.MonkeyPatch, gi
     monkeypatch.setitem(REWARDS, "house", scripted(lambda problem, trace: given))
     rewards = RewardSum([Term(name="correct", weight=9.0), Term(name="house", weight=1.0)])
     with pytest.raises(ValueError) as refused:
-        rewards(TURNS, [read(TURNS, END)])
+        rewards(TURNS, [check_text(TURNS, END)])
     assert str(refused.value) == (
         f"reward 'house' gave {given!r} on directional/train/0, outside its declared range [0, 1]"
     )
@@ -458,7 +441,7 @@ def test_a_reward_outside_its_range_is_named(monkeypatch: pytest.MonkeyPatch, gi
 def test_numbers_of_other_types_are_taken(monkeypatch: pytest.MonkeyPatch, given: float) -> None:
     monkeypatch.setitem(REWARDS, "house", scripted(lambda problem, trace: given))
     rewards = RewardSum([Term(name="correct", weight=9.0), Term(name="house", weight=2.0)])
-    assert rewards(TURNS, [read(TURNS, END)])[0].total == 9 + 2 * given
+    assert rewards(TURNS, [check_text(TURNS, END)])[0].total == 9 + 2 * given
 
 
 @pytest.mark.parametrize("count", [0, 1, 3])
@@ -466,7 +449,7 @@ def test_a_group_reward_with_the_wrong_count_is_named(monkeypatch: pytest.Monkey
     monkeypatch.setitem(REWARDS, "house", scripted(lambda problem, traces: [0.0] * count, group=True))
     rewards = RewardSum([Term(name="correct", weight=9.0), Term(name="house", weight=1.0)])
     with pytest.raises(ValueError, match=f"^reward 'house' gave {count} values for 2 traces$"):
-        rewards(TURNS, [read(TURNS, END), read(TURNS, FULL)])
+        rewards(TURNS, [check_text(TURNS, END), check_text(TURNS, FULL)])
 
 
 def test_an_error_inside_a_reward_is_not_a_score(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -476,4 +459,4 @@ def test_an_error_inside_a_reward_is_not_a_score(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setitem(REWARDS, "house", scripted(fails))
     rewards = RewardSum([Term(name="correct", weight=9.0), Term(name="house", weight=1.0)])
     with pytest.raises(KeyError, match="gone"):
-        rewards(TURNS, [read(TURNS, END)])
+        rewards(TURNS, [check_text(TURNS, END)])

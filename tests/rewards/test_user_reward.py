@@ -17,7 +17,7 @@ import pytest
 from envs import GraderError
 from rewards import History, RewardSum, Term, UnscoredError, UserReward, find_reward
 from rewards.user import MAX_IN_A_ROW
-from tests.rewards.test_length import TURNS, right, wrong
+from tests.kit.directional import TURNS, right, wrong
 
 MODULE = """
 import math, os, time
@@ -203,7 +203,7 @@ def test_any_number_will_do(own: list[UserReward]) -> None:
 
 
 @pytest.mark.parametrize(
-    ("tokens", "said"),
+    ("tokens", "expected"),
     [
         (1, "gave nan, which is no finite number"),
         (2, "gave inf, which is no finite number"),
@@ -219,42 +219,44 @@ def test_any_number_will_do(own: list[UserReward]) -> None:
         (9, "which is no finite number"),
     ],
 )
-def test_what_is_no_value_leaves_its_sample_unscored(own: list[UserReward], tokens: int, said: str) -> None:
+def test_what_is_no_value_leaves_its_sample_unscored(own: list[UserReward], tokens: int, expected: str) -> None:
     with pytest.raises(UnscoredError) as caught:
         find(own, "odd")(TURNS, [right(20), right(tokens), right(21)])
     assert list(caught.value.failures) == [1]
     message = caught.value.failures[1]
-    assert message.startswith("reward 'house.rules:odd' gave ") and said in message
+    assert message.startswith("reward 'house.rules:odd' gave ") and expected in message
     assert "on directional/train/0, text 'west. right, around" in message
 
 
 @pytest.mark.parametrize(
-    ("function", "said"),
+    ("function", "expected"),
     [
         ("raises", "raised KeyError: 'thirteen'"),
         ("dies", "ended its process (exit code 3)"),
         ("hangs", "took more than 1 s (rewards.timeout_s)"),
     ],
 )
-def test_what_fails_on_one_sample_scores_the_others(own: list[UserReward], function: str, said: str) -> None:
+def test_what_fails_on_one_sample_scores_the_others(
+    own: list[UserReward], function: str, expected: str
+) -> None:
     found = find(own, function, timeout_s=1.0)
     with pytest.raises(UnscoredError) as caught:
         found(TURNS, [right(1), right(13), right(2)])
-    assert list(caught.value.failures) == [1] and said in str(caught.value)
+    assert list(caught.value.failures) == [1] and expected in str(caught.value)
     assert found(TURNS, [right(1), right(2)]) == [1.0, 1.0]
 
 
 @pytest.mark.parametrize(
-    ("function", "said"),
+    ("function", "expected"),
     [
         ("too_few", "gave 2 values for 3 traces"),
         ("no_list", "raised TypeError: 'float' object is not iterable"),
     ],
 )
-def test_what_fails_on_a_group_leaves_all_of_it(own: list[UserReward], function: str, said: str) -> None:
+def test_what_fails_on_a_group_leaves_all_of_it(own: list[UserReward], function: str, expected: str) -> None:
     with pytest.raises(UnscoredError) as caught:
         find(own, function)(TURNS, [right(1), right(13), right(2)])
-    assert list(caught.value.failures) == [0, 1, 2] and said in str(caught.value)
+    assert list(caught.value.failures) == [0, 1, 2] and expected in str(caught.value)
 
 
 def test_an_exception_is_tried_once_more(own: list[UserReward], tmp_path: Path) -> None:

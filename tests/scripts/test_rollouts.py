@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from scripts.rollouts import main
-from tests.rl.viewer.test_data import row, write_run
+from tests.kit.file_rows import row_data, write_rows
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -22,7 +22,7 @@ ROOT = Path(__file__).resolve().parents[2]
 @pytest.fixture
 def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(tmp_path)
-    return write_run(tmp_path / "done", training=[row(0), row(1)], warm=[row(0)])
+    return write_rows(tmp_path / "done", training=[row_data(0), row_data(1)], warm=[row_data(0)])
 
 
 def test_it_writes_the_page(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -50,7 +50,7 @@ def test_a_mistake_is_one_line(
     run: Path, capsys: pytest.CaptureFixture[str], arguments: list[str], says: str
 ) -> None:
     Path("mine.html").write_text("years of work")
-    broken = write_run(Path("broken"))
+    broken = write_rows(Path("broken"))
     (broken / "trajectories.jsonl").write_text("{]\n")
     before = {path: path.read_bytes() for path in Path().rglob("*") if path.is_file()}
     with pytest.raises(SystemExit) as ended:

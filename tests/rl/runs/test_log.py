@@ -25,7 +25,7 @@ from rl.runs.log import evaluation_log, metrics_log, read_summary, trajectory_lo
 from rl.runs.record import Stage, Summary, UpdateRow
 from rl.viewer import read_trajectories
 from tests.kit.runs_by_hand import sample, split_result
-from tests.rl.runs.test_record import SAMPLE, SUMMARY
+from tests.kit.whole_records import SAMPLE, SUMMARY
 
 
 def updates(stage: Stage, *numbers: int) -> list[UpdateRow]:

@@ -15,50 +15,7 @@ from rl.runs.errors import RunFolderError
 from rl.runs.log import trajectory_log
 from rl.runs.record import SampleRow
 from rl.viewer import Trajectories, read_trajectories
-
-
-def step(text: str, kind: str = "forward", verdict: str = "valid", undone: bool = False) -> dict[str, Any]:
-    return {"text": text, "kind": kind, "verdict": verdict, "reason": "", "undone": undone}
-
-
-def row(index: int = 0, **more: Any) -> dict[str, Any]:
-    steps = [
-        step("1 + 1 = 3", verdict="invalid", undone=True),
-        step("<backtrack>", "backtrack"),
-        step("1 + 1 = 2"),
-    ]
-    return {
-        "format": 1,
-        "stage": "grpo",
-        "update": 1,
-        "group": index,
-        "sample": 0,
-        "env": "countdown",
-        "split": "id",
-        "index": index,
-        "prompt": f"Numbers: {index}\nAnswer:\n",
-        "answer": "2",
-        "full_steps": 2,
-        "text": "1 + 1 = 3\n<backtrack>\n1 + 1 = 2\nThus, the answer is 2.",
-        "stated": "2",
-        "outcome": "verified",
-        "reward": 1.0,
-        "parts": {"correct": 1.0},
-        "tokens": 9,
-        "weight_version": 0,
-        "steps": steps,
-        **more,
-    }
-
-
-def write_run(folder: Path, **files: list[dict[str, Any]]) -> Path:
-    """A run folder with rows for `training` and for evaluated stages."""
-    (folder / "eval").mkdir(parents=True)
-    (folder / "config.yaml").write_text("name: x\n")
-    for name, rows in files.items():
-        path = folder / ("trajectories.jsonl" if name == "training" else f"eval/{name}.jsonl")
-        path.write_text("".join(json.dumps(one) + "\n" for one in rows))
-    return folder
+from tests.kit.file_rows import row_data, step_data, write_rows
 
 
 def columns_of(data: Trajectories) -> tuple[dict[str, Any], dict[str, list[float]]]:
@@ -78,14 +35,14 @@ def rows_of(data: Trajectories) -> list[dict[str, Any]]:
 
 
 def test_the_columns_are_the_figures_of_the_rows(tmp_path: Path) -> None:
-    marker = [step("Wait, no.", "marker", "unchecked")]
+    marker = [step_data("Wait, no.", "marker", "unchecked")]
     training = [
-        row(0, reward=0.25),
-        row(
+        row_data(0, reward=0.25),
+        row_data(
             1, outcome="wrong", reward=-1, steps=marker, split="train", update=300, parts={"step_count": -0.75}
         ),
     ]
-    run = write_run(tmp_path / "a", training=training, warm=[row(1, tokens=70000)])
+    run = write_rows(tmp_path / "a", training=training, warm=[row_data(1, tokens=70000)])
     data = read_trajectories([run])
     header, columns = columns_of(data)
     assert data.num == header["num"] == 3
@@ -100,7 +57,7 @@ def test_the_columns_are_the_figures_of_the_rows(tmp_path: Path) -> None:
     assert columns["tokens"] == [70000, 9, 9]
     assert columns["reward"] == [1.0, 0.25, -1.0]
     assert columns["right"] == [1, 1, 0]
-    # Two forward lines and a backtrack; the marker is a step and a backtrack alike.
+    # Two forward lines and a backtrack; the marker counts as a step and as a backtrack.
     assert columns["steps"] == [2, 2, 1]
     assert columns["backtracks"] == [1, 1, 1]
     assert columns["invalid"] == [1, 1, 0]
@@ -117,15 +74,15 @@ def test_the_columns_are_the_figures_of_the_rows(tmp_path: Path) -> None:
 
 def test_a_group_is_the_samples_of_one_draw(tmp_path: Path) -> None:
     training = [
-        row(0, group=7, sample=0),
-        row(0, group=7, sample=1),
-        row(0, group=7, sample=0, update=2),
-        row(0, group=8),
-        row(1, group=7),
-        row(0, group=7, sample=2),
+        row_data(0, group=7, sample=0),
+        row_data(0, group=7, sample=1),
+        row_data(0, group=7, sample=0, update=2),
+        row_data(0, group=8),
+        row_data(1, group=7),
+        row_data(0, group=7, sample=2),
     ]
     _, columns = columns_of(
-        read_trajectories([write_run(tmp_path / "a", training=training, warm=[row(0, group=7)])])
+        read_trajectories([write_rows(tmp_path / "a", training=training, warm=[row_data(0, group=7)])])
     )
     # The evaluated row first; another update, group id, problem or source is another group.
     assert columns["group"] == [0, 1, 1, 2, 3, 4, 1]
@@ -133,21 +90,21 @@ def test_a_group_is_the_samples_of_one_draw(tmp_path: Path) -> None:
 
 def test_an_advantage_of_tokens_is_their_mean(tmp_path: Path) -> None:
     rows = [
-        row(0, advantage=-0.5),
-        row(1, advantage=[0.5, -1.0, 0.0, 2.0]),  # 1.5 / 4
-        row(2),
-        row(3, advantage=[]),
-        row(4, advantage=None),
+        row_data(0, advantage=-0.5),
+        row_data(1, advantage=[0.5, -1.0, 0.0, 2.0]),  # 1.5 / 4
+        row_data(2),
+        row_data(3, advantage=[]),
+        row_data(4, advantage=None),
     ]
-    _, columns = columns_of(read_trajectories([write_run(tmp_path / "a", training=rows)]))
+    _, columns = columns_of(read_trajectories([write_rows(tmp_path / "a", training=rows)]))
     assert columns["advantage"][:2] == [-0.5, 0.375]
     assert all(math.isnan(value) for value in columns["advantage"][2:])
 
 
 def test_problems_are_the_same_only_with_the_same_text(tmp_path: Path) -> None:
-    first = write_run(tmp_path / "a", warm=[row(0), row(1), row(2)])
-    second = write_run(
-        tmp_path / "b", grpo=[row(0), row(1, prompt="Numbers: 7\nAnswer:\n"), row(2, answer="3")]
+    first = write_rows(tmp_path / "a", warm=[row_data(0), row_data(1), row_data(2)])
+    second = write_rows(
+        tmp_path / "b", grpo=[row_data(0), row_data(1, prompt="Numbers: 7\nAnswer:\n"), row_data(2, answer="3")]
     )
     _, columns = columns_of(read_trajectories([first, second]))
     problem, place = columns["problem"], columns["place"]
@@ -159,8 +116,8 @@ def test_problems_are_the_same_only_with_the_same_text(tmp_path: Path) -> None:
 def test_rows_come_back_as_they_were_written(tmp_path: Path) -> None:
     hostile = 'x", "pieces": ["y"], "logprobs": [1], \u202e \ud800 \x00 </script><!-- ☃\r\n'
     tokens = {"pieces": ['"], "logprobs": [', "]", "\n"], "logprobs": [-0.5, -1.0, 0.0], "advantage": 0.5}
-    written = [row(i, text=hostile, prompt=hostile, **(tokens if i % 2 else {})) for i in range(700)]
-    data = read_trajectories([write_run(tmp_path / "a", training=written)])
+    written = [row_data(i, text=hostile, prompt=hostile, **(tokens if i % 2 else {})) for i in range(700)]
+    data = read_trajectories([write_rows(tmp_path / "a", training=written)])
     header, columns = columns_of(data)
     assert rows_of(data) == written
     assert len(data.chunks) > 2
@@ -170,7 +127,7 @@ def test_rows_come_back_as_they_were_written(tmp_path: Path) -> None:
 
 
 def test_tokens_are_not_read_for_the_columns() -> None:
-    whole = row(
+    whole = row_data(
         text='"], "logprobs": [', pieces=['"], "logprobs": [', ']"'], logprobs=[-0.5, -1.0], advantage=[1]
     )
     expected = SampleRow.from_json({k: v for k, v in whole.items() if k not in ("pieces", "logprobs")})
@@ -183,14 +140,16 @@ def test_tokens_are_not_read_for_the_columns() -> None:
 
 def test_long_rows_make_small_chunks(tmp_path: Path) -> None:
     data = read_trajectories(
-        [write_run(tmp_path / "a", training=[row(i, text="x" * 600_000) for i in range(5)])]
+        [write_rows(tmp_path / "a", training=[row_data(i, text="x" * 600_000) for i in range(5)])]
     )
     assert [len(gzip.decompress(chunk).split(b"\n")) for chunk in data.chunks] == [2, 2, 1]
 
 
 def test_numbers_json_does_not_have_are_none(tmp_path: Path) -> None:
-    odd = row(reward=math.inf, pieces=["a", "NaN"], logprobs=[math.nan, -math.inf], parts={"correct": math.nan})
-    data = read_trajectories([write_run(tmp_path / "a", training=[odd])])
+    odd = row_data(
+        reward=math.inf, pieces=["a", "NaN"], logprobs=[math.nan, -math.inf], parts={"correct": math.nan}
+    )
+    data = read_trajectories([write_rows(tmp_path / "a", training=[odd])])
     _, columns = columns_of(data)
     assert math.isnan(columns["reward"][0])
     assert math.isnan(columns["part:correct"][0])
@@ -200,16 +159,16 @@ def test_numbers_json_does_not_have_are_none(tmp_path: Path) -> None:
 
 
 def test_a_line_cut_off_by_a_kill_is_passed_over(tmp_path: Path) -> None:
-    run = write_run(tmp_path / "a", training=[row(0), row(1)])
+    run = write_rows(tmp_path / "a", training=[row_data(0), row_data(1)])
     with (run / "trajectories.jsonl").open("a") as file:
-        file.write("\n" + json.dumps(row(2))[:50])
+        file.write("\n" + json.dumps(row_data(2))[:50])
     data = read_trajectories([run])
     assert data.num == 2
     assert [one["index"] for one in rows_of(data)] == [0, 1]
 
 
-def test_files_written_anew_meanwhile_do_not_mix_with_what_was_read(tmp_path: Path) -> None:
-    run = write_run(tmp_path / "a", training=[row(0), row(1)])
+def test_files_rewritten_meanwhile_do_not_mix_with_what_was_read(tmp_path: Path) -> None:
+    run = write_rows(tmp_path / "a", training=[row_data(0), row_data(1)])
     data = read_trajectories([run])
     path = run / "trajectories.jsonl"
     path.unlink()
@@ -222,20 +181,26 @@ def test_files_written_anew_meanwhile_do_not_mix_with_what_was_read(tmp_path: Pa
     [
         ("{", "Expecting property name"),
         ("[1]", "[1] is not a JSON object"),
-        (json.dumps({**row(), "reward": "x"}), "reward: 'x' is not a number"),
-        (json.dumps({**row(), "split": ["id"]}), "split: ['id'] is not a text"),
-        (json.dumps({**row(), "parts": 3}), "parts: 3 is not a JSON object"),
-        (json.dumps({**row(), "steps": [{"text": "x"}]}), "steps: a step has no 'kind'"),
-        (json.dumps({**row(), "steps": [step("x", "<b>")]}), "steps: '<b>' is none of forward, backtrack"),
-        (json.dumps({**row(), "steps": [step("x", verdict="<b>")]}), "steps: '<b>' is none of unchecked,"),
-        (json.dumps({**row(), "outcome": "<b>"}), "outcome: '<b>' is none of verified, correct,"),
+        (json.dumps(row_data(reward="x")), "reward: 'x' is not a number"),
+        (json.dumps(row_data(split=["id"])), "split: ['id'] is not a text"),
+        (json.dumps(row_data(parts=3)), "parts: 3 is not a JSON object"),
+        (json.dumps(row_data(steps=[{"text": "x"}])), "steps: a step has no 'kind'"),
+        (
+            json.dumps(row_data(steps=[step_data("x", "<b>")])),
+            "steps: '<b>' is none of forward, backtrack",
+        ),
+        (
+            json.dumps(row_data(steps=[step_data("x", verdict="<b>")])),
+            "steps: '<b>' is none of unchecked,",
+        ),
+        (json.dumps(row_data(outcome="<b>")), "outcome: '<b>' is none of verified, correct,"),
         ("[" * 100_000, "recursion"),
         ("\xff", "can't decode"),
         ('{"reward": ' + "9" * 5000 + "}", "digits"),
     ],
 )
 def test_a_damaged_file_is_one_clear_line(tmp_path: Path, line: str, says: str) -> None:
-    run = write_run(tmp_path / "a", training=[row()])
+    run = write_rows(tmp_path / "a", training=[row_data()])
     with (run / "trajectories.jsonl").open("a", encoding="latin-1") as file:
         file.write(line + "\n")
     with pytest.raises(RunFolderError) as caught:
@@ -246,17 +211,17 @@ def test_a_damaged_file_is_one_clear_line(tmp_path: Path, line: str, says: str) 
 
 
 def test_folders_that_cannot_be_shown(tmp_path: Path) -> None:
-    run = write_run(tmp_path / "a", training=[row()])
+    run = write_rows(tmp_path / "a", training=[row_data()])
     with pytest.raises(RunFolderError, match=r"no run in .*nothing \(no config.yaml\)"):
         read_trajectories([run, tmp_path / "nothing"])
     with pytest.raises(RunFolderError, match="has no trajectories yet"):
-        read_trajectories([write_run(tmp_path / "b")])
+        read_trajectories([write_rows(tmp_path / "b")])
     with pytest.raises(RunFolderError, match="is given twice"):
         read_trajectories([run, tmp_path / "b" / ".." / "a"])
 
 
-def test_runs_of_the_same_name_are_told_apart(tmp_path: Path) -> None:
-    runs = [write_run(tmp_path / seed / "run", warm=[row()]) for seed in ("s0", "s1")]
+def test_runs_of_the_same_name_have_different_keys(tmp_path: Path) -> None:
+    runs = [write_rows(tmp_path / seed / "run", warm=[row_data()]) for seed in ("s0", "s1")]
     header, _ = columns_of(read_trajectories(runs))
     assert [one["key"] for one in header["sources"]] == ["s0/run/warm", "s1/run/warm"]
     assert header["title"] == "s0/run, s1/run"

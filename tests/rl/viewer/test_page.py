@@ -15,7 +15,7 @@ from rl.runs.changes import Change, changes
 from rl.runs.record import SampleRow
 from rl.viewer import Trajectories, make_server, read_trajectories, write_page
 from tests.kit.browser import CHROMIUM, Browser
-from tests.rl.viewer.test_data import row, step, write_run
+from tests.kit.file_rows import row_data, step_data, write_rows
 
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no chromium, chromium-browser or google-chrome")
 
@@ -26,7 +26,7 @@ HOSTILE = (
 ATTRIBUTE = "x' onmouseover='document.title=1' \"><b id=injected>"
 OUTCOMES = ("verified", "correct", "wrong", "malformed")
 TRAINING = [
-    row(
+    row_data(
         index // 2,
         split="train",
         sample=index % 2,
@@ -36,7 +36,8 @@ TRAINING = [
         advantage=((index * 13) % 11) / 11 - 0.5,
         parts={"correct": float(index % 4 < 2), **({"step_count": -index / 60} if index % 3 else {})},
         tokens=100 - index,
-        steps=[step(f"line {n}") for n in range(index % 5)] + [step("<backtrack>", "backtrack")] * (index % 2),
+        steps=[step_data(f"line {n}") for n in range(index % 5)]
+        + [step_data("<backtrack>", "backtrack")] * (index % 2),
         text=f"needle {index}" if index % 25 == 0 else "hay",
     )
     for index in range(60)
@@ -45,7 +46,7 @@ LENGTHS = {"warm": [3, 3, 3, 2, 4, 3, 5, 6, 1], "grpo": [3, 2, 5, 2, 1, 3, 1, 1,
 RIGHT = {"warm": "111100111", "grpo": "111110011"}
 EVALUATED = {
     stage: [
-        row(i, stage=stage, steps=[step(f"{stage} {n}") for n in range(num)], outcome=outcome)
+        row_data(i, stage=stage, steps=[step_data(f"{stage} {n}") for n in range(num)], outcome=outcome)
         for i, (num, outcome) in enumerate(
             zip(lengths, ("verified" if right == "1" else "wrong" for right in RIGHT[stage]), strict=True)
         )
@@ -54,21 +55,21 @@ EVALUATED = {
 }
 PIECES = ["1 + 1", " = 2\n", "<script>", "\u202e", "<eos>"]
 SPECIAL = [
-    row(
+    row_data(
         90,
         split="ood_hard",
         steps=[
-            step("first"),
-            step("wrong turn", verdict="invalid", undone=True),
-            step("deeper", undone=True),
-            step("<backtrack> 2", "backtrack"),
-            step("deeper again", undone=True),
-            step("<backtrack> 9", "backtrack", "invalid"),
-            step("<backtrack> 1", "backtrack"),
-            step("second"),
+            step_data("first"),
+            step_data("wrong turn", verdict="invalid", undone=True),
+            step_data("deeper", undone=True),
+            step_data("<backtrack> 2", "backtrack"),
+            step_data("deeper again", undone=True),
+            step_data("<backtrack> 9", "backtrack", "invalid"),
+            step_data("<backtrack> 1", "backtrack"),
+            step_data("second"),
         ],
     ),
-    row(
+    row_data(
         91,
         split="ood_hard",
         prompt=HOSTILE,
@@ -77,10 +78,10 @@ SPECIAL = [
         stated=HOSTILE,
         env=ATTRIBUTE,
         parts={ATTRIBUTE: 1.0},
-        steps=[{**step(HOSTILE, verdict="invalid"), "reason": HOSTILE}, step(HOSTILE)],
+        steps=[{**step_data(HOSTILE, verdict="invalid"), "reason": HOSTILE}, step_data(HOSTILE)],
     ),
-    row(92, split="ood_hard", pieces=PIECES, logprobs=[-0.1, -0.7, -2.30259, 0.0, -1e-9], advantage=0.25),
-    row(93, split="ood_hard", pieces=PIECES, logprobs=[-0.1], advantage=[0.5, -1.0, 0.0, 2.0, -0.25]),
+    row_data(92, split="ood_hard", pieces=PIECES, logprobs=[-0.1, -0.7, -2.30259, 0.0, -1e-9], advantage=0.25),
+    row_data(93, split="ood_hard", pieces=PIECES, logprobs=[-0.1], advantage=[0.5, -1.0, 0.0, 2.0, -0.25]),
 ]
 ROW = {name: 18 + at for at, name in enumerate(("detours", "hostile", "scalar", "list"))}
 """Numbers of the special rows: after nine evaluated ones of each stage."""
@@ -89,7 +90,7 @@ ROW = {name: 18 + at for at, name in enumerate(("detours", "hostile", "scalar", 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory: pytest.TempPathFactory) -> Trajectories:
     folder = tmp_path_factory.mktemp("runs") / "run"
-    return read_trajectories([write_run(folder, training=[*SPECIAL, *TRAINING], **EVALUATED)])
+    return read_trajectories([write_rows(folder, training=[*SPECIAL, *TRAINING], **EVALUATED)])
 
 
 @pytest.fixture(scope="module")
@@ -275,9 +276,9 @@ def test_the_overview_counts_outcomes_and_rewards(page: Callable[..., Browser]) 
 
 def test_many_rewards_are_counted_in_ranges(browser: Browser, tmp_path: Path) -> None:
     # 200 rewards from -1 to 0.99 in steps of 0.01: 16 bars at most, 0.2 wide, so 20 rewards in each of 10.
-    rows = [row(i, reward=-1 + i / 100) for i in range(200)]
+    rows = [row_data(i, reward=-1 + i / 100) for i in range(200)]
     write_page(
-        read_trajectories([write_run(tmp_path / "a", training=rows)]), tmp_path / "p.html", overwrite=False
+        read_trajectories([write_rows(tmp_path / "a", training=rows)]), tmp_path / "p.html", overwrite=False
     )
     browser.open((tmp_path / "p.html").as_uri())
     titles = browser.run("Array.from(document.querySelectorAll('.bars a'), (one) => one.title)")
@@ -309,7 +310,7 @@ GROUPS = [
     (3, [0.1 + 0.2, 0.3, 0.3, 0.3], ["wrong"] * 4),
 ]
 GROUP_ROWS = [
-    row(
+    row_data(
         index,
         update=1 + index // 2,
         sample=sample,
@@ -327,7 +328,7 @@ GROUP_ROWS = [
 def groups(tmp_path_factory: pytest.TempPathFactory) -> str:
     folder = tmp_path_factory.mktemp("groups")
     again = [{**one, "update": 9, "group": 10 + one["group"]} for one in GROUP_ROWS[:4]]
-    run = write_run(folder / "run", training=[*GROUP_ROWS, *again], warm=[row(0)])
+    run = write_rows(folder / "run", training=[*GROUP_ROWS, *again], warm=[row_data(0)])
     write_page(read_trajectories([run]), folder / "page.html", overwrite=False)
     return (folder / "page.html").as_uri()
 
@@ -407,7 +408,9 @@ def test_a_trajectory_leads_to_its_group(browser: Browser, groups: str) -> None:
 
 def test_runs_without_groups_are_reported(browser: Browser, tmp_path: Path) -> None:
     write_page(
-        read_trajectories([write_run(tmp_path / "a", warm=[row(0)])]), tmp_path / "p.html", overwrite=False
+        read_trajectories([write_rows(tmp_path / "a", warm=[row_data(0)])]),
+        tmp_path / "p.html",
+        overwrite=False,
     )
     browser.open(f"{(tmp_path / 'p.html').as_uri()}#view=groups")
     assert browser.texts(".none") == ["These runs have no group of samples yet."]
@@ -415,7 +418,7 @@ def test_runs_without_groups_are_reported(browser: Browser, tmp_path: Path) -> N
 
 def test_rows_without_a_number_come_last(browser: Browser, tmp_path: Path) -> None:
     rewards = [0.5, math.nan, 0.1, math.nan, 0.9]
-    run = write_run(tmp_path / "a", training=[row(i, reward=value) for i, value in enumerate(rewards)])
+    run = write_rows(tmp_path / "a", training=[row_data(i, reward=value) for i, value in enumerate(rewards)])
     write_page(read_trajectories([run]), tmp_path / "page.html", overwrite=False)
     for order, expected in (("up", ["0.1", "0.5", "0.9", "–", "–"]), ("down", ["0.9", "0.5", "0.1", "–", "–"])):
         browser.open(f"{(tmp_path / 'page.html').as_uri()}#sort=reward&order={order}")
@@ -517,9 +520,9 @@ def test_the_two_checkpoints_stand_side_by_side(page: Callable[..., Browser]) ->
 
 
 def test_only_the_same_problems_of_two_runs_are_compared(browser: Browser, tmp_path: Path) -> None:
-    first = write_run(tmp_path / "a", warm=[row(i) for i in range(4)])
-    others = [row(0, prompt="another"), *(row(i) for i in (1, 2, 9))]
-    second = write_run(tmp_path / "b", warm=[row(3)], grpo=others)
+    first = write_rows(tmp_path / "a", warm=[row_data(i) for i in range(4)])
+    others = [row_data(0, prompt="another"), *(row_data(i) for i in (1, 2, 9))]
+    second = write_rows(tmp_path / "b", warm=[row_data(3)], grpo=others)
     write_page(read_trajectories([first, second]), tmp_path / "page.html", overwrite=False)
     browser.open(f"{(tmp_path / 'page.html').as_uri()}#view=compare")
     assert browser.texts(".pair-card:first-of-type h3") == ["a: warm start, evaluated", "b: GRPO, evaluated"]
@@ -662,8 +665,8 @@ def test_the_file_shows_what_the_server_shows(browser: Browser, served: str, wri
 
 
 def test_the_page_reports_a_server_that_has_ended(browser: Browser, tmp_path: Path) -> None:
-    rows = [row(i) for i in range(600)]
-    with make_server(read_trajectories([write_run(tmp_path / "a", training=rows)])) as server:
+    rows = [row_data(i) for i in range(600)]
+    with make_server(read_trajectories([write_rows(tmp_path / "a", training=rows)])) as server:
         thread = threading.Thread(target=server.serve_forever)
         thread.start()
         browser.open(f"http://127.0.0.1:{server.server_address[1]}/")

@@ -18,12 +18,12 @@ from configs import ConfigError
 from rl.runs.errors import RunFolderError
 from rl.viewer import Trajectories, make_server, read_trajectories, write_page
 from rl.viewer.page import check_free
-from tests.rl.viewer.test_data import row, write_run
+from tests.kit.file_rows import row_data, write_rows
 
 
 @pytest.fixture
 def data(tmp_path: Path) -> Trajectories:
-    return read_trajectories([write_run(tmp_path / "a", training=[row(i) for i in range(300)])])
+    return read_trajectories([write_rows(tmp_path / "a", training=[row_data(i) for i in range(300)])])
 
 
 @pytest.fixture

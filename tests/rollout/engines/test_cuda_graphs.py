@@ -12,7 +12,7 @@ from rollout.engines import cuda_graphs as graphs
 from rollout.engines.cuda_graphs import CudaGraphs, Record, Step, _round_up
 from rollout.engines.embedded import TorchEngine
 from rollout.types import Prompt, Sampling
-from tests.rollout.engines.test_embedded import PAD, STOP, WRITTEN_OUT, V, ids, make, mixed_prompts
+from tests.kit.causal_models import PAD, STOP, WRITTEN_OUT, V, ids, make, mixed_prompts
 
 
 class Counting:

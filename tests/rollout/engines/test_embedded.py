@@ -9,59 +9,10 @@ from dataclasses import replace
 
 import pytest
 import torch
-from transformers import (
-    GPT2Config,
-    GPT2LMHeadModel,
-    LlamaConfig,
-    LlamaForCausalLM,
-    MistralConfig,
-    MistralForCausalLM,
-    Qwen2Config,
-    Qwen2ForCausalLM,
-    Qwen3Config,
-    Qwen3ForCausalLM,
-)
 
 from rollout.engines.embedded import CallSize, TorchEngine, cache_bytes
-from rollout.types import Completion, FinishReason, Prompt, Sampling
-
-V, STOP, PAD = 19, 1, 0
-SMALL = {"vocab_size": V, "hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 2}
-HEADS = {"num_attention_heads": 4, "num_key_value_heads": 2, "max_position_embeddings": 128}
-
-
-def make(family: str) -> torch.nn.Module:
-    torch.manual_seed(0)
-    if family == "llama":
-        model = LlamaForCausalLM(LlamaConfig(**SMALL, **HEADS))
-    elif family == "llama-3":  # rotary positions of its own, biases, tied embeddings
-        rope = {"rope_type": "llama3", "rope_theta": 1e4, "factor": 8.0, "low_freq_factor": 1.0}
-        rope |= {"high_freq_factor": 4.0, "original_max_position_embeddings": 64}
-        more = {"attention_bias": True, "tie_word_embeddings": True, "rope_parameters": rope}
-        model = LlamaForCausalLM(LlamaConfig(**SMALL, **HEADS, **more))
-        for name, parameter in model.named_parameters():
-            if name.endswith("bias"):
-                parameter.data.normal_()
-    elif family == "qwen2":
-        model = Qwen2ForCausalLM(Qwen2Config(**SMALL, **HEADS))
-    elif family == "qwen3":
-        model = Qwen3ForCausalLM(Qwen3Config(**SMALL, **HEADS, head_dim=16))
-    elif family == "mistral-full":
-        model = MistralForCausalLM(MistralConfig(**SMALL, **HEADS, sliding_window=None))
-    elif family == "mistral":  # a sliding window shorter than the completions
-        model = MistralForCausalLM(MistralConfig(**SMALL, **HEADS, sliding_window=6))
-    else:
-        model = GPT2LMHeadModel(
-            GPT2Config(
-                vocab_size=V, n_embd=32, n_layer=2, n_head=4, n_positions=128, bos_token_id=1, eos_token_id=1
-            )
-        )
-    for parameter in model.parameters():  # spread the logits: near-uniform ones would hide mistakes
-        parameter.data.mul_(3.0 if parameter.dim() > 1 else 1.0)
-    return model
-
-
-WRITTEN_OUT = ["llama", "llama-3", "qwen2", "qwen3", "mistral-full"]  # families with a `Decoder`
+from rollout.types import FinishReason, Prompt, Sampling
+from tests.kit.causal_models import PAD, STOP, WRITTEN_OUT, V, full_forward, ids, make, mixed_prompts
 
 
 def engine(family: str = "llama", max_rows: int | None = None) -> TorchEngine:
@@ -83,16 +34,6 @@ PROMPTS = [
 SAMPLING = Sampling(temperature=0.8, max_new_tokens=20)
 
 
-def full_forward(
-    model: torch.nn.Module, prompt: Prompt, ids: tuple[int, ...], temperature: float
-) -> torch.Tensor:
-    """Log-probability of each completion token, without cache, padding or batch."""
-    with torch.no_grad():
-        logits = model(torch.tensor([[*prompt.ids, *ids]])).logits[0, len(prompt.ids) - 1 : -1]
-    logprobs = torch.log_softmax(logits.float() / temperature, dim=-1)
-    return logprobs.gather(1, torch.tensor(ids)[:, None]).squeeze(1)
-
-
 @pytest.mark.parametrize("family", [*WRITTEN_OUT, "mistral", "gpt2"])
 @pytest.mark.parametrize("temperature", [0.8, 1.0, 1.7])
 def test_logprobs_agree_with_a_full_forward(family: str, temperature: float) -> None:
@@ -101,7 +42,8 @@ def test_logprobs_agree_with_a_full_forward(family: str, temperature: float) -> 
     worst = 0.0
     for prompt, group in zip(PROMPTS, groups, strict=True):
         for completion in group:
-            expected = full_forward(sampler.model, prompt, completion.ids, temperature)
+            with torch.no_grad():
+                expected = full_forward(sampler.model, prompt.ids, completion.ids, temperature)
             worst = max(worst, (expected - torch.tensor(completion.logprobs)).abs().max().item())
     assert worst < 1e-4
 
@@ -118,18 +60,6 @@ def test_greedy_is_the_likeliest_token_of_a_full_forward(family: str) -> None:
             with torch.no_grad():
                 assert int(sampler.model(torch.tensor([ids])).logits[0, -1].argmax()) == token
             ids.append(token)
-
-
-def mixed_prompts() -> list[Prompt]:
-    """25 prompts of 1 to 14 tokens, 1 to 5 samples each."""
-    rng = random.Random(0)
-    return [
-        Prompt(
-            ids=tuple(rng.randrange(2, V) for _ in range(rng.randint(1, 14))),
-            seeds=tuple(range(100 * p, 100 * p + rng.randint(1, 5))),
-        )
-        for p in range(25)
-    ]
 
 
 @pytest.mark.parametrize("family", WRITTEN_OUT)
@@ -333,7 +263,3 @@ def test_thread_setting_of_the_process_is_left_as_it_was() -> None:
 
 def test_no_prompts_no_completions() -> None:
     assert engine().generate([], SAMPLING) == []
-
-
-def ids(groups: list[list[Completion]]) -> list[list[tuple[int, ...]]]:
-    return [[completion.ids for completion in group] for group in groups]
