@@ -105,15 +105,10 @@ def _engine_dtype(config: Config) -> torch.dtype:
     return dtype
 
 
-def build_pool(config: Config, parts: Parts, policy: Policy) -> RolloutPool:
-    """Start the sampling side; it takes a copy of the policy's weights as they are now.
-
-    Raises:
-        ResourceError: The cluster has less than is asked for.
-        VllmError: vLLM cannot run this model.
-    """
+def worker_spec(config: Config, parts: Parts, policy: Policy) -> WorkerSpec:
+    """What a worker needs to sample from the policy."""
     rollout = config.rollout
-    spec = WorkerSpec(
+    return WorkerSpec(
         engine=EngineSpec(
             model=policy.model,
             stop_ids=policy.encoder.stop_ids,
@@ -131,6 +126,16 @@ def build_pool(config: Config, parts: Parts, policy: Policy) -> RolloutPool:
         sampling=Sampling(temperature=rollout.temperature, max_new_tokens=rollout.max_new_tokens),
         max_prompt_tokens=rollout.max_prompt_tokens,
     )
+
+
+def build_pool(config: Config, parts: Parts, policy: Policy) -> RolloutPool:
+    """Start the sampling side; it takes a copy of the policy's weights as they are now.
+
+    Raises:
+        ResourceError: The cluster has less than is asked for.
+        VllmError: vLLM cannot run this model.
+    """
+    rollout, spec = config.rollout, worker_spec(config, parts, policy)
     if rollout.backend == "local":
         return LocalPool(spec.build())
     from rollout.pools.ray_pool import RayPool  # Ray is only imported where it is used: it takes a second

@@ -110,9 +110,24 @@ class RolloutWorker:
         Raises:
             PromptTooLongError: A prompt is over the limit; names the problem, its length and the limit.
         """
-        started = time.perf_counter()
         problems = [self.env.problem(r.split, r.index, budget=r.budget) for r in requests]
-        prompts = [self._prompt(problem, request) for problem, request in zip(problems, requests, strict=True)]
+        return self.answer(requests, problems, sampling)
+
+    def answer(
+        self, requests: Sequence[GroupRequest], problems: Sequence[Problem], sampling: Sampling | None = None
+    ) -> Batch:
+        """Sample groups for given problems, which need not be in a split of the environment.
+
+        Args:
+            requests: How often to sample each problem, and with which seed.
+            problems: The problems, as many as requests.
+            sampling: Overrides the worker's.
+
+        Raises:
+            PromptTooLongError: A prompt is over the limit; names the problem, its length and the limit.
+        """
+        started = time.perf_counter()
+        prompts = [self.prompt(problem, request) for problem, request in zip(problems, requests, strict=True)]
         completions = self.engine.generate(prompts, sampling or self.sampling)
         sampled = time.perf_counter()
         groups = tuple(
@@ -121,7 +136,12 @@ class RolloutWorker:
         )
         return Batch(groups=groups, sample_s=sampled - started, score_s=time.perf_counter() - sampled)
 
-    def _prompt(self, problem: Problem, request: GroupRequest) -> Prompt:
+    def prompt(self, problem: Problem, request: GroupRequest) -> Prompt:
+        """The engine's prompt for a problem.
+
+        Raises:
+            PromptTooLongError: It is over the limit; names the problem, its length and the limit.
+        """
         ids = self.encoder.encode_prompt(problem.prompt)
         if len(ids) > self.max_prompt_tokens:
             raise PromptTooLongError(

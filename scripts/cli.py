@@ -17,7 +17,9 @@ COMMANDS = {
     "ablate": "run the cases and seeds of an ablation, and compare them",
     "report": "write the report of a run again, or compare runs",
     "rollouts": "browse every completion of a run in a browser",
+    "chat": "ask a trained model; every step of its answer is checked",
     "submit": "run a config as a job on a Ray cluster",
+    "push": "upload the model of a run to the Hugging Face hub",
     "check": "hold environments to their contract",
     "bench": "race Stride against transformers, vLLM and TRL",
 }

@@ -1,0 +1,57 @@
+"""The trained model of a run, found by what a user names: the run's folder or a model folder in it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from rl.runs.errors import RunFolderError
+from rl.runs.read import is_run
+from rl.runs.record import Stage
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TrainedModel:
+    """A model folder, and the run it comes from.
+
+    Attributes:
+        path: The model folder.
+        run: Folder of the run that trained it, or None.
+        stage: The stage after which it was saved, or None.
+    """
+
+    path: Path
+    run: Path | None = None
+    stage: Stage | None = None
+
+    @property
+    def config(self) -> Path | None:
+        """The resolved config of the run."""
+        return None if self.run is None else self.run / "config.yaml"
+
+
+def find_trained(path: Path) -> TrainedModel:
+    """The model that a folder stands for: of a run its last stage's.
+
+    Raises:
+        RunFolderError: There is no such folder, or it holds no model.
+    """
+    if not path.is_dir():
+        raise RunFolderError(f"there is no folder {path}; give the folder of a run or of a model")
+    if is_run(path):
+        for stage in reversed(Stage):
+            if _is_model(path / "models" / stage):
+                return TrainedModel(path=path / "models" / stage, run=path, stage=stage)
+        raise RunFolderError(f"the run in {path} has saved no model yet; let a stage of it finish first")
+    if not _is_model(path):
+        raise RunFolderError(
+            f"{path} holds neither a run (config.yaml) nor a model (config.json or adapter_config.json)"
+        )
+    run = path.resolve().parents[1] if len(path.resolve().parents) > 1 else path
+    if path.resolve().parent.name == "models" and is_run(run) and path.name in {*Stage}:
+        return TrainedModel(path=path, run=run, stage=Stage(path.name))
+    return TrainedModel(path=path)
+
+
+def _is_model(path: Path) -> bool:
+    return any((path / name).is_file() for name in ("config.json", "adapter_config.json"))
