@@ -88,7 +88,7 @@ def case_flags(case: CaseRecord, splits: Sequence[str]) -> list[Flag]:
         for split in splits:
             before, after = then.traces.get(split, {}), now.traces.get(split, {})
             needed = [
-                stage.results[split].needed_backtracks if split in stage.results else 0.0
+                (stage.results[split].needed_backtracks or 0.0) if split in stage.results else 0.0
                 for stage in (then, now)
             ]
             seen = stage_flags(before, after, (needed[0], needed[1]))

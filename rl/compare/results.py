@@ -34,16 +34,22 @@ class TraceFacts:
         problem: A digest of prompt and answer: equal digests are the same problem.
         outcome: What became of it.
         correct: Whether the answer is right.
+        full_steps: Steps of the full trace.
         steps: Steps written, undone ones included.
+        invalid: Steps the environment refused.
+        wasted: Steps undone later.
         backtracks: Backtrack lines and markers.
-        tokens: Of the completion.
+        tokens: Tokens of the completion.
         repeats: Whether it repeats lines over and over (`repetition.py`).
     """
 
     problem: str
     outcome: Outcome
     correct: bool
+    full_steps: int
     steps: int
+    invalid: int
+    wasted: int
     backtracks: int
     tokens: int
     repeats: bool
@@ -223,16 +229,20 @@ def _read_stages(folder: Path) -> tuple[StageRecord, ...]:
 
 def _read_traces(folder: Path, stage: Stage) -> dict[str, dict[int, TraceFacts]]:
     completions = by_problem(evaluation_log(folder, stage).read(tokens=False))
-    return {split: {index: _facts(row) for index, row in rows.items()} for split, rows in completions.items()}
+    return {split: {index: facts_of(row) for index, row in rows.items()} for split, rows in completions.items()}
 
 
-def _facts(row: SampleRow) -> TraceFacts:
+def facts_of(row: SampleRow) -> TraceFacts:
+    """What is compared of a completion."""
     asked = json.dumps([row.prompt, row.answer])
     return TraceFacts(
         problem=blake2b(asked.encode(), digest_size=8).hexdigest(),
         outcome=row.outcome,
         correct=row.correct,
+        full_steps=row.full_steps,
         steps=row.num_steps,
+        invalid=row.num_invalid,
+        wasted=row.num_wasted,
         backtracks=row.num_backtracks,
         tokens=row.tokens,
         repeats=repeats_itself([line for line in row.text.split("\n") if line.strip()]),

@@ -1,36 +1,60 @@
-"""Which splits can be compared: those where every case met the same problems.
+"""Which splits can be compared, and on how many problems: those that every case met.
 
-In: cases as read from their folders, and their configs. Out: the splits, and for every other one why not.
-Problems are told by what was asked and what the answer is, index by index; where a run kept no completions,
-by its config.
+In: cases as read from their folders, and their configs. Out: the splits, the number of shared problems where
+some cases met more, and a reason for every other split. Problems are the same if prompt and answer are, index
+by index; where a run kept no completions, if the configs agree.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from rl.compare.results import CaseRecord, TraceFacts
 
 
-def same_problems(
-    cases: Sequence[CaseRecord], configs: Mapping[str, Mapping[str, Any]]
-) -> tuple[list[str], dict[str, str]]:
-    """Splits to compare, and reasons against the others.
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SameProblems:
+    """What can be compared.
+
+    Attributes:
+        splits: Splits on which every case met the same problems, or at least the first ones of them.
+        shared: Of splits where some cases met more problems than others: how many all of them met.
+        left_out: Reasons by the splits that cannot be compared.
+    """
+
+    splits: list[str]
+    shared: dict[str, int]
+    left_out: dict[str, str]
+
+
+def same_problems(cases: Sequence[CaseRecord], configs: Mapping[str, Mapping[str, Any]]) -> SameProblems:
+    """Find what can be compared.
 
     Args:
-        cases: Cases, evaluated or not; those that are not have no say.
+        cases: Cases; those without an evaluation are passed over.
         configs: Config of each case.
     """
     evaluated = [case for case in cases if case.last()]
     splits = dict.fromkeys(
         split for case in evaluated for record in case.last().values() for split in record.results
     )
-    reasons = {split: _against(split, evaluated, configs) for split in splits}
-    return [split for split, why in reasons.items() if not why], {s: why for s, why in reasons.items() if why}
+    left_out = {split: why for split in splits if (why := _against(split, evaluated, configs))}
+    nums = [num for case in evaluated if (num := num_problems(configs.get(case.name, {}))) is not None]
+    kept = [split for split in splits if split not in left_out]
+    shared = dict.fromkeys(kept, min(nums)) if len(set(nums)) > 1 else {}
+    return SameProblems(splits=kept, shared=shared, left_out=left_out)
+
+
+def num_problems(config: Mapping[str, Any]) -> int | None:
+    """Problems a split that a config evaluates; None where it does not say."""
+    found: int | None = (config.get("eval") or {}).get("num_problems")
+    return found
 
 
 def _against(split: str, cases: Sequence[CaseRecord], configs: Mapping[str, Mapping[str, Any]]) -> str:
+    """What speaks against comparing a split; empty if nothing does."""
     without = [
         case.name for case in cases if not any(split in record.results for record in case.last().values())
     ]
@@ -39,10 +63,12 @@ def _against(split: str, cases: Sequence[CaseRecord], configs: Mapping[str, Mapp
     first, *others = cases
     for other in others:
         one, two = configs.get(first.name, {}), configs.get(other.name, {})
-        nums = [(config.get("eval") or {}).get("num_problems") for config in (one, two)]
-        if nums[0] != nums[1]:
-            return f"{nums[0]} problems in {first.name}, {nums[1]} in {other.name} (eval.num_problems)"
         traces = [_any_traces(case, split) for case in (first, other)]
+        if num_problems(one) != num_problems(two) and not all(traces):
+            return (
+                f"{num_problems(one)} problems in {first.name}, {num_problems(two)} in {other.name} "
+                "(eval.num_problems), and there are no completions to pick the shared ones from"
+            )
         if all(traces):
             differ = [
                 i for i in traces[0].keys() & traces[1].keys() if traces[0][i].problem != traces[1][i].problem

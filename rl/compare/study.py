@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from rl.compare.flags import Flag, case_flags
 from rl.compare.results import CaseRecord, Entry, TraceFacts, entries, read_cases
 from rl.compare.runs import Comparison
-from rl.compare.same_problems import same_problems
+from rl.compare.same_problems import num_problems, same_problems
+from rl.compare.shared import on_shared_problems
 from rl.runs.read import PlainConfig
 from rl.runs.record import Stage
 from rl.stats.paired import Difference, Figures, holm, paired_difference
@@ -69,6 +70,7 @@ class Study:
         comparison: Where it comes from.
         cases: Results by case; the first is the base of all differences.
         splits: Splits on which every case met the same problems.
+        shared: Of splits that some cases met more problems of: on how many the cases are compared.
         left_out: Reasons by the other splits.
         flags: Failures by case.
     """
@@ -76,6 +78,7 @@ class Study:
     comparison: Comparison
     cases: list[CaseRecord]
     splits: list[str]
+    shared: dict[str, int]
     left_out: dict[str, str]
     flags: dict[str, list[Flag]]
 
@@ -110,25 +113,40 @@ class Study:
             ]
         return made
 
+    def on_shared_problems(self) -> str:
+        """In a sentence, on which problems cases are compared if some met more; empty otherwise."""
+        if not self.shared:
+            return ""
+        evaluated = [case.name for case in self.cases if case.last()]
+        nums = {name: num_problems(self.comparison.configs.get(name, {})) for name in evaluated}
+        met = ", ".join(f"{num} in {name}" for name, num in nums.items())
+        least = min(self.shared.values())
+        return (
+            f"compared on the first {least} problems of {', '.join(self.shared)}, which all cases share "
+            f"(eval.num_problems: {met}); figures of samples, kinds of backtracks, errors and difficulty "
+            "buckets are known for all problems only and left out"
+        )
+
     def unfinished(self) -> list[str]:
         """Runs whose last stage is not evaluated yet, and how far they are."""
         return [said for case in self.cases for said in _unfinished(case, self.comparison.configs[case.name])]
 
 
 def make_study(comparison: Comparison) -> Study:
-    """Read the runs and find what there is to say of them.
+    """Read the runs and compare them.
 
     Raises:
         RunFolderError: A file of a run is damaged.
     """
     cases = read_cases(comparison)
-    splits, left_out = same_problems(cases, comparison.configs)
+    same = same_problems(cases, comparison.configs)
     every = list(dict.fromkeys(entry.split for entry in entries(cases)))
     return Study(
         comparison=comparison,
-        cases=cases,
-        splits=splits,
-        left_out=left_out,
+        cases=[on_shared_problems(case, same.shared) for case in cases] if same.shared else cases,
+        splits=same.splits,
+        shared=same.shared,
+        left_out=same.left_out,
         flags={case.name: case_flags(case, every) for case in cases},
     )
 

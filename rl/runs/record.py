@@ -153,6 +153,11 @@ class SampleRow:
         """Steps the environment refused, undone ones included."""
         return sum([step.verdict is Verdict.INVALID for step in self.steps])
 
+    @property
+    def num_wasted(self) -> int:
+        """Steps that a later backtrack took back."""
+        return sum([step.undone for step in self.steps])
+
     def to_json(self) -> dict[str, Any]:
         """The row as a JSON object."""
         return {
@@ -285,7 +290,7 @@ class SplitResult:
     """How a policy does on one split.
 
     Greedy decoding, unless the name says `sampled`. Figures per correct answer are None where no answer is
-    correct.
+    correct. Kinds of backtracks are None where a result was computed again from rows, which do not say them.
 
     Attributes:
         num_problems: Problems evaluated.
@@ -329,10 +334,10 @@ class SplitResult:
     steps_saved: float | None
     invalid_steps: float
     backtracks: float
-    real_backtracks: float
-    fake_backtracks: float
-    needed_backtracks: float
-    needless_backtracks: float
+    real_backtracks: float | None
+    fake_backtracks: float | None
+    needed_backtracks: float | None
+    needless_backtracks: float | None
     backtrack_depth: float | None
     wasted_steps: float
     tokens: float

@@ -8,7 +8,7 @@ import pytest
 
 from rl.runs.record import Stage
 from scripts.report import main
-from tests.kit.runs_by_hand import study, traces, write_run
+from tests.kit.runs_by_hand import on, study, traces, write_run
 
 
 @pytest.fixture(autouse=True)
@@ -16,7 +16,7 @@ def runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A working folder with the runs of an ablation in `runs`, another run, and things that are none."""
     monkeypatch.chdir(tmp_path)
     study(tmp_path / "runs", {"plain": traces(6), "priced": traces(8)}, (0, 1))
-    write_run(tmp_path / "other", {Stage.GRPO: traces(6, num=20)}, eval={"num_problems": 20, "splits": ["id"]})
+    write_run(tmp_path / "other", {Stage.GRPO: on("id", traces(6))})
     (tmp_path / "empty").mkdir()
     (tmp_path / "mine.html").write_text("<h1>thesis</h1>")
     return tmp_path
@@ -35,6 +35,14 @@ def test_several_runs_are_compared_in_the_current_folder(capsys: pytest.CaptureF
     assert "priced: GRPO" in out and "plain-seed0: GRPO" in out
     page = Path("comparison.html").read_text()
     assert "<h2>Differences to priced</h2>" in page and "<b>b</b> plain-seed0" in page
+
+
+def test_runs_with_more_problems_are_compared_on_the_shared_ones(
+    runs: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_run(runs / "more", {Stage.GRPO: traces(6, num=20)}, eval={"num_problems": 20, "splits": ["id"]})
+    assert main(["runs/plain-seed0", "more"]) == 0
+    assert "compared on the first 10 problems of id" in capsys.readouterr().out
 
 
 def test_a_folder_of_runs_is_a_comparison_of_all(capsys: pytest.CaptureFixture[str]) -> None:
@@ -62,7 +70,10 @@ def test_what_is_no_report_is_replaced_only_when_asked(capsys: pytest.CaptureFix
         (["absent"], "there is no run in absent (no config.yaml, and in no folder of it)"),
         (["runs/plain-seed0", "absent"], "there is no run in absent"),
         (["empty"], "there is no run in empty"),
-        (["runs/plain-seed0", "other"], "different problems and cannot be compared (id: 10 problems in"),
+        (
+            ["runs/plain-seed0", "other"],
+            "different problems and cannot be compared (id: problem 0 is another one in",
+        ),
         (["runs", "--output", "table.csv"], "--output table.csv is no page; give a file that ends in .html"),
         (["runs", "--output", "no/page.html"], "--output no/page.html lies in a folder that is not there"),
         (["runs/plain-seed0", "--output", "page.html"], "the report of one run goes into its folder"),

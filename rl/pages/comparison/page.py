@@ -30,6 +30,8 @@ def render_comparison(study: Study) -> str:
     if not any(case.last() for case in study.cases):
         return page(title, [*parts, "<p>No run has been evaluated yet.</p>", _cases(study)])
     parts.append(_left_out(study))
+    if note := study.on_shared_problems():
+        parts.append(f"<p><b>Shared problems.</b> {visible(note[0].upper() + note[1:])}.</p>")
     if not study.splits:
         return page(title, [*parts, "<p>There is no split to compare them on.</p>", _cases(study)])
     means = {

@@ -37,6 +37,7 @@ def comparison_text(study: Study) -> str:
     for case in study.cases:
         found = by_kind(study.flags[case.name])
         lines += [f"flag: {case.name}: {kind.value}: {where(splits)}" for kind, splits in found.items()]
+    lines += [note] if (note := study.on_shared_problems()) else []
     lines += [f"not compared on {split}: {why}" for split, why in study.left_out.items()]
     return "\n".join(lines)
 

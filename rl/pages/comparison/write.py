@@ -35,7 +35,7 @@ def compare_folders(paths: Sequence[Path], output: Path, *, overwrite: bool = Fa
         why = "; ".join(f"{split}: {reason}" for split, reason in study.left_out.items())
         raise RunFolderError(
             f"these runs were evaluated on different problems and cannot be compared ({why}); give runs with "
-            "the same env and eval.num_problems"
+            "the same env"
         )
     try:
         write_text(output, render_comparison(study))

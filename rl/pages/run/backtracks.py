@@ -22,8 +22,8 @@ Rows = Sequence[tuple[str, SplitResult]]
 """Results on one split, with the stages or the names of what they belong to."""
 
 _KINDS: tuple[tuple[Callable[[SplitResult], float], str, str, str], ...] = (
-    (lambda result: result.needed_backtracks, "out of a dead end or a wrong line", "line3", ""),
-    (lambda result: result.needless_backtracks, "out of a branch that was right", "line2", "////"),
+    (lambda result: result.needed_backtracks or 0.0, "out of a dead end or a wrong line", "line3", ""),
+    (lambda result: result.needless_backtracks or 0.0, "out of a branch that was right", "line2", "////"),
     (lambda result: _others(result), "to no earlier step, or not known", "wrong", "...."),
 )
 _COLUMNS: tuple[tuple[str, Callable[[SplitResult], float | None]], ...] = (
@@ -98,7 +98,8 @@ def _bars(rows: Rows, most: float, position: int) -> str:
 
 
 def _others(result: SplitResult) -> float:
-    return max(0.0, result.backtracks - result.needed_backtracks - result.needless_backtracks)
+    known = (result.needed_backtracks or 0.0) + (result.needless_backtracks or 0.0)
+    return max(0.0, result.backtracks - known)
 
 
 def _table(results: Mapping[str, Rows]) -> str:

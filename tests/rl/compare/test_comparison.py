@@ -17,13 +17,15 @@ import pytest
 import yaml
 
 from configs.schema.ablation import Plan, load_ablation
-from envs import StepKind
+from envs import StepKind, Verdict
 from rewards import Outcome
 from rl.ablation.report import comparison, write_comparison
 from rl.compare.config_differences import differences
+from rl.compare.flags import FlagKind
 from rl.compare.folders import find_runs, folder_comparison
-from rl.compare.results import entries, read_cases
+from rl.compare.results import entries, facts_of, read_cases
 from rl.compare.runs import plan_comparison
+from rl.compare.shared import result_of
 from rl.compare.study import Study, make_study
 from rl.pages.comparison.curves import band, learning_curves, spread
 from rl.pages.comparison.labels import CHARACTER, HEIGHT, place_labels
@@ -34,9 +36,11 @@ from rl.pages.comparison.text import comparison_csv, comparison_text
 from rl.runs.errors import RunFolderError
 from rl.runs.log import evaluation_log
 from rl.runs.record import SplitResult, Stage, Summary
+from rl.stats.intervals import wilson_interval
 from tests.kit.runs_by_hand import (
     CONFIG,
     on,
+    sample,
     split_result,
     step,
     study,
@@ -144,10 +148,85 @@ def test_other_problems_are_not_compared(tmp_path: Path) -> None:
     assert re.findall(r'<th scope="rowgroup">(\w+)</th>', page) == ["ood_easy", "ood_easy"]
 
 
-def test_other_numbers_of_problems_are_not_compared(tmp_path: Path) -> None:
+def test_other_numbers_of_problems_are_compared_on_the_shared_ones(tmp_path: Path) -> None:
+    more = {"num_problems": 20, "splits": ["id"]}
+    write_run(tmp_path / "a", {Stage.WARM: traces(2), Stage.GRPO: traces(6)})
+    # Of the first 10 problems 8 are right, of all 20 there are 12: the last four of the right ones are beyond.
+    rows = [replace(row, outcome=Outcome.VERIFIED) if row.index > 15 else row for row in traces(8, num=20)]
+    write_run(tmp_path / "b", {Stage.WARM: traces(2, num=20), Stage.GRPO: rows}, eval=more)
+    found = made(tmp_path)
+    assert (found.splits, found.shared, found.left_out) == (["id"], {"id": 10}, {})
+    results = {entry.name: entry.mean() for entry in found.entries}
+    assert [(name, one.num_problems, one.accuracy) for name, one in results.items()] == [
+        ("a: warm start", 10, 0.2),
+        ("b: warm start", 10, 0.2),
+        ("a: GRPO", 10, 0.6),
+        ("b: GRPO", 10, 0.8),
+    ]
+    assert results["b: GRPO"].accuracy_low == pytest.approx(0.4902, abs=1e-4)  # Wilson's of 8 in 10, not in 20
+    (difference,) = found.differences()
+    assert difference.found[0] is not None and difference.found[0].mean == pytest.approx(0.2)
+    assert difference.found[0].num_pairs == 10
+    note = (
+        "compared on the first 10 problems of id, which all cases share (eval.num_problems: 10 in a, 20 in b); "
+        "figures of samples, kinds of backtracks, errors and difficulty buckets are known for all problems "
+        "only and left out"
+    )
+    assert note in comparison_text(found).splitlines()
+    page = render_comparison(found)
+    assert (
+        f"C{note[1:]}." in page and "10 problems, full traces 4.00 steps" in page and "Not compared" not in page
+    )
+    assert [row["num_problems"] for row in csv.DictReader(io.StringIO(comparison_csv(found)))] == ["10"] * 4
+
+
+def test_a_result_of_rows_is_that_of_the_evaluation() -> None:
+    """Worked by hand: three completions, two of them right, one cut off."""
+    lines = (step("a", undone=True), step("<b>", StepKind.BACKTRACK), step("b", verdict=Verdict.INVALID))
+    rows = [
+        sample(steps=lines, outcome=Outcome.CORRECT, tokens=10, full_steps=4),
+        sample(steps=lines[2:], outcome=Outcome.VERIFIED, tokens=20, full_steps=2),
+        sample(steps=(), outcome=Outcome.TRUNCATED, tokens=30, full_steps=6),
+    ]
+    found = result_of([facts_of(row) for row in rows])
+    low, high = wilson_interval(2, 3)
+    assert found == split_result(
+        2 / 3,
+        1.5,  # 2 steps and 1
+        num_problems=3,
+        accuracy_low=low,
+        accuracy_high=high,
+        verified=1 / 3,
+        full_steps_per_correct=3.0,
+        full_steps=4.0,
+        steps_saved=0.5,  # 1 - 2 / 4 and 1 - 1 / 2
+        invalid_steps=2 / 3,
+        backtracks=1 / 3,
+        wasted_steps=1 / 3,
+        tokens=20.0,
+        truncated=1 / 3,
+        **dict.fromkeys(("real_backtracks", "fake_backtracks", "needed_backtracks", "needless_backtracks")),
+    )
+
+
+def test_flags_are_of_all_problems(tmp_path: Path) -> None:
+    more = {"num_problems": 40, "splits": ["id"]}
     write_run(tmp_path / "a", {Stage.GRPO: traces(6)})
-    write_run(tmp_path / "b", {Stage.GRPO: traces(6, num=20)}, eval={"num_problems": 20, "splits": ["id"]})
-    assert made(tmp_path).left_out == {"id": "10 problems in a, 20 in b (eval.num_problems)"}
+    # Of the last 30 problems 20 are lost, of the first 10 none.
+    rows = [replace(row, outcome=Outcome.WRONG) if row.index >= 20 else row for row in traces(40, num=40)]
+    write_run(tmp_path / "b", {Stage.WARM: traces(40, num=40), Stage.GRPO: rows}, eval=more)
+    found = made(tmp_path)
+    assert found.shared == {"id": 10} and [flag.kind for flag in found.flags["b"]] == [FlagKind.LOST]
+
+
+def test_without_completions_shared_problems_are_not_known(tmp_path: Path) -> None:
+    write_run(tmp_path / "a", {Stage.GRPO: traces(6)})
+    more = {"num_problems": 20, "splits": ["id"]}
+    shutil.rmtree(write_run(tmp_path / "b", {Stage.GRPO: traces(6, num=20)}, eval=more) / "eval")
+    assert made(tmp_path).left_out == {
+        "id": "10 problems in a, 20 in b (eval.num_problems), and there are no completions to pick the shared "
+        "ones from"
+    }
 
 
 def test_splits_that_one_case_lacks_are_not_compared(tmp_path: Path) -> None:

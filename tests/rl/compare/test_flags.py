@@ -18,7 +18,10 @@ def traces(num: int = 100, *, wrong: int = 0, **changes: Any) -> dict[int, Trace
     usual: dict[str, Any] = {
         "problem": "p",
         "outcome": Outcome.VERIFIED,
+        "full_steps": 4,
         "steps": 3,
+        "invalid": 0,
+        "wasted": 0,
         "backtracks": 0,
         "tokens": 30,
         "repeats": False,
