@@ -10,6 +10,7 @@ from transformers.integrations import get_available_reporting_integrations
 
 from configs import Config, ConfigError
 from envs import Split
+from rl.memory import check_cache
 from rl.parts import Parts
 from rl.policy import Policy
 from rollout.engines.embedded import CallSize, cache_bytes
@@ -65,18 +66,31 @@ def check_lengths(config: Config, parts: Parts, policy: Policy) -> None:
         )
 
 
-def cache_mebibytes(config: Config, policy: Policy) -> float:
-    """The most that keys and values take in one engine, in training or evaluation."""
+def checked_cache_mebibytes(config: Config, policy: Policy) -> float:
+    """The most that the KV cache takes in one engine, in training or evaluation, in MiB.
+
+    Raises:
+        ConfigError: It does not fit into memory.
+    """
+    size = _cache_bytes(config, policy)
+    on_gpu = config.rollout.gpus_per_actor > 0 if config.rollout.backend == "ray" else None
+    if on_gpu is None:
+        on_gpu = find_device(config) == "cuda"
+    gpu_bytes = torch.cuda.mem_get_info()[1] if on_gpu and torch.cuda.is_available() else None
+    check_cache(config, size, gpu_bytes=gpu_bytes)
+    return size / (1 << 20)
+
+
+def _cache_bytes(config: Config, policy: Policy) -> float:
     if (room := _vllm_room(config)) is not None:
-        return room.cache_bytes(policy.model, _engine_dtype(config)) / (1 << 20)
-    size = cache_bytes(
+        return room.cache_bytes(policy.model, _engine_dtype(config))
+    return cache_bytes(
         policy.model,
         _largest_calls(config),
         prompt_tokens=config.rollout.max_prompt_tokens,
         max_rows=config.rollout.max_rows,
         dtype=_engine_dtype(config),
     )
-    return size / (1 << 20)
 
 
 def _largest_calls(config: Config) -> list[CallSize]:

@@ -17,6 +17,7 @@ from configs import Config, ConfigError, describe_errors
 from configs.schema.config import RewardTermConfig
 from envs import ENVS, Env, Split, make_env
 from rewards import RewardSum, Term, When
+from rl.memory import check_tiny_model
 from rl.model_files import PolicyError, check_model
 from rl.sft.examples import make_examples
 
@@ -56,6 +57,8 @@ def build_parts(config: Config, *, find_model: bool = True) -> Parts:
             _check_warm_start(config, (*curriculum, env))
     with _collected(mistakes):
         rewards = build_rewards(config)
+    with _collected(mistakes):
+        check_tiny_model(config)
     if find_model:
         with _collected(mistakes):
             check_model(config.policy)

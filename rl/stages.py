@@ -25,7 +25,7 @@ import torch
 from configs import Config
 from configs.schema.config import GrpoConfig
 from rewards import RunHistory
-from rl.build import build_pool, cache_mebibytes, check_backends, check_lengths, find_device
+from rl.build import build_pool, check_backends, check_lengths, checked_cache_mebibytes, find_device
 from rl.evaluate import Evaluation, evaluate
 from rl.grpo.advantages import AdvantageWeight
 from rl.grpo.arguments import grpo_arguments
@@ -64,12 +64,13 @@ def run_stages(
     quiet_libraries()
     policy = load_policy(config.policy, parts.env, seed=config.seed)
     check_lengths(config, parts, policy)
+    cache = checked_cache_mebibytes(config, policy)
     pool = build_pool(config, parts, policy)
     with closing(pool), closing(open_run(config, resume=resume, overwrite=overwrite)) as folder:
         os.environ["TENSORBOARD_LOGGING_DIR"] = str(folder.path / "tensorboard")
         run = _Run(config, parts, folder, out or sys.stderr)
         run.say(f"{config.name}: {parts.env.name}, {policy.num_parameters:,} parameters, in {folder.path}")
-        run.say(f"sampling: the KV cache takes {cache_mebibytes(config, policy):,.1f} MiB an engine at most")
+        run.say(f"sampling: the KV cache takes {cache:,.1f} MiB an engine at most")
         run.stage_base(policy, pool)
         if config.warm_start is not None:
             policy = run.stage_warm(policy, pool)

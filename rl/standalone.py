@@ -11,6 +11,7 @@ from rl.parts import build_parts
 from rl.runs.forecast import Kind, Work
 from rl.runs.progress import Progress
 from rl.runs.record import SplitResult
+from rollout.threads import let_threads_sleep
 
 
 def evaluate_model(model: str, config: Config, *, out_file: Path | None = None) -> dict[str, SplitResult]:
@@ -36,6 +37,7 @@ def evaluate_model(model: str, config: Config, *, out_file: Path | None = None) 
         config = config.model_copy(update={"policy": config.policy.model_copy(update={"model": model})})
     parts = build_parts(config, find_model=checkpoint is None)
 
+    let_threads_sleep()
     import torch  # everything that needs none is checked
 
     from rl.build import build_pool, check_backends

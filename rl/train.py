@@ -10,6 +10,7 @@ from typing import TextIO
 from configs import Config
 from rl.parts import build_parts
 from rl.runs.folder import RunFolder, check_run_folder
+from rollout.threads import let_threads_sleep
 
 
 def train(
@@ -30,6 +31,7 @@ def train(
         ConfigError, PolicyError, RunFolderError, ResourceError, VllmError: A mistake of the user's, found
             before anything is written.
     """
+    let_threads_sleep()
     parts = build_parts(config)
     check_run_folder(config, resume=resume, overwrite=overwrite)
     from rl.stages import run_stages  # imports torch

@@ -25,6 +25,7 @@ from ray.exceptions import ActorDiedError, RayError, RayTaskError
 from rollout.engines.base import Weights
 from rollout.pools.cluster import ActorSize, ResourceError, connect
 from rollout.pools.ray_actor import RolloutActor, pack_weights
+from rollout.threads import wait_policy
 from rollout.types import Batch, GroupRequest, Sampling
 from rollout.worker import WorkerSpec
 
@@ -131,7 +132,12 @@ class RayPool:
         self.cluster = connect(num_actors=num_actors, size=self._size)
         try:
             self._actor_class = ray.remote(RolloutActor).options(
-                num_cpus=cpus_per_actor, num_gpus=gpus_per_actor, max_restarts=0, max_task_retries=0
+                num_cpus=cpus_per_actor,
+                num_gpus=gpus_per_actor,
+                max_restarts=0,
+                max_task_retries=0,
+                # Workers of a private cluster inherit it.
+                runtime_env=None if self.cluster.private else {"env_vars": wait_policy()},
             )
             engine = replace(spec.engine, device="cuda" if gpus_per_actor > 0 else "cpu")
             self._spec = ray.put(replace(spec, engine=engine))

@@ -206,6 +206,17 @@ CASES: dict[str, tuple[list[str], tuple[str, ...]]] = {
         ["good.yaml", "env={name: math, settings: {train: nowhere.jsonl}}"],
         ("env.settings: nowhere.jsonl is neither a file nor a folder",),
     ),
+    "a model over all memory": (
+        ["good.yaml", "policy.tiny.hidden_size=1000000"],
+        ("policy.tiny takes at least ", " MiB of memory; lower policy.tiny.hidden_size, num_layers or inter"),
+    ),
+    "a KV cache over all memory": (
+        ["good.yaml", "rollout.samples_per_problem=1000000000"],
+        (
+            "the KV cache takes up to ",
+            " of memory; lower rollout.samples_per_problem, rollout.problems_per_batch",
+        ),
+    ),
     "no such folder": (["good.yaml", "policy.model=./nowhere"], ("policy.model './nowhere': no such folder",)),
     "no such package": (["good.yaml", "policy.model=package:nowhere"], ("package:nowhere", "is not installed")),
     "no model in the folder": (
@@ -427,6 +438,7 @@ BEFORE_TORCH = (
     "resume nothing",
     "a run is there",
     "mistakes in several sections",
+    "a model over all memory",
 )
 
 
