@@ -13,8 +13,8 @@ In: a YAML file::
     grid:                               # every case with every combination: free-grpo.beta_0.0, ...
       grpo.beta: [0.0, 0.1]
 
-Out: the runs it takes. Cases that differ in nothing before GRPO share a warm start: it is a run of its own, and
-theirs begin from its model. With `policy.lora` they do not, as it would be an adapter and no model.
+Out: the runs it takes. Cases that do not differ before GRPO share a warm start: it is a run of its own, and
+theirs begin from its model. With `policy.lora` they do not share it, since it would be an adapter and no model.
 """
 
 from __future__ import annotations
@@ -39,31 +39,31 @@ from configs.schema.yaml_text import ConfigError, read_yaml
 
 _NAME = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]*")
 _WARM = "warm-"
-_OURS = {"seed": "seeds", "name": "name", "output_dir": "--output"}  # what a plan sets, and by what
+_OURS = {"seed": "seeds", "name": "name", "output_dir": "--output"}  # keys that a plan sets, and from what
 _AFTER_WARM_START = ("name", "output_dir", "seed", "rewards", "grpo")
 
 
 class AblationConfig(Section):
-    """What is compared."""
+    """An ablation: what is compared."""
 
     name: str = Field(pattern=rf"^{_NAME.pattern}$")
-    """Name of the ablation, shown in its report."""
+    """Name of the ablation, shown in its report; its results go to `runs/<name>`."""
     question: str
-    """What it asks, in a sentence."""
+    """The question it answers, in a sentence."""
     base: str
-    """Config file of what all cases share; a relative path starts at this file's folder."""
+    """Config that all cases share: a path relative to this file, or the name of a shipped config."""
     seeds: Annotated[list[Annotated[int, Field(ge=0, lt=2**32)]], Field(min_length=1)] = [0, 1, 2]
     """Run seeds; every case is run with each."""
     parallel: int = Field(1, ge=1)
-    """Runs at a time at most; fewer where there is no room for as many."""
+    """Most runs at the same time; fewer if the machine has less room."""
     gpus_per_trial: float | None = Field(None, ge=0)
-    """GPUs a run's learner sets aside, fractions allowed. None: one where `device` is cuda, or auto and there
-    are GPUs."""
+    """GPUs reserved for the learner of a run, fractions allowed. null: one if `device` is cuda, or auto on a
+    machine with GPUs."""
     cases: Cases = {}
-    """Names, and the config keys each case sets, dotted or as sections."""
+    """Cases by name, with the config keys that each sets, dotted or as sections."""
     grid: Grid = {}
-    """Dotted config keys with the values of each, in a list or by label; every case is run with every
-    combination. Without `cases`, the combinations are the cases."""
+    """Config keys, dotted, with their values as a list or by label. Every case is run with every combination;
+    without `cases`, the combinations are the cases."""
 
     @field_validator("seeds")
     @classmethod
@@ -85,7 +85,7 @@ class AblationConfig(Section):
         return read_grid(value)
 
     @model_validator(mode="after")
-    def _cases_are_told_apart(self) -> AblationConfig:
+    def _names_are_valid(self) -> AblationConfig:
         names = [*self.cases, *expand(self.cases, self.grid)]
         if not names:
             raise ValueError("there is nothing to compare; give cases, a grid or both")
@@ -109,8 +109,8 @@ class Trial:
         name: Name of its folder.
         case: The case, or the first of those that share this warm start.
         seed: Run seed.
-        config: What is run; its `output_dir` is set.
-        after: Name of the trial whose model it begins with; None where it needs none.
+        config: Config of the run, with its `output_dir`.
+        after: Name of the trial whose model it begins from, or None.
     """
 
     name: str
@@ -126,13 +126,13 @@ class Trial:
 
     @property
     def folder(self) -> Path:
-        """Where it is run."""
+        """Folder of the run."""
         assert self.config.output_dir is not None
         return Path(self.config.output_dir)
 
     @property
     def log(self) -> Path:
-        """What it says, beside its folder."""
+        """File of its output, beside its folder."""
         return self.folder.with_name(f"{self.name}.log")
 
 
@@ -141,10 +141,10 @@ class Plan:
     """The runs of an ablation, each after the one it needs.
 
     Attributes:
-        config: The ablation; its `cases` are those that are run, the grid's combinations included.
+        config: The ablation; its `cases` include the combinations of the grid.
         folder: Where everything is written.
         trials: The runs, seed by seed.
-        results: Of each case and seed the trials that hold its stages, in order.
+        results: The trials that hold the stages of each case and seed, in order.
     """
 
     config: AblationConfig
@@ -162,7 +162,7 @@ def load_ablation(path: str | Path, overrides: Sequence[str] = (), folder: Path 
         folder: Where to write; None: `runs/<name>`.
 
     Raises:
-        ConfigError: The file, the base or what a case makes of it is wrong.
+        ConfigError: The file, the base config or a case is wrong.
     """
     path = find_config(path, Shipped.ABLATION)
     data = read_yaml(path)
@@ -242,13 +242,13 @@ def _configs_of_cases(
 def _trials_of(
     config: Config, rewards: RewardsConfig, case: str, folder: Path, warm_starts: dict[str, Trial]
 ) -> tuple[Trial, ...]:
-    """The warm start, which may be one that an earlier case has, and what comes after it."""
+    """The warm start, which an earlier case may share, and the run that follows it."""
     seed = config.seed
     name = f"{case}-seed{seed}"
     if config.warm_start is None or config.policy.lora is not None:
         return (Trial(name=name, case=case, seed=seed, config=_in(config, folder / name)),)
     before = config.model_dump(mode="json", exclude=set(_AFTER_WARM_START))
-    # It is named by what it is, and has nothing of a case that does not matter: cases can be added and moved.
+    # Its name is a hash of what it depends on, so cases can be added and moved.
     mark = blake2b(json.dumps(before, sort_keys=True).encode(), digest_size=4).hexdigest()
     warm = f"{_WARM}{mark}-seed{seed}"
     only_warm = config.model_copy(update={"name": f"{_WARM}{mark}", "rewards": rewards, "grpo": None})

@@ -1,8 +1,9 @@
-"""The one schema every config file is checked against.
+"""The schema that every config file is checked against.
 
-In: plain data from YAML and the command line (`load.py`). Out: a frozen `Config`. Each section belongs to
-one stage and is ordered from what nearly every run sets to what few do. Nothing here imports the packages it
-configures: names of environments and rewards are looked up, with their own messages, when a run is built.
+In: plain data from YAML and the command line (`load.py`). Out: a frozen `Config`. Each section belongs to one
+stage and lists its most used keys first. Nothing here imports the packages it configures: names of environments
+and rewards are looked up, with their own messages, when a run is built. The help under each key is also the
+config reference of the documentation.
 """
 
 from __future__ import annotations
@@ -16,39 +17,43 @@ SplitName = Literal["train", "id", "ood_easy", "ood_hard"]
 
 
 class Section(BaseModel):
-    """Base of all sections: unknown keys are errors, numbers are finite, values do not change."""
+    """Base of all sections: unknown keys are errors, numbers are finite, values are frozen."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 class EnvConfig(Section):
-    """Which task, and how hard."""
+    """The task and its difficulty."""
 
     name: str
-    """Registered environment: `addition`, `countdown`, `sudoku`, ...; an unknown name lists them all."""
+    """Registered environment, for example `addition`, `countdown` or `sudoku`; an unknown name lists all of
+    them."""
     settings: dict[str, Any] = {}
-    """The environment's own settings: buckets per split, `max_merge`, data `seed`."""
+    """The environment's own settings, for example difficulty buckets per split, `max_merge` and the data
+    `seed`."""
 
 
 class TinyModelConfig(Section):
-    """A small Llama made from scratch, with a tokenizer made from the task's own text."""
+    """A small Llama from scratch, with a tokenizer made from the task's own text."""
 
     hidden_size: int = Field(128, ge=8)
     """Width of the residual stream."""
     num_layers: int = Field(4, ge=1)
-    """Decoder blocks."""
+    """Number of decoder layers."""
     num_heads: int = Field(4, ge=1)
-    """Attention heads; must divide `hidden_size`."""
+    """Attention heads per layer; must divide `hidden_size`."""
     intermediate_size: int = Field(512, ge=8)
-    """Width of the MLP."""
+    """Hidden width of the MLP."""
     attention_bias: bool = False
-    """Biases in the projections of the attention, as GPT-2 has them; without, looking up is learnt later."""
+    """Use biases in the attention projections, as GPT-2 does. With biases the model learns to look up tokens
+    sooner."""
     max_positions: int = Field(1024, ge=16)
-    """Longest prompt plus completion, in tokens."""
+    """Context length: the longest prompt plus completion, in tokens."""
     number_digits: int = Field(1, ge=1, le=3)
-    """Numbers of up to this many digits are one token each; longer ones are read digit by digit."""
+    """Numbers of up to this many digits are one token each; longer ones are tokenized digit by digit."""
     join_signs: bool = False
-    """Such a number and the sign right after it ("4,", "2)") are one token, which halves what a graph takes."""
+    """Merge such a number and the sign right after it ("4,", "2)") into one token. This halves the tokens of a
+    graph."""
 
     @model_validator(mode="after")
     def _heads_divide(self) -> TinyModelConfig:
@@ -60,20 +65,21 @@ class TinyModelConfig(Section):
 
 
 class LoraSettings(Section):
-    """A low-rank adapter (peft); the base weights stay frozen."""
+    """A low-rank adapter (LoRA, arXiv 2106.09685, by peft); the base weights stay frozen."""
 
     r: int = Field(16, ge=1)
-    """Rank."""
+    """Rank of the adapter."""
     alpha: int = Field(32, ge=1)
-    """Scale: updates are multiplied by alpha / r."""
+    """Scale: the adapter's output is multiplied by alpha / r."""
     dropout: float = Field(0.0, ge=0, lt=1)
-    """Dropout on the adapter's input while the warm start trains. GRPO needs 0: see `rl/policy.py`."""
+    """Dropout on the adapter's input during the warm start. GRPO needs 0, because with dropout the learner's
+    log-probabilities differ from the sampler's."""
     target_modules: list[str] | Literal["all-linear"] = "all-linear"
-    """Which linear layers get an adapter."""
+    """Names of the linear layers that get an adapter."""
 
 
 class PolicyConfig(Section):
-    """The model that is trained."""
+    """The policy: the model that is trained."""
 
     model: str = "tiny"
     """`tiny` (made from scratch), a Hugging Face folder, a hub id, or `package:NAME` for weights inside an
@@ -81,68 +87,71 @@ class PolicyConfig(Section):
     tiny: TinyModelConfig = TinyModelConfig()
     """Size of the `tiny` model."""
     lora: LoraSettings | None = None
-    """Train an adapter instead of all weights."""
+    """Train a LoRA adapter instead of all weights."""
     gguf_file: str | None = None
-    """File name inside `model` where the weights are in GGUF format."""
+    """Name of the weights file in `model`, if the weights are in GGUF format."""
     chat_template: bool = False
-    """Put the prompt into the tokenizer's chat template as a user message."""
+    """Wrap the prompt in the tokenizer's chat template, as a user message."""
     system_prompt: str | None = None
-    """System message, with `chat_template`."""
+    """System message; needs `chat_template`."""
     dtype: DType = "float32"
-    """Of the trained weights. With `bfloat16`, small updates are rounded away unless `lora` is set."""
+    """Precision of the trained weights. In `bfloat16` small updates are rounded away unless `lora` is set."""
     trust_remote_code: bool = False
     """Run Python code that comes with the model."""
 
 
-class CurriculumStage(Section):
-    """Easier problems, learnt first."""
+class CurriculumPhase(Section):
+    """A phase of the warm start's curriculum: easier problems that are learnt first."""
 
     settings: dict[str, Any]
-    """Settings of the environment that differ in this stage."""
+    """Settings of the environment that differ in this phase."""
     updates: int = Field(ge=1)
-    """How many of the warm start's optimiser steps it takes."""
+    """Optimiser updates of this phase, out of the warm start's."""
 
 
 class WarmStartConfig(Section):
-    """Supervised fine-tuning on full and hand-skipped traces, before GRPO."""
+    """Warm start: supervised fine-tuning (SFT) on demonstrations before GRPO."""
 
     updates: int = Field(1000, ge=1)
-    """Optimiser steps."""
-    curriculum: list[CurriculumStage] = []
-    """Stages at the start, in order; the updates they leave are on the problems of `env`. They may leave none:
-    then GRPO meets problems that no trace has shown."""
+    """Optimiser updates."""
+    curriculum: list[CurriculumPhase] = []
+    """Phases at the start, in order; the remaining updates use the problems of `env`. If none remain, GRPO
+    meets problems that no demonstration has shown."""
     num_problems: int = Field(4000, ge=1)
-    """Train problems the traces are made of, of each stage; they are seen again once used up."""
+    """Training problems that demonstrations are made from, per phase; repeated once used up."""
     batch_size: int = Field(64, ge=1)
-    """Traces per update."""
+    """Demonstrations per update."""
     micro_batch_size: int | None = Field(None, ge=1)
-    """Traces per forward pass; must divide `batch_size`. None: all at once."""
+    """Demonstrations per forward pass (gradient accumulation); must divide `batch_size`. null: all at once."""
     learning_rate: float = Field(1e-3, gt=0)
-    """Peak, reached after `warmup_frac` and then lowered to 0 along a cosine."""
+    """Peak learning rate, reached after `warmup_frac`, then decayed to 0 along a cosine."""
     warmup_frac: float = Field(0.05, ge=0, le=1)
-    """Share of the updates."""
+    """Share of the updates with linear learning rate warm-up."""
     weight_decay: float = Field(0.01, ge=0)
-    """AdamW's."""
+    """Weight decay of AdamW (arXiv 1711.05101)."""
     skipped_frac: float = Field(0.5, ge=0, le=1)
-    """Share of hand-skipped traces in the mix. 0 is the cold start: full traces only."""
+    """Share of skipped traces among the demonstrations (step skipping, arXiv 2411.01855). 0 is the cold start:
+    full traces only."""
     skip_kinds: list[str] = []
-    """Hand-skip rules of the environment to use, drawn alike. Empty: its first."""
+    """The environment's skip rules to use, drawn uniformly. Empty: its first rule."""
     detour_frac: float = Field(0.0, ge=0, le=1)
-    """Share of traces with detours: wrong turns taken back by a backtrack. 0.5 is one to each trace without."""
+    """Share of demonstrations with detours, wrong turns that a backtrack takes back (arXiv 2505.24273)."""
     num_detours: Annotated[list[Annotated[int, Field(ge=1)]], Field(min_length=1)] = [1]
-    """How many detours such a trace has, drawn alike from this list."""
+    """How many detours such a demonstration has, drawn uniformly from this list."""
     error_mix: dict[str, Annotated[float, Field(ge=0)]] = {}
-    """Kinds of wrong turns and how often each is drawn. Empty: the environment's, drawn alike."""
+    """Kinds of wrong turns with their weights in the draw. Empty: all kinds of the environment, uniformly."""
     mask_wrong_steps: bool = True
-    """Take the wrong step of a detour out of the loss: it is read, not imitated."""
+    """Take the wrong step of a detour out of the loss: the model reads it but does not imitate it."""
     detour_control: bool = False
-    """In place of each trace with detours, one of the same length without: tells backtracks from length."""
+    """Length-matched control: replace each demonstration with detours by one of the same length without
+    backtracks, which separates the effect of backtracks from that of length."""
     search_frac: float = Field(0.0, ge=0, le=1)
-    """Share of traces of a systematic search, with the backtracks it needs."""
+    """Share of demonstrations of a systematic search with the backtracks it needs (Stream of Search, arXiv
+    2404.03683)."""
     budget_frac: float = Field(0.0, ge=0, le=1)
-    """Share of prompts that state the number of steps of their trace."""
+    """Share of prompts that state the number of steps of their trace as a budget."""
     save_every: int | None = Field(None, ge=1)
-    """Updates between checkpoints. None: only at the end."""
+    """Updates between checkpoints. null: only at the end."""
 
     @model_validator(mode="after")
     def _shares_fit(self) -> WarmStartConfig:
@@ -151,7 +160,9 @@ class WarmStartConfig(Section):
             named = " + ".join(f"{key}_frac ({share:g})" for key, share in shares.items())
             raise ValueError(f"{named} is over 1; the rest of the mix is full traces")
         if self.error_mix and not sum(self.error_mix.values()) > 0:
-            raise ValueError("error_mix has no kind with a weight above 0; leave it empty to draw all alike")
+            raise ValueError(
+                "error_mix has no kind with a weight above 0; leave it empty to draw all uniformly"
+            )
         return self
 
     @model_validator(mode="after")
@@ -170,63 +181,63 @@ class WarmStartConfig(Section):
 
 
 class RolloutConfig(Section):
-    """How completions are sampled."""
+    """How completions (rollouts) are sampled."""
 
     backend: Literal["local", "ray"] = "local"
-    """`local`: in this process, for debugging. `ray`: actors."""
+    """`local`: sample in this process, for debugging. `ray`: sample on Ray actors."""
     engine: Literal["torch", "vllm"] = "torch"
-    """What samples the tokens. `torch`: the embedded engine. `vllm`: vLLM, which is installed apart."""
+    """Inference engine. `torch`: the embedded one. `vllm`: vLLM, which is installed separately."""
     samples_per_problem: int = Field(8, ge=2)
-    """G, the size of a group. GRPO compares the samples of a group, so 1 cannot work."""
+    """Group size G: samples per problem. GRPO compares the samples of a group, so at least 2."""
     max_prompt_tokens: int = Field(256, ge=1)
-    """A longer prompt is refused."""
+    """Longest prompt in tokens; a longer one is refused."""
     max_new_tokens: int = Field(256, ge=1)
-    """Length limit of a completion."""
+    """Length limit of a completion in tokens."""
     temperature: float = Field(1.0, gt=0)
     """Sampling temperature; the log-probabilities used for training include it."""
     problems_per_batch: int = Field(8, ge=1)
-    """Groups an engine samples in one batch. Part of what makes two runs bit-identical, so it does not
+    """Groups that an engine samples in one batch. It affects the last bits of log-probabilities, so it does not
     depend on the number of actors."""
     max_rows: int | None = Field(None, ge=1)
-    """Completions an engine samples at one time, a group at least; others wait until some have finished. None:
-    the whole batch. Bounds the memory of keys and values."""
+    """Completions that an engine decodes at the same time, at least one group; others wait for a free row.
+    null: the whole batch. Bounds the memory of the KV cache."""
     max_staleness: int = Field(0, ge=0)
-    """Batches that actors sample ahead while the learner is at work; needs `backend: ray`. Completions are then
-    up to this many batches older than the weights they train, which the ratio in the loss corrects. 0: strictly
+    """Rollout batches that actors sample ahead while the learner works; needs `backend: ray`. Completions are
+    then up to this many batches off-policy, which the importance ratio in the loss corrects. 0: strictly
     on-policy. Nothing is sampled ahead across a checkpoint, so that resuming stays exact."""
     num_actors: int = Field(2, ge=1)
     """Ray actors."""
     cpus_per_actor: float = Field(1, ge=0)
-    """Cores Ray sets aside for an actor."""
+    """CPU cores that Ray reserves per actor."""
     gpus_per_actor: float = Field(0, ge=0)
-    """GPUs, fractions allowed. 0: the actor samples on the CPU."""
+    """GPUs per actor, fractions allowed. 0: the actor samples on the CPU."""
     threads: int = Field(1, ge=1)
     """CPU threads of one engine, in this process or in an actor."""
     dtype: DType | None = None
-    """Of the engine's copy of the weights. None: as `policy.dtype`."""
+    """Precision of the engine's copy of the weights. null: that of `policy.dtype`."""
     cuda_graphs: bool = True
-    """On a GPU, record the steps of the embedded engine's written-out families once and replay them."""
+    """On a GPU, capture the decode steps of the embedded engine as CUDA graphs and replay them."""
     deadline_s: float = Field(600, gt=0)
-    """An actor that has not returned a batch after this long is replaced and the batch sampled again."""
+    """Seconds after which an actor that has not returned a batch is replaced and the batch sampled again."""
     max_restarts: int = Field(8, ge=0)
-    """Actor replacements in a run before it gives up."""
+    """Actor replacements in a run before it stops."""
     max_ungraded: int = Field(32, ge=0)
-    """Completions left out of a run, because a grader failed and not the answer, before it gives up."""
+    """Completions that may be left out because a grader or a reward failed on them, before the run stops."""
 
 
 Share = Annotated[float, Field(ge=0, le=1)]
 
 
 class WhenConfig(Section):
-    """In which groups a part counts at all."""
+    """Conditions on a group under which a reward term counts at all."""
 
     group_accuracy: tuple[Share, Share] = (0.0, 1.0)
-    """Least and largest share of right samples in the group."""
+    """Lowest and highest share of right samples in the group."""
     running_accuracy: tuple[Share, Share] = (0.0, 1.0)
-    """Least and largest share of right samples over the last 16 batches."""
+    """Lowest and highest share of right samples over the last 16 rollout batches."""
     off_best: Share | None = None
-    """How far that share may be below the highest it has been. Give it room for noise: a few hundredths more
-    where batches are small."""
+    """How far the running accuracy may be below its best so far. Allow for noise: some hundredths more with
+    small batches."""
 
     @model_validator(mode="after")
     def _in_order(self) -> WhenConfig:
@@ -238,119 +249,125 @@ class WhenConfig(Section):
 
 
 class RewardTermConfig(Section):
-    """One named part of the reward.
+    """One term of the reward.
 
     An entry `preset: NAME` stands for the terms of `configs/rewards/NAME.yaml`, or of the file at a path; a
-    term given by name takes the place of the preset's.
+    term given by name replaces the preset's.
     """
 
     name: str
     """Registered reward, or your own as `package.module:function`."""
     weight: float
-    """Multiplies the reward's value; the part is logged after weighting."""
+    """Multiplies the reward's value; the logged value includes it."""
     gate: Literal["none", "correct", "verified"] = "none"
-    """Count this part only where the answer is right (`correct`), or right with every step valid
-    (`verified`)."""
+    """Count this term only if the answer is right (`correct`), or right with every step valid (`verified`)."""
     when: WhenConfig = WhenConfig()
-    """Count this part only in some groups."""
+    """Count this term only in some groups."""
     schedule: dict[Annotated[int, Field(ge=0)], float] = {}
-    """Factors of the weight by update, linear between them: `{0: 0, 50: 1}` brings it in over 50 updates."""
+    """Factors of the weight by update, linear in between: `{0: 0, 50: 1}` brings it in over 50 updates."""
     args: dict[str, Any] = {}
     """Arguments of the reward function."""
 
 
 class AdvantageWeightConfig(Section):
-    """low + (high - low) / (1 + exp(slope * (accuracy - midpoint))), a factor of advantages (GRPO-LEAD)."""
+    """Difficulty-aware weight of advantages (GRPO-LEAD, arXiv 2504.09696).
+
+    The weight is low + (high - low) / (1 + exp(slope * (accuracy - midpoint))), accuracy being the group's.
+    """
 
     low: float = Field(0.4, ge=0)
-    """Where all is right."""
+    """Weight as the group's accuracy approaches 1."""
     high: float = Field(1.5, ge=0)
-    """Where nothing is right."""
+    """Weight as it approaches 0."""
     midpoint: float = Field(0.75, ge=0, le=1)
-    """Accuracy half-way."""
+    """Accuracy at which the weight is half-way."""
     slope: float = Field(10.0, gt=0)
-    """Steepness there."""
+    """Steepness of the sigmoid at the midpoint."""
 
 
 class RewardsConfig(Section):
-    """The parts the reward is the sum of."""
+    """The reward: a weighted sum of terms."""
 
     terms: list[RewardTermConfig] = Field(min_length=1)
-    """Parts; their weighted values add up to the total."""
+    """Terms; their weighted values add up to the reward."""
     allow_wrong_above_right: bool = False
     """Accept weights with which a wrong answer can earn more than a right one."""
     advantage_weight: AdvantageWeightConfig | None = None
-    """Multiply positive advantages by the weight of the group's accuracy, negative ones by that of its share of
-    wrong answers. None: leave them."""
+    """Multiply positive advantages by the weight at the group's accuracy, negative ones by the weight at its
+    share of wrong answers. null: leave advantages as they are."""
     timeout_s: float = Field(10.0, gt=0)
-    """Seconds a reward of your own may take for a sample, or for a group if it takes groups."""
+    """Seconds that a reward function of your own may take per sample, or per group if it takes groups."""
 
 
 class GrpoConfig(Section):
-    """Group-relative policy optimisation (TRL's GRPOTrainer does the update)."""
+    """Group relative policy optimisation (GRPO, arXiv 2402.03300); TRL's loss."""
 
     updates: int = Field(100, ge=1)
-    """Optimiser steps."""
+    """Optimiser updates."""
     problems_per_update: int = Field(16, ge=1)
-    """P. An update trains on P * rollout.samples_per_problem completions."""
+    """P, groups per update. An update trains on P * `rollout.samples_per_problem` completions."""
     learning_rate: float = Field(1e-5, gt=0)
-    """Peak."""
+    """Peak learning rate."""
     lr_schedule: Literal["constant", "linear", "cosine"] = "constant"
-    """After `warmup_updates`."""
+    """Learning rate schedule after `warmup_updates`."""
     warmup_updates: int = Field(0, ge=0)
-    """Updates over which the learning rate rises from 0."""
+    """Updates over which the learning rate rises linearly from 0."""
     micro_batch_tokens: int | None = Field(None, ge=1)
-    """Tokens per forward pass, padding included. Changes memory and speed, not the update. Completions are
-    sorted by length and cut where that leaves least padding; a longer one has a pass of its own. None: 16,384
-    on a GPU; 768 on a CPU, where larger passes take memory and save no time."""
+    """Tokens per forward pass, padding included (gradient accumulation). Changes memory and speed, not the
+    update. Completions are sorted by length and split where that pads least; one over the limit gets a pass
+    of its own. null: 16,384 on a GPU; 768 on a CPU, where larger passes take memory and save no time."""
     dynamic_sampling: bool = True
     """Replace zero-variance groups, whose rewards are all equal and give no gradient, by further problems until
-    P groups have a signal (DAPO, arXiv 2503.14476, section 3.2). Off: train on those of the first P that have
-    one."""
+    P groups have a signal (DAPO, arXiv 2503.14476, section 3.2). false: train on those of the first P that
+    have one."""
     max_resamples: int = Field(3, ge=0)
-    """With `dynamic_sampling`, how many times P further problems at most are sampled in one update."""
+    """With `dynamic_sampling`, how often up to P further problems are sampled in one update."""
     scale_rewards: bool = True
-    """Divide advantages by the group's standard deviation (GRPO); False leaves them (Dr. GRPO)."""
+    """Divide advantages by the standard deviation of the group's rewards (GRPO). false: do not (Dr. GRPO, arXiv
+    2503.20783)."""
     loss_type: Literal["dapo", "grpo", "bnpo", "dr_grpo"] = "dapo"
-    """How token losses are averaged; see TRL."""
+    """How the token losses are averaged: `grpo` (arXiv 2402.03300), `dapo` (arXiv 2503.14476), `dr_grpo` (arXiv
+    2503.20783) or `bnpo`, as in TRL."""
     epsilon: float = Field(0.2, gt=0)
-    """Clip range of the ratio, below and (unless `epsilon_high` is set) above 1."""
+    """Clip range of the importance ratio (PPO, arXiv 1707.06347): below 1 and, unless `epsilon_high` is set,
+    above."""
     epsilon_high: float | None = Field(None, gt=0)
-    """Upper clip range (clip-higher)."""
+    """Upper clip range of the importance ratio (clip-higher; DAPO, section 3.1)."""
     beta: float = Field(0.0, ge=0)
-    """Weight of the KL term against the warm-started model."""
+    """Coefficient of the KL penalty towards the reference policy, which is the warm-started model."""
     num_iterations: int = Field(1, ge=1)
-    """Passes over each batch of completions."""
+    """Optimiser updates per rollout batch (mu in GRPO). Above 1, the later ones are off-policy."""
     max_grad_norm: float = Field(1.0, gt=0)
-    """Gradient clipping."""
+    """Maximum gradient norm (gradient clipping)."""
     budget_frac: float = Field(0.0, ge=0, le=1)
     """Share of prompts that state a step budget, drawn between half and all of the full trace's steps."""
     save_every: int | None = Field(None, ge=1)
-    """Updates between checkpoints. None: only at the end."""
+    """Updates between checkpoints. null: only at the end."""
     keep_checkpoints: int = Field(2, ge=1)
-    """How many of the newest checkpoints stay on disk."""
+    """Number of newest checkpoints that stay on disk."""
     max_logprob_diff: float | None = Field(None, gt=0)
-    """Stop where sampler and learner disagree on a token's log-probability by more than this."""
+    """Stop if sampler and learner disagree on a token's log-probability by more than this. null: never."""
 
 
 class EvalConfig(Section):
     """Evaluation before, between and after the stages."""
 
     splits: list[SplitName] = ["id", "ood_easy", "ood_hard"]
-    """Splits to evaluate."""
+    """Splits to evaluate on."""
     num_problems: int = Field(200, ge=1)
     """Problems per split."""
     num_samples: int = Field(4, ge=0)
-    """k samples per problem at `temperature`, beside the greedy one. 0: greedy only."""
+    """Samples per problem at `temperature`, for mean@k and pass@k (arXiv 2107.03374), besides the greedy
+    completion. 0: greedy only."""
     temperature: float = Field(1.0, gt=0)
-    """Of the k samples."""
+    """Sampling temperature of these samples."""
     top_p: float = Field(1.0, gt=0, le=1)
-    """Of the k samples: drawn among the likeliest tokens that have this much probability together. There is no
-    such key for training, which needs the whole distribution."""
+    """Nucleus sampling for these samples (arXiv 1904.09751): draw from the likeliest tokens with this total
+    probability. Training has no such key, as its loss needs the whole distribution."""
     max_new_tokens: dict[SplitName, Annotated[int, Field(ge=1)]] = {}
-    """Length limit per split; `rollout.max_new_tokens` where not given."""
+    """Length limit of a completion by split; `rollout.max_new_tokens` where not given."""
     problems_per_batch: int = Field(64, ge=1)
-    """Problems an engine evaluates in one batch."""
+    """Problems that an engine evaluates in one batch."""
 
 
 class Config(Section):
@@ -359,23 +376,23 @@ class Config(Section):
     name: str = Field("run", pattern=r"^[A-Za-z0-9_-][A-Za-z0-9._-]*$")
     """Name of the run, shown in its report."""
     output_dir: str | None = None
-    """Folder of the run. None: `runs/<name>`."""
+    """Folder of the run. null: `runs/<name>`."""
     seed: int = Field(0, ge=0, lt=2**32)
     """Run seed: initial weights, order of problems, sampling."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
-    """Of the learner. `auto`: a GPU where there is one."""
+    """Device of the learner. `auto`: a GPU if there is one."""
     threads: int = Field(2, ge=1)
     """CPU threads of the learner."""
     report_to: list[str] = ["tensorboard"]
-    """Metric backends, as in transformers."""
+    """Where metrics are logged, as in transformers: `tensorboard`, `wandb`, ..., or `none`."""
     env: EnvConfig
     policy: PolicyConfig = PolicyConfig()
     warm_start: WarmStartConfig | None = WarmStartConfig()
-    """None: start GRPO from the model as it is."""
+    """The warm start. null: start GRPO from the model as it is."""
     rollout: RolloutConfig = RolloutConfig()
     rewards: RewardsConfig
     grpo: GrpoConfig | None = GrpoConfig()
-    """None: stop after the warm start."""
+    """GRPO. null: stop after the warm start."""
     eval: EvalConfig = EvalConfig()
 
     @model_validator(mode="after")

@@ -1,8 +1,8 @@
 """A grid: config keys with several values each, so that every case becomes one case a combination.
 
 In: the cases of an ablation and its grid, `{dotted key: [values]}`, or `{dotted key: {label: value}}` for
-values that are no plain scalars. Out: the cases there are, by name; a name is that of the case, then of each
-key the last two parts and the value, `priced-grpo.beta_0.1`.
+values that are not plain scalars. Out: all cases by name. A name consists of the case's and, for each key, the
+last two parts of the key and the value: `priced-grpo.beta_0.1`.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ _PARTS = 2  # of a key, in a name: `grpo.beta`, `step_count.weight`
 
 
 def read_grid(data: Any) -> Any:
-    """Give every value of a grid its label; what is no mapping is left for the schema to refuse.
+    """Give every value of a grid its label; anything but a mapping is left for the schema to refuse.
 
     Raises:
         ValueError: A key has no values, a value twice, or one that cannot be part of a name.
@@ -35,17 +35,17 @@ def expand(cases: Mapping[str, Mapping[str, Any]], grid: Grid) -> Cases:
     """Every case with every combination; without cases, the combinations alone.
 
     Raises:
-        ValueError: A key is set twice, or two names come out alike.
+        ValueError: A key is set twice, or two cases get the same name.
     """
     if not grid:
         return {case: dict(keys) for case, keys in cases.items()}
-    _check_apart(cases, grid)
+    _check_disjoint(cases, grid)
     names = _short_names(list(grid))
     expanded: Cases = {}
     for case, keys in cases.items() or [("", {})]:
         for labels in product(*grid.values()):
-            told = [f"{names[key]}_{label}" for key, label in zip(grid, labels, strict=True)]
-            name = "-".join([*([case] if case else []), *told])
+            parts = [f"{names[key]}_{label}" for key, label in zip(grid, labels, strict=True)]
+            name = "-".join([*([case] if case else []), *parts])
             if name in expanded:
                 raise ValueError(f"two cases would be called '{name}'; give a case or a value another name")
             values = {key: grid[key][label] for key, label in zip(grid, labels, strict=True)}
@@ -87,7 +87,7 @@ def _label(key: str, value: Any) -> str:
 
 
 def _short_names(keys: list[str]) -> dict[str, str]:
-    """The ends of the keys, as long as it takes to tell them apart."""
+    """The ends of the keys, as long as needed to differ."""
     longest = max(key.count(".") + 1 for key in keys)
     for parts in range(_PARTS, longest + 1):
         names = {key: ".".join(key.split(".")[-parts:]) for key in keys}
@@ -96,14 +96,14 @@ def _short_names(keys: list[str]) -> dict[str, str]:
     return {key: key for key in keys}
 
 
-def _check_apart(cases: Mapping[str, Mapping[str, Any]], grid: Grid) -> None:
+def _check_disjoint(cases: Mapping[str, Mapping[str, Any]], grid: Grid) -> None:
     for one, other in combinations(grid, 2):
         if _within(one, other) or _within(other, one):
             raise ValueError(f"grid: '{one}' and '{other}' set the same key; leave one out")
     for case, keys in cases.items():
         for name, value in _leaves(keys):
             for key in grid:
-                # What a case sets as a whole, a list of reward terms say, the grid may change a part of.
+                # A case may set a whole (a list of reward terms) of which the grid changes a part.
                 if _within(name, key) or (value is None and _within(key, name)):
                     raise ValueError(f"case '{case}' sets '{name}' and the grid '{key}'; leave one out")
 

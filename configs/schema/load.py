@@ -36,7 +36,7 @@ def load_config(
             it are set.
 
     Raises:
-        ConfigError: The file cannot be read or what it says is not allowed.
+        ConfigError: The file cannot be read, or a key or value in it is not allowed.
     """
     path = find_config(path)
     data = read_yaml(path)
@@ -45,10 +45,10 @@ def load_config(
     folder = path.parent
     asked = expand_presets(data, folder) or {}
     leaves = [leaf for key, value in (changes or {}).items() for leaf in _leaves(key, value)]
-    for key, value, said in [*map(_read_override, overrides), *leaves]:
-        _set(data, key, value, said=said)
+    for key, value, source in [*map(_read_override, overrides), *leaves]:
+        _set(data, key, value, source=source)
         if key in ("rewards", "rewards.terms"):
-            asked = {}  # what the presets before asked for went with them
+            asked = {}  # the presets that asked for these keys are replaced
         asked = expand_presets(data, folder) or asked
     if isinstance(data.get("rewards"), dict):
         data["rewards"] = {**asked, **data["rewards"]}
@@ -78,7 +78,7 @@ def describe_errors(error: ValidationError, model: type[BaseModel]) -> str:
 
 
 def _read_override(override: str) -> tuple[str, Any, str]:
-    """Key, value and what to call it in a message."""
+    """Key, value, and its name in messages."""
     key, equals, text = override.partition("=")
     if not equals or not key:
         raise ConfigError(f"override {override!r} is not of the form dotted.key=value")
@@ -90,7 +90,7 @@ def _read_override(override: str) -> tuple[str, Any, str]:
 
 
 def _leaves(key: str, value: Any) -> Iterator[tuple[str, Any, str]]:
-    """The same of a change; of a section one of each key in it."""
+    """The same of a change; for a section, one of each key in it."""
     if isinstance(value, dict) and _is_section(key):
         for inner, part in value.items():
             yield from _leaves(f"{key}.{inner}", part)
@@ -109,26 +109,26 @@ def _is_section(key: str) -> bool:
     return current is not None
 
 
-def _set(data: dict[str, Any], key: str, value: Any, *, said: str) -> None:
+def _set(data: dict[str, Any], key: str, value: Any, *, source: str) -> None:
     node, done, rest = data, "", key
     while True:
         part, _, after = rest.partition(".")
         if not after:
-            node[part] = deepcopy(value)  # what is changed within it later is ours alone
+            node[part] = deepcopy(value)  # later changes within it stay ours
             return
         done = f"{done}.{part}".lstrip(".")
         child = node.get(part)
         if child is None:
             child = node[part] = {}
         if isinstance(child, list):
-            child, name = _named(child, after, done, said)
+            child, name = _named(child, after, done, source)
             done, after = f"{done}.{name}", after[len(name) + 1 :]
         if not isinstance(child, dict):
-            raise ConfigError(f"{said}: {done} is {child!r}, not a section")
+            raise ConfigError(f"{source}: {done} is {child!r}, not a section")
         node, rest = child, after
 
 
-def _named(entries: list[Any], rest: str, key: str, said: str) -> tuple[dict[str, Any], str]:
+def _named(entries: list[Any], rest: str, key: str, source: str) -> tuple[dict[str, Any], str]:
     """The entry of a list that the rest of a key names, and its name."""
     named = {
         entry["name"]: entry
@@ -139,12 +139,12 @@ def _named(entries: list[Any], rest: str, key: str, said: str) -> tuple[dict[str
         if rest.startswith(f"{name}."):
             return entry, name
     if not named:
-        raise ConfigError(f"{said}: {key} is a list; give it whole")
+        raise ConfigError(f"{source}: {key} is a list; give it whole")
     close = get_close_matches(rest.rpartition(".")[0], named, n=1)
     hint = f"; did you mean '{close[0]}'?" if close else "."
     raise ConfigError(
-        f"{said}: {key} is a list, of which '{rest}' names no entry's key{hint} known: {', '.join(named)}; or "
-        "give the list whole"
+        f"{source}: {key} is a list, of which '{rest}' names no entry's key{hint} known: {', '.join(named)}; "
+        "or give the list whole"
     )
 
 

@@ -60,7 +60,7 @@ def read_yaml(path: Path) -> dict[str, Any]:
         ConfigError: The file cannot be read or holds something else.
     """
     try:
-        data = parse_yaml(path.read_text())
+        data = parse_yaml(path.read_text(encoding="utf-8"))
     except OSError as error:
         known = sorted(p.name for p in path.parent.glob("*.yaml")) if path.parent.is_dir() else []
         close = get_close_matches(path.name, known, n=1)

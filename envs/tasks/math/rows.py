@@ -101,6 +101,8 @@ def _records(source: str) -> Iterable[Mapping[str, Any]]:
         )
     if part:
         raise ValueError(f"{source}: only a folder has splits; leave ':{part}' out")
+    if path.suffix in (*_LINES, ".csv"):
+        _check_utf8(path)
     if path.suffix in _LINES:
         return _json_lines(path)
     if path.suffix not in _READERS:
@@ -114,6 +116,23 @@ def _records(source: str) -> Iterable[Mapping[str, Any]]:
         raise ValueError(f"{name} cannot be read: {str(error).splitlines()[0]}") from None
     rows: Iterable[Mapping[str, Any]] = table
     return rows
+
+
+def _check_utf8(path: Path) -> None:
+    """Refuse a text file in another encoding, as spreadsheets save them, and name the place.
+
+    Raises:
+        ValueError: Names file, line and byte.
+    """
+    with path.open("rb") as file:
+        for number, line in enumerate(file, 1):
+            try:
+                line.decode("utf-8")
+            except UnicodeDecodeError as error:
+                raise ValueError(
+                    f"{path} line {number} is not UTF-8 (byte 0x{line[error.start]:02x} at column "
+                    f"{error.start + 1}); save the file as UTF-8, or convert it: iconv -f cp1252 -t utf-8"
+                ) from None
 
 
 def _json_lines(path: Path) -> list[Mapping[str, Any]]:

@@ -227,6 +227,24 @@ def test_tolerance_is_the_data_s(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
+    ("name", "text", "line"),
+    [
+        ("a.jsonl", '{"question": "a", "answer": "1"}\n{"question": "caf\u00e9", "answer": "2"}\n', 2),
+        ("a.csv", "question,answer\na,1\nb,2\ncaf\u00e9,3\n", 4),
+    ],
+)
+def test_another_encoding_names_file_and_line(tmp_path: Path, name: str, text: str, line: int) -> None:
+    path = tmp_path / name
+    path.write_bytes(text.encode("cp1252"))
+    column = text.split("\n")[line - 1].index("\u00e9") + 1
+    with pytest.raises(ValueError) as caught:
+        make_env("math", {"train": str(path)})
+    assert str(caught.value).startswith(
+        f"{path} line {line} is not UTF-8 (byte 0xe9 at column {column}); save the file as UTF-8"
+    )
+
+
+@pytest.mark.parametrize(
     ("text", "settings", "message"),
     [
         ('{"question": "a", "answer": "1"}\n{oops\n', {}, "a.jsonl line 2 is not JSON"),
