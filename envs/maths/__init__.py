@@ -1,1 +1,1 @@
-"""The grader of mathematical answers: text to exact values, and whether two of them are equal."""
+"""The grader of mathematical answers: reading them as exact values, and comparing these values."""

@@ -1,7 +1,8 @@
-"""The gate in front of computer algebra: what is too much to compute with, or no mathematics at all.
+"""The gate in front of computer algebra: it stops what is too expensive to compute, and what is no mathematics.
 
-In: tokens from `envs.maths.grammar`. Out: a reason, or that they may pass. What passes reaches math-verify,
-whose time and memory it could otherwise choose: there 71 of 500 hostile answers run into a limit of one second.
+In: tokens from `envs.maths.grammar`. Out: a reason to refuse them, or None. Tokens that pass reach math-verify,
+and without the gate they could control its time and memory: 71 of 500 hostile answers ran into a limit of one
+second.
 """
 
 from __future__ import annotations
@@ -24,11 +25,11 @@ _NUMERIC = frozenset("+-*/^(){}., %") | {r"\frac"}
 
 
 def why_too_much(tokens: list[str]) -> str | None:
-    """Why tokens must not reach a computer-algebra system, or None where they may.
+    """The reason why tokens must not reach a computer-algebra system, or None if they may.
 
-    Too much are sums, products, integrals, limits, binomials, factorials, floors, numbers of 30 digits, powers
-    of powers, exponents over the bounds at the head of this file, matrices over `MAX_MATRIX_ENTRIES`,
-    scientific notation, and more than `MAX_COMPUTED_TOKENS` tokens.
+    Refused are sums, products, integrals, limits, binomials, factorials, floors, numbers of over `MAX_DIGITS`
+    digits, powers of powers, exponents over the bounds at the head of this file, matrices over
+    `MAX_MATRIX_ENTRIES`, scientific notation, and more than `MAX_COMPUTED_TOKENS` tokens.
     """
     if len(tokens) > MAX_COMPUTED_TOKENS:
         return f"{len(tokens)} symbols, at most {MAX_COMPUTED_TOKENS}"
@@ -48,7 +49,7 @@ def why_too_much(tokens: list[str]) -> str | None:
 
 
 def _why_too_high(tokens: list[str]) -> str | None:
-    in_exponent = 0  # depth of brackets within an exponent, 0 outside
+    in_exponent = 0  # depth of brackets inside an exponent, 0 outside
     before = ""
     for at, token in enumerate(tokens):
         if token == "^":
@@ -83,7 +84,7 @@ def _exponent(tokens: list[str], at: int) -> Iterator[str]:
 
 
 def _closes_exponent(tokens: list[str], at: int) -> bool:
-    """Whether the brace that closes before `at` was opened by an exponent, as in ``2^{3}^{4}``."""
+    """Whether the brace that closes before `at` belongs to an exponent, as in ``2^{3}^{4}``."""
     depth = 0
     for place in range(at - 1, -1, -1):
         depth += (tokens[place] in CLOSE) - (tokens[place] in OPEN)
@@ -93,10 +94,10 @@ def _closes_exponent(tokens: list[str], at: int) -> bool:
 
 
 def is_mathematics(tokens: list[str]) -> bool:
-    """Whether tokens are within what is computed with: no long words, no unknown commands or signs."""
+    """Whether all tokens are mathematics: no long words, no unknown commands or signs."""
     for at, token in enumerate(tokens):
         if token == "." and tokens[at + 1 : at + 2] == ["."]:
-            return False  # an ellipsis states nothing
+            return False  # an ellipsis states no value
         if token in NO_VALUE:
             return False
         if token in _SIGNS or token in FUNCTIONS or token in SYMBOLS or token in _MATRIX or token[0] == "'":
@@ -112,5 +113,5 @@ def is_mathematics(tokens: list[str]) -> bool:
 
 
 def is_numeric(tokens: list[str]) -> bool:
-    """Whether tokens hold nothing but numbers and arithmetic, so that the native reader's word is final."""
+    """Whether all tokens are numbers and arithmetic, so that the decision of the native reader is final."""
     return all(token in _NUMERIC or token.isdecimal() for token in tokens)

@@ -1,16 +1,16 @@
 r"""Grading of free-form mathematical answers, such as those of GSM8K and MATH.
 
-In: the right answer and the text of one stated answer (what stands in ``\boxed{}``, or behind "the answer
-is"). Out: a `Grade`. An answer passes, in this order: the character and length gate (`why_refused`), the native
-reader (`envs.maths.reader`, exact, microseconds), the grammar gate (`envs.maths.gate`), and only then
-math-verify in a process that can be killed (`envs.sandbox`), which gets LaTeX rebuilt from tokens, never the
-text.
+In: the right answer, and the text of one stated answer (the content of ``\boxed{}``, or the text after "the
+answer is"). Out: a `Grade`. An answer passes, in this order: the character and length gate (`why_refused`), the
+native reader (`envs.maths.reader`, exact, microseconds), the grammar gate (`envs.maths.gate`), and only then
+math-verify in a process that can be killed (`envs.sandbox`). That process gets LaTeX rebuilt from tokens, never
+the text.
 
-One value must be stated, and not left to compute: where the right answer is a number, ``8*3`` and
-``\sqrt{576}`` are not 24, or steps could be saved by not taking them. Naming candidates ("1 or 2",
-"1 ± 100"), equations that hold for everything (``x = x``), sides that are not equal (``2 = 24``), words around
-a number, nan and infinities earn nothing. What counts as equal is said in `envs.maths.values`; what needs
-algebra is decided by math-verify on exact numbers.
+An answer must state one value, and leave nothing to compute: if the right answer is a number, ``8*3`` and
+``\sqrt{576}`` are not 24, since otherwise a model could save steps by not doing them. Several candidates ("1 or
+2", "1 ± 100"), equations that always hold (``x = x``), unequal sides (``2 = 24``), words around a number, nan
+and infinities are not right. `envs.maths.values` defines equality; where algebra is needed, math-verify decides
+on exact numbers.
 """
 
 from __future__ import annotations
@@ -41,10 +41,10 @@ _SPACES = str.maketrans("\t\r\n", "   ")
 
 
 def find_answer(text: str) -> str | None:
-    r"""The stated final answer of a completion: what is in its last balanced ``\boxed{}``, spaces collapsed.
+    r"""The final answer of a completion: the content of its last balanced ``\boxed{}``, with spaces collapsed.
 
-    None where there is none. A box over `MAX_BOX_CHARS` characters counts as unbalanced, and only the last
-    few boxes are looked at. Linear in the text.
+    None if there is no such box. A box over `MAX_BOX_CHARS` characters counts as unbalanced, and only the last
+    `_MAX_BOXES` boxes are tried. Takes time linear in the text.
 
     Example: `find_answer("so \\boxed{1} or \\boxed{\\frac{1}{2}}")` is "\\frac{1}{2}".
     """
@@ -70,15 +70,15 @@ def _collapse(text: str) -> str:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Gold:
-    """A right answer, read once for all answers to its problem; made by `MathGrader.read_gold`.
+    """A right answer, read once for all answers to its problem by `MathGrader.read_gold`.
 
     Attributes:
-        text: As given.
-        tokens: In one spelling: an answer with the same ones is right.
-        answer: What the native reader made of it, or None.
-        name: What it is said to be the value of, empty where that is not said.
-        latex: Of the value, for math-verify.
-        is_relation: Whether it is an equation or inequality, not the value of a name.
+        text: The text as given.
+        tokens: Its normalised tokens; an answer with the same tokens is right.
+        answer: The result of the native reader, or None.
+        name: The name it gives to the value (``x`` in ``x = 5``), or empty.
+        latex: LaTeX of the value, for math-verify.
+        is_relation: Whether it is an equation or inequality that does not just give a name to a value.
         is_many: Whether it states several values.
     """
 
@@ -92,14 +92,14 @@ class Gold:
 
 
 class MathGrader:
-    r"""Grades answers; holds how, and the process that does the algebra.
+    r"""Grades answers; holds the settings and the process that does the algebra.
 
     Example: `grader.grade(grader.read_gold(r"\frac{1}{2}"), "50%")` is `Grade.CORRECT`.
 
     Args:
-        tolerance: Largest relative difference of two numbers, between 0 and 1; None asks for equality.
-        sandbox: Where math-verify runs; None for the one of this process, started when first needed.
-        timeout_s: Limit of one comparison there; only for the shared sandbox.
+        tolerance: Largest relative difference of two numbers, between 0 and 1; None requires equality.
+        sandbox: The sandbox of math-verify; None for the shared one of this process, started when first needed.
+        timeout_s: Time limit of one comparison in the shared sandbox.
     """
 
     def __init__(
@@ -116,7 +116,8 @@ class MathGrader:
         """Read a right answer.
 
         Raises:
-            ValueError: Neither the native reader nor math-verify can, or it is over a limit of the gates.
+            ValueError: Neither the native reader nor math-verify can read it, or it exceeds a limit of the
+                gates.
             GraderError: The sandbox failed.
         """
         clean = _collapse(text)
@@ -142,11 +143,11 @@ class MathGrader:
         if answer is None:
             reason = why_too_much(tokens)
             if name and name == _glued(sides[-1]):
-                reason = "it says nothing"
+                reason = "it states no value"
             if reason is None and not is_mathematics(tokens):
-                reason = "it holds words or commands that are not read"
+                reason = "it has words or commands that the grader does not know"
             if reason is None and self._call("read_gold", gold=gold.latex).value is not True:
-                reason = "math-verify does not read it"
+                reason = "math-verify cannot read it"
             if reason:
                 raise ValueError(f"the right answer {text[:80]!r} cannot be graded against: {reason}")
         return gold
@@ -155,11 +156,11 @@ class MathGrader:
         """Grade one stated answer.
 
         Args:
-            gold: From `read_gold`.
-            text: Untrusted.
+            gold: The right answer, from `read_gold`.
+            text: The stated answer; untrusted.
 
         Raises:
-            GraderError: The sandbox failed; nothing else is raised whatever the text.
+            GraderError: The sandbox failed. No text raises anything else.
         """
         if why_refused(text, max_chars=MAX_CHARS) is not None:
             return Grade.REFUSED
@@ -185,7 +186,7 @@ class MathGrader:
         return self._compute(gold, tokens)
 
     def _compute(self, gold: Gold, tokens: list[str]) -> Grade:
-        """Grade what the native reader could not decide."""
+        """Grade an answer that the native reader could not decide."""
         if "\\approx" in tokens:
             tokens = before_approximation(tokens)
         name, sides = _split(tokens)
@@ -212,7 +213,7 @@ class MathGrader:
     def _grade_side(self, gold: Gold, tokens: list[str], *, is_last: bool) -> Grade:
         answer = read_tokens(tokens)
         if is_last and answer is None and _is_plain_number(gold) and not _OPERATORS.isdisjoint(tokens):
-            return Grade.WRONG  # a number left to compute
+            return Grade.WRONG  # the number is left to compute
         if answer is not None and not is_last:
             answer = replace(answer, is_computed=False)
         if answer is not None and gold.answer is not None:
@@ -245,7 +246,7 @@ def _shared_sandbox(timeout_s: float) -> Sandbox:
 
 
 def _split(tokens: list[str]) -> tuple[str, list[list[str]]]:
-    """The name a value is given and the sides that state it; no name and all sides where the first is none."""
+    """The name given to a value (empty if the first side is no name), and the sides that state the value."""
     if len(split_top(tokens, ",")) > 1 and "=" in tokens:
         return "", [tokens]
     sides = split_top(tokens, "=")
@@ -258,7 +259,7 @@ def _glued(tokens: list[str]) -> str:
 
 
 def _is_many(tokens: list[str]) -> bool:
-    r"""Whether it states several values: a comma or ``\pm`` outside brackets, or a set."""
+    r"""Whether the tokens state several values: a comma outside brackets, ``\pm``, or a set."""
     depth = 0
     for token in tokens:
         depth += (token in OPEN) - (token in CLOSE)

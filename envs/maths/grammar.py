@@ -1,11 +1,13 @@
-r"""Mathematical text as tokens in one spelling, and clean LaTeX made from them.
+r"""Normalised tokens of mathematical text, and clean LaTeX made from them.
 
-In: an answer in plain text or LaTeX that passed `envs.grading.why_refused`. Out: tokens (`tokenize`), and what
-the sandbox gets instead of the text (`to_latex`).
+In: an answer in plain text or LaTeX that passed `envs.grading.why_refused`. Out: its tokens (`tokenize`), and
+    the
+LaTeX that the sandbox gets instead of the text (`to_latex`).
 
-One spelling: ``\dfrac``, ``\tfrac`` and ``\frac`` are ``\frac``, its arguments always in braces; ``\cdot`` and
-``×`` are ``*``; sizes, spaces and delimiters such as ``\left``, ``\,``, ``$`` and ``\[`` are nothing or one
-space; the words "and" and "or" are commas; ``\text{ cm}`` is the single token ``'cm``. Linear in the text.
+Normalisation: ``\dfrac``, ``\tfrac`` and ``\frac`` become ``\frac`` with both arguments in braces; ``\cdot``
+and ``×`` become ``*``; sizes, spaces and delimiters such as ``\left``, ``\,``, ``$`` and ``\[`` become one
+space or disappear; the words "and" and "or" become commas; ``\text{ cm}`` becomes the single token ``'cm``.
+Takes time linear in the text.
 """
 
 from __future__ import annotations
@@ -28,11 +30,11 @@ CLOSE = frozenset(_OPEN.values())
 
 
 class TooDeep(ValueError):
-    """The brackets are nested deeper than `MAX_DEPTH`."""
+    """Brackets are nested deeper than `MAX_DEPTH`."""
 
 
 def tokenize(text: str) -> list[str]:
-    r"""The tokens of a text, in one spelling (see the head of this file), without spaces at the ends.
+    r"""The normalised tokens of a text (see the head of this file), without spaces at the ends.
 
     Example: ``$\dfrac12\text{ cm}$`` gives ``\frac { 1 } { 2 } 'cm``.
 
@@ -40,7 +42,7 @@ def tokenize(text: str) -> list[str]:
         text: At most `MAX_CHARS` characters that passed `why_refused`.
 
     Raises:
-        TooDeep: As its name says.
+        TooDeep: Brackets are nested deeper than `MAX_DEPTH`.
     """
     if "\\" in text:
         if "{array}" in text:
@@ -87,7 +89,7 @@ def tokenize(text: str) -> list[str]:
 
 
 def _put(token: str, out: list[str]) -> None:
-    """Append a token, keeping spaces single and commas that stand for "and" from doubling."""
+    """Append a token, but no second space, and no second comma after one that stands for "and"."""
     if not token:
         return
     if token == AND:
@@ -103,12 +105,12 @@ def _put(token: str, out: list[str]) -> None:
 
 
 def _read_text(raw: list[str], at: int, command: str, out: list[str]) -> int:
-    """Take ``{…}`` after a text command; words become one token, numbers and variables stay what they are."""
+    """Read ``{…}`` after a text command; words become one token, numbers and variables stay as they are."""
     start = at
     while at < len(raw) and raw[at].isspace():
         at += 1
     if at == len(raw) or raw[at] != "{" or "}" not in raw[at:]:
-        out.append(command)  # nothing can read it
+        out.append(command)  # no reader accepts it
         return start
     end = raw.index("}", at)
     if "{" in raw[at + 1 : end]:
@@ -130,7 +132,7 @@ def _read_text(raw: list[str], at: int, command: str, out: list[str]) -> int:
 
 
 def _thousands_comma(raw: list[str], at: int) -> int:
-    """After an opening brace: the place of the three digits behind ``{,}``, or 0."""
+    """After an opening brace: the position of the three digits that follow ``{,}``, or 0."""
     inside = [place for place in range(at, min(at + 6, len(raw))) if not raw[place].isspace()]
     if len(inside) >= 3:
         comma, close, digits = inside[:3]
@@ -201,7 +203,7 @@ def _brace_argument(tokens: list[str], at: int, out: list[str], *, one_digit: bo
         if token in "+-" and at + 1 < len(tokens):
             out.append(token)
             at += 1
-        if tokens[at] == "^" or tokens[at] in CLOSE:  # nothing to take
+        if tokens[at] == "^" or tokens[at] in CLOSE:  # there is no argument
             out.append("}")
             return at
         at = _brace_one(tokens, at, out)
@@ -210,7 +212,7 @@ def _brace_argument(tokens: list[str], at: int, out: list[str], *, one_digit: bo
 
 
 def split_top(tokens: list[str], *separators: str) -> list[list[str]]:
-    """Split at separators that stand in no bracket; spaces at the ends of the parts are removed."""
+    """Split at separators outside brackets; spaces at the ends of the parts are removed."""
     parts: list[list[str]] = []
     start = depth = 0
     for at, token in enumerate(tokens):
@@ -226,7 +228,7 @@ def split_top(tokens: list[str], *separators: str) -> list[list[str]]:
 
 
 def strip(tokens: list[str]) -> list[str]:
-    """Without spaces at the ends."""
+    """The tokens without spaces at the ends."""
     first, last = 0, len(tokens)
     while first < last and tokens[first] == " ":
         first += 1
@@ -236,9 +238,9 @@ def strip(tokens: list[str]) -> list[str]:
 
 
 def to_latex(tokens: list[str]) -> str:
-    r"""Clean LaTeX of tokens: decimals as fractions (they are exact), degrees and a trailing unit left out.
+    r"""Clean LaTeX of tokens: decimals become exact fractions; degrees and a trailing unit are left out.
 
-    ``\pm`` is written out as two values, unless it stands among others.
+    ``\pm`` is expanded to two values, unless the answer lists several.
 
     Example: ``1.5 \pi 'cm`` gives ``(\frac{15}{10})\pi``.
     """

@@ -1,8 +1,7 @@
-"""Reading one number exactly: decimals, fractions, mixed numbers, percentages, arithmetic, with a unit.
+"""Reads one number exactly: a decimal, fraction, mixed number, percentage or arithmetic, also with a unit.
 
-In: tokens from `envs.maths.grammar`. Out: a `MathAnswer`, or None. Text is converted to a number only where a
-pattern of ASCII digits of bounded length matched all of it; anything else that is arithmetic goes to
-`envs.arithmetic`.
+In: tokens from `envs.maths.grammar`. Out: a `MathAnswer`, or None. Text is converted to a number only if a
+pattern of ASCII digits of bounded length matches all of it. `envs.arithmetic` reads all other arithmetic.
 """
 
 from __future__ import annotations
@@ -41,7 +40,7 @@ _BASED = re.compile(r"([0-9]{1,40})_(?:\{([0-9]{1,2})\}|([0-9]))")
 
 
 def read_numeral(joined: str) -> MathAnswer | None:
-    """A time or a ratio (``12:30``), or a numeral of another base (``204_5``): compared as written."""
+    """A time or a ratio (``12:30``), or a numeral in another base (``204_5``); these are compared as text."""
     if _COLONS.fullmatch(joined):
         return MathAnswer(kind=Kind.WORD, word=joined.replace(" ", ""))
     if found := _BASED.fullmatch(joined.replace(" ", "")):
@@ -50,7 +49,7 @@ def read_numeral(joined: str) -> MathAnswer | None:
 
 
 def read_number(tokens: list[str]) -> MathAnswer | None:
-    """A number with or without a percent sign, a unit or the thing counted behind it; None where it is none."""
+    """A number, also followed by a percent sign, a unit or the thing counted; None for anything else."""
     end = 0
     while end < len(tokens) and not _starts_suffix(tokens[end]):
         end += 1
@@ -74,7 +73,7 @@ def _starts_suffix(token: str) -> bool:
 
 
 def _is_unit(tokens: list[str], after_space: bool) -> bool:
-    """Whether what follows a number is a unit or a thing counted: words, degrees, a power at their end."""
+    """Whether tokens after a number are a unit or the thing counted: words, degrees, a final power."""
     if tokens[-3:-1] == ["^", "{"]:
         return False
     if len(tokens) > 4 and tokens[-4:-2] == ["^", "{"] and tokens[-1] == "}" and tokens[-2] in ("2", "3"):
@@ -123,7 +122,7 @@ def _read_value(text: str) -> Fraction | None:
 
 
 def _is_computed(text: str, value: Fraction) -> bool:
-    """Whether arithmetic is left to do: not in one number, a fraction that is no whole number, ``2*10^3``."""
+    """Whether arithmetic is left to do; not in a single number, a proper result such as 3/4, or ``2*10^3``."""
     text = text.strip("() ")
     if _NUMBER.fullmatch(text.strip("(){} ")) or _SCIENTIFIC.fullmatch(text):
         return False
@@ -144,7 +143,7 @@ def _to_plain(text: str) -> str | None:
     if "{" not in text:
         return text.removeprefix("+")
     out: list[str] = []
-    waiting: list[str] = []  # for each open brace what its closing one is written as
+    waiting: list[str] = []  # for each open brace, the text of its closing one
     at = 0
     while at < len(text):
         if text.startswith("\\frac{", at):

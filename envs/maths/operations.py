@@ -1,12 +1,13 @@
-"""What of math-verify runs on behalf of the answer grader, in a worker process that may be killed at any time.
+"""The operations of the answer grader that use math-verify; they run in a worker that may be killed.
 
 In: clean LaTeX from `envs.maths.grammar.to_latex`. Out: JSON values. `envs.sandbox` loads this file by its
-path; nothing else of the trainer imports it, and it imports nothing of the trainer. The limits on time and
-memory are the sandbox's: math-verify's own use signals and are off. A sympy object is never printed or logged,
-because printing one can take for ever.
+path; no other module imports it, and it imports no other module of Stride. The sandbox limits time and memory;
+math-verify's own limits use signals and are off. A sympy object is never printed or logged, because printing
+one can take forever.
 
-Stricter than math-verify: one expression only, nothing taken out of prose, no equation that holds for every
-value, no two equations that are equal only in having no solution, no nan and no complex infinity.
+It is stricter than math-verify: it accepts one expression only, extracts nothing from prose, and refuses
+equations that always hold, pairs of equations that are equal only because neither has a solution, nan, and
+complex infinity.
 """
 
 from __future__ import annotations
@@ -33,7 +34,7 @@ _CONFIG = (
 
 
 def warm_up() -> None:
-    """Import and exercise everything once, before any worker is forked."""
+    """Import and use everything once, before any worker is forked."""
     for gold, answer in (
         ("x^{2}+2x", "x(x+2)"),
         ("\\frac{\\sqrt{2}}{2}", "\\frac{1}{\\sqrt{2}}"),
@@ -47,17 +48,17 @@ def warm_up() -> None:
 
 
 def read_gold(gold: str) -> bool:
-    """Whether math-verify reads the right answer as one expression."""
+    """Whether math-verify can read the right answer as one expression."""
     return _read_cached(gold) is not None
 
 
 def verify(gold: str, answer: str, tolerance: float | None = None) -> bool | None:
-    """Whether an answer equals the right one, or None where it cannot be read.
+    """Whether an answer equals the right one, or None if it cannot be read.
 
     Args:
-        gold: LaTeX of the right answer; read once and kept.
+        gold: LaTeX of the right answer; the parsed form is cached.
         answer: LaTeX of the answer.
-        tolerance: Largest relative difference of two numbers; None asks for equality.
+        tolerance: Largest relative difference of two numbers; None requires equality.
     """
     right = _read_cached(gold)
     given = _read(answer)
@@ -70,7 +71,7 @@ def verify(gold: str, answer: str, tolerance: float | None = None) -> bool | Non
         if same and _is_relation(right) and _is_relation(given):
             return _has_solutions(right) and _has_solutions(given)
         return bool(same or (tolerance is not None and _is_close(right, given, tolerance)))
-    except Exception:  # whatever sympy raises, the two were not shown to be equal
+    except Exception:  # sympy may raise anything; equality was not shown
         return False
 
 
@@ -80,7 +81,7 @@ def _read_cached(text: str) -> Any:
 
 
 def _read(text: str) -> Any:
-    """One sympy object, or None."""
+    """The text as one sympy object, or None."""
     try:
         found = math_verify.parse(f"${text}$", _CONFIG, fallback_mode="no_fallback", parsing_timeout=None)
         if len(found) != 1 or not isinstance(found[0], (sympy.Basic, sympy.MatrixBase)):
@@ -89,7 +90,7 @@ def _read(text: str) -> Any:
         if value in (sympy.oo, -sympy.oo) or value.has(sympy.nan, sympy.zoo) or _is_tautology(value):
             return None
         return value
-    except Exception:  # nothing that can be read
+    except Exception:  # it cannot be read
         return None
 
 
@@ -98,14 +99,14 @@ def _is_relation(value: Any) -> bool:
 
 
 def _is_tautology(value: Any) -> bool:
-    """Whether it is a truth value, or a relation whose two sides are the same."""
+    """Whether the value is a truth value, or a relation whose two sides are equal."""
     if isinstance(value, sympy.logic.boolalg.BooleanAtom):
         return True
     return _is_relation(value) and (value.lhs - value.rhs).expand() == 0
 
 
 def _has_solutions(relation: Any) -> bool:
-    """Whether an equation has a solution; two without are equal to math-verify. Other relations pass."""
+    """Whether an equation has a solution (math-verify equates any two without); True for other relations."""
     if not isinstance(relation, sympy.Eq):
         return True
     return bool(relation.free_symbols and sympy.solve(relation, relation.free_symbols))

@@ -1,7 +1,8 @@
-r"""Reading the common kinds of mathematical answers exactly, in process, without a computer-algebra system.
+r"""The native reader: reads common kinds of mathematical answers exactly, without a computer-algebra system.
 
-In: one stated answer in plain text or LaTeX. Out: a `MathAnswer`, or None where it is of no kind below or does
-not state one value. Nothing is raised whatever the text, and the work is linear in it.
+In: one stated answer in plain text or LaTeX. Out: a `MathAnswer`, or None if it is none of the kinds below or
+    does
+not state one value. No text raises, and reading takes time linear in the text.
 
 Kinds::
 
@@ -12,8 +13,8 @@ Kinds::
     region    [0, 1)   (-\infty, 3]   [0, 1] \cup (2, 3)   x \in [0, 1)   0 \le x < 1   x > 5
     named     x = 5   (x, y) = (1, 2)   n = 1, 2   x = 1, y = 2   2 + 2 = 4
 
-A number has at most 40 digits on either side of its point. An equation's sides must be equal (``3 + 3 = 2``
-states nothing), except that its first may be a name; what stands behind ``\approx`` is not looked at.
+A number has at most 40 digits on either side of its decimal point. The sides of an equation must be equal
+(``3 + 3 = 2`` states no value), except that the first side may be a name. Text after ``\approx`` is ignored.
 """
 
 from __future__ import annotations
@@ -43,7 +44,7 @@ _NO_LIMIT = Fraction(0)
 
 
 def read_answer(text: str) -> MathAnswer | None:
-    r"""Read a stated answer; None where it is of none of the kinds above or over a limit.
+    r"""Read a stated answer; None if it is none of the kinds above or exceeds a limit.
 
     Example: `read_answer(r"\frac{3}{4}")` is `MathAnswer(kind=Kind.NUMBER, value=Fraction(3, 4))`.
     """
@@ -56,7 +57,7 @@ def read_answer(text: str) -> MathAnswer | None:
 
 
 def read_tokens(tokens: list[str]) -> MathAnswer | None:
-    """As `read_answer`, of `envs.maths.grammar.tokenize`'s tokens."""
+    """Like `read_answer`, for tokens from `envs.maths.grammar.tokenize`."""
     tokens = stated(tokens)
     if not tokens or len(tokens) > 300:
         return None
@@ -68,7 +69,7 @@ def read_tokens(tokens: list[str]) -> MathAnswer | None:
 
 
 def stated(tokens: list[str]) -> list[str]:
-    r"""Without ``\boxed{}`` or braces around the whole, and without a full stop or comma behind it."""
+    r"""The tokens without a surrounding ``\boxed{}`` and without a final full stop or comma."""
     for _ in range(MAX_NESTED):
         tokens = strip(tokens)
         if tokens[-1:] in (["."], [","]) and tokens[-2:-1] not in (["."], [","]):
@@ -76,14 +77,14 @@ def stated(tokens: list[str]) -> list[str]:
         elif tokens[:2] == ["\\boxed", "{"] and _closes(tokens, 1) == len(tokens) - 1:
             tokens = tokens[2:-1]
         elif tokens[:2] == ["\\boxed", "{"]:
-            tokens = tokens[1:]  # a unit behind the box
+            tokens = tokens[1:]  # a unit follows the box
         else:
             return tokens
     return tokens
 
 
 def before_approximation(tokens: list[str]) -> list[str]:
-    r"""What is stated exactly: without ``\approx`` and what follows it, or with ``=`` for it behind a name."""
+    r"""The tokens before ``\approx``; after a name, all tokens with ``=`` in place of ``\approx``."""
     first = split_top(tokens, "\\approx")[0]
     if _NAME.fullmatch(_glue(first)) and "=" not in tokens:
         return ["=" if token == "\\approx" else token for token in tokens]
@@ -91,7 +92,7 @@ def before_approximation(tokens: list[str]) -> list[str]:
 
 
 def name_of(tokens: list[str]) -> str:
-    """The name that tokens are, such as ``x``, ``f(x)`` or ``(x,y)``; empty where they are none."""
+    """The tokens as a name, such as ``x``, ``f(x)`` or ``(x,y)``; empty if they are none."""
     glued = _glue(tokens)
     if glued[:1] == "'" and _WORD.fullmatch(glued[1:]):
         return glued[1:]
@@ -103,7 +104,7 @@ def _glue(tokens: list[str]) -> str:
 
 
 def _closes(tokens: list[str], at: int) -> int:
-    """Where the bracket opened at a place closes, by any closing bracket, as in ``[0, 1)``; or -1."""
+    """The position where the bracket opened at `at` closes, with any bracket, as in ``[0, 1)``; or -1."""
     depth = 0
     for place in range(at, len(tokens)):
         depth += (tokens[place] in OPEN) - (tokens[place] in CLOSE)
@@ -113,7 +114,7 @@ def _closes(tokens: list[str], at: int) -> int:
 
 
 def _merge_thousands(tokens: list[str]) -> list[str]:
-    """Make ``1,234`` one token outside brackets; ``1,2`` and ``1, 234`` stay lists."""
+    """Join ``1,234`` to one token outside brackets; ``1,2`` and ``1, 234`` stay lists."""
     if "," not in tokens:
         return tokens
     out: list[str] = []
@@ -187,7 +188,7 @@ def _several(kind: Kind, items: list[MathAnswer | None]) -> MathAnswer | None:
 
 
 def _read_region(tokens: list[str], depth: int) -> MathAnswer | None:
-    r"""Read what has no top-level comma: unions, ``x \in``, inequalities, ``\pm``, or one value."""
+    r"""Read tokens without a top-level comma: a union, ``x \in``, an inequality, ``\pm``, or one value."""
     if _SPLITS.isdisjoint(tokens):
         return _read_one(tokens, depth)
     parts = split_top(tokens, "\\in")
@@ -218,7 +219,7 @@ def _read_region(tokens: list[str], depth: int) -> MathAnswer | None:
 
 
 def _read_inequality(tokens: list[str], parts: list[list[str]]) -> MathAnswer | None:
-    """``x < 5``, ``5 >= x`` or ``0 <= x < 1``."""
+    """Read an inequality such as ``x < 5``, ``5 >= x`` or ``0 <= x < 1``."""
     signs = [token for token in tokens if token in _RELATIONS]
     if len(signs) != len(parts) - 1 or len(parts) > 3:
         return None

@@ -1,16 +1,18 @@
-"""What a mathematical answer states, and when two of them are the same.
+"""Values of mathematical answers, and the rules by which two of them are equal.
 
-In: values that `envs.maths.reader` read. Out: whether an answer equals the right one. Everything is exact, on
-`Fraction`; numbers may differ only where a tolerance is given.
+In: values read by `envs.maths.reader`. Out: whether an answer equals the right one. All comparisons are exact,
+    with
+`Fraction`; numbers may differ only by a given tolerance.
 
-- A decimal is the number it writes: 0.333333 is not 1/3. (math-verify rounds to six decimals.)
-- ``50%`` is 1/2. The sign may also be left out or added: ``50%`` is 50 too, as in math-verify, where the
-  number before the sign has at most two decimals.
-- A set has no order and no repetitions. Elements listed without brackets have no order either, except
-  beside a tuple. A list of several numbers never equals one number, so naming candidates earns nothing.
-- ``2,75`` is a list, but beside a right answer that is one number it is 2.75.
-- ``(1, 2)`` is an ordered pair and an open interval: it equals either.
-- Words are compared without case; a single letter only where one of the two was written as a choice.
+- A decimal is exactly the number written: 0.333333 is not 1/3. (math-verify rounds to six decimals.)
+- ``50%`` is 1/2. The sign may also be missing or added: ``50%`` equals 50 too, as in math-verify, if the number
+  before the sign has at most two decimals.
+- A set has no order and no repetitions. Elements listed without brackets have no order either, except when
+compared
+  with a tuple. A list of several numbers never equals one number, so listing candidates is never right.
+- ``2,75`` is a list, but compared with a right answer that is one number it is 2.75. - ``(1, 2)`` is an ordered
+pair and an open interval, and equals either. - Words are compared ignoring case. For a single letter this holds
+only if one of the two was written as a choice.
 """
 
 from __future__ import annotations
@@ -25,12 +27,12 @@ MAX_ITEMS = 40
 
 
 class Kind(StrEnum):
-    """What sort of thing an answer is."""
+    """The kind of value an answer is."""
 
     NUMBER = "number"
     """One rational number, or an infinity."""
     WORD = "word"
-    """A word, a few words, a letter, a time, a numeral of another base."""
+    """A word, a few words, a letter, a time, or a numeral in another base."""
     LIST = "list"
     """Several values without brackets."""
     SET = "set"
@@ -41,7 +43,7 @@ class Kind(StrEnum):
 
 
 class End(NamedTuple):
-    """An end of an interval; ordered as numbers are. `sign` is -1 or 1 for an infinity, where `value` is 0."""
+    """An end of an interval, ordered like numbers. For an infinity `sign` is -1 or 1 and `value` is 0."""
 
     sign: int
     value: Fraction
@@ -63,17 +65,17 @@ class MathAnswer:
     Example: ``x = 50%`` is `MathAnswer(kind=Kind.NUMBER, value=Fraction(50), is_percent=True, name="x")`.
 
     Attributes:
-        kind: What it is.
-        value: NUMBER: the number as written, so 50 of ``50%``; 0 for an infinity.
+        kind: The kind of value.
+        value: NUMBER: the number as written, so 50 for ``50%``; 0 for an infinity.
         infinity: NUMBER: -1 or 1 for an infinity, else 0.
-        is_percent: NUMBER: whether a percent sign followed.
-        is_computed: NUMBER: whether it was left to compute, as ``8*3`` and ``48/2`` for 24.
-        word: WORD: in lower case, or the letter as written where it may be a variable.
-        is_bare: WORD: whether it may be a variable or a product of them.
-        decimal: LIST: the number it would be with a decimal comma, as ``2,75``; None where it cannot be.
+        is_percent: NUMBER: whether a percent sign follows.
+        is_computed: NUMBER: whether it is left to compute, such as ``8*3`` or ``48/2`` for 24.
+        word: WORD: the text in lower case, or a single letter as written, since it may be a variable.
+        is_bare: WORD: whether it may be a variable or a product of variables.
+        decimal: LIST: the number if the comma is a decimal comma, as in ``2,75``; None if it cannot be.
         items: LIST, SET, TUPLE: the elements.
-        spans: REGION: disjoint, in order, none touching the next.
-        name: What it is the value of, empty where that is not said.
+        spans: REGION: the intervals, in order; no two overlap or touch.
+        name: The name given to the value (``x`` in ``x = 5``), or empty.
     """
 
     kind: Kind
@@ -94,12 +96,12 @@ class MathAnswer:
 
 
 def same_answer(gold: MathAnswer, answer: MathAnswer, tolerance: Fraction | None = None) -> bool | None:
-    """Whether an answer is the right one; None where words may be algebra, such as ``ab`` beside ``ba``.
+    """Whether an answer equals the right one; None if words may be algebra, such as ``ab`` and ``ba``.
 
     Args:
         gold: The right answer.
         answer: The answer.
-        tolerance: Largest relative difference of two numbers; None asks for equality.
+        tolerance: Largest relative difference of two numbers; None requires equality.
     """
     if gold.name and answer.name and gold.name != answer.name:
         return False
@@ -117,7 +119,7 @@ def same_answer(gold: MathAnswer, answer: MathAnswer, tolerance: Fraction | None
     if set(kinds) <= {Kind.SET, Kind.LIST}:
         unique = Kind.SET in kinds
         return _same_unordered(_distinct(gold, unique), _distinct(answer, unique), tolerance)
-    if set(kinds) == {Kind.SET, Kind.NUMBER}:  # a set of one beside its element
+    if set(kinds) == {Kind.SET, Kind.NUMBER}:  # a set with one element, compared with the element
         one, other = (answer.items or (answer,)), (gold.items or (gold,))
         return len(one) == len(other) == 1 and Kind.SET not in (one[0].kind, other[0].kind) and bool(
             same_answer(other[0], one[0], tolerance)
@@ -166,7 +168,7 @@ def _same_in_order(
 def _same_unordered(
     gold: Sequence[MathAnswer], answer: Sequence[MathAnswer], tolerance: Fraction | None
 ) -> bool | None:
-    """Each element of one side taken with one of the other; exact unless a tolerance makes it ambiguous."""
+    """Match each element to one of the other side; exact unless a tolerance makes the matching ambiguous."""
     if len(gold) != len(answer):
         return False
     left = list(answer)
@@ -197,7 +199,7 @@ def _distinct(answer: MathAnswer, unique: bool) -> Sequence[MathAnswer]:
 
 
 def as_region(answer: MathAnswer) -> tuple[Span, ...] | None:
-    """The spans of a region, an open interval written as a pair, or a set of numbers; else None."""
+    """The intervals of a region, of a pair that can be an open interval, or of a set of numbers; else None."""
     if answer.kind is Kind.REGION:
         return answer.spans
     numbers = [item.end() for item in answer.items if item.kind is Kind.NUMBER]
@@ -211,7 +213,7 @@ def as_region(answer: MathAnswer) -> tuple[Span, ...] | None:
 
 
 def merge(spans: Sequence[Span]) -> tuple[Span, ...]:
-    """Spans in order, those that overlap or touch made one."""
+    """Sort intervals, and merge those that overlap or touch."""
     merged: list[Span] = []
     for span in sorted(spans, key=lambda span: (span.low, span.low_open)):
         last = merged[-1] if merged else None
@@ -243,5 +245,5 @@ def _same_end(gold: End, answer: End, tolerance: Fraction | None) -> bool:
 
 
 def named(answer: MathAnswer, name: str) -> MathAnswer:
-    """The same answer, said to be the value of something."""
+    """The same answer, as the value of this name."""
     return replace(answer, name=name)

@@ -1,4 +1,4 @@
-"""The words and commands of mathematical answers: spellings, what is computed, what is a unit."""
+"""The words and commands of mathematical answers: spellings, functions, symbols, units."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ NOT_UNITS = _words(
     "factorial to by not of is are sin cos tan log exp more less than least most nor but"
 )
 NO_VALUE = _words("nan oo zoo inf infinity undefined nani snan")
-AND = " ,"  # "and" and "or": a comma with a space before it, so that it never belongs to a number
+AND = " ,"  # "and" and "or": a comma with a space before it, so it is never part of a number
 ALIASES = {
     **dict.fromkeys((r"\dfrac", r"\tfrac", r"\cfrac"), r"\frac"),
     **dict.fromkeys((r"\cdot", r"\times", r"\ast", "×", "·", "⋅", "∗"), "*"),

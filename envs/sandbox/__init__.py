@@ -1,4 +1,4 @@
-"""Runs graders on hostile text in a process that can be killed."""
+"""A sandbox that runs graders on hostile text in a process that can be killed."""
 
 from envs.sandbox.client import Reply, ReplyStatus, Sandbox
 

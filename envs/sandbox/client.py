@@ -1,12 +1,13 @@
-"""The caller's side of the sandbox: an operation's name and JSON in, a `Reply` out, in bounded time.
+"""The caller's side of the sandbox.
 
-A grader that needs sympy or math-verify on text a model wrote cannot be trusted to return: such text hangs it,
-eats the memory, ends the process. Here it runs in a worker that is killed at a wall limit and confined before
-it reads a word. Three processes: this one, a zygote that has imported the operations, and a worker forked from
-it. What the text causes is a reply, also where the worker died; what the machinery causes is a `GraderError`.
+In: the name of an operation and JSON arguments. Out: a `Reply`, in bounded time. A grader that runs sympy or
+math-verify on text from a model may never return: such text can hang it, use up the memory or kill the process.
+Here it runs in a worker that is confined before it reads the text and killed at a time limit. There are three
+processes: the caller's, a zygote that has imported the operations, and a worker forked from the zygote.
+Anything that the text causes is a reply, even the death of the worker. A failure of the sandbox itself is a
+`GraderError`.
 
-No signal and no alarm is used in this process, so that any thread of any Ray task or actor can call.
-Linux only.
+This process uses no signals or alarms, so any thread of any Ray task or actor can call. Linux only.
 """
 
 from __future__ import annotations
@@ -58,21 +59,21 @@ class ReplyStatus(StrEnum):
     OK = "ok"
     """The operation returned."""
     TIMEOUT = "timeout"
-    """It was cut off at the wall limit."""
+    """The operation exceeded the time limit."""
     CRASH = "crash"
-    """It raised, ended its process twice in a row, or its process said something that is no reply."""
+    """The operation raised, killed its process twice in a row, or its process sent an invalid reply."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Reply:
-    """What became of a call.
+    """The result of a call.
 
     Example: `Reply(status=ReplyStatus.CRASH, value=None, detail="MemoryError")`.
 
     Attributes:
-        status: How it ended.
-        value: What the operation returned, a JSON value; None unless `OK`.
-        detail: The exception or how the process ended, in printable ASCII; empty if `OK`.
+        status: How the call ended.
+        value: The JSON value that the operation returned; None unless `OK`.
+        detail: The exception, or how the process ended, in printable ASCII; empty if `OK`.
     """
 
     status: ReplyStatus
@@ -81,7 +82,7 @@ class Reply:
 
     @property
     def fault(self) -> Grade | None:
-        """The grade of a text that was not judged: cut off, the end of its process, or not read (no value)."""
+        """The grade if the text was not judged (time limit, crash, or no value); None if it was."""
         if self.status is ReplyStatus.TIMEOUT:
             return Grade.TIMEOUT
         if self.status is ReplyStatus.CRASH:
@@ -90,14 +91,14 @@ class Reply:
 
 
 class _LostError(Exception):
-    """The zygote is of no use any more; says why."""
+    """The zygote can no longer be used; the message is the reason."""
 
 
 class Sandbox:
-    """Runs operations on hostile text, one at a time, whichever thread asks.
+    """Runs operations on hostile text, one at a time, from any thread.
 
-    It starts at the first call and ends with `close`, with this object or with the process. A process forked
-    from this one, or one this object was pickled to, has processes of its own.
+    It starts at the first call, and ends with `close`, with this object or with the process. A forked process
+    and an unpickled copy start processes of their own.
     """
 
     def __init__(
@@ -109,17 +110,17 @@ class Sandbox:
         calls_per_worker: int = CALLS_PER_WORKER,
         layers: Collection[Layer] = tuple(Layer),
     ) -> None:
-        """Remember what to start.
+        """Store the settings; nothing starts before the first call.
 
         Args:
-            operations: A Python file. Each public function in it is an operation, JSON in and JSON out; it
-                imports what is installed, not its neighbours. `warm_up`, if there, runs once before workers are
-                forked, and may leave neither threads nor processes.
-            timeout_s: Longest an operation may take.
-            memory_mb: Address space of a worker in MiB, imports included.
-            calls_per_worker: After how many a worker is replaced. 1 where text may change what the next call
-                gives, as with an operation that evaluates it.
-            layers: The confinement to put on, where the system has it. Fewer only to test the rest.
+            operations: A Python file. Each of its public functions is an operation that takes and returns JSON.
+                It may import installed packages, but not the files next to it. A function `warm_up` runs once
+                before workers are forked, and must leave no threads or processes behind.
+            timeout_s: Time limit of an operation.
+            memory_mb: Address space of a worker in MiB, including imports.
+            calls_per_worker: Number of calls after which a worker is replaced. Use 1 if text can influence
+                later calls, for example if the operation evaluates it.
+            layers: Layers of confinement to apply, if the system has them. Tests leave some out.
 
         Raises:
             ValueError: A limit is not positive.
@@ -127,7 +128,7 @@ class Sandbox:
         if not (0 < timeout_s < 1e6 and memory_mb > 0 and calls_per_worker > 0):
             raise ValueError(
                 f"sandbox with timeout_s={timeout_s}, memory_mb={memory_mb}, "
-                f"calls_per_worker={calls_per_worker}; all must be above 0"
+                f"calls_per_worker={calls_per_worker}; each must be above 0, and timeout_s below 1e6"
             )
         self._settings: dict[str, Any] = {
             "operations": Path(operations).absolute(),
@@ -142,21 +143,23 @@ class Sandbox:
         _sandboxes.add(self)
 
     def call(self, operation: str, /, **arguments: Any) -> Reply:
-        """Run an operation and wait for it; an event loop had better wait in `asyncio.to_thread`.
+        """Run an operation and wait for it. From an event loop, call it with `asyncio.to_thread`.
 
         Args:
-            operation: Its name.
+            operation: Name of the operation.
             arguments: JSON values, by parameter name.
 
         Raises:
-            GraderError: The machinery failed twice; nothing is known of the text.
-            ValueError: There is no such operation, it takes other arguments, they are too long, or one is a
-                number JSON does not have.
-            TypeError: An argument is no JSON value.
+            GraderError: The sandbox failed twice, so the text was not judged.
+            ValueError: The operation does not exist or takes other arguments, the arguments are too long, or
+                one is a number that JSON does not have.
+            TypeError: An argument is not a JSON value.
         """
         body = encode(arguments)
         if len(body) > MAX_REQUEST_BYTES // 2:
-            raise ValueError(f"arguments of {len(body)} bytes of JSON, at most {MAX_REQUEST_BYTES // 2}")
+            raise ValueError(
+                f"the arguments are {len(body)} bytes of JSON; at most {MAX_REQUEST_BYTES // 2} are allowed"
+            )
 
         def ask(zygote: _Zygote) -> Reply:
             zygote.check(operation, arguments)
@@ -166,17 +169,17 @@ class Sandbox:
 
     @property
     def confinement(self) -> frozenset[Layer]:
-        """The layers in force; starts the sandbox."""
+        """The layers of confinement in force; starts the sandbox."""
         return self._with_zygote(lambda zygote: zygote.layers)
 
     @property
     def zygote_pid(self) -> int | None:
-        """Process id of the zygote; None unless started."""
+        """Process id of the zygote; None if it is not running."""
         zygote = self._zygote
         return zygote.pid if zygote else None
 
     def close(self) -> None:
-        """End every process of the sandbox. A later call starts it anew."""
+        """End all processes of the sandbox. A later call starts it again."""
         with self._lock:
             self._drop()
 
@@ -192,7 +195,7 @@ class Sandbox:
         return functools.partial(Sandbox, **self._settings), ()
 
     def _with_zygote(self, act: Callable[[_Zygote], _T]) -> _T:
-        """What `act` gives; once more with a new zygote where the first is lost."""
+        """The result of `act`; if the zygote is lost, `act` runs again with a new one."""
         reason = ""
         with self._lock:
             for _ in range(ATTEMPTS):
@@ -207,7 +210,7 @@ class Sandbox:
                 except ValueError:
                     raise  # refused before anything was sent
                 except BaseException:
-                    self._drop()  # its reply may still come, for nobody
+                    self._drop()  # a late reply must not be taken for that of another call
                     raise
         raise GraderError(f"the sandbox of {self._settings['operations']} failed {ATTEMPTS} times: {reason}")
 
@@ -216,7 +219,7 @@ class Sandbox:
         self._zygote, self._clean_up = None, _nothing
 
     def _forget(self) -> None:
-        """In a process just forked: another thread may have held the lock, and the zygote is the parent's."""
+        """Reset after a fork: another thread may have held the lock, and the zygote belongs to the parent."""
         self._lock = threading.Lock()
         if self._zygote is not None:
             self._zygote.abandon()
@@ -232,10 +235,10 @@ class _Zygote:
     """
 
     def __init__(self, settings: dict[str, Any]) -> None:
-        """Start it and wait until it has a worker.
+        """Start the process and wait until it has a worker.
 
         Raises:
-            _LostError: It did not come up.
+            _LostError: It did not start.
         """
         self._timeout_s: float = settings["timeout_s"]
         self._num_calls = 0
@@ -269,7 +272,7 @@ class _Zygote:
         self._operations: dict[str, dict[str, bool]] = hello["operations"]
 
     def check(self, operation: str, arguments: Collection[str]) -> None:
-        """Refuse a call that no text could have caused."""
+        """Refuse a call with a wrong operation or wrong arguments, which is an error of the caller."""
         takes = self._operations.get(operation)
         if takes is None:
             near = difflib.get_close_matches(operation, self._operations, n=1)
@@ -280,12 +283,12 @@ class _Zygote:
         missing = [name for name, required in takes.items() if required and name not in arguments]
         if missing or not takes.keys() >= set(arguments):
             raise ValueError(
-                f"operation {operation!r} got ({', '.join(arguments)}), and takes ({', '.join(takes)})"
+                f"operation {operation!r} got ({', '.join(arguments)}), but takes ({', '.join(takes)})"
                 f"{'; missing: ' + ', '.join(missing) if missing else ''}"
             )
 
     def call(self, operation: str, body: bytes) -> Reply:
-        """Ask and wait.
+        """Send a call and wait for its reply.
 
         Raises:
             _LostError: No reply came in time.
@@ -298,14 +301,14 @@ class _Zygote:
         except EndedError:
             raise _LostError(self._why_it_ended()) from None
         except LateError:
-            raise _LostError("the zygote takes no request") from None
+            raise _LostError("the zygote does not accept requests") from None
         reply = self._receive(longest_s)
         if reply["id"] != self._num_calls:
             raise _LostError("the zygote answered another call")
         return Reply(status=ReplyStatus(reply["status"]), value=reply["value"], detail=reply["detail"])
 
     def end(self) -> None:
-        """End the process, which ends its workers. Ending it twice is fine."""
+        """End the process, and with it its workers. May be called twice."""
         process, self._process = self._process, None
         if process is None:
             return
@@ -317,11 +320,11 @@ class _Zygote:
             process.wait()
 
     def abandon(self) -> None:
-        """In a process just forked: close what was inherited, and leave the parent's zygote alone."""
+        """After a fork: close the inherited files, but leave the zygote of the parent running."""
         process, self._process = self._process, None
         if process is not None:
             self._close_files(process)
-            process.returncode = 0  # not this process's child: keeps Popen from waiting for it
+            process.returncode = 0  # it is not a child of this process, so Popen must not wait for it
 
     def _close_files(self, process: subprocess.Popen[bytes]) -> None:
         assert process.stdin and process.stdout
@@ -335,9 +338,9 @@ class _Zygote:
         except EndedError:
             raise _LostError(self._why_it_ended()) from None
         except LateError:
-            raise _LostError(f"no reply of the zygote within {longest_s:g} s") from None
+            raise _LostError(f"no reply from the zygote within {longest_s:g} s") from None
         except GarbageError as error:
-            raise _LostError(f"no valid reply of the zygote: {error}") from None
+            raise _LostError(f"no valid reply from the zygote: {error}") from None
         assert isinstance(reply, dict)
         return reply
 

@@ -1,12 +1,12 @@
-"""What a worker gives up before it reads text a model wrote.
+"""Confines a worker before it reads text from a model.
 
-In: a process just forked, and which pipes it keeps. Out: the layers of confinement that are in force. The
-process ends up alone in its session with an empty environment, no files but its pipes, little memory, and,
-where the kernel has Landlock and seccomp, without the right to change a file, start a process, reach the
-network or signal another process. Reading files stays allowed, because libraries import lazily.
+In: a newly forked process, and the pipes it keeps. Out: the layers of confinement in force. The process ends up
+in a session of its own with an empty environment, no files but its pipes and little memory. If the kernel has
+Landlock and seccomp, it also cannot change files, start processes, reach the network or signal other processes.
+It can still read files, because libraries import lazily.
 
-Standard library only: the zygote loads this file by its path. A layer the system lacks is left out and never an
-error. Linux only.
+This file uses only the standard library, since the zygote loads it by its path. A layer that the system lacks
+is left out without an error. Linux only.
 """
 
 from __future__ import annotations
@@ -28,15 +28,15 @@ _SECCOMP_FILTER = 2
 _CAPABILITY_VERSION, _CAP_DAC_READ_SEARCH = 0x20080522, 1 << 2
 _LANDLOCK_CREATE, _LANDLOCK_RESTRICT, _LANDLOCK_VERSION = 444, 446, 1
 
-# Landlock's rights to execute, write, remove and make anything of any kind; not those to read (bits 2 and 3).
-# By ABI: the first that knows the right, and the right.
+# Landlock's rights to execute, write, remove and create files of any kind, but not to read (bits 2 and 3). Each
+# entry is the first ABI that has the rights, and the rights.
 _FILE_RIGHTS = ((1, 0x1FFF & ~0b1100), (2, 1 << 13), (3, 1 << 14), (5, 1 << 15))
 _TCP_BIND_AND_CONNECT = 0b11
 _SCOPE_SOCKETS_AND_SIGNALS = 0b11
 
-# Audit's names of the two architectures, and where each stands in the table of system calls.
+# The audit numbers of the two architectures, and the column of each in the table of system calls.
 _ARCHITECTURES = {"x86_64": (0xC000003E, 1), "aarch64": (0xC00000B7, 2)}
-# Name, number on x86_64, number on aarch64.
+# System calls: name, number on x86_64, number on aarch64.
 _REFUSED = """
 fork 57 -, vfork 58 -, clone 56 220, clone3 435 435, execve 59 221, execveat 322 281,
 socket 41 198, socketpair 53 199, connect 42 203, bind 49 200,
@@ -57,10 +57,10 @@ fsmount 432 432, mount_setattr 442 442, pivot_root 155 41, chroot 161 51, unshar
 io_uring_setup 425 425, bpf 321 280, perf_event_open 298 241, userfaultfd 323 282,
 add_key 248 217, request_key 249 218, keyctl 250 219
 """
-# Allowed on the process itself (as 0 or by its number), which `os.abort` and reading a limit need.
+# Allowed on the process itself (as 0 or by its id); `os.abort` and reading a limit need them.
 _ONLY_ON_ITSELF = "kill 62 129, tgkill 234 131, prlimit64 302 261"
-_OPEN, _OPENAT = "open 2 -", "openat 257 56"  # refused where they would write
-_FIRST_UNKNOWN = 463  # calls younger than this table; also what x86_64 keeps for its 32-bit variant
+_OPEN, _OPENAT = "open 2 -", "openat 257 56"  # refused if they would write
+_FIRST_UNKNOWN = 463  # calls newer than this table, and those that x86_64 reserves for its 32-bit variant
 _ALLOW, _REFUSE, _ABSENT = 0x7FFF0000, 0x00050000 | 1, 0x00050000 | 38  # EPERM, ENOSYS
 _LOAD, _IF_EQUAL, _IF_AT_LEAST, _IF_ANY_BIT, _RETURN = 0x20, 0x15, 0x35, 0x45, 0x06
 _NUMBER_AT, _ARCHITECTURE_AT, _ARGUMENTS_AT = 0, 4, 16
@@ -72,52 +72,52 @@ class Layer(StrEnum):
     """One layer of confinement."""
 
     LIMITS = "rlimits"
-    """Memory, processor time, open files; no writing to files, no core dumps."""
+    """Limits memory, processor time and open files; no writing to files, no core dumps."""
     LANDLOCK = "landlock"
-    """The kernel refuses to change files, execute, use TCP and signal processes outside."""
+    """The kernel refuses to change files, to execute files, to use TCP and to signal other processes."""
     SECCOMP = "seccomp"
-    """The kernel refuses system calls that start processes or reach other ones, files or the network."""
+    """The kernel refuses system calls that start processes or reach other processes, files or the network."""
 
 
 def adopt_orphans() -> None:
-    """Become the parent of every descendant whose own parent ends."""
+    """Become the parent of all descendants whose own parent has ended."""
     _prctl(_PR_SET_CHILD_SUBREAPER, 1)
 
 
 def confine(
     *, parent: int, memory_mb: int, cpu_s: int, keep: Collection[int], layers: Collection[str]
 ) -> list[Layer]:
-    """Confine this process, for good. Call it in a process of one thread, just forked.
+    """Confine this process permanently. Call it in a newly forked process with one thread.
 
     Args:
-        parent: Its parent's process id; the process ends with it.
+        parent: Process id of the parent; the process ends with it.
         memory_mb: Address space in MiB.
-        cpu_s: Processor time, after which the kernel kills it.
-        keep: File descriptors above 2 to keep open.
-        layers: Which layers to put on.
+        cpu_s: Seconds of processor time after which the kernel kills the process.
+        keep: File descriptors above 2 that stay open.
+        layers: The layers to apply.
 
     Returns:
         The layers now in force.
     """
     os.setsid()
     _prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-    if os.getppid() != parent:  # it went before the line above
+    if os.getppid() != parent:  # the parent ended before the line above
         os._exit(1)
     _offer_to_the_oom_killer()
     os.environ.clear()
     sys.dont_write_bytecode = True
-    signal.signal(signal.SIGXFSZ, signal.SIG_IGN)  # writing to a file is an error, not a death
+    signal.signal(signal.SIGXFSZ, signal.SIG_IGN)  # writing to a file is an error and does not kill
     _close_files(keep)
     _prctl(_PR_SET_DUMPABLE, 0)
     _drop_capabilities()
     _prctl(_PR_SET_NO_NEW_PRIVS, 1)
-    # Seccomp last: it refuses what the others need.
-    put_on = {
+    # Seccomp comes last, since it refuses calls that the others need.
+    apply = {
         Layer.LIMITS: lambda: _limit(memory_mb, cpu_s),
         Layer.LANDLOCK: _landlock,
         Layer.SECCOMP: _seccomp,
     }
-    return [layer for layer, act in put_on.items() if layer in layers and act()]
+    return [layer for layer, act in apply.items() if layer in layers and act()]
 
 
 def _prctl(option: int, value: int, pointer: int = 0) -> bool:
@@ -155,7 +155,7 @@ def _close_files(keep: Collection[int]) -> None:
 
 
 def _drop_capabilities() -> None:
-    """Leave root nothing but reading its files; a library may belong to someone else."""
+    """Drop all capabilities but the one to read files, since a library may belong to another user."""
     header = struct.pack("Ii", _CAPABILITY_VERSION, 0)
     held = ctypes.create_string_buffer(24)
     if _libc.capget(header, held) == 0:
@@ -187,7 +187,7 @@ def _landlock() -> bool:
     if abi < 1:
         return False
     rights = sum(right for first, right in _FILE_RIGHTS if abi >= first)
-    # What is named here and allowed by no rule is refused; no rule is ever added.
+    # Rights named here are refused unless a rule allows them, and no rule is ever added.
     fields = [rights]
     if abi >= 4:
         fields.append(_TCP_BIND_AND_CONNECT)
@@ -214,9 +214,9 @@ def _seccomp() -> bool:
 
 
 def _filter(architecture: int, column: int, pid: int) -> list[tuple[int, int, int, int]]:
-    """The program the kernel runs at each system call: operation, jump if true, jump if false, operand.
+    """The program that the kernel runs at each system call: operation, jump if true, jump if false, operand.
 
-    Jumps count instructions skipped.
+    A jump is the number of instructions to skip.
     """
     writing = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC
     code = [

@@ -1,12 +1,12 @@
-"""The process between a client and its workers: imports the operations once, forks, relays, kills.
+"""The zygote: a process between a client and its workers that imports the operations once, then forks workers.
 
-In: one line of JSON a call, on stdin. Out: one line of JSON a reply, on what was stdout. The zygote never runs
-model text itself; a forked worker does, and is killed with everything it started where it takes too long or
-says anything but one valid reply. Replies are JSON and checked here, so that what a worker was turned into can
-at worst make up the value of its own call.
+In: one line of JSON per call, on stdin. Out: one line of JSON per reply, on the original stdout. The zygote
+never processes model text itself. A forked worker does, and it is killed with everything it has started if it
+takes too long or sends anything but one valid reply. Replies are JSON and are checked here, so a worker taken
+over by a text can at worst fake the value of its own call.
 
-Run by path with the standard library alone: `python -I zygote.py '{"operations": …}'`. It ends when its stdin
-does or the client's process is gone.
+It runs by path with only the standard library: `python -I zygote.py '{"operations": …}'`. It ends when its
+stdin is closed or the client's process has ended.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ MAX_DEPTH = 64
 MAX_DETAIL_CHARS = 300
 ATTEMPTS = 2
 WORKER_START_S = 5.0
-# A worker is replaced after this long at work, so that its limit of processor time only ends runaways.
+# A worker is replaced after this much work, so that its limit of processor time only stops runaways.
 _WORKER_BUSY_S = 60.0
 _CLIENT_CHECK_S = 2.0
 _HEADROOM_MB = 32
@@ -44,7 +44,7 @@ Operations = Mapping[str, Callable[..., Any]]
 
 
 class EndedError(Exception):
-    """The other side has closed its pipe or is gone."""
+    """The other side has closed its pipe or has ended."""
 
 
 class LateError(Exception):
@@ -52,22 +52,22 @@ class LateError(Exception):
 
 
 class GarbageError(Exception):
-    """The other side sent something else than one valid line."""
+    """The other side sent something other than one valid line."""
 
 
 class _ClientGoneError(Exception):
-    """There is nobody left to work for."""
+    """The client has ended."""
 
 
 class Lines:
-    """Lines of bytes through a pair of pipes, strictly in turns; never waits past a deadline."""
+    """Lines of bytes through a pair of pipes, in strict alternation; never waits past a deadline."""
 
     def __init__(self, read_fd: int, write_fd: int, *, max_bytes: int) -> None:
-        """Take over two pipe ends.
+        """Use two pipe ends.
 
         Args:
-            read_fd: Lines come from here.
-            write_fd: Lines go here.
+            read_fd: The pipe end that lines are read from.
+            write_fd: The pipe end that lines are written to.
             max_bytes: Longest line accepted, without its newline.
         """
         os.set_blocking(read_fd, False)
@@ -78,14 +78,14 @@ class Lines:
         self._poll.register(read_fd, select.POLLIN)
 
     def watch(self, fd: int, events: int = 0) -> None:
-        """While waiting for a line, give up as soon as `fd` hangs up or shows one of the events."""
+        """Stop waiting for a line as soon as `fd` hangs up or has one of the events."""
         self._poll.register(fd, events)
 
     def send(self, line: bytes, due: float) -> None:
         """Write a line.
 
         Raises:
-            LateError: It was not taken by `due`, on the monotonic clock.
+            LateError: The reader did not take it by `due`, on the monotonic clock.
             EndedError: There is no reader.
         """
         rest = memoryview(line + b"\n")
@@ -101,11 +101,11 @@ class Lines:
                 raise EndedError from None
 
     def receive(self, due: float) -> bytes:
-        """Read a line, which must be all there is to read. What came of one that was late is kept.
+        """Read a line, which must be all there is to read. The part of a late line that has arrived is kept.
 
         Raises:
             LateError: It was not complete by `due`, on the monotonic clock.
-            EndedError: The writer, or something watched, has ended.
+            EndedError: The writer or a watched process has ended.
             GarbageError: The line is too long, or more follows it.
         """
         while True:
@@ -130,7 +130,7 @@ class Lines:
                 raise LateError
 
     def quiet(self) -> bool:
-        """Whether nothing has arrived and nobody has left."""
+        """Whether nothing has arrived and no process has ended."""
         return not self._poll.poll(0)
 
     def close(self) -> None:
@@ -140,21 +140,21 @@ class Lines:
 
 
 def encode(value: Any) -> bytes:
-    """JSON on one line, in ASCII; a ValueError for what JSON has no number for."""
+    """JSON on one line, in ASCII; raises ValueError for a number that JSON does not have."""
     return json.dumps(value, allow_nan=False, separators=(",", ":")).encode()
 
 
 def decode(line: bytes) -> Any:
-    """What a line of JSON says.
+    """The value of a line of JSON.
 
     Raises:
-        GarbageError: It is not UTF-8, not JSON, holds a number that is not finite or an integer Python refuses
+        GarbageError: The line is not UTF-8 or not JSON, has a number that is not finite or that Python refuses
             to read, or is nested deeper than `MAX_DEPTH`.
     """
     try:
         value = _DECODER.decode(line.decode())
     except (ValueError, RecursionError) as error:
-        raise GarbageError(f"no JSON: {type(error).__name__}") from None
+        raise GarbageError(f"not JSON: {type(error).__name__}") from None
     level = [value]
     for _ in range(MAX_DEPTH):
         level = [child for node in level for child in _children_of(node)]
@@ -164,7 +164,7 @@ def decode(line: bytes) -> Any:
 
 
 def plain(text: str) -> str:
-    """Text fit for a log: printable ASCII, at most `MAX_DETAIL_CHARS`."""
+    """The text for a log: printable ASCII, at most `MAX_DETAIL_CHARS` characters."""
     shown = (c if c.isascii() and c.isprintable() else ascii(c)[1:-1] for c in text[:MAX_DETAIL_CHARS])
     return "".join(shown)[:MAX_DETAIL_CHARS]
 
@@ -195,7 +195,7 @@ def _milliseconds(due: float) -> float:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Settings:
-    """What the client asks for; see `client.Sandbox`."""
+    """The settings of the client; see `client.Sandbox`."""
 
     operations: str
     timeout_s: float
@@ -210,12 +210,12 @@ class _Worker:
     """A forked process.
 
     Attributes:
-        pid: Of the process, its group and its session.
-        pid_fd: Readable once it has ended; None where the kernel has no such thing.
-        lines: To and from it.
-        layers: Its confinement; None until it has said that it is ready.
-        calls: Answered so far.
-        busy_s: Seconds spent on them.
+        pid: Id of the process, of its group and of its session.
+        pid_fd: File descriptor that is readable once it has ended; None if the kernel does not have these.
+        lines: The pipes to and from it.
+        layers: Its confinement; None until it has reported that it is ready.
+        calls: Number of calls answered.
+        busy_s: Seconds spent on these calls.
     """
 
     pid: int
@@ -233,13 +233,13 @@ class Zygote:
         """Fork the first worker.
 
         Args:
-            settings: Limits.
-            operations: By name.
-            client: To and from the client.
-            client_fds: The pipe ends under `client`.
+            settings: The client's settings.
+            operations: The operations by name.
+            client: The pipes to and from the client.
+            client_fds: The pipe ends used by `client`.
 
         Raises:
-            RuntimeError: A worker would have no memory to work with.
+            RuntimeError: The memory limit leaves a worker no memory to work with.
         """
         self._settings = settings
         self._operations = operations
@@ -256,7 +256,7 @@ class Zygote:
         self._worker: _Worker | None = self._fork()
 
     def serve(self) -> None:
-        """Greet the client, then answer its calls until it is gone."""
+        """Send the operations to the client, then answer its calls until it ends."""
         try:
             parameters = {name: _parameters(act) for name, act in self._operations.items()}
             self._reply({"layers": self._ready().layers, "operations": parameters})
@@ -272,7 +272,7 @@ class Zygote:
 
     def _next_line(self) -> bytes:
         while True:
-            # A process forked from the client may hold the pipe open after the client's end.
+            # A process forked from the client may keep the pipe open after the client has ended.
             if os.getppid() != self._settings.client_pid:
                 raise _ClientGoneError
             with contextlib.suppress(LateError):
@@ -282,9 +282,9 @@ class Zygote:
         self._client.send(encode(reply), time.monotonic() + 60)
 
     def _call(self, operation: str, arguments: Mapping[str, Any]) -> dict[str, Any]:
-        """A call's status, value and detail.
+        """The status, value and detail of a call.
 
-        A worker's death or nonsense may be the doing of the call before: a fresh one gets to try, once.
+        An earlier call may be the cause of a worker's death or invalid reply, so a new worker tries once more.
         """
         how = ""
         for _ in range(ATTEMPTS):
@@ -312,7 +312,7 @@ class Zygote:
         return _verdict("crash", detail=plain(how))
 
     def _ask(self, worker: _Worker, operation: str, arguments: Mapping[str, Any], due: float) -> dict[str, Any]:
-        # Not to be guessed, so that nothing written ahead of a request can pass for its reply.
+        # It cannot be guessed, so output written before a request cannot pass for its reply.
         token = os.urandom(8).hex()
         worker.lines.send(encode({"id": token, "operation": operation, "arguments": arguments}), due)
         reply = decode(self._line_of(worker, due))
@@ -339,10 +339,10 @@ class Zygote:
         return bool(poll.poll(0))
 
     def _ready(self) -> _Worker:
-        """A worker waiting for a request.
+        """A worker that waits for a request.
 
         Raises:
-            RuntimeError: None can be had.
+            RuntimeError: No worker can be started.
         """
         how = ""
         for _ in range(ATTEMPTS + 1):
@@ -354,7 +354,7 @@ class Zygote:
                         raise GarbageError(str(layers))
                     worker.layers = layers
                 elif not worker.lines.quiet():
-                    raise GarbageError("unasked output")
+                    raise GarbageError("output without a request")
                 return worker
             except LateError:
                 how = f"not ready within {WORKER_START_S:g} s"
@@ -367,7 +367,7 @@ class Zygote:
         raise RuntimeError(f"no worker can be started: {how}")
 
     def _renew(self) -> None:
-        """After a call: have a fresh worker ready for the next, where it takes one."""
+        """After a call, prepare a new worker for the next one if the current one is used up."""
         worker = self._worker
         if worker and (worker.calls >= self._settings.calls_per_worker or worker.busy_s > _WORKER_BUSY_S):
             self._end()
@@ -401,15 +401,15 @@ class Zygote:
         pid_fd = None
         with contextlib.suppress(OSError, AttributeError):
             pid_fd = os.pidfd_open(pid)
-            # A grandchild may hold the pipe open after the worker's end.
+            # A grandchild may keep the pipe open after the worker has ended.
             lines.watch(pid_fd, select.POLLIN)
         return _Worker(pid=pid, pid_fd=pid_fd, lines=lines)
 
     def _end(self, *, by_itself: bool = False) -> str:
-        """End the worker and every process it started; says how it ended.
+        """End the worker and every process it has started; returns how it ended.
 
         Args:
-            by_itself: It has ended or is about to, and how is of interest.
+            by_itself: Whether it has ended or is about to end on its own, so that its exit status is wanted.
         """
         worker, self._worker = self._worker, None
         if worker is None:
@@ -419,7 +419,7 @@ class Zygote:
         while time.monotonic() < due and not how:
             how = _reap(worker.pid, os.WNOHANG)
             time.sleep(0 if how else 0.001)
-        # Not yet reaped, its number cannot be anyone else's.
+        # Before it is reaped, its process id cannot belong to another process.
         if not how:
             _kill(worker.pid)
             how = _reap(worker.pid)
@@ -445,7 +445,7 @@ def _kill(pid: int) -> None:
 
 
 def _reap(pid: int, options: int = 0) -> str:
-    """How a child ended; empty if it has not."""
+    """How a child ended; empty if it has not ended."""
     try:
         reaped, status = os.waitpid(pid, options)
     except ChildProcessError:
@@ -462,7 +462,7 @@ def _reap(pid: int, options: int = 0) -> str:
 
 
 def _children() -> list[int]:
-    """This process's children, dead ones too; nothing where the kernel does not list them."""
+    """The children of this process, including dead ones; empty if the kernel does not list them."""
     children: list[int] = []
     with contextlib.suppress(OSError):
         for task in Path("/proc/self/task").iterdir():
@@ -479,7 +479,7 @@ def _address_space_mb() -> int:
 
 
 def _work(read_fd: int, write_fd: int, operations: Operations) -> None:
-    """Answer requests in the worker, until killed or the zygote is gone."""
+    """Answer requests in the worker, until it is killed or the zygote has ended."""
     for line in _requests(read_fd):
         request = json.loads(line)
         token, fatal = request["id"], False
@@ -528,7 +528,7 @@ def _load(path: Path, name: str) -> ModuleType:
 
 
 def _operations_of(path: Path) -> Operations:
-    """The public functions a file defines, after its `warm_up`."""
+    """The public functions that a file defines; runs its `warm_up` first."""
     module = _load(path, "operations")
     found = {
         name: act
@@ -541,18 +541,18 @@ def _operations_of(path: Path) -> Operations:
 
 
 def _parameters(act: Callable[..., Any]) -> dict[str, bool]:
-    """Names an operation takes, and whether it must be given each."""
+    """The parameters of an operation, and whether each is required."""
     parameters = inspect.signature(act).parameters.values()
     return {parameter.name: parameter.default is parameter.empty for parameter in parameters}
 
 
 def main() -> int:
-    """Run until the client is gone; 1 where the operations cannot be loaded, which stderr then explains."""
+    """Run until the client ends; returns 1, with a message on stderr, if the operations cannot be loaded."""
     signal.pthread_sigmask(signal.SIG_SETMASK, ())
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-    os.environ["OMP_NUM_THREADS"] = "1"  # threads of a numeric library would not survive the fork
+    os.environ["OMP_NUM_THREADS"] = "1"  # the threads of a numeric library would not survive the fork
     settings = Settings(**json.loads(sys.argv[1]))
-    # Whatever the operations print must not pass for a reply.
+    # Output printed by the operations must not pass for a reply.
     fds = os.dup(0), os.dup(1)
     os.dup2(2, 1)
     null = os.open(os.devnull, os.O_RDONLY)

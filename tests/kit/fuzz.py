@@ -1,7 +1,8 @@
-"""Random expressions and mutated texts, for trying graders many more times than any table does.
+"""Random expressions and mutated texts, to test graders with many more inputs than a table has.
 
-In: a `random.Random`. Out: the same expression or text for the same state of it. `random_expression` gives
-text whose value is known without the parser it is to try; `mutate` makes hostile text out of hostile text.
+In: a `random.Random`. Out: an expression or text, the same for the same state of the generator.
+`random_expression` returns text whose value is known without the parser under test; `mutate` turns hostile text
+into other hostile text.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from envs.arithmetic import Rules
 EVERYTHING = Rules(operators=frozenset("+-*/^"), decimals=True)  # what `random_expression` writes
 MAX_MUTATED_CHARS = 4000
 _MAX_HEIGHT = 5
-_MAX_BITS = 1000  # of a value; far enough under `Rules.max_bits` that none of its estimates is over
+_MAX_BITS = 1000  # of a value; so far below `Rules.max_bits` that no estimate exceeds it
 _SUM, _PRODUCT, _NEGATIVE, _POWER, _ATOM = range(5)
 
 _LOOKALIKES = {
@@ -41,8 +42,8 @@ _STRAY = "0123456789+-*/^(). ,!%=_exj\\{}[]<>$#'\"\x00\u202e\ud800٣½"
 def random_expression(rng: Random) -> tuple[str, Fraction]:
     """Write a random expression that `EVERYTHING` allows, with its exact value.
 
-    Spacing, ``^`` or ``**``, and parentheses beyond the needed ones are random. The value is computed from
-    the tree as it is built.
+    Spacing, the choice of ``^`` or ``**``, and unneeded parentheses are random. The value is computed while the
+    tree is built.
     """
     while True:
         tokens, _, value = _grow(rng, rng.randint(0, _MAX_HEIGHT))
@@ -53,7 +54,7 @@ def random_expression(rng: Random) -> tuple[str, Fraction]:
 
 
 def _grow(rng: Random, height: int) -> tuple[list[str], int, Fraction]:
-    """A random tree as its tokens, the rank of its root and its value."""
+    """A random tree: its tokens, the rank of its root and its value."""
     if height == 0 or rng.random() < 0.1:
         return _literal(rng)
     tokens, rank, value = _grow(rng, height - 1)
@@ -95,7 +96,7 @@ def _literal(rng: Random) -> tuple[list[str], int, Fraction]:
 
 
 def _exponent(rng: Random) -> tuple[list[str], int, Fraction]:
-    """An exponent: a small integer, its negative, a power, or a quotient that is whole."""
+    """An exponent: a small integer, its negative, a power, or a whole quotient."""
     small = rng.randint(0, 9)
     kind = rng.random()
     if kind < 0.5:
@@ -110,7 +111,7 @@ def _exponent(rng: Random) -> tuple[list[str], int, Fraction]:
 
 
 def _combine(operator: str, left: Fraction, right: Fraction) -> Fraction | None:
-    """The value of one operation, or None where it has none or one too large."""
+    """The value of one operation, or None if it has none or is too large."""
     if operator == "+":
         return left + right
     if operator == "-":
@@ -131,7 +132,7 @@ def _combine(operator: str, left: Fraction, right: Fraction) -> Fraction | None:
 
 
 def _enclose(rng: Random, tokens: list[str], rank: int, least: int) -> list[str]:
-    """Put parentheses where the rank needs them, and sometimes where it does not."""
+    """Add parentheses if the rank needs them, and sometimes if it does not."""
     num_pairs = (rank < least) + (rng.random() < 0.15) + (rng.random() < 0.03)
     return ["("] * num_pairs + tokens + [")"] * num_pairs
 
@@ -141,8 +142,8 @@ def mutate(text: str, texts: Sequence[str], rng: Random) -> str:
 
     Args:
         text: The text.
-        texts: What to borrow from, at least one.
-        rng: Decides everything.
+        texts: Texts to borrow from, at least one.
+        rng: The only source of randomness.
 
     Returns:
         At most `MAX_MUTATED_CHARS` characters.
@@ -153,7 +154,7 @@ def mutate(text: str, texts: Sequence[str], rng: Random) -> str:
 
 
 def _splice(text: str, other: str, rng: Random) -> str:
-    """The start of one text and a part of another, or the other put into the middle."""
+    """The start of one text and a part of another, or the other in the middle of it."""
     at = rng.randint(0, len(text))
     part = _part(other, rng)
     return text[:at] + part + (text[at:] if rng.random() < 0.5 else "")
@@ -178,7 +179,7 @@ def _duplicate(text: str, other: str, rng: Random) -> str:
 
 
 def _swap(text: str, other: str, rng: Random) -> str:
-    """Write one character, or every one like it, as a look-alike."""
+    """Replace one character, or all equal ones, by a character that looks the same."""
     known = sorted(_LOOKALIKES.keys() & set(text))
     if not known:
         return text
@@ -187,7 +188,7 @@ def _swap(text: str, other: str, rng: Random) -> str:
 
 
 def _stray(text: str, other: str, rng: Random) -> str:
-    """Put in one character, or put it in the place of another."""
+    """Insert one character, or replace one."""
     at = rng.randint(0, len(text))
     return text[:at] + rng.choice(_STRAY) + text[at + rng.randint(0, 1) :]
 

@@ -1,8 +1,8 @@
-"""What hostile text does to the graders: the figures of docs/reliability.md.
+"""Hostile text against the graders: the figures of docs/reliability.md.
 
-Each section is a function with a size: `tests/test_hostile.py` runs a small share of each, `make test-hostile`
-the whole. The collected answers are replayed in a child process that is thrown away, since they try to write
-files, fork, hang and kill.
+Each section is a function with a size. `tests/test_hostile.py` runs a small share of each, `make test-hostile`
+all of it. The collected answers run in a disposable child process, since they try to write files, fork, hang
+and kill.
 """
 
 from __future__ import annotations
@@ -38,8 +38,8 @@ from tests.kit.fuzz import EVERYTHING, mutate, random_expression
 from tests.kit.soak import soak
 
 CORPUS = Path(__file__).parents[1] / "data" / "hostile_answers.jsonl"
-GRACE_S = 0.2  # over the limit of a call
-_WORST_S = 0.005  # CPU time a native grammar may take over a text of 4,000 characters
+GRACE_S = 0.2  # beyond the time limit of a call
+_WORST_S = 0.005  # CPU time that a native grammar may take for a text of 4,000 characters
 _RETRIES = 20  # of a call that took longer, half a second apart
 REWARDS = RewardSum(
     [
@@ -55,10 +55,10 @@ class Finding:
     """One line of the table.
 
     Attributes:
-        test: What was done.
-        size: How often.
-        figures: What came out.
-        failures: What should not have happened; empty where all is well.
+        test: Name of the test.
+        size: Number of trials.
+        figures: The results, in words.
+        failures: Results that should not occur; empty if there are none.
     """
 
     test: str
@@ -69,7 +69,7 @@ class Finding:
 
 @cache
 def corpus() -> list[dict[str, Any]]:
-    """The collected hostile answers: `text`, `why`, `kind`, perhaps `canary`."""
+    """The collected hostile answers: `text`, `why`, `kind`, and in some `canary`."""
     return [json.loads(line) for line in CORPUS.read_text(encoding="utf-8").splitlines()]
 
 
@@ -77,7 +77,7 @@ def corpus() -> list[dict[str, Any]]:
 
 
 def replay(name: str) -> dict[str, Any]:
-    """In a child: every text as an answer, as a step and as a whole completion, on a problem of each split."""
+    """Run in a child: every text as answer, as step and as completion, on a problem of each split."""
     env = make_example(name)
     limit_s = GRACE_S + float(getattr(env.settings, "timeout_s", 0.0))
     failures: list[str] = []
@@ -114,7 +114,7 @@ def replay(name: str) -> dict[str, Any]:
 
 
 def replays(names: Sequence[str]) -> Finding:
-    """The replay of every environment, and what it left behind."""
+    """Replay the answers on every environment, and count the processes left behind."""
     canaries = [Path(entry["canary"]) for entry in corpus() if entry.get("canary")]
     if there := [str(path) for path in canaries if path.exists()]:
         raise SystemExit(f"remove {', '.join(there)} first: these files show that an answer was run")
@@ -161,7 +161,7 @@ def replays(names: Sequence[str]) -> Finding:
 
 
 def descendants(pid: int) -> list[int]:
-    """Processes a process started, and theirs."""
+    """All descendants of a process."""
     found: list[int] = []
     for path in Path(f"/proc/{pid}/task").glob("*/children"):
         for child in map(int, path.read_text().split()):
@@ -170,7 +170,7 @@ def descendants(pid: int) -> list[int]:
 
 
 def _alive(family: Sequence[int], session: int) -> list[int]:
-    """Processes, zombies left out, of a family or a session that should have ended; they get a second to."""
+    """Processes of a family or session, without zombies, that have not ended after one more second."""
     for _ in range(20):
         left = []
         for path in Path("/proc").iterdir():
@@ -189,7 +189,7 @@ def _alive(family: Sequence[int], session: int) -> list[int]:
 
 
 def score(env: Env[Any], problem: Problem, traces: Sequence[Trace]) -> list[float]:
-    """Totals under the quickstart's kind of reward; always finite."""
+    """Total rewards with terms like those of the quickstart; always finite."""
     checked = [trace if trace.grade is not None else env.check(problem, trace) for trace in traces]
     totals = [found.total for found in REWARDS(problem, checked)]
     assert all(math.isfinite(total) for total in totals)
@@ -203,7 +203,7 @@ Call = Callable[[], object]
 
 
 def natives() -> dict[str, Callable[[str], Call]]:
-    """The calls that read text in this process, by name; of the math environment, all but its worker."""
+    """The calls that read text in this process, by name; for math, all but those of its worker."""
 
     def arithmetic(text: str) -> object:
         try:
@@ -238,7 +238,7 @@ def _checks(env: Env[Any]) -> tuple[Callable[[str], Call], Callable[[str], Call]
 
 
 def mutations(num: int, seed: int) -> Finding:
-    """Seeded mutations of the collected answers and of what each grammar accepts."""
+    """Seeded mutations of the collected answers and of texts that each grammar accepts."""
     rng = Random(seed)
     hostile = [entry["text"][:4000] for entry in corpus()]
     texts = hostile + [random_expression(rng)[0] for _ in hostile]
@@ -259,7 +259,7 @@ def mutations(num: int, seed: int) -> Finding:
         except Exception as error:
             failures.append(f"{name} raised {type(error).__name__} on {text[:80]!r}")
             continue
-        if elapsed > 0.001:  # the text, or the machine?
+        if elapsed > 0.001:  # because of the text, or of the machine?
             elapsed = min(elapsed, *(_cpu_s(call) for _ in range(3)))
         if name not in worst or elapsed > worst[name][0]:
             worst[name] = elapsed, call
@@ -285,7 +285,7 @@ def _cpu_s(call: Call) -> float:
 
 
 def expressions(num: int, seed: int) -> Finding:
-    """Random valid expressions against the value they were built with."""
+    """Compare random valid expressions with the value they were built from."""
     rng = Random(seed)
     failures = []
     for _ in range(num):
@@ -305,7 +305,7 @@ def expressions(num: int, seed: int) -> Finding:
 
 
 def hacks(problem: Problem) -> Iterator[str]:
-    """Answers that have earned something without solving, here or in other systems."""
+    """Answers that earned a reward without a solution, here or in other systems."""
     yield from (entry["text"] for entry in corpus() if entry["kind"] == "reward_hack")
     gold = problem.answer
     number = hex(int(gold.replace(",", ""))) if gold.replace(",", "").isdigit() else "0x18"
@@ -343,7 +343,7 @@ def hacks(problem: Problem) -> Iterator[str]:
 
 
 def trials(num_seeds: int) -> Iterator[tuple[str, Env[Any], Problem, Problem]]:
-    """For every environment and data seed what is tried, the environment, a problem and another one."""
+    """For every environment and data seed: a description, the environment, a problem and another one."""
     for name in sorted(ENVS):
         for seed in range(num_seeds):
             env = make_example(name, seed=seed)
@@ -376,7 +376,7 @@ def reward_hacks(num_seeds: int) -> Finding:
 
 
 def controls(num_seeds: int) -> Finding:
-    """A solver's answer scores 1; answers one character off score less."""
+    """The gold answer scores 1; answers with one character changed score less."""
     failures: list[str] = []
     right = misses = 0
     for where, env, problem, other in trials(num_seeds):
@@ -405,7 +405,7 @@ def controls(num_seeds: int) -> Finding:
 
 
 def worker(num_calls: int, seed: int) -> Finding:
-    """The sandbox under hangs, deaths and memory bombs."""
+    """The sandbox under hangs, crashes and memory bombs."""
     found = soak(num_calls, seed)
     limits: Mapping[str, bool] = {
         found.first_wrong or "a wrong reply": found.num_wrong > 0,
@@ -439,7 +439,7 @@ SECTIONS: dict[str, Callable[[], Finding]] = {
 
 
 def main() -> int:
-    """Run some sections, or all, and print a table in Markdown; 1 if anything failed."""
+    """Run the named sections, or all, and print a table in Markdown; returns 1 if one failed."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
     parser.add_argument(
         "sections", nargs="*", metavar="SECTION", help=f"of {', '.join(SECTIONS)}; default: all"

@@ -1,7 +1,8 @@
-"""The sandbox under fire: many calls in a row, some of which hang, die or eat the memory.
+"""A soak test of the sandbox: many calls in a row, some of which hang, crash or use up the memory.
 
-In: how many calls and a seed. Out: figures of what came back and what was left behind. The mix is 5 % hangs,
-5 % deaths, 2 % memory bombs.
+In: a number of calls and a seed. Out: figures about the replies and about processes, files and memory left
+    behind.
+The mix has 5 % hangs, 5 % crashes and 2 % memory bombs.
 """
 
 from __future__ import annotations
@@ -27,21 +28,22 @@ _PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class SoakFigures:
-    """What a soak found.
+    """The figures of a soak test.
 
     Attributes:
-        num_calls: Calls made, each answered.
-        num_wrong: Replies other than the call's own: another status, another value.
-        statuses: How often each status came.
-        median_s: Of a plain call after a plain call, in seconds.
-        p99_s: Of the same.
-        recovery_s: Longest plain call after one whose worker was killed.
-        overrun_s: Longest a hang went on past its limit.
+        num_calls: Number of calls; each got a reply.
+        num_wrong: Number of replies with the status or value of another call.
+        statuses: Number of replies by status.
+        median_s: Median time of a plain call after a plain call, in seconds.
+        p99_s: 99th percentile of the same, in seconds.
+        recovery_s: Longest time of a plain call after a call that killed its worker.
+        overrun_s: Longest time that a hang lasted beyond its limit.
         files_added: Open files of this process, after minus before.
         zombies_added: Dead children of this process and the zygote, after minus before.
         processes_left: Processes of the sandbox that outlived it.
-        zygote_growth_bytes: Resident memory of the zygote, last call minus first tenth.
-        first_wrong: The first wrong reply, for people; empty without one.
+        zygote_growth_bytes: Resident memory of the zygote at the last call, minus that after a tenth of the
+            calls.
+        first_wrong: The first wrong reply, as a message; empty if there is none.
     """
 
     num_calls: int
@@ -59,13 +61,13 @@ class SoakFigures:
 
 
 def soak(num_calls: int, seed: int, *, timeout_s: float = 0.3, memory_mb: int = 256) -> SoakFigures:
-    """Make the calls in one sandbox, which is started and ended here.
+    """Make the calls in one sandbox, which this function starts and ends.
 
     Args:
-        num_calls: At least 20.
-        seed: Of the mix.
-        timeout_s: Limit of a call.
-        memory_mb: Limit of a worker.
+        num_calls: Number of calls, at least 20.
+        seed: Seed of the mix.
+        timeout_s: Time limit of a call.
+        memory_mb: Memory limit of a worker in MiB.
     """
     assert num_calls >= 20
     rng = random.Random(seed)

@@ -1,6 +1,6 @@
-"""Operations that do what hostile text could make a worker do; for the soak and the tests.
+"""Operations that do what hostile text could make a worker do; for the soak test and other tests.
 
-Those that meddle with other processes or files say how far they got; confined, they get nowhere.
+Those that attack other processes or files return how far they got; confinement stops them.
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ from typing import Any
 
 
 def echo(value: Any) -> Any:
-    """The value."""
+    """Return the value."""
     return value
 
 
 def describe() -> dict[str, Any]:
-    """The worker: its process ids, environment, open files and what it has imported."""
+    """Describe the worker: its process ids, environment, open files and imported modules."""
     return {
         "pid": os.getpid(),
         "parent": os.getppid(),
@@ -41,7 +41,7 @@ def fail(name: str, message: str = "on purpose") -> None:
 
 
 def nap(seconds: float, value: Any = None) -> Any:
-    """The value, after a while."""
+    """Return the value after some seconds."""
     time.sleep(seconds)
     return value
 
@@ -53,17 +53,17 @@ def hang() -> None:
 
 
 def hang_in_c() -> int:
-    """One integer power that takes hours and looks at no signal."""
+    """Compute one integer power, which takes hours and handles no signals."""
     return int(9 ** (9**8 * len(str(os.getpid()))))
 
 
 def exit_quietly() -> None:
-    """End as if all were well."""
+    """Exit with status 0."""
     os._exit(0)
 
 
 def kill_itself() -> None:
-    """End without a word."""
+    """Kill the worker with SIGKILL."""
     os.kill(os.getpid(), signal.SIGKILL)
 
 
@@ -83,7 +83,7 @@ def exit_python() -> None:
 
 
 def grab_at_once() -> int:
-    """Ask for 80 GB."""
+    """Allocate 80 GB at once."""
     return len([0] * 10**10)
 
 
@@ -118,7 +118,7 @@ def write_file(path: str) -> str:
 
 
 def change_files(folder: str) -> dict[str, str]:
-    """Everything else that leaves a trace in a folder that holds the file `there`."""
+    """Try all other ways to change a folder that has a file `there`."""
     there, other = Path(folder, "there"), Path(folder, "other")
     return {
         "touch": _try(other.touch),
@@ -148,7 +148,7 @@ def reach_out(pid: int) -> dict[str, str]:
         "subprocess": _try(lambda: subprocess.run(["/bin/true"], check=True)),
         "exec": _try(lambda: os.execv("/bin/true", ["true"])),
         "kill": _try(lambda: os.kill(pid, signal.SIGKILL)),
-        "signal_all": _try(lambda: os.kill(-1, 0)),  # signal 0: only asks whether one may
+        "signal_all": _try(lambda: os.kill(-1, 0)),  # signal 0 only checks the permission
         "limits": _try(lambda: system("prlimit", pid, 0, 0, 0)),
         "priority": _try(lambda: os.setpriority(os.PRIO_PROCESS, pid, 19)),
         "ptrace": _try(lambda: system("ptrace", 16, pid, 0, 0)),
@@ -182,26 +182,26 @@ def leave_processes(then: str) -> list[int]:
 
 
 def fork_bomb() -> None:
-    """Double the number of processes, again and again, up to some hundred."""
+    """Double the number of processes repeatedly, up to some hundred."""
     for _ in range(7):
         os.fork()
     time.sleep(600)
 
 
 def write_reply(text: str, repeat: int) -> None:
-    """Write into the pipe to the zygote what is no reply, then go on as if nothing had happened."""
+    """Write an invalid reply into the pipe to the zygote, then continue normally."""
     os.write(_reply_fd(), text.encode("latin-1") * repeat)
 
 
 def drip() -> None:
-    """Write a byte now and then, never a whole line."""
+    """Write single bytes slowly, never a whole line."""
     while True:
         os.write(_reply_fd(), b" ")
         time.sleep(0.01)
 
 
 def write_late(text: str) -> str:
-    """Have the next call find `text` written before it was asked."""
+    """Write `text` into the pipe before the next request arrives."""
     fd = _reply_fd()
     plain_write = os.write
 
@@ -217,13 +217,13 @@ def write_late(text: str) -> str:
 
 
 def close_reply() -> None:
-    """Close the pipe to the zygote and live on."""
+    """Close the pipe to the zygote, but keep running."""
     os.close(_reply_fd())
     time.sleep(600)
 
 
 def forge(value: Any) -> None:
-    """Dig out the request's id and answer with an id that is off by one character."""
+    """Find the request's id, and reply with an id that differs in one character."""
     frame = sys._getframe(1)
     token = str(frame.f_locals["token"])
     other = ("0" if token[0] != "0" else "1") + token[1:]
@@ -232,7 +232,7 @@ def forge(value: Any) -> None:
 
 
 def _reply_fd() -> int:
-    """The highest open file is the end that was opened last."""
+    """The highest open file descriptor is the pipe end that was opened last."""
     return max(fd for fd in range(256) if _is_open(fd))
 
 
@@ -250,7 +250,7 @@ def _fork_and_sleep() -> None:
 
 
 def _try(act: Callable[[], object]) -> str:
-    """Name of the exception raised; empty if none."""
+    """Name of the exception raised, or empty."""
     try:
         act()
     except Exception as error:

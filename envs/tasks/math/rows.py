@@ -1,9 +1,9 @@
 """Mathematical problems read from a user's data.
 
-In: a JSONL, JSON-lines, CSV or parquet file, or a folder saved by `datasets`; which columns hold what. Out:
-`Row`s with question, solution and right answer. Presets know the layouts of GSM8K (Cobbe et al., arXiv
-2110.14168) and MATH (Hendrycks et al., arXiv 2103.03874). Whatever is wrong with the data is said with its file
-and row, before anything runs.
+In: a JSON Lines, CSV or parquet file, or a folder saved by `datasets`, and the names of its columns. Out:
+    `Row`s with
+question, solution and right answer. Presets know the layouts of GSM8K (Cobbe et al., arXiv 2110.14168) and MATH
+(Hendrycks et al., arXiv 2103.03874). Errors in the data name the file and the row, before anything runs.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ from typing import Any, Literal
 from envs.maths.grader import find_answer
 
 Preset = Literal["gsm8k", "math"]
-_MARK = "####"  # GSM8K puts the right answer behind it
-_CALCULATION = re.compile(r"<<[^<>]*>>")  # GSM8K's calculator notes
+_MARK = "####"  # in GSM8K the right answer follows it
+_CALCULATION = re.compile(r"<<[^<>]*>>")  # calculator annotations of GSM8K
 _LEVEL = re.compile(r"Level ([1-9])")
 _READERS = {".csv": "from_csv", ".parquet": "from_parquet"}
 _LINES = (".jsonl", ".json", ".ndjson")
@@ -27,14 +27,14 @@ _LINES = (".jsonl", ".json", ".ndjson")
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Columns:
-    """Which column holds what; None where there is none.
+    """Names of the columns; None for a column that the data does not have.
 
     Attributes:
         question: The task text.
-        answer: The right answer; with `gsm8k` the solution, the answer behind ``####``; with `math` it may be
-            missing, the answer then being what the solution has in its box.
-        solution: A worked solution, one step a line.
-        level: Difficulty, a number or "Level 3".
+        answer: The right answer. With `gsm8k` it holds the solution, and the answer follows ``####``. With
+            `math` it may be missing; the answer is then the one in the box of the solution.
+        solution: A worked solution, one step per line.
+        level: Difficulty, a number or text such as "Level 3".
     """
 
     question: str
@@ -58,8 +58,8 @@ class Row:
         where: File and row, for messages.
         question: The task text.
         answer: The right answer, as the data states it.
-        lines: The worked solution, one step a line; empty where there is none.
-        level: Difficulty, 0 where it is not given.
+        lines: The worked solution, one step per line; empty if there is none.
+        level: Difficulty, 0 if it is not given.
     """
 
     where: str
@@ -73,19 +73,20 @@ def read_rows(source: str, preset: Preset | None, columns: Columns) -> list[Row]
     """Read the problems of one file or folder.
 
     Args:
-        source: A path; for a folder that holds several splits, `path:split`.
+        source: A path, or `path:split` for a folder with several splits.
         preset: Layout of the data.
-        columns: Which column holds what.
+        columns: Names of the columns.
 
     Raises:
-        ValueError: There is no such file, it is not what its name says, or a row lacks something; names it.
+        ValueError: The file does not exist or does not have the format of its suffix, or a row is incomplete;
+            the message names the file and the row.
     """
     rows = [
         _read(f"{source} row {number}", record, preset, columns)
         for number, record in enumerate(_records(source), 1)
     ]
     if not rows:
-        raise ValueError(f"{source} has no rows")
+        raise ValueError(f"{source} has no rows; it needs at least one problem")
     return rows
 
 
@@ -107,8 +108,10 @@ def _records(source: str) -> Iterable[Mapping[str, Any]]:
         return _json_lines(path)
     if path.suffix not in _READERS:
         known = ", ".join((*_LINES, *_READERS))
-        raise ValueError(f"{name} ends in {path.suffix!r}; known: {known}, or a folder saved by datasets")
-    import datasets  # only where it is needed: it takes a second
+        raise ValueError(
+            f"{name} ends in {path.suffix!r}; give a file with {known}, or a folder saved by datasets"
+        )
+    import datasets  # imported here because it takes a second
 
     try:
         table = getattr(datasets.Dataset, _READERS[path.suffix])(str(path), keep_in_memory=True)
@@ -160,7 +163,7 @@ def _folder(path: Path, part: str) -> Iterable[Mapping[str, Any]]:
     if isinstance(found, datasets.DatasetDict):
         if part not in found:
             raise ValueError(
-                f"{path} has the splits {', '.join(found)}; say which, as in '{path}:{next(iter(found))}'"
+                f"{path} has the splits {', '.join(found)}; name one, as in '{path}:{next(iter(found))}'"
             )
         found = found[part]
     elif part:
@@ -175,13 +178,16 @@ def _read(where: str, record: Mapping[str, Any], preset: Preset | None, columns:
     if preset == "gsm8k":
         solution, mark, answer = _text(where, record, columns.answer).rpartition(_MARK)
         if not mark:
-            raise ValueError(f"{where}: '{columns.answer}' has no '{_MARK}' before the right answer")
+            raise ValueError(
+                f"{where}: '{columns.answer}' has no '{_MARK}'; preset gsm8k expects it before the right answer"
+            )
         solution = _CALCULATION.sub("", solution)
     elif preset == "math" and columns.answer not in record:
         boxed = find_answer(_text(where, record, columns.solution or "solution"))
         if boxed is None:
             raise ValueError(
-                f"{where}: '{columns.solution}' has no \\boxed{{}} and there is no '{columns.answer}'"
+                f"{where}: '{columns.solution}' has no \\boxed{{}}, and there is no column '{columns.answer}'; "
+                "preset math needs one of the two"
             )
         answer = boxed
     else:
@@ -197,12 +203,14 @@ def _read(where: str, record: Mapping[str, Any], preset: Preset | None, columns:
 
 def _text(where: str, record: Mapping[str, Any], column: str) -> str:
     if column not in record:
-        raise ValueError(f"{where} has no column '{column}'; it has {', '.join(record)}")
+        raise ValueError(
+            f"{where} has no column '{column}', but {', '.join(record)}; name the right one in env.settings"
+        )
     value = record[column]
     if isinstance(value, (int, float)) and not isinstance(value, bool):
         value = str(value)
     if not isinstance(value, str) or not value.strip():
-        raise ValueError(f"{where}: '{column}' is {value!r}; it must be text")
+        raise ValueError(f"{where}: '{column}' is {value!r}; it must be a number or text that is not empty")
     return value
 
 

@@ -1,4 +1,4 @@
-r"""Free-form mathematics from a user's data: only the answer is judged.
+r"""Free-form mathematics from a user's data; only the answer is judged.
 
 Any file or folder with a question and an answer column is a task::
 
@@ -6,10 +6,28 @@ Any file or folder with a question and an answer column is a task::
       name: math
       settings: {preset: gsm8k, train: gsm8k_train.jsonl, id: gsm8k_test.jsonl}
 
-The answer is what the closing line states or, without one, what the last ``\boxed{}`` holds. Every other line
-is a step; steps are counted against the lines of the data's own solution, not checked, so `verified` means no
-more than `correct` here. Right answers are read once, when the environment is made; one that cannot be graded
-against is refused with its row.
+A problem and its full trace::
+
+    Sofia has 12 boxes with 8 marbles each and finds 55 more. How many marbles does Sofia have?
+    Answer:
+    The boxes hold 12 * 8 = 96 marbles.
+    With those found it is 96 + 55 = 151.
+    Thus, the answer is 151.
+
+The answer is the one of the closing line or, if there is none, of the last ``\boxed{}``.
+
+Steps: every other line is a step. Steps are counted, but not checked, so `verified` means the same as `correct`
+here. The full trace is the data's own solution, one step per line; `full_steps` is the step count of problems
+without a solution. There are no hand-skip rules, detours or searches.
+
+Buckets: none. Splits are files; without a file for id, train gives one question in four to it.
+
+Right answers are read once, when the environment is built. A right answer that the grader cannot read is an
+error that names its row.
+
+Sources: GSM8K (Cobbe et al., arXiv 2110.14168) and MATH (Hendrycks et al., arXiv 2103.03874) have presets.
+    Difference:
+answers are graded by `envs.maths`, which is stricter than the published graders.
 """
 
 from __future__ import annotations
@@ -34,22 +52,22 @@ EXAMPLE = Path(__file__).with_name("example.jsonl")
 
 
 class MathSettings(BaseModel):
-    """Where the problems are.
+    """Settings of `math`: the files of the splits, their columns, and how answers are graded.
 
     Attributes:
-        seed: Data seed: the order of the train problems.
+        seed: Data seed; it determines the order of the train problems.
         preset: Layout of the data: `gsm8k`, `math`, or None for plain question and answer columns.
-        train: File or folder of the train split, `folder:split` where it holds several.
-        id: The same of the id split; None takes one train question in four, by a hash of the question.
-        ood_easy: The same of the ood_easy split, if there is one.
-        ood_hard: The same of the ood_hard split, if there is one.
-        question: Column of the question, where it is not the preset's.
-        answer: Column of the right answer, likewise.
-        solution: Column of the worked solution, likewise.
-        level: Column of the difficulty, likewise.
-        full_steps: Steps a solution is taken to have where the data holds none.
-        tolerance: Largest relative difference of a number from the right one; None: none.
-        timeout_s: Limit of one comparison that needs algebra.
+        train: File or folder of the train split; `folder:split` if the folder has several splits.
+        id: File or folder of the id split; None takes one train question in four, by a hash of the question.
+        ood_easy: File or folder of the ood_easy split; None leaves the split out.
+        ood_hard: File or folder of the ood_hard split; None leaves the split out.
+        question: Column of the question, if it is not the preset's.
+        answer: Column of the right answer, if it is not the preset's.
+        solution: Column of the worked solution, if it is not the preset's.
+        level: Column of the difficulty, if it is not the preset's.
+        full_steps: Step count of a problem whose solution is not in the data.
+        tolerance: Largest relative difference from the right number; None requires equality.
+        timeout_s: Time limit of one comparison that needs algebra.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -69,7 +87,7 @@ class MathSettings(BaseModel):
     timeout_s: float = Field(default=2.0, gt=0)
 
     def columns(self) -> Columns:
-        """The preset's columns, with what is set here in their place."""
+        """The columns of the preset, replaced by those set here."""
         named = {
             "question": self.question,
             "answer": self.answer,
@@ -81,26 +99,26 @@ class MathSettings(BaseModel):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class _Item:
-    """A row with its right answer read."""
+    """A row with its parsed right answer."""
 
     row: Row
     gold: Gold
 
 
 class MathProblems(FreeTextEnv):
-    """Mathematical problems with a right answer each."""
+    """Mathematical problems, each with a right answer."""
 
     name = "math"
     Settings = MathSettings
     example: ClassVar[Mapping[str, Any]] = {"preset": "gsm8k", "train": str(EXAMPLE)}
 
     def __init__(self, settings: Mapping[str, Any] | BaseModel | None = None) -> None:
-        """Read the data and all right answers.
+        """Read the data and parse all right answers.
 
         Raises:
             pydantic.ValidationError: A setting is unknown or out of range.
-            ValueError: Something is wrong with the data; names file and row.
-            GraderError: A right answer needs algebra, and the process that does it failed.
+            ValueError: The data is wrong; the message names the file and the row.
+            GraderError: A right answer needs algebra, and the process for it failed.
         """
         super().__init__(settings)
         self._grader = MathGrader(tolerance=self.settings.tolerance, timeout_s=self.settings.timeout_s)
@@ -128,8 +146,13 @@ class MathProblems(FreeTextEnv):
             for row in read_rows(source, self.settings.preset, self.settings.columns()):
                 other, first = seen.setdefault(row.question, (split, row))
                 if other is not split or first.answer != row.answer:
-                    problem = "another answer" if other is split else f"a question that is in {other} too"
-                    raise ValueError(f"{row.where} has {problem} ({first.where}): {row.question[:80]!r}")
+                    if other is split:
+                        problem = f"another answer to the question of {first.where}; keep one of the two"
+                    else:
+                        problem = (
+                            f"a question that is also in {other} ({first.where}); remove it from one of them"
+                        )
+                    raise ValueError(f"{row.where} has {problem}: {row.question[:80]!r}")
                 found[split].append(_Item(row=row, gold=self._read_gold(row)))
         if Split.ID not in found:
             items = found[Split.TRAIN]
@@ -137,8 +160,8 @@ class MathProblems(FreeTextEnv):
                 found[split] = [item for item in items if home(item.row.question) is split]
                 if not found[split]:
                     raise ValueError(
-                        f"{self.settings.train} has too few questions to leave some for {split}; add rows, or "
-                        "name a file for the id split"
+                        f"{self.settings.train} has too few questions to split them into train and id: {split} "
+                        "would be empty; add rows, or name a file for the id split"
                     )
         return found
 
@@ -150,18 +173,18 @@ class MathProblems(FreeTextEnv):
 
     @property
     def splits(self) -> tuple[Split, ...]:
-        """Train, id, and those the settings name data for."""
+        """Train, id, and the other splits for which the settings name data."""
         return tuple(split for split in Split if split in self._items)
 
     def num_problems(self, split: Split) -> int:
-        """Rows of a split."""
+        """Number of rows of a split."""
         return len(self._split(split))
 
     def problem(self, split: Split, index: int, *, budget: int | None = None) -> Problem:
-        """Row `index` of a split; the train rows are shuffled anew each time they are used up.
+        """Row `index` of a split; the train rows are shuffled again for each pass over them.
 
         Raises:
-            ValueError: No data for this split.
+            ValueError: The split has no data.
         """
         split = Split(split)
         items = self._split(split)
@@ -190,10 +213,10 @@ class MathProblems(FreeTextEnv):
         return order
 
     def full_trace(self, problem: Problem) -> tuple[str, ...]:
-        """The data's solution, one step a line.
+        """The solution of the data, one step per line.
 
         Raises:
-            ValueError: The data has none.
+            ValueError: The data has no solution for this problem.
         """
         row = self._by_question[problem.question].row
         if not row.lines:
@@ -201,5 +224,5 @@ class MathProblems(FreeTextEnv):
         return row.lines
 
     def grade_answer(self, problem: Problem, answer: str) -> Grade:
-        """Equal as mathematics, whatever the spelling; see `math_answers`."""
+        """Right if it is mathematically equal, in any spelling; see `envs.maths.grader`."""
         return self._grader.grade(self._by_question[problem.question].gold, answer)

@@ -1,11 +1,12 @@
-"""What of reasoning-gym runs on behalf of its environment, in processes that may be killed at any time.
+"""The operations that use reasoning-gym; they run in processes that may be killed at any time.
 
-In: a task, its generator settings and a seed, or an entry and an answer. Out: JSON values. `envs.sandbox` loads
-this file by its path; nothing else of the trainer imports it, and it imports nothing of the trainer.
+In: a task, its generator settings and a seed; or an entry and an answer. Out: JSON values. `envs.sandbox` loads
+    this
+file by its path; no other module imports it, and it imports no other module of Stride.
 
-An entry leaves as *plain data*: JSON in which ``{"#": "tuple", "values": …}`` is a tuple and ``{"#": "dict",
-"values": …}`` a dictionary whose keys are not all text. It comes back with each answer, so scoring needs no
-generator and no memory, and every call has an entry of its own.
+An entry is returned as *plain data*: JSON in which ``{"#": "tuple", "values": …}`` is a tuple and ``{"#":
+"dict", "values": …}`` a dictionary whose keys are not all text. Each answer is sent together with its entry, so
+scoring needs no generator and no memory, and every call has its own copy of the entry.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ import numpy as np
 import reasoning_gym
 from reasoning_gym.factory import DATASETS
 
-# Their scorers evaluate the answer as code (reasoning-gym 0.1.25).
+# Tasks whose scorers evaluate the answer as code (reasoning-gym 0.1.25).
 _EVALUATES = frozenset(
     (
         "binary_matrix",
@@ -38,7 +39,7 @@ _TAG = "#"
 
 
 def warm_up() -> None:
-    """Make and score something once, before any worker is forked."""
+    """Generate and score one entry, before any worker is forked."""
     made = make("chain_sum", {}, 0)
     score("chain_sum", {}, made["entry"], made["answer"])
 
@@ -49,12 +50,12 @@ def tasks() -> list[str]:
 
 
 def settings_of(task: str) -> list[str]:
-    """What can be set of a task's generator."""
+    """The settings of a task's generator."""
     return sorted(DATASETS[task][1].__dataclass_fields__.keys() - {"seed", "size"})
 
 
 def why_not(task: str, config: dict[str, Any]) -> str:
-    """What is wrong with generator settings; empty if nothing is."""
+    """The reason why a generator refuses its settings; empty if it does not."""
     try:
         _dataset(task, config, 0)
     except Exception as error:  # whatever their validation raises
@@ -63,18 +64,19 @@ def why_not(task: str, config: dict[str, Any]) -> str:
 
 
 def make(task: str, config: dict[str, Any], seed: int, facts: list[str] | None = None) -> dict[str, Any]:
-    """Make the one entry of a seed.
+    """Generate the only entry of a seed.
 
-    Some generators also draw from the global generators, which are therefore set.
+    Some generators also use the global random generators, so these are seeded too.
 
     Args:
-        task: Its name.
+        task: Name of the task.
         config: Settings of its generator.
         seed: From 0 to 2**32 - 1.
-        facts: What a scorer of our own needs of the entry's metadata or the settings, in place of the entry.
+        facts: Names of metadata or settings that a replacement scorer needs; they are returned in place of the
+            entry.
 
     Returns:
-        `question`, `answer` and `entry` or `facts`; or `error`, where this seed gives nothing.
+        `question`, `answer`, and `entry` or `facts`; or `error`, if this seed gives no usable entry.
     """
     random.seed(seed)
     np.random.seed(seed)
@@ -95,20 +97,20 @@ def make(task: str, config: dict[str, Any], seed: int, facts: list[str] | None =
 
 
 def score(task: str, config: dict[str, Any], entry: Any, answer: str) -> float | None:
-    """What reasoning-gym's scorer says of an answer, or None where it raises.
+    """The score of an answer by reasoning-gym's scorer, or None if the scorer raises.
 
     Raises:
-        ValueError: The scorer would evaluate the answer, or says something else than a number from 0 to 1.
+        ValueError: The scorer would evaluate the answer as code, or returns no number from 0 to 1.
     """
     if task in _EVALUATES:
-        raise ValueError(f"the scorer of {task} evaluates its answer")
+        raise ValueError(f"the scorer of {task} evaluates answers as code")
     judge = _judge(task, json.dumps(config, sort_keys=True))
     original = _restored(entry)
     try:
         found = judge.score_answer(answer, original)
     except (MemoryError, RecursionError):
         raise
-    except Exception:  # no text it can read
+    except Exception:  # it cannot read the answer
         return None
     if isinstance(found, (bool, np.bool_)) or not isinstance(found, (int, float, np.number)):
         raise ValueError(f"a score of type {type(found).__name__}")
@@ -132,17 +134,17 @@ def _dataset(task: str, config: dict[str, Any], seed: int) -> Any:
 
 
 def _plain(value: Any) -> Any:
-    """Plain data.
+    """The value as plain data.
 
     Raises:
-        TypeError: There is something in it that is none.
+        TypeError: Some part of it is not plain data.
     """
     if isinstance(value, np.generic):
         value = value.item()
     if value is None or isinstance(value, (bool, int, float)):
         return value
     if isinstance(value, str):
-        return str.__str__(value)  # of a subclass too
+        return str.__str__(value)  # also for a subclass
     if isinstance(value, list):
         return [_plain(one) for one in value]
     if isinstance(value, tuple):

@@ -1,11 +1,11 @@
-"""Judges of our own for reasoning-gym tasks whose scorer cannot be trusted.
+"""Replacements and stricter checks for reasoning-gym scorers that cannot be trusted.
 
-In: what is known of a problem and one stated answer that has passed the text gate. Out: a `Grade` from `OWN`,
-in place of a scorer that evaluates the answer as code; or, from `STRICTER`, whether an answer may be right at
-all, asked before a scorer that is known to give full marks to answers that are not. Nothing here evaluates,
-recurses or raises, and every reader is bounded by the 2,000 characters of the gate.
+In: the facts of a problem, and one stated answer that has passed the text gate. Out: from `OWN`, a `Grade` in
+place of a scorer that evaluates the answer as code; from `STRICTER`, whether an answer can be right at all,
+checked before a scorer that is known to accept wrong answers. Nothing here evaluates text, recurses or raises,
+and every reader is bounded by the 2,000 characters of the gate.
 
-`STRICTER` has a scorer's flaw beside each (reasoning-gym 0.1.25).
+Each entry of `STRICTER` names the flaw of the scorer (reasoning-gym 0.1.25).
 """
 
 from __future__ import annotations
@@ -33,11 +33,11 @@ _MAX_EXPONENT = 999
 Monomial = tuple[tuple[str, int], ...]
 
 
-# ---- in place of a scorer that evaluates the answer ----
+# ---- replacements of scorers that evaluate the answer ----
 
 
 def _countdown(gold: str, facts: Facts, answer: str) -> Grade:
-    """An expression of exactly the given numbers, each as often as it is given, that is the target."""
+    """An expression that uses the given numbers exactly as often as given and equals the target."""
     return _uses(answer, facts["numbers"], facts["target"], frozenset("+-*/"))
 
 
@@ -55,7 +55,7 @@ def _uses(answer: str, numbers: list[int], target: int, operators: frozenset[str
 
 
 def _same_rows(gold: str, facts: Facts, answer: str) -> Grade:
-    """Rows of cells, whatever the spaces between them."""
+    """The same rows of cells, with any spaces between the cells."""
     return Grade.CORRECT if _rows(answer) == _rows(gold) else Grade.WRONG
 
 
@@ -64,7 +64,7 @@ def _rows(text: str) -> list[list[str]]:
 
 
 def _queens(gold: str, facts: Facts, answer: str) -> Grade:
-    """A board with the given queens and more, one in every row, of which no two attack each other."""
+    """A board with the given queens and one queen in every row, none of which attacks another."""
     given: list[list[str]] = facts["puzzle"]
     board = _rows(answer)
     size = len(given)
@@ -82,7 +82,7 @@ def _queens(gold: str, facts: Facts, answer: str) -> Grade:
 
 
 def _polynomial(gold: str, facts: Facts, answer: str) -> Grade:
-    """The expanded polynomial: a sum of different monomials, in any order."""
+    """The expanded polynomial: a sum of distinct monomials, in any order."""
     found = read_sum(answer)
     if found is None:
         return Grade.MALFORMED
@@ -90,7 +90,7 @@ def _polynomial(gold: str, facts: Facts, answer: str) -> Grade:
 
 
 def _antiderivative(gold: str, facts: Facts, answer: str) -> Grade:
-    """The same, up to a constant."""
+    """The same antiderivative up to a constant, as a sum of distinct monomials."""
     found, right = read_sum(answer), read_sum(gold)
     if found is None or right is None:
         return Grade.MALFORMED
@@ -100,11 +100,11 @@ def _antiderivative(gold: str, facts: Facts, answer: str) -> Grade:
 
 
 def read_sum(text: str) -> dict[Monomial, Fraction] | None:
-    """Read a sum of monomials, as ``3*x**2/2 - x*y + 1``; None for anything else.
+    """Read a sum of monomials such as ``3*x**2/2 - x*y + 1``; None for anything else.
 
-    A monomial is at most one coefficient, which may be a fraction, then variables of one letter with ``**`` or
-    ``^`` and a whole exponent, and at most one whole divisor. Each monomial and, in it, each variable stands
-    once: nothing is left to collect. There are no brackets.
+    A monomial has at most one coefficient, which may be a fraction; then variables of one letter, which may
+    have ``**`` or ``^`` and a whole exponent; and at most one whole divisor. Each monomial occurs once in the
+    sum, and each variable once in its monomial, so no terms are left to collect. There are no brackets.
     """
     tokens = [token for token in _SUM_TOKEN.findall(text) if token[0] != " "]
     if any(len(token) > _MAX_DIGITS for token in tokens):
@@ -168,7 +168,7 @@ def _read_term(tokens: list[str]) -> tuple[Monomial, Fraction] | None:
     return tuple(sorted((name, power) for name, power in powers.items() if power)), value
 
 
-# By task: the judge, and what it needs to know of a problem.
+# For each task, the replacement and the facts it needs.
 OWN: dict[str, tuple[Own, tuple[str, ...]]] = {
     "binary_matrix": (_same_rows, ()),
     "countdown": (_countdown, ("numbers", "target")),
@@ -181,7 +181,7 @@ OWN: dict[str, tuple[Own, tuple[str, ...]]] = {
 }
 
 
-# ---- before a scorer that is too kind ----
+# ---- checks before scorers that accept wrong answers ----
 
 
 def _number(text: str) -> Fraction | None:
@@ -241,7 +241,7 @@ def _finite_complex(gold: str, answer: str) -> bool:
 
 
 def _one_measure(gold: str, answer: str) -> bool:
-    """An angle is one number, a point two; a radius is compared as text."""
+    """An angle is one number, a point is two; a radius is compared as text."""
     if gold.endswith("°"):
         found, right = _number(answer.removesuffix("°")), _number(gold.removesuffix("°"))
         return found is not None and right is not None and abs(found - right) <= Fraction(1, 100)
@@ -277,26 +277,26 @@ def _only(allowed: str) -> Stricter:
 
 
 STRICTER: dict[str, Stricter] = {
-    "advanced_geometry": _one_measure,  # what follows the first two numbers is not read
-    "coin_flip": _close_ratio,  # 1e-4 off will do, so 0 often does; Fraction("1e999999999") hangs
+    "advanced_geometry": _one_measure,  # ignores text after the first two numbers
+    "coin_flip": _close_ratio,  # accepts 1e-4 off, so 0 often passes; Fraction("1e999999999") hangs
     "complex_arithmetic": _finite_complex,  # min(1.0, nan) is 1.0
-    "cryptarithm": _letters_once,  # of several digits for a letter the last counts
-    "decimal_arithmetic": _same_number,  # one unit of the last place off will do
-    "figlet_font": _same_text,  # ten right letters will do
-    "fraction_simplification": _as_many_numbers,  # what follows the fraction is not read
-    "game_of_life": _same_without_spaces,  # rows and cells too many are not seen
-    "game_of_life_halting": _same_text,  # any text is true
-    "gsm_symbolic": _same_number,  # the first number in the text counts, without its sign
-    "kakurasu": _only("01 \n"),  # other characters are left out
-    "letter_jumble": _same_text,  # what follows is not read
-    "number_sorting": _same_numbers,  # each may be 1 off, and NaN is in order and off by nothing
-    "polynomial_equations": _all_numbers,  # what is no number is left out
-    "pool_matrix": _close_cells,  # 1 % off will do
-    "quantum_lock": _only("ABCabc→->, "),  # other letters are left out
+    "cryptarithm": _letters_once,  # of several digits for one letter the last counts
+    "decimal_arithmetic": _same_number,  # accepts one unit of the last place off
+    "figlet_font": _same_text,  # accepts ten right letters
+    "fraction_simplification": _as_many_numbers,  # ignores text after the fraction
+    "game_of_life": _same_without_spaces,  # ignores extra rows and cells
+    "game_of_life_halting": _same_text,  # takes any text as true
+    "gsm_symbolic": _same_number,  # takes the first number in the text, without its sign
+    "kakurasu": _only("01 \n"),  # ignores other characters
+    "letter_jumble": _same_text,  # ignores text after the answer
+    "number_sorting": _same_numbers,  # accepts numbers 1 off, and NaN anywhere
+    "polynomial_equations": _all_numbers,  # ignores text that is no number
+    "pool_matrix": _close_cells,  # accepts 1 % off
+    "quantum_lock": _only("ABCabc→->, "),  # ignores other letters
     "rectangle_count": _same_number,
-    "sokoban": _only("UDLRudlr"),  # other letters are left out
-    "spell_backward": _same_text,  # sums of rounded fractions, some above 1
-    "survo": _same_cells,  # what is no number is left out
-    "time_intervals": _as_many_numbers,  # what follows the first number is not read
-    "word_sorting": _same_list,  # what follows is not read
+    "sokoban": _only("UDLRudlr"),  # ignores other letters
+    "spell_backward": _same_text,  # adds rounded fractions, and some sums exceed 1
+    "survo": _same_cells,  # ignores text that is no number
+    "time_intervals": _as_many_numbers,  # ignores text after the first number
+    "word_sorting": _same_list,  # ignores text after the answer
 }

@@ -1,4 +1,4 @@
-"""Which task of reasoning-gym, and how hard; the eight of "How Much Backtracking is Enough?" as presets."""
+"""Settings of `reasoning_gym`, with the eight tasks of "How Much Backtracking is Enough?" as presets."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from envs.problem import Split
 
-# Of the paper's generation scripts; what they leave at its default is so here.
+# The settings of the paper's generation scripts; settings that these leave at their default have it here too.
 PRESETS: dict[str, dict[str, Any]] = {
     "countdown": {
         "min_numbers": 4,
@@ -45,17 +45,17 @@ Preset = Literal[
 
 
 class ReasoningGymSettings(BaseModel):
-    """Which task, and how hard.
+    """Settings of `reasoning_gym`: the task, its difficulty, and how answers are scored.
 
     Attributes:
-        seed: Data seed. Two runs with the same one see the same problems, whatever their run seed.
+        seed: Data seed. Two runs with the same data seed see the same problems, whatever their run seeds.
         preset: A task with the settings of the paper.
-        task: Or the name of any task.
-        config: Settings of its generator, over those of the preset.
-        ood_easy: The same of the ood_easy split, over `config`; None leaves the split out.
-        ood_hard: The same of the ood_hard split.
-        full_steps: Steps a solution is taken to have; the package has no solutions to count.
-        timeout_s: Limit of scoring one answer.
+        task: Name of any other task.
+        config: Settings of the task's generator; they replace those of the preset.
+        ood_easy: Settings of the ood_easy split; they replace those in `config`. None leaves the split out.
+        ood_hard: Settings of the ood_hard split, likewise.
+        full_steps: Step count of every problem, since the package has no solutions to count.
+        timeout_s: Time limit for scoring one answer.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -79,21 +79,23 @@ class ReasoningGymSettings(BaseModel):
     @model_validator(mode="after")
     def _consistent(self) -> ReasoningGymSettings:
         if not self.task:
-            raise ValueError(f"name a task, or a preset: {', '.join(PRESETS)}")
+            raise ValueError(f"no task is named; set `task`, or `preset` to one of {', '.join(PRESETS)}")
         if self.preset and self.task != self.preset:
-            raise ValueError(f"preset {self.preset} is the task {self.preset}, not {self.task}; leave one out")
+            raise ValueError(f"preset is {self.preset}, but task is {self.task}; leave one of the two out")
         settings = [self.config_of(split) for split in self.splits if split is not Split.ID]
         if any(one in settings[:i] for i, one in enumerate(settings)):
-            raise ValueError("an out-of-distribution split has the settings of another split; change some")
+            raise ValueError(
+                "two of train, ood_easy and ood_hard have the same settings; change them or leave a split out"
+            )
         return self
 
     @property
     def splits(self) -> tuple[Split, ...]:
-        """Train, id and those that are set."""
+        """Train, id, and the out-of-distribution splits that are set."""
         given = {Split.OOD_EASY: self.ood_easy, Split.OOD_HARD: self.ood_hard}
         return tuple(split for split in Split if given.get(split, {}) is not None)
 
     def config_of(self, split: Split) -> dict[str, Any]:
-        """The generator's settings for a split."""
+        """The settings of the generator for a split."""
         over = {Split.OOD_EASY: self.ood_easy, Split.OOD_HARD: self.ood_hard}.get(split)
         return {**(PRESETS[self.preset] if self.preset else {}), **self.config, **(over or {})}

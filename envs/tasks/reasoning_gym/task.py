@@ -1,19 +1,35 @@
-r"""Any task of reasoning-gym as an environment: only the answer is judged.
+r"""Any task of reasoning-gym as an environment; only the answer is judged.
 
     env:
       name: reasoning_gym
       settings: {preset: countdown}                                # or
       settings: {task: maze, config: {min_grid_size: 5}}
 
-The package is imported in processes of its own, never in this one. One makes the entries and never sees text a
-model wrote; another scores answers and may be killed at any time (`operations.py`). Its scorers
-are used as they are only where they can be: those that evaluate the answer as code are replaced, and those
-known to give full marks to wrong answers are asked after a stricter check (`reasoning_gym_scorers.py`). Partial
-marks pay nothing.
+A problem (of the task chain_sum) and the closing line of its answer::
 
-An answer is what the closing line states or, without one, what one pair of ``<answer>`` tags at the end holds
-or the last ``\boxed{}``. An answer of several rows is one line here, its rows joined by " / "; in tags it may
-also stand as it is. There are no worked solutions.
+    State the final answer to the following arithmetic problem: 9341 + 8397 - 6191 - 9783 + 3662 + 4235 =
+    Answer:
+    Thus, the answer is 9661.
+
+The answer is the one of the closing line or, if there is none, the content of a single pair of ``<answer>``
+tags at the end, or of the last ``\boxed{}``. An answer with several rows is one line here, with its rows joined
+by " / "; in tags it may also have its rows as lines.
+
+Steps: every other line is a step. Steps are counted, but not checked, so `verified` means the same as `correct`
+    here.
+The package has no worked solutions, so there are no traces to learn from; `full_steps` is the step count of all
+problems.
+
+Buckets: none. Splits differ in the settings of the generator.
+
+The package is imported in separate processes, never in this one. One of them generates the entries and never
+sees text from a model; another scores answers and may be killed at any time (`operations.py`).
+
+Source: reasoning-gym 0.1.25. The presets are the tasks of "How Much Backtracking is Enough?" (arXiv
+    2505.24273).
+Differences: scorers that evaluate the answer as code are replaced, and scorers known to accept wrong answers
+    run only
+after a stricter check (`scorers.py`). An answer that reasoning-gym scores below 1 is wrong.
 """
 
 from __future__ import annotations
@@ -43,10 +59,10 @@ OPERATIONS = Path(__file__).with_name("operations.py")
 ROW_BREAK = " / "
 OPEN, CLOSE = "<answer>", "</answer>"
 
-_SETS = "it draws from sets of text, so that no two processes make the same problems of a seed"
+_SETS = "it draws from sets of text, so its problems differ between processes with the same seed"
 REFUSED = {
-    "composite": "it is a mixture; name one of its tasks",
-    "intermediate_integration": "its scorer evaluates answers as code, and there is no other",
+    "composite": "it is a mixture of tasks; name one of them",
+    "intermediate_integration": "its scorer evaluates answers as code, and has no replacement",
     "isomorphic_strings": _SETS,
     "knight_swap": _SETS,
     "polynomial_multiplication": _SETS,
@@ -56,20 +72,20 @@ REFUSED = {
 
 _UNDERSCORE = re.compile("[0-9]_[0-9]")
 _GENERATE_TIMEOUT_S = 30.0
-_MAX_DRAWS = 200  # one question in four is an id one
+_MAX_DRAWS = 200  # one question in four belongs to id
 _CONTROLS = 8
 _MAX_ENTRIES = 4096
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class _Entry:
-    """One problem as reasoning-gym makes it.
+    """One problem as reasoning-gym generates it.
 
     Attributes:
-        question: As it is.
-        gold: A right answer, as it is.
-        data: All of it as plain data, for the scorer; None where ours is used.
-        facts: What ours needs.
+        question: The question, unchanged.
+        gold: A right answer, unchanged.
+        data: The whole entry as plain data, for its scorer; None if a replacement scores the task.
+        facts: The facts that the replacement needs.
     """
 
     question: str
@@ -83,7 +99,7 @@ class _Entry:
         return self.gold.replace("\n", ROW_BREAK)
 
     def as_written(self, answer: str) -> str:
-        """An answer in one line, with the rows reasoning-gym asks for."""
+        """A one-line answer in the rows that reasoning-gym expects."""
         return answer.replace(ROW_BREAK, "\n") if "\n" in self.gold else answer
 
 
@@ -96,12 +112,12 @@ class ReasoningGym(FreeTextEnv):
     example: ClassVar[Mapping[str, Any]] = {"preset": "color_cube_rotation"}
 
     def __init__(self, settings: Mapping[str, Any] | BaseModel | None = None) -> None:
-        """Look the task up, and try whether its own answers are right.
+        """Look up the task, and check that its own answers are right.
 
         Raises:
             pydantic.ValidationError: A setting is unknown or out of range.
-            ValueError: There is no such task, it is one that cannot be used, or its generator refuses `config`.
-            GraderError: One of its processes failed.
+            ValueError: The task does not exist or cannot be used, or its generator refuses `config`.
+            GraderError: One of the processes failed.
         """
         super().__init__(settings)
         self._task: str = self.settings.task
@@ -120,7 +136,7 @@ class ReasoningGym(FreeTextEnv):
         vars(self).update(state)
         self._entry = lru_cache(maxsize=_MAX_ENTRIES)(self._draw)
 
-    # ---- what can be used ----
+    # ---- checks of the task ----
 
     def _check_task(self) -> None:
         if find_spec("reasoning_gym") is None:
@@ -141,9 +157,9 @@ class ReasoningGym(FreeTextEnv):
             raise ValueError(f"reasoning-gym's {self._task} refuses the settings of {split}: {reason}")
 
     def _try_out(self) -> None:
-        """Refuse a task most of whose own answers are not right.
+        """Refuse a task if most of its own answers are not right.
 
-        Some tasks store none, and generators can have mistakes.
+        Some tasks store no answers, and generators can have errors.
         """
         found = [self._candidate(Split.TRAIN, index, 0) for index in range(_CONTROLS)]
         reasons = [one for one in found if isinstance(one, str)]
@@ -155,7 +171,7 @@ class ReasoningGym(FreeTextEnv):
 
     @property
     def splits(self) -> tuple[Split, ...]:
-        """Train, id, and those the settings name."""
+        """Train, id, and the out-of-distribution splits that the settings name."""
         splits: tuple[Split, ...] = self.settings.splits
         return splits
 
@@ -164,11 +180,12 @@ class ReasoningGym(FreeTextEnv):
     def problem(self, split: Split, index: int, *, budget: int | None = None) -> Problem:
         """The problem at an address; the same on every call, machine and process.
 
-        Train questions are told from all others by a hash of the question, so that none is met in evaluation.
-        That the out-of-distribution splits differ from id and from each other is up to their settings.
+        A hash of the question assigns it to train or to the other splits, so no train question is used in
+        evaluation. Whether the out-of-distribution splits differ from id and from each other depends on their
+        settings.
 
         Raises:
-            ValueError: No such split, or its settings give too few questions.
+            ValueError: The split does not exist, or its settings give too few questions.
             GraderError: One of the processes failed.
         """
         split = Split(split)
@@ -198,14 +215,14 @@ class ReasoningGym(FreeTextEnv):
             elif (home(found.question) is Split.TRAIN) is (split is Split.TRAIN):
                 return found
         raise ValueError(
-            f"no {split} problem of reasoning-gym's {self._task} in {_MAX_DRAWS} draws, "
-            f"as {reason}; change its settings"
+            f"no {split} problem of reasoning-gym's {self._task} in {_MAX_DRAWS} draws: {reason}; "
+            "change its settings"
         )
 
     def _candidate(self, split: Split, index: int, draw: int) -> _Entry | str:
-        """What a seed gives, or why it is of no use.
+        """The entry of one draw, or the reason why it cannot be used.
 
-        The package's own `seed + index` is not used: neighbouring seeds share all but one question.
+        The package's own `seed + index` is not used, since neighbouring seeds share all but one question.
         """
         seed = derive_seed(self.settings.seed, self.name, self._task, split.value, index, draw) % 2**32
         facts = list(OWN[self._task][1]) if self._task in OWN else None
@@ -220,19 +237,21 @@ class ReasoningGym(FreeTextEnv):
             return f"the answer {entry.gold[:80]!r} cannot be stated in one line"
         if reason := why_refused(entry.answer):
             return f"its answer has {reason}"
-        # Where entries are made, so that what is drawn does not depend on `timeout_s` or a busy machine.
+        # Scored in the process that generates entries, so draws do not depend on `timeout_s` or a busy machine.
         grade = self._grade_entry(split, entry, entry.answer, _generator())
         if grade is Grade.TIMEOUT:
             raise ValueError(self._too_slow)
         return entry if grade is Grade.CORRECT else f"its answer {entry.gold[:80]!r} is itself graded {grade}"
 
     def _ask(self, operation: str, **arguments: Any) -> Any:
-        """Run an operation that no model text has a part in."""
+        """Run an operation that involves no text from a model."""
         reply = _generator().call(operation, **arguments)
         if reply.status is ReplyStatus.TIMEOUT:
             raise ValueError(self._too_slow)
         if reply.status is ReplyStatus.CRASH:
-            raise ValueError(f"reasoning-gym's {self._task} fails with these settings: {reply.detail}")
+            raise ValueError(
+                f"reasoning-gym's {self._task} fails with these settings: {reply.detail}; change them"
+            )
         return reply.value
 
     @property
@@ -242,10 +261,10 @@ class ReasoningGym(FreeTextEnv):
     # ---- answers ----
 
     def parse(self, text: str, *, truncated: bool = False) -> Trace:
-        """As other free text; in a text without a closing line, tags may state the answer.
+        """Read free text; if there is no closing line, tags may state the answer.
 
-        They count where there is one pair of them and nothing follows; rows between them are no steps. Takes
-        linear time.
+        They count only if there is exactly one pair and no text after it. Rows between the tags are no steps.
+        Takes time linear in the text.
         """
         start, end = text.find(OPEN), text.find(CLOSE)
         trace = super().parse(text, truncated=truncated)
@@ -259,21 +278,21 @@ class ReasoningGym(FreeTextEnv):
         return replace(super().parse(text[:start]), answer=answer, status=Status.COMPLETE)
 
     def grade_answer(self, problem: Problem, answer: str) -> Grade:
-        """Right is what earns full marks, after the checks of our own.
+        """Right if it passes the stricter check and gets the full score.
 
         Raises:
-            GraderError: A process failed, or the problem was made with other settings.
+            GraderError: A process failed, or the problem was generated with other settings.
         """
         try:
             entry = self._entry(problem.split, problem.index)
-        except ValueError as error:  # it could be made once
-            raise GraderError(f"{problem.split} {problem.index} cannot be made again: {error}") from error
+        except ValueError as error:  # the problem was generated before, so this is no fault of the answer
+            raise GraderError(f"{problem.split} {problem.index} cannot be generated again: {error}") from error
         if entry.question != problem.question:
-            raise GraderError(f"{problem.split} {problem.index} is another problem here: not of these settings")
+            raise GraderError(f"{problem.split} {problem.index} is a problem of other settings than these")
         return self._grade_entry(problem.split, entry, answer, _scorer(self.settings.timeout_s))
 
     def _grade_entry(self, split: Split, entry: _Entry, answer: str, sandbox: Sandbox) -> Grade:
-        if _UNDERSCORE.search(answer) and not _UNDERSCORE.search(entry.gold):  # int() and float() take it
+        if _UNDERSCORE.search(answer) and not _UNDERSCORE.search(entry.gold):  # int() and float() accept it
             return Grade.MALFORMED
         written = entry.as_written(answer)
         if self._task in OWN:
@@ -293,7 +312,7 @@ class ReasoningGym(FreeTextEnv):
 
 
 def _grade_of(reply: Reply) -> Grade:
-    """The grade of a score; a worker may have been made to reply anything."""
+    """The grade for a reply; a text may have made the worker reply anything."""
     if reply.fault:
         return reply.fault
     if type(reply.value) is not float or not 0.0 <= reply.value <= 1.0:
@@ -308,11 +327,11 @@ def _nearest(name: str, known: list[str]) -> str:
 
 @lru_cache(maxsize=1)
 def _generator() -> Sandbox:
-    """Where entries are made; no text of a model goes there."""
+    """The sandbox that generates entries; it never gets text from a model."""
     return Sandbox(OPERATIONS, timeout_s=_GENERATE_TIMEOUT_S, memory_mb=2048)
 
 
 @lru_cache(maxsize=8)
 def _scorer(timeout_s: float) -> Sandbox:
-    """Where answers are scored. No scorer used there evaluates text, so a worker serves many calls."""
+    """The sandbox that scores answers. None of its scorers evaluates text, so one worker serves many calls."""
     return Sandbox(OPERATIONS, timeout_s=timeout_s)

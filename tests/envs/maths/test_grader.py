@@ -28,7 +28,7 @@ from tests.kit.fuzz import mutate
 
 DATA = Path(__file__).parents[2] / "data"
 GOLDS = ("24", "1/2", "x^2")
-EQUAL_TO_A_GOLD = {("1/2", "50%"), ("1/2", "1⁄2")}  # all that hostile_answers.jsonl may earn
+EQUAL_TO_A_GOLD = {("1/2", "50%"), ("1/2", "1⁄2")}  # the only right answers in hostile_answers.jsonl
 
 
 def lines(name: str) -> list[dict[str, Any]]:
@@ -161,11 +161,11 @@ UNREAD = [
 
 
 @pytest.mark.parametrize("text", UNREAD)
-def test_what_states_no_value_is_not_read(text: str) -> None:
+def test_text_without_a_value_is_not_read(text: str) -> None:
     assert read_answer(text) is None
 
 
-def test_union_is_the_same_in_any_order() -> None:
+def test_a_union_is_equal_in_any_order() -> None:
     spans = [
         Span(end(2), end(3), True, False),
         Span(end(0), end(2), False, True),
@@ -190,7 +190,7 @@ GRADES = [
     ("24", "(24)", Grade.CORRECT),
     ("24", "{24}", Grade.CORRECT),
     ("1000", "1.0 \\times 10^{3}", Grade.CORRECT),
-    ("3*8", "2*12", Grade.CORRECT),  # as the right answer is
+    ("3*8", "2*12", Grade.CORRECT),  # like the right answer itself
     ("1/2", "2/4", Grade.CORRECT),
     ("(1, 2)", "(1, 1+1)", Grade.WRONG),
     ("24", r"\{24\}", Grade.CORRECT),
@@ -285,19 +285,19 @@ def test_tolerance() -> None:
 @pytest.mark.parametrize(
     "gold", ["", "x = x", "1/0", "the sum of both numbers is large", r"\sum_{k=0}^n k", "9^9^9", "nan", "²"]
 )
-def test_a_right_answer_that_cannot_be_graded_against_is_named(grader: MathGrader, gold: str) -> None:
+def test_a_right_answer_that_cannot_be_used_is_named(grader: MathGrader, gold: str) -> None:
     with pytest.raises(ValueError, match="the right answer"):
         grader.read_gold(gold)
 
 
 class BrokenSandbox:
-    """A sandbox whose machinery fails."""
+    """A sandbox that fails itself."""
 
     def call(self, operation: str, /, **arguments: Any) -> Any:
         raise GraderError("no worker")
 
 
-def test_failing_machinery_is_no_grade() -> None:
+def test_a_failing_sandbox_gives_no_grade() -> None:
     gold = MathGrader().read_gold("x^2")
     with pytest.raises(GraderError):
         MathGrader(sandbox=BrokenSandbox()).grade(gold, "x*x")  # type: ignore[arg-type]
@@ -343,7 +343,7 @@ def test_finding_is_fast_in_hostile_text() -> None:
         ("5!", "!"),
         ("9^9^9", "power of a power"),
         ("9^{9^9}", "power of a power"),
-        ("{9^9}^9", None),  # a power whose base is one is bounded by the two exponents
+        ("{9^9}^9", None),  # a power of a power in braces: both exponents are bounded
         ("2^{1000}", "exponent over 999"),
         ("2^{999}", None),
         ("x^{101}", "exponent over 100"),
@@ -355,12 +355,12 @@ def test_finding_is_fast_in_hostile_text() -> None:
         (r"\begin{pmatrix}" + "1&" * 16 + r"1\end{pmatrix}", "matrix"),
     ],
 )
-def test_what_is_too_much(text: str, part: str | None) -> None:
+def test_gate_in_front_of_algebra(text: str, part: str | None) -> None:
     reason = why_too_much(tokenize(text))
     assert reason is None if part is None else part in (reason or "")
 
 
-def test_latex_is_written_anew() -> None:
+def test_latex_is_rebuilt() -> None:
     assert to_latex(tokenize(r"1.5 × π\,\left(x\right)^2\text{ cm}")) == r"(\frac{15}{10}) \cdot  \pi  (x)^{2}"
     assert to_latex(tokenize("sqrt(2)/x^(1/2)")) == r"\sqrt{2}/x^{1/2}"
     with pytest.raises(TooDeep):
@@ -371,7 +371,7 @@ def test_latex_is_written_anew() -> None:
 
 
 def agreement(cases: list[dict[str, Any]]) -> tuple[int, int, Counter[str]]:
-    """Cases, how many of math-verify's documented verdicts we share, and why not for the others."""
+    """The number of cases, how many verdicts agree with math-verify's, and the reasons why others do not."""
     why = Counter(case["why"] for case in cases if case["ours"] != case["expected"])
     return len(cases), len(cases) - why.total(), why
 
@@ -381,7 +381,7 @@ def our_verdict(case: dict[str, Any]) -> bool:
     try:
         return grader.grade(grader.read_gold(case["gold"]), case["answer"]) is Grade.CORRECT
     except ValueError:
-        return False  # the data set would be refused
+        return False  # such data would be refused
 
 
 def test_math_verify_cases() -> None:
@@ -400,7 +400,7 @@ def test_math_verify_cases() -> None:
 
 
 def hostile_run() -> Iterator[tuple[str, Any]]:
-    """Everything hostile; each finding is (what, value)."""
+    """Grade everything hostile; each finding is (name, value)."""
     texts = [line["text"] for line in lines("hostile_answers.jsonl")]
     grader = MathGrader(timeout_s=1.0)
     golds = [grader.read_gold(text) for text in GOLDS]
@@ -439,7 +439,7 @@ def _report(connection: Any) -> None:
     connection.send(list(hostile_run()))
 
 
-def test_hostile_text_earns_nothing_and_takes_no_time() -> None:
+def test_hostile_text_is_never_right_and_never_slow() -> None:
     ours, theirs = multiprocessing.Pipe()
     child = multiprocessing.get_context("spawn").Process(target=partial(_report, theirs))
     child.start()
@@ -453,12 +453,12 @@ def test_hostile_text_earns_nothing_and_takes_no_time() -> None:
     values = dict(findings)
     assert {value for what, value in findings if what == "correct"} == EQUAL_TO_A_GOLD
     assert values["worst_read_s"] < 0.05
-    assert values["worst_grade_s"] < 10  # four sides of an equation, each within the limit and its grace
+    assert values["worst_grade_s"] < 10  # four sides of an equation, each within the time limit and its grace
     canaries = [line["canary"] for line in lines("hostile_answers.jsonl") if line.get("canary")]
     assert not [path for path in canaries if Path(path).exists()]
 
 
-def test_the_native_way_is_fast(grader: MathGrader) -> None:
+def test_the_native_reader_is_fast(grader: MathGrader) -> None:
     pairs = [
         ("24", "24"),
         ("1/2", r"\frac{1}{2}"),

@@ -1,4 +1,4 @@
-"""Whatever text does to a worker, each call gets its own answer in time and nothing stays behind."""
+"""Whatever a text does to a worker, each call gets its own answer in time, and no process stays behind."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from tests.kit.soak import OPERATIONS, soak
 
 ROOT = Path(__file__).resolve().parents[3]
 TIMEOUT_S = 0.4
-SOON_S = 5.0  # for what takes milliseconds, on a machine with other things to do
+SOON_S = 5.0  # for calls that take milliseconds, on a busy machine
 
 
 def make(**settings: Any) -> Sandbox:
@@ -43,12 +43,12 @@ def shared() -> Iterator[Sandbox]:
 def sandbox(shared: Sandbox) -> Iterator[Sandbox]:
     yield shared
     value = os.urandom(4).hex()
-    assert shared.call("echo", value=value) == ok(value)  # whatever the test did to it
+    assert shared.call("echo", value=value) == ok(value)  # it still works after every test
 
 
 @pytest.fixture
 def victim() -> Iterator[int]:
-    """A process for workers to try their teeth on."""
+    """A process that workers try to signal and to inspect."""
     with subprocess.Popen(["sleep", "60"]) as process:
         yield process.pid
         process.kill()
@@ -131,7 +131,7 @@ def test_details_are_short_and_plain(sandbox: Sandbox) -> None:
         ("close_reply", {}, "the worker ended: SIGKILL"),
     ],
 )
-def test_what_ruins_a_worker_is_a_crash_and_the_worker_goes(
+def test_what_breaks_a_worker_is_a_crash_and_the_worker_is_replaced(
     sandbox: Sandbox, operation: str, arguments: dict[str, Any], detail: str
 ) -> None:
     pid = sandbox.call("describe").value["pid"]
@@ -142,7 +142,7 @@ def test_what_ruins_a_worker_is_a_crash_and_the_worker_goes(
 
 
 @pytest.mark.parametrize("operation", ["hang", "hang_in_c", "drip"])
-def test_a_hang_ends_at_the_limit(sandbox: Sandbox, operation: str) -> None:
+def test_a_hang_ends_at_the_time_limit(sandbox: Sandbox, operation: str) -> None:
     pid = sandbox.call("describe").value["pid"]
     start = time.monotonic()
     reply = sandbox.call(operation)
@@ -157,26 +157,28 @@ def test_a_hang_ends_at_the_limit(sandbox: Sandbox, operation: str) -> None:
 @pytest.mark.parametrize(
     ("text", "repeat", "detail"),
     [
-        ("x\n", 1, "no JSON"),
-        ("\n", 1, "no JSON"),
-        ("\xff\xfe\n", 1, "no JSON"),
-        ("[" * 60_000 + "\n", 1, "no JSON: RecursionError"),
+        ("x\n", 1, "not JSON"),
+        ("\n", 1, "not JSON"),
+        ("\xff\xfe\n", 1, "not JSON"),
+        ("[" * 60_000 + "\n", 1, "not JSON: RecursionError"),
         ("[" * 80 + "]" * 80 + "\n", 1, "nested too deep"),
-        ("9" * 5000 + "\n", 1, "no JSON"),
-        ('{"id":1e999}\n', 1, "no JSON"),
-        ('{"id":NaN}\n', 1, "no JSON"),
+        ("9" * 5000 + "\n", 1, "not JSON"),
+        ('{"id":1e999}\n', 1, "not JSON"),
+        ('{"id":NaN}\n', 1, "not JSON"),
         ('{"id":"0","value":1}\n', 1, "not a reply to the request"),
         ('{"id":"0","value":1}\n', 3, "more than one line"),
-        ("partial", 1, "no JSON"),  # completed by the reply that follows
+        ("partial", 1, "not JSON"),  # completed by the reply that follows
         ("x", 100_000, "too long"),
     ],
     ids=range(12),
 )
-def test_nonsense_from_a_worker_is_a_crash(sandbox: Sandbox, text: str, repeat: int, detail: str) -> None:
+def test_an_invalid_reply_from_a_worker_is_a_crash(
+    sandbox: Sandbox, text: str, repeat: int, detail: str
+) -> None:
     reply = sandbox.call("write_reply", text=text, repeat=repeat)
     assert reply.status is ReplyStatus.CRASH and reply.value is None
     assert reply.detail.startswith("no valid reply: ")
-    # Two lines may be read as one, with the second found later; either way it is nonsense.
+    # The second of two lines may be found later; the reply is invalid in both cases.
     assert detail in reply.detail or "more than one line" in reply.detail
 
 
@@ -189,22 +191,22 @@ def test_a_worker_cannot_answer_for_another_call(sandbox: Sandbox) -> None:
         assert sandbox.call("echo", value="own") == ok("own")
 
 
-def test_replies_have_a_longest_length(sandbox: Sandbox) -> None:
+def test_replies_have_a_maximum_length(sandbox: Sandbox) -> None:
     assert sandbox.call("long_reply", length=65_000).status is ReplyStatus.OK
     assert sandbox.call("long_reply", length=66_000).detail == "reply too long"
     assert sandbox.call("deep_reply", depth=30).status is ReplyStatus.OK
     assert sandbox.call("deep_reply", depth=100).detail == "no valid reply: nested too deep"
 
 
-def test_what_is_our_mistake_is_no_reply(sandbox: Sandbox) -> None:
+def test_an_error_of_the_caller_is_no_reply(sandbox: Sandbox) -> None:
     with pytest.raises(ValueError, match=r"unknown operation 'ecko'; did you mean 'echo'\? known: .*hang"):
         sandbox.call("ecko", value=1)
     for hidden in ("_try", "Path", "ctypes", "warm_up"):
         with pytest.raises(ValueError, match="unknown operation"):
             sandbox.call(hidden)
-    with pytest.raises(ValueError, match=r"'echo' got \(val\), and takes \(value\); missing: value"):
+    with pytest.raises(ValueError, match=r"'echo' got \(val\), but takes \(value\); missing: value"):
         sandbox.call("echo", val=1)
-    with pytest.raises(ValueError, match=r"'hang' got \(value\), and takes \(\)"):
+    with pytest.raises(ValueError, match=r"'hang' got \(value\), but takes \(\)"):
         sandbox.call("hang", value=1)
     with pytest.raises(ValueError, match="JSON"):
         sandbox.call("echo", value=math.nan)
@@ -216,7 +218,7 @@ def test_what_is_our_mistake_is_no_reply(sandbox: Sandbox) -> None:
         Sandbox(OPERATIONS, timeout_s=0)
 
 
-def test_a_worker_has_nothing_of_its_client(sandbox: Sandbox) -> None:
+def test_a_worker_inherits_nothing_from_its_client(sandbox: Sandbox) -> None:
     with Path(os.devnull).open() as file:
         os.set_inheritable(file.fileno(), True)
         with make() as fresh:
@@ -238,7 +240,7 @@ def test_a_worker_cannot_change_files(sandbox: Sandbox, tmp_path: Path) -> None:
     assert (there.stat().st_mode, there.stat().st_mtime_ns) == (before.st_mode, before.st_mtime_ns)
 
 
-def test_a_worker_cannot_reach_out(sandbox: Sandbox, victim: int) -> None:
+def test_a_worker_cannot_reach_the_outside(sandbox: Sandbox, victim: int) -> None:
     needs(sandbox, Layer.LANDLOCK, Layer.SECCOMP)
     outcome = sandbox.call("reach_out", pid=victim).value
     assert set(outcome.values()) == {"PermissionError"}, outcome
@@ -308,7 +310,7 @@ def test_without_the_kernels_help_no_process_is_left(then: str, status: ReplySta
 
 
 def descendants(sandbox: Sandbox) -> int:
-    """How many processes were started by the zygote or below it, dead or alive."""
+    """Number of descendants of the zygote, dead or alive."""
     parents: dict[int, int] = {}
     for stat in Path("/proc").glob("[0-9]*/stat"):
         with contextlib.suppress(OSError):
@@ -340,7 +342,7 @@ def test_a_lost_zygote_is_replaced(monkeypatch: pytest.MonkeyPatch) -> None:
 
         def kill(zygote: int) -> None:
             os.kill(zygote, signal.SIGKILL)
-            left.extend(still_alive(workers, within_s=0.6))  # the second one has a nap of 0.8 s
+            left.extend(still_alive(workers, within_s=0.6))  # the second one sleeps for 0.8 s
 
         killer = threading.Timer(0.1, kill, (sandbox.zygote_pid,))
         killer.start()
@@ -356,7 +358,7 @@ def test_a_lost_zygote_is_replaced(monkeypatch: pytest.MonkeyPatch) -> None:
         assert sandbox.call("echo", value="frozen") == ok("frozen")
 
 
-def test_a_worker_killed_from_outside_is_nobodys_fault(sandbox: Sandbox) -> None:
+def test_after_a_worker_is_killed_from_outside_the_call_is_repeated(sandbox: Sandbox) -> None:
     pid = sandbox.call("describe").value["pid"]
     os.kill(pid, signal.SIGKILL)
     assert sandbox.call("echo", value=1) == ok(1)
@@ -377,7 +379,7 @@ def test_a_worker_killed_from_outside_is_nobodys_fault(sandbox: Sandbox) -> None
         (None, r"cannot load .*FileNotFoundError: .*operations\.py"),
     ],
 )
-def test_a_failed_start_says_why(tmp_path: Path, text: str | None, reason: str) -> None:
+def test_a_failed_start_has_a_reason(tmp_path: Path, text: str | None, reason: str) -> None:
     path = tmp_path / "operations.py"
     if text is not None:
         path.write_text(text)
@@ -387,7 +389,7 @@ def test_a_failed_start_says_why(tmp_path: Path, text: str | None, reason: str) 
         assert sandbox.zygote_pid is None
 
 
-def test_too_little_memory_to_start_is_said() -> None:
+def test_too_little_memory_to_start_is_a_message() -> None:
     with (
         make(memory_mb=1) as sandbox,
         pytest.raises(GraderError, match=r"memory_mb=1 is too little: .* at least \d+"),
@@ -461,7 +463,7 @@ def test_a_pickled_sandbox_is_a_new_one(sandbox: Sandbox) -> None:
         assert copy.zygote_pid != sandbox.zygote_pid
 
 
-def test_close_ends_everything_and_a_call_starts_anew() -> None:
+def test_close_ends_everything_and_a_call_starts_again() -> None:
     sandbox = make()
     sandbox.close()
     for _ in range(2):
@@ -494,7 +496,7 @@ ENDINGS = {
     "returns during a call": HANG_IN_A_THREAD,
     "is killed during a call": HANG_IN_A_THREAD + KILL,
     "is killed, its fork lives on": "if os.fork():\n    " + KILL + "else:\n    time.sleep(8)",
-    # Forked behind Python's back, it keeps the pipes open.
+    # Forked without Python's knowledge, it keeps the pipes open.
     "is killed, its vfork lives on": "if ctypes.CDLL(None).fork():\n    " + KILL + "else:\n    time.sleep(8)",
 }
 

@@ -1,4 +1,4 @@
-"""Problems from a user's data: layouts, splits, and what is said of data that is not as it should be."""
+"""Problems from a user's data: layouts, splits, and messages about wrong data."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def test_math_takes_the_answer_from_the_box(tmp_path: Path) -> None:
     assert row.lines == ("Over 4 it is $2/4 + 1/4$.", "So it is $\\boxed{\\frac{3}{4}}$.")
 
 
-def test_math_with_an_answer_column_takes_that(tmp_path: Path) -> None:
+def test_math_takes_the_answer_column_if_there_is_one(tmp_path: Path) -> None:
     (row,) = read_rows(
         write(tmp_path / "a.jsonl", {**MATH, "answer": "0.75", "level": 2}), "math", COLUMNS["math"]
     )
@@ -97,7 +97,7 @@ def to_split(rows: Sequence[Mapping[str, Any]], path: Path) -> str:
 
 
 @pytest.mark.parametrize("save", [to_parquet, to_csv, to_folder, to_split])
-def test_what_datasets_writes_is_read(
+def test_files_written_by_datasets_are_read(
     save: Callable[[Sequence[Mapping[str, Any]], Path], str], tmp_path: Path
 ) -> None:
     rows = read_rows(save(plain(5), tmp_path), None, COLUMNS[None])
@@ -125,7 +125,7 @@ def test_named_splits_are_taken_as_they_are(tmp_path: Path) -> None:
         env.problem(Split.OOD_EASY, 0)
 
 
-def test_train_is_shuffled_anew_each_time_round_and_by_its_seed(tmp_path: Path) -> None:
+def test_train_is_shuffled_for_each_pass_and_by_its_seed(tmp_path: Path) -> None:
     settings = {
         "train": write(tmp_path / "train.jsonl", *plain(20)),
         "id": write(tmp_path / "id.jsonl", *plain(5, start=20)),
@@ -138,7 +138,7 @@ def test_train_is_shuffled_anew_each_time_round_and_by_its_seed(tmp_path: Path) 
     first, second = epoch(env, 0), epoch(env, 1)
     assert sorted(first) == sorted(second) and len(set(first)) == 20
     assert first != second and first != epoch(other, 0)
-    assert epoch(again, 1) == second  # whatever was asked for before
+    assert epoch(again, 1) == second  # it does not depend on earlier requests
     assert env.problem(Split.TRAIN, 3) == again.problem(Split.TRAIN, 3)
 
 
@@ -189,13 +189,13 @@ def test_reference_solutions_are_right_and_counted() -> None:
         ("", Status.MALFORMED, Grade.MALFORMED),
     ],
 )
-def test_where_an_answer_may_stand(text: str, status: Status, grade: Grade) -> None:
+def test_places_of_an_answer(text: str, status: Status, grade: Grade) -> None:
     env, problem = example_problem()
     trace = env.check(problem, env.parse(text.format(gold=problem.answer)))
     assert (trace.status, trace.grade) == (status, grade)
 
 
-def test_a_text_cut_off_states_nothing() -> None:
+def test_a_truncated_text_states_no_answer() -> None:
     env, problem = example_problem()
     trace = env.check(problem, env.parse(f"\\boxed{{{problem.answer}}} and", truncated=True))
     assert (trace.status, trace.grade) == (Status.TRUNCATED, Grade.MALFORMED)
@@ -210,7 +210,7 @@ def test_answers_that_need_algebra_go_through_the_worker(tmp_path: Path) -> None
     assert env.grade_answer(problem, "x^2+1") is Grade.WRONG
 
 
-def test_tolerance_is_the_data_s(tmp_path: Path) -> None:
+def test_tolerance_is_a_setting(tmp_path: Path) -> None:
     source, held_out = (
         write(tmp_path / "a.jsonl", {"question": "pi?", "answer": "3.1416"}),
         write(tmp_path / "b.jsonl", *plain(1)),
@@ -223,7 +223,7 @@ def test_tolerance_is_the_data_s(tmp_path: Path) -> None:
     assert near.grade_answer(problem, "3.15") is Grade.WRONG
 
 
-# ---- data that is not as it should be ----
+# ---- wrong data ----
 
 
 @pytest.mark.parametrize(
@@ -249,15 +249,27 @@ def test_another_encoding_names_file_and_line(tmp_path: Path, name: str, text: s
     [
         ('{"question": "a", "answer": "1"}\n{oops\n', {}, "a.jsonl line 2 is not JSON"),
         ("[1, 2]\n", {}, "a.jsonl line 1 is a list; each line must be an object"),
-        ("\n", {}, "a.jsonl has no rows"),
-        ('{"ask": "a", "answer": "1"}', {}, "a.jsonl row 1 has no column 'question'; it has ask, answer"),
-        ('{"question": "", "answer": "1"}', {}, "a.jsonl row 1: 'question' is ''; it must be text"),
-        ('{"question": "a", "answer": true}', {}, "a.jsonl row 1: 'answer' is True; it must be text"),
-        ('{"question": "a", "answer": "so 1"}', {"preset": "gsm8k"}, "row 1: 'answer' has no '####' before"),
+        ("\n", {}, "a.jsonl has no rows; it needs at least one problem"),
+        (
+            '{"ask": "a", "answer": "1"}',
+            {},
+            ("a.jsonl row 1 has no column 'question', but ask, answer; name the right one in"),
+        ),
+        ('{"question": "", "answer": "1"}', {}, "a.jsonl row 1: 'question' is ''; it must be a number or text"),
+        (
+            '{"question": "a", "answer": true}',
+            {},
+            ("a.jsonl row 1: 'answer' is True; it must be a number or text"),
+        ),
+        (
+            '{"question": "a", "answer": "so 1"}',
+            {"preset": "gsm8k"},
+            ("row 1: 'answer' has no '####'; preset gsm8k expects it"),
+        ),
         (
             '{"problem": "a", "solution": "so 1"}',
             {"preset": "math"},
-            "row 1: 'solution' has no \\boxed{} and there",
+            "row 1: 'solution' has no \\boxed{}, and there is no column",
         ),
         (
             '{"question": "a", "answer": "1"}\n{"question": "b", "answer": "\\\\sum k"}',
@@ -268,9 +280,13 @@ def test_another_encoding_names_file_and_line(tmp_path: Path, name: str, text: s
         (
             '{"question": "a", "answer": "1"}\n{"question": "a", "answer": "2"}',
             {},
-            "a.jsonl row 2 has another answer (",
+            "a.jsonl row 2 has another answer to the question of ",
         ),
-        ('{"question": "a", "answer": "1"}', {}, "a.jsonl has too few questions to leave some for"),
+        (
+            '{"question": "a", "answer": "1"}',
+            {},
+            ("a.jsonl has too few questions to split them into train and id: "),
+        ),
     ],
 )
 def test_bad_data_is_named(text: str, settings: dict[str, str], message: str, tmp_path: Path) -> None:
@@ -284,7 +300,7 @@ def test_bad_data_is_named(text: str, settings: dict[str, str], message: str, tm
 def test_a_question_in_two_splits_is_refused(tmp_path: Path) -> None:
     one, two = write(tmp_path / "a.jsonl", *plain(5)), write(tmp_path / "b.jsonl", *plain(5, start=4))
     with pytest.raises(
-        ValueError, match=r"b\.jsonl row 1 has a question that is in train too .*a\.jsonl row 5"
+        ValueError, match=r"b\.jsonl row 1 has a question that is also in train \(.*a\.jsonl row 5\); remove it"
     ):
         make_env("math", {"train": one, "id": two})
 
@@ -293,16 +309,16 @@ def test_a_question_in_two_splits_is_refused(tmp_path: Path) -> None:
     ("source", "message"),
     [
         ("nowhere.jsonl", "nowhere.jsonl is neither a file nor a folder"),
-        ("notes.txt", "notes.txt ends in '.txt'; known: .jsonl"),
+        ("notes.txt", "notes.txt ends in '.txt'; give a file with .jsonl"),
         ("a.jsonl:train", "a.jsonl:train: only a folder has splits; leave ':train' out"),
         ("empty", "empty is not a folder saved by datasets"),
-        ("both", "both has the splits train, test; say which, as in '"),
-        ("both:dev", "both has the splits train, test; say which, as in '"),
+        ("both", "both has the splits train, test; name one, as in '"),
+        ("both:dev", "both has the splits train, test; name one, as in '"),
         ("saved:train", "saved has no splits; leave ':train' out"),
         ("broken.parquet", "broken.parquet cannot be read"),
     ],
 )
-def test_sources_that_are_not_there(source: str, message: str, tmp_path: Path) -> None:
+def test_missing_sources(source: str, message: str, tmp_path: Path) -> None:
     write(tmp_path / "a.jsonl", *plain(3))
     for name in ("notes.txt", "broken.parquet"):
         (tmp_path / name).write_text("no")

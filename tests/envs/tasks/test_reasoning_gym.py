@@ -1,4 +1,4 @@
-"""Tasks of reasoning-gym: which are taken, how their answers are read and graded, and what earns nothing."""
+"""Tasks of reasoning-gym: which can be used, how answers are read and graded, and which are not right."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ ROOT = Path(__file__).parents[3]
 
 
 def right_countdown(problem: Problem, trace: Trace) -> bool:
-    """A judge of its own: Python's, on whole fractions."""
+    """An independent check: Python's evaluation with exact fractions."""
     text, numbers = trace.answer or "", re.compile("[0-9]+")
     asked = [int(n) for n in numbers.findall(problem.question.partition("\n\nFinal")[0])]
     target = next(n for n in asked if n >= 100 and eval_fraction(problem.answer) == n)
@@ -50,7 +50,7 @@ def eval_fraction(text: str) -> Fraction | None:
 
 
 def right_measure(problem: Problem, trace: Trace) -> bool:
-    """Within the rounding of what is asked for."""
+    """Within the rounding that the question asks for."""
     pattern = re.compile(r"[+-]?[0-9]*\.?[0-9]*")
     found = [float(n) for n in pattern.findall(trace.answer or "") if n.strip("+-.")]
     right = [float(n) for n in pattern.findall(problem.answer) if n.strip("+-.")]
@@ -99,7 +99,7 @@ def test_out_of_distribution_splits() -> None:
     for split, num in ((Split.OOD_EASY, 4), (Split.OOD_HARD, 9)):
         assert env.problem(split, 0).question.count("cube is") + env.problem(split, 0).question.count(
             "is rotated to become"
-        ) in (num, num + 1)  # the question says "of the cube" once or not
+        ) in (num, num + 1)  # the question has "of the cube" once or not at all
 
 
 @pytest.mark.slow
@@ -136,7 +136,7 @@ def test_neighbouring_seeds_share_nothing() -> None:
     assert not one & two
 
 
-def test_presets_are_all_of_the_paper() -> None:
+def test_presets_are_the_tasks_of_the_paper() -> None:
     assert tuple(PRESETS) == get_args(Preset)
 
 
@@ -146,21 +146,24 @@ def test_presets_are_all_of_the_paper() -> None:
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({}, "name a task, or a preset: countdown"),
+        ({}, "no task is named; set `task`, or `preset` to one of countdown"),
         ({"task": "countdwn"}, "did you mean 'countdown'"),
         ({"preset": "countdwn"}, "countdown"),
-        ({"preset": "sudoku", "task": "maze"}, "leave one out"),
+        ({"preset": "sudoku", "task": "maze"}, "preset is sudoku, but task is maze; leave one of the two out"),
         ({"preset": "sudoku", "config": {"max_emtpy": 3}}, "no setting 'max_emtpy'; did you mean 'max_empty'"),
         ({"preset": "sudoku", "config": {"seed": 3}}, "no setting 'seed'"),
         ({"preset": "sudoku", "config": {"max_empty": 3}}, "refuses the settings of train: max_empty must be"),
         ({"preset": "sudoku", "config": {"max_empty": "x"}}, "refuses the settings of train"),
         ({"preset": "sudoku", "ood_hard": {"max_empty": 65}}, "refuses the settings of ood_hard"),
-        ({"preset": "sudoku", "ood_hard": {"max_empty": 50}}, "has the settings of another split"),
+        (
+            {"preset": "sudoku", "ood_hard": {"max_empty": 50}},
+            ("two of train, ood_easy and ood_hard have the same settings"),
+        ),
         ({"preset": "sudoku", "levels": 3}, "levels"),
         ({"preset": "sudoku", "timeout_s": 0}, "timeout_s"),
     ],
 )
-def test_mistakes_are_named(settings: dict[str, Any], message: str) -> None:
+def test_wrong_settings_are_named(settings: dict[str, Any], message: str) -> None:
     with pytest.raises((ValueError, ValidationError), match=re.escape(message)):
         ReasoningGym(settings)
 
@@ -186,7 +189,7 @@ def test_every_name_here_is_a_task() -> None:
 def test_no_scorer_that_evaluates_is_ever_called() -> None:
     for task in (*OWN, "intermediate_integration"):
         reply = _generator().call("score", task=task, config={}, entry={}, answer="1")
-        assert reply.status is ReplyStatus.CRASH and "evaluates its answer" in reply.detail
+        assert reply.status is ReplyStatus.CRASH and "evaluates answers as code" in reply.detail
     assert len(OWN) + 1 == 9
 
 
@@ -247,7 +250,7 @@ def test_ways_to_state_an_answer(text: str, answer: str, num_steps: int) -> None
         "<Answer>5</Answer>",
     ],
 )
-def test_what_states_no_answer(text: str) -> None:
+def test_texts_without_an_answer(text: str) -> None:
     env = make("maze")
     trace = env.parse(text)
     assert trace.status is Status.MALFORMED
@@ -266,7 +269,7 @@ def test_reading_is_linear(piece: str) -> None:
     assert time.thread_time() - start < 0.2
 
 
-def test_rows_on_one_line_or_as_they_are() -> None:
+def test_rows_on_one_line_or_as_lines() -> None:
     env = make("sudoku")
     problem = env.problem(Split.TRAIN, 0)
     rows = problem.answer.split(" / ")
@@ -284,7 +287,7 @@ def test_rows_on_one_line_or_as_they_are() -> None:
     assert env.check(problem, env.parse(f"<answer>{grid}\x00</answer>")).grade is Grade.REFUSED
 
 
-def test_a_slash_is_a_row_break_only_where_there_are_rows() -> None:
+def test_a_slash_is_a_row_break_only_in_answers_with_rows() -> None:
     env = make("countdown")
     problem = next(p for i in range(200) if "/" in (p := env.problem(Split.TRAIN, i)).answer)
     assert grade(env, problem, problem.answer.replace("/", " / ")) is Grade.CORRECT
@@ -316,7 +319,7 @@ def test_countdown(answer: str, expected: Grade) -> None:
     assert judge("", {"numbers": [4, 2, 3], "target": 20}, answer) is expected
 
 
-def test_puzzle24_holds_to_its_numbers_and_operators() -> None:
+def test_puzzle24_enforces_its_numbers_and_operators() -> None:
     judge, _ = OWN["puzzle24"]
     facts = {"numbers": [8, 3, 1, 1], "operators": ["+", "-", "*"]}
     assert judge("", facts, "8*3*1*1") is Grade.CORRECT
@@ -328,7 +331,7 @@ def test_puzzle24_holds_to_its_numbers_and_operators() -> None:
     ("answer", "expected"),
     [
         ("_ Q _ _\n_ _ _ Q\nQ _ _ _\n_ _ Q _", Grade.CORRECT),
-        ("_ _ Q _\nQ _ _ _\n_ _ _ Q\n_ Q _ _", Grade.WRONG),  # the queen that was given has moved
+        ("_ _ Q _\nQ _ _ _\n_ _ _ Q\n_ Q _ _", Grade.WRONG),  # the given queen has moved
         ("_ Q _ _\n_ _ _ Q\nQ _ _ _\n_ _ _ _", Grade.WRONG),
         ("_ Q _ _\n_ _ _ Q\n_ _ Q _\nQ _ _ _", Grade.WRONG),  # on one diagonal
         ("_ Q _ _\n_ _ _ Q\nQ _ _ _\n_ _ Q Q", Grade.WRONG),
@@ -408,7 +411,7 @@ def test_products_must_be_multiplied_out() -> None:
 
 
 def unearned(task: str, problem: Problem, seed: int) -> list[str]:
-    """Answers that reasoning-gym 0.1.25 pays in full, or that took its scorers over."""
+    """Wrong answers to which reasoning-gym 0.1.25 gives the full score, or that took over its scorers."""
     gold = problem.answer
     numbers = re.findall("[0-9]+", problem.question.partition("\n\n")[0]) or ["1"]
     steal = "setattr(type(self),'score_answer',lambda s,a,e:1.0)"
@@ -462,7 +465,7 @@ TOO_KIND = (
 
 @pytest.mark.slow
 @pytest.mark.parametrize("task", TOO_KIND)
-def test_proven_wrong_rewards(task: str) -> None:
+def test_answers_that_reasoning_gym_wrongly_accepts(task: str) -> None:
     env, tried = make(task), 0
     for index in range(20):
         problem = env.problem(Split.TRAIN, index)
@@ -478,7 +481,7 @@ def test_proven_wrong_rewards(task: str) -> None:
 @pytest.mark.parametrize(
     "value", [True, 1, 1.5, -0.5, "1.0", [1.0], {"score": 1.0}, float("inf"), float("nan")]
 )
-def test_a_made_up_reply_earns_nothing(value: object) -> None:
+def test_a_faked_reply_is_not_right(value: object) -> None:
     assert _grade_of(Reply(status=ReplyStatus.OK, value=value, detail="")) is Grade.CRASH
 
 
@@ -493,12 +496,12 @@ def test_grades_of_replies() -> None:
     assert grade_of(ReplyStatus.CRASH) is Grade.CRASH
 
 
-def test_a_scorer_that_raises_is_no_fault_of_ours() -> None:
+def test_a_scorer_that_raises_gives_a_grade() -> None:
     env = make("prime_factorization")
     assert grade(env, env.problem(Split.TRAIN, 0), "none") is Grade.MALFORMED
 
 
-def test_partial_marks_pay_nothing() -> None:
+def test_partial_scores_are_wrong() -> None:
     env = make("maze")
     problem = env.problem(Split.TRAIN, 0)
     assert grade(env, problem, f"{problem.answer}!") is Grade.WRONG
@@ -506,20 +509,20 @@ def test_partial_marks_pay_nothing() -> None:
 
 def test_a_problem_of_other_settings() -> None:
     one, two = make("maze"), make("maze", seed=1)
-    with pytest.raises(GraderError, match="another problem here"):
+    with pytest.raises(GraderError, match="is a problem of other settings"):
         two.grade_answer(one.problem(Split.TRAIN, 0), "5")
 
 
-def test_what_cannot_be_made_again_is_no_grade() -> None:
+def test_a_problem_that_cannot_be_generated_again_gives_no_grade() -> None:
     env = make("maze")
     problem = env.problem(Split.TRAIN, 0)
-    env.settings.config["min_dist"] = 10**9  # stands for a machine on which the entry cannot be made
+    env.settings.config["min_dist"] = 10**9  # simulates a machine on which the entry cannot be generated
     env._entry.cache_clear()
-    with pytest.raises(GraderError, match="cannot be made again"):
+    with pytest.raises(GraderError, match="cannot be generated again"):
         env.grade_answer(problem, "5")
 
 
-def test_failing_machinery_is_no_grade(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_a_failing_sandbox_gives_no_grade(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     env = make("maze", timeout_s=1.75)
     problem = env.problem(Split.TRAIN, 0)
     monkeypatch.setattr(envs.tasks.reasoning_gym.task, "OPERATIONS", tmp_path / "none.py")
@@ -535,7 +538,7 @@ def test_failing_machinery_is_no_grade(monkeypatch: pytest.MonkeyPatch, tmp_path
 
 
 def replay(preset: str) -> dict[str, Any]:
-    """In a child: the collected answers as answer, in tags, as a step and as the whole completion."""
+    """Run in a child: the collected answers as answer, in tags, as a step and as the whole completion."""
     env = ReasoningGym({"preset": preset})
     failures: list[str] = []
     grades: Counter[str] = Counter()
@@ -562,7 +565,7 @@ def replay(preset: str) -> dict[str, Any]:
                 grades[str(trace.grade)] += 1
                 if elapsed > env.settings.timeout_s + hostile.GRACE_S:
                     failures.append(f"{entry['id']}: took {elapsed:.2f} s")
-                # One text ends in a box that holds 1, which is the right answer where it is.
+                # One text ends in a box with 1, which is right if the answer is 1.
                 if trace.grade is Grade.CORRECT and trace.answer != problem.answer:
                     failures.append(f"{entry['id']}: graded correct")
         if grade(env, problem, problem.answer) is not Grade.CORRECT:
@@ -572,7 +575,7 @@ def replay(preset: str) -> dict[str, Any]:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("preset", PRESETS)
-def test_hostile_answers_do_nothing(preset: str) -> None:
+def test_hostile_answers_have_no_effect(preset: str) -> None:
     canaries = [Path(entry["canary"]) for entry in hostile.corpus() if entry.get("canary")]
     assert not [path for path in canaries if path.exists()]
     here = "tests.envs.tasks.test_reasoning_gym"
