@@ -15,7 +15,7 @@ from rl.parts import Parts
 from rl.policy import Policy
 from rollout.engines.embedded import CallSize, cache_bytes
 from rollout.engines.spec import EngineSpec
-from rollout.engines.vllm import MIN_TEMPERATURE, VllmRoom, check_installed
+from rollout.engines.vllm import MIN_TEMPERATURE, VllmLimits, check_installed
 from rollout.pools.base import RolloutPool
 from rollout.pools.local import LocalPool
 from rollout.types import Sampling
@@ -82,8 +82,8 @@ def checked_cache_mebibytes(config: Config, policy: Policy) -> float:
 
 
 def _cache_bytes(config: Config, policy: Policy) -> float:
-    if (room := _vllm_room(config)) is not None:
-        return room.cache_bytes(policy.model, _engine_dtype(config))
+    if (limits := _vllm_limits(config)) is not None:
+        return limits.cache_bytes(policy.model, _engine_dtype(config))
     return cache_bytes(
         policy.model,
         _largest_calls(config),
@@ -103,12 +103,12 @@ def _largest_calls(config: Config) -> list[CallSize]:
     ]
 
 
-def _vllm_room(config: Config) -> VllmRoom | None:
+def _vllm_limits(config: Config) -> VllmLimits | None:
     if config.rollout.engine != "vllm":
         return None
     calls = _largest_calls(config)
     rows = max(problems * samples for problems, samples, _ in calls)
-    return VllmRoom(
+    return VllmLimits(
         max_rows=min(rows, config.rollout.max_rows or rows),
         max_tokens=config.rollout.max_prompt_tokens + max(new_tokens for _, _, new_tokens in calls),
     )
@@ -132,7 +132,7 @@ def worker_spec(config: Config, parts: Parts, policy: Policy) -> WorkerSpec:
             threads=rollout.threads,
             max_rows=rollout.max_rows,
             cuda_graphs=rollout.cuda_graphs,
-            vllm=_vllm_room(config),
+            vllm=_vllm_limits(config),
         ),
         encoder=policy.encoder,
         env=parts.env,

@@ -1,7 +1,7 @@
 """Text to token ids and back, in one place.
 
-Problem text is data: control tokens spelt out in it stay ordinary text, and the chat template's own control
-tokens are added around it as ids.
+The text of a problem is data: control tokens spelled out in it stay ordinary text. The control tokens of the
+chat template are added around it as ids.
 """
 
 from __future__ import annotations
@@ -16,14 +16,14 @@ _PLACEHOLDER = "QUESTIONGOESHERE"
 
 @dataclass(frozen=True, kw_only=True)
 class Encoder:
-    """One tokenizer with one prompt form.
+    """A tokenizer with its prompt format.
 
     Attributes:
         tokenizer: The policy's.
-        prefix_ids: Ids before the problem text: the chat template's opening; empty without one.
+        prefix_ids: Ids before the problem text, the start of the chat template; empty without one.
         suffix_ids: Ids after it.
-        stop_ids: Tokens that end a completion; the first is the one taught in the warm start.
-        pad_id: Fills rows; always masked.
+        stop_ids: Tokens that end a completion; the warm start teaches the first one.
+        pad_id: Token that pads rows; always masked.
     """
 
     tokenizer: PreTrainedTokenizerBase
@@ -34,26 +34,26 @@ class Encoder:
     _pieces: dict[int, str] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     def encode(self, text: str) -> tuple[int, ...]:
-        """Ids of plain text; control tokens in it are read as the characters they are made of."""
+        """Ids of plain text; control tokens in it are encoded as ordinary characters."""
         return tuple(self.tokenizer.encode(text, add_special_tokens=False, split_special_tokens=True))
 
     def offsets(self, text: str) -> list[tuple[int, int]]:
-        """Where each token of `encode(text)` starts and ends in the text, in characters."""
+        """Start and end of each token of `encode(text)`, in characters."""
         encoding = self.tokenizer(
             text, add_special_tokens=False, split_special_tokens=True, return_offsets_mapping=True
         )
         return [(start, end) for start, end in encoding["offset_mapping"]]
 
     def encode_prompt(self, prompt: str) -> tuple[int, ...]:
-        """Ids of a problem's prompt inside the chat template, if there is one."""
+        """Ids of a problem's prompt, inside the chat template if there is one."""
         return (*self.prefix_ids, *self.encode(prompt), *self.suffix_ids)
 
     def encode_completion(self, text: str) -> tuple[int, ...]:
-        """Ids of a reference completion, closed by the stop token."""
+        """Ids of a reference completion and the stop token."""
         return (*self.encode(text), self.stop_ids[0])
 
     def pieces(self, ids: Sequence[int]) -> list[str]:
-        """The text of each token by itself; one that is a part of a character shows as a stand-in."""
+        """Text of each token by itself; part of a character shows as the replacement character."""
         for token in {*ids} - self._pieces.keys():
             piece = self.tokenizer.decode([token], clean_up_tokenization_spaces=False)
             assert isinstance(piece, str)
@@ -61,7 +61,7 @@ class Encoder:
         return [self._pieces[token] for token in ids]
 
     def decode(self, ids: Sequence[int]) -> str:
-        """Text of a completion; a stop token at its end is left out, other control tokens are shown."""
+        """Text of a completion without its final stop token; other control tokens are shown."""
         if ids and ids[-1] in self.stop_ids:
             ids = ids[:-1]
         text = self.tokenizer.decode(list(ids), skip_special_tokens=False, clean_up_tokenization_spaces=False)
@@ -76,19 +76,20 @@ def make_encoder(
     system_prompt: str | None = None,
     extra_stop_ids: Sequence[int] = (),
 ) -> Encoder:
-    """Work out prompt form, stop tokens and padding of a tokenizer.
+    """Find the prompt format, stop tokens and padding of a tokenizer.
 
-    A tokenizer without a padding token gets its end-of-text token as filler: rows carry an explicit mask, so
-    nothing is ever learnt or read from padding.
+    A tokenizer without a padding token is padded with its end-of-text token. Rows carry an explicit mask, so
+    padding is never read or learned.
 
     Args:
         tokenizer: Any fast tokenizer.
-        chat_template: Wrap prompts as a user message.
+        chat_template: Put prompts into the template as a user message.
         system_prompt: System message, with `chat_template`.
-        extra_stop_ids: Further tokens the model declares as ends.
+        extra_stop_ids: Further end tokens that the model declares.
 
     Raises:
-        ValueError: There is no end-of-text token, or a chat template is asked for and there is none.
+        ValueError: There is no end-of-text token, or the tokenizer has no chat template although one is asked
+            for.
     """
     if tokenizer.eos_token_id is None:
         raise ValueError(

@@ -1,9 +1,9 @@
-"""Where the learner's groups come from: the order of problems, and what is done with zero-variance groups.
+"""Groups for the learner: the order of problems, and the handling of zero-variance groups.
 
-Group number n is train problem n: the whole data order is one integer, the cursor, and resuming is setting
-it, and with it what rewards remember of the run, where one does. A group whose rewards are all equal has no
-advantage in it; dynamic sampling replaces such groups by further ones, otherwise they are left out; either way
-they are counted by cause.
+Group n is train problem n. So the data order is one integer, the cursor, and a run resumes from it and from the
+history that its rewards read, if any. A group of equal rewards has zero variance, so all its advantages are 0.
+Dynamic sampling (DAPO, arXiv 2503.14476, section 3.2) replaces such groups by further ones; without it they are
+left out. In both cases they are counted by cause.
 """
 
 from __future__ import annotations
@@ -28,11 +28,11 @@ class RolloutBatch:
     Attributes:
         useful: Groups to train on, at most P; the rewards in each differ.
         sampled: All groups sampled, useful ones included, in order.
-        zero_signal: Number of groups that give no gradient, by cause: `all_` and the outcome where all rewards
-            are equal (`all_verified`, `all_wrong`, ...), `all_equal` for a mix of outcomes, `ungraded` where a
-            grader failed on all completions but one at most.
-        sample_s: Engine seconds, summed over batches.
-        score_s: Reading and scoring seconds, summed over batches.
+        zero_signal: Number of groups without a gradient, by cause: `all_` and the outcome where all rewards are
+            equal (`all_verified`, `all_wrong`, ...), `all_equal` for a mix of outcomes, `ungraded` where
+            graders failed on all completions or all but one.
+        sample_s: Seconds of sampling, summed over engine calls.
+        score_s: Seconds of parsing and scoring, summed over engine calls.
     """
 
     useful: tuple[RolloutGroup, ...]
@@ -43,7 +43,7 @@ class RolloutBatch:
 
 
 class GroupSource:
-    """Hands out the groups of one update after the other.
+    """Samples the groups of one update after the other.
 
     Attributes:
         cursor: Number of the next group.
@@ -63,19 +63,20 @@ class GroupSource:
         budget_frac: float = 0.0,
         history: RunHistory | None = None,
     ) -> None:
-        """Set up the order.
+        """Start at group 0.
 
         Args:
             pool: Rolls the groups out.
-            env: Where the problems come from; asked for full step counts, and for texts that rewards remember.
+            env: Makes the problems; asked for full step counts, and for questions if there is a history.
             seed: Run seed.
             num_samples: G.
             problems_per_batch: Groups in one engine call.
-            dynamic_sampling: Sample further problems in place of zero-variance groups.
-            max_resamples: With it, how many times P further problems at most.
-            max_ungraded: Completions that may be left out because a grader failed, over the whole run.
-            budget_frac: Share of prompts that state a budget, drawn between half and all full steps.
-            history: What rewards know of the run; None where none asks.
+            dynamic_sampling: Replace zero-variance groups by further ones.
+            max_resamples: With dynamic sampling, at most this many times P further groups per update.
+            max_ungraded: Completions that may be left out over the whole run because a grader failed.
+            budget_frac: Share of prompts that state a step budget, drawn uniformly from half of the full steps
+                to all.
+            history: The run so far, for the rewards; None if no reward reads it.
         """
         self.cursor = 0
         self._history = history
@@ -85,31 +86,31 @@ class GroupSource:
         self._num_samples = num_samples
         self._problems_per_batch = problems_per_batch
         self._ungraded = UngradedLimit(max_ungraded)
-        self._extra = max_resamples if dynamic_sampling else 0
+        self._max_resamples = max_resamples if dynamic_sampling else 0
         self._budget_frac = budget_frac
 
     def state(self) -> dict[str, Any]:
-        """What a checkpoint must hold, as JSON can."""
+        """The state that a checkpoint must hold, as JSON values."""
         history = {} if self._history is None else {"history": self._history.state()}
         return {"cursor": self.cursor, "ungraded": self._ungraded.count, **history}
 
     def restore(self, state: Mapping[str, Any]) -> None:
-        """Go on from what `state` gave."""
+        """Continue from what `state` returned."""
         self.cursor, self._ungraded.count = state["cursor"], state["ungraded"]
         if self._history is not None:
             self._history.restore(state["history"])
 
     def next_update(self, num_groups: int) -> RolloutBatch:
-        """Sample until there are `num_groups` useful groups or the policy says stop.
+        """Sample until there are `num_groups` useful groups, or as many groups as dynamic sampling allows.
 
         Raises:
-            GraderError: Graders failed on more completions of this run than allowed, or on a whole update.
+            GraderError: Graders failed on more completions of this run than allowed, or on all of an update.
         """
         useful: list[RolloutGroup] = []
         sampled: list[RolloutGroup] = []
         zero_signal: Counter[str] = Counter()
         sample_s = score_s = 0.0
-        left = num_groups * (1 + self._extra)
+        left = num_groups * (1 + self._max_resamples)
         while left > 0 and len(useful) < num_groups:
             count = min(left, num_groups - len(useful))
             for batch in self._pool.rollout(self._take(count)):
@@ -163,7 +164,7 @@ class GroupSource:
 
 
 def zero_signal_cause(group: RolloutGroup) -> str | None:
-    """Why a group teaches nothing, or None where its rewards differ."""
+    """Why a group has no gradient, or None where its rewards differ."""
     rewards = group.rewards
     if len(rewards) < 2:
         return "ungraded"

@@ -1,12 +1,12 @@
-"""The rollout batches of a run, in order: sampled when asked for, or ahead while the learner is at work.
+"""The rollout batches of a run, in order: sampled on demand, or ahead while the learner works.
 
 ::
 
-    weights of update n --publish, sample--> rollout batch n                          ahead = 0, on-policy
-                        '------------------> rollout batch n + 1, while n is learnt   ahead = 1
+    weights of update n --publish, sample--> rollout batch n                         max_staleness 0, on-policy
+                        '------------------> rollout batch n + 1, during update n    max_staleness 1, off-policy
 
-Which weights a rollout batch is sampled with follows from its number alone, so a run sampled ahead is repeated
-exactly by another with the same settings.
+The weights that sample a rollout batch follow from its number alone, not from timing, so a run that samples
+ahead is as repeatable as one that does not.
 """
 
 from __future__ import annotations
@@ -24,13 +24,13 @@ from rollout.source import GroupSource, RolloutBatch
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Delivery:
-    """A rollout batch and what it took.
+    """A rollout batch and what it cost.
 
     Attributes:
         rollouts: The groups.
-        state: The source's, after it.
-        publish_s: Seconds to publish the weights; 0 where they were published before.
-        rollout_s: Seconds from there to the last group, whether or not anyone waited for it.
+        state: State of the source after it, for a checkpoint.
+        publish_s: Seconds to publish the weights; 0 where they had been published before.
+        rollout_s: Seconds from then to the last group, whether or not the learner waited.
     """
 
     rollouts: RolloutBatch
@@ -40,47 +40,48 @@ class Delivery:
 
 
 class RolloutStream:
-    """Publishes weights and fetches rollout batches, in order, one at a time."""
+    """Publishes weights and samples rollout batches, in order, one at a time."""
 
-    def __init__(self, source: GroupSource, pool: RolloutPool, *, num_groups: int, ahead: int) -> None:
+    def __init__(self, source: GroupSource, pool: RolloutPool, *, num_groups: int, max_staleness: int) -> None:
         """Set up; nothing is sampled yet.
 
         Args:
-            source: Nobody else may ask it while rollout batches are pending.
-            pool: Likewise.
-            num_groups: P, the useful groups wanted in a rollout batch.
-            ahead: Rollout batches sampled before they are asked for, at most.
+            source: Samples the batches. Nobody else may use it while some are pending.
+            pool: The source's pool; likewise.
+            num_groups: P, the useful groups wanted per rollout batch.
+            max_staleness: Rollout batches sampled ahead: the most updates that the sampling weights are behind
+                the learner's.
         """
         self._source = source
         self._pool = pool
         self._num_groups = num_groups
-        self._ahead = ahead
+        self._max_staleness = max_staleness
         self._published: int | None = None
         self._pending: deque[Future[Delivery]] = deque()
-        self._thread = ThreadPoolExecutor(1, thread_name_prefix="rollout") if ahead else None
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="rollout") if max_staleness else None
 
     def next(self, weights: Weights, version: int, *, left: int) -> Delivery:
-        """The next rollout batch; further ones go on being sampled after the return.
+        """The next rollout batch; sampling of further ones continues after the return.
 
         Args:
-            weights: The learner's, as they are now.
-            version: Theirs.
-            left: Rollout batches wanted from here on, this one included, before everything must be at rest:
-                after them nothing is pending, and the next one is on-policy.
+            weights: The learner's current weights.
+            version: Their version.
+            left: Rollout batches wanted from here on, this one included, up to the next point where nothing may
+                be pending (a checkpoint or the end). The first one after such a point is on-policy.
 
         Raises:
-            Exception: What publishing or sampling raised.
+            Exception: Whatever publishing or sampling raised.
         """
         if self._thread is None:
             return self._fetch(weights, version)
-        missing = min(self._ahead + 1, left) - len(self._pending)
+        missing = min(self._max_staleness + 1, left) - len(self._pending)
         if missing > 0:
-            snapshot = {name: tensor.clone() for name, tensor in weights.items()}  # the learner goes on
+            snapshot = {name: tensor.clone() for name, tensor in weights.items()}  # the learner changes its own
             self._pending.extend(self._thread.submit(self._fetch, snapshot, version) for _ in range(missing))
         return self._pending.popleft().result()
 
     def close(self) -> None:
-        """Sample nothing further. A rollout batch that is being sampled ends with the pool."""
+        """Sample no further batches. One that is being sampled ends with the pool."""
         if self._thread is not None:
             self._thread.shutdown(wait=False, cancel_futures=True)
 

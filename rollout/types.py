@@ -1,6 +1,6 @@
 """Records that pass between engine, worker, pool and learner.
 
-All are frozen and hold plain Python values, so they travel between processes as they are.
+All are frozen and hold plain Python values, so they can be pickled as they are.
 """
 
 from __future__ import annotations
@@ -21,14 +21,14 @@ class FinishReason(StrEnum):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Sampling:
-    """How tokens are drawn.
+    """How tokens are sampled.
 
     Attributes:
         temperature: Divides the logits; 0 takes the likeliest token.
-        max_new_tokens: Length limit, the stop token included.
-        top_p: Draw among the fewest likeliest tokens that have this much probability together (nucleus
+        max_new_tokens: Length limit of a completion in tokens, stop token included.
+        top_p: Sample from the fewest likeliest tokens that have this much probability together (nucleus
             sampling, Holtzman et al., arXiv 1904.09751, section 3.1). Training needs 1: the learner's
-            log-probabilities are those of all tokens.
+            log-probabilities are those of the whole vocabulary.
     """
 
     temperature: float
@@ -38,12 +38,13 @@ class Sampling:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Prompt:
-    """What an engine continues.
+    """A prompt for an engine, with the samples wanted of it.
 
     Attributes:
-        ids: Tokens of the prompt.
-        seeds: A 64-bit seed for each sample wanted.
-        limits: For each sample, a length limit that counts where it is below the sampling's; empty: none.
+        ids: Token ids of the prompt.
+        seeds: A 64-bit seed for each sample.
+        limits: A length limit in tokens for each sample, which counts where it is below
+            `Sampling.max_new_tokens`; empty: none.
     """
 
     ids: tuple[int, ...]
@@ -51,13 +52,13 @@ class Prompt:
     limits: tuple[int, ...] = ()
 
     def limits_within(self, limit: int) -> tuple[int, ...]:
-        """The length limit of each sample, where all have `limit`."""
+        """The length limit of each sample under a common limit."""
         return tuple([min(own, limit) for own in self.limits or (limit,) * len(self.seeds)])
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Completion:
-    """One sampled continuation.
+    """One sampled completion.
 
     Example::
 
@@ -79,17 +80,18 @@ class Completion:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class GroupRequest:
-    """An order for one group: which problem, how often, with which seed.
+    """A request for one group: which problem, how many samples, with which seed.
 
     Attributes:
         group_id: Position in the run's order of groups, from 0.
         split: Split of the problem.
         index: Index of the problem in its split.
-        budget: Step count the prompt asks for, or None.
+        budget: Step budget stated in the prompt, or None.
         num_samples: G.
-        seed: Run seed the samples' seeds are derived from.
-        history: What the rewards may know of the run before; None outside of training, or if no reward asks.
-        evaluation: No training: users' rewards, which may fail on a sample and so leave it out, take no part.
+        seed: Run seed, from which the seeds of the samples are derived.
+        history: The run so far, for the rewards; None outside of training, or if no reward reads it.
+        evaluation: Whether it is for evaluation. There users' own rewards, which may fail on a sample and so
+            leave it out, are not called.
     """
 
     group_id: int
@@ -104,11 +106,11 @@ class GroupRequest:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Sample:
-    """One completion, read and scored.
+    """One completion, parsed and scored.
 
     Attributes:
         completion: Tokens and log-probabilities.
-        text: The decoded completion, stop token left out.
+        text: The decoded completion without its stop token.
         trace: The checked trace.
         score: The reward and its parts.
     """
@@ -127,10 +129,10 @@ class RolloutGroup:
         group_id: As requested.
         problem: The problem, with the prompt that was used.
         prompt_ids: Token ids of the prompt.
-        samples: The graded samples, in the order they were asked for: G, less `ungraded`.
-        ungraded: How many completions were left out because a grader or a user's reward failed on them, which
-            says nothing of them.
-        failure: What the last failure said; empty without one.
+        samples: The scored samples, in the order of their seeds: G, less `ungraded`.
+        ungraded: Completions left out because a grader or a user's reward failed on them, which says nothing
+            about them.
+        failure: Message of the last such failure; empty without one.
     """
 
     group_id: int
@@ -148,12 +150,12 @@ class RolloutGroup:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Batch:
-    """What one engine call gave, in the order of its requests.
+    """The groups of one engine call, in the order of its requests.
 
     Attributes:
         groups: Finished groups.
         sample_s: Seconds spent sampling tokens.
-        score_s: Seconds spent reading and scoring them.
+        score_s: Seconds spent parsing, checking and scoring them.
     """
 
     groups: tuple[RolloutGroup, ...]

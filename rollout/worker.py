@@ -1,7 +1,7 @@
-"""A rollout worker: orders for groups in, scored groups out.
+"""A rollout worker: group requests in, scored groups out.
 
-A plain class that knows nothing of Ray: `pool.py` runs one in this process, `ray_pool.py` wraps one in each
-actor. A `WorkerSpec` holds all it is made of and travels to actors once.
+A plain class that knows nothing of Ray: `pools/local.py` runs one in this process, `pools/ray_actor.py` one in
+each actor. A `WorkerSpec` holds everything a worker is built from and is sent to each actor once.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from rollout.types import (
 
 
 class PromptTooLongError(ValueError):
-    """A problem whose prompt is over the limit."""
+    """The prompt of a problem is over the limit."""
 
     exit_code: ClassVar[int] = 2
 
@@ -72,7 +72,7 @@ class WorkerSpec:
 
 
 class RolloutWorker:
-    """Samples, reads, checks and scores groups."""
+    """Samples, parses, checks and scores groups."""
 
     def __init__(
         self,
@@ -92,11 +92,11 @@ class RolloutWorker:
         self.max_prompt_tokens = max_prompt_tokens
 
     def load_weights(self, weights: Weights, version: int) -> None:
-        """Take over trained weights."""
+        """See `Engine.load_weights`."""
         self.engine.load_weights(weights, version)
 
     def close(self) -> None:
-        """Close the engine, and end what users' rewards run in."""
+        """Close the engine, and end the processes of users' rewards."""
         self.rewards.close()
         self.engine.close()
 
@@ -104,8 +104,8 @@ class RolloutWorker:
         """Sample the requested groups in one engine call.
 
         Args:
-            requests: Which groups.
-            sampling: Overrides the worker's, for evaluation.
+            requests: The groups.
+            sampling: Replaces the worker's sampling, for evaluation.
 
         Raises:
             PromptTooLongError: A prompt is over the limit; names the problem, its length and the limit.
@@ -171,7 +171,7 @@ class RolloutWorker:
             try:
                 scores = self.rewards(problem, traces, request.history, user_rewards=not request.evaluation)
             except UnscoredError as error:
-                # Rewards may look at the whole group, so what is left is scored anew.
+                # Group rewards depend on all samples, so the remaining ones are scored again.
                 failure = str(error)
                 graded = [kept for place, kept in enumerate(graded) if place not in error.failures]
         samples = tuple(
@@ -189,5 +189,5 @@ class RolloutWorker:
 
 
 def sample_seed(request: GroupRequest, sample: int) -> int:
-    """Seed of one sample: a hash of what it is for, so whoever samples it gets the same tokens."""
+    """Seed of one sample: a hash of what it is for, so every worker samples the same tokens."""
     return derive_seed(request.seed, "sample", request.split.value, request.index, request.group_id, sample)

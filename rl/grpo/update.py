@@ -85,7 +85,7 @@ class Updates:
         """
         self._source = source
         self._stream = RolloutStream(
-            source, pool, num_groups=config.problems_per_update, ahead=rollout.max_staleness
+            source, pool, num_groups=config.problems_per_update, max_staleness=rollout.max_staleness
         )
         self.state = source.state()
         self._config = config

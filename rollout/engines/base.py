@@ -1,4 +1,4 @@
-"""What samples tokens: the protocol every engine follows."""
+"""The protocol of everything that samples tokens."""
 
 from __future__ import annotations
 
@@ -13,10 +13,15 @@ Weights = Mapping[str, torch.Tensor]
 
 
 def copy_weights(weights: Weights, version: int, *, to: Weights) -> None:
-    """Write weights over an engine's own, all or none.
+    """Overwrite an engine's weights, all or none.
+
+    Args:
+        weights: New weights by parameter name.
+        version: Their version, for messages.
+        to: The engine's own weights.
 
     Raises:
-        ValueError: A name or shape is not among the engine's.
+        ValueError: The engine has no parameter of this name or shape.
     """
     for name, tensor in weights.items():
         if name not in to or to[name].shape != tensor.shape:
@@ -28,20 +33,24 @@ def copy_weights(weights: Weights, version: int, *, to: Weights) -> None:
 
 
 class Engine(Protocol):
-    """Token ids in, token ids and log-probabilities out."""
+    """Token ids in, token ids and log-probabilities out.
+
+    Attributes:
+        weight_version: Version of the weights it samples with; 0 before the first `load_weights`.
+    """
 
     weight_version: int
 
     def generate(self, prompts: Sequence[Prompt], sampling: Sampling) -> list[list[Completion]]:
-        """Sample every prompt once per seed; results in the order of prompts and seeds.
+        """Sample every prompt once per seed; results are in the order of prompts and seeds.
 
-        A completion depends on its prompt, its seed, the weights and, through rounding, on what else is
-        in the same call; it does not depend on earlier calls.
+        A completion depends on its prompt, its seed, the weights and, through rounding, on the other prompts of
+        the call. It does not depend on earlier calls.
         """
         ...
 
     def load_weights(self, weights: Weights, version: int) -> None:
-        """Take over trained weights by parameter name; parameters not named stay as they are.
+        """Take trained weights by parameter name; parameters not named stay as they are.
 
         Raises:
             ValueError: A name or shape does not fit the model.
@@ -49,5 +58,5 @@ class Engine(Protocol):
         ...
 
     def close(self) -> None:
-        """Free what does not end by being forgotten."""
+        """Free whatever garbage collection does not free."""
         ...

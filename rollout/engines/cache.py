@@ -1,10 +1,12 @@
-"""Keys and values of the rows being sampled, in buffers that are kept.
+"""The KV cache of the rows being sampled, in buffers that are kept between calls.
 
-All rows write their next token into the same column, whenever they began, so a row is visible from its own
-first column on. Columns before the oldest row's first are free; when the last column is used, what is in use
-moves to the front. Rows are kept together: when some leave, the last ones move into their places.
+All rows write their next token into the same column, no matter when they began, and a row attends to the
+columns from its own first one on. Columns before the first one of the oldest row are free; when the last column
+is used, the columns in use move to the front. Rows are contiguous: when some leave, the last ones move into
+their places.
 
-Shapes: B rows, K heads, S positions, E head dimension; G groups of up to M rows, L prompt positions.
+Shapes: B rows, K key-value heads, S columns, E head dimension; G groups of up to M rows, L prompt positions, R
+query heads per key-value head.
 """
 
 from __future__ import annotations
@@ -21,15 +23,15 @@ from transformers.cache_utils import DynamicLayer
 
 
 class Window:
-    """Which rows and columns of the buffers are in use.
+    """The rows and columns of the KV cache that are in use.
 
     Attributes:
-        slots: Rows there is room for.
-        capacity: Columns there are.
-        reserve: Columns that are always left before `end`, for a prompt to be written into.
+        slots: Most rows.
+        capacity: Number of columns.
+        reserve: Columns always left before `end`, so that a prompt can be written there.
         rows: Rows in use, from 0.
         begin: First column in use.
-        end: Column the next token goes to.
+        end: Column of the next token.
     """
 
     def __init__(self, *, slots: int, reserve: int, columns: int) -> None:
@@ -49,21 +51,21 @@ class Window:
 class Buffers:
     """Memory for keys and values by name, kept from one call of the engine to the next.
 
-    New memory costs more than what is written to it. It is zeroed once: what a row does not see is multiplied
-    by 0, which leaves no trace of any number but of a NaN.
+    Allocating costs more than writing. Memory is zeroed once: masked positions are multiplied by 0, which
+    removes every number but NaN.
     """
 
     def __init__(self, on_move: Callable[[], None] = lambda: None) -> None:
-        """Nothing is allocated yet.
+        """Allocate nothing yet.
 
         Args:
-            on_move: Called before any of it is given up, so that nobody keeps the old one beside the new.
+            on_move: Called before memory is freed, so that nothing holds on to the old memory beside the new.
         """
         self._flat: dict[str, torch.Tensor] = {}
         self._on_move = on_move
 
     def take(self, name: str, shape: tuple[int, ...], like: torch.Tensor) -> torch.Tensor:
-        """A tensor of this shape, on the device and of the dtype of `like`."""
+        """A tensor of this shape, with the device and dtype of `like`."""
         size = math.prod(shape)
         flat = self._flat.get(name)
         if flat is None or len(flat) < size or (flat.dtype, flat.device) != (like.dtype, like.device):
@@ -74,23 +76,23 @@ class Buffers:
         return flat[:size].view(shape)
 
     def clear(self) -> None:
-        """Give all of it up."""
+        """Free all memory."""
         self._on_move()
         self._flat.clear()
 
 
 class RowLayer(DynamicLayer):  # type: ignore[no-untyped-call]
-    """Keys and values [B, K, S, E] of one layer for the rows and columns of a window."""
+    """Keys and values [B, K, S, E] of one layer, for the rows and columns of a window."""
 
     def __init__(self, window: Window, buffers: Buffers, index: int) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self.window = window
         self._buffers = buffers
         self._index = index
-        self._views: tuple[torch.Tensor, ...] | None = None  # of the rows in use
+        self._views: tuple[torch.Tensor, ...] | None = None  # the buffers of the rows in use
 
     def lazy_initialization(self, key_states: torch.Tensor, value_states: torch.Tensor) -> None:
-        """Take buffers for states shaped like these [*, K, *, E]."""
+        """Allocate buffers for states shaped like these [*, K, *, E]."""
         self.dtype, self.device = key_states.dtype, key_states.device
         shape = (self.window.slots, key_states.shape[1], self.window.capacity)
         self.keys = self._buffers.take(f"keys {self._index}", (*shape, key_states.shape[3]), key_states)
@@ -98,14 +100,14 @@ class RowLayer(DynamicLayer):  # type: ignore[no-untyped-call]
         self.is_initialized = True
 
     def reserve(self, keys: torch.Tensor, values: torch.Tensor) -> None:
-        """Have buffers, for states shaped like these [*, K, *, E]."""
+        """Allocate buffers unless there are some, for states shaped like these [*, K, *, E]."""
         if not self.is_initialized:
             self.lazy_initialization(keys, values)
 
     def update(
         self, key_states: torch.Tensor, value_states: torch.Tensor, *args: Any, **kwargs: Any
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Write the next token's [B, K, 1, E] and return what is in use with it; the window's end stays."""
+        """Write the next token's [B, K, 1, E] and return the columns in use with it; the window's end stays."""
         self.reserve(key_states, value_states)
         self.append(key_states[:, :, 0], value_states[:, :, 0])
         assert self._views is not None
@@ -114,7 +116,7 @@ class RowLayer(DynamicLayer):  # type: ignore[no-untyped-call]
         return keys[:, :, used], values[:, :, used]
 
     def append(self, keys_BKE: torch.Tensor, values_BKE: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """As `update`, into buffers that are there, and with rows and heads as one dimension [B * K, S, E]."""
+        """Like `update`, into existing buffers, with rows and heads as one dimension [B * K, S, E]."""
         window = self.window
         if self._views is None or len(self._views[0]) != window.rows:
             assert self.keys is not None and self.values is not None
@@ -127,11 +129,11 @@ class RowLayer(DynamicLayer):  # type: ignore[no-untyped-call]
         return flat_keys.narrow(1, window.begin, length), flat_values.narrow(1, window.begin, length)
 
     def get_seq_length(self) -> int:
-        """Columns in use, as the library's masks count them."""
+        """Columns in use, as the library counts them for its masks."""
         return self.window.length
 
     def put(self, keys: torch.Tensor, values: torch.Tensor, start: int) -> None:
-        """Write prompts [rows, K, L, E] into the columns before the next, for rows from `start` on."""
+        """Write prompts [rows, K, L, E] into the columns before the next token, for rows from `start` on."""
         self.reserve(keys, values)
         assert self.keys is not None and self.values is not None
         rows = slice(start, start + len(keys))
@@ -140,7 +142,7 @@ class RowLayer(DynamicLayer):  # type: ignore[no-untyped-call]
         self.values[rows, :, columns] = values
 
     def move_rows(self, source: torch.Tensor, target: torch.Tensor) -> None:
-        """Copy rows to other places."""
+        """Copy rows to other rows."""
         if self.is_initialized:
             assert self.keys is not None and self.values is not None
             used = slice(self.window.begin, self.window.end)
@@ -148,7 +150,7 @@ class RowLayer(DynamicLayer):  # type: ignore[no-untyped-call]
             self.values[target, :, used] = self.values[source, :, used]
 
     def move_columns(self, by: int) -> None:
-        """Copy the columns in use so many towards the front."""
+        """Copy the columns in use `by` columns towards the front."""
         if self.is_initialized:
             assert self.keys is not None and self.values is not None
             rows = slice(self.window.rows)
@@ -159,7 +161,7 @@ class RowLayer(DynamicLayer):  # type: ignore[no-untyped-call]
 
 
 def states(cache: DynamicCache) -> list[tuple[torch.Tensor, torch.Tensor]]:
-    """Keys and values [B, K, S, E] of each layer of a cache of the library's."""
+    """Keys and values [B, K, S, E] of each layer of the library's cache."""
     pairs = []
     for layer in cache.layers:
         assert isinstance(layer, DynamicLayer) and layer.keys is not None and layer.values is not None
@@ -169,16 +171,17 @@ def states(cache: DynamicCache) -> list[tuple[torch.Tensor, torch.Tensor]]:
 
 @dataclass(frozen=True, kw_only=True)
 class PromptGrid:
-    """Prompts, and the rows that continue them, laid out as groups times samples.
+    """The KV cache of the prompts, and the rows that continue them as a grid of groups times samples.
 
     Attributes:
         keys: Of each layer [G, K, L, E].
-        values: Likewise.
+        values: Of each layer [G, K, L, E].
         mask: Added to the scores of each group's prompt [G, 1, 1, L]: 0, or minus infinity before its first
-            token; None where all are as long.
-        source: For each of [G, K, M], which of [B, K] has its queries, flat; any, where there is no such row.
-        target: For each of [B, K, R], which of [G, M, R, K] has what was read for it, flat; None where they are
-            in that order already.
+            token; None where all prompts have the same length.
+        source: For each of [G, K, M], the flat index into [B, K] of its queries; arbitrary where the group has
+            no such row.
+        target: For each of [B, K, R], the flat index into [G, M, R, K] of its attention output; None where both
+            orders are the same.
     """
 
     keys: Sequence[torch.Tensor]
@@ -189,30 +192,30 @@ class PromptGrid:
 
 
 class Prefix:
-    """Keys and values of the prompts of groups, once for all rows of a group.
+    """The KV cache of the prompts, stored once for all rows of a group.
 
     Attributes:
-        slots: Groups there is room for.
+        slots: Most groups.
         samples: M, rows of the largest group.
-        queries: R, query heads to a key head.
-        length: Columns of the buffers; prompts end at the last.
+        queries: R, query heads per key-value head.
+        length: Columns of the buffers; every prompt ends at the last one.
         groups: Groups in use, from 0.
-        keys: Buffers [slots, K, length, E], of each layer.
-        values: Likewise.
-        version: Another one, of all there ever were, whenever prompts or rows are in other places.
+        keys: Buffers [slots, K, length, E] of each layer.
+        values: Buffers [slots, K, length, E] of each layer.
+        version: A new number, unique in the process, whenever prompts or rows have moved.
     """
 
     _versions = itertools.count()
 
     def __init__(self, buffers: Buffers, *, slots: int, samples: int, queries: int, length: int) -> None:
-        """Nothing is allocated before the first prompts.
+        """Allocate nothing before the first prompts.
 
         Args:
-            buffers: Where memory is taken from.
-            slots: Groups there is room for.
+            buffers: Source of memory.
+            slots: Most groups.
             samples: Rows of the largest group.
-            queries: Query heads to a key head.
-            length: Longest prompt, in tokens.
+            queries: Query heads per key-value head.
+            length: Longest prompt in tokens.
         """
         self._buffers = buffers
         self.slots = slots
@@ -222,13 +225,13 @@ class Prefix:
         self.keys: list[torch.Tensor] = []
         self.values: list[torch.Tensor] = []
         self._lengths: list[int] = []  # of each group's prompt
-        self._members: list[tuple[int, int]] = []  # each row's group, and which of its rows it is
+        self._members: list[tuple[int, int]] = []  # group of each row, and its number in the group
         self._grid: PromptGrid | None = None
         self.groups = 0
         self.version = next(self._versions)
 
     def put(self, cache: DynamicCache, lengths: Sequence[int]) -> list[int]:
-        """Take over prompts that were read left-padded; returns their groups."""
+        """Store prompts from a left-padded prefill; returns their groups."""
         start, self.groups = self.groups, self.groups + len(lengths)
         for index, (keys, values) in enumerate(states(cache)):
             if index == len(self.keys):
@@ -244,7 +247,7 @@ class Prefix:
         return list(range(start, self.groups))
 
     def assign(self, group_of: Sequence[int]) -> list[int]:
-        """Say which group each row belongs to. Groups without rows leave, the last ones take their places.
+        """Set the group of each row. Groups without rows leave, and the last ones take their places.
 
         Returns:
             The group of each row after that.
@@ -270,7 +273,7 @@ class Prefix:
 
     @property
     def grid(self) -> PromptGrid:
-        """Where prompts and rows are, as small as can be."""
+        """The smallest grid for the current prompts and rows."""
         if self._grid is None:
             self._grid = self._make_grid()
         return self._grid
@@ -291,7 +294,7 @@ class Prefix:
         )
 
     def make_fixed_grid(self, *, rows: int, groups: int) -> PromptGrid:
-        """One for so many rows and groups, whose tensors stay where they are; `fill` says who is in it."""
+        """A grid for this many rows and groups whose tensors stay in place; `fill` updates their contents."""
         heads, device = self.keys[0].shape[1], self.keys[0].device
         return PromptGrid(
             keys=[keys[:groups] for keys in self.keys],
@@ -302,7 +305,7 @@ class Prefix:
         )
 
     def fill(self, grid: PromptGrid) -> None:
-        """Write into a fixed grid where rows and prompts are now."""
+        """Write the current places of rows and prompts into a fixed grid."""
         assert grid.mask is not None and grid.target is not None
         grid.mask.copy_(self._mask(len(grid.mask), self.length))
         source, target = self._indices(len(grid.mask), self.samples)
@@ -310,7 +313,7 @@ class Prefix:
         grid.target[: len(target)] = target.to(grid.target.device)
 
     def _mask(self, groups: int, width: int) -> torch.Tensor:
-        """See `PromptGrid.mask`; groups that are not in use see all of what is there."""
+        """See `PromptGrid.mask`; unused groups are not masked."""
         device = self.keys[0].device
         lengths = [*self._lengths, *[width] * (groups - self.groups)]
         first = torch.tensor([width - length for length in lengths], device=device)

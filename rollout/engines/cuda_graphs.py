@@ -1,11 +1,11 @@
-"""A decoding step recorded once for its sizes, and replayed.
+"""Decode steps captured once per size and replayed as CUDA graphs.
 
-On a GPU a step of a small model is hundreds of kernels that take less time than their launches. A recorded step
-(a CUDA graph) launches them all at once, but reads and writes the same memory every time. So sizes are rounded
-up to a few, what a step is given is copied to where its record reads it, and rows, columns and groups that are
-there for their number alone are masked, or written where nobody looks.
+On a GPU, a decode step of a small model is hundreds of kernels, each of which takes less time than its launch.
+A CUDA graph launches all of them at once, but reads and writes the same memory every time. So sizes are rounded
+up to a few, the inputs of a step are copied to where its graph reads them, and surplus rows, columns and groups
+are masked or written where nothing reads.
 
-In: what `Decoder.step` gets. Out: the same logits.
+In: the inputs of `Decoder.decode_step`. Out: the same logits.
 """
 
 from __future__ import annotations
@@ -19,69 +19,69 @@ from rollout.engines.cache import Prefix, RowLayer, Window
 from rollout.engines.decoder import Decoder
 
 Step = Callable[[], None]
-Record = Callable[[Step], Step]
-"""Takes a step that has the same effect however often it is taken; returns what takes it again."""
+Capture = Callable[[Step], Step]
+"""Captures a step, which may run any number of times to the same effect; returns what replays it."""
 
-_MOST_RECORDS = 128
+_MAX_GRAPHS = 128
 _LEAST_COLUMNS = 64
 
 
 class CudaGraphs:
-    """Records steps as CUDA graphs; those of one recorder share the memory they compute in."""
+    """Captures steps as CUDA graphs; those of one instance share the memory of intermediate results."""
 
     def __init__(self) -> None:
         self._stream = torch.cuda.Stream()  # type: ignore[no-untyped-call]
         self._pool = torch.cuda.graph_pool_handle()
 
     def __call__(self, step: Step) -> Step:
-        """Take a step to warm up, then record it.
+        """Run a step to warm up, then capture it.
 
         Raises:
-            RuntimeError: It cannot be recorded.
+            RuntimeError: It cannot be captured.
         """
         self._stream.wait_stream(torch.cuda.current_stream())
         with torch.cuda.stream(self._stream):
             step()
         torch.cuda.current_stream().wait_stream(self._stream)
         graph = torch.cuda.CUDAGraph()
-        recording = torch.cuda.graph(
+        capture = torch.cuda.graph(
             graph, pool=self._pool, stream=self._stream, capture_error_mode="thread_local"
         )
         try:
-            with recording:
+            with capture:
                 step()
         except torch.OutOfMemoryError:
             raise
         except RuntimeError as error:
             raise RuntimeError(
-                f"a step of sampling could not be recorded as a CUDA graph ({error}); to sample without, set "
+                f"a decode step could not be captured as a CUDA graph ({error}); to sample without, set "
                 "rollout.cuda_graphs to false"
             ) from error
         return graph.replay
 
 
-class StepGraphs:
-    """Recorded steps of one decoder, by their sizes."""
+class DecodeGraphs:
+    """Captured decode steps of one decoder, by size."""
 
-    def __init__(self, decoder: Decoder, make_recorder: Callable[[], Record] = CudaGraphs) -> None:
-        """Nothing is recorded before it is needed.
+    def __init__(self, decoder: Decoder, make_capture: Callable[[], Capture] = CudaGraphs) -> None:
+        """Capture nothing yet.
 
         Args:
-            decoder: Whose steps.
-            make_recorder: Makes what records steps; asked for another one after each `clear`.
+            decoder: The decoder.
+            make_capture: Makes what captures steps; called again after each `clear`.
         """
         self._decoder = decoder
-        self._make_recorder = make_recorder
-        self._record: Record | None = None
-        self._logits: torch.Tensor | None = None  # of the last step, whichever it was
+        self._make_capture = make_capture
+        self._capture: Capture | None = None
+        self._logits: torch.Tensor | None = None  # of the last step, shared by all graphs
         self._steps: dict[_Sizes, _FixedStep] = {}
 
     def clear(self) -> None:
-        """Forget all records: what they read or write is about to be elsewhere."""
+        """Drop all graphs, because the memory that they read or write is about to move."""
         self._steps.clear()
-        self._record = None
+        self._capture = None
 
-    def step(
+    def decode_step(
         self,
         token_B: torch.Tensor,
         position_B: torch.Tensor,
@@ -91,18 +91,18 @@ class StepGraphs:
         layers: Sequence[RowLayer],
         prefix: Prefix,
     ) -> torch.Tensor:
-        """Read one token a row.
+        """Read one token per row.
 
         Args:
             token_B: The tokens.
             position_B: Their positions.
-            first_B: The column each row is visible from.
-            window: Which rows and columns are in use.
-            layers: Their keys and values, memory in place.
-            prefix: The prompts.
+            first_B: First column that each row attends to.
+            window: Rows and columns in use.
+            layers: The KV cache of the new tokens.
+            prefix: The KV cache of the prompts.
 
         Returns:
-            Logits [B, V] of the next token, in float32; overwritten by the next call.
+            Logits [B, V] of the next token, in float32; the next call overwrites them.
         """
         sizes = _Sizes(
             rows=_round_up(window.rows, window.slots),
@@ -112,13 +112,13 @@ class StepGraphs:
         )
         logits = self._place_for_logits(window.slots, token_B.device)
         step = self._steps.pop(sizes, None) or _FixedStep(self._decoder, sizes, layers, prefix, logits)
-        if len(self._steps) >= _MOST_RECORDS:
-            del self._steps[next(iter(self._steps))]  # the one that was not needed for longest
+        if len(self._steps) >= _MAX_GRAPHS:
+            del self._steps[next(iter(self._steps))]  # the least recently used one
         self._steps[sizes] = step
         step.put(token_B, position_B, first_B, window.end, prefix)
-        if step.replay is None:  # recording takes the step, so what it is given must be in place
-            self._record = self._record or self._make_recorder()
-            step.replay = self._record(step.run)
+        if step.replay is None:  # capturing runs the step, so its inputs must be in place
+            self._capture = self._capture or self._make_capture()
+            step.replay = self._capture(step.run)
         step.replay()
         return logits[: window.rows]
 
@@ -130,7 +130,7 @@ class StepGraphs:
 
 
 class _Sizes(NamedTuple):
-    """What a step is recorded for; sizes of the buffers say where things are in them."""
+    """The sizes that a step is captured for; those of the buffers determine the strides."""
 
     rows: int
     columns: int
@@ -139,10 +139,10 @@ class _Sizes(NamedTuple):
 
 
 class _FixedStep:
-    """A step whose sizes and memory stay.
+    """A decode step with fixed sizes and memory.
 
     Attributes:
-        replay: What takes the step, once it is recorded.
+        replay: Replays the step once it is captured.
     """
 
     def __init__(
@@ -164,7 +164,7 @@ class _FixedStep:
         self._columns = torch.arange(sizes.columns, device=device)
         self._layers = [_FixedLayer(layer, sizes.rows, sizes.columns, self._column_1) for layer in layers]
         self._prompts = prefix.make_fixed_grid(rows=sizes.rows, groups=sizes.groups)
-        self._version: int | None = None  # of the prefix that the prompts are filled from
+        self._version: int | None = None  # of the prefix that is in the grid
 
     def put(
         self,
@@ -174,7 +174,7 @@ class _FixedStep:
         column: int,
         prefix: Prefix,
     ) -> None:
-        """Put in place what the step reads."""
+        """Copy the inputs to where the step reads them."""
         rows = len(token_B)
         self._token_B[:rows] = token_B
         self._position_B[:rows] = position_B
@@ -185,15 +185,15 @@ class _FixedStep:
             self._version = prefix.version
 
     def run(self) -> None:
-        """Take the step."""
+        """Run the step."""
         mask_BS = (self._columns >= self._first_B[:, None]) & (self._columns <= self._column_1)
         self._logits_BV.copy_(
-            self._decoder.step(self._token_B, self._position_B, mask_BS, self._layers, self._prompts)
+            self._decoder.decode_step(self._token_B, self._position_B, mask_BS, self._layers, self._prompts)
         )
 
 
 class _FixedLayer:
-    """The first rows and columns of a layer's buffers; new tokens go to the column that a tensor names."""
+    """The first rows and columns of a layer's buffers; a tensor holds the column of the new tokens."""
 
     def __init__(self, layer: RowLayer, rows: int, columns: int, column_1: torch.Tensor) -> None:
         assert layer.keys is not None and layer.values is not None
@@ -209,7 +209,7 @@ class _FixedLayer:
 
 
 def _round_up(number: int, most: int) -> int:
-    """The next power of two, or what lies half-way to it, and `most` at most."""
+    """The next power of two or the middle between two of them, at most `most`."""
     power = 1 << max(number - 1, 0).bit_length()
     between = power // 4 * 3
     return min(between if between >= number else power, most)

@@ -1,10 +1,10 @@
-"""One decoding step of the common decoder families, without what the library's forward spends around it.
+"""A decode step of the common decoder families, without the overhead of the library's forward.
 
-Llama, Mistral, Qwen2 and Qwen3 are one model up to a few switches: RMS norms, rotary positions, attention with
-grouped heads, a gated MLP (Touvron et al., arXiv 2302.13971). A step of them for one new token a row is written
-out here, on the library's own weights: the matrices that read the same input are laid side by side in one
-buffer, of which the model's parameters become views, so that weights loaded into the model are those used here.
-The prompt goes through the library's forward, once for all samples of a group, and they share what it leaves.
+Llama, Mistral, Qwen2 and Qwen3 are one model up to a few switches: RMS norms, rotary positions, grouped-query
+attention, a gated MLP (Touvron et al., arXiv 2302.13971). Their decode step, one new token per row, is written
+out here on the library's own weights: matrices with the same input are concatenated in one buffer, and the
+model's parameters become views of it, so weights loaded into the model are the weights used here. The library's
+forward does the prefill, once for all samples of a group, which share its KV cache.
 
 Shapes: B rows, H query heads in K groups of R, C = B * K, E head dimension, D hidden size, L prompt positions,
 S columns of new tokens, V vocabulary; G groups of up to M rows, N = M * R.
@@ -23,16 +23,16 @@ from transformers import LlamaForCausalLM, MistralForCausalLM, Qwen2ForCausalLM,
 from rollout.engines.cache import PromptGrid
 
 _FAMILIES = (LlamaForCausalLM, MistralForCausalLM, Qwen2ForCausalLM, Qwen3ForCausalLM)
-_FIXED_ROPE = ("default", "linear", "llama3")  # others change with the length of what is read
+_FIXED_ROPE = ("default", "linear", "llama3")  # others depend on the length of the sequence
 
 
 def has_decoder(model: nn.Module) -> bool:
-    """Whether the model's steps are written out here."""
+    """Whether the model's decode step is written out here."""
     if type(model) not in _FAMILIES:
         return False
     config: Any = model.config
     linears = [module for module in model.modules() if isinstance(module, nn.Linear)]
-    plain = all(type(module) is nn.Linear for module in linears)  # no quantised or adapted ones
+    plain = all(type(module) is nn.Linear for module in linears)  # no quantised linears, no adapters
     sliding = any(kind != "full_attention" for kind in getattr(config, "layer_types", None) or ())
     sliding = sliding or (type(model) is MistralForCausalLM and config.sliding_window is not None)
     known = config.hidden_act == "silu" and config.rope_parameters["rope_type"] in _FIXED_ROPE
@@ -40,27 +40,27 @@ def has_decoder(model: nn.Module) -> bool:
 
 
 def make_decoder(model: nn.Module) -> Decoder | None:
-    """A decoder on the model's weights, or None where there is none for it."""
+    """A decoder on the model's weights, or None if the model has none."""
     return Decoder(model) if has_decoder(model) else None
 
 
 class StepLayer(Protocol):
-    """Keys and values of one layer since the prompts."""
+    """Keys and values of one layer for the tokens after the prompts."""
 
     def append(self, keys_BKE: torch.Tensor, values_BKE: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """Add those of new tokens; returns all [B * K, S, E]."""
+        """Add those of the new tokens; returns all of them [B * K, S, E]."""
         ...
 
 
 class Decoder:
-    """The step; see the module."""
+    """The decode step of one model."""
 
     def __init__(self, model: nn.Module) -> None:
-        """Join the model's matrices.
+        """Concatenate the model's matrices.
 
         Args:
-            model: One that has a decoder, on its device. Its parameters must be written in place from
-                now on.
+            model: A model for which `has_decoder` holds, on its device. From now on its parameters must be
+                written in place.
         """
         inner: Any = model.model
         self._embed = inner.embed_tokens
@@ -75,16 +75,16 @@ class Decoder:
 
     @property
     def queries(self) -> int:
-        """R."""
+        """R, query heads per key-value head."""
         return self._layers[0].heads // self._layers[0].groups
 
     @property
     def vocabulary(self) -> int:
-        """V."""
+        """V, size of the vocabulary."""
         return len(self._head[0])
 
     def reserve(self, length: int) -> bool:
-        """Make the tables of rotary positions reach to `length`; returns whether they are new."""
+        """Extend the tables of rotary positions to `length` tokens; returns whether they are new."""
         new = self._tables is None or len(self._tables[0]) < length
         if new:
             weight = self._embed.weight
@@ -93,7 +93,7 @@ class Decoder:
             self._tables = cos[0], torch.cat([-first, second], dim=-1)
         return new
 
-    def step(
+    def decode_step(
         self,
         ids_B: torch.Tensor,
         position_B: torch.Tensor,
@@ -101,13 +101,13 @@ class Decoder:
         layers: Sequence[StepLayer],
         prompts: PromptGrid,
     ) -> torch.Tensor:
-        """Read one token a row.
+        """Read one token per row.
 
         Args:
             ids_B: The tokens.
-            position_B: Their positions, below what was reserved.
-            mask_BS: Which columns of `layers`, the new one included, a row sees; None: all.
-            layers: Keys and values of the tokens since the prompt; those of the new ones are added.
+            position_B: Their positions, below the reserved length.
+            mask_BS: The columns of `layers`, the new one included, that each row attends to; None: all.
+            layers: Keys and values of the tokens after the prompts; the new ones are added.
             prompts: Keys and values of the prompts.
 
         Returns:
@@ -134,10 +134,10 @@ def _attend(
     index: int,
     hidden_B1S: torch.Tensor | None,
 ) -> torch.Tensor:
-    """What each head reads [C, R, E], from its group's prompt and the tokens since.
+    """Attention output of each head [C, R, E] over the prompt of its group and the tokens after it.
 
-    A prompt counts as one more position: its score is the logarithm of the sum of its scores' exponentials, its
-    value what was read from it alone.
+    The prompt enters the softmax as one more position: its score is the log-sum-exp of its scores, its value
+    the attention output over the prompt alone.
     """
     prompt_CRE, score_CR1 = _read_prompt(q_CRE, prompts, index)
     since_CRS = torch.bmm(q_CRE, keys_CSE.transpose(1, 2))
@@ -150,9 +150,10 @@ def _attend(
 
 
 def _read_prompt(q_CRE: torch.Tensor, prompts: PromptGrid, index: int) -> tuple[torch.Tensor, torch.Tensor]:
-    """What each head reads from its group's prompt alone [C, R, E], and the log of the sum [C, R, 1].
+    """Attention output [C, R, E] over the prompt alone, and the log-sum-exp of its scores [C, R, 1].
 
-    All rows of a group, and all heads that share keys, ask its prompt together.
+    All rows of a group, and all query heads of a key-value head, are one batch of queries to the group's
+    prompt.
     """
     keys_GKLE, values_GKLE = prompts.keys[index], prompts.values[index]
     groups, kv_heads, _, dim = keys_GKLE.shape
@@ -173,14 +174,14 @@ def _read_prompt(q_CRE: torch.Tensor, prompts: PromptGrid, index: int) -> tuple[
 
 
 class _Layer:
-    """A decoder block with its matrices joined."""
+    """A decoder block with concatenated matrices."""
 
     def __init__(self, layer: Any) -> None:
         attention, mlp = layer.self_attn, layer.mlp
         self.head_dim: int = attention.head_dim
         self.groups: int = attention.k_proj.out_features // self.head_dim
         self.heads: int = attention.q_proj.out_features // self.head_dim
-        # Queries are scaled with their rotation, keys are not.
+        # The scale of the queries is applied with their rotation; keys have none.
         scales = [attention.scaling] * self.heads + [1.0] * self.groups
         self.scale_H1 = attention.q_proj.weight.new_tensor(scales)[:, None]
         self.qkv = _join([attention.q_proj, attention.k_proj, attention.v_proj])
@@ -207,7 +208,7 @@ class _Layer:
         return q_BHE.reshape(-1, heads // groups, self.head_dim), k_BKE, v_BKE
 
     def finish(self, x_BD: torch.Tensor, read_BD: torch.Tensor) -> torch.Tensor:
-        """The block's output, from its input and what its heads read."""
+        """Output of the block, from its input and its attention output."""
         x_BD = _add_linear(x_BD, read_BD, *self.out)
         gate, up = F.linear(self.mlp_norm(x_BD), *self.gate_up).chunk(2, dim=-1)
         return _add_linear(x_BD, F.silu(gate).mul_(up), *self.down)
@@ -233,26 +234,26 @@ class _Norm:
 def _add_linear(
     sum_BD: torch.Tensor, x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None
 ) -> torch.Tensor:
-    """`sum_BD` and a linear map of `x`, which takes one operation where there is no bias."""
+    """`sum_BD` plus a linear map of `x`, in one operation where there is no bias."""
     if bias is not None:
         return sum_BD + F.linear(x, weight, bias)
     return torch.addmm(sum_BD, x, weight.t())
 
 
 def _join(linears: list[Any]) -> tuple[torch.Tensor, torch.Tensor | None]:
-    """Weight and bias of linear maps of the same input as one; theirs become views of it.
+    """Weight and bias of linear maps with the same input, as one map; their parameters become views of it.
 
-    On a CPU the outputs of an input lie side by side: with few rows, products are faster than with the inputs
-    of an output side by side, which are packed anew in each (docs/LOG.md).
+    On a CPU the weights of one input are contiguous, instead of those of one output: with few rows such
+    products are faster, because the other layout is repacked in each of them (docs/LOG.md).
     """
-    sideways = linears[0].weight.device.type == "cpu"
-    weight = _share([linear.weight for linear in linears], sideways=sideways)
+    by_input = linears[0].weight.device.type == "cpu"
+    weight = _share([linear.weight for linear in linears], by_input=by_input)
     biases = [linear.bias for linear in linears]
     return weight, None if biases[0] is None else _share(biases)
 
 
-def _share(parameters: list[nn.Parameter], *, sideways: bool = False) -> torch.Tensor:
-    if sideways:
+def _share(parameters: list[nn.Parameter], *, by_input: bool = False) -> torch.Tensor:
+    if by_input:
         joined = torch.cat([parameter.detach().t() for parameter in parameters], dim=1).t()
     else:
         joined = torch.cat([parameter.detach() for parameter in parameters])

@@ -1,9 +1,9 @@
 """The embedded engine: any Hugging Face causal LM, sampled with plain torch.
 
-The prompt of a group is read once for its G samples; rows that have finished leave the batch at once and
-waiting ones take their places; the log-probability of every sampled token is kept as it is drawn. A token is
-drawn by inverting the cumulative distribution at a uniform number that belongs to (seed, position), so a sample
-has no generator state.
+The prompt of a group is prefilled once for its G samples. Finished rows leave the batch at once and waiting
+ones take their places (continuous batching). The log-probability of each token is kept when it is sampled. A
+token is sampled by inverting the cumulative distribution at a uniform number that belongs to (seed, position),
+so a sample has no generator state.
 
 Shapes: N samples, B rows in the batch, T new tokens, V vocabulary.
 """
@@ -21,18 +21,18 @@ import torch
 
 from rollout.engines.base import Weights, copy_weights
 from rollout.engines.cache import Buffers
-from rollout.engines.cuda_graphs import Record, StepGraphs
+from rollout.engines.cuda_graphs import Capture, DecodeGraphs
 from rollout.engines.decoder import has_decoder, make_decoder
 from rollout.engines.rows import DecoderRows, LibraryRows, Rows
 from rollout.types import Completion, FinishReason, Prompt, Sampling
 
-_DRAWN_AT_ONCE = 1 << 17  # numbers
-_LOOK_EVERY = 16  # tokens
-_PROMPT_STEP = 16  # tokens
+_DRAWN_AT_ONCE = 1 << 17  # logits
+_CHECK_EVERY = 16  # tokens
+_PROMPT_COLUMNS = 16  # columns for prompts are a multiple of this
 
 
 class TorchEngine:
-    """Samples from a model held in this process."""
+    """Samples from a model in this process."""
 
     def __init__(
         self,
@@ -42,22 +42,22 @@ class TorchEngine:
         pad_id: int,
         threads: int | None = None,
         max_rows: int | None = None,
-        look_every: int | None = None,
-        make_recorder: Callable[[], Record] | None = None,
+        check_every: int | None = None,
+        make_capture: Callable[[], Capture] | None = None,
     ) -> None:
         """Take over a model.
 
         Args:
-            model: A causal LM on its device; it is put in evaluation mode and its weights are replaced by
-                `load_weights`, so it must not be the trained copy.
+            model: A causal LM on its device. It is put in evaluation mode and `load_weights` overwrites its
+                weights, so it must not be the trained copy.
             stop_ids: Tokens that end a completion.
-            pad_id: Fills prompts on the left; masked out.
-            threads: CPU threads while sampling; None leaves the process's setting.
-            max_rows: Samples that are in the batch at one time, if a group is not larger; others wait until
-                some have finished. None: all.
-            look_every: Tokens of a row between looks at which rows have come to a stop token. None: 1 on a CPU;
-                elsewhere 16, as a look waits for the device.
-            make_recorder: Makes what records the decoder's steps, to be replayed; None: each is taken anew.
+            pad_id: Token that pads prompts on the left; masked out.
+            threads: CPU threads while sampling; None keeps the setting of the process.
+            max_rows: Most rows in the batch at the same time, or the size of the largest group if that is
+                larger; others wait. None: all.
+            check_every: Tokens between two checks for stop tokens. None: 1 on a CPU, elsewhere 16, because a
+                check waits for the device.
+            make_capture: Makes what captures decode steps for replay; None: no step is captured.
         """
         self.model = model.eval().requires_grad_(False)
         self.device = next(model.parameters()).device
@@ -66,9 +66,9 @@ class TorchEngine:
         self._pad_id = pad_id
         self._threads = threads
         self._max_rows = max_rows
-        self._look_every = look_every or (1 if self.device.type == "cpu" else _LOOK_EVERY)
+        self._check_every = check_every or (1 if self.device.type == "cpu" else _CHECK_EVERY)
         self._decoder = make_decoder(model)
-        self._graphs = StepGraphs(self._decoder, make_recorder) if self._decoder and make_recorder else None
+        self._graphs = DecodeGraphs(self._decoder, make_capture) if self._decoder and make_capture else None
         self._buffers = Buffers() if self._graphs is None else Buffers(on_move=self._graphs.clear)
 
     def load_weights(self, weights: Weights, version: int) -> None:
@@ -86,7 +86,7 @@ class TorchEngine:
         with _thread_count(self._threads), torch.inference_mode():
             ids_BT, logprobs_BT, length_B, stopped_B = self._sample(prompts, sampling)
         if not bool(logprobs_BT.isfinite().all()):
-            self._buffers.clear()  # a NaN in them would be read by later calls
+            self._buffers.clear()  # later calls would read a NaN in them
         rows = [
             Completion(
                 ids=tuple(ids[:length]),
@@ -108,8 +108,8 @@ class TorchEngine:
         """Sample all rows.
 
         Returns:
-            Token ids [N, T] and log-probabilities [N, T] with T the limit, lengths [N], stopped [N]; a row a
-            sample, in the order of prompts and seeds.
+            Token ids [N, T] and log-probabilities [N, T] with T the length limit, lengths [N], stopped [N]; one
+            row per sample, in the order of prompts and seeds.
         """
         limit, num_samples = sampling.max_new_tokens, sum(len(prompt.seeds) for prompt in prompts)
         rows = self._make_rows(prompts, limit)
@@ -119,11 +119,11 @@ class TorchEngine:
         logprobs_NT = torch.zeros((num_samples, limit), device=self.device)
 
         waiting = deque(prompts)
-        admitted = 0  # samples that are or were rows
-        left: list[int] = []  # tokens until each row's limit
-        sample_B = torch.empty(0, dtype=torch.long, device=self.device)  # which sample each row is
-        t_B = torch.empty(0, dtype=torch.long, device=self.device)  # tokens drawn of it
-        token_B = torch.empty(0, dtype=torch.long, device=self.device)  # its last
+        admitted = 0  # samples admitted to the batch so far
+        left: list[int] = []  # tokens left to each row before its length limit
+        sample_B = torch.empty(0, dtype=torch.long, device=self.device)  # sample of each row
+        t_B = torch.empty(0, dtype=torch.long, device=self.device)  # tokens sampled so far
+        token_B = torch.empty(0, dtype=torch.long, device=self.device)  # the last one
         logits_BV: torch.Tensor | None = None
         while waiting or left:
             if coming := self._next(waiting, rows):
@@ -135,10 +135,10 @@ class TorchEngine:
                 left += limits[admitted:end]
                 admitted = end
             stop_B: torch.Tensor | None = None
-            unseen = min(self._look_every, *left)
-            for drawn in range(unseen):
+            unchecked = min(self._check_every, *left)
+            for drawn in range(unchecked):
                 if drawn:
-                    logits_BV = rows.step(token_B)
+                    logits_BV = rows.decode_step(token_B)
                 assert logits_BV is not None
                 token_B, logprob_B = _draw(logits_BV, uniform_NT[sample_B, t_B], sampling)
                 ids_NT[sample_B, t_B], logprobs_NT[sample_B, t_B] = token_B, logprob_B
@@ -146,17 +146,17 @@ class TorchEngine:
                 is_stop_B = torch.isin(token_B, self._stop)
                 stop_B = is_stop_B if stop_B is None else stop_B | is_stop_B
             assert stop_B is not None
-            left = [tokens - unseen for tokens in left]
+            left = [tokens - unchecked for tokens in left]
             if leaving := [row for row, stop in enumerate(stop_B.tolist()) if stop or not left[row]]:
                 order = rows.leave(leaving)
                 left = [left[row] for row in order]
                 order_B = torch.tensor(order, dtype=torch.long, device=self.device)
                 sample_B, t_B, token_B = sample_B[order_B], t_B[order_B], token_B[order_B]
-            logits_BV = rows.step(token_B) if left else None
+            logits_BV = rows.decode_step(token_B) if left else None
         return ids_NT, logprobs_NT, *self._ends(ids_NT, torch.tensor(limits, device=self.device))
 
     def _ends(self, ids_NT: torch.Tensor, limit_N: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """Length of each sample, and whether a stop token ends it; what was drawn after that does not count."""
+        """Length of each sample, and whether a stop token ends it; later tokens do not count."""
         within_NT = torch.arange(ids_NT.shape[1], device=self.device) < limit_N[:, None]
         stop_NT = torch.isin(ids_NT, self._stop) & within_NT
         stopped_N = stop_NT.any(dim=1)
@@ -165,7 +165,7 @@ class TorchEngine:
     def _make_rows(self, prompts: Sequence[Prompt], limit: int) -> Rows:
         largest_group = max(len(prompt.seeds) for prompt in prompts)
         num_samples = sum(len(prompt.seeds) for prompt in prompts)
-        slots, columns = _room(num_samples, largest_group, limit, self._max_rows)
+        slots, columns = _cache_size(num_samples, largest_group, limit, self._max_rows)
         make: Any = LibraryRows
         if self._decoder is not None:
             make = partial(
@@ -180,27 +180,27 @@ class TorchEngine:
             buffers=self._buffers,
             pad_id=self._pad_id,
             slots=slots,
-            longest_prompt=_prompt_room(max(len(prompt.ids) for prompt in prompts)),
+            longest_prompt=_prompt_columns(max(len(prompt.ids) for prompt in prompts)),
             columns=columns,
         )
         return rows
 
     @staticmethod
     def _next(waiting: deque[Prompt], rows: Rows) -> list[Prompt]:
-        """The prompts to admit now, taken from those waiting."""
+        """The prompts to admit now, removed from those waiting."""
         coming: list[Prompt] = []
-        while waiting and rows.has_room(waiting[0], beside=sum(len(prompt.seeds) for prompt in coming)):
+        while waiting and rows.fits(waiting[0], new_rows=sum(len(prompt.seeds) for prompt in coming)):
             coming.append(waiting.popleft())
         return coming
 
     def _uniforms(self, prompts: Sequence[Prompt], limit: int) -> torch.Tensor:
-        """Numbers in [0, 1), float64 [B, T]: position t of a row depends on its seed and t alone."""
+        """Uniform numbers in [0, 1), float64 [N, T]: number t of a sample depends on its seed and t alone."""
         rows = [np.random.Generator(np.random.Philox(key=s)).random(limit) for p in prompts for s in p.seeds]
         return torch.from_numpy(np.stack(rows)).to(self.device)
 
 
 class CallSize(NamedTuple):
-    """How much a call of the engine asks for: prompts, samples of each, the length limit in tokens."""
+    """The size of an engine call: prompts, samples per prompt, length limit in tokens."""
 
     num_prompts: int
     samples: int
@@ -215,52 +215,52 @@ def cache_bytes(
     max_rows: int | None,
     dtype: torch.dtype,
 ) -> int:
-    """The most that keys and values take in one engine.
+    """Upper bound of the KV cache of one engine, in bytes.
 
     Args:
         model: The causal LM.
-        calls: All sizes of call there will be; memory is kept from one to the next.
-        prompt_tokens: The longest prompt.
+        calls: All sizes of calls; buffers are kept from one call to the next.
+        prompt_tokens: Longest prompt in tokens.
         max_rows: As the engine's.
-        dtype: Of the engine's weights.
+        dtype: Precision of the engine's weights.
     """
-    of_rows = of_prompts = 0  # positions
-    prompt_tokens = _prompt_room(prompt_tokens)
+    of_rows = of_prompts = 0  # cached positions
+    prompt_tokens = _prompt_columns(prompt_tokens)
     for call in calls:
-        slots, columns = _room(call.num_prompts * call.samples, call.samples, call.new_tokens, max_rows)
+        slots, columns = _cache_size(call.num_prompts * call.samples, call.samples, call.new_tokens, max_rows)
         if has_decoder(model):
             of_prompts = max(of_prompts, min(slots, call.num_prompts) * prompt_tokens)
-        else:  # every row has a copy of its prompt
+        else:  # each row has its own copy of the prompt
             columns += prompt_tokens
         of_rows = max(of_rows, slots * columns)
     config: Any = model.config
     text = config.get_text_config()
     if not getattr(text, "num_attention_heads", None):
-        return 0  # a model without attention keeps states of its own
+        return 0  # a model without attention has no KV cache
     heads = getattr(text, "num_key_value_heads", None) or text.num_attention_heads
     dim = getattr(text, "head_dim", None) or text.hidden_size // text.num_attention_heads
     per_position = 2 * text.num_hidden_layers * heads * dim * dtype.itemsize
     return int((of_rows + of_prompts) * per_position)
 
 
-def _prompt_room(tokens: int) -> int:
-    """Columns for prompts of up to so many tokens: few sizes, as what is recorded for one serves no other."""
-    return -(-tokens // _PROMPT_STEP) * _PROMPT_STEP
+def _prompt_columns(tokens: int) -> int:
+    """Columns for prompts of up to this many tokens, rounded up: a captured step serves one size only."""
+    return -(-tokens // _PROMPT_COLUMNS) * _PROMPT_COLUMNS
 
 
-def _room(num_samples: int, largest_group: int, limit: int, max_rows: int | None) -> tuple[int, int]:
-    """Rows and columns for new tokens that so many samples of up to `limit` tokens get."""
+def _cache_size(num_samples: int, largest_group: int, limit: int, max_rows: int | None) -> tuple[int, int]:
+    """Rows of the KV cache, and columns for new tokens, for this many samples of up to `limit` tokens."""
     slots = min(num_samples, max(max_rows or num_samples, largest_group))
-    # Rows that come in later begin later: with more columns, they are moved to the front less often.
+    # Rows admitted later begin at later columns. With more columns, they move to the front less often.
     return slots, limit if slots == num_samples else limit + limit // 2
 
 
 def _draw(
     logits_BV: torch.Tensor, uniform_B: torch.Tensor, sampling: Sampling
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """One token a row and its log-probability."""
+    """One token per row and its log-probability."""
     rows = len(logits_BV)
-    if logits_BV.device.type == "cpu":  # so many that what is computed for them stays in the processor's cache
+    if logits_BV.device.type == "cpu":  # few enough for the processor's cache
         rows = max(1, _DRAWN_AT_ONCE // logits_BV.shape[1])
     parts = [
         _draw_rows(logits, uniform, sampling)
@@ -291,7 +291,7 @@ def _draw_rows(
 
 
 def nucleus(logprobs_BV: torch.Tensor, top_p: float) -> torch.Tensor:
-    """Log-probabilities among the fewest likeliest tokens that have `top_p` together, and minus infinity."""
+    """Log-probabilities within the fewest likeliest tokens that have `top_p` together, else minus infinity."""
     sorted_BV, index_BV = logprobs_BV.double().exp().sort(dim=-1, descending=True, stable=True)
     before_BV = sorted_BV.cumsum(dim=-1) - sorted_BV
     out_BV = torch.zeros_like(before_BV, dtype=torch.bool).scatter(1, index_BV, before_BV >= top_p)

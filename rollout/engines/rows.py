@@ -1,9 +1,9 @@
-"""The rows an engine samples at one time: prompts come in, tokens are read, rows leave.
+"""The rows in an engine's batch: prompts are admitted, tokens are read, finished rows leave.
 
-Two kinds. `LibraryRows` goes through the library's forward and works for any causal LM. `DecoderRows` takes the
-steps of `decoder.py`, and keeps the keys and values of a prompt once for all samples of its group.
+There are two kinds. `LibraryRows` uses the library's forward and works for any causal LM. `DecoderRows` uses
+the decode step of `decoder.py`, and keeps the KV cache of a prompt once for all samples of its group.
 
-Shapes: P prompts, B rows, L prompt positions (left-padded), S positions a row sees, V vocabulary.
+Shapes: P prompts, B rows, L prompt positions (left-padded), S columns of the KV cache, V vocabulary.
 """
 
 from __future__ import annotations
@@ -17,41 +17,41 @@ from transformers import DynamicCache
 from transformers.cache_utils import DynamicLayer
 
 from rollout.engines.cache import Buffers, Prefix, RowLayer, Window, states
-from rollout.engines.cuda_graphs import StepGraphs
+from rollout.engines.cuda_graphs import DecodeGraphs
 from rollout.engines.decoder import Decoder
 from rollout.types import Prompt
 
 
 class Rows(Protocol):
-    """What the sampling loop needs."""
+    """The batch as the sampling loop sees it."""
 
-    def has_room(self, prompt: Prompt, beside: int) -> bool:
-        """Whether the samples of a prompt fit beside so many new ones."""
+    def fits(self, prompt: Prompt, new_rows: int) -> bool:
+        """Whether the samples of a prompt fit, besides `new_rows` rows that are about to be admitted."""
         ...
 
     def admit(self, prompts: Sequence[Prompt]) -> torch.Tensor:
-        """Read prompts; their samples are the new last rows.
+        """Prefill prompts; their samples become the new last rows.
 
         Returns:
             Logits [new rows, V] of their first tokens, in float32.
         """
         ...
 
-    def step(self, token_B: torch.Tensor) -> torch.Tensor:
-        """Read one token a row and return the logits [B, V] of the next, in float32."""
+    def decode_step(self, token_B: torch.Tensor) -> torch.Tensor:
+        """Read one token per row and return the logits [B, V] of the next, in float32."""
         ...
 
     def leave(self, leaving: Sequence[int]) -> list[int]:
-        """Take rows out; the last ones move into their places.
+        """Remove rows; the last ones move into their places.
 
         Returns:
-            For each row that is left, which one it was.
+            For each remaining row, the row that it was.
         """
         ...
 
 
 class _WindowRows:
-    """What both kinds keep for each row: where it begins and which position comes next."""
+    """State of each row that both kinds keep: its first column and its next position."""
 
     def __init__(self, model: nn.Module, *, pad_id: int, window: Window) -> None:
         self.model = model
@@ -59,16 +59,16 @@ class _WindowRows:
         self._pad_id = pad_id
         self._window = window
         self._layers: list[RowLayer] = []
-        self._first: list[int] = []  # the column each row is visible from
+        self._first: list[int] = []  # first column that each row attends to
         self._first_B = torch.empty(0, dtype=torch.long, device=self.device)
         self._position_B = torch.empty(0, dtype=torch.long, device=self.device)
 
-    def has_room(self, prompt: Prompt, beside: int) -> bool:
-        """See `Rows.has_room`."""
-        return self._window.rows + beside + len(prompt.seeds) <= self._window.slots
+    def fits(self, prompt: Prompt, new_rows: int) -> bool:
+        """See `Rows.fits`."""
+        return self._window.rows + new_rows + len(prompt.seeds) <= self._window.slots
 
     def _prefill(self, prompts: Sequence[Prompt]) -> tuple[torch.Tensor, DynamicCache, torch.Tensor]:
-        """Logits [B, V] of the first tokens of samples, the cache of the prompts, each sample's prompt [B]."""
+        """Logits [B, V] of each sample's first token, the KV cache of the prompts, each sample's prompt [B]."""
         width = max(len(prompt.ids) for prompt in prompts)
         ids = torch.full((len(prompts), width), self._pad_id)
         mask = torch.zeros((len(prompts), width), dtype=torch.long)
@@ -86,7 +86,7 @@ class _WindowRows:
     def _forward(
         self, ids: torch.Tensor, mask: torch.Tensor | None, position: torch.Tensor, cache: DynamicCache
     ) -> torch.Tensor:
-        """Next-token logits [rows, V] in float32 after the last of `ids` [rows, n]."""
+        """Logits [rows, V] of the next token, in float32, after the last of `ids` [rows, n]."""
         output = self.model(
             input_ids=ids,
             attention_mask=mask,
@@ -99,7 +99,7 @@ class _WindowRows:
         return logits
 
     def _add(self, prompts: Sequence[Prompt], first: Sequence[int]) -> None:
-        """Count the samples of prompts as rows."""
+        """Add the samples of prompts as rows."""
         positions = [len(prompt.ids) for prompt in prompts for _ in prompt.seeds]
         self._window.rows += len(positions)
         self._first += first
@@ -109,7 +109,7 @@ class _WindowRows:
         self._position_B = torch.cat([self._position_B, added])
 
     def _make_way(self) -> None:
-        """Have a column for the next token."""
+        """Free a column for the next token, if none is free."""
         window = self._window
         if window.end == window.capacity:
             by = min(window.begin, window.end - window.reserve)
@@ -125,7 +125,7 @@ class _WindowRows:
         self._position_B = self._position_B + 1
 
     def _mask(self) -> torch.Tensor | None:
-        """Which columns in use, the next token's included, each row sees [B, S]; None where all see all."""
+        """The columns that each row attends to [B, S], the next token's included; None where all see all."""
         if max(self._first) == self._window.begin:
             return None
         columns = torch.arange(self._window.begin, self._window.end + 1, device=self.device)
@@ -156,16 +156,16 @@ class _WindowRows:
         self._begin()
 
     def _begin(self) -> None:
-        """Let the window begin where the first row does."""
-        if self._layers and self._first:  # the library's cache keeps all columns
+        """Start the window at the first column of the oldest row."""
+        if self._layers and self._first:  # a cache of the library keeps all columns
             self._window.begin = min(self._first)
 
 
 class LibraryRows(_WindowRows):
-    """Rows of any causal LM; a prompt's keys and values are copied to each of its samples.
+    """Rows of any causal LM; the KV cache of a prompt is copied to each of its samples.
 
-    Where a layer keeps something else than keys and values of all positions (a sliding window, a state), the
-    library's own cache is used, and new rows come in only when all have left.
+    Where a layer keeps anything other than keys and values of all positions (a sliding window, a state), the
+    library's own cache is used, and new rows are admitted only when all have left.
     """
 
     def __init__(
@@ -178,15 +178,15 @@ class LibraryRows(_WindowRows):
         longest_prompt: int,
         columns: int,
     ) -> None:
-        """Nothing is allocated before the first prompts.
+        """Allocate nothing before the first prompts.
 
         Args:
             model: The causal LM.
-            buffers: Where memory is taken from.
-            pad_id: Fills prompts on the left.
-            slots: Rows there is room for.
-            longest_prompt: Of all that will come, in tokens.
-            columns: For new tokens.
+            buffers: Source of memory.
+            pad_id: Token that pads prompts on the left.
+            slots: Most rows.
+            longest_prompt: Longest prompt of the call, in tokens.
+            columns: Columns for new tokens.
         """
         super().__init__(
             model, pad_id=pad_id, window=Window(slots=slots, reserve=longest_prompt, columns=columns)
@@ -197,9 +197,9 @@ class LibraryRows(_WindowRows):
             self._layers = [RowLayer(self._window, buffers, index) for index in range(len(self._cache.layers))]
             self._cache.layers = list(self._layers)
 
-    def has_room(self, prompt: Prompt, beside: int) -> bool:
-        """See `Rows.has_room`."""
-        return super().has_room(prompt, beside) and (bool(self._layers) or not self._window.rows)
+    def fits(self, prompt: Prompt, new_rows: int) -> bool:
+        """See `Rows.fits`."""
+        return super().fits(prompt, new_rows) and (bool(self._layers) or not self._window.rows)
 
     def admit(self, prompts: Sequence[Prompt]) -> torch.Tensor:
         """See `Rows.admit`."""
@@ -214,8 +214,8 @@ class LibraryRows(_WindowRows):
         self._add(prompts, [self._window.end - len(prompt.ids) for prompt in prompts for _ in prompt.seeds])
         return logits_BV
 
-    def step(self, token_B: torch.Tensor) -> torch.Tensor:
-        """See `Rows.step`."""
+    def decode_step(self, token_B: torch.Tensor) -> torch.Tensor:
+        """See `Rows.decode_step`."""
         self._make_way()
         mask = self._mask()
         mask = None if mask is None else mask.long()
@@ -244,21 +244,21 @@ class DecoderRows(_WindowRows):
         samples: int,
         longest_prompt: int,
         columns: int,
-        graphs: StepGraphs | None = None,
+        graphs: DecodeGraphs | None = None,
     ) -> None:
-        """Nothing is allocated before the first prompts.
+        """Allocate nothing before the first prompts.
 
         Args:
-            model: The causal LM, which reads the prompts.
-            decoder: Its steps.
-            buffers: Where memory is taken from.
-            pad_id: Fills prompts on the left.
-            slots: Rows there is room for.
-            groups: Prompts there is room for.
-            samples: Of the largest group.
-            longest_prompt: Of all that will come, in tokens.
-            columns: For new tokens.
-            graphs: Records of the decoder's steps to replay; None: each is taken anew.
+            model: The causal LM, for the prefill.
+            decoder: Its decode step.
+            buffers: Source of memory.
+            pad_id: Token that pads prompts on the left.
+            slots: Most rows.
+            groups: Most prompts.
+            samples: Rows of the largest group.
+            longest_prompt: Longest prompt of the call, in tokens.
+            columns: Columns for new tokens.
+            graphs: Captured decode steps to replay; None: no step is captured.
         """
         super().__init__(model, pad_id=pad_id, window=Window(slots=slots, reserve=0, columns=columns))
         if decoder.reserve(longest_prompt + columns) and graphs is not None:
@@ -269,7 +269,7 @@ class DecoderRows(_WindowRows):
         self._prefix = Prefix(
             buffers, slots=groups, samples=samples, queries=decoder.queries, length=longest_prompt
         )
-        self._group: list[int] = []  # each row's prompt, by its place in the prefix
+        self._group: list[int] = []  # each row's prompt, as its group in the prefix
 
     def admit(self, prompts: Sequence[Prompt]) -> torch.Tensor:
         """See `Rows.admit`."""
@@ -282,14 +282,14 @@ class DecoderRows(_WindowRows):
         self._add(prompts, [self._window.end for prompt in prompts for _ in prompt.seeds])
         return logits_BV
 
-    def step(self, token_B: torch.Tensor) -> torch.Tensor:
-        """See `Rows.step`."""
+    def decode_step(self, token_B: torch.Tensor) -> torch.Tensor:
+        """See `Rows.decode_step`."""
         self._make_way()
         if self._graphs is None:
             mask = self._mask()
-            logits = self._decoder.step(token_B, self._position_B, mask, self._layers, self._prefix.grid)
+            logits = self._decoder.decode_step(token_B, self._position_B, mask, self._layers, self._prefix.grid)
         else:
-            logits = self._graphs.step(
+            logits = self._graphs.decode_step(
                 token_B,
                 self._position_B,
                 self._first_B,

@@ -10,7 +10,7 @@ import torch
 from rollout.engines.base import Engine
 from rollout.engines.cuda_graphs import CudaGraphs
 from rollout.engines.embedded import TorchEngine
-from rollout.engines.vllm import VllmEngine, VllmRoom
+from rollout.engines.vllm import VllmEngine, VllmLimits
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,7 +37,7 @@ class EngineSpec:
     threads: int
     max_rows: int | None
     cuda_graphs: bool
-    vllm: VllmRoom | None = None
+    vllm: VllmLimits | None = None
 
     def build(self) -> Engine:
         """Make an engine with its own copy of the model.
@@ -48,7 +48,7 @@ class EngineSpec:
         model = copy.deepcopy(self.model).to(dtype=self.dtype)
         if self.vllm is not None:
             return VllmEngine(
-                model, stop_ids=self.stop_ids, room=self.vllm, threads=self.threads, device=self.device
+                model, stop_ids=self.stop_ids, limits=self.vllm, threads=self.threads, device=self.device
             )
         return TorchEngine(
             model.to(device=self.device),
@@ -56,5 +56,5 @@ class EngineSpec:
             pad_id=self.pad_id,
             threads=self.threads,
             max_rows=self.max_rows,
-            make_recorder=CudaGraphs if self.cuda_graphs and self.device != "cpu" else None,
+            make_capture=CudaGraphs if self.cuda_graphs and self.device != "cpu" else None,
         )

@@ -1,8 +1,8 @@
-"""vLLM as an engine: a causal LM of this process in, the tokens and log-probabilities vLLM samples from it out.
+"""vLLM as an engine: token ids and log-probabilities that vLLM samples from a causal LM of this process.
 
-vLLM reads models from folders, so the model is saved to a temporary one, loaded from there and never again:
-trained weights are put in place. It runs in this process, without one of its own for the scheduler, so a worker
-is the same thing with either engine. The only file that knows vLLM, which is imported when an engine is made.
+vLLM loads models from folders, so the model is saved to a temporary one and loaded from there once; trained
+weights replace it in place. vLLM runs in this process, without a process of its own for its scheduler, so a
+worker is the same with either engine. This is the only file that imports vLLM, and only when an engine is made.
 """
 
 from __future__ import annotations
@@ -29,39 +29,39 @@ from rollout.engines.embedded import CallSize, cache_bytes
 from rollout.types import Completion, FinishReason, Prompt, Sampling
 
 MIN_TEMPERATURE = 0.01  # vLLM raises a lower one to this, unless it is 0
-_BLOCK = 128  # tokens; a multiple of the blocks that vLLM gives ordinary attention
-_CPU_BLOCK = 32  # prompts are shared by whole blocks, and vLLM's own choice on a CPU is 128
+_BLOCK = 128  # tokens; a multiple of every block size that vLLM uses for ordinary attention
+_CPU_BLOCK = 32  # tokens; prompts are shared in whole blocks, and vLLM's default on a CPU is 128
 
 
 class VllmError(ValueError):
-    """vLLM is not there, or cannot run the model as asked."""
+    """vLLM is not installed, or cannot run the model as asked."""
 
     exit_code: ClassVar[int] = 2
 
 
 @dataclass(frozen=True, kw_only=True)
-class VllmRoom:
-    """What a vLLM engine makes room for.
+class VllmLimits:
+    """Sizes that bound the memory of a vLLM engine.
 
     Attributes:
-        max_rows: Completions sampled at one time; others wait.
-        max_tokens: Longest prompt plus completion.
+        max_rows: Most completions sampled at the same time; others wait.
+        max_tokens: Longest prompt plus completion, in tokens.
     """
 
     max_rows: int
     max_tokens: int
 
     def cache_bytes(self, model: torch.nn.Module, dtype: torch.dtype) -> int:
-        """What keys and values take; 0 if the model has no ordinary attention and vLLM has to decide."""
+        """Size of the KV cache in bytes; 0 if the model has no ordinary attention and vLLM has to decide."""
         tokens = math.ceil(self.max_tokens / _BLOCK) * _BLOCK
-        rows = self.max_rows + 1  # vLLM keeps a block for itself
+        rows = self.max_rows + 1  # vLLM reserves a block
         return cache_bytes(model, [CallSize(rows, 1, tokens)], prompt_tokens=0, max_rows=rows, dtype=dtype)
 
 
 class VllmEngine:
     """Samples with vLLM, in this process.
 
-    The keys of shared prompts are kept within a call and forgotten before the next one, so nothing is left of
+    The prefix cache serves the samples of one call and is emptied before the next one, so nothing remains of
     earlier weights or calls.
     """
 
@@ -70,17 +70,17 @@ class VllmEngine:
         model: torch.nn.Module,
         *,
         stop_ids: Sequence[int],
-        room: VllmRoom,
+        limits: VllmLimits,
         threads: int,
         device: str,
     ) -> None:
         """Save the model, load it into vLLM, keep its weights in host memory.
 
         Args:
-            model: A causal LM on the CPU, in the precision to sample in, with a peft adapter or without. It is
+            model: A causal LM on the CPU, in the precision to sample in, with or without a PEFT adapter. It is
                 taken apart, so it must not be the trained copy.
             stop_ids: Tokens that end a completion.
-            room: What the memory taken is bounded by.
+            limits: Sizes that bound the memory.
             threads: CPU threads while sampling.
             device: "cpu" or "cuda".
 
@@ -88,14 +88,14 @@ class VllmEngine:
             VllmError: vLLM is not installed, or cannot run this model on this device.
         """
         check_installed()
-        os.environ["VLLM_ENABLE_V1_MULTIPROCESSING"] = "0"  # its scheduler in this process, not in another
+        os.environ["VLLM_ENABLE_V1_MULTIPROCESSING"] = "0"  # run the scheduler in this process
         os.environ.setdefault("VLLM_LOGGING_LEVEL", "ERROR")
         os.environ.setdefault("VLLM_NO_USAGE_STATS", "1")
         self.weight_version = 0
         self._stop_ids = list(stop_ids)
-        self._room = room
+        self._limits = limits
         self._threads = threads
-        self._weights = model.state_dict()  # vLLM's are fused and repacked: an update of some needs the rest
+        self._weights = model.state_dict()  # vLLM fuses and repacks weights, so an update of some needs all
         self._adapter: Any = getattr(model, "peft_config", {}).get("default")
         self._lora: Any = None
         base: Any = model
@@ -107,7 +107,7 @@ class VllmEngine:
             self._llm, self._saved = self._load(base, device)
             if self._adapter is not None:
                 self._swap_adapter(0)
-            # What the kernels cannot do, sizes of attention heads for one, shows with the first token.
+            # What the kernels do not support, such as some head sizes, fails at the first token.
             self.generate([Prompt(ids=(0,), seeds=(0,))], Sampling(temperature=1.0, max_new_tokens=1))
         except (ValueError, RuntimeError, NotImplementedError) as error:
             if isinstance(error, VllmError):
@@ -116,7 +116,7 @@ class VllmEngine:
             raise VllmError(f"vLLM cannot run {type(base).__name__} on {device}: {reason}") from error
 
     def _load(self, base: Any, device: str) -> tuple[Any, list[str]]:
-        """A model without adapter in vLLM, and the names its weights have in a file."""
+        """Load a model without adapter into vLLM; returns it and the names of its weights in a file."""
         from vllm import LLM
         from vllm.config.lora import MaxLoRARanks
 
@@ -124,8 +124,8 @@ class VllmEngine:
         options: dict[str, Any] = {}
         if device == "cpu":
             options |= {"enforce_eager": True, "block_size": _CPU_BLOCK}
-        if size := self._room.cache_bytes(base, dtype):
-            # With a size given, the share of memory counts for nothing, but is refused where others hold it.
+        if size := self._limits.cache_bytes(base, dtype):
+            # With a cache size, vLLM ignores the share of memory, but still refuses one that is not free.
             options |= {"kv_cache_memory_bytes": size, "gpu_memory_utilization": 0.01}
         if self._adapter is not None:
             ranks = [rank for rank in get_args(MaxLoRARanks) if rank >= self._adapter.r]
@@ -149,19 +149,19 @@ class VllmEngine:
                     dtype=str(dtype).removeprefix("torch."),
                     logprobs_mode="processed_logprobs",
                     enable_prefix_caching=True,
-                    max_model_len=self._room.max_tokens,
-                    max_num_seqs=self._room.max_rows,
+                    max_model_len=self._limits.max_tokens,
+                    max_num_seqs=self._limits.max_rows,
                     use_tqdm_on_load=False,
                     **options,
                 )
         return llm, saved
 
     def close(self) -> None:
-        """End vLLM. It ends what all its engines in a process share, so only one can be used at a time."""
+        """Shut vLLM down. Its engines in one process share state, so only one can be used at a time."""
         self._llm.llm_engine.engine_core.shutdown()
 
     def load_weights(self, weights: Weights, version: int) -> None:
-        """See `Engine.load_weights`. With an adapter, its parameters are the only ones there are."""
+        """See `Engine.load_weights`. With an adapter, only the adapter has parameters."""
         copy_weights(weights, version, to=self._weights)
         if self._adapter is not None:
             self._swap_adapter(version)
@@ -176,16 +176,18 @@ class VllmEngine:
         """See `Engine.generate`.
 
         Raises:
-            ValueError: There is no room for a prompt and its completion, or vLLM cannot do the temperature.
+            ValueError: A prompt and its completion are longer than the limit, or vLLM does not support the
+                temperature.
         """
         if not prompts:
             return []
         from vllm import SamplingParams, TokensPrompt
 
         longest = max(len(prompt.ids) for prompt in prompts) + sampling.max_new_tokens
-        if longest > self._room.max_tokens:
+        if longest > self._limits.max_tokens:
             raise ValueError(
-                f"prompt and completion may take {longest} tokens, room is {self._room.max_tokens}"
+                f"prompt and completion may take {longest} tokens, the engine is made for "
+                f"{self._limits.max_tokens}"
             )
         if 0 < sampling.temperature < MIN_TEMPERATURE:
             raise ValueError(f"temperature is {sampling.temperature}, vLLM's lowest is {MIN_TEMPERATURE}, or 0")
@@ -198,21 +200,21 @@ class VllmEngine:
                     SamplingParams(
                         temperature=sampling.temperature,
                         top_p=sampling.top_p,
-                        seed=seed % 2**63,  # vLLM's are signed
+                        seed=seed % 2**63,  # vLLM's seeds are signed
                         max_tokens=limit,
                         stop_token_ids=self._stop_ids,
-                        ignore_eos=True,  # the model's own, which may not be among them
-                        logprobs=0,  # of the sampled token alone
+                        ignore_eos=True,  # the model's own end token may not be a stop token
+                        logprobs=0,  # for the sampled token alone
                         detokenize=False,
                     )
                 )
         with self._guarded():
             if not self._llm.reset_prefix_cache():
-                raise RuntimeError("vLLM still holds requests of a call that was cut off")
+                raise RuntimeError("vLLM still holds requests of an interrupted call")
             outputs = self._llm.generate(ids, params, use_tqdm=False, lora_request=self._lora)
         completions = [self._completion(output.outputs[0]) for output in outputs]
         if not all(math.isfinite(sum(completion.logprobs)) for completion in completions):
-            self._llm.collective_rpc(_clear_cache)  # a NaN in it would be read by later calls
+            self._llm.collective_rpc(_clear_cache)  # later calls would read a NaN in it
         rows = iter(completions)
         return [[next(rows) for _ in prompt.seeds] for prompt in prompts]
 
@@ -248,21 +250,21 @@ class VllmEngine:
         )
 
     def _swap_adapter(self, version: int) -> None:
-        """Give vLLM the adapter as it is now, in place of the one it has."""
+        """Replace vLLM's adapter with the current one."""
         from vllm.lora.request import LoRARequest
 
-        name, number = f"version-{version}", version + 1  # 0 means none
+        name, number = f"version-{version}", version + 1  # 0 means no adapter
         with TemporaryDirectory(prefix="stride-vllm-") as folder, self._guarded():
             self._adapter.save_pretrained(folder)
             tensors = {key.replace(".default.", "."): tensor for key, tensor in self._weights.items()}
             save_file(tensors, Path(folder) / "adapter_model.safetensors")
-            # A version may come again with other weights: each stage of a run begins at 0.
+            # Versions repeat with other weights, because each stage of a run starts at 0.
             self._llm.llm_engine.add_lora(LoRARequest(name, number, folder, load_inplace=True))
         self._lora = LoRARequest(name, number, folder)
 
     @contextmanager
     def _guarded(self) -> Iterator[None]:
-        """Give vLLM this process for a while, and the learner in it back what vLLM changes for itself."""
+        """Let vLLM run, then restore the process state that it changes: threads, random generators."""
         set_num_threads, threads = torch.set_num_threads, torch.get_num_threads()
         python_state, numpy_state = random.getstate(), np.random.get_state()
         on_gpu = torch.cuda.is_available()
@@ -270,19 +272,19 @@ class VllmEngine:
         try:
             with (
                 torch.random.fork_rng(devices=[torch.cuda.current_device()] if on_gpu else []),
-                # On a CPU, compiling takes longer than it saves, and needs a compiler.
+                # On a CPU, compilation costs more time than it saves, and needs a compiler.
                 torch.compiler.set_stance("default" if on_gpu else "force_eager"),
             ):
                 yield
         finally:
-            torch.set_num_threads = set_num_threads  # on CPUs vLLM puts one in its place that does nothing
+            torch.set_num_threads = set_num_threads  # on CPUs vLLM replaces it with a no-op
             set_num_threads(threads)
             random.setstate(python_state)
             np.random.set_state(numpy_state)
 
 
 def check_installed() -> None:
-    """Refuse where there is no vLLM.
+    """Refuse to go on without vLLM.
 
     Raises:
         VllmError: Says how to install it.
@@ -301,7 +303,7 @@ def _clear_cache(worker: Any) -> None:
 
 
 def _repack_head(model: torch.nn.Module) -> None:
-    """Repack, on a CPU, a head that shares the embedding's weights: vLLM's reloading forgets its copy."""
+    """Repack, on a CPU, a head that is tied to the embedding: vLLM does not when it reloads weights."""
     from vllm.model_executor.layers.vocab_parallel_embedding import ParallelLMHead
 
     for module in model.modules():
@@ -315,15 +317,15 @@ def _check_known(model: torch.nn.Module, device: str) -> None:
 
     if current_platform.device_type != device:
         raise VllmError(
-            f"the vLLM installed here is for {current_platform.device_type!r}, the engine is to run on "
-            f"{device!r}; install the other or change device or rollout.gpus_per_actor"
+            f"the installed vLLM is for {current_platform.device_type!r}, but the engine runs on {device!r}; "
+            "install the other one, or change device or rollout.gpus_per_actor"
         )
     if type(model).__name__ not in ModelRegistry.get_supported_archs():
         raise VllmError(f"vLLM does not know {type(model).__name__}; set rollout.engine to 'torch'")
 
 
 def _save(model: Any, folder: Path) -> list[str]:
-    """Write a model folder; gives the names of the tensors in it."""
+    """Write a model folder; returns the names of its tensors."""
     logging.disable_progress_bar()  # type: ignore[no-untyped-call]
     model.save_pretrained(folder)
     names: list[str] = []

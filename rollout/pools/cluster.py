@@ -1,9 +1,8 @@
-"""The Ray cluster under the pool: joined where there is one, else a private one on this machine.
+"""The Ray cluster of a pool: joined where there is one, else a private one on this machine.
 
-In: how many actors of what size. Out: a `Cluster` that has room for them, or a `ResourceError` that says what
-is missing; Ray itself would wait for ever, without a word. A private cluster has a folder and an access token
-of its own and ends with its handle: nothing stays behind, neither processes nor files, in the home folder or
-elsewhere.
+In: number and size of the actors. Out: a `Cluster` with enough resources for them, or a `ResourceError` that
+says what is missing; Ray itself would wait for ever without a message. A private cluster has its own folder and
+access token and ends with its handle: no process and no file is left behind.
 """
 
 from __future__ import annotations
@@ -28,24 +27,24 @@ import ray
 
 _MODE, _TOKEN, _ADDRESS, _PATH = "RAY_AUTH_MODE", "RAY_AUTH_TOKEN", "RAY_ADDRESS", "PYTHONPATH"
 _CODE = str(Path(__file__).resolve().parents[2])
-# Ray puts sockets below its folder, and a socket's path may have 107 characters.
+# Ray puts sockets below its folder, and the path of a socket has at most 107 characters.
 _LONGEST_FOLDER = 30
 _KNOCK_S = 5.0
 
 
 class ResourceError(ValueError):
-    """There is no cluster with room for the actors asked for."""
+    """No cluster has enough resources for the actors."""
 
     exit_code: ClassVar[int] = 2
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ActorSize:
-    """What one actor sets aside.
+    """Resources of one actor.
 
     Attributes:
-        cpus: Cores, fractions allowed.
-        gpus: GPUs; a fraction below 1, or a whole number.
+        cpus: Cores; fractions are allowed.
+        gpus: GPUs: a fraction below 1, or a whole number.
     """
 
     cpus: float
@@ -53,15 +52,15 @@ class ActorSize:
 
 
 class Cluster:
-    """A Ray cluster this process is connected to. Make one with `connect`."""
+    """A Ray cluster that this process is connected to; `connect` makes one."""
 
     def __init__(self, *, folder: Path | None, environment: Mapping[str, str | None], joined: bool) -> None:
-        """Keep what has to be undone.
+        """Keep what `close` has to undo.
 
         Args:
-            folder: Of the private cluster; None where one was joined.
-            environment: Environment variables to put back at the end; None removes.
-            joined: This process was not connected before.
+            folder: Folder of the private cluster; None if one was joined.
+            environment: Environment variables to restore at the end; None removes one.
+            joined: Whether this process was not connected before.
         """
         self.folder = folder
         self._environment = dict(environment)
@@ -71,7 +70,7 @@ class Cluster:
 
     @property
     def private(self) -> bool:
-        """Whether it was started by this process."""
+        """Whether this process started it."""
         return self.folder is not None
 
     def close(self) -> None:
@@ -87,16 +86,17 @@ class Cluster:
 
 
 def connect(*, num_actors: int, size: ActorSize) -> Cluster:
-    """Join or start a cluster with room for the actors.
+    """Join or start a cluster with enough resources for the actors.
 
-    A process already connected to Ray stays where it is. Else the cluster named by `RAY_ADDRESS` is joined,
-    which `ray job submit` sets. Else a private one starts on this machine, with as many cores as the actors ask
-    for and the machine has; the driver itself asks for none, so two actors of one core each fit on two cores. A
-    private cluster asks for an access token, drawn anew in each process, unless `RAY_AUTH_MODE` says otherwise.
+    A process that is connected to Ray keeps its cluster. Otherwise it joins the cluster named by `RAY_ADDRESS`,
+    which `ray job submit` sets. Otherwise it starts a private one on this machine, with as many cores as the
+    actors ask for and the machine has; the driver asks for none, so two actors of one core each fit on two
+    cores. A private cluster has an access token, a new one in each process, unless `RAY_AUTH_MODE` says
+    otherwise.
 
     Raises:
-        ResourceError: There is no room, and it says what is there, what is asked for and the keys to change; or
-            the cluster at `RAY_ADDRESS` cannot be joined.
+        ResourceError: The resources do not suffice (the message names what there is, what is asked for and the
+            keys to change), or the cluster at `RAY_ADDRESS` cannot be joined.
     """
     _check_size(size)
     cluster = _connect(cpus_wanted=num_actors * size.cpus)
@@ -116,13 +116,13 @@ def _nodes() -> list[dict[str, Any]]:
 def check_room(nodes: Sequence[Mapping[str, float]], num_actors: int, size: ActorSize) -> None:
     """Refuse more actors than the nodes can hold when nothing else runs on them.
 
-    An actor's cores and GPUs must be on one node, and a fraction of a GPU on one GPU. Nodes a cluster could
-    still add are not counted.
+    The cores and GPUs of an actor must be on one node, and a fraction of a GPU on one GPU. Nodes that a cluster
+    could still add are not counted.
 
     Args:
         nodes: Resources of each node (`CPU`, `GPU`).
-        num_actors: Actors wanted.
-        size: Of each.
+        num_actors: Number of actors.
+        size: Size of each.
 
     Raises:
         ResourceError: They do not fit.
@@ -173,7 +173,7 @@ def _connect(*, cpus_wanted: float) -> Cluster:
             return _join(address)
         return _start(num_cpus=max(1, min(len(os.sched_getaffinity(0)), -int(-cpus_wanted // 1))))
     finally:
-        # Ray puts its own handler in the place of one that may save a checkpoint.
+        # Ray replaces the handler, which may save a checkpoint.
         if callable(handler) and threading.current_thread() is threading.main_thread():
             signal.signal(signal.SIGTERM, handler)
 
@@ -189,7 +189,7 @@ def _join(address: str) -> Cluster:
 
 
 def _knock(address: str) -> None:
-    """Ray takes minutes to say that nothing listens at an address."""
+    """Try the address first: Ray takes minutes to report that nothing listens there."""
     host, _, port = address.rpartition(":")
     if "/" not in host and port.isdigit():
         socket.create_connection((host.strip("[]"), int(port)), timeout=_KNOCK_S).close()
@@ -199,11 +199,11 @@ def _start(*, num_cpus: int) -> Cluster:
     folder = _make_folder()
     environment = {name: os.environ.get(name) for name in (_MODE, _TOKEN, _PATH)}
     if _CODE not in site.getsitepackages():
-        # Actors import this package too, wherever the driver was started.
+        # Actors must find this package, wherever the driver was started.
         os.environ[_PATH] = os.pathsep.join(filter(None, (_CODE, environment[_PATH])))
     if environment[_MODE] is None:
-        # With no mode set, Ray turns tokens on by itself (setting the variable here would be too late: it is
-        # read when Ray is imported) and, finding a token here, writes none into the home folder.
+        # Without a mode, Ray requires tokens (it reads the variable when imported, so setting it here would
+        # be too late). With a token in the environment it writes none into the home folder.
         os.environ.setdefault(_TOKEN, _token())
     cluster = Cluster(folder=folder, environment=environment, joined=True)
     try:
@@ -223,7 +223,7 @@ def _start(*, num_cpus: int) -> Cluster:
 
 @functools.cache
 def _token() -> str:
-    """The same all through a process, because Ray reads it once."""
+    """The same token throughout a process, because Ray reads it once."""
     return secrets.token_hex(32)
 
 

@@ -1,6 +1,6 @@
 """What runs in a Ray actor: a rollout worker that knows which weights it holds, and weights as bytes.
 
-Nothing here imports Ray, so all of it can be run in this process.
+Nothing here imports Ray, so all of it also runs in this process.
 """
 
 from __future__ import annotations
@@ -22,13 +22,13 @@ PackedWeights = Mapping[str, tuple[str, tuple[int, ...], "np.ndarray[Any, Any]"]
 
 
 class StaleWeightsError(RuntimeError):
-    """An actor was asked to sample with weights it does not hold."""
+    """An actor was asked to sample with weights that it does not hold."""
 
 
 class RolloutActor:
     """A `RolloutWorker` in a process of its own. A plain class; `RayPool` wraps it.
 
-    Publications are counted by the pool from 1; 0 is the weights of the spec.
+    The pool counts publications of weights from 1; 0 stands for the weights of the spec.
     """
 
     def __init__(self) -> None:
@@ -36,20 +36,20 @@ class RolloutActor:
         self._publication = 0
 
     def build(self, spec: WorkerSpec) -> int:
-        """Make the worker and give the process id.
+        """Build the worker; returns the process id.
 
-        Not the constructor's work, because Ray hides the type of an error raised there.
+        The constructor does not do this, because Ray hides the type of an error raised there.
         """
         torch.set_num_threads(spec.engine.threads)
         self._worker = spec.build()
         return os.getpid()
 
     def ping(self) -> int:
-        """Process id, from an actor that listens."""
+        """Process id of an actor that responds."""
         return os.getpid()
 
     def load(self, packed: PackedWeights, version: int, publication: int) -> int:
-        """Take over published weights; gives `publication`."""
+        """Load published weights; returns `publication`."""
         assert self._worker is not None
         self._worker.load_weights(unpack_weights(packed), version)
         self._publication = publication
@@ -59,7 +59,7 @@ class RolloutActor:
         """Roll one batch out.
 
         Raises:
-            StaleWeightsError: The weights held are not those of `publication`.
+            StaleWeightsError: The actor does not hold the weights of `publication`.
         """
         if publication != self._publication:
             raise StaleWeightsError(f"asked for publication {publication}, holding {self._publication}")
@@ -68,7 +68,7 @@ class RolloutActor:
 
 
 def pack_weights(weights: Weights) -> PackedWeights:
-    """Tensors as byte arrays, which Ray's store shares with all actors of a node without copying."""
+    """Tensors as byte arrays, which Ray's object store shares with all actors of a node without a copy."""
     packed = {}
     for name, tensor in weights.items():
         flat = tensor.detach().cpu().contiguous().reshape(-1)
@@ -81,7 +81,7 @@ def pack_weights(weights: Weights) -> PackedWeights:
 
 
 def unpack_weights(packed: PackedWeights) -> dict[str, torch.Tensor]:
-    """The tensors again, as read-only views."""
+    """The tensors, as read-only views of the bytes."""
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="The given NumPy array is not writable")
         return {

@@ -1,11 +1,11 @@
-"""The pool on Ray: batches of group orders in, the same batches rolled out by actors, in order.
+"""Rollout workers in Ray actors, supervised by this process.
 
-This process is the supervisor; Ray restarts and retries nothing. Each batch goes to the next free actor. An
-actor that dies or does not answer in time is replaced, the new one takes over the current weights, and the
-batch is handed out again. As a batch is one engine call with seeds of its own, neither the number of actors nor
-who takes what nor who dies changes a token.
+Ray restarts and retries nothing. Each batch goes to the next free actor. An actor that dies or misses its
+deadline is replaced: the new one loads the current weights, and the batch is assigned again. A batch is one
+engine call with its own seeds, so tokens depend neither on the number of actors, nor on which actor samples a
+batch, nor on which one dies.
 
-A published set of weights is put into Ray's store once; each actor reads it from there before it next samples.
+Published weights are put into Ray's object store once; each actor reads them from there before it next samples.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ class RolloutError(RuntimeError):
 
 
 class _Call(StrEnum):
-    """What an actor has been asked for."""
+    """The call that an actor is working on."""
 
     BUILD = "start"
     PING = "answer a ping"
@@ -52,18 +52,18 @@ class _Call(StrEnum):
 
 
 @dataclass(kw_only=True)
-class _Seat:
-    """The place of one actor, whoever holds it at the time.
+class _Slot:
+    """The slot of one actor; a replacement takes the same slot.
 
     Attributes:
         number: From 0.
         actor: Ray's handle.
-        call: What it does, or did last.
-        ref: Its call's result to be; None while idle.
-        deadline_s: Seconds the call may take.
-        due: When it must have come, on the monotonic clock.
+        call: The current or last call.
+        ref: The future result of the current call; None while the actor is idle.
+        deadline_s: Seconds that the call may take.
+        due: Time by which it must have answered, on the monotonic clock.
         batch: Number of the batch it works on; None if the result is not wanted.
-        publication: Which weights it holds.
+        publication: Number of the weights it holds.
         pid: Process id once it has started.
     """
 
@@ -79,11 +79,11 @@ class _Seat:
 
 
 class _LostError(Exception):
-    """An actor is of no use any more; says what it did."""
+    """An actor is lost; says what happened."""
 
 
 class _LateError(_LostError):
-    """It has not answered in time."""
+    """An actor missed its deadline."""
 
 
 class RayPool:
@@ -91,7 +91,7 @@ class RayPool:
 
     Attributes:
         restarts: Actors replaced so far.
-        cluster: Where the actors live.
+        cluster: The cluster of the actors.
     """
 
     def __init__(
@@ -105,22 +105,22 @@ class RayPool:
         max_restarts: int,
         start_deadline_s: float = START_DEADLINE_S,
     ) -> None:
-        """Find room and start the actors; returns while they are still starting.
+        """Check the resources and start the actors; returns while they are still starting.
 
         Args:
-            spec: What each actor's worker is made of, apart from its engine's device.
-            num_actors: How many.
-            cpus_per_actor: Cores set aside for each. How many threads one uses is `spec.engine.threads`.
-            gpus_per_actor: GPUs set aside for each. Above 0 they sample on the GPU, else on the CPU.
-            deadline_s: Longest a batch may take.
-            max_restarts: Replacements before giving up.
-            start_deadline_s: Longest an actor may take to start.
+            spec: What each actor's worker is built from, except for its engine's device.
+            num_actors: Number of actors.
+            cpus_per_actor: Cores reserved for each. `spec.engine.threads` says how many threads it uses.
+            gpus_per_actor: GPUs reserved for each. Above 0 it samples on the GPU, else on the CPU.
+            deadline_s: Most seconds that a batch may take.
+            max_restarts: Most replacements of actors.
+            start_deadline_s: Most seconds that an actor may take to start.
 
         Raises:
-            ResourceError: There is no cluster with room for them.
+            ResourceError: No cluster has enough resources for them.
         """
         self.restarts = 0
-        self._rolling_out = threading.Lock()  # by a thread that may not be the one that closes
+        self._rolling_out = threading.Lock()  # held by the thread that samples; another one may close
         self._closed = False
         self._size = ActorSize(cpus=cpus_per_actor, gpus=gpus_per_actor)
         self._deadline_s = deadline_s
@@ -128,7 +128,7 @@ class RayPool:
         self._max_restarts = max_restarts
         self._publication = 0
         self._published: tuple[Any, int] | None = None
-        self._seats: list[_Seat] = []
+        self._slots: list[_Slot] = []
         self.cluster = connect(num_actors=num_actors, size=self._size)
         try:
             self._actor_class = ray.remote(RolloutActor).options(
@@ -142,13 +142,13 @@ class RayPool:
             engine = replace(spec.engine, device="cuda" if gpus_per_actor > 0 else "cpu")
             self._spec = ray.put(replace(spec, engine=engine))
             for number in range(num_actors):
-                self._seats.append(self._start(number))
+                self._slots.append(self._start(number))
         except BaseException:
             self.close()
             raise
 
     def publish(self, weights: Weights, version: int) -> None:
-        """See `RolloutPool.publish`. The tensors are copied; changing them afterwards changes nothing."""
+        """See `RolloutPool.publish`. The tensors are copied, so later changes to them have no effect."""
         self._published = ray.put(pack_weights(weights)), version
         self._publication += 1
 
@@ -163,9 +163,9 @@ class RayPool:
 
         Raises:
             RolloutError: More than `max_restarts` actors were lost, or three with the same batch, or no actor
-                can be made at all.
+                can be created.
             ResourceError: No actor could be started in time.
-            Exception: What a worker raised, as it was.
+            Exception: Whatever a worker raised.
         """
         with self._rolling_out:
             return self._rollout(batches, sampling, on_batch)
@@ -179,47 +179,47 @@ class RayPool:
         results: dict[int, Batch] = {}
         failures: Counter[int] = Counter()
         todo = deque(range(len(batches)))
-        # An actor may have died since the last call, which is no batch's fault.
-        for seat in self._seats:
-            if seat.ref is None:
-                self._call(seat, _Call.PING)
+        # An actor may have died since the last call; no batch is to blame for that.
+        for slot in self._slots:
+            if slot.ref is None:
+                self._call(slot, _Call.PING)
         try:
             while len(results) < len(batches):
-                for seat in self._seats:
-                    if seat.ref is None and todo:
-                        self._give_work(seat, todo, batches, sampling)
-                for seat in self._answered_or_due():
-                    number, seat.batch = seat.batch, None
+                for slot in self._slots:
+                    if slot.ref is None and todo:
+                        self._give_work(slot, todo, batches, sampling)
+                for slot in self._answered_or_due():
+                    number, slot.batch = slot.batch, None
                     try:
-                        batch = self._take(seat, wanted=number is not None)
+                        batch = self._take(slot, wanted=number is not None)
                     except _LostError as loss:
                         if number is not None:
                             todo.appendleft(number)
                             failures[number] += 1
                             if failures[number] == MAX_FAILURES:
                                 raise RolloutError(_blame(batches[number], loss)) from None
-                        self._replace(seat, loss)
+                        self._replace(slot, loss)
                     else:
                         if number is not None:
                             results[number] = batch
                             on_batch(batch)
         finally:
-            for seat in self._seats:
-                seat.batch = None
+            for slot in self._slots:
+                slot.batch = None
         return [results[number] for number in range(len(batches))]
 
     def pids(self) -> list[int]:
-        """Process ids of the actors, by seat; waits until all have started."""
-        while any(seat.pid is None for seat in self._seats):
-            for seat in self._answered_or_due():
+        """Process ids of the actors, by slot; waits until all have started."""
+        while any(slot.pid is None for slot in self._slots):
+            for slot in self._answered_or_due():
                 try:
-                    self._take(seat, wanted=False)
+                    self._take(slot, wanted=False)
                 except _LostError as loss:
-                    self._replace(seat, loss)
-        return [seat.pid for seat in self._seats if seat.pid is not None]
+                    self._replace(slot, loss)
+        return [slot.pid for slot in self._slots if slot.pid is not None]
 
     def close(self) -> None:
-        """See `RolloutPool.close`. Of a cluster that was joined, only the pool's own actors end.
+        """See `RolloutPool.close`. In a cluster that was joined, only the pool's own actors end.
 
         A `rollout` in another thread ends with a `RolloutError` first.
         """
@@ -227,72 +227,72 @@ class RayPool:
         self._kill_actors()
         with self._rolling_out:
             self._kill_actors()
-            self._seats = []
+            self._slots = []
             self._published = None
             self.cluster.close()
 
     def _kill_actors(self) -> None:
         if ray.is_initialized():
-            for seat in list(self._seats):
-                ray.kill(seat.actor)
+            for slot in list(self._slots):
+                ray.kill(slot.actor)
 
-    def _start(self, number: int) -> _Seat:
-        seat = _Seat(number=number, actor=self._actor_class.remote())
-        self._call(seat, _Call.BUILD, self._spec)
-        return seat
+    def _start(self, number: int) -> _Slot:
+        slot = _Slot(number=number, actor=self._actor_class.remote())
+        self._call(slot, _Call.BUILD, self._spec)
+        return slot
 
     def _give_work(
         self,
-        seat: _Seat,
+        slot: _Slot,
         todo: deque[int],
         batches: Sequence[Sequence[GroupRequest]],
         sampling: Sampling | None,
     ) -> None:
-        if seat.publication != self._publication:
+        if slot.publication != self._publication:
             assert self._published is not None
-            self._call(seat, _Call.LOAD, *self._published, self._publication)
+            self._call(slot, _Call.LOAD, *self._published, self._publication)
         else:
-            seat.batch = todo.popleft()
-            self._call(seat, _Call.ROLLOUT, list(batches[seat.batch]), sampling, self._publication)
+            slot.batch = todo.popleft()
+            self._call(slot, _Call.ROLLOUT, list(batches[slot.batch]), sampling, self._publication)
 
-    def _call(self, seat: _Seat, call: _Call, *args: Any) -> None:
+    def _call(self, slot: _Slot, call: _Call, *args: Any) -> None:
         method = {
-            _Call.BUILD: seat.actor.build,
-            _Call.PING: seat.actor.ping,
-            _Call.LOAD: seat.actor.load,
-            _Call.ROLLOUT: seat.actor.rollout,
+            _Call.BUILD: slot.actor.build,
+            _Call.PING: slot.actor.ping,
+            _Call.LOAD: slot.actor.load,
+            _Call.ROLLOUT: slot.actor.rollout,
         }[call]
         longest = {_Call.BUILD: self._start_deadline_s, _Call.PING: min(PING_DEADLINE_S, self._deadline_s)}
-        seat.call, seat.ref = call, method.remote(*args)
-        seat.deadline_s = longest.get(call, self._deadline_s)
-        seat.due = time.monotonic() + seat.deadline_s
+        slot.call, slot.ref = call, method.remote(*args)
+        slot.deadline_s = longest.get(call, self._deadline_s)
+        slot.due = time.monotonic() + slot.deadline_s
 
-    def _answered_or_due(self) -> list[_Seat]:
-        """Seats whose call has ended or should have; waits for the first."""
-        busy = [seat for seat in self._seats if seat.ref is not None]
+    def _answered_or_due(self) -> list[_Slot]:
+        """Slots whose call has ended or is late; waits for the first."""
+        busy = [slot for slot in self._slots if slot.ref is not None]
         assert busy
-        wait_s = min(seat.due for seat in busy) - time.monotonic()
-        done, _ = ray.wait([seat.ref for seat in busy], num_returns=1, timeout=max(0.0, wait_s))
+        wait_s = min(slot.due for slot in busy) - time.monotonic()
+        done, _ = ray.wait([slot.ref for slot in busy], num_returns=1, timeout=max(0.0, wait_s))
         now = time.monotonic()
-        return [seat for seat in busy if seat.ref in done or seat.due <= now]
+        return [slot for slot in busy if slot.ref in done or slot.due <= now]
 
-    def _take(self, seat: _Seat, *, wanted: bool) -> Any:
-        """What the seat's call gave.
+    def _take(self, slot: _Slot, *, wanted: bool) -> Any:
+        """Result of the slot's call.
 
         Raises:
             _LostError: The actor died or is late.
-            Exception: What the worker raised; of a batch no longer wanted, that is left out.
+            Exception: What the worker raised, unless its batch is no longer wanted.
         """
-        ref, seat.ref = seat.ref, None
+        ref, slot.ref = slot.ref, None
         if not ray.wait([ref], timeout=0)[0]:
-            raise _LateError(f"did not {seat.call} within {seat.deadline_s:g} s")
+            raise _LateError(f"did not {slot.call} within {slot.deadline_s:g} s")
         try:
             value = ray.get(ref)
         except RayTaskError as error:
             cause = error.cause
             if isinstance(cause, RayError):
                 raise _LostError(_one_line(cause)) from None
-            if seat.call is not _Call.ROLLOUT or wanted:
+            if slot.call is not _Call.ROLLOUT or wanted:
                 raise (cause if isinstance(cause, Exception) else error) from error
             return None
         except ActorDiedError as error:
@@ -302,19 +302,19 @@ class RayPool:
             raise _LostError(_one_line(error)) from None
         except RayError as error:
             raise _LostError(_one_line(error)) from None
-        if seat.call in (_Call.BUILD, _Call.PING):
-            seat.pid = value
-        if seat.call is _Call.LOAD:
-            seat.publication = value
+        if slot.call in (_Call.BUILD, _Call.PING):
+            slot.pid = value
+        if slot.call is _Call.LOAD:
+            slot.publication = value
         return value
 
-    def _replace(self, seat: _Seat, loss: _LostError) -> None:
-        """Put a new actor in the seat; give the seat up where none can be placed while others are at work."""
+    def _replace(self, slot: _Slot, loss: _LostError) -> None:
+        """Start a new actor in the slot; drop the slot if no actor can be placed while others work."""
         if self._closed:
             raise RolloutError("the pool was closed while it was sampling")
-        ray.kill(seat.actor)
-        if seat.call is _Call.BUILD and isinstance(loss, _LateError):
-            self._give_up(seat)
+        ray.kill(slot.actor)
+        if slot.call is _Call.BUILD and isinstance(loss, _LateError):
+            self._give_up(slot)
             return
         if self.restarts == self._max_restarts:
             raise RolloutError(
@@ -324,25 +324,25 @@ class RayPool:
         self.restarts += 1
         _log.warning(
             "rollout actor %d (pid %s) %s; replaced (%d of at most %d)",
-            seat.number,
-            seat.pid,
+            slot.number,
+            slot.pid,
             loss,
             self.restarts,
             self._max_restarts,
         )
-        self._seats[self._seats.index(seat)] = self._start(seat.number)
+        self._slots[self._slots.index(slot)] = self._start(slot.number)
 
-    def _give_up(self, seat: _Seat) -> None:
+    def _give_up(self, slot: _Slot) -> None:
         free = ray.available_resources()  # type: ignore[no-untyped-call]
         message = (
-            f"rollout actor {seat.number} did not start within {seat.deadline_s:g} s: it needs "
+            f"rollout actor {slot.number} did not start within {slot.deadline_s:g} s: it needs "
             f"{self._size.cpus:g} CPU and {self._size.gpus:g} GPU on one node, and Ray has "
             f"{free.get('CPU', 0):g} CPU and {free.get('GPU', 0):g} GPU free in all"
         )
-        self._seats.remove(seat)
-        if all(other.pid is None for other in self._seats):
+        self._slots.remove(slot)
+        if all(other.pid is None for other in self._slots):
             raise ResourceError(f"{message}; wait for other work to end or lower rollout.num_actors")
-        _log.warning("%s; going on with %d actors", message, len(self._seats))
+        _log.warning("%s; going on with %d actors", message, len(self._slots))
 
 
 def _one_line(error: BaseException) -> str:

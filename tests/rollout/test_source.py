@@ -293,9 +293,9 @@ def test_an_update_without_any_graded_completion_is_an_error() -> None:
         source.next_update(2)
 
 
-def test_rewards_are_told_of_the_updates_before_and_only_of_those() -> None:
+def test_rewards_see_the_updates_before_and_no_others() -> None:
     source, pool = make(every(2), history=RunHistory())
-    source.next_update(2)  # with dynamic sampling, none of which is told of the others
+    source.next_update(2)  # with dynamic sampling, whose groups do not see each other
     source.next_update(1)
     histories = [{request.history for batch in call for request in batch} for call in pool.calls]
     assert [{history and history.update for history in call} for call in histories] == [{0}, {0}, {0}, {1}, {1}]

@@ -42,9 +42,9 @@ class Side:
     def close(self) -> None: ...
 
 
-def learn(side: Side, ahead: int, updates: int, every: int, passes: int = 1) -> list[Delivery]:
+def learn(side: Side, max_staleness: int, updates: int, every: int, passes: int = 1) -> list[Delivery]:
     """As the learner does: weights change in place, everything is at rest after each `every` updates."""
-    stream = RolloutStream(side, side, num_groups=1, ahead=ahead)  # type: ignore[arg-type]
+    stream = RolloutStream(side, side, num_groups=1, max_staleness=max_staleness)  # type: ignore[arg-type]
     weight = torch.zeros(())
     deliveries = []
     for version in range(0, updates, passes):
@@ -64,7 +64,7 @@ def sampled_with(side: Side) -> list[int]:
 
 
 @pytest.mark.parametrize(
-    ("ahead", "every", "expected"),
+    ("max_staleness", "every", "expected"),
     [
         (0, 8, [0, 1, 2, 3, 4, 5, 6, 7]),
         (1, 8, [0, 0, 1, 2, 3, 4, 5, 6]),
@@ -75,11 +75,11 @@ def sampled_with(side: Side) -> list[int]:
         (99, 8, [0] * 8),
     ],
 )
-def test_staleness_is_bounded_and_known_in_advance(ahead: int, every: int, expected: list[int]) -> None:
+def test_staleness_is_bounded_and_known_in_advance(max_staleness: int, every: int, expected: list[int]) -> None:
     side = Side()
-    deliveries = learn(side, ahead, updates=8, every=every)
+    deliveries = learn(side, max_staleness, updates=8, every=every)
     assert sampled_with(side) == expected
-    assert all(version - used <= ahead for version, used in enumerate(expected))
+    assert all(version - used <= max_staleness for version, used in enumerate(expected))
     assert [delivery.state["cursor"] for delivery in deliveries] == list(range(1, 9))
     published = [entry[1] for entry in side.log if entry[0] == "publish"]
     assert published == sorted(set(expected))  # each version once
@@ -87,13 +87,13 @@ def test_staleness_is_bounded_and_known_in_advance(ahead: int, every: int, expec
 
 def test_a_batch_may_serve_several_updates() -> None:
     side = Side()
-    learn(side, ahead=1, updates=8, every=8, passes=2)
+    learn(side, max_staleness=1, updates=8, every=8, passes=2)
     assert sampled_with(side) == [0, 0, 2, 4]
 
 
 def test_the_next_rollout_batch_is_sampled_while_the_learner_is_at_work() -> None:
     side = Side()
-    stream = RolloutStream(side, side, num_groups=1, ahead=1)  # type: ignore[arg-type]
+    stream = RolloutStream(side, side, num_groups=1, max_staleness=1)  # type: ignore[arg-type]
     weights = {"w": torch.zeros(())}
     stream.next(weights, 0, left=9)
     until = threading.Event()
@@ -106,17 +106,17 @@ def test_the_next_rollout_batch_is_sampled_while_the_learner_is_at_work() -> Non
     stream.close()
 
 
-@pytest.mark.parametrize("ahead", [0, 1, 3])
-def test_what_sampling_raises_comes_out_where_its_rollout_batch_is_due(ahead: int) -> None:
+@pytest.mark.parametrize("max_staleness", [0, 1, 3])
+def test_what_sampling_raises_comes_out_where_its_rollout_batch_is_due(max_staleness: int) -> None:
     side = Side(fails_at=2)
     with pytest.raises(RuntimeError, match="no rollout batch 2"):
-        learn(side, ahead, updates=8, every=8)
+        learn(side, max_staleness, updates=8, every=8)
     assert side.cursor == 2
 
 
 def test_after_close_nothing_further_is_sampled() -> None:
     side = Side()
-    stream = RolloutStream(side, side, num_groups=1, ahead=3)  # type: ignore[arg-type]
+    stream = RolloutStream(side, side, num_groups=1, max_staleness=3)  # type: ignore[arg-type]
     stream.next({"w": torch.zeros(())}, 0, left=1)
     side.may_sample.clear()
     waiting = threading.Thread(target=lambda: stream.next({"w": torch.ones(())}, 1, left=4))

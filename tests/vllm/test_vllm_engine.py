@@ -20,8 +20,8 @@ from rollout.engines.vllm import VllmEngine
 from rollout.types import FinishReason, Prompt, Sampling
 from tests.kit.vllm_engines import (
     CLOSE,
+    LIMITS,
     PROMPTS,
-    ROOM,
     SAMPLING,
     STOP,
     drawn,
@@ -144,9 +144,9 @@ def test_no_prompts_no_completions(engine: VllmEngine) -> None:
     assert engine.generate([], SAMPLING) == []
 
 
-def test_what_there_is_no_room_for_is_refused(engine: VllmEngine) -> None:
+def test_prompts_that_are_too_long_are_refused(engine: VllmEngine) -> None:
     long = [Prompt(ids=drawn(0, 131), seeds=(0,))]
-    with pytest.raises(ValueError, match="may take 161 tokens, room is 160"):
+    with pytest.raises(ValueError, match="may take 161 tokens, the engine is made for 160"):
         engine.generate(long, SAMPLING)
     assert len(engine.generate([replace(long[0], ids=long[0].ids[1:])], SAMPLING)[0][0].ids) == 30
     with pytest.raises(ValueError, match=r"temperature is 0\.005, vLLM's lowest is 0\.01"):
@@ -156,14 +156,14 @@ def test_what_there_is_no_room_for_is_refused(engine: VllmEngine) -> None:
 # ---- memory, cache, process ----
 
 
-def test_keys_and_values_take_no_more_than_said_and_hold_all_rows(engine: VllmEngine, model: Any) -> None:
+def test_the_kv_cache_keeps_to_its_size_and_holds_all_rows(engine: VllmEngine, model: Any) -> None:
     def held(worker: Any) -> tuple[int, int]:
         caches = {cache.data_ptr(): cache.nbytes for cache in worker.model_runner.kv_caches}
         return sum(caches.values()), worker.cache_config.num_gpu_blocks * worker.cache_config.block_size
 
     ((taken, tokens),) = engine._llm.collective_rpc(held)
-    assert tokens >= ROOM.max_rows * ROOM.max_tokens
-    assert 0 < taken <= ROOM.cache_bytes(model, torch.float32)
+    assert tokens >= LIMITS.max_rows * LIMITS.max_tokens
+    assert 0 < taken <= LIMITS.cache_bytes(model, torch.float32)
 
 
 def test_a_prompt_is_read_once_for_its_group_and_forgotten_after(

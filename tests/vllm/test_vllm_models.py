@@ -63,8 +63,8 @@ def test_half_precision() -> None:
     assert worst(other, PROMPTS, groups, 0.8) < 0.1
 
 
-def test_what_cannot_work_is_said_in_one_line() -> None:
-    with pytest.raises(VllmError, match=r"installed here is for 'cpu', the engine is to run on 'cuda'"):
+def test_unsupported_models_are_reported_in_one_line() -> None:
+    with pytest.raises(VllmError, match=r"installed vLLM is for 'cpu', but the engine runs on 'cuda'"):
         make_engine(make(), device="cuda")
     small = LlamaForCausalLM(LlamaConfig(**SMALL, **{**HEADS, "num_attention_heads": 16}))
     with pytest.raises(VllmError, match=r"vLLM cannot run LlamaForCausalLM on cpu: .") as caught:

@@ -1,4 +1,4 @@
-"""Recorded steps against those taken anew, with a stand-in for the recording itself where there is no GPU."""
+"""Captured decode steps against ordinary ones; without a GPU, a stand-in takes the place of the capture."""
 
 from __future__ import annotations
 
@@ -9,33 +9,33 @@ import pytest
 import torch
 
 from rollout.engines import cuda_graphs as graphs
-from rollout.engines.cuda_graphs import CudaGraphs, Record, Step, _round_up
+from rollout.engines.cuda_graphs import Capture, CudaGraphs, Step, _round_up
 from rollout.engines.embedded import TorchEngine
 from rollout.types import Prompt, Sampling
 from tests.kit.causal_models import PAD, STOP, WRITTEN_OUT, V, ids, make, mixed_prompts
 
 
 class Counting:
-    """Records a step by keeping it: a replay takes it again, on whatever then is in its memory.
+    """Captures a step by keeping it: a replay runs it again, on what is in its memory then.
 
     Attributes:
-        recorded: Steps.
-        replayed: Times they were.
-        cleared: Times all that was recorded before was given up.
+        captured: Steps captured.
+        replayed: Replays of them.
+        cleared: Times that all graphs were dropped.
     """
 
     def __init__(self) -> None:
-        self.recorded = self.replayed = 0
+        self.captured = self.replayed = 0
         self.cleared = -1
 
-    def __call__(self) -> Record:
-        """A recorder."""
+    def __call__(self) -> Capture:
+        """Make a capture."""
         self.cleared += 1
-        return self._record
+        return self._capture
 
-    def _record(self, step: Step) -> Step:
-        self.recorded += 1
-        step()  # to warm up, as on a GPU; nothing may come of it
+    def _capture(self, step: Step) -> Step:
+        self.captured += 1
+        step()  # the warm-up of a GPU; it must have no effect
 
         def replay() -> None:
             self.replayed += 1
@@ -46,10 +46,10 @@ class Counting:
 
 def engine(
     family: str,
-    make_recorder: Callable[[], Record] | None = None,
+    make_capture: Callable[[], Capture] | None = None,
     *,
     max_rows: int | None = None,
-    look_every: int = 1,
+    check_every: int = 1,
     device: str = "cpu",
     dtype: torch.dtype = torch.float32,
 ) -> TorchEngine:
@@ -60,16 +60,16 @@ def engine(
         pad_id=PAD,
         threads=1,
         max_rows=max_rows,
-        look_every=look_every,
-        make_recorder=make_recorder,
+        check_every=check_every,
+        make_capture=make_capture,
     )
 
 
 @pytest.mark.parametrize("family", WRITTEN_OUT)
 @pytest.mark.parametrize("max_rows", [None, 6])
 def test_replayed_steps_sample_the_same_tokens(family: str, max_rows: int | None) -> None:
-    record = Counting()
-    replayed = engine(family, record, max_rows=max_rows)
+    capture = Counting()
+    replayed = engine(family, capture, max_rows=max_rows)
     for sampling in (
         Sampling(temperature=1.0, max_new_tokens=40),
         Sampling(temperature=0.0, max_new_tokens=70),
@@ -80,13 +80,13 @@ def test_replayed_steps_sample_the_same_tokens(family: str, max_rows: int | None
         for ours, theirs in zip(got, expected, strict=True):
             for a, b in zip(ours, theirs, strict=True):
                 assert a.logprobs == pytest.approx(b.logprobs, abs=2e-5)
-    assert 1 < record.recorded < record.replayed / 4 and record.cleared > 0
+    assert 1 < capture.captured < capture.replayed / 4 and capture.cleared > 0
 
 
 @pytest.mark.parametrize("seed", range(8))
-@pytest.mark.parametrize("look_every", [2, 7, 64])
-def test_looking_seldom_changes_no_sample(seed: int, look_every: int) -> None:
-    """Whatever the mix of prompts, limits and room; for models of both kinds, replayed or not."""
+@pytest.mark.parametrize("check_every", [2, 7, 64])
+def test_checking_rarely_changes_no_sample(seed: int, check_every: int) -> None:
+    """For any mix of prompts, limits and rows, for models of both kinds, with and without replay."""
     rng = random.Random(seed)
     prompts = []
     for p in range(rng.randint(1, 25)):
@@ -95,49 +95,49 @@ def test_looking_seldom_changes_no_sample(seed: int, look_every: int) -> None:
         prompt_ids = tuple(rng.randrange(2, V) for _ in range(rng.randint(1, 20)))
         prompts.append(Prompt(ids=prompt_ids, seeds=tuple(range(10 * p, 10 * p + samples)), limits=own))
     sampling = Sampling(temperature=1.0, max_new_tokens=rng.choice([1, 5, 30]))
-    for family, record in (("gpt2", None), ("mistral", None), ("llama", None), ("llama", Counting())):
+    for family, capture in (("gpt2", None), ("mistral", None), ("llama", None), ("llama", Counting())):
         expected = engine(family).generate(prompts, sampling)
         for max_rows in (None, rng.randint(1, 40)):
-            seldom = engine(family, record, max_rows=max_rows, look_every=look_every)
-            got = seldom.generate(prompts, sampling)
+            rarely = engine(family, capture, max_rows=max_rows, check_every=check_every)
+            got = rarely.generate(prompts, sampling)
             assert ids(got) == ids(expected)
             assert [[c.finish_reason for c in g] for g in got] == [
                 [c.finish_reason for c in g] for g in expected
             ]
 
 
-def test_a_record_is_used_again_by_later_calls_and_with_new_weights() -> None:
-    record = Counting()
-    replayed, anew = engine("llama", record), engine("llama")
+def test_later_calls_and_new_weights_replay_the_same_graphs() -> None:
+    capture = Counting()
+    replayed, plain = engine("llama", capture), engine("llama")
     sampling = Sampling(temperature=1.0, max_new_tokens=30)
     replayed.generate(mixed_prompts(), sampling)
-    recorded = record.recorded
-    weights = {name: tensor * 0.9 for name, tensor in anew.model.state_dict().items()}
-    for sampler in (replayed, anew):
+    captured = capture.captured
+    weights = {name: tensor * 0.9 for name, tensor in plain.model.state_dict().items()}
+    for sampler in (replayed, plain):
         sampler.load_weights(weights, version=1)
-    assert ids(replayed.generate(mixed_prompts(), sampling)) == ids(anew.generate(mixed_prompts(), sampling))
-    assert recorded <= record.recorded <= recorded + 3  # sizes that the other weights came to first
+    assert ids(replayed.generate(mixed_prompts(), sampling)) == ids(plain.generate(mixed_prompts(), sampling))
+    assert captured <= capture.captured <= captured + 3  # sizes that only the new weights reach
 
 
-def test_a_record_is_made_anew_where_memory_has_moved() -> None:
+def test_a_step_is_captured_again_when_its_memory_has_moved() -> None:
     """Longer completions than before, longer prompts, and after a diverged policy."""
-    record = Counting()
-    replayed, anew = engine("llama", record), engine("llama")
+    capture = Counting()
+    replayed, plain = engine("llama", capture), engine("llama")
     short, long = Sampling(temperature=1.0, max_new_tokens=10), Sampling(temperature=1.0, max_new_tokens=60)
     longer = [Prompt(ids=tuple(range(2, 19)) * 3, seeds=(1, 2, 3))]
-    good = {name: tensor.clone() for name, tensor in anew.model.state_dict().items()}
+    good = {name: tensor.clone() for name, tensor in plain.model.state_dict().items()}
     for prompts, sampling in ((mixed_prompts(), short), (mixed_prompts(), long), (longer, long)):
-        before = record.recorded
-        assert ids(replayed.generate(prompts, sampling)) == ids(anew.generate(prompts, sampling))
-        assert record.recorded > before
+        before = capture.captured
+        assert ids(replayed.generate(prompts, sampling)) == ids(plain.generate(prompts, sampling))
+        assert capture.captured > before
     replayed.load_weights({name: tensor * float("nan") for name, tensor in good.items()}, version=1)
     replayed.generate(mixed_prompts(), long)
     replayed.load_weights(good, version=2)
-    assert ids(replayed.generate(mixed_prompts(), long)) == ids(anew.generate(mixed_prompts(), long))
+    assert ids(replayed.generate(mixed_prompts(), long)) == ids(plain.generate(mixed_prompts(), long))
 
 
-def test_nothing_of_old_memory_is_kept_beside_the_new(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Records hold views of buffers; they are gone before larger ones are made."""
+def test_old_memory_is_freed_before_new_memory_is_allocated(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Graphs hold views of buffers; they are dropped before larger buffers are allocated."""
     sampler = engine("llama", Counting())
     sampler.generate(mixed_prompts(), Sampling(temperature=1.0, max_new_tokens=10))
     kept, buffers = sampler._graphs, sampler._buffers
@@ -156,39 +156,39 @@ def test_nothing_of_old_memory_is_kept_beside_the_new(monkeypatch: pytest.Monkey
     assert left == [(0, False)]
 
 
-def test_no_more_records_are_kept_than_allowed(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(graphs, "_MOST_RECORDS", 3)
-    record, sampling = Counting(), Sampling(temperature=1.0, max_new_tokens=40)
-    replayed = engine("llama", record)
+def test_the_number_of_graphs_is_limited(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(graphs, "_MAX_GRAPHS", 3)
+    capture, sampling = Counting(), Sampling(temperature=1.0, max_new_tokens=40)
+    replayed = engine("llama", capture)
     assert ids(replayed.generate(mixed_prompts(), sampling)) == ids(
         engine("llama").generate(mixed_prompts(), sampling)
     )
-    assert record.recorded > 3 and replayed._graphs is not None and len(replayed._graphs._steps) == 3
+    assert capture.captured > 3 and replayed._graphs is not None and len(replayed._graphs._steps) == 3
 
 
-def test_sizes_are_rounded_up_to_few() -> None:
+def test_sizes_are_rounded_up_to_a_few() -> None:
     sizes = [_round_up(n, 1000) for n in range(1, 513)]
     assert all(n <= size <= max(n + 1, n * 1.5) for n, size in enumerate(sizes, 1))
     assert len(set(sizes)) == 18
     assert _round_up(200, 210) == 210
 
 
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="records CUDA graphs")
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="captures CUDA graphs")
 @pytest.mark.parametrize("family", WRITTEN_OUT)
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 @pytest.mark.parametrize("max_rows", [None, 6])
 def test_cuda_graphs_sample_the_same_tokens(family: str, dtype: torch.dtype, max_rows: int | None) -> None:
-    """In calls that grow, with other work on the device between them; log-probabilities up to the first
-    difference, since other sizes are rounded otherwise."""
-    anew = engine(family, device="cuda", dtype=dtype, max_rows=max_rows)
-    replayed = engine(family, CudaGraphs, device="cuda", dtype=dtype, max_rows=max_rows, look_every=16)
+    """In calls of growing size with other work between them; log-probabilities agree up to the first different
+    token, because other sizes round differently."""
+    plain = engine(family, device="cuda", dtype=dtype, max_rows=max_rows)
+    replayed = engine(family, CudaGraphs, device="cuda", dtype=dtype, max_rows=max_rows, check_every=16)
     tolerance = 1e-3 if dtype == torch.float32 else 0.05
-    weights = {name: tensor.clone() for name, tensor in anew.model.state_dict().items()}
+    weights = {name: tensor.clone() for name, tensor in plain.model.state_dict().items()}
     for version, limit in enumerate([20, 20, 50], 1):
-        for sampler in (anew, replayed):
+        for sampler in (plain, replayed):
             sampler.load_weights({name: tensor * 0.98**version for name, tensor in weights.items()}, version)
         sampling = Sampling(temperature=0.0, max_new_tokens=limit)
-        expected = anew.generate(mixed_prompts(), sampling)
+        expected = plain.generate(mixed_prompts(), sampling)
         got = replayed.generate(mixed_prompts(), sampling)
         torch.randn(1 << 22, device="cuda").sort()
         torch.cuda.empty_cache()

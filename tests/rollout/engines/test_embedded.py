@@ -20,7 +20,7 @@ def engine(family: str = "llama", max_rows: int | None = None) -> TorchEngine:
 
 
 def library_engine(family: str) -> TorchEngine:
-    """One that takes its steps through the library's forward, whatever the family."""
+    """An engine that decodes with the library's forward, for any family."""
     sampler = engine(family)
     sampler._decoder = None
     return sampler
@@ -82,18 +82,18 @@ def test_other_models_have_no_decoder(family: str) -> None:
 
 @pytest.mark.parametrize("family", ["llama", "mistral", "gpt2"])
 @pytest.mark.parametrize("max_rows", [1, 6, 20])
-def test_rows_that_wait_get_the_same_tokens(family: str, max_rows: int) -> None:
+def test_waiting_rows_get_the_same_tokens(family: str, max_rows: int) -> None:
     sampling = Sampling(temperature=1.0, max_new_tokens=40)
     expected = engine(family).generate(mixed_prompts(), sampling)
     lengths = [len(c.ids) for group in expected for c in group]
-    assert min(lengths) < 5 and max(lengths) == 40  # rows leave at all times, and columns run out
+    assert min(lengths) < 5 and max(lengths) == 40  # rows leave all the time, and columns run out
     assert ids(engine(family, max_rows).generate(mixed_prompts(), sampling)) == ids(expected)
 
 
 @pytest.mark.parametrize("family", ["llama", "gpt2"])
 @pytest.mark.parametrize("max_rows", [1, 2, 3])
-def test_a_long_prompt_comes_in_after_short_ones(family: str, max_rows: int) -> None:
-    """When the columns run out while only short and young rows are in the batch, a long one still fits."""
+def test_a_long_prompt_is_admitted_after_short_ones(family: str, max_rows: int) -> None:
+    """A long prompt still fits when the columns run out while only short and young rows are in the batch."""
     rng = random.Random(3)
     prompts = [
         Prompt(ids=tuple(rng.randrange(2, V) for _ in range(rng.choice([1, 14]))), seeds=(p,))
@@ -104,8 +104,8 @@ def test_a_long_prompt_comes_in_after_short_ones(family: str, max_rows: int) -> 
     assert ids(engine(family, max_rows).generate(prompts, sampling)) == expected
 
 
-@pytest.mark.parametrize("seed", [*range(12), 34])  # 5 and 34 lost the start of a long prompt once
-def test_any_mix_of_prompts_limits_and_room_gives_the_same_tokens(seed: int) -> None:
+@pytest.mark.parametrize("seed", [*range(12), 34])  # 5 and 34 once lost the start of a long prompt
+def test_any_mix_of_prompts_limits_and_rows_gives_the_same_tokens(seed: int) -> None:
     rng = random.Random(seed)
     num_prompts, limit = rng.randint(1, 25), rng.choice([1, 2, 3, 5, 12, 30])
     prompts = []
@@ -121,7 +121,7 @@ def test_any_mix_of_prompts_limits_and_room_gives_the_same_tokens(seed: int) -> 
             assert ids(engine(family, max_rows).generate(prompts, sampling)) == expected
 
 
-def test_no_more_rows_at_a_time_than_allowed_but_a_group_at_least() -> None:
+def test_the_number_of_rows_is_limited_but_a_group_always_fits() -> None:
     for max_rows, allowed in ((20, 20), (6, 6), (1, 5)):
         sampler = engine("gpt2", max_rows)
         widths: list[int] = []
@@ -134,8 +134,8 @@ def test_no_more_rows_at_a_time_than_allowed_but_a_group_at_least() -> None:
 
 @pytest.mark.parametrize("family", ["llama", "gpt2"])
 @pytest.mark.parametrize("max_rows", [None, 4])
-def test_keys_and_values_take_what_is_said_in_advance(family: str, max_rows: int | None) -> None:
-    """Of a call of many prompts and one of many tokens: what the one needs for rows, the other for prompts."""
+def test_the_kv_cache_takes_the_memory_stated_in_advance(family: str, max_rows: int | None) -> None:
+    """For a call of many prompts and one of many tokens: one needs most for rows, the other for prompts."""
     many = [Prompt(ids=tuple(range(2, 12)), seeds=(p, p + 100)) for p in range(6)]
     long = Sampling(temperature=1.0, max_new_tokens=50)
     sampler = engine(family, max_rows)
@@ -156,7 +156,7 @@ def test_a_completion_ends_at_its_first_stop_token_or_at_the_limit() -> None:
     completions = engine().generate(many, Sampling(temperature=1.5, max_new_tokens=15))[0]
     stopped = [c for c in completions if c.finish_reason is FinishReason.STOP]
     cut = [c for c in completions if c.finish_reason is FinishReason.LENGTH]
-    assert stopped and cut  # both happen, or this tests nothing
+    assert stopped and cut  # both must happen, or this tests nothing
     assert all(c.ids[-1] == STOP and STOP not in c.ids[:-1] for c in stopped)
     assert all(len(c.ids) == 15 and STOP not in c.ids for c in cut)
     assert all(len(c.ids) == len(c.logprobs) for c in completions)
@@ -175,7 +175,7 @@ def test_a_sample_may_have_a_limit_of_its_own() -> None:
             assert stopped or len(completion.ids) == min(limit, 30)
 
 
-def test_the_same_call_gives_the_same_tokens_whatever_came_before() -> None:
+def test_the_same_call_gives_the_same_tokens_after_any_other() -> None:
     first = engine()
     expected = first.generate(PROMPTS, SAMPLING)
     assert first.generate(PROMPTS, SAMPLING) == expected
@@ -236,7 +236,7 @@ def test_new_weights_are_used_and_their_version_recorded() -> None:
 
 
 @pytest.mark.parametrize("family", ["llama", "gpt2"])
-def test_nothing_is_left_of_a_diverged_policy(family: str) -> None:
+def test_a_diverged_policy_leaves_nothing_behind(family: str) -> None:
     sampler = engine(family, max_rows=6)
     expected = sampler.generate(mixed_prompts(), SAMPLING)
     good = {name: tensor.clone() for name, tensor in sampler.model.state_dict().items()}
@@ -255,7 +255,7 @@ def test_weights_that_do_not_fit_are_refused() -> None:
     assert sampler.weight_version == 0
 
 
-def test_thread_setting_of_the_process_is_left_as_it_was() -> None:
+def test_the_thread_setting_of_the_process_is_restored() -> None:
     before = torch.get_num_threads()
     TorchEngine(make("llama"), stop_ids=[STOP], pad_id=PAD, threads=1).generate(PROMPTS, SAMPLING)
     assert torch.get_num_threads() == before

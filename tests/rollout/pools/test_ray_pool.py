@@ -309,7 +309,7 @@ def test_too_many_losses_are_an_error_and_close_ends_the_actors(cluster: Cluster
 
 
 def test_close_ends_a_rollout_of_another_thread(cluster: Cluster, spec: WorkerSpec, tmp_path: Path) -> None:
-    """As when a run is interrupted while groups are sampled ahead: no actor is made anew, nothing hangs."""
+    """As when a run is interrupted while groups are sampled ahead: no actor is replaced, nothing hangs."""
     pool = make_pool(replace(spec, rewards=Mischief(tmp_path)), num_actors=1, deadline_s=60)
     (pid,) = pool.pids()
     failures: list[BaseException] = []
@@ -344,7 +344,7 @@ def test_close_ends_a_rollout_of_another_thread(cluster: Cluster, spec: WorkerSp
         (1, 1.5, 0.0, r"rollout.cpus_per_actor is 1.5"),
     ],
 )
-def test_what_the_cluster_lacks_is_said_at_once(
+def test_missing_resources_are_reported_at_once(
     cluster: Cluster, spec: WorkerSpec, num_actors: int, cpus: float, gpus: float, message: str
 ) -> None:
     started = time.monotonic()
@@ -433,7 +433,7 @@ def test_nothing_is_left_of_the_private_cluster(
     assert "RAY_AUTH_TOKEN" not in os.environ
 
 
-def test_a_cluster_that_is_not_there_is_said_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_cluster_is_reported_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     """After the cluster has ended: a connected process would stay where it is."""
     assert not ray.is_initialized()
     with socket.socket() as free:
