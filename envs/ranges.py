@@ -1,8 +1,7 @@
 """Settings whose buckets are ranges, such as "9_30-40" or "10-20".
 
 In: buckets of the form KIND_LOW-HIGH, or LOW-HIGH for a task with one kind only. Out: the parts of a bucket,
-    and
-the bucket that contains a value.
+and the bucket that contains a value.
 """
 
 from __future__ import annotations

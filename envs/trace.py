@@ -1,8 +1,7 @@
 """Reading and writing reasoning traces.
 
 In: the text a model wrote. Out: a `Trace` with its steps, its answer and its status. Each line is a step, a
-    line
-that starts with `<backtrack>` goes back, and one closing line states the answer::
+line that starts with `<backtrack>` goes back, and one closing line states the answer::
 
     west. right, around
     <backtrack> 0

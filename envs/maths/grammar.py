@@ -1,8 +1,7 @@
 r"""Normalised tokens of mathematical text, and clean LaTeX made from them.
 
 In: an answer in plain text or LaTeX that passed `envs.grading.why_refused`. Out: its tokens (`tokenize`), and
-    the
-LaTeX that the sandbox gets instead of the text (`to_latex`).
+the LaTeX that the sandbox gets instead of the text (`to_latex`).
 
 Normalisation: ``\dfrac``, ``\tfrac`` and ``\frac`` become ``\frac`` with both arguments in braces; ``\cdot``
 and ``×`` become ``*``; sizes, spaces and delimiters such as ``\left``, ``\,``, ``$`` and ``\[`` become one

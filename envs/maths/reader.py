@@ -1,8 +1,7 @@
 r"""The native reader: reads common kinds of mathematical answers exactly, without a computer-algebra system.
 
 In: one stated answer in plain text or LaTeX. Out: a `MathAnswer`, or None if it is none of the kinds below or
-    does
-not state one value. No text raises, and reading takes time linear in the text.
+does not state one value. No text raises, and reading takes time linear in the text.
 
 Kinds::
 

@@ -1,8 +1,7 @@
 """Values of mathematical answers, and the rules by which two of them are equal.
 
 In: values read by `envs.maths.reader`. Out: whether an answer equals the right one. All comparisons are exact,
-    with
-`Fraction`; numbers may differ only by a given tolerance.
+with `Fraction`; numbers may differ only by a given tolerance.
 
 - A decimal is exactly the number written: 0.333333 is not 1/3. (math-verify rounds to six decimals.)
 - ``50%`` is 1/2. The sign may also be missing or added: ``50%`` equals 50 too, as in math-verify, if the number

@@ -1,8 +1,7 @@
 """A soak test of the sandbox: many calls in a row, some of which hang, crash or use up the memory.
 
 In: a number of calls and a seed. Out: figures about the replies and about processes, files and memory left
-    behind.
-The mix has 5 % hangs, 5 % crashes and 2 % memory bombs.
+behind. The mix has 5 % hangs, 5 % crashes and 2 % memory bombs.
 """
 
 from __future__ import annotations

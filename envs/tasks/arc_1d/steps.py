@@ -1,8 +1,7 @@
 """The lines of `arc_1d`, their effect on a state, and the drawing of puzzles.
 
 In: a state and a line a model wrote. Out: the state after it, or a `StepError`. Bounded regular expressions
-    match
-lines in linear time. Rules are applied only to rows of the question, never to a row that a model wrote.
+match lines in linear time. Rules are applied only to rows of the question, never to a row that a model wrote.
 """
 
 from __future__ import annotations

@@ -31,7 +31,7 @@ that are equal at a width (wrapping by 3 to the left or to the right at width 6)
 neither is drawn at that width.
 
 Buckets: a bucket is "LOW-HIGH", a range of widths ("10-20"), drawn uniformly. All rows of a problem have one
-    width.
+width.
 
 Wrong turns (`error_kinds`):
     rule: A rule that fails on an example. The rules of a trace are distinct; those that change the input of the

@@ -1,8 +1,7 @@
 """Detours of Countdown: wrong turns that are taken back.
 
 In: a solution, as operations, and the kinds of errors to insert. Out: a `Demonstration` whose backtracks are
-    all
-real and needed.
+all real and needed.
 """
 
 from __future__ import annotations

@@ -32,7 +32,7 @@ Wrong turns (`error_kinds`):
 
 Source: the task comes from Stream of Search and is used by Self-Backtracking (arXiv 2502.04404) and by "How
 Much Backtracking is Enough?" (arXiv 2505.24273). The three wrong turns are those of Self-Backtracking. The
-lines, the buckets and the way problems are drawn are ours.
+lines and the way problems are drawn are ours.
 """
 
 from __future__ import annotations

@@ -22,8 +22,7 @@ Orthocentre: the altitudes through A and B are BC . P = hA and CA . P = hB. Cram
 y = ny / det, as whole numbers or fractions in lowest terms: ``5/3, 5/3``.
 Incircle: r = cross / p, where cross is twice the area and p the perimeter; lengths have three decimals.
 Angle: in degrees with two decimals, from the cotangent with four. The cosine would not do: rounded to four
-    decimals
-it is 1.0000 for all angles up to half a degree.
+decimals it is 1.0000 for all angles up to half a degree.
 
 Decimals are rounded to nearest, with halves away from zero, and later lines use the rounded values. So the gold
 answer can differ from the exact value. Three lengths off by 0.0005 each change r = cross / p by 0.0015 * r / p,
@@ -32,9 +31,8 @@ cotangent off by 0.00005 changes the angle by at most 0.0029 degrees, and its ow
 answer is right if it differs from the exact value by less than one unit of its last decimal (0.001, 0.01).
 
 Buckets: a bucket is "KIND_LIMIT" ("angle_10"). The largest absolute coordinate is at most LIMIT, one of 3, 5,
-    10,
-20, 50 and 100, and larger than the next smaller limit. By default the out-of-distribution splits have larger
-coordinates.
+10, 20, 50 and 100, and larger than the next smaller limit. By default the out-of-distribution splits have
+larger coordinates.
 
 Wrong turns (`error_kinds`); a backtrack takes each back, and the correct line follows:
     sign: A difference is reversed, or plus and minus between two products are confused. Lengths, sums of

@@ -30,8 +30,7 @@ leave dead ends. The setting `path` decides which paths may end the search::
 There are no hand-skip rules, since every line does one thing, and no padded traces, since no line does nothing.
 
 Buckets: a bucket is "NODES_LOW-HIGH", the number of nodes and the range of lengths of the shortest path in
-    edges
-("15_2-4"). Lengths are drawn uniformly.
+edges ("15_2-4"). Lengths are drawn uniformly.
 
 Wrong turns (`error_kinds`):
     branch: A move after which the path cannot be completed, followed by random moves to a dead end.

@@ -1,9 +1,9 @@
 """Mathematical problems read from a user's data.
 
 In: a JSON Lines, CSV or parquet file, or a folder saved by `datasets`, and the names of its columns. Out:
-    `Row`s with
-question, solution and right answer. Presets know the layouts of GSM8K (Cobbe et al., arXiv 2110.14168) and MATH
-(Hendrycks et al., arXiv 2103.03874). Errors in the data name the file and the row, before anything runs.
+`Row`s with question, solution and right answer. Presets know the layouts of GSM8K (Cobbe et al., arXiv
+2110.14168) and MATH (Hendrycks et al., arXiv 2103.03874). Errors in the data name the file and the row, before
+anything runs.
 """
 
 from __future__ import annotations

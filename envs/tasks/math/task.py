@@ -26,8 +26,7 @@ Right answers are read once, when the environment is built. A right answer that 
 error that names its row.
 
 Sources: GSM8K (Cobbe et al., arXiv 2110.14168) and MATH (Hendrycks et al., arXiv 2103.03874) have presets.
-    Difference:
-answers are graded by `envs.maths`, which is stricter than the published graders.
+Difference: `envs.maths` grades the answers, not the graders of the sources.
 """
 
 from __future__ import annotations

@@ -1,8 +1,7 @@
 """The operations that use reasoning-gym; they run in processes that may be killed at any time.
 
 In: a task, its generator settings and a seed; or an entry and an answer. Out: JSON values. `envs.sandbox` loads
-    this
-file by its path; no other module imports it, and it imports no other module of Stride.
+this file by its path; no other module imports it, and it imports no other module of Stride.
 
 An entry is returned as *plain data*: JSON in which ``{"#": "tuple", "values": …}`` is a tuple and ``{"#":
 "dict", "values": …}`` a dictionary whose keys are not all text. Each answer is sent together with its entry, so

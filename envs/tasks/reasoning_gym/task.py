@@ -16,9 +16,8 @@ tags at the end, or of the last ``\boxed{}``. An answer with several rows is one
 by " / "; in tags it may also have its rows as lines.
 
 Steps: every other line is a step. Steps are counted, but not checked, so `verified` means the same as `correct`
-    here.
-The package has no worked solutions, so there are no traces to learn from; `full_steps` is the step count of all
-problems.
+here. The package has no worked solutions, so there are no traces to learn from; `full_steps` is the step count
+of all problems.
 
 Buckets: none. Splits differ in the settings of the generator.
 
@@ -26,10 +25,9 @@ The package is imported in separate processes, never in this one. One of them ge
 sees text from a model; another scores answers and may be killed at any time (`operations.py`).
 
 Source: reasoning-gym 0.1.25. The presets are the tasks of "How Much Backtracking is Enough?" (arXiv
-    2505.24273).
+2505.24273).
 Differences: scorers that evaluate the answer as code are replaced, and scorers known to accept wrong answers
-    run only
-after a stricter check (`scorers.py`). An answer that reasoning-gym scores below 1 is wrong.
+run only after a stricter check (`scorers.py`). An answer that reasoning-gym scores below 1 is wrong.
 """
 
 from __future__ import annotations

@@ -18,8 +18,7 @@ A problem and its full trace::
     Thus, the answer is 4132 3241 1324 2413.
 
 Steps: each line is about the first empty cell, row by row. It states the digits missing in its row, in its
-    column
-and in its box, the candidates missing in all three, and the candidate that is placed.
+column and in its box, the candidates missing in all three, and the candidate that is placed.
 
 Two other lines are valid and change nothing. ``r1c4: 4, 2, 2, none`` states that the next cell has no
 candidate; it is valid if that is so, here after a 2 and a 1 in the first row. ``see r4c1: 12, 234, 2, 2``
@@ -29,8 +28,7 @@ only solution.
 There are no hand-skip rules, since every line is about one cell.
 
 Buckets: a bucket is "SIDE_LOW-HIGH", the side of the board (4, 6 or 9) and the range of the number of empty
-    cells
-("9_30-40"). Numbers are drawn uniformly; `board.py` draws the boards.
+cells ("9_30-40"). Numbers are drawn uniformly; `board.py` draws the boards.
 
 Wrong turns (`error_kinds`):
     digit: A wrong candidate is placed, then the lowest candidate of each next cell, until a cell has none.
