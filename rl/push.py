@@ -7,17 +7,14 @@ with a model card that shows the results of the run unless the folder has one.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import ClassVar
 
-import yaml
 from huggingface_hub import HfApi
 from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalTokenNotFoundError
 from huggingface_hub.utils import validate_repo_id
 
-from rl.runs.log import read_summary
+from rl.model_card import model_card
 from rl.runs.models import TrainedModel, find_trained
-from rl.runs.read import read_config
-from rl.runs.record import SplitResult
 
 _NOT_UPLOADED = ["*.tmp", ".lock", "optimizer.pt", "scheduler.pt", "rng_state*", "training_args.bin"]
 _STATUS = {
@@ -70,7 +67,7 @@ def push(path: Path, repo_id: str, *, private: bool, revision: str | None = None
         if not (model.path / "README.md").is_file():
             api.upload_file(
                 repo_id=created.repo_id,
-                path_or_fileobj=model_card(model, created.repo_id).encode(),
+                path_or_fileobj=model_card(model, created.repo_id.rpartition("/")[2]).encode(),
                 path_in_repo="README.md",
                 revision=revision,
                 commit_message="Model card",
@@ -85,45 +82,6 @@ def push(path: Path, repo_id: str, *, private: bool, revision: str | None = None
         reason = " ".join(str(error).split())[:200] or type(error).__name__
         raise PushError(f"cannot push to '{repo_id}': the hub cannot be reached or refused: {reason}") from None
     return str(commit.commit_url)
-
-
-def model_card(model: TrainedModel, repo_id: str) -> str:
-    """The card of a model, with the results of its run."""
-    adapter = (model.path / "adapter_config.json").is_file()
-    library = "peft" if adapter else "transformers"
-    parts = [f"---\nlibrary_name: {library}\ntags: [stride, grpo, reasoning]\n---"]
-    parts.append(f"# {repo_id.rpartition('/')[2]}\n\nTrained with Stride.")
-    if model.run is None or model.stage is None:
-        return "\n\n".join(parts) + "\n"
-    rows = [
-        "| after | split | accuracy | 95 % interval | steps per right answer | tokens |",
-        "|---|---|---|---|---|---|",
-    ]
-    for stage, results in read_summary(model.run).stages.items():
-        rows += [_row(stage.label, split, result) for split, result in results.items()]
-    config = _without_folders(read_config(model.run))
-    parts += [
-        f"Task: `{config['env']['name']}`. Weights after the stage `{model.stage}` ({model.stage.label}).",
-        "\n".join(rows),
-        "Greedy decoding; no problem of these splits was trained on.",
-        f"Config:\n\n```yaml\n{yaml.safe_dump(config, sort_keys=False).strip()}\n```",
-    ]
-    return "\n\n".join(parts) + "\n"
-
-
-def _without_folders(value: Any) -> Any:
-    """A config in which absolute paths, which say something about the machine, are cut to their last part."""
-    if isinstance(value, dict):
-        return {key: _without_folders(part) for key, part in value.items()}
-    if isinstance(value, list):
-        return [_without_folders(part) for part in value]
-    return Path(value).name if isinstance(value, str) and value.startswith("/") else value
-
-
-def _row(stage: str, split: str, result: SplitResult) -> str:
-    steps = "-" if result.steps_per_correct is None else f"{result.steps_per_correct:.2f}"
-    interval = f"{result.accuracy_low:.3f} to {result.accuracy_high:.3f}"
-    return f"| {stage} | {split} | {result.accuracy:.3f} | {interval} | {steps} | {result.tokens:.1f} |"
 
 
 def _what(model: TrainedModel) -> str:

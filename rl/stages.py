@@ -32,6 +32,8 @@ from rl.grpo.arguments import grpo_arguments
 from rl.grpo.trainer import STATE_FILE as GRPO_STATE_FILE
 from rl.grpo.trainer import StrideTrainer
 from rl.grpo.update import Updates
+from rl.grpo.zero_signal import describe_zero_signal
+from rl.model_card import write_model_card
 from rl.pages.run.write import write_report
 from rl.parts import Parts
 from rl.planned_work import base_config, evaluation_work, planned_work, training_work
@@ -39,6 +41,7 @@ from rl.policy import Policy, load_policy, trainable_weights
 from rl.quiet import quiet_libraries
 from rl.runs.folder import RunFolder, open_run
 from rl.runs.log import sample_rows
+from rl.runs.models import TrainedModel
 from rl.runs.progress import Progress
 from rl.runs.record import Stage
 from rl.sft.examples import describe_mix, make_phases
@@ -77,6 +80,9 @@ def run_stages(
         if config.grpo is not None:
             run.stage_grpo(policy, pool)
         run.say(f"report: {write_report(folder.path)}")
+        updates = [row.metrics for row in folder.metrics.read() if row.stage is Stage.GRPO]
+        if warning := describe_zero_signal(updates):
+            run.say(warning)
     return folder
 
 
@@ -207,6 +213,9 @@ class _Run:
         log.path.unlink(missing_ok=True)
         log.append(*rows)
         self.folder.write_summary(self.folder.summary().with_results(stage, evaluation.results, seconds))
+        if (model := self.folder.model(stage)).is_dir():
+            trained = TrainedModel(path=model, run=self.folder.path, stage=stage)
+            write_model_card(trained, f"{self.config.name}-{stage}")
 
     def _log_rollouts(
         self, encoder: Encoder, update: int, rollouts: RolloutBatch, advantages: Mapping[int, Sequence[float]]

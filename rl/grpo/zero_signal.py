@@ -7,7 +7,7 @@ after many. Both name the outcomes, because they point at the cause.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import ClassVar
 
 from rewards import Outcome
@@ -69,6 +69,23 @@ class ZeroSignalWatch:
             )
         if self._updates % WARN_EVERY == 0:
             self._warn(f"warning: {self._updates} updates without a signal: {outcomes}")
+
+
+def describe_zero_signal(updates: Sequence[Mapping[str, float]]) -> str:
+    """A line for the end of a run of which at least half had no signal; empty otherwise.
+
+    Args:
+        updates: The logged metrics of the GRPO updates, of which those that sampled count.
+    """
+    sampled = [metrics for metrics in updates if "groups/useful_frac" in metrics]
+    silent = [metrics for metrics in sampled if metrics["groups/useful_frac"] == 0]
+    if not silent or 2 * len(silent) < len(sampled):
+        return ""
+    counts = {outcome: sum(metrics.get(f"outcome/{outcome}", 0.0) for metrics in silent) for outcome in Outcome}
+    return (
+        f"warning: {len(silent)} of {len(sampled)} rollout batches had no signal, so nothing was learnt from "
+        f"them: {describe_outcomes(counts)}; change env.settings, rewards or the warm start"
+    )
 
 
 def describe_outcomes(counts: Mapping[Outcome, float]) -> str:

@@ -69,6 +69,7 @@ def test_fewer_steps_at_full_accuracy(tmp_path: Path) -> None:
     assert last.pieces is not None and last.logprobs is not None
     assert len(last.pieces) == len(last.logprobs) == last.tokens
     assert "GRPO 60/60 updates" in out.getvalue()
-    for name in ("config.yaml", "provenance.json", "report.html", "models/grpo/model.safetensors"):
+    model = ("models/grpo/model.safetensors", "models/grpo/README.md", "models/warm/README.md")
+    for name in ("config.yaml", "provenance.json", "report.html", *model):
         assert (folder.path / name).is_file()
     assert any((folder.path / "tensorboard").iterdir())

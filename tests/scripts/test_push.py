@@ -13,7 +13,7 @@ import pytest
 from huggingface_hub import HfApi
 from huggingface_hub.errors import HfHubHTTPError, LocalTokenNotFoundError
 
-from rl.push import model_card
+from rl.model_card import model_card
 from rl.runs.models import find_trained
 from rl.runs.record import Stage
 from scripts.push import main
@@ -100,7 +100,7 @@ def test_a_card_of_ones_own_stays(run: Path, hub: Hub) -> None:
 def test_a_model_that_comes_from_no_run(tmp_path: Path, hub: Hub) -> None:
     (tmp_path / "adapter_config.json").write_text("{}")
     assert main([str(tmp_path), "me/x"]) == 0
-    assert hub.files["README.md"].decode() == model_card(find_trained(tmp_path), "me/x")
+    assert hub.files["README.md"].decode() == model_card(find_trained(tmp_path), "x")
     assert "library_name: peft" in hub.files["README.md"].decode()
 
 

@@ -18,7 +18,13 @@ from rewards import Outcome, Score
 from rl.grpo.advantages import AdvantageWeight
 from rl.grpo.logprob_check import LogprobCheck, LogprobMismatchError
 from rl.grpo.update import Updates, combine_figures
-from rl.grpo.zero_signal import STALLED_AFTER, StalledError, ZeroSignalWatch, describe_outcomes
+from rl.grpo.zero_signal import (
+    STALLED_AFTER,
+    StalledError,
+    ZeroSignalWatch,
+    describe_outcomes,
+    describe_zero_signal,
+)
 from rollout.source import RolloutBatch, zero_signal_cause
 from rollout.types import Completion, FinishReason, RolloutGroup, Sample
 
@@ -257,3 +263,19 @@ def test_updates_without_a_signal_are_warned_of_and_then_stop_the_run() -> None:
 def test_outcomes_are_described_by_their_share() -> None:
     text = describe_outcomes({Outcome.WRONG: 1, Outcome.TRUNCATED: 3, Outcome.CRASH: 0})
     assert text == "75 % truncated (cut off at the length limit), 25 % wrong (wrong answer)"
+
+
+def test_a_run_without_a_signal_says_so_at_its_end() -> None:
+    """Two of three rollout batches are silent, 75 % and 25 % malformed; a second pass samples nothing."""
+    silent = [
+        {"groups/useful_frac": 0.0, "outcome/malformed": share, "outcome/truncated": 1 - share}
+        for share in (0.75, 0.25)
+    ]
+    learnt = {"groups/useful_frac": 0.5, "outcome/wrong": 1.0}
+    assert describe_zero_signal([silent[0], {"loss": 0.0}, silent[1], learnt]) == (
+        "warning: 2 of 3 rollout batches had no signal, so nothing was learnt from them: 50 % truncated (cut "
+        "off at the length limit), 50 % malformed (no closing line that states an answer); change "
+        "env.settings, rewards or the warm start"
+    )
+    assert describe_zero_signal([silent[0], learnt, learnt]) == ""
+    assert describe_zero_signal([]) == ""

@@ -1,0 +1,118 @@
+"""The model card (`README.md`) of a model folder: what was trained, on what, with which results.
+
+In: a model folder, and the run it comes from if there is one. Out: text for the Hugging Face hub, with the
+metadata block that the hub reads. Absolute paths, which reveal the machine, are cut to their last part.
+"""
+
+from __future__ import annotations
+
+import json
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import yaml
+from huggingface_hub import ModelCard
+
+from rl.runs.log import read_summary
+from rl.runs.models import TrainedModel
+from rl.runs.read import read_config
+from rl.runs.record import SplitResult, Stage
+
+_TRAINED = {
+    Stage.BASE: "not trained",
+    Stage.WARM: "supervised fine-tuning on demonstrations (TRL's SFTTrainer)",
+    Stage.GRPO: "reinforcement learning with GRPO (arXiv 2402.03300, TRL's GRPOTrainer)",
+}
+
+
+def write_model_card(model: TrainedModel, name: str) -> None:
+    """Write the card into the model's folder, in place of one that is there."""
+    (model.path / "README.md").write_text(model_card(model, name))
+
+
+def model_card(model: TrainedModel, name: str) -> str:
+    """The card of a model, with the results of its run so far.
+
+    Args:
+        model: The model folder and its run.
+        name: Title of the card.
+    """
+    config = {} if model.run is None else read_config(model.run)
+    policy = config.get("policy", {})
+    base = policy.get("model")
+    meta: dict[str, Any] = {
+        "library_name": "peft" if (model.path / "adapter_config.json").is_file() else "transformers",
+        "tags": ["stride", "grpo", "reasoning"],
+    }
+    if base is not None and base != "tiny" and not _is_local(base):
+        meta["base_model"] = base
+    if (license_name := _license(base)) is not None:
+        meta["license"] = license_name
+    parts = [
+        f"---\n{yaml.safe_dump(meta, sort_keys=False).strip()}\n---",
+        f"# {name}\n\nTrained with {_stride(model.run)}.",
+    ]
+    if model.run is None or model.stage is None:
+        return "\n\n".join(parts) + "\n"
+    shown = _without_folders(config)
+    made = "a small Llama with random weights (`tiny`)" if base == "tiny" else f"`{shown['policy']['model']}`"
+    rows = [
+        "| after | split | accuracy | 95 % interval | steps per right answer | tokens |",
+        "|---|---|---|---|---|---|",
+    ]
+    for stage, results in read_summary(model.run).stages.items():
+        rows += [_row(stage.label, split, result) for split, result in results.items()]
+    terms = ", ".join(f"{term['weight']:g} × `{term['name']}`" for term in config["rewards"]["terms"])
+    parts += [
+        f"- Task: `{config['env']['name']}`.\n- Base model: {made}.\n"
+        f"- Weights after the stage `{model.stage}`: {_TRAINED[model.stage]}.\n- Reward: {terms}.",
+        "\n".join(rows),
+        "Greedy decoding; no problem of these splits was trained on, unless it is named `train`.",
+        f"Config:\n\n```yaml\n{yaml.safe_dump(shown, sort_keys=False).strip()}\n```",
+    ]
+    return "\n\n".join(parts) + "\n"
+
+
+def _is_local(base: str) -> bool:
+    return base.startswith(("/", ".", "~", "package:")) or Path(base).is_dir()
+
+
+def _license(base: str | None) -> str | None:
+    """The license that the card of a base model in a folder states."""
+    card = Path(base or "") / "README.md"
+    if base is None or not card.is_file():
+        return None
+    try:
+        stated = ModelCard(card.read_text(), ignore_metadata_errors=True).data.to_dict().get("license")
+    except (OSError, ValueError, yaml.YAMLError):
+        return None
+    return stated if isinstance(stated, str) else None
+
+
+def _stride(run: Path | None) -> str:
+    """The version of Stride, and the revision a run was started from."""
+    try:
+        text = f"Stride {version('stride-rl')}"
+    except PackageNotFoundError:  # run from a checkout
+        text = "Stride"
+    provenance = None if run is None else run / "provenance.json"
+    if provenance is None or not provenance.is_file():
+        return text
+    revision = json.loads(provenance.read_text()).get("git_revision")
+    return f"{text} (revision {revision[:12]})" if revision else text
+
+
+def _without_folders(value: Any) -> Any:
+    """A config whose absolute paths are cut to their last part."""
+    if isinstance(value, dict):
+        return {key: _without_folders(part) for key, part in value.items()}
+    if isinstance(value, list):
+        return [_without_folders(part) for part in value]
+    return Path(value).name if isinstance(value, str) and value.startswith("/") else value
+
+
+def _row(stage: str, split: str, result: SplitResult) -> str:
+    steps = "-" if result.steps_per_correct is None else f"{result.steps_per_correct:.2f}"
+    interval = f"{result.accuracy_low:.3f} to {result.accuracy_high:.3f}"
+    return f"| {stage} | {split} | {result.accuracy:.3f} | {interval} | {steps} | {result.tokens:.1f} |"
