@@ -1,4 +1,4 @@
-"""Compare configs: run every case of an ablation with every seed on Ray Tune, then write one report.
+"""Compare configs: run every case of an ablation with every seed on Ray Tune, then write a report.
 
 ABLATION is a YAML file or the name of a shipped one. Overrides change the base config of all cases. The same
 command again continues where it stopped. On a cluster --output must be an absolute path that all nodes see.
@@ -10,9 +10,13 @@ import argparse
 import os
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from scripts.arguments import Arguments
 from scripts.exits import RUN_FAILED, ended_by_signals, user_errors
+
+if TYPE_CHECKING:
+    from rl.ablation.schedule import Failure
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -41,10 +45,14 @@ def _ablate(arguments: argparse.Namespace) -> int:
 
             _print_to_reader(preview(plan))
             return 0
-        from rl.ablation.report import comparison, write_comparison
-        from rl.ablation.run import run_plan
+        failures: tuple[Failure, ...] = ()
+        if not arguments.report:
+            print(plan.headline, file=sys.stderr, flush=True)  # before torch is imported, which takes seconds
+            from rl.ablation.run import run_plan
 
-        failures = () if arguments.report else run_plan(plan)
+            failures = run_plan(plan)
+        from rl.ablation.report import comparison, write_comparison
+
         print(comparison(plan))
         print(f"report: {write_comparison(plan, failures)}")
     for failure in failures:
@@ -53,11 +61,11 @@ def _ablate(arguments: argparse.Namespace) -> int:
 
 
 def _print_to_reader(text: str) -> None:
-    """Print to a reader that may leave early, as `head` does."""
+    """Print to a reader that may stop reading early, as `head` does."""
     try:
         print(text, flush=True)
     except BrokenPipeError:
-        # The interpreter flushes once more at its end, and would complain there.
+        # The interpreter flushes again when it exits, and would print an error then.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 

@@ -61,7 +61,7 @@ def main(argv: list[str] | None = None) -> int:
     from rl.bench.rollout import rollout
     from rl.bench.update import end_to_end, update
     from rl.bench.workload import Case
-    from rl.pages.text import aligned
+    from rl.pages.text import text_table
 
     torch.set_num_threads(arguments.threads)
     enter = {"rollout": rollout, "update": update, "end_to_end": end_to_end}[arguments.what]
@@ -104,7 +104,8 @@ def main(argv: list[str] | None = None) -> int:
                 memory = peak_memory(enter, case, timing.name)
                 figure |= {"memory": memory.grown, "at_its_peak": memory.peak}
             figures.append(figure)
-    print(aligned(_table(figures, unit), num_left=4))
+    head, rows = _table(figures, unit)
+    print(text_table(head, rows, num_left=4))
     if arguments.json is not None:
         settings = {
             key: getattr(arguments, key)
@@ -114,11 +115,11 @@ def main(argv: list[str] | None = None) -> int:
     return 0
 
 
-def _table(figures: list[dict[str, Any]], unit: str) -> list[list[str]]:
+def _table(figures: list[dict[str, Any]], unit: str) -> tuple[list[str], list[list[str]]]:
     share = "useful" if "useful" in figures[0] else "of_the_floor"
     head = ["model", "workload", "samples", "contestant", unit, "spread", "Stride is", "in rounds", share]
     head += ["memory", "at_its_peak", "Stride takes"] if "memory" in figures[0] else []
-    rows = [[cell.replace("_", " ") for cell in head]]
+    rows = []
     for figure in figures:
         ratios = figure["stride_is"]
         rival = figure["contestant"] != "stride"
@@ -133,7 +134,7 @@ def _table(figures: list[dict[str, Any]], unit: str) -> list[list[str]]:
             row += [f"{figure[key] / 2**20:,.0f} MiB" for key in ("memory", "at_its_peak")]
             row += [f"{own / figure['memory']:.2f} x" if rival else ""]
         rows.append(row)
-    return rows
+    return [cell.replace("_", " ") for cell in head], rows
 
 
 if __name__ == "__main__":

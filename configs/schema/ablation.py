@@ -152,6 +152,13 @@ class Plan:
     trials: tuple[Trial, ...]
     results: dict[tuple[str, int], tuple[str, ...]]
 
+    @property
+    def headline(self) -> str:
+        """Its size, as `gate: 9 cases, 3 seeds, 30 runs in /home/me/runs/gate`."""
+        counts = [(len(self.config.cases), "case"), (len(self.config.seeds), "seed"), (len(self.trials), "run")]
+        parts = [f"{num} {noun}{'s' * (num != 1)}" for num, noun in counts]
+        return f"{self.config.name}: {', '.join(parts)} in {self.folder}"
+
 
 def load_ablation(path: str | Path, overrides: Sequence[str] = (), folder: Path | None = None) -> Plan:
     """Read an ablation and plan its runs.

@@ -1,65 +1,76 @@
-"""What an ablation would run, before it does: the matrix of cases and seeds, and what they cost.
+"""The runs of an ablation before they start: the matrix of cases and seeds, and what they cost.
 
-In: a `Plan`, whose runs may be finished, cut off or not begun. Out: text. Nothing is started.
+In: a `Plan`, whose runs may be finished, cut off or not started. Out: text. Nothing is run.
 """
 
 from __future__ import annotations
 
 import json
 import os
+from collections.abc import Mapping
 from typing import Any
 
 from configs.schema.ablation import Plan, Trial
-from rl.ablation.cost import Cost, Measured, cost_of, estimate
+from configs.schema.grid import Cases
+from rl.ablation.cost import Cost, cost_of
 from rl.ablation.progress import is_done, resume_updates
 from rl.ablation.room import describe_bundles, this_machine
 from rl.ablation.run import fit_at_once, plan_bundles
 from rl.ablation.table import describe_estimate
-from rl.pages.text import aligned
+from rl.ablation.time_left import Measured, estimate
+from rl.pages.text import text_table
 from rl.runs.log import read_summary
 
 _COSTS = (
     ("runs", "runs"),
     ("updates of warm starts", "warm_updates"),
     ("updates of GRPO", "grpo_updates"),
-    ("completions of GRPO", "grpo_completions"),
-    ("the same, if every group is replaced as often as may be", "grpo_completions_most"),
-    ("completions of evaluations", "eval_completions"),
+    ("GRPO completions, if dynamic sampling replaces no group", "grpo_completions"),
+    ("GRPO completions, if it replaces as many as allowed", "grpo_completions_most"),
+    ("evaluation completions", "eval_completions"),
 )
 
 
 def preview(plan: Plan) -> str:
-    """Everything there is to say about a plan.
+    """A plan as text: what each case sets, the state of every run, costs and the time left.
 
     Raises:
         ResourceError: A run does not fit on this machine, and no cluster is named.
     """
     left = [trial for trial in plan.trials if not is_done(trial)]
-    cases, seeds = len(plan.config.cases), len(plan.config.seeds)
-    counts = [f"{num} {noun}{'s' * (num != 1)}" for num, noun in ((cases, "case"), (seeds, "seed"))]
-    head = f"{plan.config.name}: {', '.join(counts)}, {len(plan.trials)} runs in {plan.folder}"
-    parts = [f"{head}\n{plan.config.question.strip()}", _changes(plan), _matrix(plan), _cost_table(plan, left)]
+    head = f"{plan.headline}\n{plan.config.question.strip()}"
+    parts = [head, _changes(plan.config.cases), _matrix(plan), _cost_table(plan, left)]
     return "\n\n".join([*parts, "\n".join([*_room(plan, left), _time_left(plan, left)])])
 
 
-def _changes(plan: Plan) -> str:
-    """The keys each case sets."""
-    lines = []
-    for case, keys in plan.config.cases.items():
-        lines.append(f"{case}: {'as the base' if not keys else ''}".rstrip())
-        lines += [f"    {key}: {_value(value)}" for key, value in keys.items()]
+def _changes(cases: Cases) -> str:
+    """The keys that all cases set to the same value, then those of each case."""
+    first, *others = cases.values()
+    shared = {
+        key: value
+        for key, value in first.items()
+        if others and all(key in keys and keys[key] == value for keys in others)
+    }
+    lines = _keys("all cases", shared) if shared else []
+    for case, keys in cases.items():
+        own = {key: value for key, value in keys.items() if key not in shared}
+        lines += _keys(case, own) if own else [f"{case}: nothing else" if shared else f"{case}: as the base"]
     return "\n".join(lines)
 
 
+def _keys(head: str, keys: Mapping[str, Any]) -> list[str]:
+    return [f"{head}:", *(f"    {key}: {json.dumps(value, default=str)}" for key, value in keys.items())]
+
+
 def _matrix(plan: Plan) -> str:
-    """One row a case and a shared warm start, one column a seed."""
+    """A row for each case and each shared warm start, a column for each seed."""
     rows: dict[str, list[str]] = {}
     for trial in plan.trials:
         before = trial.after.removesuffix(f"-seed{trial.seed}") if trial.after else "-"
         rows.setdefault(trial.group, [trial.group, before]).append(_state(trial))
     head = ["run", "begins with", *(f"seed {seed}" for seed in plan.config.seeds)]
     warm_first = sorted(rows.values(), key=lambda row: row[1] != "-")
-    return aligned([head, *warm_first], num_left=len(head))
+    return text_table(head, warm_first, num_left=len(head))
 
 
 def _state(trial: Trial) -> str:
@@ -71,9 +82,8 @@ def _state(trial: Trial) -> str:
 
 def _cost_table(plan: Plan, left: list[Trial]) -> str:
     whole, rest = cost_of(plan.trials, left=False), cost_of(left, left=True)
-    rows = [["cost", "all", "left"]]
-    rows += [[label, *(f"{_count(cost, name):,}" for cost in (whole, rest))] for label, name in _COSTS]
-    return aligned(rows, num_left=1)
+    rows = [[label, *(f"{_count(cost, name):,}" for cost in (whole, rest))] for label, name in _COSTS]
+    return text_table(["cost", "all", "left"], rows, num_left=1)
 
 
 def _count(cost: Cost, name: str) -> int:
@@ -82,7 +92,7 @@ def _count(cost: Cost, name: str) -> int:
 
 
 def _room(plan: Plan, left: list[Trial]) -> list[str]:
-    """What runs set aside, and how many there is room for."""
+    """The resources a run reserves, and how many runs fit."""
     parallel = f"parallel is {plan.config.parallel}"
     nodes = this_machine()
     if os.environ.get("RAY_ADDRESS"):
@@ -105,7 +115,3 @@ def _time_left(plan: Plan, left: list[Trial]) -> str:
     on_cluster = os.environ.get("RAY_ADDRESS")
     at_once = plan.config.parallel if on_cluster else fit_at_once(plan, left, this_machine())
     return describe_estimate(estimate(left, seconds, at_once))
-
-
-def _value(value: Any) -> str:
-    return json.dumps(value, default=str)

@@ -1,7 +1,7 @@
-"""What an ablation found, as a page, as CSV and as text.
+"""The results of an ablation as a page, as CSV and as text.
 
-In: a `Plan`, its runs finished or not. Out: `report.html` and `summary.csv` in its folder, and the table a
-terminal shows.
+In: a `Plan`, its runs finished or not. Out: `report.html` and `summary.csv` in its folder, and a table for the
+terminal.
 """
 
 from __future__ import annotations
@@ -41,5 +41,5 @@ def write_comparison(plan: Plan, failures: Sequence[FailedRun] = ()) -> Path:
 
 
 def comparison(plan: Plan) -> str:
-    """The results as aligned text, with failures by name below."""
+    """The results as a text table, with failures by name below."""
     return comparison_text(make_study(plan_comparison(plan)))

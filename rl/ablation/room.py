@@ -1,7 +1,8 @@
-"""What the runs of an ablation set aside on Ray, and how many of them there is room for.
+"""The resources that runs of an ablation reserve on Ray, and how many runs fit.
 
-In: a trial's config, and the nodes there are. Out: bundles of resources, one for the learner and, with
-`rollout.backend: ray`, one for each of its actors. Ray itself would wait for ever where there is no room.
+In: a trial's config, and the nodes of a cluster. Out: bundles of resources, one for the learner and, with
+`rollout.backend: ray`, one for each of its actors. Runs that fit nowhere are refused here, because Ray itself
+would wait for ever.
 """
 
 from __future__ import annotations
@@ -9,23 +10,21 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 
-import torch
-
 from configs.schema.ablation import Trial
 
 Bundle = dict[str, float]
-"""`CPU` and `GPU`, on one node."""
+"""Amounts of `CPU` and `GPU`, all on one node."""
 
 _SLACK = 1e-9  # ten bundles of 0.1 fit on one core
 
 
 def make_bundles(trial: Trial, *, gpus: float | None, gpus_there: bool) -> list[Bundle]:
-    """What a trial sets aside: the learner first, then its actors.
+    """The resources a trial reserves: the learner's first, then those of its actors.
 
     Args:
         trial: The trial.
-        gpus: Of the learner; None: one where the config asks for a GPU.
-        gpus_there: Whether any node has one, which decides for `device: auto`.
+        gpus: GPUs of the learner; None: one if the config asks for a GPU.
+        gpus_there: Whether any node has a GPU, which decides for `device: auto`.
     """
     config, rollout = trial.config, trial.config.rollout
     if gpus is None:
@@ -39,11 +38,13 @@ def make_bundles(trial: Trial, *, gpus: float | None, gpus_there: bool) -> list[
 
 def this_machine() -> list[Bundle]:
     """The one node of a private cluster."""
+    import torch  # takes seconds to import
+
     return [{"CPU": float(len(os.sched_getaffinity(0))), "GPU": float(torch.cuda.device_count())}]
 
 
 def count_at_once(nodes: Sequence[Mapping[str, float]], bundles: Sequence[Bundle], *, most: int) -> int:
-    """How many trials of one size fit on the nodes when nothing else runs there, `most` at most."""
+    """How many trials of one size fit on nodes where nothing else runs; `most` at most."""
     free = [{key: node.get(key, 0.0) for key in ("CPU", "GPU")} for node in nodes]
     largest_first = sorted(bundles, key=lambda bundle: (bundle["GPU"], bundle["CPU"]), reverse=True)
     for count in range(most):
@@ -53,26 +54,26 @@ def count_at_once(nodes: Sequence[Mapping[str, float]], bundles: Sequence[Bundle
 
 
 def check_trial_fits(nodes: Sequence[Mapping[str, float]], trial: Trial, bundles: Sequence[Bundle]) -> None:
-    """Refuse a trial that no free cluster of these nodes could hold.
+    """Refuse a trial that would not fit on these nodes even if nothing else ran.
 
     Raises:
-        ResourceError: Says what is asked for, what is there and the keys to change.
+        ResourceError: Names what it reserves, what the nodes have and the keys to change.
     """
     if count_at_once(nodes, bundles, most=1):
         return
-    from rollout.pools.cluster import ResourceError  # Ray is only imported where it is used: it takes a second
+    from rollout.pools.cluster import ResourceError  # imports Ray, which takes a second
 
     have = ", ".join(_amount(node) for node in nodes) or "none"
     actors = f" and {len(bundles) - 1} actors with {_amount(bundles[1])} each" if len(bundles) > 1 else ""
     keys = "threads, gpus_per_trial or rollout.num_actors" if actors else "threads or gpus_per_trial"
     raise ResourceError(
-        f"case '{trial.case}' sets {_amount(bundles[0])} aside for its learner{actors}; Ray has {len(nodes)} "
+        f"case '{trial.case}' needs {_amount(bundles[0])} for its learner{actors}; Ray has {len(nodes)} "
         f"node{'s' * (len(nodes) != 1)} with {have}. Lower {keys}, or add nodes"
     )
 
 
 def describe_bundles(bundles: Sequence[Bundle]) -> str:
-    """What a trial sets aside in all, for a reader."""
+    """The sum of a trial's resources as text."""
     return _amount({key: sum(bundle[key] for bundle in bundles) for key in ("CPU", "GPU")})
 
 

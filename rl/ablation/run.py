@@ -1,12 +1,14 @@
 """Run an ablation: every run of its plan that is not finished, on Ray Tune.
 
-In: a `Plan`. Out: run folders, and a log beside each. Runs that are finished are not repeated, one that was cut
-off goes on, and one that fails stops those that begin from its model and no others.
+In: a `Plan`. Out: run folders, and a log beside each. Finished runs are not repeated, and a run that was cut
+    off goes
+on. A run that fails stops only the runs that begin from its model.
 """
 
 from __future__ import annotations
 
 import math
+import os
 import shutil
 import sys
 from collections.abc import Iterator, Mapping, Sequence
@@ -16,10 +18,10 @@ from typing import TextIO
 
 from configs import ConfigError, load_config
 from configs.schema.ablation import Plan, Trial
+from rl.ablation.live import LiveTable
 from rl.ablation.progress import is_done
 from rl.ablation.room import Bundle, check_trial_fits, count_at_once, make_bundles, this_machine
 from rl.ablation.schedule import Failure, Schedule
-from rl.ablation.table import LiveTable
 from rl.parts import build_parts
 from rl.runs.errors import RunFolderError
 from rl.runs.folder import check_run_folder
@@ -27,40 +29,42 @@ from rl.runs.lock import lock_folder, sign_lock
 
 
 def run_plan(plan: Plan, *, out: TextIO | None = None) -> tuple[Failure, ...]:
-    """Run what is not finished yet.
+    """Run every run that is not finished.
 
     Args:
         plan: The runs.
         out: Where progress is shown; None: stderr.
 
     Returns:
-        The runs that failed, and those that could not begin for it.
+        The runs that failed, and those that could not begin because of it.
 
     Raises:
-        ConfigError: A case names an environment or reward there is not, or asks too much of one.
-        ResourceError: There is no cluster with room for one run.
+        ConfigError: A case names an unknown environment or reward, or one that does not take its settings.
+        ResourceError: No cluster has room for one of the runs.
         RunFolderError: A folder of the plan cannot be written or holds a run with another config.
         RunBusyError: The ablation or one of its runs is being run by another process.
     """
-    for trial in plan.trials:
-        if trial.seed == plan.config.seeds[0]:
-            _check(trial, plan.config.gpus_per_trial)
+    out = out or sys.stderr
+    to_check = [trial for trial in plan.trials if trial.seed == plan.config.seeds[0]]
+    _write(out, f"checking {len(to_check)} configs")
+    for trial in to_check:
+        _check(trial, plan.config.gpus_per_trial)
     make_folder(plan)
     with _locked(plan.folder):
         for trial in plan.trials:
             if (trial.folder / "config.yaml").is_file():
                 check_run_folder(trial.config, resume=True, overwrite=False)
-                _check_evaluated_alike(trial)
+                _check_same_evaluation(trial)
         schedule = Schedule(plan.trials, done={trial.name for trial in plan.trials if is_done(trial)})
-        _run(plan, schedule, out or sys.stderr)
+        _run(plan, schedule, out)
     return tuple(schedule.failures.values())
 
 
 def plan_bundles(plan: Plan, nodes: Sequence[Mapping[str, float]]) -> dict[str, list[Bundle]]:
-    """By name what each trial sets aside, on nodes like these.
+    """The resources each trial reserves on nodes like these, by name of the trial.
 
     Raises:
-        ResourceError: One of them does not fit, whatever else runs.
+        ResourceError: One of them would not fit even if nothing else ran.
     """
     gpus_there = any(node.get("GPU", 0) > 0 for node in nodes)
     bundles = {
@@ -73,13 +77,13 @@ def plan_bundles(plan: Plan, nodes: Sequence[Mapping[str, float]]) -> dict[str, 
 
 
 def fit_at_once(plan: Plan, trials: Sequence[Trial], nodes: Sequence[Mapping[str, float]]) -> int:
-    """How many of the plan's trials run at a time on nodes like these, by the largest of those given."""
+    """How many trials run at the same time on nodes like these, if all were as large as the largest given."""
     bundles = plan_bundles(plan, nodes)
     return min(count_at_once(nodes, bundles[trial.name], most=plan.config.parallel) for trial in trials)
 
 
 def make_folder(plan: Plan) -> None:
-    """Make the folder of an ablation where there is none.
+    """Make the folder of an ablation if it does not exist.
 
     Raises:
         RunFolderError: It cannot be made.
@@ -92,13 +96,15 @@ def make_folder(plan: Plan) -> None:
 
 def _run(plan: Plan, schedule: Schedule, out: TextIO) -> None:
     if not schedule.unfinished:
-        out.write(f"all {len(plan.trials)} runs were finished before\n")
+        _write(out, f"all {len(plan.trials)} runs were finished before")
         return
+    joins = os.environ.get("RAY_ADDRESS")
+    _write(out, f"joining the Ray cluster at {joins}" if joins else "starting Ray on this machine")
     # Tune takes seconds to import.
     from rl.ablation.tune import cluster_nodes, cluster_to_join, run_schedule, trial_cluster
 
     cpus = 1
-    if not cluster_to_join():  # said before Ray is started, which takes seconds more
+    if not cluster_to_join():  # what does not fit is refused before Ray starts, which takes seconds more
         machine = plan_bundles(plan, this_machine())
         largest = max(sum(bundle["CPU"] for bundle in machine[trial.name]) for trial in schedule.unfinished)
         cpus = math.ceil(largest * plan.config.parallel)
@@ -109,15 +115,14 @@ def _run(plan: Plan, schedule: Schedule, out: TextIO) -> None:
             nodes = cluster_nodes()
             bundles = plan_bundles(plan, nodes)
             at_once = fit_at_once(plan, schedule.unfinished, nodes)
-            table = LiveTable(schedule, at_once=at_once, out=out)
-            run_schedule(schedule, bundles, parallel=plan.config.parallel, folder=tune_folder, table=table)
-            table.show()
+            with LiveTable(schedule, at_once=at_once, out=out) as table:
+                run_schedule(schedule, bundles, parallel=plan.config.parallel, folder=tune_folder, table=table)
     finally:
         shutil.rmtree(tune_folder, ignore_errors=True)
 
 
 def _check(trial: Trial, gpus_per_trial: float | None) -> None:
-    """Find what can be found before hours are spent on other cases."""
+    """Find mistakes of a case before hours are spent on other cases."""
     if trial.config.device == "cuda" and gpus_per_trial == 0:
         raise ConfigError(
             f"case '{trial.case}': device is cuda, but gpus_per_trial is 0, so that no run sees a GPU; set "
@@ -133,8 +138,8 @@ def _check(trial: Trial, gpus_per_trial: float | None) -> None:
         raise ConfigError(f"case '{trial.case}': {error}") from None
 
 
-def _check_evaluated_alike(trial: Trial) -> None:
-    """A run may be resumed with other evaluation settings; in a comparison it would be on other problems."""
+def _check_same_evaluation(trial: Trial) -> None:
+    """Refuse a run with other evaluation settings: it could go on, but would be compared on other problems."""
     path = trial.folder / "config.yaml"
     if load_config(path).eval != trial.config.eval:
         raise RunFolderError(
@@ -153,6 +158,11 @@ def _locked(folder: Path) -> Iterator[None]:
     with lock:
         sign_lock(lock)
         yield
+
+
+def _write(out: TextIO, line: str) -> None:
+    out.write(f"{line}\n")
+    out.flush()
 
 
 def _unwritable(folder: Path, error: OSError) -> RunFolderError:

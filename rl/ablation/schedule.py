@@ -1,7 +1,8 @@
-"""Which run of an ablation may begin, and what has become of each.
+"""Which run of an ablation can begin next, and the state of each.
 
-In: trials, some of them finished before, and what happens to the others as they run. Out: the next trial that
-can begin, and failures. Nothing here knows who runs them.
+In: trials, some of them finished before, and how the others end. Out: the next trial that can begin, and
+    failures.
+Nothing here knows of Ray.
 """
 
 from __future__ import annotations
@@ -15,14 +16,14 @@ from configs.schema.ablation import Trial
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Failure:
-    """A run that did not end well, and why."""
+    """A run that failed or could not begin, and why."""
 
     trial: str
     reason: str
 
 
 class State(StrEnum):
-    """What has become of a trial."""
+    """The state of a trial."""
 
     WAITING = "waiting"
     RUNNING = "running"
@@ -32,7 +33,7 @@ class State(StrEnum):
 
     @property
     def finished(self) -> bool:
-        """Whether its model can be begun from."""
+        """Whether other trials can begin from its model."""
         return self in (State.DONE, State.BEFORE)
 
 
@@ -42,18 +43,18 @@ class Schedule:
     Attributes:
         trials: By name, in the order of the plan: each after the one it needs.
         states: By name.
-        failures: By name, those that could not begin for another included.
+        failures: By name, including trials that could not begin because another one failed.
     """
 
     def __init__(self, trials: Sequence[Trial], *, done: Collection[str]) -> None:
-        """Begin with `done` finished before and the others waiting."""
+        """Start with the trials named in `done` finished and the others waiting."""
         self.trials = {trial.name: trial for trial in trials}
         self.states = {name: State.BEFORE if name in done else State.WAITING for name in self.trials}
         self.failures: dict[str, Failure] = {}
         self._untaken = [trial for trial in trials if trial.name not in done]
 
     def take(self) -> Trial | None:
-        """The first trial that nobody has taken and whose predecessor is finished; None while there is none."""
+        """The first trial not taken yet whose predecessor is finished; None if there is none at the moment."""
         for trial in self._untaken:
             if trial.after is None or self.states[trial.after].finished:
                 self._untaken.remove(trial)
@@ -62,24 +63,24 @@ class Schedule:
 
     @property
     def all_taken(self) -> bool:
-        """Whether `take` has nothing more to give, now or later."""
+        """Whether `take` will return no further trial."""
         return not self._untaken
 
     def start(self, name: str) -> None:
-        """A taken trial is at work."""
+        """A trial taken before has started to run."""
         self.states[name] = State.RUNNING
 
     def finish(self, name: str) -> None:
-        """A trial has ended well."""
+        """A trial has finished."""
         self.states[name] = State.DONE
 
     def fail(self, name: str, reason: str) -> None:
-        """A trial has failed, and with it those that begin from its model; the last reason given stands."""
+        """A trial has failed, and all that begin from its model with it; a later reason replaces an earlier."""
         self.states[name] = State.FAILED
         self.failures[name] = Failure(trial=name, reason=reason)
         for trial in [trial for trial in self._untaken if trial.after == name]:
             self._untaken.remove(trial)
-            self.fail(trial.name, f"{name} failed, from whose model it begins")
+            self.fail(trial.name, f"it begins from the model of {name}, which failed")
 
     def count(self, state: State) -> int:
         """How many trials are in a state."""

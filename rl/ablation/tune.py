@@ -1,10 +1,11 @@
-"""The runs of an ablation on Ray Tune: each one a trial, in a worker process of its own.
+"""The runs of an ablation on Ray Tune: each run is a trial in its own worker process.
 
-In: a `Schedule`, and what each of its trials sets aside. Out: the same schedule worked off, every trial's
-folder and its log. Tune places the trials; when one may begin is the schedule's to say, and where one goes on
-its own checkpoints', so nothing Tune writes is kept.
+In: a `Schedule`, and the resources each of its trials reserves. Out: the schedule with every trial finished or
+failed, and the folder and log of each. Tune only places trials: the schedule decides which one begins, and a
+trial's own checkpoints decide where it goes on, so nothing that Tune writes is kept.
 
-Torch stays out of this file: a worker reads its thread limit when torch is loaded, which `TrialRun` does last.
+This file does not import torch: a worker reads its thread limit when torch is loaded, so `TrialRun` loads it
+last.
 """
 
 from __future__ import annotations
@@ -29,10 +30,11 @@ from rl.ablation.schedule import Schedule
 from rollout.pools.cluster import ActorSize, Cluster, connect
 
 if TYPE_CHECKING:
-    from rl.ablation.table import LiveTable
+    from rl.ablation.live import LiveTable
 
-_RAISED = "raised"  # what a trial reports: why it failed, or nothing
-# What Tune and Ray write or print by themselves and nobody reads, and signals that are the program's own.
+_RAISED = "raised"  # key under which a trial reports why it failed; empty if it did not
+# Keeps Tune and Ray from writing files and lines that nobody reads, and from handling signals that the program
+# handles.
 _QUIET = {
     "RAY_AIR_NEW_OUTPUT": "0",
     "RAY_CHDIR_TO_TRIAL_DIR": "0",
@@ -44,23 +46,24 @@ _QUIET = {
 
 
 class TrialRun(tune.Trainable):
-    """One trial: the whole run is a single step, in the main thread of a worker."""
+    """One trial: the whole run is a single Tune step, in the main thread of a worker."""
 
     def setup(self, config: dict[str, Any], trials: Mapping[str, Trial] | None = None) -> None:
-        """Take the trial, and its thread limit."""
+        """Remember the trial and set its thread limit."""
         assert trials is not None
         self._trial = trials[config["run"]]
         os.environ["OMP_NUM_THREADS"] = str(self._trial.config.threads)
 
     def step(self) -> dict[str, Any]:
-        """Run it to its end."""
+        """Run the trial to its end."""
         return {"done": True, _RAISED: run_trial(self._trial)}
 
 
 def run_trial(trial: Trial) -> str:
-    """One run in this process, all it writes going to its log; gives why it failed, nothing if it did not."""
+    """Run a trial in this process with its output in its log; returns why it failed, or "" if it did not."""
     if not trial.log.parent.is_dir():
-        return f"{trial.log.parent} is not there on {socket.gethostname()}; give an --output that all nodes see"
+        host = socket.gethostname()
+        return f"{trial.log.parent} does not exist on {host}; give an --output that all nodes see"
     try:
         with trial.log.open("a") as log:
             for stream in (1, 2):
@@ -83,7 +86,7 @@ def _one_line(error: Exception) -> str:
 
 
 class TrialSearch(Searcher):
-    """Hands a schedule's trials to Tune, each once the one it needs is done."""
+    """Hands a schedule's trials to Tune, each when the trial it needs is done."""
 
     def __init__(self, schedule: Schedule) -> None:
         super().__init__()
@@ -91,7 +94,7 @@ class TrialSearch(Searcher):
         self._names: dict[str, str] = {}
 
     def suggest(self, trial_id: str) -> Any:
-        """The next trial; None while all that are left wait for one at work, FINISHED when none is left."""
+        """The next trial; None while the rest wait for a running one, FINISHED when none is left."""
         if self._schedule.all_taken:
             return Searcher.FINISHED
         trial = self._schedule.take()
@@ -103,7 +106,7 @@ class TrialSearch(Searcher):
     def on_trial_complete(
         self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False
     ) -> None:
-        """Write down how a trial ended: before Tune next asks for one."""
+        """Record how a trial ended, before Tune asks for the next one."""
         from rl.ablation.progress import is_done, last_line
 
         name = self._names[trial_id]
@@ -112,20 +115,20 @@ class TrialSearch(Searcher):
             self._schedule.fail(name, result[_RAISED])
         elif error or not is_done(trial):
             self._schedule.fail(
-                name, f"its process was killed or crashed; it last said: {last_line(trial.log)}"
+                name, f"its process was killed or crashed; last line of its log: {last_line(trial.log)}"
             )
         else:
             self._schedule.finish(name)
 
     def save(self, checkpoint_path: str) -> None:
-        """Nothing: finished trials are known by their folders."""
+        """Save nothing: the folders show which trials are finished."""
 
     def __getstate__(self) -> dict[str, Any]:
         return {}
 
 
 class _Watch(tune.Callback):
-    """Tells the schedule and the table what Tune does."""
+    """Passes what Tune does on to the schedule and the table."""
 
     def __init__(self, schedule: Schedule, table: LiveTable) -> None:
         self._schedule = schedule
@@ -152,11 +155,11 @@ class _Watch(tune.Callback):
 
 
 def _ray_reason(error_file: str | None) -> str:
-    """What Ray knows of a trial's end and its log does not; nothing where its process just died."""
+    """Why Ray ended a trial, if the log cannot show it; "" if its process just died."""
     text = Path(error_file).read_text(errors="replace") if error_file else ""
     if "running low on memory" in text:
         return (
-            "Ray ended its process because the node ran low on memory; run fewer at a time, or make it smaller"
+            "Ray ended its process because the node ran low on memory; run fewer at a time, or a smaller model"
         )
     if "worker process has died" in text:
         return ""
@@ -164,16 +167,16 @@ def _ray_reason(error_file: str | None) -> str:
 
 
 def cluster_to_join() -> bool:
-    """Whether there is a cluster, so that this machine is not what trials have to fit on."""
+    """Whether trials go to an existing cluster, so that they need not fit on this machine."""
     return bool(os.environ.get("RAY_ADDRESS")) or ray.is_initialized()
 
 
 @contextlib.contextmanager
 def trial_cluster(*, cpus: int) -> Iterator[Cluster]:
-    """Join the cluster at `RAY_ADDRESS`, else start a private one; its trials end with the block.
+    """Join the cluster at `RAY_ADDRESS`, or else start a private one; its trials end with the block.
 
     Args:
-        cpus: Cores that a private cluster has, if the machine does.
+        cpus: Cores of a private cluster, at most those of the machine.
 
     Raises:
         ResourceError: The cluster cannot be joined.
@@ -189,7 +192,7 @@ def trial_cluster(*, cpus: int) -> Iterator[Cluster]:
 
 
 def cluster_nodes() -> list[Mapping[str, float]]:
-    """Resources of the nodes of the cluster this process is connected to."""
+    """Resources of the nodes of the connected cluster."""
     return [node["Resources"] for node in ray.nodes() if node["Alive"]]
 
 
@@ -201,14 +204,14 @@ def run_schedule(
     folder: Path,
     table: LiveTable,
 ) -> None:
-    """Work a schedule off, inside `trial_cluster`.
+    """Run all trials of a schedule, inside `trial_cluster`.
 
     Args:
-        schedule: What to run. In the end nothing in it is unfinished.
-        bundles: By name, what each trial sets aside: the learner first, then its actors.
-        parallel: Trials at a time at most.
+        schedule: The trials. Afterwards each has finished or failed.
+        bundles: Resources that each trial reserves, by name: the learner's first, then those of its actors.
+        parallel: Most trials that run at the same time.
         folder: For Tune's own files; all nodes must see it.
-        table: What is told of the trials.
+        table: Is notified of starts and ends, and shows the trials.
     """
     waiting = schedule.unfinished
     trials = {trial.name: trial for trial in waiting}
@@ -241,7 +244,7 @@ def run_schedule(
 
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
-    """Keep what Ray and Tune say off the table, and Tune off the program's signals."""
+    """Keep Ray's and Tune's output out of the table, and Tune from handling the program's signals."""
     loggers = [logging.getLogger(name) for name in ("ray", "ray.tune", "ray.air", "ray.train")]
     levels = [logger.level for logger in loggers]
     environment = {name: os.environ.get(name) for name in _QUIET}

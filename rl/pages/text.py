@@ -1,8 +1,14 @@
-"""Result tables as text; the one a run ends with."""
+"""Tables as text: how every table of the project is laid out, and the one a run ends with."""
 
 from __future__ import annotations
 
+import io
 from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from rich.box import Box
+from rich.console import Console
+from rich.table import Table
 
 from rl.runs.record import SplitResult
 
@@ -17,33 +23,48 @@ _COLUMNS = (
     "backtracks",
     "tokens",
 )
+# Columns two spaces apart and a rule below the head, in ASCII: readable in a job's log too.
+_RULED = Box("    \n    \n -- \n    \n    \n    \n    \n    \n", ascii=True)
+_UNLIMITED = 10_000  # columns; wider than any table
 
 
 def result_table(results: Iterable[tuple[str, Mapping[str, SplitResult]]]) -> str:
-    """Results as aligned text.
+    """Results of every stage and split as a text table.
 
     Args:
         results: Names of stages or models with their results by split, as `Summary.stages.items()`.
     """
-    rows = [list(_COLUMNS)]
-    for stage, splits in results:
-        for split, result in splits.items():
-            rows.append([stage, split, *_cells(result)])
-    return aligned(rows, num_left=2)
+    rows = [[stage, split, *_cells(result)] for stage, splits in results for split, result in splits.items()]
+    return text_table(_COLUMNS, rows, num_left=2)
 
 
-def aligned(rows: Sequence[Sequence[str]], *, num_left: int) -> str:
-    """Rows as columns, a line under the first one; the first `num_left` columns begin at their left."""
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    lines = [
-        "  ".join(
-            cell.ljust(width) if i < num_left else cell.rjust(width)
-            for i, (cell, width) in enumerate(zip(row, widths, strict=True))
-        )
-        for row in rows
-    ]
-    lines.insert(1, "-" * len(lines[0]))
-    return "\n".join(line.rstrip() for line in lines)
+def text_table(head: Sequence[str], rows: Sequence[Sequence[str]], *, num_left: int) -> str:
+    """A table as plain text, as wide as its cells need.
+
+    Args:
+        head: Names of the columns.
+        rows: One cell for every column.
+        num_left: The first columns, aligned left; the others are aligned right.
+    """
+    out = io.StringIO()
+    plain_console(out, width=_UNLIMITED).print(make_table(head, rows, num_left=num_left))
+    return "\n".join(line.rstrip() for line in out.getvalue().rstrip().split("\n"))
+
+
+def make_table(head: Sequence[str], rows: Sequence[Sequence[str]], *, num_left: int) -> Table:
+    """A table for rich to draw. On a narrow terminal the columns aligned left are folded; no cell is cut."""
+    table = Table(box=_RULED, show_edge=False, pad_edge=False, padding=(0, 0, 0, 1), header_style="")
+    for place, name in enumerate(head):
+        is_text = place < num_left
+        table.add_column(name, justify="left" if is_text else "right", no_wrap=not is_text, overflow="fold")
+    for row in rows:
+        table.add_row(*row)
+    return table
+
+
+def plain_console(out: Any, *, width: int | None = None) -> Console:
+    """A console that prints text as it is: brackets are no markup, and numbers get no colours."""
+    return Console(file=out, width=width, markup=False, highlight=False, emoji=False)
 
 
 def _cells(result: SplitResult) -> list[str]:

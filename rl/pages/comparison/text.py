@@ -12,7 +12,7 @@ from typing import Any
 from rl.compare.flags import by_kind, where
 from rl.compare.results import Entry, Figure
 from rl.compare.study import Study
-from rl.pages.text import aligned
+from rl.pages.text import text_table
 
 _COLUMNS: tuple[tuple[str, Figure, int], ...] = (
     ("steps/correct", lambda result: result.steps_per_correct, 2),
@@ -26,14 +26,15 @@ _COLUMNS: tuple[tuple[str, Figure, int], ...] = (
 
 def comparison_text(study: Study) -> str:
     """Means over seeds with the interval of the accuracy, then failures by name and splits not compared."""
-    rows = [["split", "case", "seeds", "accuracy", "95 % interval", *(name for name, *_ in _COLUMNS)]]
+    head = ["split", "case", "seeds", "accuracy", "95 % interval", *(name for name, *_ in _COLUMNS)]
+    rows = []
     for entry in study.entries:
         mean = entry.mean()
         accuracy, low, high = entry.share_interval(lambda result: result.accuracy)
         cells = [_number(figure(mean), digits) for _, figure, digits in _COLUMNS]
         interval = f"{low:.3f}-{high:.3f}"
         rows.append([entry.split, entry.name, str(len(entry.results)), f"{accuracy:.3f}", interval, *cells])
-    lines = [aligned(rows, num_left=2)]
+    lines = [text_table(head, rows, num_left=2)]
     for case in study.cases:
         found = by_kind(study.flags[case.name])
         lines += [f"flag: {case.name}: {kind.value}: {where(splits)}" for kind, splits in found.items()]

@@ -9,10 +9,11 @@ import pytest
 import yaml
 
 from configs.schema.ablation import Plan, Trial, load_ablation
-from rl.ablation.cost import Cost, Measured, cost_of, estimate
+from rl.ablation.cost import Cost, cost_of
 from rl.ablation.preview import preview
 from rl.ablation.room import count_at_once, make_bundles
 from rl.ablation.run import plan_bundles, run_plan
+from rl.ablation.time_left import Measured, estimate
 from rl.runs.record import Stage, Summary
 from rollout.pools.cluster import ResourceError
 from tests.kit import runs_by_hand
@@ -101,7 +102,7 @@ def test_the_cost_of_what_is_left(study: Plan) -> None:
     assert "    grpo.beta: 0.1" in shown and "plain: as the base" in shown
 
 
-def test_time_is_told_by_what_was_measured(study: Plan) -> None:
+def test_the_time_left_comes_from_measurements(study: Plan) -> None:
     warm, plain, hot, other_warm, other_plain, other_hot = study.trials
     measured = Measured()
     assert measured.left(warm, {}, ()) is None
@@ -138,15 +139,23 @@ def test_time_is_told_by_what_was_measured(study: Plan) -> None:
     assert "about 1 min 42 s left" in preview(study)
 
 
+def test_what_all_cases_set_is_shown_once(tmp_path: Path) -> None:
+    cases = {"plain": {"grpo.beta": 0.1}, "hot": {"grpo.beta": 0.1, "grpo.max_resamples": 1}}
+    shown = preview(plan(tmp_path, cases))
+    assert shown.startswith(f"study: 2 cases, 2 seeds, 6 runs in {tmp_path / 'out'}\nWhich?\n")
+    block = "all cases:\n    grpo.beta: 0.1\nplain: nothing else\nhot:\n    grpo.max_resamples: 1\n"
+    assert f"\n\n{block}\n" in shown
+
+
 def test_without_a_measurement_there_is_no_estimate(study: Plan) -> None:
-    assert preview(study).endswith("no measurement of the time left yet")
+    assert preview(study).endswith("time left not known yet")
 
 
 def trial_of(folder: Path, case: dict[str, Any], base: dict[str, Any] | None = None) -> Trial:
     return plan(folder, {"x": {"warm_start": None, **case}}, base).trials[0]
 
 
-def test_what_a_run_sets_aside(tmp_path: Path) -> None:
+def test_the_resources_a_run_reserves(tmp_path: Path) -> None:
     def bundles(
         case: dict[str, Any], *, gpus: float | None = None, gpus_there: bool = False
     ) -> list[list[float]]:
@@ -182,12 +191,12 @@ def test_a_run_that_fits_nowhere_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ResourceError) as caught:
         plan_bundles(study, [{"CPU": 8.0, "GPU": 1.0}])
     assert str(caught.value) == (
-        "case 'x' sets 1 CPU and 0 GPU aside for its learner and 3 actors with 1 CPU and 0.5 GPU each; Ray has "
+        "case 'x' needs 1 CPU and 0 GPU for its learner and 3 actors with 1 CPU and 0.5 GPU each; Ray has "
         "1 node with 8 CPU and 1 GPU. Lower threads, gpus_per_trial or rollout.num_actors, or add nodes"
     )
 
 
-def test_a_gpu_that_no_run_would_see_is_told(tmp_path: Path) -> None:
+def test_a_gpu_that_no_run_would_see_is_refused(tmp_path: Path) -> None:
     study = plan(tmp_path, {"x": {"device": "cuda"}}, gpus_per_trial=0)
     with pytest.raises(
         ValueError, match="case 'x': device is cuda, but gpus_per_trial is 0, so that no run sees"

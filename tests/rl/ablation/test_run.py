@@ -86,7 +86,7 @@ def test_runs_share_their_warm_start_and_are_not_repeated(tmp_path: Path) -> Non
     assert failures[0][1].startswith(
         "ConfigError: rollout.max_prompt_tokens is 3, but the prompt of train 0 has"
     )
-    assert failures[1][1] == f"{too_narrow} failed, from whose model it begins"
+    assert failures[1][1] == f"it begins from the model of {too_narrow}, which failed"
     assert f"{warm}: started" in said and "steps-seed0: done" in said and "3 of 5 runs done" in said
     assert [trial.name for trial in study.trials if is_done(trial)] == [warm, "plain-seed0", "steps-seed0"]
     plain, steps, shared = [stages(tmp_path / "out" / name) for name in ("plain-seed0", "steps-seed0", warm)]
@@ -137,7 +137,7 @@ def test_a_run_that_is_killed_is_told_from_one_that_fails(tmp_path: Path) -> Non
     thread.join()
     ((name, reason),) = found[0]
     assert name == long.name
-    assert reason.startswith("its process was killed or crashed; it last said: warm ")
+    assert reason.startswith("its process was killed or crashed; last line of its log: warm ")
     assert is_done(short)
 
 
@@ -158,7 +158,7 @@ def test_runs_there_is_no_room_for_are_refused(tmp_path: Path) -> None:
     with pytest.raises(ResourceError) as caught:
         run(plan(tmp_path, {"wide": {"threads": 9999}}, [0]))
     assert str(caught.value) == (
-        "case 'wide' sets 9999 CPU and 0 GPU aside for its learner; Ray has 1 node with 2 CPU and 0 GPU. Lower "
+        "case 'wide' needs 9999 CPU and 0 GPU for its learner; Ray has 1 node with 2 CPU and 0 GPU. Lower "
         "threads or gpus_per_trial, or add nodes"
     )
 

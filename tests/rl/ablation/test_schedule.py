@@ -1,8 +1,7 @@
-"""Which run begins when, and what a failure takes with it; then as Tune asks for it, with no Ray started."""
+"""Which run begins when, and which runs a failure stops; then the same as Tune asks for it, without Ray."""
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +12,8 @@ from configs import check_config
 from configs.schema.ablation import Trial
 from rl.ablation.schedule import Schedule, State
 from rl.ablation.tune import TrialSearch
+from rl.runs.record import Stage, Summary
+from tests.kit.runs_by_hand import write_summary
 
 AFTER = {"warm": None, "a": "warm", "b": "warm", "alone": None, "other": None, "c": "other"}
 CONFIG = {
@@ -68,8 +69,8 @@ def test_a_failure_takes_those_that_begin_from_it_and_no_others(trials: list[Tri
     schedule.fail("other", "no luck")
     assert {name: failure.reason for name, failure in schedule.failures.items()} == {
         "other": "no luck",
-        "c": "other failed, from whose model it begins",
-        "d": "c failed, from whose model it begins",
+        "c": "it begins from the model of other, which failed",
+        "d": "it begins from the model of c, which failed",
     }
     schedule.finish("warm")
     assert taken(schedule) == ["a", "b"] and schedule.all_taken
@@ -83,9 +84,7 @@ def suggestions(search: TrialSearch, *ids: str) -> list[Any]:
 
 
 def finish(trial: Trial) -> None:
-    trial.folder.mkdir()
-    summary = {"stages": {"base": {}, "grpo": {}}, "updates": {"grpo": 4}, "seconds": {}}
-    (trial.folder / "summary.json").write_text(json.dumps(summary))
+    write_summary(trial.folder, Summary(stages={Stage.BASE: {}, Stage.GRPO: {}}, updates={Stage.GRPO: 4}))
 
 
 def test_tune_gets_a_run_nothing_or_the_end(trials: list[Trial]) -> None:
@@ -96,19 +95,21 @@ def test_tune_gets_a_run_nothing_or_the_end(trials: list[Trial]) -> None:
     search.on_trial_complete("1", {"raised": ""})
     assert suggestions(search, "4", "5") == ["a", None]
     search.on_trial_complete("2", {"raised": "ValueError: no"})
-    # `c` could only have followed `other`: nothing is left to hand out, though `a` is still at work.
+    # `c` could only have followed `other`: nothing is left to hand out, though `a` is still running.
     assert suggestions(search, "6") == [Searcher.FINISHED]
     assert [failure.trial for failure in schedule.failures.values()] == ["other", "c"]
     assert schedule.failures["other"].reason == "ValueError: no"
 
 
 def test_a_run_is_done_by_what_it_leaves(trials: list[Trial]) -> None:
-    """A process that died, and one that ended well with nothing to show for it."""
+    """A process that died, and one that ended without an error but left no results."""
     schedule = Schedule(trials, done={"warm", "a", "b"})
     search = TrialSearch(schedule)
     assert suggestions(search, "1", "2") == ["alone", "other"]
     schedule.trials["alone"].log.write_text("one\ngrpo 3/4\n\n")
     search.on_trial_complete("1", error=True)
     search.on_trial_complete("2", {"raised": ""})
-    assert schedule.failures["alone"].reason == "its process was killed or crashed; it last said: grpo 3/4"
+    assert (
+        schedule.failures["alone"].reason == "its process was killed or crashed; last line of its log: grpo 3/4"
+    )
     assert schedule.states["other"] is State.FAILED
