@@ -1,4 +1,4 @@
-"""Evaluation of one model outside a run: what `scripts/evaluate.py` does."""
+"""Evaluation of one model outside a run: what `stride evaluate` does."""
 
 from __future__ import annotations
 

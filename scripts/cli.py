@@ -5,6 +5,7 @@ Only the file of the command that was asked for is imported, so that help comes 
 
 from __future__ import annotations
 
+import os
 import sys
 from importlib import import_module
 from importlib.metadata import version
@@ -47,7 +48,7 @@ def main(argv: list[str] | None = None) -> int:
         return 2
     command, *rest = arguments
     if command in ("-h", "--help", "help"):
-        print(HELP)
+        _show_help()
         return 0
     if command == "--version":
         print(f"stride {version('stride-rl')}")
@@ -58,6 +59,15 @@ def main(argv: list[str] | None = None) -> int:
         return 2
     code: int = import_module(f"scripts.{command}").main(rest)
     return code
+
+
+def _show_help() -> None:
+    """Print the help to a reader that may leave early, as `head` does."""
+    try:
+        print(HELP, flush=True)
+    except BrokenPipeError:
+        # The interpreter flushes again at exit and would complain.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 if __name__ == "__main__":

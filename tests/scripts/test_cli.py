@@ -120,5 +120,14 @@ def test_three_ways_to_the_same_code(how: list[str]) -> None:
     assert done.stderr.count("\n") == 1
 
 
+def test_a_reader_may_leave_early() -> None:
+    command = [sys.executable, "-m", "scripts.cli", "--help"]
+    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        assert process.stdout is not None and process.stderr is not None
+        process.stdout.close()
+        assert process.stderr.read() == b""
+    assert process.returncode == 0
+
+
 def test_scripts_change_no_import_path() -> None:
     assert not [path for path in (ROOT / "scripts").glob("*.py") if "sys.path" in path.read_text()]
