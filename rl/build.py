@@ -21,7 +21,7 @@ from rollout.pools.local import LocalPool
 from rollout.types import Sampling
 from rollout.worker import WorkerSpec
 
-_PROMPTS_TRIED = 64  # of each split, before the run; a longer one met later is an error too
+_PROMPTS_TRIED = 64  # of each split, before the run; a longer prompt met later is an error too
 
 
 def check_backends(config: Config) -> None:
@@ -36,7 +36,7 @@ def check_backends(config: Config) -> None:
 
 
 def check_lengths(config: Config, parts: Parts, policy: Policy) -> None:
-    """Refuse a run that would meet prompts over the limit, or outgrow the model's context, on the way.
+    """Refuse a run whose prompts are over the limit or whose completions outgrow the model's context.
 
     Raises:
         ConfigError: Names the numbers and what to change.
@@ -94,7 +94,7 @@ def _cache_bytes(config: Config, policy: Policy) -> float:
 
 
 def _largest_calls(config: Config) -> list[CallSize]:
-    """Of an engine, in training and in evaluation."""
+    """The largest calls of an engine, in training and in evaluation."""
     rollout, evaluation = config.rollout, config.eval
     eval_tokens = max([rollout.max_new_tokens, *evaluation.max_new_tokens.values()])
     return [
@@ -143,7 +143,7 @@ def worker_spec(config: Config, parts: Parts, policy: Policy) -> WorkerSpec:
 
 
 def build_pool(config: Config, parts: Parts, policy: Policy) -> RolloutPool:
-    """Start the sampling side; it takes a copy of the policy's weights as they are now.
+    """Start the rollout pool, with a copy of the policy's current weights.
 
     Raises:
         ResourceError: The cluster has less than is asked for.

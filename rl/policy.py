@@ -42,13 +42,13 @@ class Policy:
 
     @property
     def num_parameters(self) -> int:
-        """All parameters, adapter included."""
+        """All parameters, the adapter's included."""
         return sum(parameter.numel() for parameter in self.model.parameters())
 
     def save(self, folder: Path) -> None:
         """Write an ordinary Hugging Face folder: weights (or the adapter alone) and tokenizer."""
         if isinstance(self.model, PeftModel):
-            self.model.save_pretrained(str(folder), selected_adapters=["default"])  # not GRPO's reference
+            self.model.save_pretrained(str(folder), selected_adapters=["default"])  # without GRPO's reference
         else:
             self.model.save_pretrained(str(folder))
         self.tokenizer.save_pretrained(folder)
@@ -61,13 +61,13 @@ def load_policy(
 
     Args:
         config: The config's `policy` section.
-        env: Environment the `tiny` tokenizer is made for.
+        env: The environment that the `tiny` tokenizer is made for.
         seed: Seed of new weights (tiny model, adapter).
         checkpoint: Folder of a model or adapter trained with this config; its weights are used.
-        lora: Put the configured adapter on. False gives the base model.
+        lora: Add the configured adapter. False gives the base model.
 
     Raises:
-        PolicyError: The model cannot be found or used; one line says which and what to do.
+        PolicyError: The model cannot be found or used.
     """
     adapter = checkpoint if checkpoint and (checkpoint / "adapter_config.json").is_file() else None
     if checkpoint is not None and adapter is None:
@@ -146,7 +146,7 @@ def _load_folder(
 
 
 def _plain(model: PreTrainedModel) -> PreTrainedModel:
-    """A model read from GGUF is in full precision but still marked as quantized, which cannot be trained."""
+    """The same model without the mark of a quantized one, which cannot be trained: GGUF is read in full."""
     config = copy.deepcopy(model.config)
     if hasattr(config, "quantization_config"):
         del config.quantization_config

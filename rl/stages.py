@@ -4,7 +4,7 @@
 
     base --warm_start--> warm --grpo--> grpo        each evaluated on the same problems
                  |                |
-            checkpoints      checkpoints            a resumed run goes on from the newest complete one
+            checkpoints      checkpoints            a resumed run continues from the newest complete one
 
 A stage that is in `summary.json` is done and not repeated on resume.
 """
@@ -87,7 +87,7 @@ def run_stages(
 
 
 class _Run:
-    """One run's stages, which share a config, a folder and a place to report to."""
+    """The stages of one run, which share a config, a folder and a progress line."""
 
     def __init__(self, config: Config, parts: Parts, folder: RunFolder, out: TextIO) -> None:
         self.config = config
@@ -97,7 +97,7 @@ class _Run:
         self.say = self.progress.say
 
     def done(self, stage: Stage, updates: int = 0) -> bool:
-        """Whether a stage was trained (for at least this long) and evaluated."""
+        """Whether a stage was trained for at least so many updates and evaluated."""
         return self.folder.summary().done(stage, updates)
 
     def stage_base(self, policy: Policy, pool: RolloutPool) -> None:

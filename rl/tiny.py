@@ -1,7 +1,7 @@
 """A small policy made from scratch: a Llama and a tokenizer made from the task's own text.
 
-It exists so that a CPU can run everything: the quickstart, the tests, the ablations. Saved, it is an ordinary
-Hugging Face folder.
+With it a CPU can run everything: the quickstart, the tests, the ablations. Saved, it is an ordinary Hugging
+Face folder.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ from configs.schema.config import TinyModelConfig
 from envs import Env, Problem, render_trace
 from envs.trace import BACKTRACK
 
-# Words and symbols take their neighbouring space with them; digits stand alone, so that numbers are read digit
-# by digit whatever their length, but for those short enough to be a token of their own.
+# Words and symbols include their neighbouring space. Digits are single tokens, so numbers of any length are
+# read digit by digit, except numbers short enough to be one token.
 _PIECE = rf"{BACKTRACK} ?| ?[^\w\s] ?|[^\W\d]+ ?|\d|\s"
 _SHORT_NUMBER = r"(?<!\d)(?:0|[1-9]\d{{0,{more}}})(?!\d)"
 _SIGN = r"[^\w\s] ?"
@@ -28,10 +28,10 @@ _SAMPLES_PER_SPLIT = 200
 
 
 def make_tokenizer(env: Env[Any], number_digits: int = 1, join_signs: bool = False) -> PreTrainedTokenizerFast:
-    """A tokenizer whose vocabulary is every piece the environment's prompts and traces are made of.
+    """A tokenizer whose vocabulary is every piece of the environment's prompts and traces.
 
     Args:
-        env: Where the texts come from.
+        env: Gives the texts.
         number_digits: Numbers of up to this many digits, without leading zeros, are one token each.
         join_signs: Such a number and the sign right after it are one token, for the signs that follow one in
             the environment's texts.
@@ -96,7 +96,7 @@ def _sample_texts(env: Env[Any]) -> list[str]:
 
 
 def _traces(env: Env[Any], problem: Problem) -> list[tuple[str, ...]]:
-    """Traces of every kind a warm start may teach."""
+    """Traces of every kind that a warm start may teach."""
     if not env.has_solutions:
         return []
     rng = random.Random(0)

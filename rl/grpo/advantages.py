@@ -1,9 +1,9 @@
 """Advantages: how much better a sample is than its group.
 
-In: the rewards of a group [G]. Out: advantages [G], one a sample. Group-relative as in GRPO (DeepSeekMath,
-arXiv 2402.03300, section 4.1): reward minus the group's mean, divided by the group's standard deviation
-unless `scale` is off (Dr. GRPO, arXiv 2503.20783). They may then be weighed by how hard the problem is
-(GRPO-LEAD, arXiv 2504.09696).
+In: the rewards of a group [G]. Out: advantages [G], one for each sample. They are group-relative as in GRPO
+(DeepSeekMath, arXiv 2402.03300, section 4.1.2): the reward minus the mean of the group, divided by the group's
+standard deviation unless `scale` is off (Dr. GRPO, arXiv 2503.20783). They may then be weighed by the
+difficulty of the problem (GRPO-LEAD, arXiv 2504.09696).
 """
 
 from __future__ import annotations
@@ -13,13 +13,13 @@ from dataclasses import dataclass
 
 import torch
 
-# Rewards that differ by less than this share of their size are equal up to rounding: dividing by such a
-# deviation would blow the rounding up to advantages of full size.
+# Rewards that differ by less than this share of their size are equal up to rounding. Division by such a
+# deviation would turn rounding into advantages of full size.
 _EQUAL = 1e-6
 
 
 def group_advantages(rewards_G: torch.Tensor, *, scale: bool = True) -> torch.Tensor:
-    """Group-relative advantages. Groups may differ in size: a sample that could not be graded is left out.
+    """Group-relative advantages. Groups may differ in size, as ungraded samples are left out.
 
     Example: rewards (1, 0, 0, 1): mean 0.5, standard deviation (unbiased) 0.5774, advantages
     (0.866, -0.866, -0.866, 0.866).
@@ -58,14 +58,14 @@ class AdvantageWeight:
 
 
 def weigh_advantages(advantages_G: torch.Tensor, accuracy: float, weight: AdvantageWeight) -> torch.Tensor:
-    """Multiply what is above the mean by w(accuracy) and what is below it by w(1 - accuracy).
+    """Multiply positive advantages by w(accuracy) and negative ones by w(1 - accuracy), as in GRPO-LEAD.
 
-    A right answer to a hard problem and a wrong one to an easy problem count for more (GRPO-LEAD). The weighed
-    advantages of a group need not sum to 0.
+    A right answer to a hard problem and a wrong answer to an easy one count for more. The weighed advantages of
+    a group need not sum to 0.
 
     Args:
         advantages_G: Advantages, float [G].
-        accuracy: Share of the group that is right.
+        accuracy: Share of right answers in the group.
         weight: w.
     """
     if advantages_G.dim() != 1 or not advantages_G.is_floating_point():

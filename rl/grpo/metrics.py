@@ -1,7 +1,7 @@
-"""What is logged of the groups of one update.
+"""The metrics of one rollout batch.
 
-In: a `RolloutBatch`. Out: plain numbers by name. Means are over all sampled completions, useful or not, so that
-dynamic sampling does not bias them.
+In: a `RolloutBatch`. Out: numbers by name. Means are over all sampled completions, zero-variance groups
+included, so that dynamic sampling does not bias them.
 """
 
 from __future__ import annotations
@@ -13,15 +13,15 @@ from rollout.source import RolloutBatch
 
 
 def rollout_metrics(rollouts: RolloutBatch, num_groups: int) -> dict[str, float]:
-    """Numbers of one update.
+    """Metrics of one rollout batch.
 
     Args:
         rollouts: The groups.
-        num_groups: P, how many useful groups were wanted.
+        num_groups: P, the useful groups that were asked for.
 
     Returns:
         `reward` and `reward/<part>`; `reward/group_std` (mean within-group deviation); `outcome/<name>`
-        shares; `accuracy`; `ungraded` (completions left out because a grader failed); `steps` and, over
+        shares; `accuracy`; `ungraded` (completions left out because their grader failed); `steps` and, over
         correct completions, `steps_per_correct` and `steps_saved`;
         `steps/invalid`, `steps/wasted`, `backtracks` and `backtracks/real`, `/fake` and `/needless` per
         completion; `groups/sampled`,
