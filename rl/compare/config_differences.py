@@ -1,7 +1,8 @@
-"""What sets configs apart: the keys they differ in, as a reader writes them.
+"""The keys in which configs differ, in the form of the command line.
 
-In: resolved configs as plain data. Out: for every key that is not the same in all of them, what each has.
-Reward terms go by their name: `rewards.terms.step_count.weight`.
+In: resolved configs as plain data. Out: the value of each config for every key that is not the same in all of
+    them.
+Reward terms are named: `rewards.terms.step_count.weight`.
 """
 
 from __future__ import annotations
@@ -11,16 +12,16 @@ from collections.abc import Mapping
 from typing import Any
 
 ABSENT = "–"
-"""Stands where a config has no such key."""
+"""Shown where a config does not have the key."""
 
 OF_THE_RUN = ("seed", "name", "output_dir")
-"""Keys that say which run it is and not what is done."""
+"""Keys that identify a run and do not change what it does."""
 
 
 def differences(configs: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, str]]:
-    """Keys that differ, in the order of the configs, and what each config has there.
+    """The keys that differ, in the order of the configs, with the value in each config.
 
-    Example: of {"a": {"grpo": {"beta": 0}}, "b": {"grpo": {"beta": 0.1}}} it is
+    Example: {"a": {"grpo": {"beta": 0}}, "b": {"grpo": {"beta": 0.1}}} gives
     {"grpo.beta": {"a": "0", "b": "0.1"}}.
     """
     flat = {name: _flat(config) for name, config in configs.items()}
@@ -30,12 +31,12 @@ def differences(configs: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str,
 
 
 def _differ(values: Mapping[str, str]) -> bool:
-    """Whether they do, an empty section and none being the same: the keys that others have in it say it all."""
+    """Whether values differ. An empty section counts as absent: its keys in other configs are listed anyway."""
     return len(set(values.values()) - {"{}"} | ({ABSENT} if "{}" in values.values() else set())) > 1
 
 
 def _flat(value: Any, prefix: str = "") -> dict[str, str]:
-    """Leaves by dotted key, as text."""
+    """The leaves of a config by dotted key, as text."""
     if isinstance(value, list) and value and all(isinstance(part, dict) and "name" in part for part in value):
         names = [str(part["name"]) for part in value]
         if len(set(names)) == len(names):

@@ -1,66 +1,96 @@
-"""Ways in which a trained model fails, each by its name.
+"""Training failures by name: reward hacking, length collapse, repetition, entropy collapse and others.
 
 In: a case as read from its runs. Out: a `Flag` for every failure that its figures show, with those figures. A
-stage is judged by its own start: the same problems, greedy, before and after. Limits are constants with their
-reasons; they are set so that what is flagged is worth a look, not so that nothing else is.
+    stage
+is compared with the stage it began with, on the same problems and with greedy decoding. The limits are
+constants with their reasons. A flag means that a run is worth a look; a run without flags may still have
+failed.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from statistics import fmean
+from statistics import fmean, stdev
 
 from rewards import Outcome
 from rl.compare.results import CaseRecord, TraceFacts
-from rl.runs.record import UpdateRow
+from rl.runs.record import Stage, UpdateRow
 from rl.stats.format import percent
 from rl.stats.paired import sign_test
 
 RISE = 0.10
-"""A share of traces that grew by this much is no accident: of 200 problems it is 20, over 4 standard errors."""
+"""Growth of a share of traces that is not chance: 20 of 200 problems, more than 4 standard errors."""
 
-LOST_P = 0.01
-"""Level of the exact sign test. Lower than 5 %, as every case, split and seed is tested."""
+REGRESSION_P = 0.01
+"""Level of the exact sign test. It is below 5 % because every case, split and seed is tested."""
 
 EMPTY_SHARE = 0.5
-"""Share of traces without any step from which on reasoning counts as given up."""
+"""Share of traces without any step from which the reasoning counts as collapsed."""
 
 NEEDED_BEFORE = 0.05
-"""Needed backtracks per trace without which a task cannot be said to need any: one in 20 traces."""
+"""Needed backtracks per trace below which a task does not need any: one in 20 traces."""
 
 NEEDED_LEFT = 0.2
-"""What is left of them where they count as gone."""
+"""Share of them that is left where backtracking counts as collapsed."""
 
 USEFUL = 0.05
-"""Share of sampled groups with a signal below which there was next to nothing to learn from: of 16, not one."""
+"""Share of sampled groups with a signal below which there was almost nothing to learn: less than one of 16."""
+
+MIN_UPDATES = 8
+"""Updates needed to compare the first quarter of a training with the last one."""
+
+REWARD_ERRORS = 3.0
+"""Rise of the training reward, in standard errors of the two quarters' means, that is not chance."""
+
+ENTROPY_LEFT = 0.1
+"""Share of the first quarter's entropy that is left where it counts as collapsed."""
+
+SOLVED = 0.9
+"""Training accuracy from which a low entropy is no failure: little is left to explore."""
 
 
 class FlagKind(StrEnum):
-    """What went wrong."""
+    """What went wrong, in the field's terms.
 
-    EMPTY = "collapse to empty reasoning"
-    LOST = "accuracy lost"
-    NO_ANSWER = "answers without closing line"
-    TOO_LONG = "runs into the length limit"
+    Attributes:
+        LENGTH_COLLAPSE: Most traces have no step, and accuracy fell.
+        ACCURACY_REGRESSION: Fewer of the same problems are solved.
+        REWARD_HACKING: The training reward rose while accuracy fell.
+        FORMAT_COLLAPSE: More answers lack their closing line.
+        TRUNCATION: More completions are cut off at the length limit.
+        REPETITION: More traces repeat lines.
+        UNVERIFIED_REASONING: More answers are right with an invalid or missing step.
+        BACKTRACKING_COLLAPSE: Needed backtracks are gone, and accuracy fell.
+        ENTROPY_COLLAPSE: The policy stopped exploring before it solved the task.
+        NO_SIGNAL: Almost all groups had equal rewards (zero-variance groups).
+    """
+
+    LENGTH_COLLAPSE = "length collapse"
+    ACCURACY_REGRESSION = "accuracy regression"
+    REWARD_HACKING = "reward hacking"
+    FORMAT_COLLAPSE = "format collapse"
+    TRUNCATION = "truncation"
     REPETITION = "repetition"
-    NOT_VERIFIED = "steps not verified"
-    NO_BACKTRACKS = "backtracks gone although needed"
-    NOTHING_LEARNT = "nothing learnt"
+    UNVERIFIED_REASONING = "unverified reasoning"
+    BACKTRACKING_COLLAPSE = "backtracking collapse"
+    ENTROPY_COLLAPSE = "entropy collapse"
+    NO_SIGNAL = "no learning signal"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Flag:
     """One failure of one seed.
 
-    Example: `Flag(kind=FlagKind.LOST, split="id", seed=1, figures="correct 95.0 % → 61.0 %")`
+    Example: `Flag(kind=FlagKind.ACCURACY_REGRESSION, split="id", seed=1, figures="correct 95.0 % → 61.0 %")`
 
     Attributes:
-        kind: Which.
-        split: Where; empty for what concerns the training as a whole.
-        seed: Of the run.
-        figures: What triggered it.
+        kind: The failure.
+        split: Split it shows on; empty if it concerns the training as a whole.
+        seed: Seed of the run.
+        figures: The figures that show it.
     """
 
     kind: FlagKind
@@ -70,7 +100,7 @@ class Flag:
 
 
 def case_flags(case: CaseRecord, splits: Sequence[str]) -> list[Flag]:
-    """All failures of a case's last stage, kind by kind, split by split.
+    """All failures of a case's last stage, by kind and then by split.
 
     Args:
         case: The case.
@@ -79,7 +109,8 @@ def case_flags(case: CaseRecord, splits: Sequence[str]) -> list[Flag]:
     found = []
     for seed, record in case.seeds.items():
         found += [
-            Flag(kind=kind, split="", seed=seed, figures=said) for kind, said in training_flags(record.updates)
+            Flag(kind=kind, split="", seed=seed, figures=figures)
+            for kind, figures in training_flags(record.updates)
         ]
         now = record.at(case.last_stage) if case.last_stage is not None else None
         then = record.before(now.stage) if now is not None else None
@@ -92,7 +123,9 @@ def case_flags(case: CaseRecord, splits: Sequence[str]) -> list[Flag]:
                 for stage in (then, now)
             ]
             seen = stage_flags(before, after, (needed[0], needed[1]))
-            found += [Flag(kind=kind, split=split, seed=seed, figures=said) for kind, said in seen]
+            if now.stage is Stage.GRPO:
+                seen += reward_hacking(record.updates, dict(seen))
+            found += [Flag(kind=kind, split=split, seed=seed, figures=figures) for kind, figures in seen]
     kinds = list(FlagKind)
     return sorted(found, key=lambda flag: (kinds.index(flag.kind), ["", *splits].index(flag.split)))
 
@@ -100,12 +133,12 @@ def case_flags(case: CaseRecord, splits: Sequence[str]) -> list[Flag]:
 def stage_flags(
     before: Mapping[int, TraceFacts], after: Mapping[int, TraceFacts], needed: tuple[float, float]
 ) -> list[tuple[FlagKind, str]]:
-    """Failures that show between two stages, and what shows them.
+    """Failures that show between two stages, with their figures.
 
-    Reasoning that collapsed takes accuracy and backtracks with it, so these are not named a second time.
+    A length collapse takes accuracy and backtracks with it, so these are not flagged as well.
 
     Args:
-        before: Completions of the stage it began with, by problem index.
+        before: Completions of the stage before, by problem index.
         after: Completions of the stage to judge.
         needed: Needed backtracks per trace of both stages.
     """
@@ -115,23 +148,28 @@ def stage_flags(
     old, new = [before[index] for index in shared], [after[index] for index in shared]
     lost = sum(a.correct and not b.correct for a, b in zip(old, new, strict=True))
     won = sum(b.correct and not a.correct for a, b in zip(old, new, strict=True))
-    fell = lost > won and sign_test(won, lost) < LOST_P
+    fell = lost > won and sign_test(won, lost) < REGRESSION_P
     correct = f"correct {_change([t.correct for t in old], [t.correct for t in new])}"
     found = []
     empty = [[not trace.steps for trace in traces] for traces in (old, new)]
     if fell and fmean(empty[1]) >= EMPTY_SHARE and fmean(empty[1]) - fmean(empty[0]) >= RISE:
         steps = f"{fmean(t.steps for t in old):.2f} → {fmean(t.steps for t in new):.2f}"
-        said = f"traces without any step {_change(*empty)}, steps per trace {steps}, {correct}"
-        found.append((FlagKind.EMPTY, said))
+        figures = f"traces without any step {_change(*empty)}, steps per trace {steps}, {correct}"
+        found.append((FlagKind.LENGTH_COLLAPSE, figures))
     elif fell:
-        said = f"{correct}: {lost} problems lost, {won} won (exact sign test, p = {sign_test(won, lost):.1g})"
-        found.append((FlagKind.LOST, said))
+        p = sign_test(won, lost)
+        figures = f"{correct}: {lost} problems lost, {won} won (exact sign test, p = {p:.1g})"
+        found.append((FlagKind.ACCURACY_REGRESSION, figures))
     shares: tuple[tuple[FlagKind, str, Callable[[TraceFacts], bool]], ...] = (
-        (FlagKind.NO_ANSWER, "malformed", lambda trace: trace.outcome is Outcome.MALFORMED),
-        (FlagKind.TOO_LONG, "cut off", lambda trace: trace.outcome is Outcome.TRUNCATED),
+        (
+            FlagKind.FORMAT_COLLAPSE,
+            "malformed (no closing line)",
+            lambda trace: trace.outcome is Outcome.MALFORMED,
+        ),
+        (FlagKind.TRUNCATION, "cut off at the length limit", lambda trace: trace.outcome is Outcome.TRUNCATED),
         (FlagKind.REPETITION, "traces that repeat lines", lambda trace: trace.repeats),
         (
-            FlagKind.NOT_VERIFIED,
+            FlagKind.UNVERIFIED_REASONING,
             "correct with a step invalid or missing",
             lambda trace: trace.outcome is Outcome.CORRECT,
         ),
@@ -142,32 +180,74 @@ def stage_flags(
             found.append((kind, f"{what} {_change(*judged)}"))
     if (
         fell
-        and FlagKind.EMPTY not in dict(found)
+        and FlagKind.LENGTH_COLLAPSE not in dict(found)
         and needed[0] >= NEEDED_BEFORE
         and needed[1] <= NEEDED_LEFT * needed[0]
     ):
-        said = f"needed backtracks per trace {needed[0]:.2f} → {needed[1]:.2f}, {correct}"
-        found.append((FlagKind.NO_BACKTRACKS, said))
+        figures = f"needed backtracks per trace {needed[0]:.2f} → {needed[1]:.2f}, {correct}"
+        found.append((FlagKind.BACKTRACKING_COLLAPSE, figures))
     return found
 
 
 def training_flags(updates: Sequence[UpdateRow]) -> list[tuple[FlagKind, str]]:
-    """Failures that show in the log of GRPO."""
+    """Failures that show in the log of GRPO, with their figures."""
+    return [*_no_signal(updates), *_entropy_collapse(updates)]
+
+
+def reward_hacking(updates: Sequence[UpdateRow], seen: Mapping[FlagKind, str]) -> list[tuple[FlagKind, str]]:
+    """Reward hacking: the training reward rose although the evaluation lost accuracy.
+
+    Args:
+        updates: The updates of GRPO.
+        seen: Failures of the evaluation after it, with their figures.
+    """
+    first, last = _quarters(updates, "reward")
+    fell = seen.get(FlagKind.ACCURACY_REGRESSION) or seen.get(FlagKind.LENGTH_COLLAPSE)
+    if not first or fell is None:
+        return []
+    error = math.hypot(stdev(first) / math.sqrt(len(first)), stdev(last) / math.sqrt(len(last)))
+    if fmean(last) - fmean(first) <= REWARD_ERRORS * error:
+        return []
+    figures = f"training reward {fmean(first):.2f} → {fmean(last):.2f} (first and last quarter), {fell}"
+    return [(FlagKind.REWARD_HACKING, figures)]
+
+
+def _entropy_collapse(updates: Sequence[UpdateRow]) -> list[tuple[FlagKind, str]]:
+    first, last = _quarters(updates, "entropy")
+    _, accuracy = _quarters(updates, "accuracy")
+    if not first or not accuracy or fmean(accuracy) >= SOLVED:
+        return []
+    if fmean(last) > ENTROPY_LEFT * fmean(first):
+        return []
+    figures = f"entropy per token {fmean(first):.3f} → {fmean(last):.3f} nats (first and last quarter)"
+    return [(FlagKind.ENTROPY_COLLAPSE, f"{figures}, training accuracy {percent(fmean(accuracy))}")]
+
+
+def _quarters(updates: Sequence[UpdateRow], name: str) -> tuple[list[float], list[float]]:
+    """A metric in the first and in the last quarter of the updates; empty if there are too few."""
+    values = [row.metrics[name] for row in updates if name in row.metrics]
+    if len(values) < MIN_UPDATES:
+        return [], []
+    num = len(values) // 4
+    return values[:num], values[-num:]
+
+
+def _no_signal(updates: Sequence[UpdateRow]) -> list[tuple[FlagKind, str]]:
     logged = [row.metrics for row in updates]
     useful = [metrics["groups/useful_frac"] for metrics in logged if "groups/useful_frac" in metrics]
     if not useful or fmean(useful) >= USEFUL:
         return []
     causes = {key for metrics in logged for key in metrics if key.startswith("groups/all_")}
     shares = {cause: fmean(metrics.get(cause, 0.0) for metrics in logged) for cause in causes}
-    said = f"{percent(fmean(useful))} of the sampled groups had a signal"
+    figures = f"{percent(fmean(useful))} of the sampled groups had a signal"
     if shares:
         cause = max(sorted(shares), key=lambda key: shares[key])
-        said += f"; {percent(shares[cause])} were {cause.removeprefix('groups/').replace('_', ' ')}"
-    return [(FlagKind.NOTHING_LEARNT, said)]
+        figures += f"; {percent(shares[cause])} were {cause.removeprefix('groups/').replace('_', ' ')}"
+    return [(FlagKind.NO_SIGNAL, figures)]
 
 
 def by_kind(flags: Sequence[Flag]) -> dict[FlagKind, dict[str, list[Flag]]]:
-    """Flags by kind and, within it, by split."""
+    """Flags by kind, and those of a kind by split."""
     grouped: dict[FlagKind, dict[str, list[Flag]]] = {}
     for flag in flags:
         grouped.setdefault(flag.kind, {}).setdefault(flag.split, []).append(flag)
@@ -175,15 +255,15 @@ def by_kind(flags: Sequence[Flag]) -> dict[FlagKind, dict[str, list[Flag]]]:
 
 
 def where(by_split: Mapping[str, Sequence[Flag]]) -> str:
-    """Where a failure was seen.
+    """The splits and seeds on which a failure shows.
 
-    Example: "id (seeds 0, 2), ood_easy (seed 1)"; what concerns no split has its seeds alone.
+    Example: "id (seeds 0, 2), ood_easy (seed 1)"; a failure of the training as a whole has seeds only.
     """
-    said = []
+    places = []
     for split, flags in by_split.items():
         seeds = f"seed{'s' * (len(flags) > 1)} {', '.join(str(flag.seed) for flag in flags)}"
-        said.append(f"{split} ({seeds})" if split else seeds)
-    return ", ".join(said)
+        places.append(f"{split} ({seeds})" if split else seeds)
+    return ", ".join(places)
 
 
 def _change(before: Sequence[bool], after: Sequence[bool]) -> str:

@@ -1,7 +1,8 @@
-"""A comparison with everything found in its runs: what the page, the text and the CSV are made of.
+"""The results of a comparison, from which its page, its text and its CSV are made.
 
-In: a `Comparison`. Out: a `Study`: results, the splits that can be compared, failures by name, and how each
-case differs from the base.
+In: a `Comparison`. Out: a `Study`: results, the splits that can be compared, failures by name, and the
+    differences
+of each case from the base.
 """
 
 from __future__ import annotations
@@ -21,13 +22,13 @@ from rl.stats.paired import Difference, Figures, holm, paired_difference
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Measure:
-    """A figure of single completions that cases are compared by.
+    """A figure of single completions by which cases are compared.
 
     Attributes:
-        name: As a reader calls it.
-        value: Of a completion.
-        only_correct: Compare it on problems that both cases solve.
-        is_share: Each value is 0 or 1; shown in percentage points.
+        name: Name in tables.
+        value: Its value for a completion.
+        only_correct: Whether it is compared only on problems that both cases solve.
+        is_share: Whether each value is 0 or 1; it is then shown in percentage points.
     """
 
     name: str
@@ -42,18 +43,18 @@ MEASURES = (
     Measure(name="backtracks per trace", value=lambda trace: trace.backtracks),
     Measure(name="tokens per trace", value=lambda trace: trace.tokens),
 )
-"""What cases are compared by."""
+"""The measures by which cases are compared."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class CaseDifference:
-    """How a case differs from the base on one split.
+    """The differences of a case from the base on one split.
 
     Attributes:
         case: The case.
         split: Split of the problems.
-        found: Of each of `MEASURES` the difference; None where no pair has it.
-        exceeds: Of each whether it is more than noise, every case of the split being tested.
+        found: The difference in each of `MEASURES`; None where no pair of completions has it.
+        exceeds: For each, whether it exceeds noise after correction for all cases of the split.
     """
 
     case: CaseRecord
@@ -64,14 +65,14 @@ class CaseDifference:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Study:
-    """What a comparison found.
+    """The results of a comparison.
 
     Attributes:
-        comparison: Where it comes from.
+        comparison: The runs compared.
         cases: Results by case; the first is the base of all differences.
         splits: Splits on which every case met the same problems.
-        shared: Of splits that some cases met more problems of: on how many the cases are compared.
-        left_out: Reasons by the other splits.
+        shared: Number of problems compared, for splits of which some cases met more.
+        left_out: Why each other split is not compared.
         flags: Failures by case.
     """
 
@@ -84,16 +85,16 @@ class Study:
 
     @property
     def entries(self) -> list[Entry]:
-        """Results of all cases, stages and splits, those that cannot be compared too."""
+        """Results of all cases, stages and splits, including splits that cannot be compared."""
         return entries(self.cases)
 
     def compared(self) -> dict[str, list[Entry]]:
-        """Results by split, of the splits that can be compared."""
+        """Results by split, for the splits that can be compared."""
         every = self.entries
         return {split: [entry for entry in every if entry.split == split] for split in self.splits}
 
     def differences(self) -> list[CaseDifference]:
-        """Every case but the base against it, split by split."""
+        """The differences of every other case from the base, split by split."""
         base, others = self.cases[0], self.cases[1:]
         made = []
         for split in self.splits:
@@ -129,7 +130,7 @@ class Study:
 
     def unfinished(self) -> list[str]:
         """Runs whose last stage is not evaluated yet, and how far they are."""
-        return [said for case in self.cases for said in _unfinished(case, self.comparison.configs[case.name])]
+        return [line for case in self.cases for line in _unfinished(case, self.comparison.configs[case.name])]
 
 
 def make_study(comparison: Comparison) -> Study:
@@ -169,7 +170,7 @@ def _figures(case: CaseRecord, split: str, measure: Measure) -> Figures:
 
 def _unfinished(case: CaseRecord, config: PlainConfig) -> list[str]:
     wanted = Stage.GRPO if config.get("grpo") else Stage.WARM if config.get("warm_start") else Stage.BASE
-    said = []
+    lines = []
     for seed, record in case.seeds.items():
         if record.at(wanted) is not None:
             continue
@@ -178,5 +179,5 @@ def _unfinished(case: CaseRecord, config: PlainConfig) -> list[str]:
             line += f" (evaluated: {', '.join(stage.stage.label for stage in record.stages)})"
         if record.updates:
             line += f": {record.updates[-1].update} of {record.planned_updates} updates logged"
-        said.append(line)
-    return said
+        lines.append(line)
+    return lines

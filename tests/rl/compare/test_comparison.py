@@ -216,7 +216,9 @@ def test_flags_are_of_all_problems(tmp_path: Path) -> None:
     rows = [replace(row, outcome=Outcome.WRONG) if row.index >= 20 else row for row in traces(40, num=40)]
     write_run(tmp_path / "b", {Stage.WARM: traces(40, num=40), Stage.GRPO: rows}, eval=more)
     found = made(tmp_path)
-    assert found.shared == {"id": 10} and [flag.kind for flag in found.flags["b"]] == [FlagKind.LOST]
+    assert found.shared == {"id": 10} and [flag.kind for flag in found.flags["b"]] == [
+        FlagKind.ACCURACY_REGRESSION
+    ]
 
 
 def test_without_completions_shared_problems_are_not_known(tmp_path: Path) -> None:
@@ -382,7 +384,7 @@ def test_flags_are_in_the_text_and_in_their_line_of_the_csv(tmp_path: Path) -> N
     log.path.unlink()
     log.append(*rows)
     found = made(*paths)
-    assert "flag: cut: answers without closing line: id (seed 1)" in comparison_text(found).splitlines()
+    assert "flag: cut: format collapse: id (seed 1)" in comparison_text(found).splitlines()
     lines = list(csv.DictReader(io.StringIO(comparison_csv(found))))
     assert {(row["cases"], row["stage"], row["seed"]): row["flags"] for row in lines} == {
         ("plain cut", "warm", "0"): "",
@@ -390,11 +392,11 @@ def test_flags_are_in_the_text_and_in_their_line_of_the_csv(tmp_path: Path) -> N
         ("plain", "grpo", "0"): "",
         ("plain", "grpo", "1"): "",
         ("cut", "grpo", "0"): "",
-        ("cut", "grpo", "1"): "answers without closing line",
+        ("cut", "grpo", "1"): "format collapse",
     }
     page = render_comparison(found)
-    assert "<b>answers without closing line</b>: id (seed 1)" in page
-    assert "id, seed 1: malformed 0.0 % → 40.0 %" in page and "None found in" in page
+    assert "<b>format collapse</b>: id (seed 1)" in page
+    assert "id, seed 1: malformed (no closing line) 0.0 % → 40.0 %" in page and "None found in" in page
 
 
 # ---- the page ----
