@@ -8,14 +8,56 @@ Reward terms are named: `rewards.terms.step_count.weight`.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NamedTuple
+
+from configs.schema.config import RewardTermConfig
 
 ABSENT = "–"
 """Shown where a config does not have the key."""
 
 OF_THE_RUN = ("seed", "name", "output_dir")
 """Keys that identify a run and do not change what it does."""
+
+
+_TERM = re.compile(r"rewards\.terms\.[^.]+\.(?P<field>\w+)")
+
+
+class Change(NamedTuple):
+    """A key that a case sets to another value than the base."""
+
+    key: str
+    base: str
+    value: str
+
+
+def case_changes(configs: Mapping[str, Mapping[str, Any]]) -> dict[str, list[Change]]:
+    """What each config changes in the first one, in the order of the keys.
+
+    Where only one of the two has a reward term, the fields of the term that have their default are left out.
+    """
+    base, *others = configs
+    found = differences(configs)
+    return {
+        name: [
+            Change(key=key, base=values[base], value=values[name])
+            for key, values in found.items()
+            if values[name] != values[base] and not _is_default(key, values[base], values[name])
+        ]
+        for name in others
+    }
+
+
+def _is_default(key: str, *values: str) -> bool:
+    """Whether a field of a reward term is absent on one side and has its default on the other."""
+    match = _TERM.match(key)
+    field = RewardTermConfig.model_fields.get(match["field"]) if match else None
+    if field is None or field.is_required() or ABSENT not in values:
+        return False
+    default = field.get_default(call_default_factory=True)
+    shown = default if isinstance(default, str) else json.dumps(default, ensure_ascii=False)
+    return all(value in (ABSENT, shown) for value in values)
 
 
 def differences(configs: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, str]]:

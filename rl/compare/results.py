@@ -18,7 +18,7 @@ from rewards import Outcome
 from rl.compare.means import mean_result, mean_share
 from rl.compare.runs import Comparison
 from rl.runs.log import evaluation_log, metrics_log, read_summary
-from rl.runs.read import by_problem
+from rl.runs.read import by_problem, is_run, read_config, read_provenance
 from rl.runs.record import SampleRow, SplitResult, Stage, UpdateRow
 from rl.stats.repetition import repeats_itself
 
@@ -73,18 +73,35 @@ class StageRecord:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Origin:
+    """Where a run comes from.
+
+    Attributes:
+        folder: Its folder as its config gives it; empty where the run has not started.
+        started: Time of its start, in ISO form; empty where it is not recorded.
+        revision: Git revision of the code; empty likewise.
+    """
+
+    folder: str = ""
+    started: str = ""
+    revision: str = ""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class SeedRecord:
     """One seed of a case.
 
     Attributes:
         stages: Those evaluated, in order; random weights before any training are left out.
         updates: The logged updates of GRPO.
-        planned_updates: How many there shall be; 0 without GRPO.
+        planned_updates: How many are planned; 0 without GRPO.
+        origin: Where its last run comes from.
     """
 
     stages: tuple[StageRecord, ...]
     updates: tuple[UpdateRow, ...]
     planned_updates: int
+    origin: Origin = Origin()
 
     def at(self, stage: Stage | None) -> StageRecord | None:
         """A stage, if it has been evaluated; None for no stage."""
@@ -145,7 +162,7 @@ class Entry:
 
     @property
     def name(self) -> str:
-        """As a reader calls it."""
+        """The case and its stage."""
         first, *rest = self.cases
         return f"{first}{f' and {len(rest)} more' if rest else ''}: {self.stage.label}"
 
@@ -178,6 +195,19 @@ def read_cases(comparison: Comparison) -> list[CaseRecord]:
         key = ascii_lowercase[place % 26] + (str(place // 26) if place >= 26 else "")
         cases.append(CaseRecord(name=name, key=key, seeds=records))
     return cases
+
+
+def same_results(one: CaseRecord, other: CaseRecord) -> bool:
+    """Whether two cases have the same results and the same figures of every completion, seed by seed."""
+    ours, theirs = one.last(), other.last()
+    return (
+        bool(ours)
+        and ours.keys() == theirs.keys()
+        and all(
+            ours[seed].results == theirs[seed].results and ours[seed].traces == theirs[seed].traces
+            for seed in ours
+        )
+    )
 
 
 def entries(cases: Sequence[CaseRecord]) -> list[Entry]:
@@ -217,6 +247,18 @@ def _seed_record(
         stages=tuple(found),
         updates=tuple(row for row in metrics_log(chain[-1]).read() if row.stage is Stage.GRPO),
         planned_updates=int((config.get("grpo") or {}).get("updates", 0)),
+        origin=_origin(chain[-1]),
+    )
+
+
+def _origin(folder: Path) -> Origin:
+    if not is_run(folder):
+        return Origin()
+    about = read_provenance(folder)
+    return Origin(
+        folder=str(read_config(folder).get("output_dir") or ""),
+        started=str(about.get("started") or ""),
+        revision=str(about.get("git_revision") or ""),
     )
 
 

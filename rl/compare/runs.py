@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from configs.schema.ablation import Plan
+from configs.schema.shipped import Shipped
 from rl.runs.read import PlainConfig
 
 
@@ -39,6 +40,7 @@ class Comparison:
             what became of it. The first case is the one the others are compared with.
         configs: Of each case the config of its whole run, the warm start's part included.
         failures: Reasons by the name of a run that did not end well.
+        command: The command that makes these runs; empty where it is not known.
     """
 
     kind: str
@@ -47,6 +49,7 @@ class Comparison:
     folders: dict[str, dict[int, tuple[Path, ...]]]
     configs: dict[str, PlainConfig]
     failures: dict[str, str]
+    command: str = ""
 
     @property
     def seeds(self) -> list[int]:
@@ -75,6 +78,7 @@ def plan_comparison(plan: Plan, failures: Sequence[FailedRun] = ()) -> Compariso
         folders=folders,
         configs=configs,
         failures={failure.trial: failure.reason for failure in failures},
+        command=f"stride ablate {plan.config.name}" if plan.config.name in Shipped.ABLATION.names else "",
     )
 
 

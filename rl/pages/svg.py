@@ -1,7 +1,6 @@
 """Plots as SVG text that can stand inside a page.
 
-The same bytes every time, in the page's colours (`style.py`). Text from a model or a config never gets into a
-plot: titles, legends and names are the page's.
+The same bytes every time, in the page's colours (`style.py`). No text of a model gets into a plot.
 """
 
 from __future__ import annotations
@@ -12,8 +11,11 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+from markupsafe import Markup
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from rl.pages.render import attribute
 from rl.pages.style import COLOURS, stand_in
 
 LINE_STYLES = ("solid", "dashed", "dotted")
@@ -55,8 +57,19 @@ def running_mean(values: Sequence[float] | np.ndarray[Any, Any], window: int) ->
     return np.where(known, total / np.maximum(count, 1.0), np.nan)
 
 
-def to_svg(figure: Figure, name: str, alt: str) -> str:
-    """A figure as `<svg>` text for the page, its ids starting with `name`."""
+def name_y_axis(axes: Axes, text: str) -> None:
+    """Write the name of the y axis above it, where it cannot run over the numbers."""
+    axes.set_title(text, loc="left", fontsize=8, color=stand_in("muted"), pad=5, x=-0.0)
+
+
+def to_svg(figure: Figure, name: str, alt: str) -> Markup:
+    """A figure as `<svg>` text for the page.
+
+    Args:
+        figure: The figure.
+        name: Prefix of its ids, unique on the page.
+        alt: A description of the plot, for screen readers.
+    """
     buffer = io.StringIO()
     figure.savefig(
         buffer,
@@ -76,4 +89,5 @@ def to_svg(figure: Figure, name: str, alt: str) -> str:
     for colour in COLOURS:
         body = body.replace(stand_in(colour), f"var(--{colour})")
     body = re.sub(r"\n\s*", "\n", body)
-    return f'<svg viewBox="0 0 {width:.2f} {height:.2f}" role="img" aria-label="{alt}">{body.strip()}'
+    head = Markup('<svg viewBox="0 0 {:.2f} {:.2f}" role="img" aria-label="{}">')
+    return head.format(width, height, attribute(alt)) + Markup(body.strip())

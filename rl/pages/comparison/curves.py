@@ -1,8 +1,8 @@
 """GRPO of every case, update by update: means over seeds with bands.
 
-In: a `Study`. Out: HTML, one row of panels a figure that can be compared between cases (a reward cannot: each
-case may have its own). A band reaches from the lowest to the highest seed. A line ends where the first seed
-of its case stops, and what is cut off thereby is said.
+In: a `Study`. Out: a row of panels for each figure that can be compared between cases, as data for the
+template; a reward cannot, as each case may have its own. A band reaches from the lowest to the highest seed. A
+line ends where the first seed of its case stops; the seeds that go further are named.
 """
 
 from __future__ import annotations
@@ -14,15 +14,16 @@ from typing import Any
 
 import matplotlib as mpl
 import numpy as np
+from markupsafe import Markup
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from rl.compare.results import CaseRecord
 from rl.compare.study import Study
 from rl.pages.comparison.legend import GROUP, case_style
-from rl.pages.html import visible
+from rl.pages.figures import Plot
 from rl.pages.style import stand_in
-from rl.pages.svg import RC, running_mean, to_svg
+from rl.pages.svg import RC, name_y_axis, running_mean, to_svg
 from rl.runs.record import UpdateRow
 
 PANELS = (
@@ -55,41 +56,69 @@ class Band:
     high: np.ndarray[Any, Any]
 
 
-def learning_curves(study: Study) -> str:
-    """The section's panels and notes, or why there are none."""
+@dataclass(frozen=True, kw_only=True, slots=True)
+class LearningCurves:
+    """The section's contents.
+
+    Attributes:
+        window: Width of the running mean of each seed, in updates.
+        rows: Plots, a row for each figure.
+        grey: Key of the case that every row repeats in grey; empty where one row holds all cases.
+        zero: Titles of the figures that are 0 in every update.
+        stopped: Remarks on seeds that stop early.
+    """
+
+    window: int
+    rows: tuple[tuple[Plot, ...], ...]
+    grey: str
+    zero: tuple[str, ...]
+    stopped: tuple[str, ...]
+
+
+def learning_curves(study: Study) -> LearningCurves | None:
+    """The curves, or None before the first update of GRPO."""
     trained = [case for case in study.cases if any(record.updates for record in case.seeds.values())]
     if not trained:
-        return "<p>No update of GRPO has been logged yet.</p>"
+        return None
     longest = max(len(record.updates) for case in trained for record in case.seeds.values())
     window = 2 * (longest // 40) + 1
     places = {case.name: place for place, case in enumerate(study.cases)}
-    figures, zero = [], []
+    rows: list[tuple[Plot, ...]] = []
+    zero: list[str] = []
     for number, (title, unit, metrics) in enumerate(PANELS):
         bands = {case.name: made for case in trained if (made := band(_series(case, metrics, unit), window))}
-        if not any(np.nanmax(made.high) > 0 for made in bands.values()):
-            zero += [title.lower()] if bands else []
-            continue
-        row = []
-        for turn in range(0, len(trained), GROUP):
-            shown = [case for case in trained[turn : turn + GROUP] if case.name in bands]
-            if not shown:
-                continue
+        if any(np.nanmax(made.high) > 0 for made in bands.values()):
+            rows.append(_row(trained, bands, places, title, unit, number))
+        elif bands:
+            zero.append(title.lower())
+    several = len(trained) > GROUP
+    return LearningCurves(
+        window=window,
+        rows=tuple(rows) if several else (tuple(plot for row in rows for plot in row),),
+        grey=trained[0].key if several else "",
+        zero=tuple(zero),
+        stopped=tuple(_stopped(study.cases)),
+    )
+
+
+def _row(
+    trained: Sequence[CaseRecord],
+    bands: Mapping[str, Band],
+    places: Mapping[str, int],
+    title: str,
+    unit: str,
+    number: int,
+) -> tuple[Plot, ...]:
+    """The plots of one figure, `GROUP` cases in each."""
+    plots = []
+    for turn in range(0, len(trained), GROUP):
+        shown = [case for case in trained[turn : turn + GROUP] if case.name in bands]
+        if shown:
             base = [trained[0]] if turn and trained[0].name in bands else []
             svg = _svg(base, shown, bands, places, unit, f"learn{number}-{turn}", title)
             keys = f" · {shown[0].key} to {shown[-1].key}" if len(trained) > GROUP else ""
-            row.append(f"<figure><figcaption>{title}{keys}</figcaption>{svg}</figure>")
-        figures.append("".join(row))
-    said = "Of sampled completions, at the training temperature. Lines: mean over seeds"
-    said += f", each smoothed by a running mean over {window} updates" if window > 1 else ""
-    said += "; bands: lowest to highest seed, smoothed likewise. Letters as above."
-    if len(trained) > GROUP:
-        said += f" Grey and dashed: {trained[0].key}, for comparison."
-    said += f" Zero throughout: {', '.join(zero)}." if zero else ""
-    stopped = _stopped(study.cases)
-    cut = f'<p class="note">{visible(" ".join(stopped))}</p>' if stopped else ""
-    rows = figures if len(trained) > GROUP else ["".join(figures)]
-    panels = "".join(f'<div class="panels">{row}</div>' for row in rows)
-    return f'<p class="note">{visible(said)}</p>{panels}{cut}'
+            plots.append(Plot(title=f"{title}{keys}", svg=svg))
+    return tuple(plots)
 
 
 def band(series: Sequence[Mapping[int, float]], window: int) -> Band | None:
@@ -136,16 +165,16 @@ def _value(row: UpdateRow, metrics: Sequence[str]) -> float:
 
 
 def _stopped(cases: Sequence[CaseRecord]) -> list[str]:
-    """What is said of seeds that shorten the line of their case, or are not in it."""
-    said = []
+    """Remarks on seeds that end the line of their case early, or have no updates."""
+    remarks = []
     for case in cases:
         lasts = {seed: r.updates[-1].update if r.updates else 0 for seed, r in case.seeds.items()}
         most = max([*lasts.values(), *(record.planned_updates for record in case.seeds.values())])
         for seed, last in lasts.items():
             if last < most:
                 ends = f"stops at update {last} of {most}" if last else f"has none of {most} updates"
-                said.append(f"Seed {seed} of {case.name} {ends}.")
-    return said
+                remarks.append(f"Seed {seed} of {case.name} {ends}.")
+    return remarks
 
 
 def _svg(
@@ -156,10 +185,10 @@ def _svg(
     unit: str,
     name: str,
     title: str,
-) -> str:
+) -> Markup:
     with mpl.rc_context(RC):
         figure = Figure(figsize=_SIZE)
-        figure.subplots_adjust(left=0.155, right=0.935, bottom=0.18, top=0.96)
+        figure.subplots_adjust(left=0.13, right=0.935, bottom=0.18, top=0.895)
         axes = figure.subplots()
         for case in base:
             made = bands[case.name]
@@ -174,15 +203,15 @@ def _svg(
         lowest = min(np.nanmin(made.low) for made in every)
         highest = max(np.nanmax(made.high) for made in every)
         room = max(0.06 * (highest - lowest), 0.02 * highest, 0.02)
-        axes.set_ylim(max(-room / 3, lowest - room) if lowest >= 0 else lowest - room, highest + room)
+        top_end = min(100.0, highest + room) if unit == "%" else highest + room
+        axes.set_ylim(max(-room / 3, lowest - room) if lowest >= 0 else lowest - room, top_end)
         axes.set_xlim(min(made.updates[0] for made in every), max(2, *(made.updates[-1] for made in every)))
         axes.xaxis.set_major_locator(MaxNLocator(5, integer=True))
         axes.yaxis.set_major_locator(MaxNLocator(5))
         axes.ticklabel_format(axis="y", useOffset=False)
         axes.set_xlabel("update")
-        axes.set_ylabel(unit)
-        axes.yaxis.set_label_coords(-0.135, 0.5)
-        top, (lowest, highest) = 72 * _SIZE[1] * (0.96 - 0.18), axes.get_ylim()
+        name_y_axis(axes, unit)
+        top, (lowest, highest) = 72 * _SIZE[1] * (0.895 - 0.18), axes.get_ylim()
         ends = [_end(bands[case.name]) for case in (*base, *shown)]
         heights = [top * (y - lowest) / (highest - lowest) for _, y in ends]
         raised = spread(heights, _APART, top)
@@ -198,7 +227,7 @@ def _svg(
                 fontweight="bold",
                 annotation_clip=False,
             )
-        return to_svg(figure, name, visible(f"{title} over updates, cases {', '.join(c.key for c in shown)}"))
+        return to_svg(figure, name, f"{title} over updates, cases {', '.join(c.key for c in shown)}")
 
 
 def _end(made: Band) -> tuple[int, float]:

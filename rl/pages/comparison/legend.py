@@ -1,16 +1,16 @@
-"""How the cases of a comparison look: a colour, a mark and a line each, the same in every plot.
+"""Names and looks of the cases of a comparison: a key, a colour and a mark each, the same on the whole page.
 
-In: a case's place. Out: its style, and the legend. With more cases than colours the marks differ; letters
-beside the points and lines tell them apart without either.
+In: a `Study`. Out: the style of a case, the names of the stages that cases start from, and the legend. With
+more cases than colours the marks differ; the keys beside points and lines tell all cases apart.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from rl.compare.results import CaseRecord, Entry
-from rl.pages.html import visible
+from rl.compare.study import Study
 from rl.runs.record import Stage
 
 _COLOURS = ("line1", "line2", "line3", "line4", "line6", "line5")
@@ -35,12 +35,22 @@ def case_style(place: int) -> CaseStyle:
     return CaseStyle(colour=_COLOURS[place % len(_COLOURS)], marker=_MARKERS[(place + turn) % len(_MARKERS)])
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class LegendEntry:
+    """A case or a start of cases: its key, its name, and its mark in a colour."""
+
+    key: str
+    name: str
+    colour: str
+    glyph: str
+
+
 Start = tuple[tuple[str, ...], Stage]
-"""What cases began with: the names of the cases, and the stage."""
+"""A stage that cases start from: the names of the cases, and the stage."""
 
 
 def start_keys(cases: Sequence[CaseRecord], entries: Sequence[Entry]) -> dict[Start, str]:
-    """Keys of the stages that last stages began with, by their cases and stage: w1, w2, ..."""
+    """Keys of the stages that the last stages started from, by their cases and stage: w1, w2, ..."""
     lasts = {case.name: case.last_stage for case in cases}
     found = dict.fromkeys(
         (entry.cases, entry.stage)
@@ -50,17 +60,34 @@ def start_keys(cases: Sequence[CaseRecord], entries: Sequence[Entry]) -> dict[St
     return {start: f"w{place + 1}" for place, start in enumerate(found)}
 
 
-def legend(cases: Sequence[CaseRecord], starts: Mapping[Start, str]) -> str:
-    """The list of cases, and of what they began with."""
+def start_name(cases: Sequence[CaseRecord], start: Start) -> str:
+    """The name of a stage that cases start from, the only one on the page: "warm start of a, b"."""
+    names, stage = start
     keys = {case.name: case.key for case in cases}
-    items = [
-        f'<li><b style="color:var(--{style.colour})">{_GLYPHS[style.marker]}</b><strong>{case.key}</strong> '
-        f"{visible(case.name)}{' (base)' if not place and len(cases) > 1 else ''}</li>"
-        for place, case in enumerate(cases)
-        for style in [case_style(place)]
-    ]
-    for (names, stage), key in starts.items():
-        whose = "all" if len(names) == len(cases) > 2 else ", ".join(keys[name] for name in names)
-        of = f"{visible(stage.label)} of {whose}"
-        items.append(f'<li><b style="color:var(--muted)">○</b><strong>{key}</strong> {of}</li>')
-    return f'<ul class="legend">{"".join(items)}</ul>'
+    if len(cases) == 1:
+        return stage.label
+    whose = "all cases" if len(names) == len(cases) else ", ".join(keys[name] for name in names)
+    return f"{stage.label} of {whose}"
+
+
+def entry_name(study: Study, entry: Entry) -> tuple[str, str]:
+    """Key and name of a case at a stage, as in the legend; a last stage is named after its case."""
+    key = start_keys(study.cases, study.entries).get((entry.cases, entry.stage))
+    if key is not None:
+        return key, start_name(study.cases, (entry.cases, entry.stage))
+    keys = {case.name: case.key for case in study.cases}
+    return keys[entry.cases[0]], f"{entry.cases[0]}: {entry.stage.label}"
+
+
+def legend(study: Study) -> list[LegendEntry]:
+    """The cases, and the stages they start from."""
+    made = []
+    for place, case in enumerate(study.cases):
+        style = case_style(place)
+        base = " (base)" if not place and len(study.cases) > 1 else ""
+        glyph = _GLYPHS[style.marker]
+        made.append(LegendEntry(key=case.key, name=f"{case.name}{base}", colour=style.colour, glyph=glyph))
+    for start, key in start_keys(study.cases, study.entries).items():
+        name = start_name(study.cases, start)
+        made.append(LegendEntry(key=key, name=name, colour="muted", glyph="○"))
+    return made

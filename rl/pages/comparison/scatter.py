@@ -1,8 +1,8 @@
-"""Accuracy against what it costs: a plot of every split and cost, with the Pareto front.
+"""Accuracy against cost: a plot for every split and cost, with the Pareto front.
 
-In: a `Study`. Out: HTML. A point is the mean over seeds, its bars the 95 % interval of the mean
-(`rl.stats.intervals`), small dots single seeds. A case is on the front if no other is at least as accurate at
-no higher cost, and better in one.
+In: a `Study`. Out: plots as data for the template. A point is the mean over seeds, its bars are the 95 %
+interval of the mean (Student's t), small dots are single seeds. A point is on the front if no other one is at
+least as accurate at no higher cost and better in one of the two; stages that cases start from count as points.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from statistics import fmean
 
 import matplotlib as mpl
 import numpy as np
+from markupsafe import Markup
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure as Canvas
 from matplotlib.ticker import MaxNLocator
@@ -23,10 +24,11 @@ from rl.compare.means import mean_share
 from rl.compare.results import Figure
 from rl.compare.study import Study
 from rl.pages.comparison.labels import Place, place_labels
-from rl.pages.comparison.legend import Start, case_style, legend, start_keys
-from rl.pages.html import visible
+from rl.pages.comparison.legend import Start, case_style, start_keys, start_name
+from rl.pages.figures import Plot
+from rl.pages.render import visible
 from rl.pages.style import stand_in
-from rl.pages.svg import RC, to_svg
+from rl.pages.svg import RC, name_y_axis, to_svg
 from rl.runs.record import SplitResult
 from rl.stats.intervals import mean_interval
 
@@ -54,7 +56,8 @@ COSTS = (
 """What is drawn against accuracy."""
 
 _SIZE = (3.7, 3.0)
-_MARGINS = {"left": 0.135, "right": 0.965, "bottom": 0.145, "top": 0.975}
+_MARGINS = {"left": 0.11, "right": 0.965, "bottom": 0.145, "top": 0.925}
+_REACH = 1.0  # how far an axis follows the intervals beyond the seeds, as a share of the seeds' range
 _LEADER = 12.0  # a label further off than this has a line to its point
 
 
@@ -80,7 +83,7 @@ class Point:
     hollow: bool
     costs: tuple[float, ...]
     accuracies: tuple[float, ...]
-    interval: tuple[float, float]
+    interval: Place
 
     @property
     def middle(self) -> Place:
@@ -88,27 +91,30 @@ class Point:
         return fmean(self.costs), fmean(self.accuracies)
 
 
-def trade_offs(study: Study) -> str:
-    """The section's legend and plots."""
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TradeOff:
+    """Accuracy against one cost: a plot a split; none where the cost is 0 in every case."""
+
+    title: str
+    plots: tuple[Plot, ...]
+
+
+def trade_offs(study: Study) -> list[TradeOff]:
+    """The plots of every cost."""
     starts = start_keys(study.cases, study.entries)
-    parts = [legend(study.cases, starts)]
+    made = []
     for cost in COSTS:
-        title = cost.title
-        if not any(cost.figure(entry.mean()) for found in study.compared().values() for entry in found):
-            parts.append(f"<h3>Accuracy against {title}</h3><p>There are none in any case.</p>")
-            continue
-        figures = []
-        for split in study.splits:
-            points, absent = _points(study, split, cost.figure, starts)
-            name = f"front-{cost.name}-{study.splits.index(split)}"
-            figures.append(_figure(split, title, points, absent, name))
-        wide = "" if len(figures) % 3 == 0 else " wide"
-        parts.append(f'<h3>Accuracy against {title}</h3><div class="panels top{wide}">{"".join(figures)}</div>')
-    return "".join(parts)
+        plots: list[Plot] = []
+        if any(cost.figure(entry.mean()) for found in study.compared().values() for entry in found):
+            for place, split in enumerate(study.splits):
+                points, absent = _points(study, split, cost.figure, starts)
+                plots.append(_plot(split, cost.title, points, absent, f"front-{cost.name}-{place}"))
+        made.append(TradeOff(title=cost.title, plots=tuple(plots)))
+    return made
 
 
 def pareto_front(points: Sequence[Place]) -> list[int]:
-    """Which points (cost, accuracy) no other one beats, the cheapest first.
+    """Places of the points (cost, accuracy) that no other one beats, the cheapest first.
 
     Example: of (1, 50), (2, 80), (3, 70) the first two: the third costs more than the second and is worse.
     """
@@ -123,7 +129,7 @@ def pareto_front(points: Sequence[Place]) -> list[int]:
 def _points(
     study: Study, split: str, cost: Figure, starts: Mapping[Start, str]
 ) -> tuple[list[Point], list[str]]:
-    """The points there are, and what is to be said of those there are not."""
+    """The points, and a remark for every seed or case without one."""
     points, absent = [], []
     for place, case in enumerate(study.cases):
         rows = {seed: record.results[split] for seed, record in case.last().items() if split in record.results}
@@ -141,7 +147,8 @@ def _points(
     for entry in study.entries:
         key = starts.get((entry.cases, entry.stage))
         if key is not None and entry.split == split:
-            start = _point(key, entry.name, "muted", "o", entry.results, cost, hollow=True)
+            name = start_name(study.cases, (entry.cases, entry.stage))
+            start = _point(key, name, "muted", "o", entry.results, cost, hollow=True)
             points += [start] if start is not None else []
     return points, absent
 
@@ -172,21 +179,23 @@ def _point(
     )
 
 
-def _figure(split: str, title: str, points: Sequence[Point], absent: Sequence[str], name: str) -> str:
-    cases = [point for point in points if not point.hollow]
-    front = [cases[place] for place in pareto_front([point.middle for point in cases])]
-    said = f"<p>Front: {', '.join(map(_named, front))}.</p>" if cases else ""
+def _plot(split: str, title: str, points: Sequence[Point], absent: Sequence[str], name: str) -> Plot:
+    front = [points[place] for place in pareto_front([point.middle for point in points])]
+    below: list[Markup] = []
+    if front:
+        named = Markup(", ").join(map(_named, front))
+        below.append(Markup("Front: {}.").format(named))
     if absent:
-        said += f"<p>Without a point: {visible('; '.join(absent))}.</p>"
-    svg = _svg(title, points, front, name, split) if points else ""
-    return f"<figure><figcaption>{visible(split)}</figcaption>{svg}<div class=under>{said}</div></figure>"
+        below.append(Markup("Without a point: {}.").format(visible("; ".join(absent))))
+    svg = _svg(title, points, front, name, split) if points else Markup("")
+    return Plot(title=split, svg=svg, below=tuple(below))
 
 
-def _named(point: Point) -> str:
-    return f'<span class="nb"><b>{point.key}</b> {visible(point.name)}</span>'
+def _named(point: Point) -> Markup:
+    return Markup('<span class="nb"><b>{}</b> {}</span>').format(point.key, visible(point.name))
 
 
-def _svg(title: str, points: Sequence[Point], front: Sequence[Point], name: str, split: str) -> str:
+def _svg(title: str, points: Sequence[Point], front: Sequence[Point], name: str, split: str) -> Markup:
     with mpl.rc_context(RC):
         figure = Canvas(figsize=_SIZE)
         figure.subplots_adjust(**_MARGINS)
@@ -196,27 +205,41 @@ def _svg(title: str, points: Sequence[Point], front: Sequence[Point], name: str,
         axes.xaxis.set_major_locator(MaxNLocator(5))
         axes.yaxis.set_major_locator(MaxNLocator(5))
         axes.set_xlabel(title)
-        axes.set_ylabel("correct, %")
-        axes.yaxis.set_label_coords(-0.115, 0.5)
+        name_y_axis(axes, "correct, %")
         _label(figure, axes, points, bars)
-        said = "; ".join(
+        about = "; ".join(
             f"{point.key} {point.name} {point.middle[1]:.1f} % at {point.middle[0]:.2f}" for point in points
         )
-        return to_svg(figure, name, visible(f"Accuracy against {title} on {split}: {said}"))
+        return to_svg(figure, name, f"Accuracy against {title} on {split}: {about}")
 
 
 def _limit(axes: Axes, points: Sequence[Point]) -> None:
-    """Room for every seed; intervals of few seeds are so wide that they would leave none for what differs."""
-    costs = [cost for point in points for cost in point.costs]
-    shares = [share for point in points for share in point.accuracies]
-    across = max(0.12 * (max(costs) - min(costs)), 0.02 * max(costs), 0.02)
-    up = max(0.12 * (max(shares) - min(shares)), 2.0)
-    axes.set_xlim(max(-0.25 * across, min(costs) - across), max(costs) + across)
-    axes.set_ylim(max(-0.25 * up, min(shares) - up), min(100 + 0.25 * up, max(shares) + up))
+    """Show every seed, and every interval that does not reach much further than the seeds do."""
+    costs = [point.costs for point in points]
+    left, right = _range(costs, [mean_interval(seeds)[1:] for seeds in costs], math.inf)
+    shares = [point.accuracies for point in points]
+    low, high = _range(shares, [point.interval for point in points], 100.0)
+    axes.set_xlim(left, right)
+    axes.set_ylim(low, high)
+
+
+def _range(values: Sequence[Sequence[float]], intervals: Sequence[Place], most: float) -> Place:
+    """Lower and upper end of an axis.
+
+    With two seeds an interval can be ten times as wide as all seeds together, so that nothing else could be
+    seen: beyond `_REACH` times their range on each side it is cut, and an arrow shows that it goes on.
+    """
+    every = [value for seeds in values for value in seeds]
+    ends = [end for interval in intervals for end in interval if not math.isnan(end)]
+    span = max(max(every) - min(every), 0.05 * max(every), 0.05 if most == math.inf else 2.0)
+    low = max(min([*every, *ends]), min(every) - _REACH * span, 0.0)
+    high = min(max([*every, *ends]), max(every) + _REACH * span, most)
+    room = 0.08 * (high - low or span)
+    return max(low - room, -0.4 * room), min(high + room, most)
 
 
 def _draw_front(axes: Axes, front: Sequence[Point]) -> list[Place]:
-    """Draw the stairs of the front, to the right edge; return places along them."""
+    """Draw the steps of the front up to the right edge; return places along them."""
     if not front:
         return []
     corners = [front[0].middle]
@@ -240,7 +263,15 @@ def _draw(axes: Axes, point: Point) -> list[Place]:
     y, (low, high) = point.middle[1], point.interval
     if len(point.costs) > 1:
         axes.plot(
-            point.costs, point.accuracies, point.marker, markersize=2.2, color=ink, alpha=0.5, zorder=2, mew=0
+            point.costs,
+            point.accuracies,
+            point.marker,
+            markersize=4.5,
+            color=ink,
+            alpha=0.4,
+            zorder=2,
+            mew=0,
+            clip_on=False,
         )
     axes.errorbar(
         [x],
@@ -252,14 +283,30 @@ def _draw(axes: Axes, point: Point) -> list[Place]:
         color=ink,
         markerfacecolor=stand_in("paper") if point.hollow else ink,
         ecolor=(ink, 0.45),
-        elinewidth=0.7,
+        elinewidth=0.9,
         zorder=3,
     )
+    _mark_cut_ends(axes, (x, y), [(left, right), (low, high)], point.colour)
     (least, most), (bottom, top) = axes.get_xlim(), axes.get_ylim()
     along = [(x, float(value)) for value in np.linspace(max(bottom, low), min(top, high), 24)]
     if math.isnan(left):
         return along
     return along + [(float(value), y) for value in np.linspace(max(least, left), min(most, right), 24)]
+
+
+def _mark_cut_ends(axes: Axes, middle: Place, ends: Sequence[Place], colour: str) -> None:
+    """An arrow at the edge of the plot where an interval goes on beyond it."""
+    (left, right), (bottom, top) = axes.get_xlim(), axes.get_ylim()
+    (x, y), (across, up) = middle, ends
+    cuts = (
+        (across[0] < left, (left, y), "<"),
+        (across[1] > right, (right, y), ">"),
+        (up[0] < bottom, (x, bottom), "v"),
+        (up[1] > top, (x, top), "^"),
+    )
+    for is_cut, at, marker in cuts:
+        if is_cut:
+            axes.plot(*at, marker, markersize=4, color=stand_in(colour), clip_on=False, zorder=3)
 
 
 def _label(figure: Canvas, axes: Axes, points: Sequence[Point], bars: Sequence[Place]) -> None:

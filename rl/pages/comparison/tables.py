@@ -1,6 +1,6 @@
-"""The tables of a comparison: all results, differences to the base, what the configs differ in.
+"""The tables of a comparison: results, differences to the base, differences between the configs.
 
-In: a `Study`. Out: HTML.
+In: a `Study`. Out: tables as data for the template.
 """
 
 from __future__ import annotations
@@ -9,151 +9,159 @@ import math
 from collections.abc import Callable, Sequence
 from functools import partial
 
-from rl.compare.config_differences import differences
-from rl.compare.results import CaseRecord, Figure
+from rl.compare.config_differences import case_changes
+from rl.compare.results import Entry, Figure
 from rl.compare.study import MEASURES, Measure, Study
-from rl.pages.html import clipped, group_row, table, visible
+from rl.pages.comparison.legend import entry_name
+from rl.pages.table import Cell, Group, Note, Row, Table, cells
 from rl.runs.record import SplitResult
 from rl.stats.format import ABSENT, number, percent, signed
 from rl.stats.intervals import mean_interval
 from rl.stats.paired import Difference
 
-_SHARES: tuple[tuple[str, Callable[[SplitResult], float]], ...] = (
-    ("Accuracy", lambda result: result.accuracy),
-    ("Every<br>step<br>valid", lambda result: result.verified),
+Column = tuple[str, Callable[[Entry], Cell]]
+"""Head, and the cell of a case at a stage."""
+
+
+def _share(share: Callable[[SplitResult], float]) -> Callable[[Entry], Cell]:
+    """A share of the problems, with an interval never narrower than the problems alone make it."""
+    return lambda entry: _between(*entry.share_interval(share), percent)
+
+
+def _over_seeds(
+    figure: Figure, form: Callable[[float], str] = number, most: float = math.inf
+) -> Callable[[Entry], Cell]:
+    """The mean over seeds with its interval, cut off at 0 and at the highest value the figure can have."""
+
+    def cell(entry: Entry) -> Cell:
+        values = entry.values(figure)
+        if not values:
+            return Cell(text=ABSENT)
+        mean, low, high = mean_interval(values)
+        if math.isnan(low):  # `max` and `min` would drop a NaN
+            return Cell(text=form(mean))
+        return _between(mean, max(0.0, low), min(most, high), form)
+
+    return cell
+
+
+def _between(mean: float, low: float, high: float, form: Callable[[float], str]) -> Cell:
+    ends = "–".join(form(end).removesuffix(" %") for end in (low, high))
+    return Cell(text=form(mean), notes=(Note(text=ends),))
+
+
+_HEADLINES: tuple[Column, ...] = (
+    ("Accuracy", _share(lambda result: result.accuracy)),
+    ("Every step valid", _share(lambda result: result.verified)),
+    ("Steps per correct", _over_seeds(lambda result: result.steps_per_correct)),
+    ("Backtracks", _over_seeds(lambda result: result.backtracks)),
+    ("Tokens", _over_seeds(lambda result: result.tokens, partial(number, digits=1))),
 )
-_FIGURES: tuple[tuple[str, Figure, int], ...] = (
-    ("Tokens", lambda result: result.tokens, 1),
-    ("Steps per<br>correct", lambda result: result.steps_per_correct, 2),
-    ("Invalid<br>steps", lambda result: result.invalid_steps, 2),
-    ("Back-<br>tracks", lambda result: result.backtracks, 2),
-    ("Real", lambda result: result.real_backtracks, 2),
-    ("Fake", lambda result: result.fake_backtracks, 2),
-    ("Needless", lambda result: result.needless_backtracks, 2),
-    ("Wasted<br>steps", lambda result: result.wasted_steps, 2),
+_MORE: tuple[Column, ...] = (
+    ("Sampled accuracy", _over_seeds(lambda result: result.sampled_accuracy, percent, most=1.0)),
+    ("Invalid steps", _over_seeds(lambda result: result.invalid_steps)),
+    ("Real backtracks", _over_seeds(lambda result: result.real_backtracks)),
+    ("Fake backtracks", _over_seeds(lambda result: result.fake_backtracks)),
+    ("Needless backtracks", _over_seeds(lambda result: result.needless_backtracks)),
+    ("Wasted steps", _over_seeds(lambda result: result.wasted_steps)),
 )
 _LONGEST = 60  # characters of a config's value that are shown
 
-METHOD = (
-    "A case and the base are paired by seed and problem: each seed of both met the same problems and, where "
-    "they share a warm start, began with the same weights. The 95 % interval is Student's t over the seeds' "
-    "mean differences, widened by what the choice of problems adds (two-way clustered variance: Cameron, "
-    "Gelbach and Miller 2011), and never narrower than problems alone make it. Where all pairs differ by the "
-    "same amount there is no interval, and an exact sign test over the problems judges. A difference is called "
-    "more than noise where it stays so after Holm's correction for all cases of its column and split (5 %)."
-)
-"""How the differences are judged, as the page says it."""
 
-ONE_SEED = (
-    "With one seed only problems are paired: that another seed would train another model is not accounted for, "
-    "so “more than noise” holds for these weights, not for the recipe."
-)
-"""What is added where that is so."""
+def headline_table(study: Study) -> Table:
+    """The figures that most readers want, of every case, stage and split: means over seeds with intervals."""
+    return _results(study, "results", _HEADLINES)
 
 
-def result_table(study: Study) -> str:
-    """Every case, stage and split, means over seeds with intervals."""
-    heads = ["Case and stage", "Seeds", *(head for head, _ in _SHARES), "Sampled<br>accuracy"]
-    heads += [head for head, *_ in _FIGURES]
-    rows = []
+def full_table(study: Study) -> Table:
+    """The remaining figures."""
+    return _results(study, "more results", _MORE)
+
+
+def _results(study: Study, label: str, columns: Sequence[Column]) -> Table:
+    groups = []
     for split, found in study.compared().items():
         one = found[0].mean()
         about = f"{one.num_problems} problems, full traces {number(one.full_steps)} steps"
-        rows.append(group_row(split, len(heads), about))
-        for entry in found:
-            cells = [str(len(entry.results))]
-            cells += [_between(*entry.share_interval(share), percent) for _, share in _SHARES]
-            cells.append(_over_seeds(entry.values(lambda result: result.sampled_accuracy), percent, most=1.0))
-            cells += [
-                _over_seeds(entry.values(figure), partial(number, digits=digits))
-                for _, figure, digits in _FIGURES
-            ]
-            values = "".join(f"<td>{cell}</td>" for cell in cells)
-            more = f"<br><small>{visible(', '.join(entry.cases))}</small>" if len(entry.cases) > 1 else ""
-            rows.append(f'<tr><th scope="row">{visible(entry.name)}{more}</th>{values}</tr>')
-    return table(heads, rows)
+        groups.append(
+            Group(name=split, about=about, rows=tuple(_row(study, entry, columns) for entry in found))
+        )
+    heads = ("Case and stage", "Seeds", *(head for head, _ in columns))
+    return Table(label=label, heads=heads, groups=tuple(groups))
 
 
-def difference_table(study: Study) -> str:
-    """Every case against the base, and how it is judged."""
-    base = study.cases[0]
+def _row(study: Study, entry: Entry, columns: Sequence[Column]) -> Row:
+    key, name = entry_name(study, entry)
+    figures = [cell(entry) for _, cell in columns]
+    return Row(key=key, head=name, cells=(Cell(text=str(len(entry.results))), *figures))
+
+
+def difference_table(study: Study) -> Table | None:
+    """Every case against the base, and whether it is more than noise; None without a pair to compare."""
     found = study.differences()
-    if not found:
-        return "<p>There is one case, so there is nothing to compare it with.</p>"
     if not any(one for case in found for one in case.found):
-        return "<p>No seed has completions both of the base and of another case yet.</p>"
-    heads = ["Case", "Seeds", *(_head(measure) for measure in MEASURES)]
-    rows = []
+        return None
+    base = study.cases[0]
+    groups = []
     for split in study.splits:
-        rows.append(group_row(split, len(heads), f"less {visible(base.name)} ({_last(base)})"))
+        rows = []
         for case in [case for case in found if case.split == split]:
             seeds = max([one.num_seeds for one in case.found if one is not None], default=0)
-            cells = [
+            stage = case.case.last_stage
+            figures = [
                 _difference(one, exceeds, measure)
                 for one, exceeds, measure in zip(case.found, case.exceeds, MEASURES, strict=True)
             ]
-            name = f"<b>{case.case.key}</b> {visible(case.case.name)}"
-            if case.case.last_stage != base.last_stage:
-                name += f" <small>{visible(_last(case.case))}</small>"
-            rows.append(f'<tr><th scope="row">{name}</th><td>{seeds}</td>{"".join(cells)}</tr>')
-    single = any(one is not None and one.num_seeds == 1 for case in found for one in case.found)
-    note = f"{METHOD} {ONE_SEED}" if single else METHOD
-    return f'{table(heads, rows)}<p class="note">{visible(note)}</p>'
+            note = stage.label if stage is not None and stage != base.last_stage else ""
+            seeds_cell = Cell(text=str(seeds))
+            rows.append(Row(key=case.case.key, head=case.case.name, note=note, cells=(seeds_cell, *figures)))
+        stage_name = base.last_stage.label if base.last_stage else ""
+        groups.append(Group(name=split, about=f"less {base.name} ({stage_name})", rows=tuple(rows)))
+    heads = ("Case", "Seeds", *map(_head, MEASURES))
+    return Table(label="differences to the base", heads=heads, groups=tuple(groups))
 
 
-def config_table(study: Study) -> str:
-    """The keys in which the cases' configs differ, a column a case."""
-    found = differences(study.comparison.configs)
-    if not found:
-        return "<p>The configs do not differ.</p>" if len(study.cases) > 1 else ""
-    heads = ["Key", *(f"<b>{case.key}</b> {visible(case.name)}" for case in study.cases)]
-    rows = []
-    for key, values in found.items():
-        base = values[study.cases[0].name]
-        cells = [values[case.name] for case in study.cases]
-        shown = [
-            f"<td{'' if cell == base else ' class=other'}>{clipped(cell, _LONGEST)}</td>" for cell in cells
+def config_table(study: Study) -> Table | None:
+    """What each case changes in the base's config, a row a key; None where nothing differs."""
+    changes = case_changes(study.comparison.configs)
+    groups = []
+    for case in study.cases:
+        rows = [
+            Row(head=change.key, cells=cells([_short(change.base), _short(change.value)]))
+            for change in changes.get(case.name, [])
         ]
-        rows.append(f'<tr><th scope="row"><code>{visible(key)}</code></th>{"".join(shown)}</tr>')
-    note = '<p class="note">Strong: other than in the base. A dash: no such key.</p>'
-    return table(heads, rows) + note
+        if rows:
+            groups.append(Group(name=f"{case.key} {case.name}", rows=tuple(rows)))
+    if not groups:
+        return None
+    base = study.cases[0]
+    heads = ("Key", f"Base ({base.key} {base.name})", "Case")
+    return Table(label="differences between the configs", heads=heads, groups=tuple(groups))
+
+
+def _short(value: str) -> str:
+    return (
+        value if len(value) <= _LONGEST else f"{value[:_LONGEST]} … {len(value) - _LONGEST:,} more characters"
+    )
 
 
 def _head(measure: Measure) -> str:
-    unit = ", points" if measure.is_share else ""
-    first, _, rest = measure.name.partition(", ")
-    return f"{first.capitalize()}{unit}" + (f"<br>{rest}" if rest else "")
+    return f"{measure.name.capitalize()}{', points' if measure.is_share else ''}"
 
 
-def _difference(found: Difference | None, exceeds: bool, measure: Measure) -> str:
+def _difference(found: Difference | None, exceeds: bool, measure: Measure) -> Cell:
     if found is None:
-        return f"<td>{ABSENT}</td>"
+        return Cell(text=ABSENT)
     scale, digits = (100.0, 1) if measure.is_share else (1.0, 2)
     middle, low, high = [signed(scale * value, digits) for value in (found.mean, found.low, found.high)]
-    interval = "<small>no interval</small>" if math.isnan(found.low) else f"<small>{low} to {high}</small>"
-    pairs = f"<small>{found.num_pairs:,} pairs</small>" if measure.only_correct else ""
+    notes = [Note(text="no interval" if math.isnan(found.low) else f"{low} to {high}")]
+    if measure.only_correct:
+        notes.append(Note(text=f"{found.num_pairs:,} pairs"))
     if exceeds:
         # Fewer steps or tokens are good only as far as accuracy holds, so they have no colour.
         css = "strong" if not measure.is_share else "ok" if found.mean > 0 else "no"
-        said = f'<small class="{css}">more than noise</small>'
+        notes.append(Note(text="more than noise", css=css))
     else:
         corrected = " (corrected)" if found.low > 0 or found.high < 0 else ""
-        said = f"<small>within noise{corrected}</small>"
-    return f"<td>{middle}{interval}{pairs}{said}</td>"
-
-
-def _last(case: CaseRecord) -> str:
-    return case.last_stage.label if case.last_stage is not None else ""
-
-
-def _over_seeds(values: Sequence[float], form: Callable[[float], str], most: float = math.inf) -> str:
-    """The mean over seeds with its interval, cut off at 0 and at the most the figure can be."""
-    if not values:
-        return ABSENT
-    mean, low, high = mean_interval(values)
-    # `max` and `min` would drop a NaN.
-    return form(mean) if math.isnan(low) else _between(mean, max(0.0, low), min(most, high), form)
-
-
-def _between(mean: float, low: float, high: float, form: Callable[[float], str]) -> str:
-    return f"{form(mean)}<small>{form(low).removesuffix(' %')}–{form(high).removesuffix(' %')}</small>"
+        notes.append(Note(text=f"within noise{corrected}"))
+    return Cell(text=middle, notes=tuple(notes))

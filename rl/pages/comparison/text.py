@@ -12,6 +12,7 @@ from typing import Any
 from rl.compare.flags import by_kind, where
 from rl.compare.results import Entry, Figure
 from rl.compare.study import Study
+from rl.pages.comparison.legend import entry_name
 from rl.pages.text import text_table
 
 _COLUMNS: tuple[tuple[str, Figure, int], ...] = (
@@ -33,7 +34,8 @@ def comparison_text(study: Study) -> str:
         accuracy, low, high = entry.share_interval(lambda result: result.accuracy)
         cells = [_number(figure(mean), digits) for _, figure, digits in _COLUMNS]
         interval = f"{low:.3f}-{high:.3f}"
-        rows.append([entry.split, entry.name, str(len(entry.results)), f"{accuracy:.3f}", interval, *cells])
+        name = " ".join(entry_name(study, entry))
+        rows.append([entry.split, name, str(len(entry.results)), f"{accuracy:.3f}", interval, *cells])
     lines = [text_table(head, rows, num_left=2)]
     for case in study.cases:
         found = by_kind(study.flags[case.name])

@@ -9,7 +9,7 @@ from rl.compare.folders import find_runs, folder_comparison
 from rl.compare.study import make_study
 from rl.pages.comparison.page import render_comparison
 from rl.pages.comparison.text import comparison_text
-from rl.pages.html import is_page
+from rl.pages.render import is_page
 from rl.runs.errors import RunFolderError
 from rl.runs.folder import write_text
 

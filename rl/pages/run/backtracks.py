@@ -1,30 +1,39 @@
 """The report's section on backtracks: how many, of which kind, and the first errors of a trace by category.
 
-In: the results of every stage and split. Out: HTML with one plot a split and a table; nothing where no stage
-ever went back or erred in a named way.
+In: the results of every stage and split. Out: one plot a split and tables, as data for the template; None where
+no stage went back or made a named error.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 
 import matplotlib as mpl
+from markupsafe import Markup
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from rl.pages.html import group_row, row_head, row_name, table, visible
+from rl.pages.figures import Key, Plot
 from rl.pages.style import stand_in
 from rl.pages.svg import RC, to_svg
+from rl.pages.table import Group, Table, cells, name_of, row_of
 from rl.runs.record import SplitResult
 from rl.stats.format import number, percent
 
 Rows = Sequence[tuple[str, SplitResult]]
 """Results on one split, with the stages or the names of what they belong to."""
 
+_LONGEST = 26  # characters of a name beside a bar
 _KINDS: tuple[tuple[Callable[[SplitResult], float], str, str, str], ...] = (
-    (lambda result: result.needed_backtracks or 0.0, "out of a dead end or a wrong line", "line3", ""),
-    (lambda result: result.needless_backtracks or 0.0, "out of a branch that was right", "line2", "////"),
-    (lambda result: _others(result), "to no earlier step, or not known", "wrong", "...."),
+    (lambda result: result.needed_backtracks or 0.0, "needed: left a dead end or a wrong line", "line3", ""),
+    (
+        lambda result: result.needless_backtracks or 0.0,
+        "needless: left a branch that could reach the end",
+        "line2",
+        "////",
+    ),
+    (lambda result: _others(result), "returned to no earlier step, or unknown", "wrong", "...."),
 )
 _COLUMNS: tuple[tuple[str, Callable[[SplitResult], float | None]], ...] = (
     ("Backtracks", lambda result: result.backtracks),
@@ -32,45 +41,53 @@ _COLUMNS: tuple[tuple[str, Callable[[SplitResult], float | None]], ...] = (
     ("Fake", lambda result: result.fake_backtracks),
     ("Needed", lambda result: result.needed_backtracks),
     ("Needless", lambda result: result.needless_backtracks),
-    ("Lines undone, each", lambda result: result.backtrack_depth),
+    ("Lines undone by each", lambda result: result.backtrack_depth),
     ("Wasted steps", lambda result: result.wasted_steps),
 )
 
 
-def backtracks(results: Mapping[str, Rows]) -> str:
-    """The section, or an empty text where no stage went back or made a named error.
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Backtracks:
+    """The section's contents.
+
+    Attributes:
+        kinds: Legend of the plots.
+        figures: One plot a split; empty where no stage went back.
+        table: The figures behind them; None likewise.
+        errors: First errors by kind; None where the task names none.
+    """
+
+    kinds: tuple[Key, ...]
+    figures: tuple[Plot, ...]
+    table: Table | None
+    errors: Table | None
+
+
+def backtracks(results: Mapping[str, Rows]) -> Backtracks | None:
+    """The section, or None where no stage went back or made a named error.
 
     Args:
         results: By split.
     """
-    parts = []
-    if any(result.backtracks for rows in results.values() for _, result in rows):
-        parts += [_plots(results), _table(results)]
-        parts.append(
-            '<p class="note">Per trace, greedy. A real backtrack returned to an earlier state and then took '
-            "another branch; it was needed where the branch it left could not have led to the end. Wasted "
-            "steps were undone later.</p>"
-        )
-    if any(result.errors for rows in results.values() for _, result in rows):
-        parts.append(_errors(results))
-    return "<h2>Backtracks and errors</h2>" + "".join(parts) if parts else ""
-
-
-def _plots(results: Mapping[str, Rows]) -> str:
-    most = max(result.backtracks for rows in results.values() for _, result in rows)
-    figures = [
-        f"<figure><figcaption>{visible(split)}</figcaption>{_bars(rows, most, position)}</figure>"
-        for position, (split, rows) in enumerate(results.items())
-    ]
-    legend = "".join(
-        f'<li><i class="box" style="background:var(--{colour})"></i>{text}</li>'
-        for _, text, colour, _ in _KINDS
+    every = [result for rows in results.values() for _, result in rows]
+    most = max((result.backtracks for result in every), default=0.0)
+    errors = sorted({name for result in every for name in result.errors})
+    if not most and not errors:
+        return None
+    return Backtracks(
+        kinds=tuple(Key(colour=colour, text=text) for _, text, colour, _ in _KINDS),
+        figures=tuple(
+            Plot(title=split, svg=_bars(rows, most, position))
+            for position, (split, rows) in enumerate(results.items())
+            if most
+        ),
+        table=_table("backtracks per trace", results, _COLUMNS) if most else None,
+        errors=_errors(results, errors) if errors else None,
     )
-    return f'<ul class="legend">{legend}</ul><div class="panels wide">{"".join(figures)}</div>'
 
 
-def _bars(rows: Rows, most: float, position: int) -> str:
-    about = "; ".join(f"{row_name(row)} {result.backtracks:.2f}" for row, result in rows)
+def _bars(rows: Rows, most: float, position: int) -> Markup:
+    about = "; ".join(f"{name_of(row)} {result.backtracks:.2f}" for row, result in rows)
     with mpl.rc_context(RC):
         figure = Figure(figsize=(3.7, 0.55 + 0.36 * len(rows)), layout="constrained")
         axes = figure.subplots()
@@ -88,7 +105,7 @@ def _bars(rows: Rows, most: float, position: int) -> str:
                 linewidth=0.5,
             )
             left = [start + width for start, width in zip(left, widths, strict=True)]
-        axes.set_yticks(range(len(rows)), [row_name(row) for row, _ in rows])
+        axes.set_yticks(range(len(rows)), [_short(name_of(row)) for row, _ in rows])
         axes.invert_yaxis()
         axes.grid(visible=False, axis="y")
         axes.set_xlim(0, 1.05 * most)
@@ -97,28 +114,43 @@ def _bars(rows: Rows, most: float, position: int) -> str:
         return to_svg(figure, f"backtracks{position}", f"Backtracks per trace: {about}")
 
 
+def _short(name: str) -> str:
+    """A label for an axis: the start of a long name, without the sign that begins a formula."""
+    start = name if len(name) <= _LONGEST else f"{name[: _LONGEST - 1]}…"
+    return start.replace("$", r"\$")
+
+
 def _others(result: SplitResult) -> float:
     known = (result.needed_backtracks or 0.0) + (result.needless_backtracks or 0.0)
     return max(0.0, result.backtracks - known)
 
 
-def _table(results: Mapping[str, Rows]) -> str:
-    lines = []
-    for split, rows in results.items():
-        lines.append(group_row(split, 1 + len(_COLUMNS)))
-        for row, result in rows:
-            cells = "".join(f"<td>{number(figure(result))}</td>" for _, figure in _COLUMNS)
-            lines.append(f"<tr>{row_head(row)}{cells}</tr>")
-    return table(["Stage", *(head for head, _ in _COLUMNS)], lines)
+def _table(
+    label: str,
+    results: Mapping[str, Rows],
+    columns: Sequence[tuple[str, Callable[[SplitResult], float | None]]],
+) -> Table:
+    groups = [
+        Group(
+            name=split,
+            rows=tuple(
+                row_of(name, cells([number(figure(result)) for _, figure in columns])) for name, result in rows
+            ),
+        )
+        for split, rows in results.items()
+    ]
+    return Table(label=label, heads=("Stage", *(head for head, _ in columns)), groups=tuple(groups))
 
 
-def _errors(results: Mapping[str, Rows]) -> str:
-    names = sorted({name for rows in results.values() for _, result in rows for name in result.errors})
-    lines = []
-    for split, rows in results.items():
-        lines.append(group_row(split, len(names) + 1))
-        for row, result in rows:
-            cells = "".join(f"<td>{percent(result.errors.get(name, 0.0))}</td>" for name in names)
-            lines.append(f"<tr>{row_head(row)}{cells}</tr>")
-    note = '<p class="note">Share of problems whose first wrong line is of this kind.</p>'
-    return table(["Stage", *(visible(name) for name in names)], lines) + note
+def _errors(results: Mapping[str, Rows], names: Sequence[str]) -> Table:
+    groups = [
+        Group(
+            name=split,
+            rows=tuple(
+                row_of(stage, cells([percent(result.errors.get(name, 0.0)) for name in names]))
+                for stage, result in rows
+            ),
+        )
+        for split, rows in results.items()
+    ]
+    return Table(label="first errors by kind", heads=("Stage", *names), groups=tuple(groups))

@@ -1,8 +1,8 @@
-"""The report's section on training: small panels of what was logged, update by update.
+"""The report's section on training: small panels of the metrics over updates.
 
-In: the rows of `metrics.jsonl`. Out: HTML with one panel a group of metrics (`rl/grpo/` says what they
-mean). A metric that was not logged is left out; a panel that is 0 throughout is named
-instead of drawn.
+In: the rows of `metrics.jsonl`. Out: a panel for each group of metrics (`rl/grpo/metrics.py` defines them), as
+data for the template. A metric that was not logged is left out; a panel that is 0 throughout is named instead
+of drawn.
 """
 
 from __future__ import annotations
@@ -11,17 +11,21 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from math import isfinite, nan
 
-from rl.pages.html import dot, visible
+from markupsafe import Markup
+
+from rl.pages.figures import Key
 from rl.pages.run.plots import Curve, curves
 from rl.pages.style import stage_colour
 from rl.pages.svg import LINE_STYLES
 from rl.runs.read import RunRecord
 from rl.runs.record import Stage, UpdateRow
 
+_COLOURS = 6  # line1 to line6 in `style.py`
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class _Panel:
-    """A panel of the training section: which metrics, under which title.
+    """The metrics of a panel and its title.
 
     Attributes:
         title: Shown above.
@@ -29,7 +33,7 @@ class _Panel:
         lines: Metric and its name in the legend.
         from_zero: Start the y axis at 0.
         logarithmic: Logarithmic y axis.
-        absent: What a row without the metric stands for.
+        absent: Value of a row without the metric.
     """
 
     title: str
@@ -82,28 +86,28 @@ def _grpo_panels(rows: Sequence[UpdateRow]) -> list[_Panel]:
             from_zero=True,
         ),
         _Panel(
-            title="Failures",
+            title="Outcomes that are not correct",
             unit="%",
             lines=tuple((f"outcome/{name}", name) for name in ("wrong", "malformed", "truncated", *rare)),
             from_zero=True,
         ),
         _Panel(
-            title="Useful groups",
+            title="Groups whose rewards differ",
             unit="%",
-            lines=(("groups/useful_frac", "of those sampled"), ("groups/filled_frac", "of those wanted")),
+            lines=(("groups/useful_frac", "of those sampled"), ("groups/filled_frac", "of those needed")),
             from_zero=True,
         ),
         _Panel(
-            title="Groups without a signal, by cause",
+            title="Zero-variance groups, by cause",
             unit="%",
             lines=tuple((cause, cause.removeprefix("groups/").replace("_", " ")) for cause in causes),
             from_zero=True,
             absent=0.0,
         ),
         _Panel(
-            title="Spread of reward in a group",
+            title="Spread of rewards in a group",
             unit="reward",
-            lines=(("reward/group_std", "std"),),
+            lines=(("reward/group_std", "standard deviation"),),
             from_zero=True,
         ),
         _Panel(
@@ -137,35 +141,62 @@ def _grpo_panels(rows: Sequence[UpdateRow]) -> list[_Panel]:
 
 _WARM_PANELS = [
     _Panel(title="Loss", unit="nats per token", lines=(("loss", "loss"),), from_zero=True),
-    _Panel(title="Right next token", unit="%", lines=(("mean_token_accuracy", "teacher-forced"),)),
+    _Panel(title="Next-token accuracy", unit="%", lines=(("mean_token_accuracy", "teacher forcing"),)),
     _Panel(title="Entropy", unit="nats", lines=(("entropy", "per token"),), from_zero=True),
     _Panel(title="Gradient norm", unit="norm", lines=(("grad_norm", "before clipping"),), from_zero=True),
 ]
 
 
-def training(run: RunRecord) -> str:
+@dataclass(frozen=True, kw_only=True, slots=True)
+class DrawnPanel:
+    """A panel of the page: its legend has the colour, the line style and the name of each line."""
+
+    title: str
+    unit: str
+    legend: tuple[tuple[Key, str], ...]
+    svg: Markup
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Training:
+    """The curves of a trained stage.
+
+    Attributes:
+        stage: Which.
+        num_updates: Updates logged.
+        window: Width of the running mean, in updates.
+        panels: The panels drawn.
+        zero: Titles of the panels that are 0 in every update.
+    """
+
+    stage: Stage
+    num_updates: int
+    window: int
+    panels: tuple[DrawnPanel, ...]
+    zero: tuple[str, ...]
+
+
+def training(run: RunRecord) -> list[Training]:
     """Curves of every trained stage, the last one first."""
-    parts = []
-    for stage in reversed(run.metrics):
-        rows = run.metrics[stage]
-        window = 2 * (len(rows) // 40) + 1
-        panels = _grpo_panels(rows) if stage is Stage.GRPO else _WARM_PANELS
-        drawn, zero = [], []
-        for number, panel in enumerate(panels):
-            lines = _lines(panel, rows)
-            if any(any(value for value in line.values if isfinite(value)) for _, line in lines):
-                drawn.append(_figure(panel, lines, rows, window, f"{stage_colour(stage)}{number}"))
-            elif lines:
-                zero.append(panel.title.lower())
-        said = "Of sampled completions, at the training temperature. " if stage is Stage.GRPO else ""
-        said += f"Faint: raw; strong: mean over {window} updates. " if window > 1 else ""
-        said += f"Zero in every update: {', '.join(zero)}." if zero else ""
-        num = f"{len(rows):,} update{'s' * (len(rows) != 1)}"
-        parts.append(
-            f'<h3>{dot(stage)}{visible(stage.label)}: {num}</h3><p class="note">{visible(said)}</p>'
-            f'<div class="panels">{"".join(drawn)}</div>'
-        )
-    return "".join(parts) or "<p>No update has been logged yet.</p>"
+    return [_training(stage, run.metrics[stage]) for stage in reversed(run.metrics)]
+
+
+def _training(stage: Stage, rows: list[UpdateRow]) -> Training:
+    window = 2 * (len(rows) // 40) + 1
+    panels = _grpo_panels(rows) if stage is Stage.GRPO else _WARM_PANELS
+    drawn, zero = [], []
+    for place, panel in enumerate(panels):
+        lines = _lines(panel, rows)
+        if any(any(value for value in line.values if isfinite(value)) for _, line in lines):
+            drawn.append(_drawn(panel, lines, rows, window, f"{stage_colour(stage)}{place}"))
+        elif lines:
+            zero.append(panel.title.lower())
+    return Training(stage=stage, num_updates=len(rows), window=window, panels=tuple(drawn), zero=tuple(zero))
+
+
+def line_look(place: int) -> tuple[str, str]:
+    """Colour and line style of the line at this place; no two of the first eighteen are the same."""
+    return f"line{1 + place % _COLOURS}", LINE_STYLES[(place + place // _COLOURS) % len(LINE_STYLES)]
 
 
 def _lines(panel: _Panel, rows: list[UpdateRow]) -> list[tuple[str, Curve]]:
@@ -177,14 +208,15 @@ def _lines(panel: _Panel, rows: list[UpdateRow]) -> list[tuple[str, Curve]]:
         if not known:
             continue
         place = len(lines)
-        curve = Curve(values=values, colour=f"line{1 + place % 6}", style=LINE_STYLES[place % len(LINE_STYLES)])
+        colour, style = line_look(place)
+        curve = Curve(values=values, colour=colour, style=style)
         lines.append((text if any(known) else f"{text} (always 0)", curve))
     return lines
 
 
-def _figure(
+def _drawn(
     panel: _Panel, lines: list[tuple[str, Curve]], rows: list[UpdateRow], window: int, name: str
-) -> str:
+) -> DrawnPanel:
     svg = curves(
         [row.update for row in rows],
         [line for _, line in lines],
@@ -193,16 +225,10 @@ def _figure(
         logarithmic=panel.logarithmic,
         window=window,
         name=name,
-        alt=f"{visible(panel.title)} over updates",
+        alt=f"{panel.title} over updates",
     )
-    legend = "".join(
-        f'<li><i style="border-top-style:{line.style};border-color:var(--{line.colour})"></i>'
-        f"{visible(text)}</li>"
-        for text, line in lines
-    )
-    return (
-        f'<figure><figcaption>{visible(panel.title)}<ul class="legend">{legend}</ul></figcaption>{svg}</figure>'
-    )
+    legend = tuple((Key(colour=line.colour, text=text), line.style) for text, line in lines)
+    return DrawnPanel(title=panel.title, unit=panel.unit, legend=legend, svg=svg)
 
 
 def _finite(value: float | None, absent: float) -> float:

@@ -1,8 +1,6 @@
-"""The report's plots as SVG text that can stand inside a page.
+"""The plots of a run's report as SVG text.
 
-In: plain numbers. Out: one `<svg>` a panel, in the page's colours (`style.py`), the same bytes every
-time.
-Text from a model or a config never gets into a plot: titles, legends and names are the page's.
+In: plain numbers. Out: one `<svg>` a panel, in the page's colours (`style.py`), the same bytes every time.
 """
 
 from __future__ import annotations
@@ -14,11 +12,12 @@ from typing import Any
 
 import matplotlib as mpl
 import numpy as np
+from markupsafe import Markup
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from rl.pages.style import stage_colour, stand_in
-from rl.pages.svg import RC, running_mean, to_svg
+from rl.pages.svg import RC, name_y_axis, running_mean, to_svg
 from rl.runs.record import Stage
 
 
@@ -41,7 +40,7 @@ def curves(
     window: int,
     name: str,
     alt: str,
-) -> str:
+) -> Markup:
     """One panel of values over updates: raw faint, running mean on top.
 
     Args:
@@ -52,11 +51,11 @@ def curves(
         logarithmic: Logarithmic y axis.
         window: Width of the running mean, in updates.
         name: Prefix of the SVG's ids, unique on the page.
-        alt: What the panel shows, for screen readers.
+        alt: A description, for screen readers.
     """
     with mpl.rc_context(RC):
         figure = Figure(figsize=(3.7, 2.05))
-        figure.subplots_adjust(left=0.165, right=0.985, bottom=0.19, top=0.95)
+        figure.subplots_adjust(left=0.145, right=0.985, bottom=0.19, top=0.885)
         axes = figure.subplots()
         for line in lines:
             colour, values = stand_in(line.colour), np.asarray(line.values, dtype=float)
@@ -73,25 +72,26 @@ def curves(
                 axes.yaxis.set_major_formatter(FuncFormatter(_thousands))
             if from_zero:
                 axes.set_ylim(0, max(axes.get_ylim()[1], 1.05 * axes.dataLim.y1, 0.05))
+            if unit == "%" and axes.dataLim.y1 <= 100:
+                axes.set_ylim(top=min(100, axes.get_ylim()[1]))
         if len(updates) > 1:
             axes.set_xlim(updates[0], updates[-1])
         axes.xaxis.set_major_locator(MaxNLocator(5, integer=True))
         axes.set_xlabel("update")
-        axes.set_ylabel(unit)
-        axes.yaxis.set_label_coords(-0.155, 0.5)
+        name_y_axis(axes, unit)
         return to_svg(figure, name, alt)
 
 
 def step_counts(
     stages: Sequence[tuple[Stage, Sequence[int], Sequence[int]]], full: Sequence[int], *, name: str, alt: str
-) -> str:
+) -> Markup:
     """How many steps completions take: one row of bars a stage, correct below, not correct on top.
 
     Args:
         stages: Stage, steps of its correct completions, steps of the others.
         full: Steps of the full traces of the same problems, drawn as an outline.
         name: Prefix of the SVG's ids, unique on the page.
-        alt: What the plot shows, for screen readers.
+        alt: A description, for screen readers.
     """
     seen = [*full, *(n for _, right, wrong in stages for n in (*right, *wrong))]
     last = max(1, min(max(seen), 2 * max(full) + 6))
@@ -118,7 +118,7 @@ def step_counts(
             )
             axes.stairs(outline, np.arange(last + 2) - 0.5, color=stand_in("ink"), linewidth=1.0)
             axes.grid(visible=False, axis="x")
-            axes.set_ylabel("problems, %", fontsize=7.5)
+            name_y_axis(axes, "problems, %")
             axes.yaxis.set_major_locator(MaxNLocator(4))
         rows[-1].xaxis.set_major_locator(MaxNLocator(10, integer=True))
         more = f" ({last}: or more)" if max(seen) > last else ""

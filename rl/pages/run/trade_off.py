@@ -13,6 +13,7 @@ from typing import Any
 
 import matplotlib as mpl
 import numpy as np
+from markupsafe import Markup
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
@@ -34,14 +35,14 @@ class Point:
     high: float
 
 
-def trade_off(points: Sequence[Point], full_steps: float, *, name: str, alt: str) -> str:
+def trade_off(points: Sequence[Point], full_steps: float, *, name: str, alt: str) -> Markup:
     """Accuracy against steps per correct answer, an arrow from each stage to the next.
 
     Args:
         points: Stages in order; at least one.
         full_steps: Mean steps of the full traces, drawn as a vertical line.
         name: Prefix of the SVG's ids, unique on the page.
-        alt: What the plot shows, for screen readers.
+        alt: A description, for screen readers.
     """
     with mpl.rc_context(RC):
         figure = Figure(figsize=(4.6, 3.1), layout="constrained")

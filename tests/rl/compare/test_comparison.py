@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import csv
+import html
 import io
+import json
 import math
 import re
 import shutil
@@ -20,13 +22,14 @@ from configs.schema.ablation import Plan, load_ablation
 from envs import StepKind, Verdict
 from rewards import Outcome
 from rl.ablation.report import comparison, write_comparison
-from rl.compare.config_differences import differences
+from rl.compare.config_differences import case_changes, differences
 from rl.compare.flags import FlagKind
 from rl.compare.folders import find_runs, folder_comparison
 from rl.compare.results import entries, facts_of, read_cases
 from rl.compare.runs import plan_comparison
 from rl.compare.shared import result_of
 from rl.compare.study import Study, make_study
+from rl.pages.comparison.answer import answer, identical
 from rl.pages.comparison.curves import band, learning_curves, spread
 from rl.pages.comparison.labels import CHARACTER, HEIGHT, place_labels
 from rl.pages.comparison.legend import case_style
@@ -144,8 +147,12 @@ def test_other_problems_are_not_compared(tmp_path: Path) -> None:
     assert found.splits == ["ood_easy"]
     assert found.left_out == {"id": "problem 4 is another one in b than in a (env)"}
     page = render_comparison(found)
-    assert "<h2>Not compared</h2>" in page and "problem 4 is another one in b than in a" in page
-    assert re.findall(r'<th scope="rowgroup">(\w+)</th>', page) == ["ood_easy", "ood_easy"]
+    assert (
+        '<h2 id="not-compared">Not compared</h2>' in page and "problem 4 is another one in b than in a" in page
+    )
+    assert (
+        re.findall(r'<th scope="rowgroup">(\w+)</th>', page) == ["ood_easy"] * 3
+    )  # results, more results, differences
 
 
 def test_other_numbers_of_problems_are_compared_on_the_shared_ones(tmp_path: Path) -> None:
@@ -341,15 +348,13 @@ def finished(tmp_path: Path) -> Plan:
 
 def test_results_are_means_over_seeds(finished: Plan) -> None:
     warm, plain, steps = entries(read_cases(plan_comparison(finished)))
-    assert (warm.name, warm.cases, list(warm.results)) == (
-        "plain and 1 more: warm start",
-        ("plain", "steps"),
-        [0, 1],
-    )
+    assert (warm.cases, warm.stage, list(warm.results)) == (("plain", "steps"), Stage.WARM, [0, 1])
     assert warm.mean().accuracy == pytest.approx(0.6)  # (0.5 + 0.7) / 2
     assert warm.mean().errors == {"queue": pytest.approx(0.1)}  # none in seed 1: (0.2 + 0) / 2
-    assert plain.name == "plain: GRPO" and plain.mean().steps_per_correct == 3.0  # the one seed that has it
-    assert steps.name == "steps: GRPO" and list(steps.results) == [0]
+    assert (plain.cases, plain.stage) == (("plain",), Stage.GRPO)
+    assert plain.mean().steps_per_correct == 3.0  # the one seed that has it
+    assert (steps.cases, steps.stage) == (("steps",), Stage.GRPO)
+    assert list(steps.results) == [0]
 
 
 def test_the_text_has_every_entry(finished: Plan) -> None:
@@ -357,9 +362,9 @@ def test_the_text_has_every_entry(finished: Plan) -> None:
     assert head.split()[:4] == ["split", "case", "seeds", "accuracy"]
     # Of 0.5 and 0.7: deviation 0.1414, 12.706 * 0.1414 / sqrt(2) = 1.27 to each side, cut off at 0 and 1.
     assert warm.split()[7:11] == ["2", "0.600", "0.000-1.000", "2.00"]
-    assert plain.split()[3:7] == ["2", "0.900", "0.000-1.000", "3.00"]
+    assert plain.split()[4:8] == ["2", "0.900", "0.000-1.000", "3.00"]
     # One seed of 10 problems: the Wilson interval of 9 in 10.
-    assert steps.split()[3:7] == ["1", "0.900", "0.596-0.982", "2.00"]
+    assert steps.split()[4:8] == ["1", "0.900", "0.596-0.982", "2.00"]
 
 
 def test_the_csv_has_every_seed(finished: Plan) -> None:
@@ -407,7 +412,7 @@ def test_the_page_of_a_plan_escapes_and_names_what_failed(finished: Plan) -> Non
     assert "&lt;b&gt;Which?" in text and "<b>Which?" not in text
     assert "<b>steps-seed1</b>: &lt;i&gt;no memory" in text
     assert "steps, seed 1: GRPO not evaluated (evaluated: warm start)" in text
-    assert "plain and 1 more: warm start<br><small>plain, steps</small>" in text and "90.0 %" in text
+    assert "<b>w1</b> warm start of all cases</th>" in text and "90.0 %" in text
     assert "queue" in text  # the table of first errors
 
 
@@ -437,8 +442,8 @@ def test_the_page_needs_nothing_else_and_is_the_same_twice(tmp_path: Path) -> No
     assert set(re.findall(r'(?:url\(|href=")#([^)"]+)', page)) <= set(ids)
     # Steps and tokens on one split; 4 figures of training in groups of 6 cases. There are no backtracks.
     assert page.count("<svg") == 2 + 4 * 2
-    assert "Zero throughout: backtracks." in page
-    assert "<h3>Accuracy against backtracks per trace</h3><p>There are none in any case.</p>" in page
+    assert "Zero in every update: backtracks." in page
+    assert "<h3>Accuracy against backtracks per trace</h3>\n<p>There are none in any case.</p>" in page
     assert page == render_comparison(made(tmp_path))
 
 
@@ -458,14 +463,92 @@ def test_seeds_that_agree_give_no_interval_of_width_0(tmp_path: Path) -> None:
     # Every seed has the same completions: 8 of 10 right in 3 steps, where the base needs 4.
     found = made(*study(tmp_path, {"plain": traces(8, steps=4), "priced": traces(8, steps=3)}, (0, 1)))
     page = render_comparison(found)
-    table = page[page.index("<h2>All results</h2>") :]
+    table = page[page.index('">Results</h2>') :]
     ends = re.findall(r"<small>([0-9.]+)–([0-9.]+)</small>", table)
     assert ("49.0", "94.3") in ends  # Wilson's interval of 8 in 10
     assert all(low != high for low, high in ends)
-    differences = page[page.index("<h2>Differences") : page.index("<h2>GRPO, update by update")]
+    differences = page[page.index('">Differences to the base</h2>') : page.index('">GRPO over updates</h2>')]
     assert "<td>−1.00<small>no interval</small><small>16 pairs</small>" in differences
     assert not any(low == high for low, high in re.findall(r"<small>([−+0-9.]+) to ([−+0-9.]+)<", differences))
     assert "0.490-0.943" in comparison_text(found)
+
+
+def test_the_warm_start_is_a_point_of_the_front(tmp_path: Path) -> None:
+    study(tmp_path, {"a": traces(5, steps=3), "b": traces(5, steps=5)})  # the warm start: 6 right in 4 steps
+    page = render_comparison(made(tmp_path))
+    steps = page[page.index("against steps per correct") : page.index("against backtracks per trace")]
+    front = re.search(r"<p>Front: (.*?)\.</p>", steps)
+    assert front and re.findall(r"<b>(\w+)</b> ([\w ]+)<", front[1]) == [
+        ("a", "a"),
+        ("w1", "warm start of all cases"),
+    ]
+
+
+def test_the_page_begins_with_the_answer_and_ends_with_failures(tmp_path: Path) -> None:
+    study(tmp_path, {"a": traces(6, steps=4), "b": traces(9, steps=3), "c": traces(6, steps=2), "d": traces(0)})
+    page = render_comparison(made(tmp_path))
+    text = html.unescape(page).replace("\xa0", " ")
+    assert (
+        "Most accurate on id: b b, 90.0 % at 3.00 steps per correct answer; the base, a a, 60.0 % at 4.00 "
+        "steps per correct answer (difference within noise). Fewest steps without a sure loss of accuracy: "
+        "c c, 60.0 % at 2.00 steps per correct answer."
+    ) in text
+    assert "<dt>Highest accuracy on id</dt><dd>90.0 %<small>b b</small><small>base: 60.0 %</small></dd>" in text
+    places = [
+        page.index(part) for part in ('class="verdict"', 'class="tiles"', 'class="contents"', ">Failures</h2>")
+    ]
+    assert places == sorted(places)
+    assert page.index(">Accuracy against cost</h2>") < page.index(">Failures</h2>")
+
+
+def test_a_base_that_nothing_beats_is_the_answer(tmp_path: Path) -> None:
+    study(tmp_path, {"a": traces(9), "b": traces(6)})
+    assert "No case is more accurate on id than the base, a a: 90.0 % at 3.00" in answer(made(tmp_path))
+
+
+def test_identical_cases_are_named(tmp_path: Path) -> None:
+    study(tmp_path, {"a": traces(6), "b": traces(7), "c": traces(6), "d": traces(6, tokens=31)})
+    assert identical(made(tmp_path)) == [("a a", "c c")]
+    page = render_comparison(made(tmp_path))
+    assert "Identical results on every seed and problem: a a, c c." in page
+
+
+def test_one_stage_has_one_name_on_the_page(finished: Plan) -> None:
+    page = write_comparison(finished).read_text()
+    named = set(re.findall(r"(?:<b>|<strong>)w1(?:</b>|</strong>) ([\w ,]+)", page))
+    assert named == {"warm start of all cases"}
+    assert "and 1 more" not in page
+
+
+def test_dates_and_revisions_stand_at_the_top(tmp_path: Path) -> None:
+    for place, run in enumerate(study(tmp_path, {"a": traces(6), "b": traces(8)}, (0, 1))):
+        about = {"started": f"2026-01-0{1 + place}T10:00:00", "git_revision": "0123456789abcdef"}
+        (run / "provenance.json").write_text(json.dumps(about))
+    page = render_comparison(made(tmp_path))
+    # Two warm starts come first, so the four runs started on the third to the sixth.
+    assert "· 2026-01-03 to 2026-01-06 · commit <code>0123456</code></p>" in page
+    assert f"<code>{tmp_path / 'b-seed0'}/models/grpo</code> (b b, seed 0)" in page
+    assert f"<code>stride rollouts {tmp_path / 'a-seed0'} {tmp_path / 'b-seed0'}</code>" in page
+
+
+def test_only_what_a_case_changes_is_listed() -> None:
+    term = {"name": "correct", "weight": 1.0, "gate": "none", "schedule": None}
+    price = {"name": "step_count", "weight": -0.5, "gate": "correct"}
+    free = {"name": "backtrack_count", "weight": -0.2, "gate": "none"}
+    configs = {
+        "base": {"grpo": {"beta": 0.0, "updates": 4}, "rewards": {"terms": [term, free]}},
+        "beta": {"grpo": {"beta": 0.1, "updates": 4}, "rewards": {"terms": [term, free]}},
+        "priced": {"grpo": {"beta": 0.0, "updates": 4}, "rewards": {"terms": [term, price]}},
+    }
+    assert case_changes(configs) == {
+        "beta": [("grpo.beta", "0.0", "0.1")],
+        # The gate of the dropped term was the default, so its line is left out.
+        "priced": [
+            ("rewards.terms.backtrack_count.weight", "-0.2", "–"),
+            ("rewards.terms.step_count.weight", "–", "-0.5"),
+            ("rewards.terms.step_count.gate", "–", "correct"),
+        ],
+    }
 
 
 def test_one_seed_is_said_to_be_one(tmp_path: Path) -> None:
@@ -496,7 +579,8 @@ def test_seeds_that_stopped_shorten_the_line_and_are_named(tmp_path: Path) -> No
     study(tmp_path, {"a": traces(6), "b": traces(8)}, (0, 1))
     log = tmp_path / "b-seed1" / "metrics.jsonl"
     log.write_text("\n".join(log.read_text().split("\n")[:2]) + "\n")
-    assert "Seed 1 of b stops at update 2 of 4." in learning_curves(made(tmp_path))
+    curves = learning_curves(made(tmp_path))
+    assert curves is not None and curves.stopped == ("Seed 1 of b stops at update 2 of 4.",)
 
 
 # ---- parts of plots, by hand ----

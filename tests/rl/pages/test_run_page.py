@@ -13,10 +13,14 @@ from typing import Any
 import numpy as np
 import pytest
 import yaml
+from jinja2 import UndefinedError
 
+import rl.pages
 from envs import StepKind, Verdict
 from rewards import Outcome
-from rl.pages.html import visible
+from rl.pages.render import _environment, attribute, visible
+from rl.pages.run.curves import line_look
+from rl.pages.run.origin import stride_command
 from rl.pages.run.plots import Curve, curves
 from rl.pages.run.trade_off import Point, label_sides
 from rl.pages.run.verdict import take_turns, verdict
@@ -202,7 +206,7 @@ def test_model_text_is_escaped_and_control_characters_shown(full_run: Path) -> N
 @pytest.mark.parametrize(
     ("text", "shown"),
     [
-        ("a & 'b'", "a &amp; &#x27;b&#x27;"),
+        ("a & 'b'", "a &amp; &#39;b&#39;"),
         ("\t", '<span class="ctl">⇥</span>'),
         ("\n" * 128, '<span class="ctl">↵ ×128</span>'),
         ("\ud800", '<span class="ctl">[U+D800]</span>'),
@@ -211,6 +215,81 @@ def test_model_text_is_escaped_and_control_characters_shown(full_run: Path) -> N
 )
 def test_visible(text: str, shown: str) -> None:
     assert visible(text) == shown
+
+
+def test_text_in_an_attribute_has_no_tags() -> None:
+    shown = attribute('a\u202e"><b>\t')
+    assert shown == "a[U+202E]&#34;&gt;&lt;b&gt;⇥"
+
+
+def test_templates_print_visible_text_without_a_filter() -> None:
+    """A template that forgets to escape or to name a value cannot do harm."""
+    templates = _environment()
+    shown = templates.from_string("{{ text }}|{{ nothing }}").render(text="<i>\u202e", nothing=None)
+    assert shown == '&lt;i&gt;<span class="ctl">[U+202E]</span>|–'
+    with pytest.raises(UndefinedError):
+        templates.from_string("{{ absent }}").render()
+
+
+def test_templates_use_neither_safe_nor_styles() -> None:
+    for path in Path(rl.pages.__file__).parent.glob("templates/*.html"):
+        text = path.read_text()
+        assert not re.search(r"\|\s*safe|autoescape|<script|style=", text), path.name
+        for attribute_text in re.findall(r'="([^"]*\{\{[^"]*)"', text):
+            printed = re.findall(r"\{\{(.*?)\}\}", attribute_text)
+            allowed = ("|attribute", '" if ', "|length - 1")
+            assert all(any(part in one for part in allowed) for one in printed), (path.name, attribute_text)
+
+
+def test_a_long_page_has_a_table_of_contents(full_run: Path) -> None:
+    page = page_of(full_run)
+    contents = re.search(r'<nav class="contents".*?</nav>', page, re.DOTALL)
+    assert contents
+    listed = re.findall(r'<a href="#([^"]+)">([^<]+)</a>', contents[0])
+    assert listed == re.findall(r'<h2 id="([^"]+)">([^<]+)</h2>', page)
+    assert len(listed) > 5
+    assert page.index("</nav>") < page.index("<h2")
+
+
+def test_the_page_names_the_model_the_viewer_and_the_command(tmp_path: Path) -> None:
+    summary = Summary(stages=STAGES, updates={Stage.WARM: 5, Stage.GRPO: 9})
+    run = make_run(tmp_path / "run", metrics=METRICS[:2], output_dir="runs/my run")
+    runs_by_hand.write_summary(run, summary)
+    command = ["/usr/bin/stride", "train", "quickstart", "rewards.terms=[{name: correct}]"]
+    (run / "provenance.json").write_text(json.dumps({"command": command}))
+    page = html.unescape(page_of(run))
+    assert "<dd><code>runs/my run/models/grpo</code></dd>" in page
+    assert "<code>stride rollouts 'runs/my run'</code>" in page
+    assert "<code>stride train quickstart 'rewards.terms=[{name: correct}]'</code>" in page
+    assert "rollouts.html" not in page
+    (run / "rollouts.html").write_text("")
+    assert '<a href="rollouts.html">' in page_of(run)
+
+
+@pytest.mark.parametrize(
+    ("recorded", "command"),
+    [
+        (["train.py", "quickstart", "seed=1"], "stride train quickstart seed=1"),
+        (["stride", "train", "a b.yaml"], "stride train 'a b.yaml'"),
+        (["default_worker.py", "--node-ip"], ""),
+        ([], ""),
+        (None, ""),
+    ],
+)
+def test_a_recorded_command_can_be_typed_again(recorded: object, command: str) -> None:
+    assert stride_command(recorded) == command
+
+
+def test_no_two_lines_of_a_panel_look_alike() -> None:
+    looks = [line_look(place) for place in range(18)]
+    assert len(set(looks)) == 18
+
+
+def test_an_axis_of_shares_ends_at_100(full_run: Path) -> None:
+    line = Curve(values=[97.0, 100.0], colour="line1", style="solid")
+    svg = curves([1, 2], [line], unit="%", from_zero=True, logarithmic=False, window=1, name="a", alt="shares")
+    numbers = [float(text) for text in re.findall(r">([0-9.]+)</text>", svg)]
+    assert max(numbers) == 100
 
 
 def test_every_stage_and_split_is_in_the_table(full_run: Path) -> None:
@@ -240,7 +319,7 @@ def test_sampled_figures_have_columns_for_every_k(tmp_path: Path) -> None:
 def test_splits_without_correct_answers_are_named(full_run: Path) -> None:
     page = page_of(full_run)
     assert "<b>ood_easy</b>: no correct answer in 10 problems from base or warm start or GRPO." in page
-    assert "Without a correct answer, and so without a point: base." in page
+    assert "Not in the plot, without a correct answer: base." in page
     assert 'aria-label="Accuracy against steps per correct answer on id"' in page
 
 
@@ -400,7 +479,12 @@ def test_provenance_and_config(full_run: Path) -> None:
         )
     )
     page = page_of(full_run)
-    for text in ("train.py a&lt;b.yaml", "abc123</code> with 1 changed file on top", "torch 2.13.0", "2 cores"):
+    for text in (
+        "stride train &#39;a&lt;b.yaml&#39;",
+        "abc123</code> with 1 changed file on top",
+        "torch 2.13.0",
+        "2 cores",
+    ):
         assert text in page
     assert "<dt>Time training GRPO</dt><dd>1 min 15 s</dd>" in page
     config = re.search(r"<pre>(.*?)</pre>", page, re.DOTALL)
@@ -447,7 +531,7 @@ def test_backtracks_are_shown_by_kind(tmp_path: Path) -> None:
     }
     stages = {Stage.WARM: {"id": result(0.9, 3.0, **found)}, Stage.GRPO: {"id": result(0.9, 2.0)}}
     page = page_of(make_run(tmp_path, stages))
-    section = page[page.index("Backtracks and errors") : page.index("<h2>Training</h2>")]
+    section = page[page.index('">Backtracks and errors</h2>') : page.index('">Training</h2>')]
     row = re.search(r'<th scope="row">[^/]*</span>warm start</th>(.*?)</tr>', section)
     assert row is not None
     assert re.findall(r"<td>(.*?)</td>", row[1]) == ["2.00", "1.50", "0.50", "0.25", "1.25", "3.00", "4.50"]
@@ -461,7 +545,7 @@ def test_errors_are_shown_by_category(tmp_path: Path) -> None:
         Stage.GRPO: {"id": result(0.9, 3.0, errors={})},
     }
     page = page_of(make_run(tmp_path, stages))
-    section = page[page.index("Backtracks and errors") : page.index("<h2>Training</h2>")]
+    section = page[page.index('">Backtracks and errors</h2>') : page.index('">Training</h2>')]
     assert '<th scope="col">&lt;b&gt;</th><th scope="col">queue</th>' in section
     assert "<td>50.0 %</td><td>25.0 %</td>" in section and "<td>0.0 %</td><td>0.0 %</td>" in section
     assert "<svg" not in section
@@ -475,7 +559,7 @@ def test_buckets_are_shown_with_their_errors(tmp_path: Path) -> None:
         Stage.GRPO: {"id": result(0.9, 3.0, buckets={"2_1": bucket(0.5, queue=0.0, revisit=0.5)})},
     }
     page = page_of(make_run(tmp_path, stages))
-    section = page[page.index("<h2>By difficulty</h2>") : page.index("<h2>Training</h2>")]
+    section = page[page.index('">Results by difficulty bucket</h2>') : page.index('">Training</h2>')]
     assert re.findall(r'<tr><th scope="row">(.*?)</th>(.*?)</tr>', section) == [
         (
             "2_1",
@@ -483,4 +567,6 @@ def test_buckets_are_shown_with_their_errors(tmp_path: Path) -> None:
         ),
         ("&lt;i&gt;", "<td>40</td><td>100.0 %</td><td>–</td>"),
     ]
-    assert "By difficulty" not in page_of(make_run(tmp_path / "none", {Stage.WARM: {"id": result(0.9, 3.0)}}))
+    assert "Results by difficulty bucket" not in page_of(
+        make_run(tmp_path / "none", {Stage.WARM: {"id": result(0.9, 3.0)}})
+    )

@@ -1,0 +1,87 @@
+"""Where a run comes from and what to do with it: commands, revision, versions, machine, times.
+
+In: a `RunRecord`. Out: facts as data for the template.
+"""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Sequence
+from pathlib import PurePath
+from typing import Any
+
+from rl.pages.figures import Fact
+from rl.runs.read import RunRecord
+from rl.runs.record import Stage
+from rl.stats.format import duration
+
+_SCRIPTS = ("train", "evaluate", "ablate", "report", "rollouts", "bench", "submit")
+
+
+def next_steps(run: RunRecord) -> list[Fact]:
+    """The model's folder, and commands for the viewer and for the same run again."""
+    folder = str(run.config.get("output_dir") or "")
+    facts = []
+    if folder:
+        trained = [stage for stage in Stage if run.summary.updates.get(stage)]
+        if trained:
+            path = str(PurePath(folder) / "models" / trained[-1].value)
+            facts.append(Fact(name="Model", text=path, is_code=True))
+        facts.append(Fact(name="Read the completions", text=viewer_command([folder]), is_code=True))
+    command = stride_command(run.provenance.get("command"))
+    if command:
+        facts.append(Fact(name="Run it again", text=command, is_code=True))
+    return facts
+
+
+def viewer_command(folders: Sequence[str]) -> str:
+    """The command that serves the trajectories of some runs."""
+    return shlex.join(["stride", "rollouts", *folders])
+
+
+def stride_command(recorded: object) -> str:
+    """A command line as `stride` takes it, from a recorded list of arguments; empty if it is none of Stride's.
+
+    Example: ["train.py", "quickstart", "seed=1"] gives "stride train quickstart seed=1".
+    """
+    if not isinstance(recorded, list) or not recorded:
+        return ""
+    program, *arguments = map(str, recorded)
+    name = PurePath(program).name
+    if name in ("stride", "stride.exe"):
+        return shlex.join(["stride", *arguments])
+    script = name.removesuffix(".py")
+    return shlex.join(["stride", script, *arguments]) if script in _SCRIPTS else ""
+
+
+def provenance(run: RunRecord) -> list[Fact]:
+    """Start, revision, versions, machine and times."""
+    about, facts = run.provenance, []
+    if about.get("started"):
+        facts.append(Fact(name="Started", text=str(about["started"])))
+    if about:
+        facts.append(Fact(name="Git revision", **_revision(about)))
+    packages = {"python": about.get("python"), **about.get("packages", {})}
+    known = [f"{name} {version}" for name, version in packages.items() if version]
+    if known:
+        facts.append(Fact(name="Versions", text=", ".join(known)))
+    machine = [
+        str(value) if key == "system" else f"{value} {key}"
+        for key, value in about.get("machine", {}).items()
+        if value is not None
+    ]
+    if machine:
+        facts.append(Fact(name="Machine", text=", ".join(machine)))
+    for stage in Stage:
+        for verb, times in (("training", run.summary.train_s), ("evaluating", run.summary.eval_s)):
+            if stage in times:
+                facts.append(Fact(name=f"Time {verb} {stage.label}", text=duration(times[stage])))
+    return facts
+
+
+def _revision(about: dict[str, Any]) -> dict[str, Any]:
+    revision, changed = about.get("git_revision"), about.get("git_changed_files")
+    if not revision:
+        return {"text": "unknown"}
+    more = f" with {changed} changed file{'s' * (changed != 1)} on top" if changed else ""
+    return {"text": str(revision), "is_code": True, "more": more}

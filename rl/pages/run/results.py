@@ -1,0 +1,86 @@
+"""The result tables of a run: the headline figures, and all of them.
+
+In: a `RunRecord`. Out: tables as data for the template.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from rl.pages.table import Cell, Group, Note, Row, Table
+from rl.runs.read import RunRecord
+from rl.runs.record import SplitResult
+from rl.stats.format import bare_percent, number, percent
+
+Column = tuple[str, Callable[[SplitResult], Cell]]
+
+
+def headline_table(run: RunRecord) -> Table:
+    """The figures that most readers want."""
+    return _table(
+        run,
+        "results",
+        [
+            ("Accuracy (95 % interval)", _accuracy),
+            ("Every step valid", _share(lambda result: result.verified)),
+            ("Steps per correct answer", _figure(lambda result: result.steps_per_correct)),
+            ("Steps saved", _share(lambda result: result.steps_saved)),
+            ("Backtracks", _figure(lambda result: result.backtracks)),
+            ("Tokens", _figure(lambda result: result.tokens, 1)),
+            ("Truncated", _share(lambda result: result.truncated)),
+        ],
+    )
+
+
+def full_table(run: RunRecord) -> Table:
+    """The remaining figures."""
+    results = [result for split in run.splits for result in run.results(split).values()]
+    ks = sorted({int(k) for result in results for k in result.pass_at_k})
+    sampled = [(f"Sampled pass@{k}", _pass_at(k)) for k in ks if k > 1]
+    return _table(
+        run,
+        "more results",
+        [
+            (
+                f"Sampled mean@{ks[-1]}" if ks else "Sampled mean@k",
+                _share(lambda result: result.sampled_accuracy),
+            ),
+            *sampled,
+            ("Sampled steps per correct", _figure(lambda result: result.sampled_steps_per_correct)),
+            ("Full steps, same problems", _figure(lambda result: result.full_steps_per_correct)),
+            ("Invalid steps", _figure(lambda result: result.invalid_steps)),
+            ("Real backtracks", _figure(lambda result: result.real_backtracks)),
+            ("Wasted steps", _figure(lambda result: result.wasted_steps)),
+        ],
+    )
+
+
+def _table(run: RunRecord, label: str, columns: Sequence[Column]) -> Table:
+    groups = []
+    for split in run.splits:
+        results = run.results(split)
+        one = next(iter(results.values()))
+        rows = [
+            Row(head=stage.label, stage=stage, cells=tuple(cell(result) for _, cell in columns))
+            for stage, result in results.items()
+        ]
+        about = f"{one.num_problems} problems, full traces {number(one.full_steps)} steps on average"
+        groups.append(Group(name=split, about=about, rows=tuple(rows)))
+    return Table(label=label, heads=("Stage", *(head for head, _ in columns)), groups=tuple(groups))
+
+
+def _accuracy(result: SplitResult) -> Cell:
+    interval = f"{bare_percent(result.accuracy_low)}–{bare_percent(result.accuracy_high)}"
+    return Cell(text=percent(result.accuracy), notes=(Note(text=interval),))
+
+
+def _share(of: Callable[[SplitResult], float | None]) -> Callable[[SplitResult], Cell]:
+    return lambda result: Cell(text=percent(of(result)))
+
+
+def _pass_at(k: int) -> Callable[[SplitResult], Cell]:
+    return _share(lambda result: result.pass_at_k.get(str(k)))
+
+
+def _figure(of: Callable[[SplitResult], float | None], digits: int = 2) -> Callable[[SplitResult], Cell]:
+    return lambda result: Cell(text=number(of(result), digits))
