@@ -22,6 +22,7 @@ from typing import Any
 import torch
 
 from configs.schema.config import GrpoConfig, RolloutConfig
+from rewards.correctness import group_accuracy
 from rl.grpo.advantages import AdvantageWeight, group_advantages, weigh_advantages
 from rl.grpo.logprob_check import LogprobCheck
 from rl.grpo.metrics import rollout_metrics
@@ -185,7 +186,7 @@ class Updates:
         rewards_G = torch.tensor(group.rewards, dtype=torch.float64)
         advantages_G = group_advantages(rewards_G, scale=self._config.scale_rewards)
         if self._advantage_weight is not None:
-            accuracy = sum(bool(sample.trace.correct) for sample in group.samples) / len(group.samples)
+            accuracy = group_accuracy([sample.trace for sample in group.samples])
             advantages_G = weigh_advantages(advantages_G, accuracy, self._advantage_weight)
         weighed: list[float] = advantages_G.tolist()
         return weighed

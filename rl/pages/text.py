@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+import shutil
+import sys
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -39,7 +41,7 @@ def result_table(results: Iterable[tuple[str, Mapping[str, SplitResult]]]) -> st
 
 
 def text_table(head: Sequence[str], rows: Sequence[Sequence[str]], *, num_left: int) -> str:
-    """A table as plain text, as wide as its cells need.
+    """A table as plain text: as wide as its cells need, or as the terminal is if standard output is one.
 
     Args:
         head: Names of the columns.
@@ -47,7 +49,8 @@ def text_table(head: Sequence[str], rows: Sequence[Sequence[str]], *, num_left: 
         num_left: The first columns, aligned left; the others are aligned right.
     """
     out = io.StringIO()
-    plain_console(out, width=_UNLIMITED).print(make_table(head, rows, num_left=num_left))
+    width = shutil.get_terminal_size().columns if sys.stdout.isatty() else _UNLIMITED
+    plain_console(out, width=width).print(make_table(head, rows, num_left=num_left))
     return "\n".join(line.rstrip() for line in out.getvalue().rstrip().split("\n"))
 
 

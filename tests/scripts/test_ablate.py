@@ -108,9 +108,9 @@ def test_an_ablation_that_is_ended_goes_on(folder: Path) -> None:
     below = descendants(process.pid)
     assert int((folder / "out" / long / ".lock").read_text().split()[1]) in below
     process.send_signal(signal.SIGTERM)
-    _, said = process.communicate()
-    assert process.returncode == 128 + signal.SIGTERM, said
-    assert f"{short}: done" in said and "Traceback" not in said
+    _, errors = process.communicate()
+    assert process.returncode == 128 + signal.SIGTERM, errors
+    assert f"{short}: done" in errors and "Traceback" not in errors
     while alive(below):  # gone, or going
         time.sleep(0.1)
     reached = max(updates(folder, long))
@@ -123,13 +123,13 @@ def test_an_ablation_that_is_ended_goes_on(folder: Path) -> None:
     assert row[1:] == ["-", "from", "warm", str(resumed)] and 4 <= resumed <= reached
 
     process = start(folder)
-    shown, said = process.communicate()
-    assert process.returncode == 0, said
-    assert "2 runs, 1 of them finished before" in said and f"{short}: started" not in said
+    shown, errors = process.communicate()
+    assert process.returncode == 0, errors
+    assert "2 runs, 1 of them finished before" in errors and f"{short}: started" not in errors
     assert f"warm: going on from update {resumed}" in (folder / "out" / f"{long}.log").read_text()
     assert updates(folder, long) == list(range(1, 601))
     assert (folder / "out" / short / "provenance.json").read_text() == before
-    assert "report: " in shown and "Traceback" not in said
+    assert "report: " in shown and "Traceback" not in errors
     assert not (folder / "out/.tune").exists() and list((folder / "home").iterdir()) == []
 
 
@@ -137,12 +137,13 @@ def test_an_ablation_that_is_ended_goes_on(folder: Path) -> None:
 def test_want_of_memory_is_named(folder: Path) -> None:
     # More than a hundredth of the memory of any machine is in use.
     process = start(folder, RAY_memory_usage_threshold="0.01", RAY_memory_monitor_refresh_ms="200")
-    _, said = process.communicate()
+    _, errors = process.communicate()
     assert process.returncode == 1
     assert (
-        said.count("FAILED: Ray ended its process because the node ran low on memory; run fewer at a time") == 2
+        errors.count("FAILED: Ray ended its process because the node ran low on memory; run fewer at a time")
+        == 2
     )
-    assert "Traceback" not in said
+    assert "Traceback" not in errors
 
 
 @pytest.mark.slow

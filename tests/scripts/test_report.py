@@ -57,15 +57,15 @@ def test_what_is_no_report_is_replaced_only_when_asked(capsys: pytest.CaptureFix
     with pytest.raises(SystemExit) as stopped:
         main(["runs", "--output", "mine.html"])
     assert stopped.value.code == 2
-    said = "is there and no report of ours; give another, or replace it with --overwrite"
-    assert capsys.readouterr().err == f"error: --output mine.html {said}\n"
+    message = "is there and no report of ours; give another, or replace it with --overwrite"
+    assert capsys.readouterr().err == f"error: --output mine.html {message}\n"
     assert Path("mine.html").read_text() == "<h1>thesis</h1>"
     assert main(["runs", "--output", "mine.html", "--overwrite"]) == 0
     assert "Differences to plain" in Path("mine.html").read_text()
 
 
 @pytest.mark.parametrize(
-    ("arguments", "said"),
+    ("arguments", "message"),
     [
         (["absent"], "there is no run in absent (no config.yaml, and in no folder of it)"),
         (["runs/plain-seed0", "absent"], "there is no run in absent"),
@@ -80,12 +80,12 @@ def test_what_is_no_report_is_replaced_only_when_asked(capsys: pytest.CaptureFix
     ],
 )
 def test_mistakes_are_one_line_and_write_nothing(
-    arguments: list[str], said: str, runs: Path, capsys: pytest.CaptureFixture[str]
+    arguments: list[str], message: str, runs: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     before = sorted(runs.rglob("*"))
     with pytest.raises(SystemExit) as stopped:
         main(arguments)
     error = capsys.readouterr().err
     assert stopped.value.code == 2
-    assert error.startswith("error: ") and error.count("\n") == 1 and said in error
+    assert error.startswith("error: ") and error.count("\n") == 1 and message in error
     assert sorted(runs.rglob("*")) == before

@@ -81,21 +81,21 @@ def test_runs_share_their_warm_start_and_are_not_repeated(tmp_path: Path) -> Non
     cases = {"plain": {}, "steps": STEPS, "narrow": {"rollout.max_prompt_tokens": 3}}
     study = plan(tmp_path, cases, [0])
     (warm, _), (too_narrow, _) = study.results["plain", 0], study.results["narrow", 0]
-    failures, said = run(study)
+    failures, output = run(study)
     assert [name for name, _ in failures] == [too_narrow, "narrow-seed0"]
     assert failures[0][1].startswith(
         "ConfigError: rollout.max_prompt_tokens is 3, but the prompt of train 0 has"
     )
     assert failures[1][1] == f"it begins from the model of {too_narrow}, which failed"
-    assert f"{warm}: started" in said and "steps-seed0: done" in said and "3 of 5 runs done" in said
+    assert f"{warm}: started" in output and "steps-seed0: done" in output and "3 of 5 runs done" in output
     assert [trial.name for trial in study.trials if is_done(trial)] == [warm, "plain-seed0", "steps-seed0"]
     plain, steps, shared = [stages(tmp_path / "out" / name) for name in ("plain-seed0", "steps-seed0", warm)]
     assert plain[Stage.BASE] == steps[Stage.BASE] == shared[Stage.WARM]
     assert not (tmp_path / "out/.tune").exists()
 
     before = (tmp_path / "out/plain-seed0/provenance.json").read_text()
-    _, said = run(study)
-    assert "5 runs, 3 of them finished before" in said and "plain-seed0: started" not in said
+    _, output = run(study)
+    assert "5 runs, 3 of them finished before" in output and "plain-seed0: started" not in output
     assert (tmp_path / "out/plain-seed0/provenance.json").read_text() == before
     assert write_comparison(study).is_file() and (tmp_path / "out/summary.csv").is_file()
 
@@ -120,7 +120,7 @@ def test_a_cut_off_run_goes_on(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 @pytest.mark.usefixtures("cluster")
-def test_a_run_that_is_killed_is_told_from_one_that_fails(tmp_path: Path) -> None:
+def test_a_killed_run_is_distinguished_from_a_failed_one(tmp_path: Path) -> None:
     cases = {"long": {"grpo": None, "warm_start.updates": 100_000}, "short": {"grpo": None}}
     study = plan(tmp_path, cases, [0])
     long, short = study.trials
@@ -146,7 +146,7 @@ def test_a_run_that_is_killed_is_told_from_one_that_fails(tmp_path: Path) -> Non
 def test_the_actors_of_a_run_have_their_place_in_it(tmp_path: Path) -> None:
     actors = {"backend": "ray", "num_actors": 1, "cpus_per_actor": 1}
     study = plan(tmp_path, {"plain": {"warm_start": None}}, [0], rollout={**BASE["rollout"], **actors})
-    # The run sets both cores of the cluster aside: an actor outside of it would find none, and wait for ever.
+    # The run reserves both cores of the cluster: an actor outside of it would find none and wait for ever.
     assert run(study)[0] == []
     alone = plan(tmp_path, {"alone": {"warm_start": None, "rollout.backend": "local"}}, [0])
     run(alone)
@@ -154,7 +154,7 @@ def test_the_actors_of_a_run_have_their_place_in_it(tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("cluster")
-def test_runs_there_is_no_room_for_are_refused(tmp_path: Path) -> None:
+def test_runs_that_fit_nowhere_are_refused(tmp_path: Path) -> None:
     with pytest.raises(ResourceError) as caught:
         run(plan(tmp_path, {"wide": {"threads": 9999}}, [0]))
     assert str(caught.value) == (
@@ -178,7 +178,7 @@ def test_an_ablation_is_run_once_at_a_time(tmp_path: Path) -> None:
     )
 
 
-def test_what_can_be_known_before_is_said_before(tmp_path: Path) -> None:
+def test_mistakes_of_a_case_are_found_before_any_run(tmp_path: Path) -> None:
     cases = {"plain": {}, "odd": {"rewards.terms": [{"name": "corect", "weight": 1.0}]}}
     with pytest.raises(
         ConfigError, match="case 'odd': rewards: unknown reward 'corect'; did you mean 'correct'"

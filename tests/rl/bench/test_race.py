@@ -32,7 +32,7 @@ def test_contestants_take_turns_and_ratios_are_taken_within_a_round() -> None:
 
 
 @pytest.mark.slow
-def test_what_a_contestant_takes_is_told_from_what_was_there_before() -> None:
+def test_memory_of_the_work_is_separate_from_memory_before_it() -> None:
     assert Memory(before=300, peak=450).grown == 150
     gibibyte = 1 << 30
     torch.ones(gibibyte, dtype=torch.uint8)  # this process's peak is no child's

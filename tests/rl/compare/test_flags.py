@@ -48,9 +48,9 @@ def kinds(
 
 def test_a_collapse_to_empty_reasoning_is_named_with_its_figures() -> None:
     after = part(60, traces(wrong=40), steps=0, outcome=Outcome.WRONG)
-    ((kind, said),) = stage_flags(traces(wrong=5), after, (0.0, 0.0))
+    ((kind, figures),) = stage_flags(traces(wrong=5), after, (0.0, 0.0))
     assert kind is FlagKind.LENGTH_COLLAPSE
-    assert said == (
+    assert figures == (
         "traces without any step 0.0 % → 60.0 %, steps per trace 3.00 → 1.20, correct 95.0 % → 0.0 %"
     )
 
@@ -105,9 +105,9 @@ def test_without_shared_problems_nothing_is_flagged() -> None:
 
 def test_a_missing_signal_has_its_cause() -> None:
     shares = {"groups/useful_frac": 0.02, "groups/all_wrong": 0.9, "groups/all_verified": 0.08}
-    ((kind, said),) = training_flags([UpdateRow(stage=Stage.GRPO, update=1, metrics=shares)] * 4)
+    ((kind, figures),) = training_flags([UpdateRow(stage=Stage.GRPO, update=1, metrics=shares)] * 4)
     assert kind is FlagKind.NO_SIGNAL
-    assert said == "2.0 % of the sampled groups had a signal; 90.0 % were all wrong"
+    assert figures == "2.0 % of the sampled groups had a signal; 90.0 % were all wrong"
     # Groups that become useless because all is learnt are none of it.
     learnt = [
         UpdateRow(stage=Stage.GRPO, update=1, metrics={"groups/useful_frac": share})
