@@ -2,39 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
 from dataclasses import replace
 from itertools import combinations
 
 import pytest
 
 from configs import Config, check_config
-from envs import GraderError, Problem, Split, Trace, make_env, parse_trace
+from envs import GraderError, Problem, Split, Trace, make_env
 from rewards import RewardSum, Term
 from rl.evaluate import evaluate, num_completions, summarise
 from rl.pages.text import result_table
 from rl.runs.record import Stage
 from rl.stats.intervals import pass_at_k, wilson_interval
-from rollout.engines.base import Weights
-from rollout.types import Batch, Completion, FinishReason, GroupRequest, RolloutGroup, Sample, Sampling
+from rollout.types import GroupRequest, RolloutGroup, Sampling
+from tests.kit import directional
+from tests.kit.directional import END, TURNS
+from tests.kit.problems import check_text
+from tests.kit.rollouts import make_group, score_texts, without_graded
+from tests.kit.scripted_pool import ScriptedPool
 
 ENV = make_env("directional")
 REWARDS = RewardSum([Term(name="correct", weight=1.0)])
-PROBLEM = Problem(
-    env="directional",
-    split=Split.ID,
-    index=0,
-    question="You face north. Actions: left, right, around",
-    prompt="",
-    answer="south",
-    num_full_steps=3,
-    difficulty=3,
-)
-END = "Thus, the answer is south."
-FULL = f"west. right, around\nnorth. around\nsouth\n{END}"  # 3 steps
-SKIP = f"north. around\nsouth\n{END}"  # 2 steps
-DETOUR = f"west. right, around\n<backtrack> 0\n{SKIP}"  # 3 steps, 1 undone, 1 real backtrack
-AGAIN = f"west. right, around\n<backtrack>\n{FULL}"  # 4 steps, 1 undone, a fake backtrack
+PROBLEM = replace(TURNS, split=Split.ID)
+FULL, SKIP = f"{directional.FULL}{END}", f"{directional.SKIP}{END}"  # 3 steps, 2 steps
+DETOUR = f"{directional.DETOUR}{SKIP}"  # 3 steps, 1 undone, 1 real backtrack
+AGAIN = f"{directional.LOOP}{FULL}"  # 4 steps, 1 undone, a fake backtrack
 BARE = END  # right, no step
 BROKEN = f"east. around\n{SKIP}"  # right, 3 steps, 1 invalid
 WRONG = "north. around\nThus, the answer is west."  # 1 step
@@ -42,22 +34,10 @@ CUT = "west. right, around\nnorth. aro"  # 2 steps, the second invalid
 
 
 def group(*texts: str, problem: Problem = PROBLEM) -> RolloutGroup:
-    traces = [ENV.check(problem, parse_trace(text, truncated=text is CUT)) for text in texts]
-    samples = [
-        Sample(
-            completion=Completion(
-                ids=(1,) * (10 + len(trace.steps)),
-                logprobs=(0.0,) * (10 + len(trace.steps)),
-                finish_reason=FinishReason.LENGTH if text is CUT else FinishReason.STOP,
-                weight_version=0,
-            ),
-            text=text,
-            trace=trace,
-            score=score,
-        )
-        for text, trace, score in zip(texts, traces, REWARDS(problem, traces), strict=True)
-    ]
-    return RolloutGroup(group_id=0, problem=problem, prompt_ids=(1,), samples=tuple(samples))
+    """Completions of ten tokens and one for each line."""
+    traces = [check_text(problem, text, truncated=text is CUT) for text in texts]
+    lengths = [10 + len(trace.steps) for trace in traces]
+    return make_group(problem, score_texts(problem, traces, texts, lengths, REWARDS))
 
 
 # ---- statistics ----
@@ -162,7 +142,7 @@ def test_errors_are_counted_by_the_first_of_each_trace() -> None:
     }
 
 
-def test_cells_are_told_apart() -> None:
+def test_difficulty_buckets_are_counted_separately() -> None:
     def first_error(trace: Trace) -> str | None:
         return None if trace.verified else "invalid"
 
@@ -235,40 +215,15 @@ def test_the_table_shows_what_was_found() -> None:
 # ---- all splits ----
 
 
-class ScriptedPool:
-    """Answers problem n right in n of four samples, and writes down what it was asked for."""
+def make_pool(*lost: int) -> ScriptedPool:
+    """Problem n is right in n of four samples; graders fail on the first sample of the problems `lost`."""
 
-    def __init__(self, lost: frozenset[int] = frozenset()) -> None:
-        self.lost = lost  # problems whose first sample no grader could judge
-        self.asked: list[tuple[list[GroupRequest], Sampling]] = []
+    def answer(request: GroupRequest) -> RolloutGroup:
+        samples = range(request.num_samples)
+        whole = group(*[FULL if sample < request.index % 5 else WRONG for sample in samples])
+        return without_graded(whole, int(request.index in lost))
 
-    def publish(self, weights: Weights, version: int) -> None:
-        raise AssertionError("the evaluation does not change weights")
-
-    def rollout(
-        self,
-        batches: Sequence[Sequence[GroupRequest]],
-        sampling: Sampling | None = None,
-        *,
-        on_batch: Callable[[Batch], None] = lambda batch: None,
-    ) -> list[Batch]:
-        assert sampling is not None
-        done = []
-        for batch in batches:
-            self.asked.append((list(batch), sampling))
-            groups = tuple(self._group(request) for request in batch)
-            done.append(Batch(groups=groups, sample_s=0.0, score_s=0.0))
-            on_batch(done[-1])
-        return done
-
-    def _group(self, request: GroupRequest) -> RolloutGroup:
-        lost = int(request.index in self.lost)
-        samples = range(lost, request.num_samples)
-        kept = group(*[FULL if sample < request.index % 5 else WRONG for sample in samples])
-        return replace(kept, ungraded=lost, failure="no grader" if lost else "")
-
-    def close(self) -> None:
-        pass
+    return ScriptedPool(answer)
 
 
 def config(**evaluation: object) -> Config:
@@ -284,7 +239,7 @@ def config(**evaluation: object) -> Config:
 
 
 def test_all_splits_are_evaluated_greedily_and_with_samples() -> None:
-    pool, seen = ScriptedPool(), list[tuple[str, int]]()
+    pool, seen = make_pool(), list[tuple[str, int]]()
     settings = config(
         splits=["id", "ood_hard"],
         num_problems=5,
@@ -305,7 +260,10 @@ def test_all_splits_are_evaluated_greedily_and_with_samples() -> None:
         warm = Sampling(temperature=0.5, top_p=0.9, max_new_tokens=limit)
         for sampling, num_samples in ((greedy, 1), (warm, 4)):
             batches = [
-                batch for batch, given in pool.asked if given == sampling and batch[0].split == Split(split)
+                batch
+                for call, given in zip(pool.calls, pool.samplings, strict=True)
+                for batch in call
+                if given == sampling and batch[0].split == Split(split)
             ]
             assert [len(batch) for batch in batches] == [2, 2, 1]
             requests = [request for batch in batches for request in batch]
@@ -318,15 +276,15 @@ def test_all_splits_are_evaluated_greedily_and_with_samples() -> None:
 
 
 def test_greedy_only() -> None:
-    pool = ScriptedPool()
+    pool = make_pool()
     found = evaluate(pool, config(splits=["id"], num_problems=3, num_samples=0), ENV)
-    assert [sampling.temperature for _, sampling in pool.asked] == [0.0]
+    assert pool.samplings == [Sampling(temperature=0.0, max_new_tokens=20)]
     assert found.results["id"].pass_at_k == {}
 
 
 def test_what_no_grader_could_judge_is_left_out_and_counted() -> None:
     """Problem 4, right greedily and in all four samples, loses its greedy completion and its first sample."""
-    found = evaluate(ScriptedPool(frozenset((4,))), config(splits=["id"], num_problems=5), ENV)
+    found = evaluate(make_pool(4), config(splits=["id"], num_problems=5), ENV)
     result = found.results["id"]
     assert (result.num_problems, result.ungraded) == (4, 2)
     assert result.accuracy == 3 / 4
@@ -342,6 +300,6 @@ def test_too_much_left_out_ends_the_evaluation() -> None:
     with pytest.raises(
         GraderError, match=r"^2 completions could not be graded, more than rollout.max_ungraded"
     ):
-        evaluate(ScriptedPool(frozenset((1, 2))), settings, ENV)
+        evaluate(make_pool(1, 2), settings, ENV)
     with pytest.raises(GraderError, match=r"^no completion of id could be graded: no grader$"):
-        evaluate(ScriptedPool(frozenset((0,))), config(splits=["id"], num_problems=1), ENV)
+        evaluate(make_pool(0), config(splits=["id"], num_problems=1), ENV)

@@ -8,11 +8,13 @@ from dataclasses import replace
 
 import pytest
 
-from envs import GraderError, Problem, Split, Status, Trace, make_env
-from rewards import Outcome, RunHistory, Score
-from rollout.engines.base import Weights
+from envs import GraderError, Split, make_env
+from rewards import Outcome, RunHistory
 from rollout.source import GroupSource, RolloutBatch, zero_signal_cause
-from rollout.types import Batch, Completion, FinishReason, GroupRequest, RolloutGroup, Sample, Sampling
+from rollout.types import GroupRequest, RolloutGroup
+from tests.kit.problems import make_problem
+from tests.kit.rollouts import make_group, make_sample, make_score, without_graded
+from tests.kit.scripted_pool import ScriptedPool
 
 ENV = make_env("directional")
 V, C, W, M, T = Outcome.VERIFIED, Outcome.CORRECT, Outcome.WRONG, Outcome.MALFORMED, Outcome.TRUNCATED
@@ -21,64 +23,11 @@ ZERO_SIGNAL: list[tuple[Outcome, float]] = [(W, 0.0), (W, 0.0)]
 Script = Callable[[int], list[tuple[Outcome, float]]]
 
 
-def group(group_id: int, rewards: list[tuple[Outcome, float]]) -> RolloutGroup:
-    problem = Problem(
-        env="directional",
-        split=Split.TRAIN,
-        index=group_id,
-        question="",
-        prompt="",
-        answer="",
-        num_full_steps=1,
-        difficulty=1,
+def group(number: int, rewards: Sequence[tuple[Outcome, float]]) -> RolloutGroup:
+    problem = replace(make_problem("directional", "", ""), index=number)
+    return make_group(
+        problem, [make_sample(make_score(total, outcome)) for outcome, total in rewards], number=number
     )
-    samples = tuple(
-        Sample(
-            completion=Completion(ids=(1,), logprobs=(0.0,), finish_reason=FinishReason.STOP, weight_version=0),
-            text="",
-            trace=Trace(steps=(), answer=None, status=Status.MALFORMED),
-            score=Score(total=total, parts={}, outcome=outcome),
-        )
-        for outcome, total in rewards
-    )
-    return RolloutGroup(group_id=group_id, problem=problem, prompt_ids=(1,), samples=samples)
-
-
-class ScriptedPool:
-    """Gives group n the outcomes and rewards a script says; each batch takes 2 s to sample and 1 s to score."""
-
-    def __init__(self, script: Script, lost: Mapping[int, int]) -> None:
-        self.script = script
-        self.lost = lost  # how many samples of a group no grader could judge
-        self.calls: list[list[list[GroupRequest]]] = []
-
-    @property
-    def requests(self) -> list[GroupRequest]:
-        return [request for call in self.calls for batch in call for request in batch]
-
-    def publish(self, weights: Weights, version: int) -> None:
-        raise AssertionError("the source does not change weights")
-
-    def rollout(
-        self, batches: Sequence[Sequence[GroupRequest]], sampling: Sampling | None = None
-    ) -> list[Batch]:
-        self.calls.append([list(batch) for batch in batches])
-        return [
-            Batch(
-                groups=tuple(self._group(request.group_id) for request in batch),
-                sample_s=2.0,
-                score_s=1.0,
-            )
-            for batch in batches
-        ]
-
-    def _group(self, group_id: int) -> RolloutGroup:
-        rewards, lost = self.script(group_id), self.lost.get(group_id, 0)
-        kept = group(group_id, rewards[: len(rewards) - lost])
-        return replace(kept, ungraded=lost, failure="no grader" if lost else "")
-
-    def close(self) -> None:
-        pass
 
 
 def make(
@@ -93,7 +42,11 @@ def make(
     seed: int = 5,
     history: RunHistory | None = None,
 ) -> tuple[GroupSource, ScriptedPool]:
-    pool = ScriptedPool(script, lost)
+    def answer(request: GroupRequest) -> RolloutGroup:
+        number = request.group_id
+        return without_graded(group(number, script(number)), lost.get(number, 0))
+
+    pool = ScriptedPool(answer)
     source = GroupSource(
         pool,
         ENV,
@@ -268,7 +221,7 @@ def test_budgets_depend_on_the_run_seed() -> None:
 # ---- completions no grader could judge ----
 
 
-def test_a_group_left_with_one_sample_has_no_signal_and_replaced() -> None:
+def test_a_group_left_with_one_sample_has_no_signal_and_is_replaced() -> None:
     source, _ = make(every(1), lost={1: 1}, max_ungraded=1)
     rollouts = source.next_update(3)
     assert ids(rollouts.useful) == [0, 2, 3]

@@ -10,28 +10,17 @@ import pytest
 from envs import Split, make_env, parse_trace, render_trace
 from rewards import RewardSum, Term
 from rl.grpo.metrics import rollout_metrics
-from rollout.source import RolloutBatch
-from rollout.types import Completion, FinishReason, RolloutGroup, Sample
+from rollout.types import RolloutGroup
+from tests.kit.rollouts import make_batch, make_group, score_texts
 
 ENV = make_env("directional", {"train": [3], "ood_easy": [4], "ood_hard": [5]})
 REWARDS = RewardSum([Term(name="correct", weight=1.0), Term(name="step_count", weight=-0.5, gate="correct")])
 
 
-def make_group(number: int, texts: list[str], lengths: list[int]) -> RolloutGroup:
+def scored_group(number: int, texts: list[str], lengths: list[int]) -> RolloutGroup:
     problem = ENV.problem(Split.TRAIN, number)
     traces = [ENV.check(problem, parse_trace(text)) for text in texts]
-    samples = tuple(
-        Sample(
-            completion=Completion(
-                ids=(3,) * n, logprobs=(0.0,) * n, finish_reason=FinishReason.STOP, weight_version=0
-            ),
-            text=text,
-            trace=trace,
-            score=score,
-        )
-        for text, n, trace, score in zip(texts, lengths, traces, REWARDS(problem, traces), strict=True)
-    )
-    return RolloutGroup(group_id=number, problem=problem, prompt_ids=(3, 4), samples=samples)
+    return make_group(problem, score_texts(problem, traces, texts, lengths, REWARDS), number=number)
 
 
 def test_worked_by_hand() -> None:
@@ -39,15 +28,10 @@ def test_worked_by_hand() -> None:
     problem = ENV.problem(Split.TRAIN, 0)
     full = render_trace(ENV.full_trace(problem), problem.answer)
     wrong = "Thus, the answer is up."
-    useful = make_group(0, [full, wrong], [20, 4])
-    zero_signal = replace(make_group(1, [wrong, f"nowhere\n{wrong}"], [4, 12]), ungraded=5)
-    rollouts = RolloutBatch(
-        useful=(useful,),
-        sampled=(useful, zero_signal),
-        zero_signal=Counter(all_wrong=1),
-        sample_s=1.0,
-        score_s=0.1,
-    )
+    useful = scored_group(0, [full, wrong], [20, 4])
+    zero_signal = replace(scored_group(1, [wrong, f"nowhere\n{wrong}"], [4, 12]), ungraded=5)
+    rollouts = make_batch(useful, zero_signal)
+    assert (rollouts.useful, rollouts.zero_signal) == ((useful,), Counter(all_wrong=1))
     metrics = rollout_metrics(rollouts, num_groups=2)
     expected = {
         "reward": 0.5 / 4,  # the full trace earns 1 - 0.5, the others 0
@@ -76,10 +60,9 @@ def test_worked_by_hand() -> None:
 
 
 def test_nothing_correct_leaves_steps_per_correct_out() -> None:
-    group = make_group(0, ["", ""], [1, 1])
-    rollouts = RolloutBatch(
-        useful=(), sampled=(group,), zero_signal=Counter(all_malformed=1), sample_s=1.0, score_s=0.1
-    )
+    group = scored_group(0, ["", ""], [1, 1])
+    rollouts = make_batch(group)
+    assert (rollouts.useful, rollouts.zero_signal) == ((), Counter(all_malformed=1))
     metrics = rollout_metrics(rollouts, num_groups=1)
     assert "steps_per_correct" not in metrics and "steps_saved" not in metrics
     assert metrics["accuracy"] == 0.0 and metrics["groups/useful_frac"] == 0.0

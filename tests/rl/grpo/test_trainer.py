@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-from collections import Counter
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -18,9 +16,8 @@ from transformers import (
     TrainerCallback,
 )
 
-from configs.schema.config import GrpoConfig, LoraSettings, PolicyConfig, RolloutConfig, TinyModelConfig
-from envs import Split, make_env, parse_trace
-from rewards import Outcome, Score
+from configs.schema.config import GrpoConfig, LoraSettings, RolloutConfig
+from envs import Split, make_env
 from rl.grpo.advantages import group_advantages
 from rl.grpo.arguments import grpo_arguments
 from rl.grpo.logprob_check import LogprobMismatchError
@@ -28,27 +25,19 @@ from rl.grpo.micro_batches import make_rows, split_rows
 from rl.grpo.trainer import StrideTrainer
 from rl.grpo.update import Updates
 from rl.grpo.zero_signal import StalledError
-from rl.policy import Policy, load_policy, trainable_weights
-from rollout.source import RolloutBatch, zero_signal_cause
-from rollout.types import Completion, FinishReason, RolloutGroup, Sample
+from rl.policy import Policy, trainable_weights
+from rollout.types import RolloutGroup
+from tests.kit.causal_models import full_forward
+from tests.kit.rollouts import make_batch, make_group, make_sample, make_score
+from tests.kit.scripted_pool import RecordingPool, ScriptedSource
+from tests.kit.tiny_policy import tiny_policy
 
 ENV = make_env("directional", {"train": [3], "ood_easy": [4], "ood_hard": [5]})
-TINY = TinyModelConfig(hidden_size=32, num_layers=2, num_heads=2, intermediate_size=64, max_positions=64)
 P, G = 3, 4
 
 
-def make_policy(folder: Path | None = None, **config: Any) -> Policy:
-    policy = load_policy(PolicyConfig(tiny=TINY, **config), ENV, seed=1)
-    if folder is None:
-        return policy
-    policy.save(folder)
-    return load_policy(PolicyConfig(tiny=TINY, **config), ENV, seed=1, checkpoint=folder)
-
-
-def logps(model: torch.nn.Module, prompt: tuple[int, ...], ids: tuple[int, ...]) -> torch.Tensor:
-    """Log-probability of each completion token at temperature 1, without padding or batch."""
-    logits = model(torch.tensor([[*prompt, *ids]])).logits[0, len(prompt) - 1 : -1]
-    return torch.log_softmax(logits, dim=-1).gather(1, torch.tensor(ids)[:, None]).squeeze(1)
+def make_policy(saved_to: Path | None = None, *, lora: LoraSettings | None = None) -> Policy:
+    return tiny_policy(ENV, seed=1, lora=lora, saved_to=saved_to)
 
 
 def make_groups(
@@ -65,54 +54,11 @@ def make_groups(
             length = int(torch.randint(1, 13, (), generator=generator))
             ids = tuple(torch.randint(3, len(policy.tokenizer), (length,), generator=generator).tolist())
             with torch.no_grad():
-                logprobs = tuple((logps(policy.model, prompt, ids) - shift).tolist())
+                logprobs = tuple((full_forward(policy.model, prompt, ids) - shift).tolist())
             reward = rewards[p][g] if rewards else float(torch.rand((), generator=generator))
-            samples.append(make_sample(ids, logprobs, reward))
-        groups.append(RolloutGroup(group_id=p, problem=problem, prompt_ids=prompt, samples=tuple(samples)))
+            samples.append(make_sample(make_score(reward), ids=ids, logprobs=logprobs))
+        groups.append(make_group(problem, samples, number=p, prompt_ids=prompt))
     return groups
-
-
-def make_sample(ids: tuple[int, ...], logprobs: tuple[float, ...], reward: float) -> Sample:
-    return Sample(
-        completion=Completion(ids=ids, logprobs=logprobs, finish_reason=FinishReason.STOP, weight_version=0),
-        text="",
-        trace=parse_trace(""),
-        score=Score(total=reward, parts={"correct": reward}, outcome=Outcome.WRONG),
-    )
-
-
-class ScriptedSource:
-    """Hands out the same groups at every update."""
-
-    def __init__(self, groups: list[RolloutGroup]) -> None:
-        self.cursor = 0
-        self.groups = groups
-
-    def state(self) -> dict[str, Any]:
-        return {"cursor": self.cursor}
-
-    def next_update(self, num_groups: int) -> RolloutBatch:
-        self.cursor += len(self.groups)
-        causes = [zero_signal_cause(group) for group in self.groups]
-        return RolloutBatch(
-            useful=tuple(g for g, cause in zip(self.groups, causes, strict=True) if cause is None),
-            sampled=tuple(self.groups),
-            zero_signal=Counter(cause for cause in causes if cause is not None),
-            sample_s=0.1,
-            score_s=0.1,
-        )
-
-
-class RecordingPool:
-    """Takes weights and keeps them."""
-
-    def __init__(self) -> None:
-        self.published: list[tuple[int, dict[str, torch.Tensor]]] = []
-
-    def publish(self, weights: Mapping[str, torch.Tensor], version: int) -> None:
-        self.published.append((version, {name: tensor.clone() for name, tensor in weights.items()}))
-
-    def close(self) -> None: ...
 
 
 class Logs(TrainerCallback):
@@ -136,8 +82,8 @@ def run(
     }
     grpo, rollout = GrpoConfig(**{**settings, **config}), RolloutConfig(samples_per_problem=G)
     updates = Updates(
-        ScriptedSource(groups),  # type: ignore[arg-type]
-        pool,  # type: ignore[arg-type]
+        ScriptedSource(make_batch(*groups)),  # type: ignore[arg-type]
+        pool,
         grpo,
         rollout,
         pad_id=policy.encoder.pad_id,
@@ -156,7 +102,7 @@ def gradient(policy: Policy, groups: list[RolloutGroup], loss_type: str) -> tupl
     policy.model.zero_grad()
     for group, row in zip(groups, advantages, strict=True):
         for sample, advantage in zip(group.samples, row, strict=True):
-            new = logps(policy.model, group.prompt_ids, sample.completion.ids)
+            new = full_forward(policy.model, group.prompt_ids, sample.completion.ids)
             surrogate = -(torch.exp(new - torch.tensor(sample.completion.logprobs)) * advantage)
             share = {
                 "dapo": surrogate.sum() / total_tokens,  # every token weighs the same
@@ -173,7 +119,7 @@ def gradient(policy: Policy, groups: list[RolloutGroup], loss_type: str) -> tupl
 
 @pytest.mark.parametrize("loss_type", ["dapo", "grpo", "bnpo", "dr_grpo"])
 def test_loss_and_gradient_are_the_formula_whatever_the_split(loss_type: str, tmp_path: Path) -> None:
-    """One forward of 12 rows, or micro-batches of some rows of unlike lengths, or of one: the same update."""
+    """One forward of 12 rows, micro-batches of rows of different lengths, or of one row: the same update."""
     reference = make_policy()
     groups = make_groups(reference)
     loss, norm = gradient(reference, groups, loss_type)
@@ -243,7 +189,7 @@ def test_weights_are_published_once_an_update_before_sampling(tmp_path: Path) ->
     policy = make_policy()
     first = {name: p.detach().clone() for name, p in policy.model.named_parameters()}
     rows, pool = run(policy, make_groups(policy), tmp_path, updates=4, micro_batch_tokens=60, num_iterations=2)
-    assert [version for version, _ in pool.published] == [0, 2]  # a batch serves two updates
+    assert pool.versions == [0, 2]  # a batch serves two updates
     assert all(torch.equal(first[name], tensor) for name, tensor in pool.published[0][1].items())
     assert any(not torch.equal(first[name], tensor) for name, tensor in pool.published[1][1].items())
     assert len(rows) == 4

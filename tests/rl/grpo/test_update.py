@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -14,7 +13,7 @@ import torch
 
 from configs.schema.config import GrpoConfig, RolloutConfig
 from envs import Split, make_env, parse_trace
-from rewards import Outcome, Score
+from rewards import Outcome
 from rl.grpo.advantages import AdvantageWeight
 from rl.grpo.logprob_check import LogprobCheck, LogprobMismatchError
 from rl.grpo.update import Updates, combine_figures
@@ -25,8 +24,10 @@ from rl.grpo.zero_signal import (
     describe_outcomes,
     describe_zero_signal,
 )
-from rollout.source import RolloutBatch, zero_signal_cause
-from rollout.types import Completion, FinishReason, RolloutGroup, Sample
+from rollout.source import RolloutBatch
+from rollout.types import RolloutGroup
+from tests.kit.rollouts import make_batch, make_group, make_sample, make_score
+from tests.kit.scripted_pool import RecordingPool, ScriptedSource
 
 ROOT = Path(__file__).resolve().parents[3]
 ENV = make_env("directional", {"train": [3], "ood_easy": [4], "ood_hard": [5]})
@@ -34,61 +35,22 @@ CPU = torch.device("cpu")
 WRONG, MALFORMED = "Thus, the answer is north.", "no closing line"
 
 
-def make_group(number: int, rewards: Sequence[float], *, text: str = WRONG, version: int = 0) -> RolloutGroup:
+def group_of(number: int, rewards: Sequence[float], *, text: str = WRONG, version: int = 0) -> RolloutGroup:
     """Completions of 1, 2, 3, ... tokens."""
     problem = ENV.problem(Split.TRAIN, number)
     trace = ENV.check(problem, parse_trace(text))
-    samples = tuple(
-        Sample(
-            completion=Completion(
-                ids=(7,) * n, logprobs=(-0.5,) * n, finish_reason=FinishReason.STOP, weight_version=version
-            ),
-            text=text,
+    samples = [
+        make_sample(
+            make_score(reward, Outcome.of(trace)),
             trace=trace,
-            score=Score(total=reward, parts={"correct": reward}, outcome=Outcome.of(trace)),
+            text=text,
+            ids=(7,) * n,
+            logprobs=(-0.5,) * n,
+            version=version,
         )
         for n, reward in enumerate(rewards, start=1)
-    )
-    return RolloutGroup(group_id=number, problem=problem, prompt_ids=(3, 4), samples=samples)
-
-
-def batch_of(*groups: RolloutGroup) -> RolloutBatch:
-    causes = [zero_signal_cause(group) for group in groups]
-    return RolloutBatch(
-        useful=tuple(g for g, cause in zip(groups, causes, strict=True) if cause is None),
-        sampled=groups,
-        zero_signal=Counter(cause for cause in causes if cause is not None),
-        sample_s=1.0,
-        score_s=0.25,
-    )
-
-
-class Source:
-    """Gives the same rollout batch at every update."""
-
-    def __init__(self, batch: RolloutBatch) -> None:
-        self.batch = batch
-        self.cursor = 0
-
-    def state(self) -> dict[str, Any]:
-        return {"cursor": self.cursor}
-
-    def restore(self, state: Mapping[str, Any]) -> None:
-        self.cursor = state["cursor"]
-
-    def next_update(self, num_groups: int) -> RolloutBatch:
-        self.cursor += len(self.batch.sampled)
-        return self.batch
-
-
-class Pool:
-    """Takes note of what is published."""
-
-    def __init__(self) -> None:
-        self.published: list[int] = []
-
-    def publish(self, weights: Mapping[str, torch.Tensor], version: int) -> None:
-        self.published.append(version)
+    ]
+    return make_group(problem, samples, number=number)
 
 
 class Clock:
@@ -101,12 +63,12 @@ class Clock:
         return self.now
 
 
-def make_updates(batch: RolloutBatch, *, pool: Pool | None = None, **more: Any) -> Updates:
+def make_updates(batch: RolloutBatch, *, pool: RecordingPool | None = None, **more: Any) -> Updates:
     names = ("pad_id", "on_rollouts", "advantage_weight", "warn", "clock")
     given = {name: more.pop(name) for name in names if name in more}
     return Updates(
-        Source(batch),  # type: ignore[arg-type]
-        pool or Pool(),  # type: ignore[arg-type]
+        ScriptedSource(batch),  # type: ignore[arg-type]
+        pool or RecordingPool(),
         GrpoConfig(**{"updates": 40, "problems_per_update": 2, **more}),
         RolloutConfig(samples_per_problem=2),
         **{"pad_id": 0, "on_rollouts": lambda update, rollouts, advantages: None, **given},
@@ -129,12 +91,12 @@ def test_an_update_by_hand() -> None:
     def on_rollouts(update: int, rollouts: RolloutBatch, advantages: Mapping[int, Sequence[float]]) -> None:
         seen.update(update=update, advantages=dict(advantages))
 
-    batch = batch_of(make_group(0, [1.0, 0.0], version=2), make_group(1, [0.5, 0.5], version=3))
-    pool = Pool()
+    batch = make_batch(group_of(0, [1.0, 0.0], version=2), group_of(1, [0.5, 0.5], version=3))
+    pool = RecordingPool()
     updates = make_updates(batch, pool=pool, scale_rewards=False, on_rollouts=on_rollouts)
     update = updates.next({}, 3, device=CPU)
     assert seen == {"update": 4, "advantages": {0: [0.5, -0.5]}}
-    assert pool.published == [3] and updates.state == {"cursor": 2}
+    assert pool.versions == [3] and updates.state == {"cursor": 2}
     (part,) = update.micro_batches  # sorted by length: the completion of two tokens comes first
     assert part["advantages"].tolist() == [[-0.5, -0.5], [0.5, 0.0]]
     assert part["old_per_token_logps"].tolist() == [[-0.5, -0.5], [-0.5, 0.0]]
@@ -153,7 +115,7 @@ def test_an_update_by_hand() -> None:
 
 def test_scaled_advantages_are_divided_by_the_deviation() -> None:
     """Rewards (1, 0): deviation 0.70711, advantages +-0.70711."""
-    update = make_updates(batch_of(make_group(0, [1.0, 0.0]))).next({}, 0, device=CPU)
+    update = make_updates(make_batch(group_of(0, [1.0, 0.0]))).next({}, 0, device=CPU)
     advantages = update.micro_batches[0]["advantages"]
     assert advantages[:, 0].tolist() == pytest.approx([-0.70711, 0.70711], abs=1e-5)
 
@@ -161,7 +123,7 @@ def test_scaled_advantages_are_divided_by_the_deviation() -> None:
 def test_advantages_are_weighed_by_the_accuracy_of_the_group() -> None:
     """Nothing is right: w(0) = 2 above the mean and w(1) = 1 below it, with a slope that is a step."""
     weight = AdvantageWeight(low=1.0, high=2.0, midpoint=0.5, slope=1000.0)
-    updates = make_updates(batch_of(make_group(0, [1.0, 0.0])), scale_rewards=False, advantage_weight=weight)
+    updates = make_updates(make_batch(group_of(0, [1.0, 0.0])), scale_rewards=False, advantage_weight=weight)
     advantages = updates.next({}, 0, device=CPU).micro_batches[0]["advantages"]
     assert advantages[:, 0].tolist() == pytest.approx([-0.5, 1.0])
 
@@ -170,7 +132,7 @@ def test_advantages_are_weighed_by_the_accuracy_of_the_group() -> None:
 def test_a_constant_added_to_all_rewards_changes_no_tensor(constant: float) -> None:
     rewards = [1.0, 0.25, 0.0, 0.75]
     plain, moved = (
-        make_updates(batch_of(make_group(0, [r + shift for r in rewards]))).next({}, 0, device=CPU)
+        make_updates(make_batch(group_of(0, [r + shift for r in rewards]))).next({}, 0, device=CPU)
         for shift in (0.0, constant)
     )
     for one, other in zip(plain.micro_batches, moved.micro_batches, strict=True):
@@ -179,15 +141,13 @@ def test_a_constant_added_to_all_rewards_changes_no_tensor(constant: float) -> N
 
 
 def test_without_a_signal_all_advantages_are_zero() -> None:
-    update = make_updates(batch_of(make_group(0, [0.5, 0.5]), make_group(1, [0.0, 0.0]))).next(
-        {}, 0, device=CPU
-    )
+    update = make_updates(make_batch(group_of(0, [0.5, 0.5]), group_of(1, [0.0, 0.0]))).next({}, 0, device=CPU)
     assert len(update.micro_batches) == 1
     assert update.micro_batches[0]["advantages"].abs().sum() == 0.0
 
 
 def test_a_reference_is_asked_for_every_micro_batch() -> None:
-    updates = make_updates(batch_of(make_group(0, [1.0, 0.0])), micro_batch_tokens=1)
+    updates = make_updates(make_batch(group_of(0, [1.0, 0.0])), micro_batch_tokens=1)
     update = updates.next({}, 0, device=CPU, reference=lambda part: part["old_per_token_logps"] - 1.0)
     assert len(update.micro_batches) == 2
     for part in update.micro_batches:
@@ -201,7 +161,7 @@ def test_seconds_of_an_update() -> None:
     def sampled(update: int, rollouts: RolloutBatch, advantages: Mapping[int, Sequence[float]]) -> None:
         clock.now += 2.0
 
-    updates = make_updates(batch_of(make_group(0, [1.0, 0.0])), clock=clock, on_rollouts=sampled)
+    updates = make_updates(make_batch(group_of(0, [1.0, 0.0])), clock=clock, on_rollouts=sampled)
     assert updates.next({}, 0, device=CPU).metrics["seconds/prepare"] == 2.0
     clock.now += 3.0
     assert updates.finish(1) == {"seconds/update": 3.0, "seconds/total": 5.0}
@@ -210,12 +170,12 @@ def test_seconds_of_an_update() -> None:
 
 
 def test_the_state_is_that_of_the_last_batch_given_out() -> None:
-    updates = make_updates(batch_of(make_group(0, [1.0, 0.0]), make_group(1, [1.0, 0.0])))
+    updates = make_updates(make_batch(group_of(0, [1.0, 0.0]), group_of(1, [1.0, 0.0])))
     assert updates.state == {"cursor": 0}
     updates.next({}, 0, device=CPU)
     updates.next({}, 1, device=CPU)
     assert updates.state == {"cursor": 4}
-    again = make_updates(batch_of(make_group(0, [1.0, 0.0]), make_group(1, [1.0, 0.0])))
+    again = make_updates(make_batch(group_of(0, [1.0, 0.0]), group_of(1, [1.0, 0.0])))
     again.restore(updates.state)
     again.next({}, 2, device=CPU)
     assert again.state == {"cursor": 6}
@@ -247,11 +207,11 @@ def test_log_probabilities_are_compared_by_hand() -> None:
 def test_updates_without_a_signal_are_warned_of_and_then_stop_the_run() -> None:
     lines: list[str] = []
     watch = ZeroSignalWatch(lines.append)
-    nothing = batch_of(make_group(0, [0.0, 0.0], text=MALFORMED), make_group(1, [0.0, 0.0], text=MALFORMED))
+    nothing = make_batch(group_of(0, [0.0, 0.0], text=MALFORMED), group_of(1, [0.0, 0.0], text=MALFORMED))
     for _ in range(4):
         watch.add(nothing)
     assert lines == []
-    watch.add(batch_of(make_group(0, [1.0, 0.0])))  # a signal: the count starts again
+    watch.add(make_batch(group_of(0, [1.0, 0.0])))  # a signal: the count starts again
     for _ in range(STALLED_AFTER - 1):
         watch.add(nothing)
     first = "100 % malformed (no closing line that states an answer)"

@@ -17,17 +17,15 @@ import pytest
 import ray
 import torch
 
-from configs.schema.config import PolicyConfig, TinyModelConfig
 from envs import Problem, Split, Trace, make_env
 from rewards import History, RewardSum, Score, Term
-from rl.policy import load_policy
-from rollout.engines.spec import EngineSpec
 from rollout.pools.cluster import ActorSize, Cluster, ResourceError, check_room, connect
 from rollout.pools.local import LocalPool
 from rollout.pools.ray_actor import RolloutActor, StaleWeightsError, pack_weights, unpack_weights
 from rollout.pools.ray_pool import RayPool, RolloutError
 from rollout.types import Batch, GroupRequest, RolloutGroup, Sampling
 from rollout.worker import PromptTooLongError, WorkerSpec
+from tests.kit.tiny_policy import tiny_policy, worker_spec
 
 pytestmark = pytest.mark.slow
 
@@ -95,25 +93,8 @@ def cluster(others: list[int], tmp_path_factory: pytest.TempPathFactory) -> Iter
 
 @pytest.fixture(scope="module")
 def spec() -> WorkerSpec:
-    tiny = TinyModelConfig(hidden_size=32, num_layers=2, num_heads=2, intermediate_size=64, max_positions=256)
-    policy = load_policy(PolicyConfig(model="tiny", tiny=tiny), make_env("directional", BUCKETS), seed=3)
-    return WorkerSpec(
-        engine=EngineSpec(
-            model=policy.model,
-            stop_ids=policy.encoder.stop_ids,
-            pad_id=policy.encoder.pad_id,
-            dtype=torch.float32,
-            device="cpu",
-            threads=1,
-            max_rows=None,
-            cuda_graphs=True,
-        ),
-        encoder=policy.encoder,
-        env=make_env("directional", BUCKETS),
-        rewards=RewardSum(TERMS),
-        sampling=Sampling(temperature=1.0, max_new_tokens=12),
-        max_prompt_tokens=64,
-    )
+    env = make_env("directional", BUCKETS)
+    return worker_spec(tiny_policy(env, seed=3), env, RewardSum(TERMS), max_new_tokens=12)
 
 
 @pytest.fixture(scope="module")
