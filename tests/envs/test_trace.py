@@ -10,6 +10,7 @@ from envs.base import checked_step
 from envs.problem import Problem, Split
 from envs.tasks.directional import Directional
 from envs.trace import CLOSING, Status, StepKind, Verdict, parse_trace, render_trace
+from tests.kit.problems import make_problem
 
 quick = settings(max_examples=300, deadline=None, derandomize=True, database=None)
 
@@ -139,16 +140,7 @@ OK, NO = Verdict.VALID, Verdict.INVALID
 
 def three_lefts() -> Problem:
     question = "You face north. Actions: left, left, left"
-    return Problem(
-        env="directional",
-        split=Split.TRAIN,
-        index=0,
-        question=question,
-        prompt=f"{question}\nAnswer:\n",
-        answer="east",
-        num_full_steps=3,
-        difficulty=3,
-    )
+    return make_problem("directional", question, "east", num_full_steps=3, difficulty=3)
 
 
 @pytest.mark.parametrize(

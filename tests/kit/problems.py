@@ -1,8 +1,8 @@
-"""Problems, traces and refusals by hand: a question is asked, lines are judged, a line is refused."""
+"""Problems by hand, and what an environment finds of a text, of lines or of a step."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
@@ -29,29 +29,22 @@ def make_problem(
     )
 
 
-def check_text(
-    problem: Problem, text: str, *, truncated: bool = False, settings: Mapping[str, Any] | None = None
-) -> Trace:
-    """The trace of a completion, checked by the problem's environment."""
-    env: Env[Any] = make_env(problem.env, settings)
+def check_text(problem: Problem, text: str, *, truncated: bool = False, env: Env[Any] | None = None) -> Trace:
+    """The trace of a completion, checked by `env` or by the problem's environment with default settings."""
+    env = env or make_env(problem.env)
     return env.check(problem, parse_trace(text, truncated=truncated))
 
 
 def judge(
-    problem: Problem,
-    lines: Sequence[str],
-    answer: str | None = None,
-    *,
-    settings: Mapping[str, Any] | None = None,
+    problem: Problem, lines: Sequence[str], answer: str | None = None, *, env: Env[Any] | None = None
 ) -> Trace:
     """The checked trace of lines and a closing sentence; `answer` None: the problem's own."""
-    text = render_trace(lines, problem.answer if answer is None else answer)
-    return check_text(problem, text, settings=settings)
+    return check_text(problem, render_trace(lines, problem.answer if answer is None else answer), env=env)
 
 
-def refusal(problem: Problem, lines: Sequence[str], *, settings: Mapping[str, Any] | None = None) -> str:
+def refusal(problem: Problem, lines: Sequence[str], *, env: Env[Any] | None = None) -> str:
     """Why the last line is refused, after the lines before it were accepted."""
-    env: Env[Any] = make_env(problem.env, settings)
+    env = env or make_env(problem.env)
     state = env.start(problem)
     for line in lines[:-1]:
         state = env.advance(state, line)

@@ -13,19 +13,11 @@ from envs.path import StepError
 from envs.problem import Problem, Split
 from envs.tasks.addition import Addition
 from envs.trace import Verdict, parse_trace, render_trace
+from tests.kit.problems import judge, make_problem, refusal
 
 
 def ask(first: int, second: int) -> Problem:
-    return Problem(
-        env="addition",
-        split=Split.TRAIN,
-        index=0,
-        question=f"Add {first} and {second}",
-        prompt=f"Add {first} and {second}\nAnswer:\n",
-        answer=str(first + second),
-        num_full_steps=1,
-        difficulty=1,
-    )
+    return make_problem("addition", f"Add {first} and {second}", str(first + second))
 
 
 @pytest.mark.parametrize(
@@ -110,17 +102,6 @@ def test_random_pair_reaches_the_middle_of_longer_operands() -> None:
     assert middle in seen
 
 
-def refusal(lines: list[str], settings: dict[str, object] | None = None) -> str:
-    """Add 345 and 78 with these lines; the reason why the last one is refused."""
-    env = Addition(settings)
-    state = env.start(ask(345, 78))
-    for line in lines[:-1]:
-        state = env.advance(state, line)
-    with pytest.raises(StepError) as refused:
-        env.advance(state, lines[-1])
-    return str(refused.value)
-
-
 @pytest.mark.parametrize(
     ("line", "reason"),
     [
@@ -152,11 +133,12 @@ def refusal(lines: list[str], settings: dict[str, object] | None = None) -> str:
     ],
 )
 def test_refused_steps(line: str, reason: str) -> None:
-    assert refusal([line]) == reason
+    assert refusal(ask(345, 78), [line]) == reason
 
 
 def test_a_line_never_extends_past_the_operands() -> None:
-    assert refusal([LOW[0], "2. 3 + 0 + 1 = 4, write 04, carry 0"]) == "2 columns in one line, only 1 left"
+    lines = [LOW[0], "2. 3 + 0 + 1 = 4, write 04, carry 0"]
+    assert refusal(ask(345, 78), lines) == "2 columns in one line, only 1 left"
 
 
 def test_the_final_carry_is_not_merged_into_its_column() -> None:
@@ -169,8 +151,8 @@ def test_the_final_carry_is_not_merged_into_its_column() -> None:
 
 
 def test_nothing_follows_the_last_column() -> None:
-    assert refusal([*LOW, LOW[1]]) == "the sum is already complete"
-    assert refusal([*LOW, "3. carry 1, write 1"]) == "the sum is already complete"
+    assert refusal(ask(345, 78), [*LOW, LOW[1]]) == "the sum is already complete"
+    assert refusal(ask(345, 78), [*LOW, "3. carry 1, write 1"]) == "the sum is already complete"
 
 
 @pytest.mark.parametrize("line", ["3. carry 1, write 1", "2. carry 1, write 01", "2. carry 0, write 0", "x"])
@@ -189,12 +171,12 @@ def test_max_merge_sets_the_width() -> None:
     whole = "1. 345 + 78 + 0 = 423, write 423, carry 0"
     env = Addition({"max_merge": 3})
     assert env.advance(env.start(ask(345, 78)), whole).columns == 0
-    assert refusal([LOW[0]], {"max_merge": 1}) == "2 columns in one line, at most 1"
+    assert refusal(ask(345, 78), [LOW[0]], env=Addition({"max_merge": 1})) == "2 columns in one line, at most 1"
 
 
 def test_after_a_backtrack_numbering_continues_from_the_restored_step() -> None:
     lines = ["1. 5 + 8 + 0 = 13, write 3, carry 1", "<backtrack> 0", *LOW]
-    trace = Addition().check(ask(345, 78), parse_trace(render_trace(lines, "423")))
+    trace = judge(ask(345, 78), lines, "423")
     assert (trace.verified, trace.num_steps, trace.real_backtracks) == (True, 3, 1)
 
 
@@ -291,7 +273,7 @@ def test_wrong_settings(settings: dict[str, object], message: str) -> None:
 def test_very_long_operands_work() -> None:
     env = Addition({"train": ["100_99"]})
     problem = env.problem(Split.TRAIN, 0)
-    trace = env.check(problem, parse_trace(render_trace(env.full_trace(problem), problem.answer)))
+    trace = judge(problem, env.full_trace(problem), env=env)
     assert trace.verified
     assert trace.num_steps in (100, 101)
 
@@ -308,7 +290,7 @@ def test_wrong_lines_are_taken_back_and_the_trace_verified(errors: list[str]) ->
         assert demonstration is not None and len(demonstration.lines) == problem.num_full_steps + 2 * len(
             errors
         )
-        trace = env.check(problem, parse_trace(render_trace(demonstration.lines, problem.answer)))
+        trace = judge(problem, demonstration.lines, env=env)
         assert trace.verified
         assert [(b.num_undone, b.real, b.needed) for b in trace.backtracks] == [(1, True, True)] * len(errors)
         assert {
@@ -322,7 +304,7 @@ def test_rewriting_a_correct_line_is_a_needless_and_fake_backtrack() -> None:
     problem = env.problem(Split.OOD_EASY, 0)
     demonstration = env.detour_trace(problem, ["again"], random.Random(0))
     assert demonstration is not None and demonstration.wrong == frozenset()
-    trace = env.check(problem, parse_trace(render_trace(demonstration.lines, problem.answer)))
+    trace = judge(problem, demonstration.lines, env=env)
     assert trace.verified
     assert [(b.num_undone, b.real, b.needed) for b in trace.backtracks] == [(1, False, False)]
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections import Counter
+from dataclasses import replace
 from fractions import Fraction
 
 import pytest
@@ -17,6 +18,7 @@ from envs.problem import Problem, Split
 from envs.tasks.algebra.equation import EquationError, num_steps_left, parse_equation, render_equation, solve
 from envs.tasks.algebra.task import COMMON, CONSTANTS, Algebra
 from envs.trace import parse_trace, render_trace
+from tests.kit.problems import judge, make_problem
 
 quick = settings(max_examples=300, deadline=None, derandomize=True, database=None)
 
@@ -24,16 +26,8 @@ quick = settings(max_examples=300, deadline=None, derandomize=True, database=Non
 def ask(question: str) -> Problem:
     env = Algebra()
     lines = [render_equation(line) for line in solve(parse_equation(question, CONSTANTS))]
-    return Problem(
-        env="algebra",
-        split=Split.TRAIN,
-        index=0,
-        question=question,
-        prompt=env.render_prompt(question),
-        answer=lines[-1],
-        num_full_steps=len(lines),
-        difficulty=1,
-    )
+    problem = make_problem("algebra", question, lines[-1], num_full_steps=len(lines))
+    return replace(problem, prompt=env.render_prompt(question))
 
 
 @pytest.mark.parametrize(
@@ -150,7 +144,7 @@ def test_extreme_buckets_can_be_drawn(bucket: str) -> None:
     for index in range(30):
         problem = env.problem(Split.TRAIN, index)
         assert env.bucket(problem) == bucket
-        trace = env.check(problem, parse_trace(render_trace(env.full_trace(problem), problem.answer)))
+        trace = judge(problem, env.full_trace(problem), env=env)
         assert trace.verified
 
 
@@ -226,7 +220,7 @@ def test_refused_steps(line: str, reason: str) -> None:
 
 def test_a_move_may_not_be_undone_or_restated() -> None:
     lines = ["⊖ ♥ ⊗ ♣ → ♠ ⊖ ♦", QUESTION, "⊖ ♥ ⊗ ♣ → ⊖ ♦ ⊕ ♠", "♥ → ( ♦ ⊖ ♠ ) ⊘ ♣", "♥ → ( ♦ ⊖ ♠ ) ⊘ ♣"]
-    trace = Algebra().check(ask(QUESTION), parse_trace(render_trace(lines, "♥ → ( ♦ ⊖ ♠ ) ⊘ ♣")))
+    trace = judge(ask(QUESTION), lines, "♥ → ( ♦ ⊖ ♠ ) ⊘ ♣")
     assert [step.reason for step in trace.steps] == [
         "",
         "no progress: 3 steps left, 2 before",

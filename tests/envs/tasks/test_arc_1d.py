@@ -24,8 +24,9 @@ from envs.problem import Problem, Split
 from envs.tasks.arc_1d.rules import RULES
 from envs.tasks.arc_1d.steps import ArcState, Puzzle, draw_row, read_question, write_question
 from envs.tasks.arc_1d.task import Arc1D
-from envs.trace import StepKind, Trace, Verdict, parse_trace, render_trace
+from envs.trace import StepKind, Verdict, parse_trace, render_trace
 from tests.kit.fuzz import mutate
+from tests.kit.problems import judge, make_problem
 
 QUESTION = """1: 0012201 > 0122010
 2: 3000330 > 0003300
@@ -52,21 +53,7 @@ WIDE = {
 
 
 def ask(question: str = QUESTION, answer: str = "5000550") -> Problem:
-    return Problem(
-        env="arc_1d",
-        split=Split.TRAIN,
-        index=0,
-        question=question,
-        prompt=f"{question}\nAnswer:\n",
-        answer=answer,
-        num_full_steps=5,
-        difficulty=7,
-    )
-
-
-def judge(problem: Problem, lines: Sequence[str], answer: str | None = None) -> Trace:
-    text = render_trace(lines, problem.answer if answer is None else answer)
-    return Arc1D().check(problem, parse_trace(text))
+    return make_problem("arc_1d", question, answer, num_full_steps=5, difficulty=7)
 
 
 def test_the_contract() -> None:
@@ -774,7 +761,7 @@ def test_controls_are_as_long_as_detours(num_errors: int, settings: dict[str, ob
         assert detour is not None
         control = env.padded_trace(problem, len(detour.lines), random.Random(index))
         assert control is not None
-        trace = env.check(problem, parse_trace(render_trace(control.lines, problem.answer)))
+        trace = judge(problem, control.lines, env=env)
         assert trace.verified
         assert (trace.num_steps, trace.num_backtracks) == (len(detour.lines), 0)
         assert [line for line in control.lines if not line.startswith("see ")] == list(env.full_trace(problem))

@@ -25,8 +25,9 @@ from envs.path import StepError
 from envs.problem import Problem, Split
 from envs.tasks.countdown.search import can_be_reached, operations
 from envs.tasks.countdown.task import Countdown, CountdownState, is_new
-from envs.trace import StepKind, Trace, Verdict, parse_trace, render_trace
+from envs.trace import StepKind, Verdict, parse_trace, render_trace
 from tests.kit.fuzz import mutate
+from tests.kit.problems import judge, make_problem
 
 TWENTY = ["3 + 2 = 5", "5 * 4 = 20"]
 SIXTY_TWO = ["45 - 39 = 6", "10 * 6 = 60", "60 + 2 = 62"]
@@ -34,16 +35,8 @@ SIXTY_TWO = ["45 - 39 = 6", "10 * 6 = 60", "60 + 2 = 62"]
 
 def ask(numbers: Sequence[int], target: int, answer: str) -> Problem:
     question = f"Numbers: {', '.join(map(str, numbers))}. Target: {target}"
-    return Problem(
-        env="countdown",
-        split=Split.TRAIN,
-        index=0,
-        question=question,
-        prompt=f"{question}\nAnswer:\n",
-        answer=answer,
-        num_full_steps=len(numbers) - 1,
-        difficulty=len(numbers),
-    )
+    size = len(numbers)
+    return make_problem("countdown", question, answer, num_full_steps=size - 1, difficulty=size)
 
 
 def twenty() -> Problem:
@@ -52,11 +45,6 @@ def twenty() -> Problem:
 
 def sixty_two() -> Problem:
     return ask([2, 39, 45, 10], 62, "10 * (45 - 39) + 2")
-
-
-def judge(problem: Problem, lines: Sequence[str], answer: str | None = None) -> Trace:
-    text = render_trace(lines, problem.answer if answer is None else answer)
-    return Countdown().check(problem, parse_trace(text))
 
 
 def test_the_contract() -> None:

@@ -13,20 +13,12 @@ from envs.grading import Grade
 from envs.path import StepError
 from envs.problem import Problem, Split
 from envs.tasks.directional import TURNS, Directional
+from tests.kit.problems import make_problem
 
 
 def ask(heading: str, actions: str, answer: str = "north") -> Problem:
     question = f"You face {heading}. Actions: {actions}"
-    return Problem(
-        env="directional",
-        split=Split.TRAIN,
-        index=0,
-        question=question,
-        prompt=f"{question}\nAnswer:\n",
-        answer=answer,
-        num_full_steps=actions.count(",") + 1,
-        difficulty=1,
-    )
+    return make_problem("directional", question, answer, num_full_steps=actions.count(",") + 1)
 
 
 @pytest.mark.parametrize(

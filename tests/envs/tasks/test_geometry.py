@@ -28,8 +28,9 @@ from envs.problem import Problem, Split
 from envs.tasks.geometry.numbers import arctan_degrees, divide, root, write_fixed
 from envs.tasks.geometry.steps import GeometryState, can_have, slip, sub_results
 from envs.tasks.geometry.task import Geometry, exact_value
-from envs.trace import Status, StepKind, Trace, Verdict, parse_trace, render_trace
+from envs.trace import Status, StepKind, Verdict, parse_trace, render_trace
 from tests.kit.fuzz import mutate
+from tests.kit.problems import judge, make_problem
 
 SLANTED = "Triangle A(3, -1), B(4, 4), C(0, 2). Find the "
 ANGLE = [
@@ -67,16 +68,7 @@ INCIRCLE = [
 
 
 def ask(question: str, answer: str, num_full_steps: int = 7) -> Problem:
-    return Problem(
-        env="geometry",
-        split=Split.TRAIN,
-        index=0,
-        question=question,
-        prompt=f"{question}\nAnswer:\n",
-        answer=answer,
-        num_full_steps=num_full_steps,
-        difficulty=5,
-    )
+    return make_problem("geometry", question, answer, num_full_steps=num_full_steps, difficulty=5)
 
 
 def angle_at_b() -> Problem:
@@ -89,11 +81,6 @@ def orthocentre() -> Problem:
 
 def right_triangle(asked: str = "radius of the incircle", answer: str = "1.000") -> Problem:
     return ask(f"Triangle A(0, 0), B(4, 0), C(0, 3). Find the {asked}", answer, 9)
-
-
-def judge(problem: Problem, lines: Sequence[str], answer: str | None = None) -> Trace:
-    text = render_trace(lines, problem.answer if answer is None else answer)
-    return Geometry().check(problem, parse_trace(text))
 
 
 def corners(problem: Problem) -> list[complex]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections import Counter
+from collections.abc import Sequence
 from itertools import pairwise
 from statistics import mean
 from typing import Any
@@ -15,7 +16,6 @@ from envs.base import Demonstration
 from envs.check.contract import check_env
 from envs.check.oracles import another_path, another_shortest_path, edges_of, is_path, shortest_length
 from envs.grading import Grade
-from envs.path import StepError
 from envs.problem import Problem, Split
 from envs.tasks.graph_search.digraph import breadth_first, depth_first, distance, draw_graph, read_graph
 from envs.tasks.graph_search.errors import GraphError, error_category, first_error
@@ -23,6 +23,7 @@ from envs.tasks.graph_search.steps import next_states
 from envs.tasks.graph_search.task import GraphSearch
 from envs.trace import StepKind, Trace, Verdict, parse_trace, render_trace
 from tests.kit.fuzz import mutate
+from tests.kit.problems import judge, make_problem, refusal
 
 POST = "1,3|2,4|1,2|0,1|0,2|3,4/0,4"  # the post's example
 POST_LINES = ("0,(1, 2)", "1,(2, 3)", "2,(4)", "- 4,2,0")
@@ -33,29 +34,16 @@ ANY = {"path": "any"}
 
 
 def ask(question: str, answer: str) -> Problem:
-    return Problem(
-        env="graph_search",
-        split=Split.TRAIN,
-        index=0,
-        question=question,
-        prompt=f"{question}\nAnswer:\n",
-        answer=answer,
-        num_full_steps=1,
-        difficulty=1,
-    )
+    return make_problem("graph_search", question, answer)
 
 
 POST_PROBLEM, FORK_PROBLEM = ask(POST, "0,2,4"), ask(FORK, "0,2,5,6")
 
 
-def judge(
-    lines: list[str] | tuple[str, ...],
-    answer: str = "0,2,5,6",
-    *,
-    problem: Problem = FORK_PROBLEM,
-    settings: dict[str, Any] | None = None,
+def judge_fork(
+    lines: Sequence[str], answer: str | None = None, settings: dict[str, Any] | None = None
 ) -> Trace:
-    return GraphSearch(settings).check(problem, parse_trace(render_trace(lines, answer)))
+    return judge(FORK_PROBLEM, lines, answer, env=GraphSearch(settings))
 
 
 # ---- the contract ----
@@ -80,12 +68,12 @@ def test_one_grammar_alone(path: str, grammar: str) -> None:
     # If any path is right, the full trace is the search without its dead ends: 1 and 3 fail, 2 and 4 remain.
     found = ("0 > 2", "2 > 4", "4 > 5", "5 > 6") if path == "any" else walk
     assert full == (found if moves else FORK_LINES)
-    assert judge(walk, settings=settings).verified is moves
-    assert judge(FORK_LINES, settings=settings).verified is not moves
+    assert judge_fork(walk, settings=settings).verified is moves
+    assert judge_fork(FORK_LINES, settings=settings).verified is not moves
     refused, right = (FORK_LINES, walk) if moves else (walk, FORK_LINES)
-    trace = judge(refused, settings=settings)
+    trace = judge_fork(refused, settings=settings)
     assert trace.steps[0].reason.startswith("malformed: a ") and first_error(trace) is GraphError.MALFORMED
-    assert first_error(judge(right, settings=settings)) is None
+    assert first_error(judge_fork(right, settings=settings)) is None
     rng = random.Random(0)
     assert (env.search_trace(FORK_PROBLEM, rng) is not None) is moves
     assert (env.detour_trace(FORK_PROBLEM, ["branch"], rng) is not None) is moves
@@ -144,7 +132,7 @@ def test_the_worked_example_of_the_post() -> None:
     assert env.full_trace(POST_PROBLEM) == POST_LINES
     assert env.full_trace(FORK_PROBLEM) == FORK_LINES
     for problem, lines in ((POST_PROBLEM, POST_LINES), (FORK_PROBLEM, FORK_LINES)):
-        trace = judge(lines, problem.answer, problem=problem)
+        trace = judge(problem, lines)
         assert trace.verified
         state = env.start(problem)
         for line in lines:
@@ -152,17 +140,6 @@ def test_the_worked_example_of_the_post() -> None:
             assert env.solvable(state)
             state = env.advance(state, line)
         assert env.finished(state)
-
-
-def refusal(lines: list[str], line: str, question: str = FORK, settings: dict[str, Any] | None = None) -> str:
-    """The reason why a line is refused after the given lines."""
-    env = GraphSearch(settings)
-    state = env.start(ask(question, ""))
-    for earlier in lines:
-        state = env.advance(state, earlier)
-    with pytest.raises(StepError) as refused:
-        env.advance(state, line)
-    return str(refused.value)
 
 
 MALFORMED = "malformed: not an expansion, a trace-back or a move"
@@ -213,16 +190,16 @@ MALFORMED = "malformed: not an expansion, a trace-back or a move"
     ],
 )
 def test_refused_breadth_first_lines(num_before: int, line: str, reason: str) -> None:
-    assert refusal(list(FORK_LINES[:num_before]), line) == reason
+    assert refusal(FORK_PROBLEM, [*FORK_LINES[:num_before], line]) == reason
     assert error_category(reason) is GraphError(reason.split(":")[0])
 
 
 def test_a_backtrack_repairs_a_breadth_first_search_or_restarts_it() -> None:
-    mended = judge(["0,(1, 2)", "<backtrack> 0", *FORK_LINES])
+    mended = judge_fork(["0,(1, 2)", "<backtrack> 0", *FORK_LINES])
     assert mended.verified
     assert [backtrack[1:] for backtrack in mended.backtracks] == [(1, True, True)]
     assert first_error(mended) is None
-    other_grammar = judge([FORK_LINES[0], "<backtrack> 0", "0 > 4", "4 > 5", "5 > 6"])
+    other_grammar = judge_fork([FORK_LINES[0], "<backtrack> 0", "0 > 4", "4 > 5", "5 > 6"])
     assert other_grammar.verified
     assert [backtrack[1:] for backtrack in other_grammar.backtracks] == [(1, True, False)]  # needless
 
@@ -252,13 +229,13 @@ def test_a_backtrack_repairs_a_breadth_first_search_or_restarts_it() -> None:
 def test_a_trace_counts_once_by_its_first_error(
     lines: tuple[str, ...], answer: str, error: GraphError | None
 ) -> None:
-    trace = judge(lines, answer)
+    trace = judge_fork(lines, answer)
     assert first_error(trace) is error
     assert trace.verified is (error is None)
 
 
 def test_every_invalid_step_has_a_category() -> None:
-    trace = judge(["0,(1, 2)", "1,(3)", "0,(1, 2, 4)", "0,()", "- 6", "x", "<backtrack> 9"])
+    trace = judge_fork(["0,(1, 2)", "1,(3)", "0,(1, 2, 4)", "0,()", "- 6", "x", "<backtrack> 9"])
     assert [error_category(step) for step in trace.steps] == [
         GraphError.NEIGHBOURS,
         GraphError.QUEUE,
@@ -305,11 +282,11 @@ def test_an_unfinished_text_is_malformed() -> None:
 )
 def test_refused_moves(lines: list[str], line: str, reason: str) -> None:
     for settings in (None, ANY):
-        assert refusal(lines, line, settings=settings) == reason
+        assert refusal(FORK_PROBLEM, [*lines, line], env=GraphSearch(settings)) == reason
 
 
 def test_the_path_does_not_cross_itself() -> None:
-    assert refusal(["0 > 1"], "1 > 0", "0,1|1,0|1,2/0,2") == "revisit: 0 is already on the path"
+    assert refusal(ask("0,1|1,0|1,2/0,2", ""), ["0 > 1", "1 > 0"]) == "revisit: 0 is already on the path"
 
 
 REAL, FAKE, NEEDED, NEEDLESS = True, False, True, False
@@ -342,19 +319,19 @@ REAL, FAKE, NEEDED, NEEDLESS = True, False, True, False
 def test_backtracks(
     lines: list[str], found: list[tuple[int, bool, bool]], settings: dict[str, Any] | None
 ) -> None:
-    trace = judge(lines, settings=settings)
+    trace = judge_fork(lines, settings=settings)
     assert trace.verified
     assert [tuple(backtrack)[1:] for backtrack in trace.backtracks] == found
 
 
 def test_leaving_a_longer_path_is_needed_only_if_the_shortest_is_required() -> None:
     lines = ["0 > 2", "2 > 4", "4 > 5", "5 > 6", "<backtrack> 1", "2 > 5", "5 > 6"]
-    assert [tuple(backtrack)[1:] for backtrack in judge(lines).backtracks] == [(3, REAL, NEEDED)]
-    anywhere = judge(lines, settings=ANY)
+    assert [tuple(backtrack)[1:] for backtrack in judge_fork(lines).backtracks] == [(3, REAL, NEEDED)]
+    anywhere = judge_fork(lines, settings=ANY)
     assert [tuple(backtrack)[1:] for backtrack in anywhere.backtracks] == [(3, REAL, NEEDLESS)]
-    assert judge(lines[:4], "0,2,4,5,6").finished is False
-    assert judge(lines[:4], "0,2,4,5,6").correct is False
-    assert judge(lines[:4], "0,2,4,5,6", settings=ANY).verified
+    assert judge_fork(lines[:4], "0,2,4,5,6").finished is False
+    assert judge_fork(lines[:4], "0,2,4,5,6").correct is False
+    assert judge_fork(lines[:4], "0,2,4,5,6", settings=ANY).verified
 
 
 def test_any_path_is_solvable_only_around_its_own_nodes() -> None:
@@ -434,7 +411,7 @@ def test_search_traces_end_at_the_answer_and_every_backtrack_is_needed(settings:
             demonstration = env.search_trace(problem, random.Random(0))
             assert demonstration is not None
             assert demonstration.wrong == frozenset()
-            trace = env.check(problem, parse_trace(render_trace(demonstration.lines, problem.answer)))
+            trace = judge(problem, demonstration.lines, env=env)
             assert trace.verified
             assert all(step.verdict is Verdict.VALID for step in trace.steps)
             assert trace.real_backtracks == trace.num_backtracks
@@ -463,7 +440,7 @@ def test_detours(settings: dict[str, Any], num_errors: int) -> None:
             if demonstration is None:
                 continue
             num_made += 1
-            trace = env.check(problem, parse_trace(render_trace(demonstration.lines, problem.answer)))
+            trace = judge(problem, demonstration.lines, env=env)
             assert trace.verified
             assert all(step.verdict is Verdict.VALID for step in trace.steps)
             assert trace.num_backtracks == trace.real_backtracks == num_errors
@@ -646,7 +623,7 @@ def test_if_any_path_is_right_the_gold_answer_is_the_depth_first_path() -> None:
             state = env.advance(state, line)
         assert env.finished(state)
     assert env.full_trace(FORK_PROBLEM) == ("0 > 2", "2 > 4", "4 > 5", "5 > 6")
-    assert judge(FORK_LINES, settings=ANY).verified  # breadth first is still valid
+    assert judge_fork(FORK_LINES, settings=ANY).verified  # breadth first is still valid
 
 
 @pytest.mark.parametrize(
@@ -687,5 +664,5 @@ def test_wrong_settings(settings: dict[str, object], message: str) -> None:
 def test_large_graphs_work() -> None:
     env = GraphSearch({"train": ["100_6-8"], "num_labels": 1000})
     problem = env.problem(Split.TRAIN, 0)
-    assert env.check(problem, parse_trace(render_trace(env.full_trace(problem), problem.answer))).verified
+    assert judge(problem, env.full_trace(problem), env=env).verified
     assert env.bucket(ask(FORK, "")) == "7_3-3"

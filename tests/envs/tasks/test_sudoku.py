@@ -32,8 +32,9 @@ from envs.problem import Problem, Split
 from envs.tasks.sudoku.board import BOXES, MOST_EMPTY, dig, draw_puzzle, read_puzzle, solutions
 from envs.tasks.sudoku.steps import SudokuState
 from envs.tasks.sudoku.task import Sudoku
-from envs.trace import StepKind, Trace, Verdict, parse_trace, render_trace
+from envs.trace import StepKind, Verdict, parse_trace, render_trace
 from tests.kit.fuzz import mutate
+from tests.kit.problems import judge, make_problem
 
 QUESTION = "Sudoku, boxes 2x2:\n..3.\n..41\n1324\n.4.3"
 ANSWER = "4132 3241 1324 2413"
@@ -66,26 +67,11 @@ DEEP = {"train": ["9_20-25"], "ood_easy": ["9_1-3"], "ood_hard": ["9_51-55"], "d
 
 def ask(question: str, answer: str) -> Problem:
     num_empty = question.count(".")
-    return Problem(
-        env="sudoku",
-        split=Split.TRAIN,
-        index=0,
-        question=question,
-        prompt=f"{question}\nAnswer:\n",
-        answer=answer,
-        num_full_steps=num_empty,
-        difficulty=num_empty,
-    )
+    return make_problem("sudoku", question, answer, num_full_steps=num_empty, difficulty=num_empty)
 
 
 def seven() -> Problem:
     return ask(QUESTION, ANSWER)
-
-
-def judge(problem: Problem, lines: Sequence[str], answer: str | None = None) -> Trace:
-    return Sudoku().check(
-        problem, parse_trace(render_trace(lines, problem.answer if answer is None else answer))
-    )
 
 
 def after(lines: Sequence[str]) -> SudokuState:

@@ -31,7 +31,7 @@ def test_worked_by_hand() -> None:
     useful = scored_group(0, [full, wrong], [20, 4])
     zero_signal = replace(scored_group(1, [wrong, f"nowhere\n{wrong}"], [4, 12]), ungraded=5)
     rollouts = make_batch(useful, zero_signal)
-    assert (rollouts.useful, rollouts.zero_signal) == ((useful,), Counter(all_wrong=1))
+    assert (rollouts.useful, rollouts.zero_signal) == ((useful,), Counter(all_malformed=1))
     metrics = rollout_metrics(rollouts, num_groups=2)
     expected = {
         "reward": 0.5 / 4,  # the full trace earns 1 - 0.5, the others 0
@@ -47,7 +47,7 @@ def test_worked_by_hand() -> None:
         "groups/sampled": 2.0,
         "groups/useful_frac": 1 / 2,
         "groups/filled_frac": 1 / 2,
-        "groups/all_wrong": 1 / 2,
+        "groups/all_malformed": 1 / 2,
         "tokens/mean": 10.0,
         "tokens/max": 20.0,
         "outcome/verified": 1 / 4,
