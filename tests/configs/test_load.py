@@ -1,4 +1,4 @@
-"""From YAML and overrides to a config, and what is said of every mistake."""
+"""From YAML and overrides to a config, and the message for every mistake."""
 
 from __future__ import annotations
 

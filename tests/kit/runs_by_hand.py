@@ -33,7 +33,7 @@ def step(
     reason: str = "",
     undone: bool = False,
 ) -> StepRow:
-    """A valid forward step, unless told otherwise."""
+    """A step; by default a valid forward one."""
     return StepRow(text=text, kind=kind, verdict=verdict, reason=reason, undone=undone)
 
 

@@ -108,7 +108,7 @@ def test_a_missing_signal_has_its_cause() -> None:
     ((kind, figures),) = training_flags([UpdateRow(stage=Stage.GRPO, update=1, metrics=shares)] * 4)
     assert kind is FlagKind.NO_SIGNAL
     assert figures == "2.0 % of the sampled groups had a signal; 90.0 % were all wrong"
-    # Groups that become useless because all is learnt are none of it.
+    # Groups without a signal because everything is learnt are not counted.
     learnt = [
         UpdateRow(stage=Stage.GRPO, update=1, metrics={"groups/useful_frac": share})
         for share in (0.6, 0.4, 0.1, 0.0)

@@ -195,7 +195,7 @@ def test_intervals_over_seeds_alone_would_not() -> None:
 
 
 def test_noise_is_called_noise() -> None:
-    """Two cases that are alike, right or wrong by chance, on problems of unlike difficulty."""
+    """Two cases without a difference, right or wrong by chance, on problems of different difficulty."""
     rng = np.random.default_rng(1)
     noise = 0
     for _ in range(300):
