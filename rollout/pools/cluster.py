@@ -95,7 +95,7 @@ def connect(*, num_actors: int, size: ActorSize) -> Cluster:
     otherwise.
 
     Raises:
-        ResourceError: The resources do not suffice (the message names what there is, what is asked for and the
+        ResourceError: The resources do not suffice (the message names available and requested ones and the
             keys to change), or the cluster at `RAY_ADDRESS` cannot be joined.
     """
     _check_size(size)

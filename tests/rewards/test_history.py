@@ -1,4 +1,4 @@
-"""What the run remembers for its rewards, and where terms count."""
+"""The history that a run keeps for its rewards, and the groups in which terms count."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tests.kit.directional import TURNS, right, wrong
 OTHER = replace(TURNS, question="You face south. Actions: left", index=1)
 
 
-def test_a_run_remembers_accuracy_shortest_answers_and_lengths() -> None:
+def test_a_run_keeps_accuracy_shortest_answers_and_lengths() -> None:
     run = RunHistory()
     assert run.of(TURNS) == History(update=0)
     run.add([(TURNS, [right(30), right(20), wrong(5)]), (OTHER, [wrong(1), wrong(1), wrong(1)])])
@@ -43,13 +43,13 @@ def test_a_run_remembers_accuracy_shortest_answers_and_lengths() -> None:
     assert (later.accuracy, later.best_accuracy) == (pytest.approx(1 / 48), pytest.approx(2 / 48))
 
 
-def test_shortest_answers_are_kept_where_they_are_asked_for() -> None:
+def test_shortest_answers_are_kept_only_on_request() -> None:
     run = RunHistory(keep_shortest=False)
     run.add([(TURNS, [right(30)])])
     assert run.of(TURNS).shortest is None and run.state()["shortest"] == {}
 
 
-def test_what_is_restored_goes_on_the_same() -> None:
+def test_a_restored_history_continues_the_same() -> None:
     one, two = RunHistory(updates_per_batch=2), RunHistory(updates_per_batch=2)
     batches: list[list[tuple[Problem, list[Trace]]]] = [
         [(TURNS, [right(10 + n), wrong(3)]), (OTHER, [right(50 - n), right(7)])] for n in range(6)
@@ -102,7 +102,7 @@ def test_weights_follow_their_schedule(update: int | None, factor: float) -> Non
     assert score.parts["token_count"] == pytest.approx(-0.4 * factor)
 
 
-def test_only_what_reads_the_run_needs_its_history() -> None:
+def test_only_terms_that_read_the_run_need_its_history() -> None:
     correct = Term(name="correct", weight=4.0)
     limit = {"limit": 9}
     for term, needed in (
@@ -119,8 +119,8 @@ def test_only_what_reads_the_run_needs_its_history() -> None:
 
 
 def test_bounds_take_gates_and_schedules_into_account() -> None:
-    # A bonus that is sometimes off is worth nothing to the least right answer, and a cost that is off nothing
-    # to the worst wrong one. A factor of -2 turns a cost into a bonus of twice the size.
+    # A bonus that is sometimes off adds nothing to the lowest right total, and a penalty that is sometimes off
+    # takes nothing from the highest wrong one. A factor of -2 turns a cost into a bonus of twice the size.
     bonus = Term(name="within_length", weight=0.5, when=When(group_accuracy=(0.5, 1.0)), args={"limit": 9})
     turned = Term(name="token_count", weight=-0.3, schedule=((0, 1.0), (9, -2.0)), args={"limit": 9})
     rewards = RewardSum([Term(name="correct", weight=9.0), bonus, turned])

@@ -1,4 +1,4 @@
-"""Where groups come from: order, dynamic sampling, counting."""
+"""The source of groups: order, dynamic sampling, counting."""
 
 from __future__ import annotations
 
@@ -90,7 +90,7 @@ def test_group_n_is_train_problem_n() -> None:
     assert {(r.num_samples, r.seed, r.budget) for r in pool.requests} == {(2, 5, None)}
 
 
-def test_dynamic_sampling_asks_only_for_what_is_missing() -> None:
+def test_dynamic_sampling_requests_only_the_missing_groups() -> None:
     source, pool = make(every(2))
     rollouts = source.next_update(4)
     # 0-3 give two useful ones (1, 3); 4-5 one (5); 6 none; 7 one.
@@ -118,7 +118,7 @@ def test_dynamic_sampling_counts_problems_not_rounds() -> None:
     assert (ids(rollouts.useful), source.cursor) == ([9], 12)
 
 
-def test_skip_takes_the_first_and_no_more() -> None:
+def test_without_dynamic_sampling_no_further_groups_are_sampled() -> None:
     source, pool = make(every(3), dynamic_sampling=False)
     rollouts = source.next_update(6)
     assert ids(rollouts.useful) == [2, 5]
@@ -127,14 +127,14 @@ def test_skip_takes_the_first_and_no_more() -> None:
     assert source.cursor == 9
 
 
-def test_the_next_update_goes_on_where_the_last_one_ended() -> None:
+def test_the_next_update_continues_where_the_last_one_ended() -> None:
     source, _ = make(every(2))
     first, second = source.next_update(2), source.next_update(2)
     assert ids(first.sampled) + ids(second.sampled) == list(range(source.cursor))
     assert (ids(first.useful), ids(second.useful)) == ([1, 3], [5, 7])
 
 
-def test_a_set_cursor_repeats_what_came_after_it() -> None:
+def test_a_restored_cursor_repeats_the_same_groups() -> None:
     source, _ = make(every(2), budget_frac=0.5)
     source.next_update(2)
     at = source.cursor
@@ -221,7 +221,7 @@ def test_budgets_depend_on_the_run_seed() -> None:
 # ---- completions no grader could judge ----
 
 
-def test_a_group_left_with_one_sample_has_no_signal_and_is_replaced() -> None:
+def test_a_group_left_with_one_sample_is_zero_signal_and_is_replaced() -> None:
     source, _ = make(every(1), lost={1: 1}, max_ungraded=1)
     rollouts = source.next_update(3)
     assert ids(rollouts.useful) == [0, 2, 3]
@@ -255,7 +255,7 @@ def test_rewards_see_the_updates_before_and_no_others() -> None:
     assert make(every(1))[0].state() == {"cursor": 0, "ungraded": 0}
 
 
-def test_a_source_goes_on_from_its_state() -> None:
+def test_a_source_continues_from_its_state() -> None:
     source, _ = make(every(2), history=RunHistory())
     source.next_update(3)
     state = json.loads(json.dumps(source.state()))

@@ -1,4 +1,4 @@
-"""A worker's spec travels: every environment is pickled small and goes on as it was."""
+"""A worker's spec is sent to actors: every environment pickles small and behaves the same afterwards."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from envs.base import Env
 from envs.registry import make_example
 from rollout.worker import WorkerSpec
 
-# The embedded examples of `math` are rows of text; all other environments are their settings.
+# `math` holds its rows of text; all other environments hold little more than their settings.
 MOST_BYTES = {"math": 200_000}
 
 
 def asked_and_judged(env: Env) -> list[tuple[Problem, Trace]]:
-    """Problems of each split, each with a wrong and the right answer judged."""
+    """Problems of each split, each with a wrong and the right answer checked."""
     found = []
     for split in env.splits:
         for index in range(2):
@@ -28,7 +28,7 @@ def asked_and_judged(env: Env) -> list[tuple[Problem, Trace]]:
 
 
 @pytest.mark.parametrize("name", sorted(ENVS))
-def test_an_environment_travels_small_and_unchanged(name: str) -> None:
+def test_an_environment_pickles_small_and_behaves_the_same(name: str) -> None:
     env = make_example(name)
     expected = asked_and_judged(env)  # caches are full now
     data = pickle.dumps(env)

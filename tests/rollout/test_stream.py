@@ -1,4 +1,4 @@
-"""What is sampled with which weights, and when."""
+"""Which weights sample which rollout batch, and when."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from rollout.stream import Delivery, RolloutStream
 
 
 class Side:
-    """Pool and source at once: keeps what was asked for, in order."""
+    """Pool and source in one: records the requests in order."""
 
     def __init__(self, fails_at: int | None = None) -> None:
         self.cursor = 0
@@ -43,7 +43,7 @@ class Side:
 
 
 def learn(side: Side, max_staleness: int, updates: int, every: int, passes: int = 1) -> list[Delivery]:
-    """As the learner does: weights change in place, everything is at rest after each `every` updates."""
+    """Like the learner: weights change in place, and nothing is pending after each `every` updates."""
     stream = RolloutStream(side, side, num_groups=1, max_staleness=max_staleness)  # type: ignore[arg-type]
     weight = torch.zeros(())
     deliveries = []
@@ -69,7 +69,7 @@ def sampled_with(side: Side) -> list[int]:
         (0, 8, [0, 1, 2, 3, 4, 5, 6, 7]),
         (1, 8, [0, 0, 1, 2, 3, 4, 5, 6]),
         (2, 8, [0, 0, 0, 1, 2, 3, 4, 5]),
-        (1, 4, [0, 0, 1, 2, 4, 4, 5, 6]),  # at rest after 4: a run resumed there does the same
+        (1, 4, [0, 0, 1, 2, 4, 4, 5, 6]),  # nothing is pending after 4, so a run resumed there does the same
         (3, 2, [0, 0, 2, 2, 4, 4, 6, 6]),
         (1, 5, [0, 0, 1, 2, 3, 5, 5, 6]),
         (99, 8, [0] * 8),
@@ -91,7 +91,7 @@ def test_a_batch_may_serve_several_updates() -> None:
     assert sampled_with(side) == [0, 0, 2, 4]
 
 
-def test_the_next_rollout_batch_is_sampled_while_the_learner_is_at_work() -> None:
+def test_the_next_rollout_batch_is_sampled_while_the_learner_works() -> None:
     side = Side()
     stream = RolloutStream(side, side, num_groups=1, max_staleness=1)  # type: ignore[arg-type]
     weights = {"w": torch.zeros(())}
@@ -101,20 +101,20 @@ def test_the_next_rollout_batch_is_sampled_while_the_learner_is_at_work() -> Non
         if side.cursor == 2:
             break
         until.wait(0.01)
-    assert side.cursor == 2  # nobody has asked for it
+    assert side.cursor == 2  # nobody has requested it
     assert stream.next(weights, 1, left=8).state == {"cursor": 2}
     stream.close()
 
 
 @pytest.mark.parametrize("max_staleness", [0, 1, 3])
-def test_what_sampling_raises_comes_out_where_its_rollout_batch_is_due(max_staleness: int) -> None:
+def test_an_error_of_sampling_is_raised_when_its_rollout_batch_is_due(max_staleness: int) -> None:
     side = Side(fails_at=2)
     with pytest.raises(RuntimeError, match="no rollout batch 2"):
         learn(side, max_staleness, updates=8, every=8)
     assert side.cursor == 2
 
 
-def test_after_close_nothing_further_is_sampled() -> None:
+def test_after_close_no_further_batch_is_sampled() -> None:
     side = Side()
     stream = RolloutStream(side, side, num_groups=1, max_staleness=3)  # type: ignore[arg-type]
     stream.next({"w": torch.zeros(())}, 0, left=1)

@@ -1,4 +1,4 @@
-"""A worker whose grader fails now and then: a failure of ours is never a score."""
+"""A worker whose grader sometimes fails: a failure of the grader is never a score."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class ScriptedEngine:
 
 
 class FailingGrader(Directional):
-    """Cannot judge some answers: its machinery fails on them."""
+    """A task whose grader fails on some answers."""
 
     fails_on: frozenset[str] = frozenset()
 
@@ -74,18 +74,18 @@ def request(spec: WorkerSpec) -> GroupRequest:
 def test_without_failures_all_samples_are_there(spec: WorkerSpec) -> None:
     (group,) = make_worker(spec).rollout([request(spec)]).groups
     assert (group.ungraded, group.failure) == (0, "")
-    # The right answer earns 1 and 0.5 for its form; the others their form alone.
+    # The right answer earns 1 and 0.5 for its format, the others 0.5 for theirs.
     assert group.rewards == (1.5, 0.5, 0.5, 0.5)
 
 
-def test_what_a_grader_failed_on_is_left_out_and_the_rest_stays(spec: WorkerSpec) -> None:
+def test_completions_that_a_grader_failed_on_are_left_out(spec: WorkerSpec) -> None:
     (group,) = make_worker(spec, "east", "west").rollout([request(spec)]).groups
     assert group.rewards == (1.5, 0.5)
     assert [sample.trace.answer for sample in group.samples] == ["north", "south"]
     assert (group.ungraded, group.failure) == (2, "the grader is gone (west)")
 
 
-def test_a_group_no_grader_could_judge_is_empty_not_zero(spec: WorkerSpec) -> None:
+def test_a_group_that_no_grader_could_judge_is_empty_not_zero(spec: WorkerSpec) -> None:
     (group,) = make_worker(spec, *ANSWERS).rollout([request(spec)]).groups
     assert (group.samples, group.rewards, group.ungraded) == ((), (), 4)
 
@@ -113,7 +113,7 @@ def picky(problem, trace):
 """
 
 
-def test_what_a_users_reward_fails_on_is_left_out_and_counted(
+def test_completions_that_a_users_reward_failed_on_are_left_out_and_counted(
     spec: WorkerSpec, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "picky_rules.py").write_text(PICKY)
@@ -124,7 +124,7 @@ def test_what_a_users_reward_fails_on_is_left_out_and_counted(
     with closing(worker):
         (group,) = worker.rollout([request(spec)]).groups
         (evaluated,) = worker.rollout([replace(request(spec), evaluation=True)]).groups
-    # What is evaluated is not left out for it.
+    # Evaluation does not call users' rewards, so nothing is left out.
     assert [sample.trace.answer for sample in evaluated.samples] == list(ANSWERS) and not evaluated.ungraded
     assert set(evaluated.samples[0].score.parts) == {"correct"}
     right = group.samples[0]

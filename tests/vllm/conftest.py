@@ -1,4 +1,4 @@
-"""What vLLM and the libraries it meets warn of themselves is no error here; anything else is."""
+"""Warnings of vLLM and its libraries about themselves are no errors here; all others are."""
 
 from __future__ import annotations
 

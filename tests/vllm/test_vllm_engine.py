@@ -48,7 +48,7 @@ def shared(model: Any) -> Iterator[VllmEngine]:
 
 @pytest.fixture
 def engine(shared: VllmEngine, model: Any) -> Iterator[VllmEngine]:
-    """The one engine; it gets the model's own weights back after each test."""
+    """The only engine; each test leaves it with the model's own weights."""
     yield shared
     shared.load_weights(trainable_weights(model), version=0)
 
@@ -56,7 +56,7 @@ def engine(shared: VllmEngine, model: Any) -> Iterator[VllmEngine]:
 # ---- sampling ----
 
 
-def test_tokens_alone_have_the_lengths_asked_for(engine: VllmEngine) -> None:
+def test_completions_have_the_requested_lengths(engine: VllmEngine) -> None:
     found = engine.sample_tokens([PROMPTS[0].ids, PROMPTS[0].ids, PROMPTS[1].ids], [3, 1, 5])
     assert [len(tokens) for tokens in found] == [3, 1, 5]
 
@@ -77,14 +77,14 @@ def test_logprobs_of_a_nucleus_agree_with_a_full_forward(engine: VllmEngine, mod
     assert worst(model, PROMPTS, engine.generate(PROMPTS, sampling), 1.0, top_p) < CLOSE
 
 
-def test_greedy_is_what_the_embedded_engine_takes(engine: VllmEngine, model: Any) -> None:
+def test_greedy_tokens_are_those_of_the_embedded_engine(engine: VllmEngine, model: Any) -> None:
     prompts = [replace(prompt, seeds=(0,)) for prompt in mixed_prompts()]
     greedy = Sampling(temperature=0.0, max_new_tokens=30)
     embedded = TorchEngine(copy.deepcopy(model), stop_ids=[STOP], pad_id=0, threads=1)
     assert ids(engine.generate(prompts, greedy)) == ids(embedded.generate(prompts, greedy))
 
 
-def test_the_same_call_gives_the_same_whatever_came_before(engine: VllmEngine) -> None:
+def test_the_same_call_gives_the_same_tokens_after_any_other(engine: VllmEngine) -> None:
     expected = engine.generate(PROMPTS, SAMPLING)
     engine.generate(PROMPTS[::-1], Sampling(temperature=1.0, max_new_tokens=12))
     assert engine.generate(PROMPTS, SAMPLING) == expected
@@ -136,7 +136,7 @@ def test_a_completion_ends_at_its_first_stop_token_or_at_its_limit(engine: VllmE
             assert completion.finish_reason is (FinishReason.STOP if stopped else FinishReason.LENGTH)
             assert stopped or len(completion.ids) == limit
             assert len(completion.logprobs) == len(completion.ids)
-    # A limit takes nothing but the end.
+    # A limit only cuts the end off.
     assert [c.ids for c in cut] == [w.ids[: len(c.ids)] for c, w in zip(cut, whole, strict=True)]
 
 
@@ -166,7 +166,7 @@ def test_the_kv_cache_keeps_to_its_size_and_holds_all_rows(engine: VllmEngine, m
     assert 0 < taken <= LIMITS.cache_bytes(model, torch.float32)
 
 
-def test_a_prompt_is_read_once_for_its_group_and_forgotten_after(
+def test_a_prompt_is_prefilled_once_for_its_group_and_then_forgotten(
     engine: VllmEngine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     found: list[list[int]] = []
@@ -183,7 +183,7 @@ def test_a_prompt_is_read_once_for_its_group_and_forgotten_after(
     assert found == [[0] + [96] * 7] * 2  # three blocks of 32 of a prompt of 100
 
 
-def test_the_process_is_left_as_it_was(engine: VllmEngine, model: Any) -> None:
+def test_the_state_of_the_process_is_restored(engine: VllmEngine, model: Any) -> None:
     """The local back end's engine lives in the learner's process."""
 
     def state() -> list[Any]:
@@ -213,7 +213,7 @@ def test_new_weights_are_used_in_place(engine: VllmEngine, model: Any) -> None:
         engine.load_weights(trainable_weights(other), version)
         groups = engine.generate(PROMPTS, SAMPLING)
         assert worst(other, PROMPTS, groups, 0.8) < CLOSE
-        assert worst(model, PROMPTS, groups, 0.8) > 100 * CLOSE  # nothing of the old ones, in the cache either
+        assert worst(model, PROMPTS, groups, 0.8) > 100 * CLOSE  # the old ones are gone, also from the cache
         assert versions(groups) == {version}
     engine.load_weights(trainable_weights(model), version=0)
     assert engine.generate(PROMPTS, SAMPLING) == first
@@ -221,7 +221,7 @@ def test_new_weights_are_used_in_place(engine: VllmEngine, model: Any) -> None:
 
 
 def test_parameters_not_named_stay_as_they_are(engine: VllmEngine, model: Any) -> None:
-    """Of what vLLM fuses, one part alone: the queries of queries, keys and values."""
+    """One part of a matrix that vLLM fuses: the queries of queries, keys and values."""
     other = copy.deepcopy(model)
     name = "model.layers.1.self_attn.q_proj.weight"
     other.get_parameter(name).data.mul_(-1.0)
@@ -249,11 +249,11 @@ def test_weights_that_do_not_fit_are_refused_and_change_nothing(engine: VllmEngi
     with pytest.raises(ValueError, match=r"model\.norm\.weight is \(5,\), engine has \(128,\)"):
         engine.load_weights({**good, "model.norm.weight": torch.zeros(5)}, version=3)
     assert engine.weight_version == 0
-    engine.load_weights({}, version=0)  # what it has itself is as it was, too
+    engine.load_weights({}, version=0)  # its own copy is unchanged, too
     assert engine.generate(PROMPTS, SAMPLING) == before
 
 
-def test_nothing_is_left_of_a_diverged_policy(engine: VllmEngine, model: Any) -> None:
+def test_a_diverged_policy_leaves_nothing_behind(engine: VllmEngine, model: Any) -> None:
     expected = engine.generate(mixed_prompts(), SAMPLING)
     good = trainable_weights(model)
     engine.load_weights({name: tensor * float("nan") for name, tensor in good.items()}, version=1)

@@ -30,14 +30,14 @@ def model() -> Any:
 
 @pytest.fixture(scope="module")
 def engine(model: Any) -> Iterator[VllmEngine]:
-    """One engine: vLLM has one at a time in a process."""
+    """One engine, because a process can have only one at a time."""
     with closing(make_engine(model)) as engine:
         yield engine
 
 
 def test_an_adapter_is_swapped_by_version(engine: VllmEngine, model: Any) -> None:
     held = engine._llm
-    # A version may come twice with other weights, and lower ones after higher.
+    # A version may repeat with other weights, and a lower one may follow a higher one.
     for number, version in enumerate((0, 0, 1, 2, 0, 9)):
         other = moved(model, number)
         weights = trainable_weights(other)

@@ -1,4 +1,4 @@
-"""Which models vLLM takes, and what is refused; an engine for each test."""
+"""Which models vLLM runs and which it refuses; an engine for each test."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ HEADS = {"num_attention_heads": 2, "num_key_value_heads": 1, "max_position_embed
 @pytest.mark.parametrize("family", ["llama", "qwen2", "gpt2"])
 def test_other_families(family: str) -> None:
     torch.manual_seed(0)
-    if family == "llama":  # with a head and biases of its own
+    if family == "llama":  # with an untied head and biases
         family_model: Any = LlamaForCausalLM(LlamaConfig(**SMALL, **HEADS, attention_bias=True))
     elif family == "qwen2":
         family_model = Qwen2ForCausalLM(Qwen2Config(**SMALL, **HEADS))
@@ -55,7 +55,7 @@ def test_other_families(family: str) -> None:
 
 
 def test_half_precision() -> None:
-    """Numbers of eight bits, rounded in another order: measured 0.02."""
+    """Eight significant bits, rounded in another order: 0.02 was measured."""
     other = moved(make(), 1).to(torch.bfloat16)
     with closing(make_engine(make().to(torch.bfloat16))) as sampler:
         sampler.load_weights(trainable_weights(moved(make(), 1)), 1)  # the learner's are in full precision
@@ -72,7 +72,7 @@ def test_unsupported_models_are_reported_in_one_line() -> None:
     assert "\n" not in str(caught.value)
 
     class Unheard(LlamaForCausalLM):
-        """An architecture of nobody's."""
+        """An unknown architecture."""
 
     with pytest.raises(VllmError, match=r"vLLM does not know Unheard; set rollout\.engine to 'torch'"):
         make_engine(Unheard(small.config))
@@ -92,7 +92,7 @@ def test_a_temperature_that_vllm_would_change_is_refused(key: str) -> None:
         build_parts(check_config({**config, **sections, "device": "cpu"}))
 
 
-def test_a_trained_adapter_is_there_from_the_start() -> None:
+def test_a_trained_adapter_is_used_from_the_start() -> None:
     trained = moved(make(lora=True), 6)
     with closing(make_engine(trained)) as sampler:
         groups = sampler.generate(PROMPTS, SAMPLING)

@@ -1,4 +1,4 @@
-"""The Ray pool gives what the local pool gives, whoever samples and whoever dies."""
+"""The Ray pool returns the same groups as the local pool, whichever actor samples and whichever dies."""
 
 from __future__ import annotations
 
@@ -82,9 +82,9 @@ def cluster(others: list[int], tmp_path_factory: pytest.TempPathFactory) -> Iter
 
     before = signal.signal(signal.SIGTERM, save_and_leave)
     try:
-        with contextlib.chdir(tmp_path_factory.mktemp("elsewhere")):  # actors find the code all the same
+        with contextlib.chdir(tmp_path_factory.mktemp("elsewhere")):  # actors must find the code from there
             cluster = connect(num_actors=2, size=ActorSize(cpus=1, gpus=0))
-        assert signal.getsignal(signal.SIGTERM) is save_and_leave  # Ray would put its own there
+        assert signal.getsignal(signal.SIGTERM) is save_and_leave  # Ray would replace it
     finally:
         signal.signal(signal.SIGTERM, before)
     yield cluster
@@ -107,7 +107,7 @@ def pair(cluster: Cluster, spec: WorkerSpec) -> Iterator[RayPool]:
 
 @pytest.fixture(scope="module")
 def single(cluster: Cluster, spec: WorkerSpec, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RayPool]:
-    """One actor, with rewards up to mischief and little patience."""
+    """One actor with a short deadline and rewards that bring it down."""
     mischief = Mischief(tmp_path_factory.mktemp("markers"))
     pool = make_pool(replace(spec, rewards=mischief), num_actors=1, deadline_s=3)
     yield pool
@@ -136,7 +136,7 @@ BATCHES = [order(0, 1), order(2, 3), order(4), order(5, 6, 7), order(8)]
 
 
 def groups(batches: Sequence[Batch]) -> list[tuple[RolloutGroup, ...]]:
-    """All there is but timings: tokens and log-probabilities to the last bit, texts, traces, scores."""
+    """Everything but timings: tokens and log-probabilities to the last bit, texts, traces, scores."""
     return [batch.groups for batch in batches]
 
 
@@ -178,7 +178,7 @@ def descendants(pid: int) -> list[int]:
     return found
 
 
-def test_one_actor_two_actors_and_none_give_the_same(pair: RayPool, single: RayPool, spec: WorkerSpec) -> None:
+def test_any_number_of_actors_samples_the_same(pair: RayPool, single: RayPool, spec: WorkerSpec) -> None:
     local = groups(LocalPool(spec.build()).rollout(BATCHES))
     assert [[g.group_id for g in batch] for batch in local] == [[0, 1], [2, 3], [4], [5, 6, 7], [8]]
     assert groups(single.rollout(BATCHES)) == local
@@ -234,12 +234,12 @@ def test_a_wedged_actor_is_replaced_after_its_deadline(single: RayPool, spec: Wo
     assert single.pids() != [pid] and not wait_until_gone([pid])
 
 
-def test_what_a_worker_raises_comes_out_as_it_is(single: RayPool) -> None:
+def test_an_error_of_a_worker_is_raised_unchanged(single: RayPool) -> None:
     restarts = single.restarts
     with pytest.raises(ValueError, match=r"^no score for 1003$") as raised:
         single.rollout([order(0), order(RAISES), order(1)])
     assert type(raised.value) is ValueError
-    assert len(single.rollout([order(0), order(1)])) == 2  # and nothing of the failed call comes up later
+    assert len(single.rollout([order(0), order(1)])) == 2  # and the failed call leaves nothing behind
     assert single.restarts == restarts
 
 
@@ -253,7 +253,7 @@ def test_an_actor_killed_between_calls_is_replaced(pair: RayPool, spec: WorkerSp
     os.kill(pids[1], signal.SIGKILL)
     local = LocalPool(spec.build())
     local.publish(dict(spec.engine.model.named_parameters()), 7)
-    while pair.restarts == 0:  # the other actor may have done all before the death was noticed
+    while pair.restarts == 0:  # the other actor may finish everything before the death is noticed
         assert groups(pair.rollout(BATCHES)) == groups(local.rollout(BATCHES))
     assert pair.restarts == 1
     assert pair.pids()[0] == pids[0] and pair.pids()[1] != pids[1]
@@ -264,7 +264,7 @@ def test_a_users_reward_is_found_by_actors(
 ) -> None:
     (tmp_path / "length_rules.py").write_text("def short(problem, trace):\n    return 1 / trace.num_tokens\n")
     monkeypatch.setattr(sys, "path", [*sys.path])
-    with contextlib.chdir(tmp_path):  # where actors are not
+    with contextlib.chdir(tmp_path):  # actors run in another folder
         rewards = RewardSum([*TERMS, Term(name="length_rules:short", weight=0.3, gate="correct")])
     pool = make_pool(replace(spec, rewards=rewards), num_actors=1, deadline_s=60)
     with (
@@ -359,7 +359,7 @@ def test_an_actor_that_cannot_be_placed_does_not_wait_for_ever(cluster: Cluster,
     ray.kill(blocker)
 
 
-def test_room_is_counted_per_node_and_per_gpu() -> None:
+def test_resources_are_counted_per_node_and_per_gpu() -> None:
     two = [{"CPU": 3.0, "GPU": 1.0}, {"CPU": 3.0, "GPU": 1.0}]
     # 6 cores in all, but 2 + 2 on one node do not fit into 3: one such actor a node.
     check_room(two, 2, ActorSize(cpus=2, gpus=0))
@@ -394,10 +394,10 @@ def test_weights_survive_packing() -> None:
         assert torch.equal(unpacked[name], tensor)
 
 
-def test_nothing_is_left_of_the_private_cluster(
+def test_the_private_cluster_leaves_nothing_behind(
     others: list[int], cluster: Cluster, pair: RayPool, single: RayPool
 ) -> None:
-    """Last, because it ends the cluster the others share."""
+    """Last, because it ends the cluster that the other tests share."""
     assert cluster.private and cluster.folder is not None and cluster.folder.is_dir()
     actors = pair.pids()
     single.close()
@@ -415,7 +415,7 @@ def test_nothing_is_left_of_the_private_cluster(
 
 
 def test_a_missing_cluster_is_reported_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    """After the cluster has ended: a connected process would stay where it is."""
+    """After the cluster has ended, because a connected process would keep its cluster."""
     assert not ray.is_initialized()
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
