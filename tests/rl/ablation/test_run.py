@@ -127,7 +127,7 @@ def test_a_killed_run_is_distinguished_from_a_failed_one(tmp_path: Path) -> None
     found: list[list[tuple[str, str]]] = []
     thread = threading.Thread(target=lambda: found.append(run(study)[0]))
     thread.start()
-    while not (long.log.exists() and "warm 1/100000" in long.log.read_text()):
+    while not (long.log.exists() and "warm start 1/100,000 updates" in long.log.read_text()):
         assert thread.is_alive()
         time.sleep(0.1)
     # The lock names the process: a worker, and not this one.
@@ -137,7 +137,7 @@ def test_a_killed_run_is_distinguished_from_a_failed_one(tmp_path: Path) -> None
     thread.join()
     ((name, reason),) = found[0]
     assert name == long.name
-    assert reason.startswith("its process was killed or crashed; last line of its log: warm ")
+    assert reason.startswith("its process was killed or crashed; last line of its log: warm start ")
     assert is_done(short)
 
 
