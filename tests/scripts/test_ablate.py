@@ -126,7 +126,7 @@ def test_an_ablation_that_is_ended_goes_on(folder: Path) -> None:
     shown, errors = process.communicate()
     assert process.returncode == 0, errors
     assert "2 runs, 1 of them finished before" in errors and f"{short}: started" not in errors
-    assert f"warm: going on from update {resumed}" in (folder / "out" / f"{long}.log").read_text()
+    assert f"warm start: continuing from update {resumed}" in (folder / "out" / f"{long}.log").read_text()
     assert updates(folder, long) == list(range(1, 601))
     assert (folder / "out" / short / "provenance.json").read_text() == before
     assert "report: " in shown and "Traceback" not in errors
