@@ -12,6 +12,8 @@ import re
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
+from pydantic import BaseModel
+
 from configs.schema.config import RewardTermConfig
 
 ABSENT = "–"
@@ -53,10 +55,12 @@ def _is_default(key: str, *values: str) -> bool:
     """Whether a field of a reward term is absent on one side and has its default on the other."""
     match = _TERM.match(key)
     field = RewardTermConfig.model_fields.get(match["field"]) if match else None
-    if field is None or field.is_required() or ABSENT not in values:
+    if match is None or field is None or field.is_required() or ABSENT not in values:
         return False
     default = field.get_default(call_default_factory=True)
-    shown = default if isinstance(default, str) else json.dumps(default, ensure_ascii=False)
+    if isinstance(default, BaseModel):  # a section: the key names one of its fields
+        default = default.model_dump(mode="json")
+    shown = _flat(default, key[: match.end("field")]).get(key)
     return all(value in (ABSENT, shown) for value in values)
 
 
