@@ -13,7 +13,7 @@ JOBS ?= 2
 # Further arguments of a run, for example ARGS="--overwrite grpo.updates=20".
 ARGS ?=
 
-.PHONY: help install install-vllm quickstart quickstart-search smollm2 test test-fast test-hostile test-vllm check docs format clean
+.PHONY: help install install-vllm quickstart quickstart-search smollm2 test test-fast test-hostile test-vllm check docs format pages clean
 
 help:  ## List the targets.
 	@grep -E '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 14
@@ -75,6 +75,12 @@ format: install  ## Format the code and sort imports.
 docs: install  ## Build the documentation site into site/.
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet
 	@echo "site/index.html"
+
+pages: install  ## The pages of all stored results in docs/results, into build/pages.
+	mkdir -p build/pages
+	for folder in docs/results/*/; do \
+	  test ! -f "$$folder/comparison.json" || $(BIN)/python -m scripts.report "$$folder" --output "build/pages/$$(basename "$$folder").html" || exit 1; \
+	done
 
 clean:  ## Remove caches; runs, .venv and .venv-vllm stay.
 	rm -rf .pytest_cache .ruff_cache .mypy_cache .hypothesis build site *.egg-info

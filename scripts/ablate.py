@@ -27,6 +27,7 @@ def main(argv: list[str] | None = None) -> int:
         "overrides", nargs="*", default=[], metavar="key=value", help="keys of the base config, dotted"
     )
     parser.add_argument("--output", type=Path, help="folder to write to; default runs/<name>")
+    parser.add_argument("--store", metavar="DIR", type=Path, help="store the results for `stride report DIR`")
     what = parser.add_mutually_exclusive_group()
     what.add_argument("--dry-run", action="store_true", help="show the runs and their cost, and stop")
     what.add_argument("--report", action="store_true", help="write the report of the finished runs, and stop")
@@ -54,7 +55,7 @@ def _ablate(arguments: argparse.Namespace) -> int:
         from rl.ablation.report import comparison, write_comparison
 
         print(comparison(plan))
-        print(f"report: {write_comparison(plan, failures)}")
+        print(f"report: {write_comparison(plan, failures, store_in=arguments.store)}")
     for failure in failures:
         print(f"failed: {failure.trial}: {failure.reason}", file=sys.stderr)
     return RUN_FAILED if failures else 0

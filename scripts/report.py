@@ -20,10 +20,17 @@ def main(argv: list[str] | None = None) -> int:
         "report", about=f"{__doc__}", example="stride report runs/a runs/b --output comparison.html"
     )
     parser.add_argument(
-        "runs", metavar="RUN", type=Path, nargs="+", help="folder of a run, or one that holds runs"
+        "runs",
+        metavar="RUN",
+        type=Path,
+        nargs="+",
+        help="folder of a run, one that holds runs, or stored results",
     )
     parser.add_argument(
         "--output", metavar="FILE.html", type=Path, help=f"file of a comparison; default {DEFAULT}"
+    )
+    parser.add_argument(
+        "--store", metavar="DIR", type=Path, help="store the results of a comparison, to write its page from"
     )
     parser.add_argument("--overwrite", action="store_true", help="replace FILE.html even where it is no report")
     arguments = parser.parse_args(argv)
@@ -34,15 +41,16 @@ def main(argv: list[str] | None = None) -> int:
         from rl.runs.read import is_run
 
         if len(arguments.runs) == 1 and is_run(arguments.runs[0]):
-            if arguments.output is not None or arguments.overwrite:
+            if arguments.output is not None or arguments.overwrite or arguments.store is not None:
                 raise RunFolderError(
-                    "the report of one run goes into its folder; --output and --overwrite are for comparisons: "
+                    "the report of one run goes into its folder; --output, --store and --overwrite are for "
+                    "comparisons: "
                     "give more runs, or leave them out"
                 )
             print(f"report: {write_report(arguments.runs[0])}")
             return 0
         output = arguments.output or DEFAULT
-        print(compare_folders(arguments.runs, output, overwrite=arguments.overwrite))
+        print(compare_folders(arguments.runs, output, overwrite=arguments.overwrite, store_in=arguments.store))
         print(f"report: {output}")
     return 0
 

@@ -10,7 +10,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from configs.schema.ablation import Plan
+from rl.compare.results import read_cases
 from rl.compare.runs import FailedRun, plan_comparison
+from rl.compare.stored import store
 from rl.compare.study import make_study
 from rl.pages.comparison.page import render_comparison
 from rl.pages.comparison.text import comparison_csv, comparison_text
@@ -18,8 +20,8 @@ from rl.runs.errors import RunFolderError
 from rl.runs.folder import write_text
 
 
-def write_comparison(plan: Plan, failures: Sequence[FailedRun] = ()) -> Path:
-    """Write `report.html` and `summary.csv`.
+def write_comparison(plan: Plan, failures: Sequence[FailedRun] = (), *, store_in: Path | None = None) -> Path:
+    """Write `report.html` and `summary.csv`, and the stored results if `store_in` names a folder.
 
     Returns:
         Path of the page.
@@ -27,7 +29,11 @@ def write_comparison(plan: Plan, failures: Sequence[FailedRun] = ()) -> Path:
     Raises:
         RunFolderError: The folder cannot be written, or a file of a run is damaged.
     """
-    study = make_study(plan_comparison(plan, failures))
+    compared = plan_comparison(plan, failures)
+    cases = read_cases(compared)
+    if store_in is not None:
+        store(compared, cases, store_in)
+    study = make_study(compared, cases)
     path = plan.folder / "report.html"
     try:
         plan.folder.mkdir(parents=True, exist_ok=True)

@@ -133,13 +133,17 @@ class Study:
         return [line for case in self.cases for line in _unfinished(case, self.comparison.configs[case.name])]
 
 
-def make_study(comparison: Comparison) -> Study:
-    """Read the runs and compare them.
+def make_study(comparison: Comparison, cases: list[CaseRecord] | None = None) -> Study:
+    """Compare runs.
+
+    Args:
+        comparison: The runs.
+        cases: Their cases; None: read them from the run folders.
 
     Raises:
         RunFolderError: A file of a run is damaged.
     """
-    cases = read_cases(comparison)
+    cases = read_cases(comparison) if cases is None else cases
     same = same_problems(cases, comparison.configs)
     every = list(dict.fromkeys(entry.split for entry in entries(cases)))
     return Study(

@@ -6,6 +6,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from rl.compare.folders import find_runs, folder_comparison
+from rl.compare.results import CaseRecord, read_cases
+from rl.compare.runs import Comparison
+from rl.compare.stored import is_stored, read_stored, store
 from rl.compare.study import make_study
 from rl.pages.comparison.page import render_comparison
 from rl.pages.comparison.text import comparison_text
@@ -14,13 +17,16 @@ from rl.runs.errors import RunFolderError
 from rl.runs.folder import write_text
 
 
-def compare_folders(paths: Sequence[Path], output: Path, *, overwrite: bool = False) -> str:
+def compare_folders(
+    paths: Sequence[Path], output: Path, *, overwrite: bool = False, store_in: Path | None = None
+) -> str:
     """Write the page of a comparison of runs.
 
     Args:
-        paths: Run folders, or folders that hold some.
+        paths: Run folders, folders that hold some, or one folder of stored results.
         output: Where the page goes.
         overwrite: Replace a file there even if it is no page of ours.
+        store_in: Folder to store the results in, from which this page can be written again; None: nowhere.
 
     Returns:
         The results as text.
@@ -30,7 +36,10 @@ def compare_folders(paths: Sequence[Path], output: Path, *, overwrite: bool = Fa
             written.
     """
     _check_output(output, overwrite=overwrite)
-    study = make_study(folder_comparison(find_runs(paths)))
+    comparison, cases = _cases(paths)
+    if store_in is not None:
+        store(comparison, cases, store_in)
+    study = make_study(comparison, cases)
     if study.left_out and not study.splits:
         why = "; ".join(f"{split}: {reason}" for split, reason in study.left_out.items())
         raise RunFolderError(
@@ -44,6 +53,13 @@ def compare_folders(paths: Sequence[Path], output: Path, *, overwrite: bool = Fa
             f"--output {output} cannot be written: {error.strerror or error}; give another"
         ) from None
     return comparison_text(study)
+
+
+def _cases(paths: Sequence[Path]) -> tuple[Comparison, list[CaseRecord]]:
+    if len(paths) == 1 and is_stored(paths[0]):
+        return read_stored(paths[0])
+    comparison = folder_comparison(find_runs(paths))
+    return comparison, read_cases(comparison)
 
 
 def _check_output(output: Path, *, overwrite: bool) -> None:

@@ -1,0 +1,103 @@
+"""Stored results: the page without the run folders, and files that cannot be read."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+
+from configs.schema.ablation import load_ablation
+from rl.ablation.report import write_comparison
+from rl.ablation.schedule import Failure
+from rl.compare import stored
+from rl.pages.comparison.write import compare_folders
+from rl.runs.errors import RunFolderError
+from scripts.report import main
+from tests.kit.runs_by_hand import on, study, traces
+
+
+def make(folder: Path) -> Path:
+    rows = {"a": traces(6) + on("ood_easy", traces(3)), "b": traces(9, steps=2, backtracks=1), "<c>": traces(6)}
+    study(folder, rows, (0, 1))
+    return folder
+
+
+def test_the_page_of_stored_results_is_that_of_the_runs(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    runs, kept = make(tmp_path / "runs"), tmp_path / "kept"
+    first, second = tmp_path / "first.html", tmp_path / "second.html"
+    assert main([str(runs), "--output", str(first), "--store", str(kept)]) == 0
+    said = capsys.readouterr().out
+    shutil.rmtree(runs)
+    assert main([str(kept), "--output", str(second)]) == 0
+    assert capsys.readouterr().out == said.replace("first.html", "second.html")
+    assert second.read_bytes() == first.read_bytes()
+    assert sorted(path.name for path in kept.iterdir()) == [
+        "comparison.json",
+        "results.csv",
+        "traces.csv",
+        "updates.csv",
+    ]
+
+
+def test_large_files_are_compressed_alike_every_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    runs, kept, page = make(tmp_path / "runs"), tmp_path / "kept", tmp_path / "page.html"
+    compare_folders([runs], page, store_in=kept)
+    plain, before = (kept / "traces.csv").read_bytes(), page.read_bytes()
+    monkeypatch.setattr(stored, "_LARGE", 1000)
+    for _ in range(2):
+        compare_folders([runs], page, store_in=kept)
+        packed = (kept / "traces.csv.gz").read_bytes()
+        assert gzip.decompress(packed) == plain
+        assert not (kept / "traces.csv").exists()
+    compare_folders([kept], page)
+    assert page.read_bytes() == before
+
+
+def test_stored_results_that_cannot_be_read_are_one_line(tmp_path: Path) -> None:
+    runs, kept, page = make(tmp_path / "runs"), tmp_path / "kept", tmp_path / "page.html"
+    compare_folders([runs], page, store_in=kept)
+    index = kept / "comparison.json"
+    whole = json.loads(index.read_text())
+    for damaged, says in (
+        ({**whole, "format": 2}, "it has format 2, and this version of Stride reads format 1"),
+        ({key: value for key, value in whole.items() if key != "keys"}, "it has no 'keys'"),
+        ([], "has no attribute 'get'"),
+    ):
+        index.write_text(json.dumps(damaged))
+        with pytest.raises(RunFolderError, match=r"the results stored in .* cannot be read") as caught:
+            compare_folders([kept], page)
+        assert says in str(caught.value) and "\n" not in str(caught.value)
+    index.write_text(json.dumps(whole))
+    (kept / "traces.csv").unlink()
+    with pytest.raises(RunFolderError, match=r"traces\.csv"):
+        compare_folders([kept], page)
+
+
+def test_an_ablation_stores_its_question_and_its_failures(tmp_path: Path) -> None:
+    (tmp_path / "base.yaml").write_text(
+        "env: {name: countdown}\nwarm_start: {updates: 3}\ngrpo: {updates: 2}\n"
+        "rewards: {terms: [{name: correct, weight: 1.0}]}\n"
+    )
+    text = "name: try\nquestion: Which?\nbase: base.yaml\nseeds: [0, 1]\ncases: {a: {}, b: {grpo.beta: 0.1}}\n"
+    (tmp_path / "try.yaml").write_text(text)
+    plan = load_ablation(tmp_path / "try.yaml", folder=tmp_path / "out")
+    study(tmp_path / "made", {"a": traces(6), "b": traces(8)}, (0, 1))
+    for run in (tmp_path / "made").glob("[ab]-seed*"):
+        shutil.copytree(run, plan.folder / run.name)
+    failed = [Failure(trial="b-seed1", reason="no memory <b>")]
+    page = write_comparison(plan, failed, store_in=tmp_path / "kept").read_bytes()
+    shutil.rmtree(plan.folder)
+    compare_folders([tmp_path / "kept"], tmp_path / "again.html")
+    assert (tmp_path / "again.html").read_bytes() == page
+    assert b"Which?" in page and b"no memory &lt;b&gt;" in page
+
+
+def test_a_folder_that_cannot_be_written_is_one_line(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("mine")
+    with pytest.raises(RunFolderError, match=r"--store .* cannot be written"):
+        compare_folders([make(tmp_path / "runs")], tmp_path / "page.html", store_in=tmp_path / "file")
