@@ -10,12 +10,13 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from configs.schema.ablation import Plan
+from rl.compare.export import comparison_csv
 from rl.compare.results import read_cases
 from rl.compare.runs import FailedRun, plan_comparison
 from rl.compare.stored import store
 from rl.compare.study import make_study
 from rl.pages.comparison.page import render_comparison
-from rl.pages.comparison.text import comparison_csv, comparison_text
+from rl.pages.comparison.text import comparison_text
 from rl.runs.errors import RunFolderError
 from rl.runs.folder import write_text
 

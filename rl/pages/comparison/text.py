@@ -1,16 +1,12 @@
-"""A comparison as text for a terminal and as CSV.
+"""A comparison as text for a terminal.
 
-In: a `Study`. Out: an aligned table with what failed below it; one CSV line a case, stage, split and seed.
+In: a `Study`. Out: an aligned table, then failures and splits that are not compared.
 """
 
 from __future__ import annotations
 
-import csv
-import io
-from typing import Any
-
 from rl.compare.flags import by_kind, where
-from rl.compare.results import Entry, Figure
+from rl.compare.results import Figure
 from rl.compare.study import Study
 from rl.pages.comparison.legend import entry_name
 from rl.pages.text import text_table
@@ -43,49 +39,6 @@ def comparison_text(study: Study) -> str:
     lines += [note] if (note := study.on_shared_problems()) else []
     lines += [f"not compared on {split}: {why}" for split, why in study.left_out.items()]
     return "\n".join(lines)
-
-
-def comparison_csv(study: Study) -> str:
-    """Every number of every seed, and what failed: one line a case, stage, split and seed."""
-    rows: list[dict[str, Any]] = [
-        {
-            "cases": " ".join(entry.cases),
-            "stage": entry.stage.value,
-            "split": entry.split,
-            "seed": seed,
-            **_flat(result.to_json()),
-            "flags": _flags(study, entry, seed),
-        }
-        for entry in study.entries
-        for seed, result in entry.results.items()
-    ]
-    columns = [key for key in dict.fromkeys(key for row in rows for key in row) if key != "flags"]
-    file = io.StringIO()
-    writer = csv.DictWriter(file, [*columns, "flags"])
-    writer.writeheader()
-    writer.writerows(rows)
-    return file.getvalue()
-
-
-def _flags(study: Study, entry: Entry, seed: int) -> str:
-    """Failures of a case's last stage; what concerns a whole training stands on each of its splits."""
-    lasts = {case.name: case.last_stage for case in study.cases}
-    found = [
-        flag.kind.value
-        for case in entry.cases
-        if lasts[case] == entry.stage
-        for flag in study.flags[case]
-        if flag.seed == seed and flag.split in ("", entry.split)
-    ]
-    return "; ".join(dict.fromkeys(found))
-
-
-def _flat(row: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    """A result with its inner figures as `outer.inner`."""
-    flat: dict[str, Any] = {}
-    for key, value in row.items():
-        flat.update(_flat(value, f"{prefix}{key}.") if isinstance(value, dict) else {f"{prefix}{key}": value})
-    return flat
 
 
 def _number(value: float | None, digits: int) -> str:

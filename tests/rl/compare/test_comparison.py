@@ -23,6 +23,7 @@ from envs import StepKind, Verdict
 from rewards import Outcome
 from rl.ablation.report import comparison, write_comparison
 from rl.compare.config_differences import case_changes, differences
+from rl.compare.export import comparison_csv
 from rl.compare.flags import FlagKind
 from rl.compare.folders import find_runs, folder_comparison
 from rl.compare.results import entries, facts_of, read_cases
@@ -35,7 +36,7 @@ from rl.pages.comparison.labels import CHARACTER, HEIGHT, place_labels
 from rl.pages.comparison.legend import case_style
 from rl.pages.comparison.page import render_comparison
 from rl.pages.comparison.scatter import pareto_front
-from rl.pages.comparison.text import comparison_csv, comparison_text
+from rl.pages.comparison.text import comparison_text
 from rl.runs.errors import RunFolderError
 from rl.runs.log import evaluation_log
 from rl.runs.record import SplitResult, Stage, Summary
@@ -370,6 +371,10 @@ def test_the_text_has_every_entry(finished: Plan) -> None:
 def test_the_csv_has_every_seed(finished: Plan) -> None:
     write_comparison(finished)
     lines = (finished.folder / "summary.csv").read_text().splitlines()
+    rows = list(csv.DictReader(lines))
+    # A figure within another has a column of its own; what a seed lacks is empty.
+    assert [row["errors.queue"] for row in rows] == ["0.2", "", "", "", ""]
+    assert [row["steps_per_correct"] for row in rows] == ["2.0", "2.0", "", "3.0", "2.0"]
     assert lines[0].startswith("cases,stage,split,seed,num_problems,ungraded,accuracy,") and lines[0].endswith(
         ",flags"
     )
