@@ -11,10 +11,14 @@ import os
 from collections.abc import Sequence
 
 import pytest
+from hypothesis import settings
 
 # Several threads in each of several processes on few cores slow each other down many times over.
 os.environ["OMP_NUM_THREADS"] = "1"
 os.environ["HF_HUB_OFFLINE"] = "1"
+
+settings.register_profile("stride", deadline=None)  # how long an example takes depends on what else runs
+settings.load_profile("stride")
 
 GROUPS = {
     "tests/scripts/test_ablate.py": "ray",

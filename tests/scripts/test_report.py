@@ -34,7 +34,7 @@ def test_several_runs_are_compared_in_the_current_folder(capsys: pytest.CaptureF
     assert out.splitlines()[-1] == "report: comparison.html"
     assert "priced: GRPO" in out and "plain-seed0: GRPO" in out
     page = Path("comparison.html").read_text()
-    assert "<h2>Differences to priced</h2>" in page and "<b>b</b> plain-seed0" in page
+    assert "The baseline is the first case, <b>a</b> priced." in page and "<b>b</b> plain-seed0" in page
 
 
 def test_runs_with_more_problems_are_compared_on_the_shared_ones(
@@ -49,7 +49,7 @@ def test_a_folder_of_runs_is_a_comparison_of_all(capsys: pytest.CaptureFixture[s
     assert main(["runs", "--output", "page.html"]) == 0
     assert capsys.readouterr().out.splitlines()[-1] == "report: page.html"
     page = Path("page.html").read_text()
-    assert "<h2>Differences to plain</h2>" in page and "seeds 0, 1" in page
+    assert "The baseline is the first case, <b>a</b> plain." in page and "seeds 0, 1" in page
     assert main(["runs", "--output", "page.html"]) == 0  # a page of ours may be written again
 
 
@@ -61,7 +61,7 @@ def test_what_is_no_report_is_replaced_only_when_asked(capsys: pytest.CaptureFix
     assert capsys.readouterr().err == f"error: --output mine.html {message}\n"
     assert Path("mine.html").read_text() == "<h1>thesis</h1>"
     assert main(["runs", "--output", "mine.html", "--overwrite"]) == 0
-    assert "Differences to plain" in Path("mine.html").read_text()
+    assert "The baseline is the first case, <b>a</b> plain." in Path("mine.html").read_text()
 
 
 @pytest.mark.parametrize(

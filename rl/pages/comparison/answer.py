@@ -19,7 +19,7 @@ from rl.stats.format import number, percent
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class _Standing:
-    """A case on the first split: means over seeds, and its difference to the base (None for the base)."""
+    """A case on the first split: means over seeds, and its difference to the baseline (which has None)."""
 
     case: CaseRecord
     accuracy: float
@@ -32,7 +32,7 @@ class _Standing:
 
     @property
     def is_surely_worse(self) -> bool:
-        """Whether its accuracy is lower than the base's by more than noise."""
+        """Whether its accuracy is lower than the baseline's by more than noise."""
         found = self.difference
         return found is not None and found.found[0] is not None and found.exceeds[0] and found.found[0].mean < 0
 
@@ -47,13 +47,13 @@ def answer(study: Study) -> str:
     if len(standings) == 1:
         return f"{base.name}: {_figures(base)} on {split}."
     if best is base:
-        sentences = [f"No case is more accurate on {split} than the base, {base.name}: {_figures(base)}."]
+        sentences = [f"No case is more accurate on {split} than the baseline, {base.name}: {_figures(base)}."]
     else:
         sure = best.difference is not None and best.difference.exceeds[0]
         noise = "more than noise" if sure else "within noise"
         sentences = [
-            f"Most accurate on {split}: {best.name}, {_figures(best)}; the base, {base.name}, {_figures(base)} "
-            f"(difference {noise})."
+            f"Most accurate on {split}: {best.name}, {_figures(best)}; the baseline, {base.name}, "
+            f"{_figures(base)} (difference {noise})."
         ]
     short = _shortest(standings)
     if short is not None and short is not best:
@@ -74,11 +74,11 @@ def tiles(study: Study) -> list[Tile]:
         Tile(
             name=f"Highest accuracy on {split}",
             figure=percent(best.accuracy),
-            notes=(best.name, f"base: {percent(base.accuracy)}"),
+            notes=(best.name, f"baseline: {percent(base.accuracy)}"),
         )
     ]
     if short is not None:
-        notes = (short.name, f"base: {number(base.steps)}")
+        notes = (short.name, f"baseline: {number(base.steps)}")
         made.append(Tile(name="Fewest steps per correct answer", figure=number(short.steps), notes=notes))
     failed = ", ".join(flagged) if flagged else "none found"
     made.append(

@@ -84,7 +84,7 @@ def legend(study: Study) -> list[LegendEntry]:
     made = []
     for place, case in enumerate(study.cases):
         style = case_style(place)
-        base = " (base)" if not place and len(study.cases) > 1 else ""
+        base = " (baseline)" if not place and len(study.cases) > 1 else ""
         glyph = _GLYPHS[style.marker]
         made.append(LegendEntry(key=case.key, name=f"{case.name}{base}", colour=style.colour, glyph=glyph))
     for start, key in start_keys(study.cases, study.entries).items():

@@ -1,4 +1,4 @@
-"""The tables of a comparison: results, differences to the base, differences between the configs.
+"""The tables of a comparison: results, differences to the baseline, differences between the configs.
 
 In: a `Study`. Out: tables as data for the template.
 """
@@ -97,7 +97,7 @@ def _row(study: Study, entry: Entry, columns: Sequence[Column]) -> Row:
 
 
 def difference_table(study: Study) -> Table | None:
-    """Every case against the base, and whether it is more than noise; None without a pair to compare."""
+    """Every case against the baseline, and whether it is more than noise; None without a pair to compare."""
     found = study.differences()
     if not any(one for case in found for one in case.found):
         return None
@@ -118,11 +118,11 @@ def difference_table(study: Study) -> Table | None:
         stage_name = base.last_stage.label if base.last_stage else ""
         groups.append(Group(name=split, about=f"less {base.name} ({stage_name})", rows=tuple(rows)))
     heads = ("Case", "Seeds", *map(_head, MEASURES))
-    return Table(label="differences to the base", heads=heads, groups=tuple(groups))
+    return Table(label="differences to the baseline", heads=heads, groups=tuple(groups))
 
 
 def config_table(study: Study) -> Table | None:
-    """What each case changes in the base's config, a row a key; None where nothing differs."""
+    """What each case changes in the baseline's config, a row a key; None where nothing differs."""
     changes = case_changes(study.comparison.configs)
     groups = []
     for case in study.cases:
@@ -135,7 +135,7 @@ def config_table(study: Study) -> Table | None:
     if not groups:
         return None
     base = study.cases[0]
-    heads = ("Key", f"Base ({base.key} {base.name})", "Case")
+    heads = ("Key", f"Baseline ({base.key} {base.name})", "Case")
     return Table(label="differences between the configs", heads=heads, groups=tuple(groups))
 
 

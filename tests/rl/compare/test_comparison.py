@@ -465,14 +465,16 @@ def test_the_front_is_named_and_so_is_who_has_no_point(tmp_path: Path) -> None:
 
 
 def test_seeds_that_agree_give_no_interval_of_width_0(tmp_path: Path) -> None:
-    # Every seed has the same completions: 8 of 10 right in 3 steps, where the base needs 4.
+    # Every seed has the same completions: 8 of 10 right in 3 steps, where the baseline needs 4.
     found = made(*study(tmp_path, {"plain": traces(8, steps=4), "priced": traces(8, steps=3)}, (0, 1)))
     page = render_comparison(found)
     table = page[page.index('">Results</h2>') :]
     ends = re.findall(r"<small>([0-9.]+)–([0-9.]+)</small>", table)
     assert ("49.0", "94.3") in ends  # Wilson's interval of 8 in 10
     assert all(low != high for low, high in ends)
-    differences = page[page.index('">Differences to the base</h2>') : page.index('">GRPO over updates</h2>')]
+    differences = page[
+        page.index('">Differences to the baseline</h2>') : page.index('">GRPO over updates</h2>')
+    ]
     assert "<td>−1.00<small>no interval</small><small>16 pairs</small>" in differences
     assert not any(low == high for low, high in re.findall(r"<small>([−+0-9.]+) to ([−+0-9.]+)<", differences))
     assert "0.490-0.943" in comparison_text(found)
@@ -494,11 +496,14 @@ def test_the_page_begins_with_the_answer_and_ends_with_failures(tmp_path: Path) 
     page = render_comparison(made(tmp_path))
     text = html.unescape(page).replace("\xa0", " ")
     assert (
-        "Most accurate on id: b b, 90.0 % at 3.00 steps per correct answer; the base, a a, 60.0 % at 4.00 "
+        "Most accurate on id: b b, 90.0 % at 3.00 steps per correct answer; the baseline, a a, 60.0 % at 4.00 "
         "steps per correct answer (difference within noise). Fewest steps without a sure loss of accuracy: "
         "c c, 60.0 % at 2.00 steps per correct answer."
     ) in text
-    assert "<dt>Highest accuracy on id</dt><dd>90.0 %<small>b b</small><small>base: 60.0 %</small></dd>" in text
+    assert (
+        "<dt>Highest accuracy on id</dt><dd>90.0 %<small>b b</small><small>baseline: 60.0 %</small></dd>"
+        in text
+    )
     places = [
         page.index(part) for part in ('class="verdict"', 'class="tiles"', 'class="contents"', ">Failures</h2>")
     ]
@@ -506,9 +511,9 @@ def test_the_page_begins_with_the_answer_and_ends_with_failures(tmp_path: Path) 
     assert page.index(">Accuracy against cost</h2>") < page.index(">Failures</h2>")
 
 
-def test_a_base_that_nothing_beats_is_the_answer(tmp_path: Path) -> None:
+def test_a_baseline_that_nothing_beats_is_the_answer(tmp_path: Path) -> None:
     study(tmp_path, {"a": traces(9), "b": traces(6)})
-    assert "No case is more accurate on id than the base, a a: 90.0 % at 3.00" in answer(made(tmp_path))
+    assert "No case is more accurate on id than the baseline, a a: 90.0 % at 3.00" in answer(made(tmp_path))
 
 
 def test_identical_cases_are_named(tmp_path: Path) -> None:
