@@ -1,1 +1,1 @@
-"""Training: the stages of a run, the learner, and what reads finished runs."""
+"""Training: the stages of a run, the learner, and reports, comparisons and ablations of runs."""

@@ -1,6 +1,6 @@
-"""From a config and its `Parts` to what needs torch: the device, the rollout pool, sizes checked on the model.
+"""Builds and checks the parts of a run that need torch: device, rollout pool, prompt and cache sizes.
 
-Environment and reward are built and checked before, without torch: `parts.py`.
+In: a config and its `Parts`. `parts.py` builds and checks environment and reward before, without torch.
 """
 
 from __future__ import annotations
@@ -146,7 +146,7 @@ def build_pool(config: Config, parts: Parts, policy: Policy) -> RolloutPool:
     """Start the rollout pool, with a copy of the policy's current weights.
 
     Raises:
-        ResourceError: The cluster has less than is asked for.
+        ResourceError: The cluster has too few resources.
         VllmError: vLLM cannot run this model.
     """
     rollout, spec = config.rollout, worker_spec(config, parts, policy)
@@ -194,7 +194,7 @@ def find_device(config: Config) -> str:
     """The device of the learner and the local engine, "cpu" or "cuda".
 
     Raises:
-        ConfigError: A GPU is asked for and torch sees none.
+        ConfigError: `device` is "cuda" and torch sees no GPU.
     """
     if config.device == "auto":
         return "cuda" if torch.cuda.is_available() else "cpu"

@@ -27,12 +27,12 @@ _NO_ANSWER = "\x00"  # no model text equals it: the text gate refuses control ch
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Question:
-    """What is asked.
+    """A question to the model.
 
     Attributes:
-        problem: The problem; of a typed question, with what is known of it.
-        in_form: The question has the form of the task's questions, so that steps can be checked.
-        answer_known: There is a right answer to judge by.
+        problem: The problem; for a typed question, with the parts that are known.
+        in_form: Whether the question has the form of the task's questions, so that steps can be checked.
+        answer_known: Whether the right answer is known.
     """
 
     problem: Problem
@@ -46,7 +46,7 @@ class Reply:
 
     Attributes:
         text: The completion.
-        trace: What was read of it, and checked as far as the question allows.
+        trace: Its steps and answer, checked as far as the question allows.
         score: Its reward; None where the right answer is not known.
     """
 
@@ -216,6 +216,6 @@ def _verdict(question: Question, trace: Trace) -> str:
         verified = ", verified" if trace.verified else ""
         return f"{answer}: {grade}{verified}; {steps}{of}; {trace.status.value}, {trace.num_tokens} tokens"
     if not question.in_form:
-        return f"{answer}: not checked, as the question has not the form of this task's questions"
+        return f"{answer}: not checked, because the question does not have the form of this task's questions"
     judged = "correct" if trace.grade is Grade.CORRECT else "not judged; give --answer to judge it"
     return f"{answer}: {judged}; {steps}, {trace.num_invalid} invalid; {trace.num_tokens} tokens"

@@ -1,7 +1,7 @@
 """Evaluation: a policy on fixed problems of each split, greedy and with k samples.
 
-In: a pool that holds the weights to judge. Out: a `SplitResult` a split, and the greedy groups for the report.
-The same problems are used at every stage, so results can be compared problem by problem.
+In: a pool that holds the weights to judge. Out: a `SplitResult` for each split, and the greedy groups for the
+report. The same problems are used at every stage, so results can be compared problem by problem.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ def evaluate(
     """Evaluate the weights a pool holds.
 
     Args:
-        pool: Samples.
+        pool: Samples the completions.
         config: Its `eval`, `rollout` and `seed` are used.
         env: Names the errors.
         on_batch: Called after each engine call, with the split and the number of completions sampled so far.

@@ -18,6 +18,7 @@ from rl.runs.log import read_summary
 from rl.runs.models import TrainedModel
 from rl.runs.read import read_config
 from rl.runs.record import SplitResult, Stage
+from rl.stats.format import table_number
 
 _TRAINED = {
     Stage.BASE: "not trained",
@@ -27,7 +28,7 @@ _TRAINED = {
 
 
 def write_model_card(model: TrainedModel, name: str) -> None:
-    """Write the card into the model's folder, in place of one that is there."""
+    """Write the card into the model's folder, over an existing one."""
     (model.path / "README.md").write_text(model_card(model, name))
 
 
@@ -113,6 +114,6 @@ def _without_folders(value: Any) -> Any:
 
 
 def _row(stage: str, split: str, result: SplitResult) -> str:
-    steps = "-" if result.steps_per_correct is None else f"{result.steps_per_correct:.2f}"
     interval = f"{result.accuracy_low:.3f} to {result.accuracy_high:.3f}"
+    steps = table_number(result.steps_per_correct)
     return f"| {stage} | {split} | {result.accuracy:.3f} | {interval} | {steps} | {result.tokens:.1f} |"

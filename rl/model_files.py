@@ -34,7 +34,7 @@ _TOKENIZER_FILES = (
 
 
 class PolicyError(ValueError):
-    """A model or tokenizer that cannot be used as asked."""
+    """A model or tokenizer that cannot be used."""
 
     exit_code: ClassVar[int] = 2
 

@@ -21,7 +21,7 @@ _STATUS = {
     401: "no token, or one that is not valid; run `hf auth login`, or set HF_TOKEN",
     403: "the token may not write there; use one with write access, or another owner",
     404: "there is no such owner or repository, or the token may not see it",
-    409: "it exists already as something else than a model",
+    409: "it already exists and is not a model repository",
 }
 
 

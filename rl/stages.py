@@ -228,7 +228,7 @@ class _Run:
         self.folder.trajectories.append(*rows)
 
     def _rewind(self, stage: Stage, checkpoint: Path | None) -> int:
-        """Drop the rows logged after the checkpoint, which are logged again; gives the checkpoint's update."""
+        """Drop the rows logged after the checkpoint, which are logged again; returns its update."""
         update = int(checkpoint.name.rpartition("-")[2]) if checkpoint else 0
         self.folder.metrics.forget_after(stage, update)
         self.folder.trajectories.forget_after(stage, update)

@@ -20,7 +20,7 @@ def evaluate_model(model: str, config: Config, *, out_file: Path | None = None) 
     Args:
         model: Model or adapter folder, hub id, or "config" for the config's own policy.
         config: Its `env`, `policy`, `rollout`, `eval` and `seed` are used.
-        out_file: Where the caller means to write; refused now rather than after the work.
+        out_file: The file that the caller will write; checked before the work starts.
 
     Returns:
         Results by split.

@@ -1,4 +1,4 @@
-"""What a Trainer logs of each update: into `metrics.jsonl`, and onto the progress line."""
+"""Writes what a Trainer logs for each update to `metrics.jsonl` and shows it on the progress line."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from rl.runs.record import Stage, UpdateRow
 from rl.stats.format import number, percent
 
 LEGEND = (
-    "shown of each GRPO update: mean reward; share of right answers; steps per right answer; share of groups "
-    "with a signal, which are those whose rewards differ; tokens sampled in a second; time left of the run"
+    "shown for each GRPO update: mean reward; share of right answers; steps per right answer; share of groups "
+    "with a signal, which are those whose rewards differ; tokens sampled per second; time left of the run"
 )
 _FIGURES: dict[str, Callable[[float], str]] = {
     "reward": lambda value: f"reward {number(value, 3)}",
@@ -53,7 +53,7 @@ class UpdateCallback(TrainerCallback):
             return
         numbers = {key: value for key, value in logs.items() if isinstance(value, int | float)}
         self._log.append(UpdateRow(stage=self._stage, update=state.global_step, metrics=numbers))
-        # A further pass over a rollout batch logs nothing of it: the figures of the first one stay.
+        # A second pass over a rollout batch logs no rollout figures; those of the first one stay.
         self._figures = describe_update(numbers) or self._figures
         self._task.advance(state.global_step, self._figures or [f"loss {numbers['loss']:.4f}"])
 

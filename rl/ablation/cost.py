@@ -19,7 +19,7 @@ class Cost:
     """Counts over runs.
 
     Attributes:
-        runs: How many.
+        runs: Number of runs.
         warm_updates: Optimiser updates of warm starts.
         grpo_updates: Optimiser updates of GRPO.
         grpo_completions: Completions GRPO samples if dynamic sampling replaces no group.
@@ -40,7 +40,7 @@ class Cost:
 
 
 def cost_of(trials: Sequence[Trial], *, left: bool) -> Cost:
-    """What trials take: in all, or (`left`) from where they would go on."""
+    """The cost of trials: all of it, or with `left` only from where they would continue."""
     return sum((_cost(trial, left=left) for trial in trials), Cost())
 
 

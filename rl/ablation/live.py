@@ -45,7 +45,7 @@ class LiveTable:
         """Show how many runs there are; none is running yet.
 
         Args:
-            schedule: What is shown; others change it.
+            schedule: The schedule to show; the caller changes it.
             at_once: How many runs there is room for.
             out: Where to show it.
             clock: Seconds, as `time.monotonic` gives them.

@@ -1,7 +1,7 @@
-"""How far a run of an ablation is, by what its folder holds.
+"""How far a run of an ablation is, read from its folder.
 
 In: a trial, running or not. Out: its newest row of metrics as a `Progress`, and the update from which a run
-that was cut off would go on. Everything is read from the run's folder, so runs need not send anything.
+that was cut off would continue. Everything is read from the run's folder, so runs need not send anything.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ class Progress:
     backtracks: float | None = None
 
     def __str__(self) -> str:
-        """As `grpo 20/160`, or what it does beside training."""
+        """The stage and its updates, as `grpo 20/160`, or what it does instead of training."""
         if self.stage is None:
             return "starting"
         if self.update >= self.updates and not self.evaluated:
@@ -83,7 +83,7 @@ def read_progress(trial: Trial) -> Progress:
 
 
 def resume_updates(trial: Trial) -> dict[Stage, int]:
-    """Updates of each trained stage that are not repeated when the run goes on."""
+    """Updates of each trained stage that are not repeated when the run is resumed."""
     summary = read_summary(trial.folder)
     return {
         stage: updates if summary.done(stage, updates) else _newest_checkpoint(trial.folder, stage)

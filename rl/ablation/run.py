@@ -1,8 +1,7 @@
 """Run an ablation: every run of its plan that is not finished, on Ray Tune.
 
-In: a `Plan`. Out: run folders, and a log beside each. Finished runs are not repeated, and a run that was cut
-    off goes
-on. A run that fails stops only the runs that begin from its model.
+In: a `Plan`. Out: run folders, and a log beside each. Finished runs are not repeated, and a run that was
+cut off is resumed. A run that fails stops only the runs that start from its model.
 """
 
 from __future__ import annotations

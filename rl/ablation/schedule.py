@@ -1,8 +1,7 @@
 """Which run of an ablation can begin next, and the state of each.
 
 In: trials, some of them finished before, and how the others end. Out: the next trial that can begin, and
-    failures.
-Nothing here knows of Ray.
+failures. Nothing here knows of Ray.
 """
 
 from __future__ import annotations

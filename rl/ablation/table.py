@@ -1,6 +1,6 @@
 """The runs of an ablation as a table: a row for each run, or for each case if the terminal has too few lines.
 
-In: what is known of each run. Out: a rich table for the terminal, a line of text for a log.
+In: the state of each run. Out: a rich table for the terminal, a line of text for a log.
 """
 
 from __future__ import annotations

@@ -1,9 +1,7 @@
 """The time an ablation still takes, by what updates and evaluations have taken so far.
 
-In: seconds measured of finished and of running trials. Out: for one trial the seconds of everything it still
-    has to
-do, training and evaluations; for all trials an `Estimate`, with the order in which they can run taken into
-account.
+In: seconds measured of finished and of running trials. Out: for one trial the seconds that its training and
+evaluations still take; for all trials an `Estimate`, which takes into account in which order they can run.
 """
 
 from __future__ import annotations
@@ -88,7 +86,7 @@ class Measured:
 
 
 def _keys(trial: Trial) -> tuple[str, str, str]:
-    """What a measurement is filed under, the closest match first."""
+    """The keys of a measurement, the closest match first."""
     return trial.name, trial.group, " ".join(trained_stages(trial))
 
 

@@ -2,7 +2,7 @@
 
 In: a `Schedule`, and the resources each of its trials reserves. Out: the schedule with every trial finished or
 failed, and the folder and log of each. Tune only places trials: the schedule decides which one begins, and a
-trial's own checkpoints decide where it goes on, so nothing that Tune writes is kept.
+trial's own checkpoints decide where it continues, so nothing that Tune writes is kept.
 
 This file does not import torch: a worker reads its thread limit when torch is loaded, so `TrialRun` loads it
 last.
@@ -128,7 +128,7 @@ class TrialSearch(Searcher):
 
 
 class _Watch(tune.Callback):
-    """Passes what Tune does on to the schedule and the table."""
+    """Reports the events of Tune to the schedule and the table."""
 
     def __init__(self, schedule: Schedule, table: LiveTable) -> None:
         self._schedule = schedule
@@ -238,7 +238,7 @@ def run_schedule(
     )
     tuner.fit()
     for trial in schedule.unfinished:
-        schedule.fail(trial.name, "Ray Tune ended before it was done; run again to go on")
+        schedule.fail(trial.name, "Ray Tune ended before it was done; run the ablation again to continue")
         table.ended(trial.name)
 
 

@@ -1,1 +1,1 @@
-"""Benchmarks: Stride beside what a user could take instead, on the same work."""
+"""Benchmarks: Stride and its alternatives on the same work."""

@@ -1,9 +1,8 @@
-"""The floor of sampling: the tokens a second that the machine's memory and arithmetic allow.
+"""The roofline of sampling: the tokens per second that the machine's memory and arithmetic allow.
 
-In: a model and a workload. Out: tokens a second if each decode step took only as long as moving its bytes or
-    computing
-its products, at rates measured here. A step reads the weights once, keys and values of each row, and those of a
-prompt once for its group.
+In: a model and a workload. Out: tokens per second if each decode step took only as long as moving its bytes or
+computing its products, at rates measured here. A step reads the weights once, the KV cache of each row, and
+that of a prompt once for its group.
 """
 
 from __future__ import annotations
@@ -20,7 +19,7 @@ from rl.bench.workload import GROUP, Workload
 
 
 def floor(model: LlamaForCausalLM, workload: Workload) -> float:
-    """Tokens a second if every step took only as long as its bytes or its operations at the measured rates."""
+    """Tokens per second if each step took only as long as its bytes or its operations at the measured rates."""
     weight = model.lm_head.weight
     config: Any = model.config
     bytes_per_s = _memory_rate(weight)
@@ -42,13 +41,13 @@ def floor(model: LlamaForCausalLM, workload: Workload) -> float:
 
 
 def _memory_rate(like: torch.Tensor) -> float:
-    """Bytes a second read from memory on the tensor's device and in its dtype."""
+    """Bytes per second read from memory on the tensor's device and in its dtype."""
     numbers = like.new_ones(1 << (26 if like.device.type == "cpu" else 30))
     return numbers.nbytes / _fastest(numbers.sum)
 
 
 def _matmul_rate(like: torch.Tensor, width: int, rows: int) -> float:
-    """Float operations a second of a product with the shape of a step's largest, on the same device."""
+    """Float operations per second of a product as large as a step's largest, on the same device."""
     left, right = like.new_ones(rows, width), like.new_ones(width, 4 * width)
     return 2 * rows * width * 4 * width / _fastest(lambda: left @ right)
 

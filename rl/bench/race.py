@@ -1,8 +1,7 @@
-"""How contestants are compared: time in turn in one process, memory in a separate process for each.
+"""Compares contestants: time in turn in one process, memory in a separate process for each.
 
 In: named functions that do the same work. Out: the rates of several rounds, and peaks of resident memory.
-    Compare
-ratios within a round: both sides of such a ratio ran under the same load of the machine.
+Compare ratios within a round: both sides of such a ratio ran under the same load of the machine.
 """
 
 from __future__ import annotations

@@ -1,1 +1,1 @@
-"""Comparisons: runs of several configs and seeds in, a page, a table and a CSV of what sets them apart out."""
+"""Comparisons of runs over configs and seeds: results, differences from a base, training failures."""

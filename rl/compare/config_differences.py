@@ -1,8 +1,7 @@
 """The keys in which configs differ, in the form of the command line.
 
 In: resolved configs as plain data. Out: the value of each config for every key that is not the same in all of
-    them.
-Reward terms are named: `rewards.terms.step_count.weight`.
+them. Reward terms are named: `rewards.terms.step_count.weight`.
 """
 
 from __future__ import annotations

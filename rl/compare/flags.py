@@ -1,10 +1,8 @@
 """Training failures by name: reward hacking, length collapse, repetition, entropy collapse and others.
 
 In: a case as read from its runs. Out: a `Flag` for every failure that its figures show, with those figures. A
-    stage
-is compared with the stage it began with, on the same problems and with greedy decoding. The limits are
-constants with their reasons. A flag means that a run is worth a look; a run without flags may still have
-failed.
+stage is compared with the stage it started from, on the same problems and with greedy decoding. Each limit is a
+constant with its reason. A flag means that a run is worth a look; a run without flags may still have failed.
 """
 
 from __future__ import annotations
@@ -22,34 +20,34 @@ from rl.stats.format import percent
 from rl.stats.paired import sign_test
 
 RISE = 0.10
-"""Growth of a share of traces that is not chance: 20 of 200 problems, more than 4 standard errors."""
+"""Rise in a share of traces that is more than chance: 20 of 200 problems, more than 4 standard errors."""
 
 REGRESSION_P = 0.01
 """Level of the exact sign test. It is below 5 % because every case, split and seed is tested."""
 
 EMPTY_SHARE = 0.5
-"""Share of traces without any step from which the reasoning counts as collapsed."""
+"""Length has collapsed if at least this share of traces has no step."""
 
 NEEDED_BEFORE = 0.05
-"""Needed backtracks per trace below which a task does not need any: one in 20 traces."""
+"""A task needs backtracks if it had at least this many needed ones per trace: one in 20 traces."""
 
 NEEDED_LEFT = 0.2
-"""Share of them that is left where backtracking counts as collapsed."""
+"""Backtracking has collapsed if at most this share of the needed backtracks is left."""
 
 USEFUL = 0.05
-"""Share of sampled groups with a signal below which there was almost nothing to learn: less than one of 16."""
+"""There was almost no signal if less than this share of sampled groups had one: less than one group of 16."""
 
 MIN_UPDATES = 8
-"""Updates needed to compare the first quarter of a training with the last one."""
+"""Fewest updates with which the first quarter of a training is compared with the last one."""
 
 REWARD_ERRORS = 3.0
-"""Rise of the training reward, in standard errors of the two quarters' means, that is not chance."""
+"""Rise of the training reward that is more than chance, in standard errors of the quarters' difference."""
 
 ENTROPY_LEFT = 0.1
-"""Share of the first quarter's entropy that is left where it counts as collapsed."""
+"""Entropy has collapsed if at most this share of the first quarter's is left."""
 
 SOLVED = 0.9
-"""Training accuracy from which a low entropy is no failure: little is left to explore."""
+"""Training accuracy from which low entropy is no failure, because little is left to explore."""
 
 
 class FlagKind(StrEnum):
@@ -88,7 +86,7 @@ class Flag:
 
     Attributes:
         kind: The failure.
-        split: Split it shows on; empty if it concerns the training as a whole.
+        split: The split that shows it; empty if it concerns the training as a whole.
         seed: Seed of the run.
         figures: The figures that show it.
     """
@@ -135,7 +133,7 @@ def stage_flags(
 ) -> list[tuple[FlagKind, str]]:
     """Failures that show between two stages, with their figures.
 
-    A length collapse takes accuracy and backtracks with it, so these are not flagged as well.
+    After a length collapse the loss of accuracy and of backtracks is not flagged too: it follows from it.
 
     Args:
         before: Completions of the stage before, by problem index.

@@ -1,8 +1,8 @@
-"""Finished runs of any origin as a comparison.
+"""Makes a comparison of run folders, whatever started the runs.
 
-In: run folders, or folders that hold some (as an ablation's does). Out: a `Comparison`, and its page. Runs
-whose configs differ in nothing but the seed, the name and the folder are the seeds of one case. A run that
-others begin from (a warm start they share) is no case of its own: it goes before each of them.
+In: run folders, or folders that contain run folders (as an ablation's does). Out: a `Comparison`. Runs whose
+configs differ only in seed, name and output folder are the seeds of one case. A run that others start from (a
+shared warm start) is no case of its own: it becomes the first part of each of them.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _SEED = re.compile(r"seed[-_]?[0-9]+")
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class _Run:
-    """A run and the ones it begins from, the earliest first."""
+    """A run; `chain` has the runs it starts from, the earliest first, and then the run itself."""
 
     folder: Path
     seed: int
@@ -32,18 +32,18 @@ class _Run:
 
 
 def find_runs(paths: Sequence[Path]) -> list[Path]:
-    """The run folders that are meant: those given, and all in a folder that holds runs.
+    """The run folders among these folders, and those directly inside the others.
 
     Raises:
-        RunFolderError: A folder neither is a run nor holds any.
+        RunFolderError: A folder neither is a run nor contains one.
     """
     found: list[Path] = []
     for path in paths:
         inside = [child for child in _children(path) if is_run(child)]
         if not is_run(path) and not inside:
             raise RunFolderError(
-                f"there is no run in {path} (no config.yaml, and in no folder of it); give folders of runs, as "
-                "runs/quickstart, or one that holds them"
+                f"there is no run in {path} (no config.yaml in it or in a folder of it); give run folders, "
+                "such as runs/quickstart, or a folder that contains some"
             )
         found += [path] if is_run(path) else inside
     return list(dict.fromkeys(path.absolute() for path in found))
@@ -56,19 +56,20 @@ def folder_comparison(folders: Sequence[Path]) -> Comparison:
         folders: As `find_runs` gives them.
 
     Raises:
-        RunFolderError: One holds no config.
+        RunFolderError: A folder has no config.
     """
     configs = {folder: read_config(folder) for folder in folders}
-    before = {folder: _begins_from(configs[folder], folder) for folder in folders}
+    before = {folder: _starts_from(configs[folder], folder) for folder in folders}
     shared = {found for found in before.values() if found is not None}
     runs = [_run(folder, configs, before) for folder in folders if folder not in shared]
     groups: list[list[_Run]] = []
     for run in runs:
-        # The same run a second time is no further seed.
+        # A second run with the same config and seed becomes a case of its own.
         fits = [
             group
             for group in groups
-            if _what(group[0].config) == _what(run.config) and run.seed not in [other.seed for other in group]
+            if _without_seed(group[0].config) == _without_seed(run.config)
+            and run.seed not in [other.seed for other in group]
         ]
         if fits:
             fits[0].append(run)
@@ -83,7 +84,7 @@ def folder_comparison(folders: Sequence[Path]) -> Comparison:
             name: {run.seed: run.chain for run in sorted(group, key=lambda run: run.seed)}
             for name, group in zip(names, groups, strict=True)
         },
-        configs={name: _what(group[0].config) for name, group in zip(names, groups, strict=True)},
+        configs={name: _without_seed(group[0].config) for name, group in zip(names, groups, strict=True)},
         failures={},
     )
 
@@ -100,8 +101,8 @@ def _case_then_seed(folder: Path) -> tuple[str, int, str]:
     return _SEED_AT_END.sub("", folder.name), len(folder.name), folder.name
 
 
-def _begins_from(config: PlainConfig, folder: Path) -> Path | None:
-    """The run whose trained model a run begins with, where it said or, if all was moved, beside this one."""
+def _starts_from(config: PlainConfig, folder: Path) -> Path | None:
+    """The run whose model this run starts from: at the path in its config or, if both were moved, beside it."""
     parts = Path(str((config.get("policy") or {}).get("model", ""))).parts
     if len(parts) < 3 or parts[-2] != "models":
         return None
@@ -113,20 +114,20 @@ def _run(folder: Path, configs: Mapping[Path, PlainConfig], before: Mapping[Path
     chain, first = [folder], before[folder]
     while first is not None and first not in chain:
         chain.insert(0, first)
-        first = before[first] if first in before else _begins_from(read_config(first), first)
+        first = before[first] if first in before else _starts_from(read_config(first), first)
     whole = whole_config([configs.get(path) or read_config(path) for path in chain])
     return _Run(folder=folder, seed=int(whole.get("seed", 0)), chain=tuple(chain), config=whole)
 
 
-def _what(config: PlainConfig) -> PlainConfig:
-    """A config without what tells seeds of one case apart."""
+def _without_seed(config: PlainConfig) -> PlainConfig:
+    """A config without the values in which the seeds of one case differ."""
     kept = {key: value for key, value in config.items() if key not in OF_THE_RUN}
     policy = kept.get("policy") or {}
     return {**kept, "policy": {**policy, "model": _SEED.sub("seed", str(policy.get("model", "tiny")))}}
 
 
 def _names(groups: Sequence[Sequence[_Run]]) -> list[str]:
-    """A name for every case: of its folder, with what is above it where two would be called the same."""
+    """A name for each case: that of its folder, with the parent folder's in front where two would be equal."""
     short = [_name([run.folder.name for run in group]) for group in groups]
     names = [
         name if short.count(name) == 1 else f"{group[0].folder.parent.name}/{group[0].folder.name}"

@@ -1,7 +1,7 @@
-"""What the runs of a comparison found: every stage of every seed, and means over seeds.
+"""The results of the runs in a comparison: every stage of every seed, and means over seeds.
 
-In: a `Comparison` whose runs may be unfinished. Out: a `CaseRecord` a case, read once from the run folders, and
-one `Entry` a case, stage and split. Nothing here knows HTML.
+In: a `Comparison` whose runs may be unfinished. Out: a `CaseRecord` for each case, read once from the run
+folders, and an `Entry` for each case, stage and split. Nothing here knows HTML.
 """
 
 from __future__ import annotations
@@ -23,16 +23,16 @@ from rl.runs.record import SampleRow, SplitResult, Stage, UpdateRow
 from rl.stats.repetition import repeats_itself
 
 Figure = Callable[[SplitResult], float | None]
-"""A figure of a result, as `lambda result: result.tokens`."""
+"""Takes a figure from a result, such as `lambda result: result.tokens`."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class TraceFacts:
-    """What is compared of one greedy completion.
+    """The figures of one greedy completion by which cases are compared.
 
     Attributes:
-        problem: A digest of prompt and answer: equal digests are the same problem.
-        outcome: What became of it.
+        problem: A digest of prompt and answer; equal digests mean the same problem.
+        outcome: How it was graded.
         correct: Whether the answer is right.
         full_steps: Steps of the full trace.
         steps: Steps written, undone ones included.
@@ -40,7 +40,7 @@ class TraceFacts:
         wasted: Steps undone later.
         backtracks: Backtrack lines and markers.
         tokens: Tokens of the completion.
-        repeats: Whether it repeats lines over and over (`repetition.py`).
+        repeats: Whether it repeats lines in a loop (`rl/stats/repetition.py`).
     """
 
     problem: str
@@ -61,9 +61,9 @@ class StageRecord:
 
     Attributes:
         folder: The run it belongs to; cases that share a warm start share its folder.
-        stage: Which.
-        results: By split.
-        traces: By split and problem index; empty where the folder has no `eval/<stage>.jsonl`.
+        stage: The stage.
+        results: Results by split.
+        traces: Completions by split and problem index; empty where the folder has no `eval/<stage>.jsonl`.
     """
 
     folder: Path
@@ -77,9 +77,9 @@ class Origin:
     """Where a run comes from.
 
     Attributes:
-        folder: Its folder as its config gives it; empty where the run has not started.
-        started: Time of its start, in ISO form; empty where it is not recorded.
-        revision: Git revision of the code; empty likewise.
+        folder: Its folder, as its config names it; empty if the run has not started.
+        started: Time of its start, in ISO form; empty if it is not recorded.
+        revision: Git revision of the code; empty if it is not recorded.
     """
 
     folder: str = ""
@@ -92,10 +92,10 @@ class SeedRecord:
     """One seed of a case.
 
     Attributes:
-        stages: Those evaluated, in order; random weights before any training are left out.
+        stages: The evaluated stages in order, without random weights before any training.
         updates: The logged updates of GRPO.
-        planned_updates: How many are planned; 0 without GRPO.
-        origin: Where its last run comes from.
+        planned_updates: Planned updates of GRPO; 0 without GRPO.
+        origin: The origin of its last run.
     """
 
     stages: tuple[StageRecord, ...]
@@ -104,11 +104,11 @@ class SeedRecord:
     origin: Origin = Origin()
 
     def at(self, stage: Stage | None) -> StageRecord | None:
-        """A stage, if it has been evaluated; None for no stage."""
+        """The record of a stage; None if it has not been evaluated or `stage` is None."""
         return next((record for record in self.stages if record.stage == stage), None)
 
     def before(self, stage: Stage) -> StageRecord | None:
-        """The stage that a stage began with, if both have been evaluated."""
+        """The stage that `stage` started from; None if either has not been evaluated."""
         names = [record.stage for record in self.stages]
         place = names.index(stage) if stage in names else 0
         return self.stages[place - 1] if place else None
@@ -120,8 +120,8 @@ class CaseRecord:
 
     Attributes:
         name: Its name.
-        key: The letter it has in plots.
-        seeds: What each seed found.
+        key: Its letter in plots.
+        seeds: Results by seed.
     """
 
     name: str
@@ -130,12 +130,12 @@ class CaseRecord:
 
     @property
     def last_stage(self) -> Stage | None:
-        """The last stage that any of its seeds has reached; None where none has been evaluated."""
+        """The last stage that any of its seeds has evaluated; None if there is none."""
         reached = {record.stage for seed in self.seeds.values() for record in seed.stages}
         return next((stage for stage in reversed(Stage) if stage in reached), None)
 
     def last(self) -> dict[int, StageRecord]:
-        """Its last stage, by the seeds that have reached it."""
+        """The records of its last stage by seed, without seeds that have not evaluated it."""
         found = {seed: record.at(self.last_stage) for seed, record in self.seeds.items()}
         return {seed: record for seed, record in found.items() if record is not None}
 
@@ -149,10 +149,10 @@ class Entry:
     """One case at one stage on one split.
 
     Attributes:
-        cases: The case; for a warm start all cases that begin with it.
+        cases: The case; for a warm start, all cases that start from it.
         stage: The stage.
         split: Split of the problems.
-        results: By seed.
+        results: Results by seed.
     """
 
     cases: tuple[str, ...]
@@ -175,7 +175,7 @@ class Entry:
         return mean_share(list(self.results.values()), share)
 
     def values(self, figure: Figure) -> list[float]:
-        """One figure of every seed that has it."""
+        """A figure of each seed that has it."""
         return [value for result in self.results.values() if (value := figure(result)) is not None]
 
 
@@ -183,7 +183,7 @@ def read_cases(comparison: Comparison) -> list[CaseRecord]:
     """Read every run folder once.
 
     Raises:
-        RunFolderError: A file of one is damaged.
+        RunFolderError: A file of a run is damaged.
     """
     stages: dict[Path, tuple[StageRecord, ...]] = {}
     cases = []
@@ -198,7 +198,7 @@ def read_cases(comparison: Comparison) -> list[CaseRecord]:
 
 
 def same_results(one: CaseRecord, other: CaseRecord) -> bool:
-    """Whether two cases have the same results and the same figures of every completion, seed by seed."""
+    """Whether two cases agree in all results and in all figures of every completion, seed by seed."""
     ours, theirs = one.last(), other.last()
     return (
         bool(ours)
@@ -211,7 +211,7 @@ def same_results(one: CaseRecord, other: CaseRecord) -> bool:
 
 
 def entries(cases: Sequence[CaseRecord]) -> list[Entry]:
-    """Results by split: of each the warm starts, then what became of them; in the order of the cases."""
+    """All results, ordered by split, then by stage, then by case."""
     found: dict[tuple[str, Stage, str], tuple[list[str], dict[int, SplitResult]]] = {}
     owners: dict[tuple[Path, Stage], str] = {}  # the first case of those that share a stage
     for case in cases:
@@ -240,7 +240,7 @@ def _seed_record(
         record
         for place, folder in enumerate(chain)
         for record in stages[folder]
-        # What a later run of the chain calls its base is the last stage of the one before.
+        # The base of a later run in the chain is the last stage of the run before it.
         if record.stage is not Stage.BASE or not (place or is_noise)
     ]
     return SeedRecord(
@@ -275,10 +275,10 @@ def _read_traces(folder: Path, stage: Stage) -> dict[str, dict[int, TraceFacts]]
 
 
 def facts_of(row: SampleRow) -> TraceFacts:
-    """What is compared of a completion."""
-    asked = json.dumps([row.prompt, row.answer])
+    """The figures of a completion by which cases are compared."""
+    problem = json.dumps([row.prompt, row.answer])
     return TraceFacts(
-        problem=blake2b(asked.encode(), digest_size=8).hexdigest(),
+        problem=blake2b(problem.encode(), digest_size=8).hexdigest(),
         outcome=row.outcome,
         correct=row.correct,
         full_steps=row.full_steps,

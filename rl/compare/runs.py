@@ -1,7 +1,7 @@
-"""What is compared: cases, the seeds of each, and the run folders that hold their stages.
+"""What a comparison compares: cases, their seeds, and the run folders that hold their stages.
 
-In: the `Plan` of an ablation, its runs finished or not (a list of folders: `folders.py`). Out: a
-`Comparison`, which is all that the page, the text and the CSV know of where their runs come from.
+In: the `Plan` of an ablation, whose runs may be unfinished (`folders.py` does the same for a list of folders).
+Out: a `Comparison`; page, text and CSV know nothing else of where the runs come from.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from rl.runs.read import PlainConfig
 
 
 class FailedRun(Protocol):
-    """A run that did not end well, and why."""
+    """A run that failed, and why."""
 
     @property
     def trial(self) -> str:
@@ -25,7 +25,7 @@ class FailedRun(Protocol):
 
     @property
     def reason(self) -> str:
-        """What it said last."""
+        """Its last message."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -33,14 +33,14 @@ class Comparison:
     """Runs to compare.
 
     Attributes:
-        kind: What it is, as the page says it: "Ablation", "Comparison".
+        kind: "Ablation" or "Comparison", as the page names it.
         name: Shown as the title.
-        question: What it asks, in a sentence.
-        folders: Of each case and seed the run folders that hold its stages, in order: a shared warm start, then
-            what became of it. The first case is the one the others are compared with.
-        configs: Of each case the config of its whole run, the warm start's part included.
-        failures: Reasons by the name of a run that did not end well.
-        command: The command that makes these runs; empty where it is not known.
+        question: The question it answers, in a sentence.
+        folders: By case and seed, the run folders that hold its stages, in order: a shared warm start comes
+            before the run that continues it. The first case is the base of all differences.
+        configs: By case, the config of its whole run, a shared warm start included.
+        failures: The reason for each failed run, by its name.
+        command: The command that makes these runs; empty if it is not known.
     """
 
     kind: str
@@ -53,7 +53,7 @@ class Comparison:
 
     @property
     def seeds(self) -> list[int]:
-        """The seeds of any case."""
+        """All seeds, in order."""
         return sorted({seed for seeds in self.folders.values() for seed in seeds})
 
 
@@ -61,8 +61,8 @@ def plan_comparison(plan: Plan, failures: Sequence[FailedRun] = ()) -> Compariso
     """The cases of an ablation.
 
     Args:
-        plan: Its runs.
-        failures: Those that failed.
+        plan: The ablation.
+        failures: Its failed runs.
     """
     trials = {trial.name: trial for trial in plan.trials}
     folders: dict[str, dict[int, tuple[Path, ...]]] = {}
@@ -83,7 +83,7 @@ def plan_comparison(plan: Plan, failures: Sequence[FailedRun] = ()) -> Compariso
 
 
 def whole_config(chain: Sequence[Mapping[str, Any]]) -> PlainConfig:
-    """One config for runs that begin with each other's models: the last one, with the start of the first."""
+    """The config of a chain of runs: that of the last run, with warm start and policy of the first."""
     first, last = chain[0], chain[-1]
     start = {"warm_start": first.get("warm_start"), "policy": first.get("policy")}
     return {**last, **start} if len(chain) > 1 else dict(last)

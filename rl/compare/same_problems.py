@@ -1,4 +1,4 @@
-"""Which splits can be compared, and on how many problems: those that every case met.
+"""Which splits can be compared, and on how many problems: those that all cases were evaluated on.
 
 In: cases as read from their folders, and their configs. Out: the splits, the number of shared problems where
 some cases met more, and a reason for every other split. Problems are the same if prompt and answer are, index
@@ -54,7 +54,7 @@ def num_problems(config: Mapping[str, Any]) -> int | None:
 
 
 def _against(split: str, cases: Sequence[CaseRecord], configs: Mapping[str, Mapping[str, Any]]) -> str:
-    """What speaks against comparing a split; empty if nothing does."""
+    """The reason why a split cannot be compared; empty if it can."""
     without = [
         case.name for case in cases if not any(split in record.results for record in case.last().values())
     ]
@@ -74,9 +74,9 @@ def _against(split: str, cases: Sequence[CaseRecord], configs: Mapping[str, Mapp
                 i for i in traces[0].keys() & traces[1].keys() if traces[0][i].problem != traces[1][i].problem
             ]
             if differ:
-                return f"problem {min(differ)} is another one in {other.name} than in {first.name} (env)"
+                return f"problem {min(differ)} differs between {first.name} and {other.name} (env)"
         elif one.get("env") != two.get("env"):
-            return f"{other.name} and {first.name} have other settings of env"
+            return f"{first.name} and {other.name} have different env settings"
     return ""
 
 

@@ -1,8 +1,8 @@
 """Results on the problems that all cases share, where some were evaluated on more.
 
 In: a case and, by split, the number of shared problems. Out: the same case, its results computed again from the
-completions of those problems. Completions do not say everything: figures of samples, kinds of backtracks,
-errors and difficulty buckets stay unknown.
+completions of those problems. Figures of samples, kinds of backtracks, errors and difficulty buckets cannot be
+computed from the completions and stay unknown.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ def _restricted(stage: StageRecord, shared: Mapping[str, int]) -> StageRecord:
 
 
 def result_of(traces: Sequence[TraceFacts]) -> SplitResult:
-    """The result of greedy completions, as far as they say it; at least one."""
+    """The result of at least one greedy completion, with the figures that can be computed from completions."""
     right = [trace for trace in traces if trace.correct]
     low, high = wilson_interval(len(right), len(traces))
     return SplitResult(

@@ -1,11 +1,11 @@
-"""Stored results: what a comparison reads, in a folder of text files small enough to keep with the code.
+"""Stored results: the data of a comparison, in a folder of text files small enough to keep with the code.
 
 ::
 
     comparison.json    title, question, cases, configs, seeds and origins of the runs; the format number
-    results.csv        a `SplitResult` a line: run, stage, split
-    traces.csv         a `TraceFacts` a line: run, stage, split, problem index
-    updates.csv        an `UpdateRow` of GRPO a line: run, update
+    results.csv        one `SplitResult` per line: run, stage, split
+    traces.csv         one `TraceFacts` per line: run, stage, split, problem index
+    updates.csv        one `UpdateRow` of GRPO per line: run, update
 
 A CSV file above a megabyte is compressed and ends in `.csv.gz`. Numbers are written so that they read back
 exactly: the page of stored results is the page of their run folders, byte for byte.

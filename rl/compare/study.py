@@ -1,8 +1,7 @@
 """The results of a comparison, from which its page, its text and its CSV are made.
 
 In: a `Comparison`. Out: a `Study`: results, the splits that can be compared, failures by name, and the
-    differences
-of each case from the base.
+differences of each case from the base.
 """
 
 from __future__ import annotations
@@ -71,7 +70,7 @@ class Study:
         comparison: The runs compared.
         cases: Results by case; the first is the base of all differences.
         splits: Splits on which every case met the same problems.
-        shared: Number of problems compared, for splits of which some cases met more.
+        shared: Number of problems compared, for splits on which some cases were evaluated on more.
         left_out: Why each other split is not compared.
         flags: Failures by case.
     """

@@ -1,4 +1,4 @@
-"""How far sampler and learner are apart in the log-probability of a sampled token.
+"""Compares sampler and learner in the log-probability of the sampled tokens.
 
 In the first pass over an on-policy rollout batch both hold the same weights, so a difference beyond rounding is
 a fault, of a dtype or a mask, that would enter the importance ratio unnoticed.

@@ -17,7 +17,7 @@ def rollout_metrics(rollouts: RolloutBatch, num_groups: int) -> dict[str, float]
 
     Args:
         rollouts: The groups.
-        num_groups: P, the useful groups that were asked for.
+        num_groups: P, the number of useful groups requested.
 
     Returns:
         `reward` and `reward/<part>`; `reward/group_std` (mean within-group deviation); `outcome/<name>`

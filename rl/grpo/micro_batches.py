@@ -102,7 +102,7 @@ def make_micro_batches(
         rows: At least one completion.
         max_tokens: Limit of a micro-batch, padding included; see `split_rows`.
         pad_id: Fills prompts on the left and completions on the right.
-        loss_type: TRL's; decides what the loss of a micro-batch is a mean over, and so its factor.
+        loss_type: TRL's; decides over what the loss of a micro-batch is averaged, and so its factor.
         device: Where the tensors go.
 
     Returns:

@@ -1,6 +1,6 @@
 """The adapter to TRL's `GRPOTrainer`, which gives the loss, PEFT, accelerate and the metric backends.
 
-What an update is made of comes from `update.py`; TRL sees placeholder rows only. One update is as many of TRL's
+`update.py` makes the data of an update; TRL sees placeholder rows only. One update is as many of TRL's
 steps as there are micro-batches. A checkpoint holds the state of the updates beside the Trainer's own files, so
 a resumed run repeats the uninterrupted one exactly.
 
@@ -92,7 +92,7 @@ class StrideTrainer(GRPOTrainer):
         tokens = [part["tokens"] for part in self._micro_batches]
         for key, values in metrics.items():
             own = values[before.get(key, 0) :]
-            if len(own) == len(losses):  # TRL adds one figure a micro-batch
+            if len(own) == len(losses):  # TRL adds one figure per micro-batch
                 values[before.get(key, 0) :] = [combine_figures(key, own, tokens)]
         return torch.stack(losses).sum()
 

@@ -1,4 +1,4 @@
-"""What a GRPO update is: rollouts in; advantages, micro-batches and metrics out.
+"""One GRPO update: rollouts in; advantages, micro-batches and metrics out.
 
 ::
 
@@ -39,7 +39,7 @@ _CPU_TOKENS, _GPU_TOKENS = 768, 16384  # of a micro-batch, where the config leav
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class UpdateBatch:
-    """The data of one update, or of `grpo.num_iterations` updates that learn it again.
+    """The data of one update, or of the `grpo.num_iterations` updates that train on it.
 
     Attributes:
         micro_batches: Tensors with the keys TRL's loss reads; see `make_micro_batches`.
@@ -213,11 +213,11 @@ def _delivery_metrics(delivery: Delivery, update: int) -> dict[str, float]:
 
 
 def combine_figures(name: str, values: Sequence[float], tokens: Sequence[int]) -> float:
-    """The figure of an update from one figure a micro-batch: a sum, minimum, maximum or mean over tokens.
+    """The figure of an update from those of its micro-batches: a sum, minimum, maximum or mean over tokens.
 
     Args:
         name: TRL's name of the figure, which says how it is combined.
-        values: One a micro-batch.
+        values: One per micro-batch.
         tokens: Completion tokens of each micro-batch.
     """
     if name == "step_time":

@@ -29,7 +29,7 @@ _MEANINGS = {
 
 
 class StalledError(RuntimeError):
-    """No group had rewards that differ for many updates in a row."""
+    """For many updates in a row, no group had rewards that differ."""
 
     exit_code: ClassVar[int] = 1
 
@@ -64,7 +64,7 @@ class ZeroSignalWatch:
             raise StalledError(
                 f"no group of the last {STALLED_AFTER} updates had rewards that differ "
                 f"({dict(rollouts.zero_signal)} in the last one; completions: {outcomes}): the task is too "
-                "easy, too hard, or the reward does not tell samples apart; change env.settings, rewards or "
+                "easy, too hard, or the reward does not distinguish samples; change env.settings, rewards or "
                 "rollout.temperature"
             )
         if self._updates % WARN_EVERY == 0:
@@ -75,7 +75,7 @@ def describe_zero_signal(updates: Sequence[Mapping[str, float]]) -> str:
     """A line for the end of a run of which at least half had no signal; empty otherwise.
 
     Args:
-        updates: The logged metrics of the GRPO updates, of which those that sampled count.
+        updates: The logged metrics of the GRPO updates; only updates that sampled count.
     """
     sampled = [metrics for metrics in updates if "groups/useful_frac" in metrics]
     silent = [metrics for metrics in sampled if metrics["groups/useful_frac"] == 0]

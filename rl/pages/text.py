@@ -1,4 +1,4 @@
-"""Tables as text: how every table of the project is laid out, and the one a run ends with."""
+"""Text tables: the layout that every table of the project has, and the table that a run ends with."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from rich.console import Console
 from rich.table import Table
 
 from rl.runs.record import SplitResult
+from rl.stats.format import table_number
 
 _COLUMNS = (
     "stage",
@@ -75,13 +76,9 @@ def _cells(result: SplitResult) -> list[str]:
     return [
         f"{result.accuracy:.3f}",
         f"{result.accuracy_low:.3f}-{result.accuracy_high:.3f}",
-        _number(result.steps_per_correct),
-        _number(result.full_steps_per_correct),
+        table_number(result.steps_per_correct),
+        table_number(result.full_steps_per_correct),
         "-" if saved is None else f"{saved:.1%}",
         f"{result.backtracks:.2f}",
         f"{result.tokens:.1f}",
     ]
-
-
-def _number(value: float | None) -> str:
-    return "-" if value is None else f"{value:.2f}"

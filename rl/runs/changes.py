@@ -1,4 +1,4 @@
-"""What became of each problem between two stages.
+"""How the result on each problem changed between two stages.
 
 In: greedy completions of the same problems by index. Out: indices by `Change`.
 """
@@ -12,7 +12,7 @@ from rl.runs.record import SampleRow
 
 
 class Change(StrEnum):
-    """What became of a problem between two stages, the worst news first."""
+    """How the result on a problem changed between two stages, the worst change first."""
 
     LOST = "no longer solved"
     MORE = "solved in more steps"
@@ -23,7 +23,7 @@ class Change(StrEnum):
 
 
 def changes(before: Mapping[int, SampleRow], after: Mapping[int, SampleRow]) -> dict[Change, list[int]]:
-    """Problems by what became of them; in each list the largest change of steps comes first, then by index."""
+    """Problems by change. In each list the largest change in steps comes first, then the lowest index."""
     found: dict[Change, list[int]] = {change: [] for change in Change}
     for index in sorted(before.keys() & after.keys()):
         found[_change(before[index], after[index])].append(index)

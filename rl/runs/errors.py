@@ -6,6 +6,6 @@ from typing import ClassVar
 
 
 class RunFolderError(ValueError):
-    """A run folder that cannot be used as asked."""
+    """A run folder that cannot be used."""
 
     exit_code: ClassVar[int] = 2

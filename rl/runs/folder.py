@@ -1,11 +1,11 @@
-"""The folder of a run: what is in it, who may write to it, and how a run is found again.
+"""The folder of a run: its files, its lock, and how a run is started or resumed in it.
 
 ::
 
     config.yaml         resolved config, defaults included
     provenance.json     command, git revision, versions, machine
-    metrics.jsonl       one row an update
-    trajectories.jsonl  every completion GRPO trained on
+    metrics.jsonl       one row for each update
+    trajectories.jsonl  every completion that GRPO sampled
     summary.json        results of each stage and split
     eval/<stage>.jsonl  greedy completions of the evaluation
     models/<stage>/     Hugging Face folder (or PEFT adapter)
@@ -37,9 +37,9 @@ from rl.runs.lock import lock_folder, sign_lock
 from rl.runs.log import RowLog, evaluation_log, metrics_log, read_summary, trajectory_log
 from rl.runs.record import SampleRow, Stage, Summary
 
-# What may differ when a run is resumed: where and how it runs, how far, and what is watched. Everything else
-# is part of what the run is.
-_FREE = (
+# Keys that may change when a run is resumed: where and how it runs, how far it goes, and what is measured. All
+# other keys define the run.
+_MAY_CHANGE = (
     "output_dir",
     "report_to",
     "eval.",
@@ -55,12 +55,11 @@ _FREE = (
     "rollout.max_ungraded",
 )
 
-
-_NOTHING = (LOCK, "config.yaml.tmp")  # all that a run killed at once has left
+_LEFTOVERS = (LOCK, "config.yaml.tmp")  # all that a run leaves if it is killed right at its start
 
 
 class RunFolder:
-    """Paths and small files of one run; holds the lock until closed, dropped or the process ends."""
+    """Paths and small files of one run. It holds the lock until it is closed or dropped or the process ends."""
 
     def __init__(self, path: Path, lock: IO[str]) -> None:
         self.path = path
@@ -70,19 +69,24 @@ class RunFolder:
         self.trajectories = trajectory_log(path)
 
     def close(self) -> None:
-        """Give the lock back."""
+        """Release the lock."""
         self._lock.close()
 
     def model(self, stage: Stage) -> Path:
-        """Where a stage's trained model is."""
+        """The folder of a stage's trained model."""
         return self.path / "models" / stage
 
     def checkpoints(self, stage: Stage) -> Path:
-        """Where a stage's checkpoints are."""
+        """The folder of a stage's checkpoints."""
         return self.path / "checkpoints" / stage
 
     def latest_checkpoint(self, stage: Stage, written_last: str) -> Path | None:
-        """A stage's newest checkpoint that holds the file written last: one without it was cut off."""
+        """A stage's newest complete checkpoint; None if there is none.
+
+        Args:
+            stage: The stage.
+            written_last: Name of the file that is written last: a checkpoint without it is incomplete.
+        """
         found = [
             path for path in self.checkpoints(stage).glob("checkpoint-*") if (path / written_last).is_file()
         ]
@@ -101,12 +105,12 @@ class RunFolder:
         return read_summary(self.path)
 
     def write_summary(self, summary: Summary) -> None:
-        """Replace `summary.json` in one move."""
+        """Replace `summary.json` atomically."""
         write_text(self.path / "summary.json", json.dumps(summary.to_json(), indent=2) + "\n")
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write a file so that a kill leaves the old one or the new one."""
+    """Write a file atomically: a kill leaves the old file or the new one."""
     temporary = path.with_name(path.name + ".tmp")
     with temporary.open("w") as file:
         file.write(text)
@@ -116,7 +120,7 @@ def write_text(path: Path, text: str) -> None:
 
 
 def check_run_folder(config: Config, *, resume: bool, overwrite: bool) -> None:
-    """Say early, and without touching anything, what `open_run` would refuse.
+    """Refuse early what `open_run` would refuse, without changing anything.
 
     Raises:
         RunFolderError, RunBusyError: As `open_run`.
@@ -142,17 +146,17 @@ def _unwritable(path: Path, error: OSError) -> RunFolderError:
 
 
 def open_run(config: Config, *, resume: bool, overwrite: bool) -> RunFolder:
-    """Make or reopen the folder of a run and lock it.
+    """Create or reopen the folder of a run and lock it.
 
     Raises:
-        RunFolderError: It cannot be written, holds something and neither `resume` nor `overwrite` is set,
-            holds something that is no run, or belongs to a run with another config.
-        RunBusyError: Another process holds it.
+        RunFolderError: The folder cannot be written, or it is not empty and either holds no run, or holds one
+            while neither `resume` nor `overwrite` is set, or the run to resume has another config.
+        RunBusyError: Another process is writing to it.
     """
     path = _folder(config)
     lock: IO[str] | None = None
     try:
-        # A folder that has a lock is asked whether it is in use before anything else is said of it.
+        # If there is a lock, take it first: a folder in use is reported as such, whatever else is wrong.
         if (path / LOCK).is_file():
             lock = lock_folder(path, key="output_dir")
         existing = _check_usable(path, resume=resume, overwrite=overwrite)
@@ -165,7 +169,7 @@ def open_run(config: Config, *, resume: bool, overwrite: bool) -> RunFolder:
         sign_lock(lock)
         if existing and overwrite:
             _clear(path)
-        write_text(path / "config.yaml", dump_config(config))  # first: what makes the folder a run's
+        write_text(path / "config.yaml", dump_config(config))  # written first: it marks the folder as a run's
         for name in ("eval", "models", "checkpoints"):
             (path / name).mkdir(exist_ok=True)
         write_text(path / "provenance.json", json.dumps(_provenance(), indent=2) + "\n")
@@ -179,8 +183,8 @@ def open_run(config: Config, *, resume: bool, overwrite: bool) -> RunFolder:
 
 
 def _check_usable(path: Path, *, resume: bool, overwrite: bool) -> bool:
-    """Whether the folder holds something, and that this is what was asked for; changes nothing."""
-    existing = path.exists() and (not path.is_dir() or any(p.name not in _NOTHING for p in path.iterdir()))
+    """Refuse a folder that does not fit `resume` and `overwrite`; returns whether it holds anything."""
+    existing = path.exists() and (not path.is_dir() or any(p.name not in _LEFTOVERS for p in path.iterdir()))
     if existing and not path.is_dir():
         raise RunFolderError(f"output_dir {path} is a file; give a folder")
     is_run = (path / "config.yaml").is_file()
@@ -216,14 +220,14 @@ def _check_same(path: Path, config: Config) -> None:
         saved = _flatten(yaml.safe_load((path / "config.yaml").read_text()))
     except (OSError, ValueError, yaml.YAMLError) as error:
         raise RunFolderError(
-            f"--resume: {path / 'config.yaml'} cannot be read ({type(error).__name__}), so nothing says what "
-            "the run is; start a new run in another output_dir"
+            f"--resume: {path / 'config.yaml'} cannot be read ({type(error).__name__}), so the run's "
+            "config is unknown; start a new run in another output_dir"
         ) from None
-    asked = _flatten(config.model_dump(mode="json"))
+    given = _flatten(config.model_dump(mode="json"))
     changed = [
-        f"{key} was {saved.get(key)!r}, is {asked.get(key)!r}"
-        for key in sorted(saved.keys() | asked.keys())
-        if saved.get(key) != asked.get(key) and not key.startswith(_FREE)
+        f"{key} was {saved.get(key)!r}, is {given.get(key)!r}"
+        for key in sorted(saved.keys() | given.keys())
+        if saved.get(key) != given.get(key) and not key.startswith(_MAY_CHANGE)
     ]
     if changed:
         raise RunFolderError(
@@ -233,7 +237,7 @@ def _check_same(path: Path, config: Config) -> None:
 
 
 def _check_format(path: Path) -> None:
-    """Refuse a run whose files this version cannot go on writing."""
+    """Refuse to resume a run whose files have another format than this version writes."""
     read_summary(path)
     metrics_log(path).check_format()
     trajectory_log(path).check_format()

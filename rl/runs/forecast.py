@@ -78,7 +78,7 @@ class Pace:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Left:
-    """What is left of a run.
+    """The time left of a run, as far as it is known.
 
     Attributes:
         seconds: Seconds of all work whose pace is known; None before anything was measured.
@@ -113,7 +113,7 @@ class Forecast:
             self._measured[kind] = seconds / units
 
     def left(self, work: Work, units: int, seconds_each: float | None) -> Left:
-        """What is left, the current work included.
+        """The time left, the current work included.
 
         Args:
             work: The current work.

@@ -25,7 +25,7 @@ class RecordError(ValueError):
 def text(value: Any) -> str:
     """A string."""
     if type(value) is not str:
-        raise RecordError(f"{shown(value)} is not a text")
+        raise RecordError(f"{shown(value)} is not a string")
     return value
 
 
@@ -56,12 +56,12 @@ def flag(value: Any) -> bool:
 
 
 def optional(check: Check) -> Check:
-    """What `check` lets pass, and null."""
+    """A value that `check` accepts, or null."""
     return lambda value: None if value is None else check(value)
 
 
 def several(check: Check) -> Check:
-    """A list of what `check` lets pass, as a tuple."""
+    """A list of values that `check` accepts, as a tuple."""
 
     def read(value: Any) -> tuple[Any, ...]:
         if type(value) is not list:
@@ -72,7 +72,7 @@ def several(check: Check) -> Check:
 
 
 def mapping(check: Check) -> Check:
-    """An object whose values `check` lets pass."""
+    """An object whose values `check` accepts."""
 
     def read(value: Any) -> dict[str, Any]:
         if type(value) is not dict:
@@ -96,7 +96,7 @@ def one_of(kind: type[StrEnum]) -> Check:
 
 
 def record(kind: type[T], checks: Mapping[str, Check]) -> Callable[[Any], T]:
-    """What makes a dataclass of a JSON object with a key a field.
+    """A function that makes a dataclass of a JSON object with one key for each field.
 
     Args:
         kind: The dataclass; a field with a default may be missing in the object.

@@ -1,4 +1,4 @@
-"""One writer to a folder at a time: a lock that says who holds it and ends with its process."""
+"""The lock of a folder: one process at a time writes to it. It names its holder and ends with its process."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ class RunBusyError(RuntimeError):
 
 
 def lock_folder(folder: Path, *, key: str) -> IO[str]:
-    """Take the lock of a folder; closing the file gives it back.
+    """Take the lock of a folder; closing the returned file releases it.
 
     Args:
-        folder: It must be there.
-        key: What the user named it by, for the message.
+        folder: An existing folder.
+        key: Config key or option that names the folder, for the message.
 
     Raises:
-        RunBusyError: Another process holds it.
+        RunBusyError: Another process holds the lock.
         OSError: The folder cannot be written.
     """
     lock = (folder / NAME).open("a+")
@@ -41,7 +41,7 @@ def lock_folder(folder: Path, *, key: str) -> IO[str]:
 
 
 def sign_lock(lock: IO[str]) -> None:
-    """Write down who holds a lock, and since when."""
+    """Write into a lock who holds it, and since when."""
     lock.truncate(0)
     since = datetime.now(UTC).isoformat(timespec="seconds")
     lock.write(f"process {os.getpid()} on {socket.gethostname()} since {since}")

@@ -1,6 +1,6 @@
 """The files that a run writes while it goes, and the one place that reads them.
 
-In: records (`record.py`). Out: one JSON object a line in `metrics.jsonl`, `trajectories.jsonl` and
+In: records (`record.py`). Out: one JSON object on each line of `metrics.jsonl`, `trajectories.jsonl` and
 `eval/<stage>.jsonl`, one object in `summary.json`; and the same records back. Resuming, reports, comparisons,
 ablations and the viewer all read through here, so that a file of another format or a damaged row is refused in
 the same words everywhere.
@@ -137,7 +137,7 @@ def read_summary(folder: Path) -> Summary:
 
 
 def readable(path: Path, read: Callable[[], T]) -> T:
-    """What `read` makes of a file of a run.
+    """Read a file of a run with `read`.
 
     Raises:
         RunFolderError: It cannot be read, has another format or is damaged.
@@ -171,14 +171,14 @@ def sample_rows(
     encoder: Encoder,
     advantages: Sequence[float] | None = None,
 ) -> list[SampleRow]:
-    """The rows of a group, one a completion.
+    """The rows of a group, one for each completion.
 
     Args:
         stage: Stage of the run.
         update: Update it was sampled for.
         group: The group.
         encoder: Gives the text of each token.
-        advantages: One a sample; None where the group is not trained on.
+        advantages: One for each sample; None where the group is not trained on.
     """
     problem = group.problem
     return [

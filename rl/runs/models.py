@@ -31,7 +31,7 @@ class TrainedModel:
 
 
 def find_trained(path: Path) -> TrainedModel:
-    """The model that a folder stands for: of a run its last stage's.
+    """The model in a folder; for a run folder, the model of its last stage.
 
     Raises:
         RunFolderError: There is no such folder, or it holds no model.

@@ -31,7 +31,7 @@ class Task:
     """A piece of work that is being done.
 
     Attributes:
-        work: What it is.
+        work: The work.
         done: Units done.
         figures: Texts about the newest unit, the most important first.
     """
@@ -109,7 +109,7 @@ class Progress:
         """Show a piece of work until the block ends.
 
         Args:
-            work: What is done.
+            work: The work to show.
             done: Units that were done before, where a run is resumed.
         """
         self._forecast.begin(work)
@@ -156,7 +156,7 @@ def live_line(task: Task, left: Left, width: int) -> Table:
 
     Args:
         task: The work to show.
-        left: What is left of the run.
+        left: The time left of the run.
         width: Columns of the terminal.
     """
     head = f"{task.work.label} {task.done:,}/{task.work.units:,}"

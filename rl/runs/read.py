@@ -76,7 +76,7 @@ def read_run(folder: Path) -> RunRecord:
     """
     if not is_run(folder):
         raise RunFolderError(
-            f"there is no run in {folder} (no config.yaml); give the folder of a run, as runs/quickstart"
+            f"there is no run in {folder} (no config.yaml); give the folder of a run, such as runs/quickstart"
         )
     config, summary = read_config(folder), read_summary(folder)
     trained = {Stage.WARM: "warm_start", Stage.GRPO: "grpo"}

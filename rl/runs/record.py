@@ -2,8 +2,8 @@
 
 ::
 
-    trajectories.jsonl, eval/<stage>.jsonl   a `SampleRow` a line: one completion
-    metrics.jsonl                            an `UpdateRow` a line: one optimiser update
+    trajectories.jsonl, eval/<stage>.jsonl   one `SampleRow` per line: a completion
+    metrics.jsonl                            one `UpdateRow` per line: an optimiser update
     summary.json                             a `Summary`: a `SplitResult` for each stage and split
 
 `to_json` and `from_json` are the only places that know the keys. The objects stay flat, so that pandas reads
@@ -52,7 +52,7 @@ class StepRow(NamedTuple):
     Attributes:
         text: The line.
         kind: Forward, backtrack or marker.
-        verdict: What the environment found.
+        verdict: The environment's verdict.
         reason: Why the step is invalid; empty otherwise.
         undone: Whether a later backtrack took it back.
     """
@@ -100,14 +100,15 @@ class SampleRow:
         full_steps: Steps of the full trace.
         text: The completion as text.
         stated: The answer it states, or None.
-        outcome: What became of it.
+        outcome: How it was graded.
         reward: Total reward.
         parts: Weighted value of each reward term.
         tokens: Number of completion tokens, stop token included.
         weight_version: Updates behind the weights that sampled it.
         steps: Its lines before the closing one.
         pieces: Text of each token; None where the reader left tokens out.
-        logprobs: Log-probability of each token under the sampler, rounded to 4 digits; None likewise.
+        logprobs: Log-probability of each token under the sampler, rounded to 4 digits; None where the reader
+            left tokens out.
         advantage: The advantage it was trained with, or one for each token; None where it was not trained on.
     """
 
@@ -232,7 +233,7 @@ _read_sample = check.record(
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class UpdateRow:
-    """What was logged of one optimiser update.
+    """The metrics of one optimiser update.
 
     Example: `UpdateRow(stage=Stage.GRPO, update=3, metrics={"reward": 0.4, "accuracy": 0.5})`
 
@@ -374,7 +375,7 @@ _read_result = check.record(SplitResult, {**_FIGURES, "dict[str, BucketResult]":
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Summary:
-    """What a run has reached so far; empty at its start.
+    """The results of a run so far; empty at its start.
 
     Attributes:
         stages: Results by evaluated stage and split.
@@ -443,13 +444,13 @@ _EVAL = "eval_"  # before a stage among the seconds of `summary.json`
 
 
 def _by_stage(found: Mapping[str, Any]) -> dict[Stage, Any]:
-    """The same by stage, in the order of the stages."""
+    """The same values by stage, in the order of the stages."""
     named = {check.one_of(Stage)(name): value for name, value in found.items()}
     return {stage: named[stage] for stage in Stage if stage in named}
 
 
 def check_format(data: Any) -> None:
-    """Let an object of this format pass.
+    """Refuse anything but an object of this format.
 
     Raises:
         FormatError: It has another format or names none.

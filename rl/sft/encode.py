@@ -1,4 +1,4 @@
-"""From the warm start's examples to token ids with labels, in the order they are learnt.
+"""Encodes the warm start's examples as token ids with labels, in training order.
 
 In: the phases of `examples.py`. Out: a `datasets.Dataset` for TRL's `SFTTrainer`.
 """
@@ -17,7 +17,7 @@ IGNORED = -100  # label of tokens without loss
 
 
 def encode_phases(phases: Sequence[Phase], encoder: Encoder, *, batch_size: int, seed: int) -> Dataset:
-    """All rows of a warm start in order: each phase's examples, shuffled, repeated until its last update."""
+    """The rows of a warm start in order: each phase repeats its examples, shuffled again each time."""
     encoded = [encode_examples(phase.examples, encoder) for phase in phases]
     rng = derive_random(seed, "warm_start", "order")
     order: list[int] = []

@@ -1,8 +1,8 @@
 """What the warm start learns from: demonstrations, and the parts of them that get no loss.
 
-In: an environment and the config's `warm_start` section. Out: one `Example` a problem, which `encode.py` turns
-into token ids with labels. The mix of full and hand-skipped traces follows "Can Language Models Learn to Skip
-Steps?" (arXiv 2411.01855, section 3); `skipped_frac: 0` is its cold start. Traces with detours follow
+In: an environment and the config's `warm_start` section. Out: one `Example` for each problem, which `encode.py`
+turns into token ids with labels. The mix of full and hand-skipped traces follows "Can Language Models Learn to
+Skip Steps?" (arXiv 2411.01855, section 3); `skipped_frac: 0` is its cold start. Traces with detours follow
 Self-Backtracking (arXiv 2502.04404): the wrong step gets no loss, so the model reads it without imitating it,
 and the backtrack after it is learnt. Their length-matched controls answer the objection that backtracks only
 make traces longer.
@@ -23,12 +23,12 @@ from envs.seeding import derive_random
 
 
 class TraceKind(StrEnum):
-    """Kinds of traces, as a reader calls them."""
+    """Kinds of demonstrations, as messages name them."""
 
     FULL = "full"
     SKIPPED = "with a step skipped"
     DETOUR = "with detours"
-    CONTROL = "made longer without detours"
+    CONTROL = "length-matched controls"
     SEARCH = "of a search"
 
 
@@ -40,24 +40,24 @@ class Example:
         prompt: The problem's prompt.
         text: The reference completion.
         ignored: Start and end offsets of the parts of `text` that get no loss.
-        asked: The kind of trace that was drawn.
+        drawn: The kind of trace that was drawn.
         written: The kind that was written: `FULL` where the problem has no room for the kind drawn.
     """
 
     prompt: str
     text: str
     ignored: tuple[tuple[int, int], ...] = ()
-    asked: TraceKind
+    drawn: TraceKind
     written: TraceKind
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Phase:
-    """Examples that are learnt for some updates.
+    """One phase of the warm start.
 
     Attributes:
         examples: The demonstrations.
-        updates: Optimiser steps.
+        updates: Optimiser updates it lasts.
     """
 
     examples: Sequence[Example]
@@ -67,11 +67,13 @@ class Phase:
 def make_phases(
     env: Env[Any], curriculum: Sequence[Env[Any]], config: WarmStartConfig, *, seed: int
 ) -> list[Phase]:
-    """The phases of the curriculum, then one on `env` if updates are left; each has the problems it reaches.
+    """The phases of the curriculum, then one on `env` for the other updates.
+
+    A phase has no more problems than its updates reach.
 
     Args:
         env: The task.
-        curriculum: The task with the settings of each phase of `config.curriculum`.
+        curriculum: The task of each phase in `config.curriculum`, with that phase's settings.
         config: The `warm_start` section.
         seed: Seed of the mix.
     """
@@ -88,14 +90,14 @@ def make_phases(
 
 
 def make_examples(env: Env[Any], config: WarmStartConfig, *, num_problems: int, seed: int) -> list[Example]:
-    """The mix, one example for each of the first `num_problems` of the train split.
+    """The mix: one example for each of the first `num_problems` problems of the train split.
 
-    A problem gets a skipped trace, one with detours (or its control), or one of a search, with the
-    probabilities of the config, where the environment can write it for this problem, and its full trace
-    otherwise.
+    The kind of each trace is drawn with the config's probabilities: full, with a step skipped, with detours (or
+    its length-matched control), or of a search. If the environment cannot write that kind for a problem, the
+    problem gets its full trace.
 
     Raises:
-        ValueError: The environment cannot write the kinds asked for, or its data holds no solution.
+        ValueError: The environment cannot write a kind that the config names, or its data holds no solution.
     """
     _check(env, config)
     kinds = config.skip_kinds or list(env.skip_kinds[:1])
@@ -103,22 +105,22 @@ def make_examples(env: Env[Any], config: WarmStartConfig, *, num_problems: int, 
     for index in range(num_problems):
         rng = derive_random(seed, "warm_start", index)
         problem = env.problem(Split.TRAIN, index)
-        asked, demonstration = _draw(env, config, problem, kinds, rng)
-        written = asked if demonstration is not None else TraceKind.FULL
+        drawn, demonstration = _draw(env, config, problem, kinds, rng)
+        written = drawn if demonstration is not None else TraceKind.FULL
         demonstration = demonstration or Demonstration(lines=env.full_trace(problem))
         if rng.random() < config.budget_frac:
             problem = env.with_budget(problem, len(demonstration.lines))
         text, ignored = _text(problem, demonstration, masked=config.mask_wrong_steps)
         examples.append(
-            Example(prompt=problem.prompt, text=text, ignored=ignored, asked=asked, written=written)
+            Example(prompt=problem.prompt, text=text, ignored=ignored, drawn=drawn, written=written)
         )
     return examples
 
 
 def _check(env: Env[Any], config: WarmStartConfig) -> None:
-    """Refuse what the environment cannot write, all of it in one message.
+    """Refuse kinds that the environment cannot write, all in one message.
 
-    Where there are no worked solutions, that is the only thing to change, and `full_trace` says so.
+    Without worked solutions no other mistake matters, so the error of `full_trace` comes first.
     """
     env.full_trace(env.problem(Split.TRAIN, 0))
     mistakes = []
@@ -145,14 +147,14 @@ def _check(env: Env[Any], config: WarmStartConfig) -> None:
 
 
 def describe_mix(examples: Sequence[Example]) -> str:
-    """How many traces of each kind there are, and how many could not be written, in one line."""
+    """One line with the number of traces of each kind, and of those that could not be written."""
     written = Counter(example.written for example in examples)
     parts = [f"{written[kind]:,} {kind}" for kind in TraceKind if written[kind]]
     text = f"{len(examples):,} traces: {', '.join(parts)}"
     for kind in TraceKind:
-        asked = [example for example in examples if example.asked is kind]
-        if lacking := sum(example.written is not kind for example in asked):
-            text += f"; {lacking:,} of {len(asked):,} {kind} did not fit their problem and are full ones"
+        drawn = [example for example in examples if example.drawn is kind]
+        if lacking := sum(example.written is not kind for example in drawn):
+            text += f"; {lacking:,} of {len(drawn):,} {kind} did not fit their problem and are full ones"
     return text
 
 
@@ -160,12 +162,12 @@ def _draw(
     env: Env[Any], config: WarmStartConfig, problem: Problem, kinds: Sequence[str], rng: random.Random
 ) -> tuple[TraceKind, Demonstration | None]:
     """The kind of trace drawn, and its demonstration; None for a full trace or where the problem has none."""
-    drawn = rng.random()
-    if drawn < config.skipped_frac:
+    number = rng.random()
+    if number < config.skipped_frac:
         lines = env.skipped_trace(problem, rng.choice(kinds), rng)
         return TraceKind.SKIPPED, None if lines is None else Demonstration(lines=lines)
-    drawn -= config.skipped_frac
-    if drawn < config.detour_frac:
+    number -= config.skipped_frac
+    if number < config.detour_frac:
         mix = config.error_mix or dict.fromkeys(env.error_kinds, 1.0)
         errors = rng.choices(list(mix), list(mix.values()), k=rng.choice(config.num_detours))
         demonstration = env.detour_trace(problem, errors, rng)
@@ -173,8 +175,8 @@ def _draw(
             return TraceKind.DETOUR, demonstration
         padded = demonstration and env.padded_trace(problem, len(demonstration.lines), rng)
         return TraceKind.CONTROL, padded
-    drawn -= config.detour_frac
-    if drawn < config.search_frac:
+    number -= config.detour_frac
+    if number < config.search_frac:
         return TraceKind.SEARCH, env.search_trace(problem, rng)
     return TraceKind.FULL, None
 

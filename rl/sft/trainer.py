@@ -37,7 +37,7 @@ def warm_start(
 
     Args:
         policy: The policy to train.
-        phases: Examples to learn, in order.
+        phases: The phases, in order.
         config: The `warm_start` section.
         folder: Checkpoints go here.
         seed: Seed of the order.

@@ -1,11 +1,11 @@
-"""Figures as text."""
+"""Figures as text, for pages and for text tables."""
 
 from __future__ import annotations
 
 import math
 
 ABSENT = "–"
-"""Stands where there is no figure."""
+"""Shown on a page where there is no figure."""
 
 _MINUTE = 60  # seconds
 
@@ -23,6 +23,11 @@ def bare_percent(share: float | None) -> str:
 def number(value: float | None, digits: int = 2) -> str:
     """A figure as text: 1234.5 is "1,234.50"."""
     return ABSENT if value is None or not math.isfinite(value) else f"{value:,.{digits}f}"
+
+
+def table_number(value: float | None, digits: int = 2) -> str:
+    """A figure in a text table: 1234.5 is "1234.50"; a missing one is "-"."""
+    return "-" if value is None else f"{value:.{digits}f}"
 
 
 def signed(value: float, digits: int = 2) -> str:

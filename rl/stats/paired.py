@@ -41,7 +41,7 @@ class Difference:
     Attributes:
         mean: Mean over all pairs.
         low: Lower end of the 95 % interval; NaN for a single problem and where all pairs differ equally.
-        high: Upper end, NaN likewise.
+        high: Upper end; NaN in the same cases.
         p: Level at which the interval just reaches 0: below 0.05 where the 95 % interval excludes 0. Where all
             pairs differ equally, that of an exact sign test over the problems. NaN for a single problem.
         num_pairs: Pairs of the same seed and problem.
@@ -61,7 +61,7 @@ def paired_difference(case: Figures, base: Figures, *, is_share: bool = False) -
 
     Args:
         case: The figure of the case.
-        base: The same figure of what it is compared with.
+        base: The same figure of the base.
         is_share: Each value is 0 or 1. Then one problem won and one lost are added to every seed before the
             interval is taken (Bonett and Price 2012, doi 10.3102/1076998611411915); without them no problem
             won and none lost would look certain.

@@ -1,4 +1,4 @@
-"""The trajectory viewer: run folders in, a page out that shows what the model wrote, served or as a file."""
+"""The trajectory viewer: a page with the completions of some runs, served or written as a file."""
 
 from rl.viewer.page import check_free, write_page
 from rl.viewer.read import Trajectories, read_trajectories

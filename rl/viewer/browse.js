@@ -1,13 +1,13 @@
-// Browsing: the trajectories that the filters leave, page by page.
+// Browsing: the trajectories that match the filters, page by page.
 
-let lastFound = { asked: null, found: null }; // the next page of a search does not search again
+let lastFound = { searched: null, found: null }; // so that the next page of a search does not search again
 
-// Numbers of all rows the state asks for; null where they are no longer wanted.
+// Numbers of all rows that match the state; null once a newer request has replaced this one.
 async function browsed(data, rows, state, screen) {
   const { ranges, unknown } = conditions(data, state);
   screen.warn(unknown.map((what) => `These runs have no ${what}: that filter is left out.`));
-  const asked = hashOf({ ...state, page: "1", per: "", tokens: "", colour: "", signal: "" });
-  if (lastFound.asked === asked) return lastFound.found;
+  const searched = hashOf({ ...state, page: "1", per: "", tokens: "", colour: "", signal: "" });
+  if (lastFound.searched === searched) return lastFound.found;
   let found = matching(data, ranges);
   if (state.text) {
     const report = (share) => screen.progress(`Searching: ${Math.round(100 * share)} %`);
@@ -17,7 +17,7 @@ async function browsed(data, rows, state, screen) {
   if (state.view === "browse" && SORTS.browse.includes(state.sort)) {
     sorted(found, data.columns[state.sort], state.order === "down");
   }
-  lastFound = { asked, found };
+  lastFound = { searched, found };
   return found;
 }
 

@@ -1,7 +1,8 @@
-"""The rows themselves, some hundred at a time: read again and compressed when they are asked for.
+"""Rows in chunks of some hundred, which the page loads on demand.
 
-In: files of rows. Out: chunks: lines of JSON, compressed by gzip. Only the places of the lines are kept, and
-the files stay open, so what a run appends or writes anew meanwhile changes nothing.
+In: files of rows. Out: chunks of JSON lines, compressed by gzip. Only the positions of chunks stay in memory; a
+chunk is read from its file and compressed when it is requested. The files stay open, so nothing changes if a
+run appends to a file or replaces it meanwhile.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from typing import NamedTuple
 
 _ROWS = 256
 _BYTES = 1_000_000
-"""A chunk ends at this many rows, or where it has this many bytes: what is fetched to show a single row."""
+"""A chunk ends after this many rows or bytes. The page loads a whole chunk to show one of its rows."""
 
 
 class _Place(NamedTuple):
@@ -26,7 +27,11 @@ class _Place(NamedTuple):
 
 
 class Chunks:
-    """Chunks by number; `starts` has the number of the first row of each."""
+    """Chunks by number.
+
+    Attributes:
+        starts: Number of the first row of each chunk.
+    """
 
     def __init__(self) -> None:
         self.starts: list[int] = []
@@ -43,11 +48,11 @@ class Chunks:
         """One chunk, compressed; safe to call from several threads."""
         file, start, end = self._places[number]
         lines = os.pread(file, end - start, start).split(b"\n")
-        text = b"\n".join([_proper(line) for line in lines if line.strip()])
+        text = b"\n".join([_standard_json(line) for line in lines if line.strip()])
         return gzip.compress(text, compresslevel=1, mtime=0)
 
     def lines(self, path: Path) -> Iterator[tuple[int, bytes]]:
-        """The lines of a file with their numbers from 1, without a last line that is still being written.
+        """Add the lines of a file: gives each with its number, from 1, but not a last line still being written.
 
         Raises:
             OSError: The file cannot be read.
@@ -75,8 +80,8 @@ class Chunks:
             self._num_rows += num_rows
 
 
-def _proper(line: bytes) -> bytes:
-    """A line as JavaScript reads it, which knows no NaN and no Infinity."""
+def _standard_json(line: bytes) -> bytes:
+    """A line with null for NaN and Infinity, which JSON in JavaScript does not have."""
     if b"NaN" not in line and b"Infinity" not in line:
         return line
     return json.dumps(json.loads(line, parse_constant=lambda name: None)).encode("ascii")

@@ -1,8 +1,8 @@
-"""The columns that trajectories are filtered and sorted by, so that the page need not load the rows for it.
+"""Columns by which the page filters and sorts trajectories without loading their rows.
 
-In: the rows of a run. Out: one block of bytes: the length of a JSON header
-(4 bytes, little-endian), the header, and the columns as arrays, each from a multiple of 8 bytes on and of the
-smallest type that holds its values. Texts with few values are numbers here and listed in the header.
+In: the rows of a run. Out: one block of bytes: the length of a JSON header (4 bytes, little-endian), the
+header, and the columns as arrays. Each array starts at a multiple of 8 bytes and has the smallest type that
+holds its values. Split, outcome and environment are stored as numbers of the names that the header lists.
 """
 
 from __future__ import annotations
@@ -30,21 +30,21 @@ _TYPES: tuple[tuple[str, type[np.unsignedinteger[Any]]], ...] = (
 
 
 class Columns:
-    """Columns that grow by a row at a time.
+    """Columns that grow row by row.
 
     ======================= ===================================================================
     source                  number of the file
-    split, outcome, env     number of the text in the header's `names`
-    problem                 equal for rows of the same problem, its text included
+    split, outcome, env     number of the name in the header's `names`
+    problem                 equal for rows with the same place, prompt and answer
     place                   equal for rows of one environment, split and index
     group                   equal for the samples of one problem that were drawn together
-    update, sample, ...     as in the row; NaN where it is no finite number
+    update, sample, ...     as in the row; NaN if it is not finite
     steps                   all lines but backtrack lines
     backtracks              backtrack lines and markers
-    invalid                 lines the environment refused
-    right                   1 where the answer is right
-    advantage               of the completion, or the mean over its tokens; NaN: not recorded
-    part:NAME               a part of the reward; NaN where the row has none
+    invalid                 invalid lines
+    right                   1 if the answer is right, else 0
+    advantage               of the completion, or the mean over its tokens; NaN if not recorded
+    part:NAME               a part of the reward; NaN if the row does not have it
     ======================= ===================================================================
     """
 
@@ -85,7 +85,7 @@ class Columns:
         self.num += 1
 
     def pack(self, **header: object) -> bytes:
-        """All columns as bytes; the header gets what is given here, too."""
+        """All columns as bytes, with these fields added to the header."""
         arrays, places, at = [], {}, 0
         for name, values in self._values.items():
             kind, packed = _smallest(np.frombuffer(values, dtype=np.float64))
@@ -104,7 +104,7 @@ class Columns:
 
 
 def _smallest(values: npt.NDArray[np.float64]) -> tuple[str, npt.NDArray[Any]]:
-    """Values in the smallest array that holds them, with the name JavaScript has for its type."""
+    """Values in the smallest array that holds them, after the name of its type in JavaScript."""
     if np.isfinite(values).all() and (values >= 0).all() and (values == np.floor(values)).all():
         for name, kind in _TYPES:
             if values.max(initial=0) <= np.iinfo(kind).max:
@@ -117,7 +117,7 @@ def _finite(value: float) -> float:
 
 
 def _mean(advantage: float | tuple[float, ...] | None) -> float:
-    """The advantage, or the mean of one for each token; NaN without any."""
+    """The advantage of a completion, or the mean over its tokens; NaN if there is none."""
     if isinstance(advantage, tuple):
         return _finite(math.fsum(advantage) / len(advantage)) if advantage else math.nan
     return math.nan if advantage is None else _finite(advantage)

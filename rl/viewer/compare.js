@@ -9,7 +9,7 @@ function compared(data, state) {
   return [find(state.before, before), find(state.after, after ?? before)];
 }
 
-// How the result on a problem changed, by the rules of `changes` in rl/runs/record.py.
+// How the result on a problem changed, by the rules of rl/runs/changes.py.
 function changeOf(data, before, after) {
   const { right, steps } = data.columns;
   if (!(right[before] && right[after])) return right[before] ? "lost" : right[after] ? "gained" : "neither";
@@ -49,7 +49,7 @@ function evaluatedRows(data, source, split) {
   return Array.from(matching(data, ranges));
 }
 
-// The worst change first, then by the largest change of steps, then by problem number.
+// Ordered by change, the worst first, then by the change in steps, the largest first, then by problem number.
 function inOrder(data, found) {
   const { index } = data.columns;
   const rank = new Map(data.changes.map(([key], place) => [key, place]));

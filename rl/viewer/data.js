@@ -1,5 +1,5 @@
-// The data of the page: the columns of all trajectories, and rows, which are unpacked when they are shown. Both are
-// compressed by gzip; they are embedded in the page as base64 or come from the server.
+// The data of the page: the columns of all trajectories, and their rows, which are unpacked when they are shown. Both
+// are compressed by gzip, and either embedded in the page as base64 or fetched from the server.
 
 const KEPT_CHUNKS = 64;
 const TYPES = { Uint8Array, Uint16Array, Uint32Array, Float64Array };
@@ -24,7 +24,7 @@ async function packed(name) {
   return answer.arrayBuffer();
 }
 
-// The header, with `columns` as typed arrays by name: what rl/viewer/columns.py packs.
+// The header that rl/viewer/columns.py packs, with `columns` as typed arrays by name.
 async function loadColumns() {
   const buffer = await unpacked("columns");
   const size = 4 + new DataView(buffer).getUint32(0, true);
@@ -76,7 +76,7 @@ class Rows {
     try {
       return new TextDecoder().decode(await unpacked(`chunk-${chunk}`)).split("\n");
     } catch (error) {
-      this.kept.delete(chunk); // so that the next read tries again
+      this.kept.delete(chunk); // the next read tries again
       throw error;
     }
   }

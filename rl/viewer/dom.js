@@ -1,4 +1,4 @@
-// Making elements. Texts get in as text nodes and nowhere else, so nothing a model wrote is read as HTML.
+// Makes elements. All text becomes text nodes, so nothing that a model wrote is parsed as HTML.
 
 const HIDDEN_RUN = /([\p{Cc}\p{Cf}\p{Cs}\p{Co}\p{Zl}\p{Zp}])\1*/gu;
 const PICTURES = { "\n": "↵", "\r": "[CR]", "\t": "⇥" };

@@ -1,4 +1,4 @@
-// From the state to the numbers of the rows that are shown.
+// Finds the rows that match the state, by number.
 
 const HALF_A_DIGIT = 0.0005; // numbers are shown with three digits: 0.867 finds a row that is shown with 0.867
 
@@ -58,7 +58,7 @@ function sorted(rows, column, downwards) {
 }
 
 // Rows whose prompt or completion contains a text, upper or lower case; reads all rows, chunk by chunk. It reports
-// its progress ten times a second and gives null once the result is no longer wanted.
+// its progress ten times a second and returns null once a newer request has replaced this one.
 async function containing(rows, numbers, text, onProgress) {
   const wanted = text.toLowerCase();
   const found = [];

@@ -29,7 +29,7 @@ function zeroVariance(groups, number) {
   return !(groups["reward spread"][number] > 1e-9);
 }
 
-// Groups of two or more samples, of which at least one is among the rows found.
+// Groups of two or more samples with at least one sample among the rows found.
 function groupsWith(data, found, state) {
   const groups = allGroups(data);
   let numbers = Array.from(new Set(Array.from(found, (row) => data.columns.group[row])));

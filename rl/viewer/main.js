@@ -118,7 +118,7 @@ function fillForms(data, state) {
   filters.querySelector(".of-part")?.classList.toggle("chosen", state.part !== "");
 }
 
-// What is set: a count on the fold, and beside it a link for each filter that removes it.
+// The filters that are set: their number on the fold, and beside it a link for each that removes it.
 function showFilters(state) {
   const chips = filterChips(state);
   const { view, before, after, sort, order, per, colour } = state;
@@ -153,7 +153,7 @@ async function render(data, rows) {
     await VIEWS[state.view][2](data, rows, state, screen);
   } catch (error) {
     screen.overview(null);
-    screen.show("", pageOf([], state), []); // what was shown before is not what the address asks for
+    screen.show("", pageOf([], state), []); // the old list does not match the address
     screen.warn([error.message]);
   }
   if (mine === turn) {

@@ -68,7 +68,7 @@ function outcomeTable(data, found, state) {
   return element("div", region, table);
 }
 
-// Bars {label, title, href, right, rest} of the rewards: one a value if there are few values, else one a range.
+// Bars {label, short, right, rest, href} of the rewards: one per value if there are few values, else one per range.
 function rewardBars(data, found, state) {
   const known = Array.from(found).filter((row) => Number.isFinite(data.columns.reward[row]));
   const thousandth = (row) => Math.round(1000 * data.columns.reward[row]);

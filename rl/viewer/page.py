@@ -1,8 +1,8 @@
-"""The viewer's page: one HTML file with its style and its script in it.
+"""The viewer's page: one HTML file that contains its style sheet and its script.
 
-In: trajectories. Out: the page alone, which fetches columns and chunks from the server, or the page with all
-of them embedded, which needs nothing but itself. Its policy allows the one script and the one style sheet in
-it, by their hashes; what is embedded is base64, so no text of a model stands in the HTML.
+In: trajectories. Out: a page that fetches columns and chunks from the server, or a self-contained page with all
+of them embedded. The Content-Security-Policy allows only this script and this style sheet, by their hashes. The
+embedded data is base64, so the HTML contains no text of a model.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ def style() -> str:
 
 
 def script() -> str:
-    """The page's script: all its files as the body of one function, so that nothing of it is global."""
+    """The page's script: all its files as the body of one function, so that they define nothing global."""
     files = "\n".join((_FOLDER / name).read_text(encoding="utf-8") for name in _SCRIPTS)
     return f'(() => {{\n"use strict";\n{files}\n}})();\n'
 
@@ -64,7 +64,7 @@ def content_security_policy(*, served: bool) -> str:
 
 
 def page_parts(trajectories: Trajectories, *, embed: bool) -> Iterator[str]:
-    """The page as HTML, in order, with the trajectories in it or to be fetched from where it comes from."""
+    """The page as pieces of HTML, with the trajectories embedded or to be fetched from its server."""
     yield '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">\n'
     yield f'<meta http-equiv="Content-Security-Policy" content="{content_security_policy(served=not embed)}">\n'
     yield '<meta name="viewport" content="width=device-width,initial-scale=1">\n'
@@ -78,24 +78,23 @@ def page_parts(trajectories: Trajectories, *, embed: bool) -> Iterator[str]:
 
 
 def _block(name: str, data: bytes) -> str:
-    kind = "application/octet-stream"  # which no browser runs
+    kind = "application/octet-stream"  # a type that browsers do not run as a script
     return f'<script type="{kind}" id="{name}">{base64.b64encode(data).decode("ascii")}</script>\n'
 
 
 def check_free(path: Path, *, overwrite: bool) -> None:
-    """Say early what `write_page` would refuse.
+    """Refuse early what `write_page` would refuse.
 
     Raises:
-        RunFolderError: The path is a folder or in none, or there is a file and `overwrite` is not set.
+        RunFolderError: The path is a folder, its folder does not exist, or the file exists and `overwrite` is
+            not set.
     """
     if path.is_dir():
-        raise RunFolderError(f"--html {path} is a folder; give a file, as {path / 'rollouts.html'}")
+        raise RunFolderError(f"--html {path} is a folder; give a file, such as {path / 'rollouts.html'}")
     if not path.parent.is_dir():
         raise RunFolderError(f"--html {path}: there is no folder {path.parent}; make it or give another file")
     if path.exists() and not overwrite:
-        raise RunFolderError(
-            f"--html {path} is there already; replace it with --overwrite, or give another file"
-        )
+        raise RunFolderError(f"--html {path} already exists; replace it with --overwrite, or give another file")
 
 
 def write_page(trajectories: Trajectories, path: Path, *, overwrite: bool) -> None:
@@ -105,7 +104,7 @@ def write_page(trajectories: Trajectories, path: Path, *, overwrite: bool) -> No
         RunFolderError: As `check_free`, or the file cannot be written.
     """
     check_free(path, overwrite=overwrite)
-    temporary = path.with_name(path.name + ".tmp")  # a kill leaves what was there
+    temporary = path.with_name(path.name + ".tmp")  # so that a kill leaves the old file
     try:
         with temporary.open("w", encoding="utf-8") as file:
             file.writelines(page_parts(trajectories, embed=True))

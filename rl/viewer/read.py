@@ -1,7 +1,7 @@
-"""Run folders, read once.
+"""Reads run folders for the viewer.
 
-In: run folders. Out: `Trajectories`: columns to filter by, and chunks of rows, which the page gets in pieces,
-over HTTP or out of itself.
+In: run folders. Out: `Trajectories`: columns to filter by, and chunks of rows, which the page loads one by one,
+over HTTP or from its own HTML.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ from rl.viewer.sources import Source, find_sources
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Trajectories:
-    """What the page is made of.
+    """The data of the page.
 
     Attributes:
-        title: The runs it shows, by name.
+        title: Names of the runs.
         num: Number of trajectories.
-        columns: What `Columns.pack` gives, compressed by gzip.
+        columns: The bytes of `Columns.pack`, compressed by gzip.
         chunks: The rows, in the order of the columns.
     """
 

@@ -1,7 +1,8 @@
-"""The viewer's server, for this machine only.
+"""The viewer's server, which only this machine can reach.
 
-In: trajectories. Out: the page, its columns and its chunks over HTTP on 127.0.0.1, and nothing else. Requests
-that name another host are refused: a page of the internet whose name leads here (DNS rebinding) reads nothing.
+In: trajectories. Out: the page, its columns and its chunks over HTTP on 127.0.0.1, and nothing else. A request
+for another host name is refused, so that a website whose name resolves to this address (DNS rebinding) reads
+nothing.
 """
 
 from __future__ import annotations
@@ -39,7 +40,7 @@ class _Server(ThreadingHTTPServer):
         super().__init__((_ADDRESS, port), _Handler)
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """Pass over browsers that hang up; report the rest."""
+        """Ignore browsers that hang up; report other errors."""
         if not isinstance(sys.exception(), ConnectionError):
             super().handle_error(request, client_address)
 
@@ -48,7 +49,7 @@ class _Handler(BaseHTTPRequestHandler):
     server: _Server
 
     def do_GET(self) -> None:
-        # The port may be another one than ours: that of a tunnel.
+        # The port is not compared: through a tunnel it is the tunnel's.
         host = self.headers.get("Host", "").rpartition(":")[0] or self.headers.get("Host", "")
         if host not in _HOSTS:
             self._answer(HTTPStatus.FORBIDDEN, f"open this page as http://{_ADDRESS}\n".encode(), "text/plain")
@@ -76,26 +77,26 @@ class _Handler(BaseHTTPRequestHandler):
         self.wfile.write(content)
 
     def log_message(self, format: str, *args: Any) -> None:
-        """Say nothing of requests."""
+        """Log no requests."""
 
 
 def make_server(trajectories: Trajectories, port: int = 0) -> ThreadingHTTPServer:
-    """A server that holds its port and answers once `serve_forever` runs.
+    """A server that holds its port; it answers once `serve_forever` runs.
 
     Args:
-        trajectories: What is shown.
+        trajectories: The data to show.
         port: A port from 1 to 65535, or 0 for a free one.
 
     Raises:
-        ConfigError: The port cannot be had.
+        ConfigError: The port is invalid, in use or not permitted.
     """
     if not 0 <= port <= 65535:
-        raise ConfigError(f"--port {port} is no port; give one from 1 to 65535, or none for a free one")
+        raise ConfigError(f"--port {port} is not a port; give one from 1 to 65535, or none for a free one")
     try:
         return _Server(trajectories, port)
     except OSError as error:
         raise ConfigError(
-            f"--port {port} cannot be had ({error.strerror or error}); give another, or none for a free one"
+            f"--port {port} cannot be used ({error.strerror or error}); give another, or none for a free one"
         ) from None
 
 
@@ -103,12 +104,12 @@ def serve(trajectories: Trajectories, port: int, *, on_ready: Callable[[str], No
     """Serve until Ctrl-C or SIGTERM; to be called from the main thread.
 
     Args:
-        trajectories: What is shown.
+        trajectories: The data to show.
         port: As for `make_server`.
         on_ready: Called with the page's address once it can be opened.
 
     Raises:
-        ConfigError: The port cannot be had.
+        ConfigError: The port is invalid, in use or not permitted.
     """
     ended = threading.Event()
 

@@ -1,7 +1,7 @@
-"""The files of trajectories that run folders hold.
+"""Finds the trajectory files in run folders.
 
-In: run folders. Out: a `Source` for every file, in the order the page names them: of each run the evaluated
-stages, then the samples GRPO trained on.
+In: run folders. Out: a `Source` for each file, in the order in which the page lists them: for each run its
+evaluated stages, then the samples of GRPO.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ class Source:
         log: The file.
         key: Its name in the page's address; unique on a page.
         label: Its name on the page.
-        stage: Stage whose evaluation it is; "training" for the samples of GRPO.
+        stage: The stage that was evaluated; "training" for the samples of GRPO.
         evaluated: Whether it holds greedy completions of an evaluation, which can be compared.
     """
 
@@ -41,7 +41,7 @@ class Source:
 
 
 def find_sources(folders: Sequence[Path]) -> tuple[Source, ...]:
-    """All files of trajectories in some run folders.
+    """All trajectory files in some run folders.
 
     Raises:
         RunFolderError: A folder holds no run, or a run without trajectories, or is given twice.
@@ -50,7 +50,8 @@ def find_sources(folders: Sequence[Path]) -> tuple[Source, ...]:
     for folder, name in zip(folders, _names(folders), strict=True):
         if not is_run(folder):
             raise RunFolderError(
-                f"there is no run in {folder} (no config.yaml); give the folder of a run, as runs/quickstart"
+                f"there is no run in {folder} (no config.yaml); give the folder of a run, such as "
+                "runs/quickstart"
             )
         found = _of_run(folder, name, several=len(folders) > 1)
         if not found:
@@ -77,14 +78,14 @@ def _of_run(folder: Path, name: str, *, several: bool) -> list[Source]:
     ]
     training = trajectory_log(folder)
     if training.path.is_file():
-        text = f"{about}samples trained on"
+        text = f"{about}training samples"
         key = f"{name}/training"
         sources.append(Source(log=training, key=key, label=text, stage="training", evaluated=False))
     return sources
 
 
 def _names(folders: Sequence[Path]) -> list[str]:
-    """The shortest ends of the paths that tell the folders apart: a/run and b/run, but run alone."""
+    """The shortest ends of the paths that are all different: a/run and b/run, but run for a single folder."""
     paths = [folder.resolve() for folder in folders]
     for number, path in enumerate(paths):
         if path in paths[:number]:

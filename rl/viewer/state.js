@@ -1,4 +1,4 @@
-// What is shown, kept in the address after "#", so that a view can be sent on and "back" works.
+// The state of the page, kept in the address after "#", so that a view can be shared as a link and "back" works.
 
 const RANGES = [
   ["update", "Update"],
@@ -22,7 +22,7 @@ const KEYS = [
   ...RANGES.flatMap(([name]) => [`${name}-from`, `${name}-to`]),
 ];
 
-// The state as an object of texts; what the address does not name has its default, or "".
+// The state as an object of texts; a key that the address does not name has its default, or "".
 function readState() {
   const given = new URLSearchParams(location.hash.slice(1));
   const state = Object.fromEntries(KEYS.map((key) => [key, given.get(key) ?? DEFAULTS[key] ?? ""]));

@@ -4,11 +4,11 @@ const MARKS = { valid: ["ok", "✓"], invalid: ["no", "✗"], unchecked: ["na", 
 const KINDS = { backtrack: ["back", "↩"], marker: ["marker", "≈"] };
 const BACKTRACK = /^<backtrack>(?: ([0-9]{1,4}))?$/;
 
-// The steps as a tree: a step's number, or a fold {num, inside} before the backtrack that took its steps back.
+// The steps as a tree: a step's number, or a fold {num, inside} before the backtrack that undid its steps.
 // Follows the path as envs/path.py does: every forward line joins it, a valid backtrack cuts it.
 function folded(steps) {
   const items = []; // numbers and folds, in order
-  const path = []; // steps not taken back
+  const path = []; // steps that stand so far
   steps.forEach((step, number) => {
     const match = step.kind === "backtrack" && step.verdict === "valid" ? BACKTRACK.exec(step.text) : null;
     if (match) {

@@ -13,7 +13,7 @@ function tokensOf(row) {
   };
 }
 
-// One number a token: as recorded, or the sequence's for all of them.
+// One number per token: as recorded, or that of the whole sequence for all of them.
 function each(value, num) {
   if (typeof value === "number") return Array(num).fill(value);
   return Array.isArray(value) && value.length === num ? value : null;

@@ -1,4 +1,4 @@
-// One trajectory: how it was judged, what was written, and its tokens on demand.
+// One trajectory: its outcome, its steps, and its tokens on demand.
 
 function problemHead(row, ...about) {
   const full = ` · full trace ${plural(row.full_steps, "step")}`;
@@ -10,14 +10,14 @@ function problemHead(row, ...about) {
   );
 }
 
-// A link to everything the files hold on this problem.
+// A link to all trajectories of this problem.
 function problemLink(row) {
   const index = String(row.index);
   const href = changed({ source: "", split: row.split, "index-from": index, "index-to": index });
   return element("a", { href, title: "all trajectories of this problem" }, visible(row.split), ` · problem ${index}`);
 }
 
-// How a row was judged and what was written in it; `number` is the row's.
+// The outcome and the steps of a row; `number` is the row's.
 function trajectoryBody(data, row, number) {
   const tokens = element("div", { id: `tokens-of-${number}` });
   const text = element("pre", {}, visible(row.text, "both"));

@@ -75,7 +75,7 @@ def test_a_conversation(run: Path, monkeypatch: pytest.MonkeyPatch, capsys: pyte
     for index in (0, 7, 8):
         assert env.problem(Split.ID, index).question in shown
     assert "Add 12 and 34" in shown and "give --answer to judge it" in shown
-    assert "what is love" in shown and "has not the form of this task's questions" in shown
+    assert "what is love" in shown and "does not have the form of this task's questions" in shown
     assert env.problem(Split.ID, 5).question not in shown  # after q
     assert "Enter for problem 0" in asked
 

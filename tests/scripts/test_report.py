@@ -57,7 +57,7 @@ def test_what_is_no_report_is_replaced_only_when_asked(capsys: pytest.CaptureFix
     with pytest.raises(SystemExit) as stopped:
         main(["runs", "--output", "mine.html"])
     assert stopped.value.code == 2
-    message = "is there and no report of ours; give another, or replace it with --overwrite"
+    message = "exists and is not a page of Stride's; give another, or replace it with --overwrite"
     assert capsys.readouterr().err == f"error: --output mine.html {message}\n"
     assert Path("mine.html").read_text() == "<h1>thesis</h1>"
     assert main(["runs", "--output", "mine.html", "--overwrite"]) == 0
@@ -67,15 +67,15 @@ def test_what_is_no_report_is_replaced_only_when_asked(capsys: pytest.CaptureFix
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["absent"], "there is no run in absent (no config.yaml, and in no folder of it)"),
+        (["absent"], "there is no run in absent (no config.yaml in it or in a folder of it)"),
         (["runs/plain-seed0", "absent"], "there is no run in absent"),
         (["empty"], "there is no run in empty"),
         (
             ["runs/plain-seed0", "other"],
-            "different problems and cannot be compared (id: problem 0 is another one in",
+            "different problems and cannot be compared (id: problem 0 differs between",
         ),
         (["runs", "--output", "table.csv"], "--output table.csv is no page; give a file that ends in .html"),
-        (["runs", "--output", "no/page.html"], "--output no/page.html lies in a folder that is not there"),
+        (["runs", "--output", "no/page.html"], "--output no/page.html is in a folder that does not exist"),
         (["runs/plain-seed0", "--output", "page.html"], "the report of one run goes into its folder"),
     ],
 )

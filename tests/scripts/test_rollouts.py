@@ -39,10 +39,10 @@ def test_it_writes_the_page(run: Path, capsys: pytest.CaptureFixture[str]) -> No
         (["nothing"], "there is no run in nothing (no config.yaml); give the folder of a run"),
         (["done", "nothing"], "there is no run in nothing"),
         (["done", "done"], "done is given twice; give each run once"),
-        (["done", "--html", "mine.html"], "mine.html is there already; replace it with --overwrite"),
+        (["done", "--html", "mine.html"], "mine.html already exists; replace it with --overwrite"),
         (["done", "--html", "no/page.html"], "there is no folder no; make it or give another file"),
-        (["done", "--html", "done"], "done is a folder; give a file, as done/rollouts.html"),
-        (["done", "--port", "70000"], "--port 70000 is no port; give one from 1 to 65535"),
+        (["done", "--html", "done"], "done is a folder; give a file, such as done/rollouts.html"),
+        (["done", "--port", "70000"], "--port 70000 is not a port; give one from 1 to 65535"),
         (["broken"], "broken/trajectories.jsonl cannot be read: row 1 is damaged"),
     ],
 )
@@ -72,7 +72,7 @@ def test_a_taken_port_is_one_line(run: Path, capsys: pytest.CaptureFixture[str])
         with pytest.raises(SystemExit) as ended:
             main([str(run), "--port", port])
     assert ended.value.code == 2
-    assert re.fullmatch(f"error: --port {port} cannot be had .*give another.*\n", capsys.readouterr().err)
+    assert re.fullmatch(f"error: --port {port} cannot be used .*give another.*\n", capsys.readouterr().err)
 
 
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM])

@@ -1,4 +1,4 @@
-"""What a comparison found, in a sentence and a few figures: the top of its page.
+"""The answer of a comparison, in a few sentences and figures: the top of its page.
 
 In: a `Study`. Out: the answer, headline figures, cases with the same results, and where the runs come from, as
 data for the template. Everything is judged on the first split.

@@ -1,6 +1,6 @@
-"""Where the labels of crowded points go: beside them, clear of each other.
+"""Places labels beside crowded points, so that labels cover neither marks nor each other.
 
-In: points of a plot, in points of 1/72 inch. Out: for each the middle of its label, as far off as it must be.
+In: the points of a plot, in units of 1/72 inch. Out: the middle of each label, as near its point as possible.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from math import cos, hypot, pi, sin
 Place = tuple[float, float]
 
 HEIGHT = 9.0
-"""Of a label."""
+"""Height of a label."""
 CHARACTER = 5.4
 """Width of a character."""
 
@@ -24,16 +24,16 @@ _ON_LABEL, _ON_MARKER, _ON_BAR, _OUTSIDE = 50.0, 20.0, 1.5, 1000.0
 def place_labels(
     points: Sequence[Place], texts: Sequence[str], bars: Sequence[Place], box: tuple[float, float, float, float]
 ) -> list[Place]:
-    """A place for every label.
+    """Choose a place for every label.
 
     Args:
-        points: Where the marks are.
-        texts: What is written beside each.
-        bars: Further things better not covered, as points along them.
+        points: Positions of the marks.
+        texts: The text of each label.
+        bars: Lines that labels should not cover, as points along them.
         box: Left, bottom, right and top of the axes; labels stay inside.
 
     Returns:
-        Middles of the labels, in the order of the points.
+        The middle of each label, in the order of the points.
     """
     crowd = [sum(hypot(x - u, y - v) < 40 for u, v in points) for x, y in points]
     order = sorted(range(len(points)), key=lambda place: -crowd[place])

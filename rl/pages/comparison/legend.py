@@ -1,7 +1,7 @@
 """Names and looks of the cases of a comparison: a key, a colour and a mark each, the same on the whole page.
 
 In: a `Study`. Out: the style of a case, the names of the stages that cases start from, and the legend. With
-more cases than colours the marks differ; the keys beside points and lines tell all cases apart.
+more cases than colours the marks differ; every case has another key beside its points and lines.
 """
 
 from __future__ import annotations

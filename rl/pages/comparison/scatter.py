@@ -53,7 +53,7 @@ COSTS = (
     _Cost(figure=lambda result: result.backtracks, title="backtracks per trace", name="backtracks"),
     _Cost(figure=lambda result: result.tokens, title="tokens per trace", name="tokens"),
 )
-"""What is drawn against accuracy."""
+"""The costs that accuracy is drawn against."""
 
 _SIZE = (3.7, 3.0)
 _MARGINS = {"left": 0.11, "right": 0.965, "bottom": 0.145, "top": 0.925}
@@ -63,14 +63,14 @@ _LEADER = 12.0  # a label further off than this has a line to its point
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Point:
-    """A case, or what it began with, in one plot.
+    """A case, or a stage that cases start from, in one plot.
 
     Attributes:
         key: Its letter.
         name: Its name.
         colour: Name of its colour.
         marker: Matplotlib's name of its mark.
-        hollow: Whether it is what others began with.
+        hollow: Whether it is a stage that cases start from.
         costs: By seed.
         accuracies: Of the same seeds, in percent.
         interval: Ends of the mean accuracy's 95 % interval, in percent.
@@ -93,7 +93,7 @@ class Point:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class TradeOff:
-    """Accuracy against one cost: a plot a split; none where the cost is 0 in every case."""
+    """Accuracy against one cost: one plot per split, or none if the cost is 0 in every case."""
 
     title: str
     plots: tuple[Plot, ...]
@@ -227,7 +227,7 @@ def _range(values: Sequence[Sequence[float]], intervals: Sequence[Place], most: 
     """Lower and upper end of an axis.
 
     With two seeds an interval can be ten times as wide as all seeds together, so that nothing else could be
-    seen: beyond `_REACH` times their range on each side it is cut, and an arrow shows that it goes on.
+    seen: beyond `_REACH` times their range on each side it is cut, which an arrow shows.
     """
     every = [value for seeds in values for value in seeds]
     ends = [end for interval in intervals for end in interval if not math.isnan(end)]
@@ -295,7 +295,7 @@ def _draw(axes: Axes, point: Point) -> list[Place]:
 
 
 def _mark_cut_ends(axes: Axes, middle: Place, ends: Sequence[Place], colour: str) -> None:
-    """An arrow at the edge of the plot where an interval goes on beyond it."""
+    """An arrow at the edge of the plot where an interval extends beyond it."""
     (left, right), (bottom, top) = axes.get_xlim(), axes.get_ylim()
     (x, y), (across, up) = middle, ends
     cuts = (

@@ -122,7 +122,7 @@ def difference_table(study: Study) -> Table | None:
 
 
 def config_table(study: Study) -> Table | None:
-    """What each case changes in the baseline's config, a row a key; None where nothing differs."""
+    """The changes of each case to the baseline's config, one row per key; None if nothing differs."""
     changes = case_changes(study.comparison.configs)
     groups = []
     for case in study.cases:

@@ -10,6 +10,7 @@ from rl.compare.results import Figure
 from rl.compare.study import Study
 from rl.pages.comparison.legend import entry_name
 from rl.pages.text import text_table
+from rl.stats.format import table_number
 
 _COLUMNS: tuple[tuple[str, Figure, int], ...] = (
     ("steps/correct", lambda result: result.steps_per_correct, 2),
@@ -28,7 +29,7 @@ def comparison_text(study: Study) -> str:
     for entry in study.entries:
         mean = entry.mean()
         accuracy, low, high = entry.share_interval(lambda result: result.accuracy)
-        cells = [_number(figure(mean), digits) for _, figure, digits in _COLUMNS]
+        cells = [table_number(figure(mean), digits) for _, figure, digits in _COLUMNS]
         interval = f"{low:.3f}-{high:.3f}"
         name = " ".join(entry_name(study, entry))
         rows.append([entry.split, name, str(len(entry.results)), f"{accuracy:.3f}", interval, *cells])
@@ -39,7 +40,3 @@ def comparison_text(study: Study) -> str:
     lines += [note] if (note := study.on_shared_problems()) else []
     lines += [f"not compared on {split}: {why}" for split, why in study.left_out.items()]
     return "\n".join(lines)
-
-
-def _number(value: float | None, digits: int) -> str:
-    return "-" if value is None else f"{value:.{digits}f}"

@@ -23,17 +23,17 @@ def compare_folders(
     """Write the page of a comparison of runs.
 
     Args:
-        paths: Run folders, folders that hold some, or one folder of stored results.
+        paths: Run folders, folders that contain some, or one folder of stored results.
         output: Where the page goes.
-        overwrite: Replace a file there even if it is no page of ours.
+        overwrite: Replace a file there even if it is not a page of Stride's.
         store_in: Folder to store the results in, from which this page can be written again; None: nowhere.
 
     Returns:
         The results as text.
 
     Raises:
-        RunFolderError: There is no run, one is damaged, the runs met different problems, or the page cannot be
-            written.
+        RunFolderError: There is no run, one is damaged, the runs were evaluated on different problems, or the
+            page cannot be written.
     """
     _check_output(output, overwrite=overwrite)
     comparison, cases = _cases(paths)
@@ -63,12 +63,12 @@ def _cases(paths: Sequence[Path]) -> tuple[Comparison, list[CaseRecord]]:
 
 
 def _check_output(output: Path, *, overwrite: bool) -> None:
-    """Before anything is read: a page may replace a page, and nothing else unasked."""
+    """Check the output before anything is read: without `overwrite` a page replaces only a page of Stride's."""
     if output.suffix.lower() not in (".html", ".htm"):
         raise RunFolderError(f"--output {output} is no page; give a file that ends in .html")
     if output.is_dir() or not output.parent.is_dir():
-        what = "is a folder" if output.is_dir() else "lies in a folder that is not there"
-        raise RunFolderError(f"--output {output} {what}; give a file, as comparison.html")
+        what = "is a folder" if output.is_dir() else "is in a folder that does not exist"
+        raise RunFolderError(f"--output {output} {what}; give a file, such as comparison.html")
     if overwrite or not output.exists():
         return
     try:
@@ -79,5 +79,6 @@ def _check_output(output: Path, *, overwrite: bool) -> None:
         ) from None
     if not is_ours:
         raise RunFolderError(
-            f"--output {output} is there and no report of ours; give another, or replace it with --overwrite"
+            f"--output {output} exists and is not a page of Stride's; give another, or replace it "
+            "with --overwrite"
         )

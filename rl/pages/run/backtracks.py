@@ -1,6 +1,6 @@
 """The report's section on backtracks: how many, of which kind, and the first errors of a trace by category.
 
-In: the results of every stage and split. Out: one plot a split and tables, as data for the template; None where
+In: the results of every stage and split. Out: one plot per split and tables, as data for the template; None if
 no stage went back or made a named error.
 """
 
@@ -53,7 +53,7 @@ class Backtracks:
     Attributes:
         kinds: Legend of the plots.
         figures: One plot a split; empty where no stage went back.
-        table: The figures behind them; None likewise.
+        table: The figures behind them; None where no stage went back.
         errors: First errors by kind; None where the task names none.
     """
 

@@ -1,4 +1,4 @@
-"""Problems side by side: the same problem as every stage answered it.
+"""Problems side by side, with the answer of every stage.
 
 In: a `RunRecord`. Out: the problems of a split that are shown, and how many there are of each kind, as data for
 the template.

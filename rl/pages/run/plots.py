@@ -1,6 +1,6 @@
 """The plots of a run's report as SVG text.
 
-In: plain numbers. Out: one `<svg>` a panel, in the page's colours (`style.py`), the same bytes every time.
+In: plain numbers. Out: one `<svg>` per panel, in the page's colours (`style.py`), the same bytes every time.
 """
 
 from __future__ import annotations

@@ -24,7 +24,7 @@ class TradeOffs:
 
     Attributes:
         legend: The mark of each stage.
-        plots: One a split with correct answers.
+        plots: One for each split with correct answers.
         lines: The same as text: a split and its sentence.
     """
 
@@ -35,7 +35,7 @@ class TradeOffs:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Distributions:
-    """Step counts before and after: the stages drawn, and one plot a split."""
+    """Step counts before and after: the stages drawn, and one plot per split."""
 
     stages: tuple[Stage, ...]
     plots: tuple[Plot, ...]

@@ -1,6 +1,6 @@
 """The report's main plot: accuracy against steps per correct answer, an arrow from stage to stage.
 
-In: one point a stage. Out: `<svg>` text for the page (`plots.py`). Labels stand beside their points, on
+In: one point per stage. Out: `<svg>` text for the page (`plots.py`). Labels stand beside their points, on
 the side where they cover least.
 """
 

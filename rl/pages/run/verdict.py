@@ -1,7 +1,6 @@
-"""What the report is about: a run folder read once, and the comparisons drawn from it.
+"""The verdict at the top of a run's report, and the choice of problems that the report shows.
 
-In: the files of a run folder, finished or not. Out: a `RunRecord`, the verdict sentence, and what became of
-each problem between two stages. Nothing here knows HTML.
+In: a `RunRecord`, of a finished or an unfinished run. Out: the verdict as text. Nothing here knows HTML.
 """
 
 from __future__ import annotations
@@ -19,7 +18,7 @@ def verdict(run: RunRecord) -> str:
     Example: GRPO: 99.5 % correct on id (warm start 97.5 %) with 2.30 steps per correct answer: 18 % fewer than
     the warm start, 19 % fewer than the full traces.
 
-    Percentages of steps compare means over the answers each stage got right.
+    Percentages of steps compare the mean over each stage's correct answers.
     """
     sentences = []
     if run.splits:
@@ -56,7 +55,7 @@ def _main_sentence(run: RunRecord, split: str, before: Stage | None, after: Stag
         sentence += f" ({before.label} {percent(results[before].accuracy)})"
     steps = now.steps_per_correct
     if steps is None:
-        return sentence + ", so there are no correct answers to count steps of."
+        return sentence + ", so no steps per correct answer can be given."
     sentence += f" with {steps:.2f} steps per correct answer"
     than = []
     if before is not None and (earlier := results[before].steps_per_correct):

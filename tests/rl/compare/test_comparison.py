@@ -146,11 +146,9 @@ def test_other_problems_are_not_compared(tmp_path: Path) -> None:
     write_run(tmp_path / "b", {Stage.GRPO: other}, grpo={"updates": 4, "beta": 0.5})
     found = made(tmp_path)
     assert found.splits == ["ood_easy"]
-    assert found.left_out == {"id": "problem 4 is another one in b than in a (env)"}
+    assert found.left_out == {"id": "problem 4 differs between a and b (env)"}
     page = render_comparison(found)
-    assert (
-        '<h2 id="not-compared">Not compared</h2>' in page and "problem 4 is another one in b than in a" in page
-    )
+    assert '<h2 id="not-compared">Not compared</h2>' in page and "problem 4 differs between a and b" in page
     assert (
         re.findall(r'<th scope="rowgroup">(\w+)</th>', page) == ["ood_easy"] * 3
     )  # results, more results, differences
@@ -256,7 +254,7 @@ def test_without_completions_the_configs_decide(tmp_path: Path) -> None:
     ]
     for path in paths:
         shutil.rmtree(path / "eval")
-    assert made(paths[0], paths[1]).left_out == {"id": "b and a have other settings of env"}
+    assert made(paths[0], paths[1]).left_out == {"id": "a and b have different env settings"}
     assert made(paths[0], paths[2]).splits == ["id"]
 
 
@@ -448,7 +446,7 @@ def test_the_page_needs_nothing_else_and_is_the_same_twice(tmp_path: Path) -> No
     # Steps and tokens on one split; 4 figures of training in groups of 6 cases. There are no backtracks.
     assert page.count("<svg") == 2 + 4 * 2
     assert "Zero in every update: backtracks." in page
-    assert "<h3>Accuracy against backtracks per trace</h3>\n<p>There are none in any case.</p>" in page
+    assert "<h3>Accuracy against backtracks per trace</h3>\n<p>Zero in every case.</p>" in page
     assert page == render_comparison(made(tmp_path))
 
 

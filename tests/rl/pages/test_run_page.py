@@ -164,7 +164,7 @@ def test_verdict_says_more_and_as_many(tmp_path: Path) -> None:
 def test_verdict_without_correct_answers(tmp_path: Path) -> None:
     said = verdict(read_run(make_run(tmp_path, {Stage.BASE: {"id": result(0.0, None)}}, metrics=METRICS[:3])))
     assert said == (
-        "base: 0.0 % correct on id, so there are no correct answers to count steps of. Unfinished: warm start "
+        "base: 0.0 % correct on id, so no steps per correct answer can be given. Unfinished: warm start "
         "and GRPO not evaluated yet (updates logged: 3 of warm start)."
     )
 

@@ -106,18 +106,18 @@ def test_the_mix_is_described() -> None:
     examples = taught(Detours(), config(detour_frac=1.0), seed=0)
     assert describe_mix(examples) == "200 traces: 200 with detours"
     controls = taught(Detours(), config(detour_frac=1.0, detour_control=True), seed=0)
-    assert describe_mix(controls) == "200 traces: 200 made longer without detours"
+    assert describe_mix(controls) == "200 traces: 200 length-matched controls"
     no_room = taught(Detours(), config(detour_frac=1.0, num_detours=[3]), seed=0)
     assert describe_mix(no_room) == (
         "200 traces: 200 full; 200 of 200 with detours did not fit their problem and are full ones"
     )
     mixed = taught(Detours(), config(skipped_frac=0.5, search_frac=0.25), seed=0)
-    asked, written = Counter(e.asked for e in mixed), Counter(e.written for e in mixed)
-    lacking = asked[TraceKind.SKIPPED] - written[TraceKind.SKIPPED]
+    drawn, written = Counter(e.drawn for e in mixed), Counter(e.written for e in mixed)
+    lacking = drawn[TraceKind.SKIPPED] - written[TraceKind.SKIPPED]
     assert lacking > 0  # not every problem has a pair that cancels
     assert describe_mix(mixed) == (
         f"200 traces: {written[TraceKind.FULL]} full, {written[TraceKind.SKIPPED]} with a step skipped, "
-        f"{written[TraceKind.SEARCH]} of a search; {lacking} of {asked[TraceKind.SKIPPED]} with a step skipped "
+        f"{written[TraceKind.SEARCH]} of a search; {lacking} of {drawn[TraceKind.SKIPPED]} with a step skipped "
         "did not fit their problem and are full ones"
     )
 

@@ -182,7 +182,7 @@ def test_files_rewritten_meanwhile_do_not_mix_with_what_was_read(tmp_path: Path)
         ("{", "Expecting property name"),
         ("[1]", "[1] is not a JSON object"),
         (json.dumps(row_data(reward="x")), "reward: 'x' is not a number"),
-        (json.dumps(row_data(split=["id"])), "split: ['id'] is not a text"),
+        (json.dumps(row_data(split=["id"])), "split: ['id'] is not a string"),
         (json.dumps(row_data(parts=3)), "parts: 3 is not a JSON object"),
         (json.dumps(row_data(steps=[{"text": "x"}])), "steps: a step has no 'kind'"),
         (

@@ -108,17 +108,17 @@ def test_a_port_that_cannot_be_had_is_one_line(data: Trajectories) -> None:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
         number = taken.getsockname()[1]
-        with pytest.raises(ConfigError, match=f"--port {number} cannot be had .*in use.*give another"):
+        with pytest.raises(ConfigError, match=f"--port {number} cannot be used .*in use.*give another"):
             make_server(data, number)
     for number in (-1, 65536):
-        with pytest.raises(ConfigError, match=f"--port {number} is no port; give one from 1 to 65535"):
+        with pytest.raises(ConfigError, match=f"--port {number} is not a port; give one from 1 to 65535"):
             make_server(data, number)
 
 
 def test_a_file_is_replaced_only_when_asked(tmp_path: Path, data: Trajectories) -> None:
     path = tmp_path / "page.html"
     path.write_text("mine")
-    with pytest.raises(RunFolderError, match="is there already; replace it with --overwrite"):
+    with pytest.raises(RunFolderError, match="already exists; replace it with --overwrite"):
         write_page(data, path, overwrite=False)
     assert path.read_text() == "mine"
     write_page(data, path, overwrite=True)
