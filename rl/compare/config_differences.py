@@ -26,7 +26,7 @@ _TERM = re.compile(r"rewards\.terms\.[^.]+\.(?P<field>\w+)")
 
 
 class Change(NamedTuple):
-    """A key that a case sets to another value than the base."""
+    """A key that a case sets to another value than the baseline."""
 
     key: str
     base: str

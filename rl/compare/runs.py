@@ -37,7 +37,7 @@ class Comparison:
         name: Shown as the title.
         question: The question it answers, in a sentence.
         folders: By case and seed, the run folders that hold its stages, in order: a shared warm start comes
-            before the run that continues it. The first case is the base of all differences.
+            before the run that continues it. The first case is the baseline of all differences.
         configs: By case, the config of its whole run, a shared warm start included.
         failures: The reason for each failed run, by its name.
         command: The command that makes these runs; empty if it is not known.

@@ -1,7 +1,7 @@
 """The results of a comparison, from which its page, its text and its CSV are made.
 
 In: a `Comparison`. Out: a `Study`: results, the splits that can be compared, failures by name, and the
-differences of each case from the base.
+differences of each case from the baseline.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ MEASURES = (
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class CaseDifference:
-    """The differences of a case from the base on one split.
+    """The differences of a case from the baseline on one split.
 
     Attributes:
         case: The case.
@@ -68,7 +68,7 @@ class Study:
 
     Attributes:
         comparison: The runs compared.
-        cases: Results by case; the first is the base of all differences.
+        cases: Results by case; the first is the baseline of all differences.
         splits: Splits on which every case met the same problems.
         shared: Number of problems compared, for splits on which some cases were evaluated on more.
         left_out: Why each other split is not compared.
@@ -93,7 +93,7 @@ class Study:
         return {split: [entry for entry in every if entry.split == split] for split in self.splits}
 
     def differences(self) -> list[CaseDifference]:
-        """The differences of every other case from the base, split by split."""
+        """The differences of every other case from the baseline, split by split."""
         base, others = self.cases[0], self.cases[1:]
         made = []
         for split in self.splits:
