@@ -19,7 +19,7 @@ SHARES: dict[str, Callable[[], Finding]] = {
 
 
 @pytest.mark.parametrize("name", SHARES)
-def test_share(name: str) -> None:
+def test_a_small_share_of_each_test(name: str) -> None:
     found = SHARES[name]()
     assert found.failures == ()
     assert found.size > 500

@@ -104,7 +104,7 @@ def test_tests_share_through_the_kit_alone() -> None:
     assert found == set()
 
 
-def test_the_reader_sees_what_is_imported(tmp_path: Path) -> None:
+def test_the_reader_finds_every_kind_of_import(tmp_path: Path) -> None:
     path = tmp_path / "x.py"
     path.write_text(
         "import a.b as c\nfrom d.e import f\n"

@@ -82,7 +82,7 @@ def config_of(study: Plan, case: str, seed: int, place: int = -1) -> Config:
     return next(trial.config for trial in study.trials if trial.name == name)
 
 
-def test_a_run_has_the_base_the_case_and_the_seed(tmp_path: Path) -> None:
+def test_a_run_combines_base_case_and_seed(tmp_path: Path) -> None:
     study = plan(tmp_path, "grpo.updates=9", "threads=1")
     warm, after = config_of(study, "fast", 3, 0), config_of(study, "fast", 3)
     assert warm.warm_start is not None and warm.warm_start.updates == 5 and warm.grpo is None and warm.seed == 3
@@ -94,7 +94,7 @@ def test_a_run_has_the_base_the_case_and_the_seed(tmp_path: Path) -> None:
     assert {trial.config.threads for trial in study.trials} == {1}
 
 
-def test_what_a_case_sets_wins_over_the_command_line(tmp_path: Path) -> None:
+def test_a_case_overrides_the_command_line(tmp_path: Path) -> None:
     fast = config_of(plan(tmp_path, "grpo.learning_rate=0.5", "policy.tiny.num_layers=1"), "fast", 3)
     assert fast.grpo is not None and fast.grpo.learning_rate == 1e-3 and fast.policy.tiny.num_layers == 1
 
@@ -142,7 +142,7 @@ def test_a_grid_alone_makes_the_cases(tmp_path: Path) -> None:
     ]
 
 
-def test_names_of_a_grid_are_as_long_as_it_takes() -> None:
+def test_grid_names_are_as_long_as_needed_to_differ() -> None:
     grid = {"a.x.y.z": {"1": 1}, "b.x.y.z": {"1": 1}, "seed": {"1": 1}}
     assert list(expand({}, grid)) == ["a.x.y.z_1-b.x.y.z_1-seed_1"]
     assert list(expand({"c": {}}, {"rewards.terms.step_count.weight": {"-0.2": -0.2}})) == [
@@ -150,14 +150,14 @@ def test_names_of_a_grid_are_as_long_as_it_takes() -> None:
     ]
 
 
-def test_a_grid_may_change_a_part_of_what_a_case_sets(tmp_path: Path) -> None:
+def test_a_grid_may_change_part_of_a_value_that_a_case_sets(tmp_path: Path) -> None:
     cases = {"taught": {"warm_start": {"error_mix": {"digit": 1.0}}}, "long": {"warm_start.updates": 9}}
     study = plan(tmp_path, cases=cases, grid={"warm_start.skipped_frac": [0.25]})
     warm = config_of(study, "taught-warm_start.skipped_frac_0.25", 3, 0).warm_start
     assert warm is not None and (warm.skipped_frac, warm.error_mix) == (0.25, {"digit": 1.0})
 
 
-def test_cases_that_share_a_value_do_not_change_it_for_each_other(tmp_path: Path) -> None:
+def test_changing_a_shared_value_affects_one_case_only(tmp_path: Path) -> None:
     terms = [{"name": "correct", "weight": 1.0}, {"name": "step_count", "weight": -0.5, "gate": "correct"}]
     study = plan(
         tmp_path,
@@ -252,7 +252,7 @@ def test_mistakes_are_one_line(tmp_path: Path, changes: dict[str, Any], message:
     assert said.startswith(f"{tmp_path / 'study.yaml'}: {wanted}") and "\n" not in said
 
 
-def test_files_of_the_other_kind_are_told(tmp_path: Path) -> None:
+def test_a_file_of_the_other_kind_names_its_command(tmp_path: Path) -> None:
     plan(tmp_path)
     base, study = tmp_path / "base.yaml", tmp_path / "study.yaml"
     with pytest.raises(ConfigError) as caught:
@@ -287,7 +287,7 @@ def test_a_missing_question_hides_no_other_mistake(
     assert first == "missing key 'question'" and rest.startswith(others) and bool(rest) == bool(others)
 
 
-def test_odd_values_are_one_line_too(tmp_path: Path) -> None:
+def test_odd_values_are_reported_in_one_line(tmp_path: Path) -> None:
     study = {**ABLATION, "cases": {"x": {"env.settings": {"seed": date(2024, 1, 1)}, "grpo.updates": "many"}}}
     (tmp_path / "base.yaml").write_text(yaml.safe_dump(BASE))
     (tmp_path / "study.yaml").write_text(yaml.safe_dump(study))
@@ -297,7 +297,7 @@ def test_odd_values_are_one_line_too(tmp_path: Path) -> None:
         load_ablation(tmp_path / "study.yaml")
 
 
-def test_what_the_plan_sets_is_not_for_the_command_line(tmp_path: Path) -> None:
+def test_keys_that_the_plan_sets_cannot_be_overridden(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="an ablation sets 'seed' itself, by seeds; leave it out"):
         plan(tmp_path, "seed=7")
 

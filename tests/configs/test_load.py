@@ -47,7 +47,7 @@ def test_there_are_shipped_configs() -> None:
 
 
 @pytest.mark.parametrize("path", SHIPPED, ids=lambda path: str(path.relative_to(CONFIGS)))
-def test_shipped_configs_load_and_so_does_what_a_run_writes_of_them(path: Path, tmp_path: Path) -> None:
+def test_shipped_configs_load_and_their_written_form_loads_again(path: Path, tmp_path: Path) -> None:
     config = load_config(path)
     copy = tmp_path / "config.yaml"
     copy.write_text(dump_config(config))
@@ -116,7 +116,7 @@ def test_unknown_keys(least: Path, override: str, key: str, nearest: str, anothe
     assert another in message.split("known: ")[1].split(", ")
 
 
-def test_unknown_key_like_no_other(least: Path) -> None:
+def test_unknown_key_without_a_near_match(least: Path) -> None:
     assert "unknown key 'xyzzy'. known: name, output_dir, seed" in refuse(least, "xyzzy=1")
 
 
@@ -300,7 +300,7 @@ def test_no_such_file_names_the_nearest(least: Path) -> None:
     )
 
 
-def test_no_such_file_and_none_like_it(least: Path) -> None:
+def test_no_such_file_and_no_near_match(least: Path) -> None:
     assert refuse(least.with_name("q")).endswith("No such file or directory; give a YAML file")
     assert "No such file or directory" in refuse(least.parent / "nowhere" / "least.yaml")
 
@@ -325,7 +325,7 @@ def test_a_folder(tmp_path: Path) -> None:
         (b"1: 2", "keys should be strings"),
     ],
 )
-def test_files_that_are_no_config(tmp_path: Path, content: bytes, part: str) -> None:
+def test_files_that_are_not_configs(tmp_path: Path, content: bytes, part: str) -> None:
     path = tmp_path / "bad.yaml"
     path.write_bytes(content)
     message = refuse(path)

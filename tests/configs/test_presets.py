@@ -129,13 +129,13 @@ def test_a_preset_is_its_papers_formula_up_to_a_constant(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", sorted(set(PAPERS) - {"l1_max", "rea_rl", "lm_skip"}))
-def test_right_beats_wrong_in_all_presets_but_those_whose_papers_do_not(name: str) -> None:
+def test_right_beats_wrong_except_in_presets_whose_papers_violate_it(name: str) -> None:
     rewards = build_rewards(config({"preset": name}, allow_wrong_above_right=False))
     assert rewards.least_when_right > rewards.most_when_wrong
 
 
 @pytest.mark.parametrize("name", ["l1_max", "rea_rl", "lm_skip"])
-def test_those_say_so_in_their_file(name: str) -> None:
+def test_presets_that_violate_it_say_so_in_their_file(name: str) -> None:
     assert yaml.safe_load(Shipped.REWARDS.path(name).read_text())["allow_wrong_above_right"] is True
     with pytest.raises(ConfigError, match=r"rewards\.allow_wrong_above_right to true"):
         build_rewards(config({"preset": name}, allow_wrong_above_right=False))
@@ -151,7 +151,7 @@ def test_grpo_lead_weighs_advantages() -> None:
     )
 
 
-def test_presets_stand_beside_terms_and_give_way_to_them() -> None:
+def test_terms_are_added_to_presets_and_override_them() -> None:
     given = config({"preset": "alp"}, {"name": "correct", "weight": 3.0}, {"preset": "arlcp"})
     assert [(term.name, term.weight) for term in given.rewards.terms] == [
         ("length_by_solve_rate", -0.5),
@@ -170,7 +170,7 @@ def test_presets_stand_beside_terms_and_give_way_to_them() -> None:
     assert not config({"preset": "l1_max"}, allow_wrong_above_right=False).rewards.allow_wrong_above_right
 
 
-def test_a_preset_that_is_replaced_leaves_nothing_behind(tmp_path: Path) -> None:
+def test_a_replaced_preset_leaves_nothing_behind(tmp_path: Path) -> None:
     base = yaml.safe_load((ROOT / "configs/quickstart.yaml").read_text())
     for name in ("grpo_lead", "l1_max"):
         base["rewards"] = {"terms": [{"preset": name}]}
@@ -185,7 +185,7 @@ def test_a_preset_that_is_replaced_leaves_nothing_behind(tmp_path: Path) -> None
     assert kept.rewards.allow_wrong_above_right and kept.rewards.terms[0].weight == 2
 
 
-def test_a_preset_of_ones_own_is_a_file_beside_the_config(tmp_path: Path) -> None:
+def test_a_users_preset_is_a_file_beside_the_config(tmp_path: Path) -> None:
     (tmp_path / "mine.yaml").write_text("terms:\n  - {name: correct, weight: 7}\n")
     base = yaml.safe_load((ROOT / "configs/quickstart.yaml").read_text())
     base["rewards"] = {"terms": [{"preset": "mine.yaml"}]}
@@ -214,7 +214,7 @@ def test_mistakes_with_presets_are_one_line(terms: list[Any], message: str) -> N
         config(*terms)
 
 
-def test_a_term_is_changed_by_its_name() -> None:
+def test_an_override_changes_a_term_by_name() -> None:
     path = ROOT / "configs/quickstart.yaml"
     changed = load_config(
         path, ["rewards.terms.step_count.weight=-0.25", "rewards.terms.correct.gate=verified"]
@@ -255,7 +255,7 @@ def test_gates_and_schedules_come_from_the_config() -> None:
         config({**term, "when": {"group_accuracy": [1, 0.5]}})
 
 
-def test_the_traces_of_the_group_are_what_they_are_said_to_be() -> None:
+def test_the_traces_of_the_group_match_their_descriptions() -> None:
     made: list[Trace] = GROUP
     assert [trace.num_steps for trace in made] == STEPS
     assert [trace.fake_backtracks for trace in made] == [0, 0, 1, 2, 0, 0, 0]

@@ -200,7 +200,7 @@ def test_a_task_can_allow_less(rules: Rules, text: str, reason: str) -> None:
     evaluate(text, EVERYTHING)  # only the rule refused it
 
 
-def test_what_a_task_still_allows() -> None:
+def test_limits_of_a_task_allow_everything_else() -> None:
     assert value_of("2-3", Rules(negatives=False)) == -1  # binary minus is an operator
     assert value_of("-3+1", Rules(operators=frozenset("+"))) == -2  # unary minus is not
     assert value_of("1+1", Rules(max_chars=3, max_tokens=3, parentheses=False)) == 2

@@ -213,7 +213,7 @@ def test_no_wrong_text_earns_more_than_an_honest_mistake(name: str, terms: Seque
 
 
 @pytest.mark.parametrize("name", ENV_NAMES)
-def test_what_the_tables_say_of_the_texts(name: str) -> None:
+def test_the_texts_are_what_their_tables_claim(name: str) -> None:
     # None of the short cuts is verified, but for those that do all the work; none of the others is right.
     env = make_env(name)
     honest_after_all = {
@@ -232,7 +232,7 @@ def test_what_the_tables_say_of_the_texts(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", [name for name in ENV_NAMES if ENVS[name].skip_kinds])
-def test_skipping_steps_the_honest_way_pays(name: str) -> None:
+def test_skipping_steps_validly_pays(name: str) -> None:
     # The other side of the tables: were a valid shorter trace not paid more, nothing would be learnt.
     env, rewards, paid = make_env(name), RewardSum(SUMS["quickstart"]), 0
     for index in range(40):

@@ -82,7 +82,7 @@ def test_a_restored_history_continues_the_same() -> None:
         (When(off_best=0.05), History(update=0), False),
     ],
 )
-def test_a_term_counts_where_it_should(when: When, history: History, open_: bool) -> None:
+def test_a_term_counts_only_where_its_condition_holds(when: When, history: History, open_: bool) -> None:
     term = Term(name="token_count", weight=-0.5, when=when, args={"limit": 100})
     scores = RewardSum([Term(name="correct", weight=1.0), term])(
         TURNS, [right(10), right(20), wrong(30), wrong(40)], history

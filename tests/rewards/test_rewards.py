@@ -141,7 +141,7 @@ def test_rewards_worked_by_hand(
 
 
 @pytest.mark.parametrize("text", [FULL + END, FULL, "", END])
-def test_what_was_cut_off_is_neither_right_nor_complete(text: str) -> None:
+def test_a_truncated_text_is_neither_right_nor_complete(text: str) -> None:
     trace = check_text(TURNS, text, truncated=True)
     assert Outcome.of(trace) is Outcome.TRUNCATED
     assert [value(name, TURNS, trace) for name in NAMES[:5]] == [0, 0, 0, 1, 0]
@@ -200,13 +200,13 @@ def test_costs_of_backtracks(text: str, over: float, off: float, needless: float
     assert value("needless_backtracks", TURNS, trace) == needless
 
 
-def test_a_ceiling_of_nothing_allows_no_backtrack() -> None:
+def test_a_ceiling_of_zero_allows_no_backtrack() -> None:
     assert value("backtracks_off_density", TURNS, check_text(TURNS, FULL + END), ceiling=0.0) == 0
     backtrack = check_text(TURNS, BACK + "<backtrack>\n" + FULL + END)
     assert value("backtracks_off_density", TURNS, backtrack, ceiling=0.0) == 1
 
 
-def test_what_was_taken_back_does_not_count_as_standing() -> None:
+def test_lines_taken_back_no_longer_stand_but_are_counted() -> None:
     """A wrong line that was taken back leaves a verified trace; it has been written and is counted."""
     trace = check_text(TURNS, "up\n<backtrack>\n" + SKIP + END)
     assert (trace.verified, trace.num_invalid, trace.num_steps, trace.num_wasted) == (True, 1, 3, 1)
@@ -417,7 +417,7 @@ def test_a_floor_above_its_ceiling_is_refused(args: dict[str, float], floor: str
         [QUICKSTART[0], Term(name="steps_saved", weight=50.0), Term(name="verified", weight=9.0)],
     ],
 )
-def test_weights_that_do_not(terms: list[Term]) -> None:
+def test_weights_that_pay_no_wrong_answer(terms: list[Term]) -> None:
     rewards = RewardSum(terms)
     assert rewards.least_when_right > rewards.most_when_wrong
 

@@ -170,9 +170,7 @@ def test_bounds_hold_for_any_weights(rewards: RewardSum, group: tuple[Problem, l
 
 @settings(max_examples=200, deadline=None)
 @given(sums(), groups())
-def test_whatever_is_accepted_puts_right_above_wrong(
-    rewards: RewardSum, group: tuple[Problem, list[Trace]]
-) -> None:
+def test_accepted_weights_put_right_above_wrong(rewards: RewardSum, group: tuple[Problem, list[Trace]]) -> None:
     problem, traces = group
     assume(any(trace.correct for trace in traces) and not all(trace.correct for trace in traces))
     scores = rewards(problem, traces)
@@ -196,7 +194,7 @@ def test_rewards_stay_in_their_declared_ranges(group: tuple[Problem, list[Trace]
 
 
 @pytest.mark.parametrize("name", sorted(name for name in ENVS if ENVS[name].checks_steps))
-def test_the_groups_above_hold_all_outcomes(name: str) -> None:
+def test_the_generated_groups_contain_all_outcomes(name: str) -> None:
     # The search is only worth something if it meets right, wrong, verified and unverified traces.
     env = env_of(name)
     problem, other = env.problem(Split.ID, 3), env.problem(Split.ID, 4)

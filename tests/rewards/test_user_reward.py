@@ -197,7 +197,7 @@ def test_it_is_a_term_like_any_other(own: list[UserReward]) -> None:
     assert rewards.reads_history
 
 
-def test_any_number_will_do(own: list[UserReward]) -> None:
+def test_any_number_is_accepted(own: list[UserReward]) -> None:
     values = find(own, "numbers")(TURNS, [right(n) for n in (1, 2, 3, 4)])
     assert values == [1.0, 0.5, 1.0, 0.25]
 
@@ -219,7 +219,7 @@ def test_any_number_will_do(own: list[UserReward]) -> None:
         (9, "which is no finite number"),
     ],
 )
-def test_what_is_no_value_leaves_its_sample_unscored(own: list[UserReward], tokens: int, expected: str) -> None:
+def test_an_invalid_value_leaves_its_sample_unscored(own: list[UserReward], tokens: int, expected: str) -> None:
     with pytest.raises(UnscoredError) as caught:
         find(own, "odd")(TURNS, [right(20), right(tokens), right(21)])
     assert list(caught.value.failures) == [1]
@@ -236,7 +236,7 @@ def test_what_is_no_value_leaves_its_sample_unscored(own: list[UserReward], toke
         ("hangs", "took more than 1 s (rewards.timeout_s)"),
     ],
 )
-def test_what_fails_on_one_sample_scores_the_others(
+def test_a_failure_on_one_sample_leaves_the_others_scored(
     own: list[UserReward], function: str, expected: str
 ) -> None:
     found = find(own, function, timeout_s=1.0)
@@ -253,7 +253,9 @@ def test_what_fails_on_one_sample_scores_the_others(
         ("no_list", "raised TypeError: 'float' object is not iterable"),
     ],
 )
-def test_what_fails_on_a_group_leaves_all_of_it(own: list[UserReward], function: str, expected: str) -> None:
+def test_a_failure_on_a_group_leaves_the_whole_group_unscored(
+    own: list[UserReward], function: str, expected: str
+) -> None:
     with pytest.raises(UnscoredError) as caught:
         find(own, function)(TURNS, [right(1), right(13), right(2)])
     assert list(caught.value.failures) == [0, 1, 2] and expected in str(caught.value)
@@ -265,7 +267,7 @@ def test_an_exception_is_tried_once_more(own: list[UserReward], tmp_path: Path) 
     assert (tmp_path / "mark").exists()
 
 
-def test_it_travels_by_name(own: list[UserReward], tmp_path: Path) -> None:
+def test_a_pickled_reward_is_found_again_by_name(own: list[UserReward], tmp_path: Path) -> None:
     found = find(own, "own_pid")
     problem = replace(TURNS, prompt=str(tmp_path / "pid"))
     found(problem, [right(1)])
@@ -278,7 +280,7 @@ def test_it_travels_by_name(own: list[UserReward], tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_a_reward_that_goes_on_failing_ends_the_run(own: list[UserReward]) -> None:
+def test_a_reward_that_keeps_failing_ends_the_run(own: list[UserReward]) -> None:
     found = find(own, "raises")
     for _ in range(MAX_IN_A_ROW - 1):
         with pytest.raises(UnscoredError):
@@ -298,7 +300,7 @@ def gone(pid: int) -> bool:
 
 
 @pytest.mark.slow
-def test_what_it_started_ends_with_it(own: list[UserReward], tmp_path: Path) -> None:
+def test_processes_that_it_started_end_with_it(own: list[UserReward], tmp_path: Path) -> None:
     problem = replace(TURNS, prompt=str(tmp_path / "pid"))
     with pytest.raises(UnscoredError, match="took more than 3 s"):
         find(own, "starts_others", timeout_s=3.0)(problem, [right(1)])
@@ -373,12 +375,12 @@ def test_its_folder_may_hold_anything(own: list[UserReward], tmp_path: Path) -> 
         ),
     ],
 )
-def test_what_is_no_reward_is_refused_at_once(name: str, message: str) -> None:
+def test_invalid_reward_names_are_refused_at_once(name: str, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         find_reward(name)
 
 
-def test_groups_are_declared_and_parameters_are_called_anything(own: list[UserReward]) -> None:
+def test_group_rewards_are_declared_and_may_name_parameters_freely(own: list[UserReward]) -> None:
     assert find(own, "other_names")(TURNS, [right(1), right(2)]) == [0.25, 0.25]
     assert find(own, "other_names_of_a_group")(TURNS, [right(1), right(2)]) == [0.5, 0.5]
 

@@ -201,7 +201,7 @@ def test_no_problem_is_an_error() -> None:
         summarise([])
 
 
-def test_the_table_shows_what_was_found() -> None:
+def test_the_table_shows_the_figures() -> None:
     stages = {Stage.BASE: {"id": summarise([group(WRONG)])}, Stage.GRPO: {"id": summarise([group(SKIP)])}}
     head, line, base, grpo = result_table(stages.items()).split("\n")
     assert set(line) == {"-"}
@@ -282,7 +282,7 @@ def test_greedy_only() -> None:
     assert found.results["id"].pass_at_k == {}
 
 
-def test_what_no_grader_could_judge_is_left_out_and_counted() -> None:
+def test_ungraded_completions_are_left_out_and_counted() -> None:
     """Problem 4, right greedily and in all four samples, loses its greedy completion and its first sample."""
     found = evaluate(make_pool(4), config(splits=["id"], num_problems=5), ENV)
     result = found.results["id"]
@@ -294,7 +294,7 @@ def test_what_no_grader_could_judge_is_left_out_and_counted() -> None:
     assert [len(group.samples) for group in found.greedy["id"]] == [1] * 4
 
 
-def test_too_much_left_out_ends_the_evaluation() -> None:
+def test_too_many_ungraded_completions_end_the_evaluation() -> None:
     settings = config(splits=["id"], num_problems=5)
     settings = settings.model_copy(update={"rollout": settings.rollout.model_copy(update={"max_ungraded": 1})})
     with pytest.raises(

@@ -53,7 +53,7 @@ def test_the_cache_is_compared_with_the_memory_of_its_device() -> None:
         check_cache(config(), 201 * MIB, gpu_bytes=200 * MIB)
 
 
-def test_the_keys_are_those_of_the_larger_batch() -> None:
+def test_the_kv_cache_is_sized_for_the_larger_batch() -> None:
     """Evaluation samples 64 * 4 completions at a time by default, training 8 * 8."""
     with pytest.raises(ConfigError, match=r"lower eval\.num_samples, eval\.problems_per_batch or"):
         check_cache(config(), 200 * MIB, gpu_bytes=None)

@@ -61,7 +61,7 @@ def test_weights_are_drawn_from_the_seed_alone() -> None:
     assert not torch.equal(logits(load_policy(SMALL, ENV, seed=4)), one)
 
 
-def test_biases_in_the_attention_are_there_when_asked_for(tmp_path: Path) -> None:
+def test_attention_biases_are_added_when_configured(tmp_path: Path) -> None:
     config = PolicyConfig(model="tiny", tiny=TINY.model_copy(update={"attention_bias": True}))
     policy = load_policy(config, ENV, seed=0)
     assert policy.num_parameters == load_policy(SMALL, ENV, seed=0).num_parameters + 2 * 4 * 16
@@ -166,7 +166,7 @@ def test_weights_inside_a_package(folder: Path, tmp_path: Path, monkeypatch: pyt
         ("a/b/c", ["policy.model 'a/b/c': no such folder"]),
     ],
 )
-def test_models_that_are_not_there(model: str, parts: list[str]) -> None:
+def test_missing_models(model: str, parts: list[str]) -> None:
     message = refuse(PolicyConfig(model=model))
     for part in parts:
         assert part in message
@@ -190,7 +190,7 @@ def test_a_tokenizer_without_an_end(folder: Path, tmp_path: Path) -> None:
     assert "set `eos_token` in its tokenizer_config.json" in message
 
 
-def test_a_chat_template_that_is_not_there(folder: Path) -> None:
+def test_a_missing_chat_template(folder: Path) -> None:
     message = refuse(PolicyConfig(model=str(folder), chat_template=True))
     assert "policy.chat_template is true, but the tokenizer has no chat template; set it to false" in message
 
@@ -234,7 +234,7 @@ BROKEN = b"HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\nConnection: 
 
 
 @pytest.mark.parametrize("answer", [NOT_FOUND, BROKEN, None], ids=["not found", "broken", "silent"])
-def test_a_model_the_hub_does_not_give(
+def test_a_model_that_the_hub_refuses(
     answer: bytes | None, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
@@ -262,7 +262,7 @@ def test_a_hub_that_cannot_be_reached(monkeypatch: pytest.MonkeyPatch, tmp_path:
     assert "'someone/no-such-model'" in message
 
 
-def test_offline_nobody_is_asked(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_offline_mode_sends_no_request(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
     monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path))
     with hub(NOT_FOUND) as (address, asked):

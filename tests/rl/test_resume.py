@@ -158,7 +158,7 @@ def test_a_finished_run_can_be_made_longer(uninterrupted: Path, tmp_path: Path) 
     assert steady(folder) == steady(uninterrupted)
 
 
-def test_a_checkpoint_cut_off_is_passed_over(uninterrupted: Path, tmp_path: Path) -> None:
+def test_an_incomplete_checkpoint_is_ignored(uninterrupted: Path, tmp_path: Path) -> None:
     folder = tmp_path / "run"
     kill_at(start(folder), folder, "grpo", 10)
     (folder / "checkpoints" / "grpo" / "checkpoint-8" / "stride_state.json").unlink()
@@ -166,7 +166,7 @@ def test_a_checkpoint_cut_off_is_passed_over(uninterrupted: Path, tmp_path: Path
     assert digest(folder, "grpo") == digest(uninterrupted, "grpo")
 
 
-def test_a_run_told_to_end_gives_all_back_and_says_how_to_go_on(tmp_path: Path) -> None:
+def test_a_terminated_run_releases_everything_and_says_how_to_resume(tmp_path: Path) -> None:
     folder = tmp_path / "run"
     process = start(folder, "rollout.backend=ray", "rollout.num_actors=1", "rollout.cpus_per_actor=0.5")
     wait_for(process, folder, "grpo", 5)

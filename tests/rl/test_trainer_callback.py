@@ -51,7 +51,7 @@ def test_without_rollouts_the_newest_loss_is_shown(tmp_path: Path) -> None:
     assert "loss 0.5000" in lines[0] and "loss 0.2500" in lines[1]
 
 
-def test_the_figures_say_what_they_are() -> None:
+def test_each_figure_is_shown_with_its_name() -> None:
     metrics = {"steps_per_correct": 1.5, "groups/useful_frac": 0.5714, **ROLLOUTS, "logprob_diff/max": 1e-5}
     assert describe_update(metrics) == [
         "reward 0.250",

@@ -71,7 +71,7 @@ def ids(groups: Sequence[RolloutGroup]) -> list[int]:
     return [group.group_id for group in groups]
 
 
-def test_all_useful() -> None:
+def test_groups_with_a_signal_are_all_used() -> None:
     source, pool = make(every(1), problems_per_batch=2)
     rollouts = source.next_update(5)
     assert ids(rollouts.useful) == ids(rollouts.sampled) == [0, 1, 2, 3, 4]
@@ -176,7 +176,7 @@ def test_batch_size_changes_nothing_but_the_batches(size: int) -> None:
         ([(W, 0.0), (W, 0.001)], None),
     ],
 )
-def test_causes(rewards: list[tuple[Outcome, float]], cause: str | None) -> None:
+def test_the_cause_of_a_zero_signal_group(rewards: list[tuple[Outcome, float]], cause: str | None) -> None:
     assert zero_signal_cause(group(0, rewards)) == cause
 
 

@@ -98,7 +98,7 @@ def alive(processes: dict[int, str]) -> set[int]:
 
 @pytest.mark.slow
 @pytest.mark.timeout(600)
-def test_an_ablation_that_is_ended_goes_on(folder: Path) -> None:
+def test_a_terminated_ablation_continues(folder: Path) -> None:
     study = load_ablation(folder / "study.yaml", (), folder / "out")
     short, long = [trial.name for trial in study.trials]
     process = start(folder)
@@ -134,7 +134,7 @@ def test_an_ablation_that_is_ended_goes_on(folder: Path) -> None:
 
 
 @pytest.mark.slow
-def test_want_of_memory_is_named(folder: Path) -> None:
+def test_lack_of_memory_is_reported(folder: Path) -> None:
     # More than a hundredth of the memory of any machine is in use.
     process = start(folder, RAY_memory_usage_threshold="0.01", RAY_memory_monitor_refresh_ms="200")
     _, errors = process.communicate()
@@ -147,7 +147,7 @@ def test_want_of_memory_is_named(folder: Path) -> None:
 
 
 @pytest.mark.slow
-def test_a_preview_may_be_read_in_part(folder: Path) -> None:
+def test_the_reader_of_a_preview_may_leave_early(folder: Path) -> None:
     with start(folder, "--dry-run") as process:
         assert process.stdout is not None and process.stderr is not None
         process.stdout.close()  # as `head` does

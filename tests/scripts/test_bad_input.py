@@ -250,13 +250,13 @@ CASES: dict[str, tuple[list[str], tuple[str, ...]]] = {
 
 
 @pytest.mark.parametrize(("arguments", "parts"), CASES.values(), ids=CASES)
-def test_one_line_and_nothing_written(
+def test_a_mistake_is_one_line_and_nothing_is_written(
     arguments: list[str], parts: tuple[str, ...], capsys: pytest.CaptureFixture[str]
 ) -> None:
     check(arguments, parts, capsys)
 
 
-def test_a_gpu_that_is_not_there(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_gpu(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("torch.cuda.is_available", lambda: False)
     check(["good.yaml", "device=cuda"], ("device is 'cuda'", "set device to 'cpu' or 'auto'"), capsys)
 
@@ -281,7 +281,7 @@ def test_a_model_without_a_tokenizer(model: Path, folder: Path, capsys: pytest.C
     check(["good.yaml", "policy.model=speechless"], parts, capsys)
 
 
-def test_a_gguf_file_that_is_not_there(model: Path, folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_missing_gguf_file(model: Path, folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     shutil.copytree(model, folder / "quantized")
     for name in ("b-Q4.gguf", "a-Q8.gguf"):
         (folder / "quantized" / name).write_bytes(b"GGUF")
@@ -385,7 +385,7 @@ def test_many_lines_become_one(error: Exception, code: int, capsys: pytest.Captu
     assert (ended.value.code, capsys.readouterr().err) == (code, "error: a b c\n")
 
 
-def test_what_is_no_mistake_of_the_user_keeps_its_traceback() -> None:
+def test_a_bug_keeps_its_traceback() -> None:
     with pytest.raises(ZeroDivisionError), user_errors():
         raise ZeroDivisionError
 
@@ -417,7 +417,7 @@ def unchanged(folder: Path) -> Iterator[None]:
 
 
 @pytest.mark.usefixtures("unchanged")
-def test_in_a_process_of_its_own(folder: Path) -> None:
+def test_mistakes_in_a_separate_process(folder: Path) -> None:
     started = time.perf_counter()
     done = run(folder, "good.yaml", "grpo.updaets=3")
     assert (done.returncode, done.stdout) == (2, "")
@@ -490,7 +490,7 @@ def test_mistakes_with_an_ablation(folder: Path, arguments: list[str], message: 
 @pytest.mark.slow
 @pytest.mark.usefixtures("unchanged")
 @pytest.mark.parametrize("variables", [{}, {"HF_HUB_OFFLINE": "1"}], ids=["online", "offline"])
-def test_a_model_that_is_not_there(folder: Path, variables: dict[str, str]) -> None:
+def test_a_missing_model(folder: Path, variables: dict[str, str]) -> None:
     # Nobody listens on port 9: the network is there, the hub is not.
     done = run(
         folder,

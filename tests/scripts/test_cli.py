@@ -29,7 +29,7 @@ def test_help_fits_one_screen(capsys: pytest.CaptureFixture[str]) -> None:
     assert [line.split()[0] for line in shown.splitlines() if re.match(r"  [a-z]+  ", line)] == [*COMMANDS]
 
 
-def test_every_command_has_a_file_and_the_other_way_round() -> None:
+def test_commands_and_files_correspond() -> None:
     files = {path.stem for path in (ROOT / "scripts").glob("*.py")}
     assert files - set(COMMANDS) == {"__init__", "arguments", "cli", "exits"}
     assert set(COMMANDS) <= files
@@ -62,7 +62,9 @@ def test_an_unknown_command_names_the_nearest(capsys: pytest.CaptureFixture[str]
     assert captured.err.count("\n") == 1
 
 
-def test_a_command_gets_its_arguments_and_its_exit_code_is_ours(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_command_gets_its_arguments_and_its_exit_code_is_passed_on(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
     with pytest.raises(SystemExit) as ended:
         main(["train"])
     assert ended.value.code == 2
@@ -72,7 +74,7 @@ def test_a_command_gets_its_arguments_and_its_exit_code_is_ours(capsys: pytest.C
     )
 
 
-def test_an_environment_that_is_not_there(capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_unknown_environment_names_the_nearest(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as ended:
         main(["check", "adition"])
     assert ended.value.code == 2
@@ -90,7 +92,7 @@ def test_the_console_command_is_this_one() -> None:
     assert project["scripts"] == {"stride": "scripts.cli:main"}
 
 
-def test_help_imports_nothing_heavy_and_comes_at_once() -> None:
+def test_help_imports_nothing_heavy_and_is_fast() -> None:
     heavy = "{'torch', 'ray', 'transformers', 'trl', 'pydantic', 'numpy', 'datasets'}"
     code = f"import sys, scripts.cli; scripts.cli.main(['--help']); print(*{heavy} & set(sys.modules))"
     started = time.perf_counter()

@@ -91,7 +91,7 @@ def test_a_model_folder_of_a_run_is_that_stage(run: Path, hub: Hub) -> None:
     assert "Weights after the stage `warm`" in hub.files["README.md"].decode()
 
 
-def test_a_card_of_ones_own_stays(run: Path, hub: Hub) -> None:
+def test_a_card_written_by_the_user_is_kept(run: Path, hub: Hub) -> None:
     (run / "models" / "grpo" / "README.md").write_text("mine")
     main([str(run), "me/short"])
     assert hub.files["README.md"] == b"mine"
@@ -127,7 +127,7 @@ def http(status: int) -> HfHubHTTPError:
         (ConnectionError("no\nroute"), "the hub cannot be reached or refused: no route"),
     ],
 )
-def test_what_the_hub_refuses_is_one_line(
+def test_a_refusal_by_the_hub_is_one_line(
     error: Exception,
     part: str,
     run: Path,

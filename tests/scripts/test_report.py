@@ -53,7 +53,7 @@ def test_a_folder_of_runs_is_a_comparison_of_all(capsys: pytest.CaptureFixture[s
     assert main(["runs", "--output", "page.html"]) == 0  # a page of ours may be written again
 
 
-def test_what_is_no_report_is_replaced_only_when_asked(capsys: pytest.CaptureFixture[str]) -> None:
+def test_other_files_are_replaced_only_with_overwrite(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as stopped:
         main(["runs", "--output", "mine.html"])
     assert stopped.value.code == 2

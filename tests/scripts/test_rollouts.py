@@ -76,7 +76,7 @@ def test_a_taken_port_is_one_line(run: Path, capsys: pytest.CaptureFixture[str])
 
 
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM])
-def test_it_serves_until_it_is_told_to_end(run: Path, how: signal.Signals) -> None:
+def test_it_serves_until_it_is_terminated(run: Path, how: signal.Signals) -> None:
     command = [sys.executable, str(ROOT / "scripts" / "rollouts.py"), str(run)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None

@@ -88,7 +88,7 @@ def test_help_explains_the_command(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 @pytest.mark.parametrize("number", ["0", "-3", "many", "²"])
-def test_a_wrong_number_of_problems_is_a_message(number: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_wrong_number_of_problems_is_reported(number: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as left:
         main([f"--num-problems={number}"])
     assert left.value.code == 2
@@ -155,7 +155,7 @@ class Odd(Env[int]):
         return tuple(str(number) for number in range(int(problem.answer), 0, -1))
 
 
-def test_five_methods_and_a_full_trace_are_an_environment() -> None:
+def test_five_methods_and_a_full_trace_make_an_environment() -> None:
     """Whoever writes a task without hand-skip rules, detours or a search defines none of these."""
     assert Env.__abstractmethods__ == {"problem", "start", "advance", "finished", "grade_answer"}
     env = Odd()

@@ -131,7 +131,7 @@ def test_details_are_short_and_plain(sandbox: Sandbox) -> None:
         ("close_reply", {}, "the worker ended: SIGKILL"),
     ],
 )
-def test_what_breaks_a_worker_is_a_crash_and_the_worker_is_replaced(
+def test_breaking_a_worker_is_a_crash_and_the_worker_is_replaced(
     sandbox: Sandbox, operation: str, arguments: dict[str, Any], detail: str
 ) -> None:
     pid = sandbox.call("describe").value["pid"]
@@ -389,7 +389,7 @@ def test_a_failed_start_has_a_reason(tmp_path: Path, text: str | None, reason: s
         assert sandbox.zygote_pid is None
 
 
-def test_too_little_memory_to_start_is_a_message() -> None:
+def test_too_little_memory_to_start_is_reported() -> None:
     with (
         make(memory_mb=1) as sandbox,
         pytest.raises(GraderError, match=r"memory_mb=1 is too little: .* at least \d+"),

@@ -332,7 +332,7 @@ def test_rules_that_are_equal_at_a_width_are_not_drawn_there() -> None:
     }
 
 
-def test_rules_that_cannot_be_told_apart_are_a_message() -> None:
+def test_indistinguishable_rules_are_reported() -> None:
     env = Arc1D({**TINY, "train": ["6-6"], "rules": ["wrap left 3", "wrap right 3"]})
     with pytest.raises(
         ValueError, match=r"^found no problem of width 6 in \d+ tries that only one of the 2 rules"

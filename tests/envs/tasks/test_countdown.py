@@ -220,7 +220,7 @@ def test_wrong_settings(settings: dict[str, object], message: str) -> None:
     assert message in str(wrong.value)
 
 
-def test_impossible_targets_are_a_message() -> None:
+def test_impossible_targets_are_reported() -> None:
     env = Countdown({"train": ["3"], "max_number": 10, "min_target": 2000, "max_target": 2500})
     with pytest.raises(
         ValueError, match=r"^found no 3 numbers up to 10 for targets from 2000 to 2500 in \d+ tries; "
@@ -658,7 +658,7 @@ def check_detours(problem: Problem, demonstration: Demonstration, kinds: Counter
     assert len(set(turns)) == len(turns)
 
 
-def test_detours_of_mixed_kinds_can_be_told_apart() -> None:
+def test_detours_of_mixed_kinds_are_distinguishable() -> None:
     env = Countdown()
     errors = ["rule", "exploration", "computation", "exploration", "exploration"]
     places: Counter[int] = Counter()
@@ -835,6 +835,6 @@ def test_operations_have_distinct_outcomes() -> None:
         (["left: 2, 3, 4", "4 - 3 = 1", "<backtrack> 0", *TWENTY], [(True, True)]),
     ],
 )
-def test_lines_that_change_nothing_start_no_branch(lines: list[str], found: list[tuple[bool, bool]]) -> None:
+def test_lines_without_effect_start_no_branch(lines: list[str], found: list[tuple[bool, bool]]) -> None:
     trace = judge(twenty(), lines)
     assert [(backtrack.real, backtrack.needed) for backtrack in trace.backtracks] == found

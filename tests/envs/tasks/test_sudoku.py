@@ -196,7 +196,7 @@ def test_emptying_many_cells_at_once_equals_one_by_one() -> None:
         assert dug == (tuple(one_by_one) if one_by_one.count(0) == num_empty else None)
 
 
-def test_impossible_boards_are_a_message() -> None:
+def test_impossible_boards_are_reported() -> None:
     with pytest.raises(
         ValueError, match=r"^no board of side 4 with 13 empty cells in \d+ draws; use fewer empty cells$"
     ):

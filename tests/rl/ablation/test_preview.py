@@ -75,7 +75,7 @@ def test_skipped_groups_are_not_replaced(tmp_path: Path) -> None:
     assert found.grpo_completions_most == found.grpo_completions == 2 * 36
 
 
-def test_the_cost_of_what_is_left(study: Plan) -> None:
+def test_the_cost_of_the_remaining_work(study: Plan) -> None:
     warm, plain, hot = study.trials[:3]
     write_summary(warm, [Stage.BASE, Stage.WARM], {Stage.WARM: 5}, {}, {})
     # Cut off after update 5: the checkpoint of update 4 is whole, that of update 6 is not.
@@ -139,7 +139,7 @@ def test_the_time_left_comes_from_measurements(study: Plan) -> None:
     assert "about 1 min 42 s left" in preview(study)
 
 
-def test_what_all_cases_set_is_shown_once(tmp_path: Path) -> None:
+def test_settings_common_to_all_cases_are_shown_once(tmp_path: Path) -> None:
     cases = {"plain": {"grpo.beta": 0.1}, "hot": {"grpo.beta": 0.1, "grpo.max_resamples": 1}}
     shown = preview(plan(tmp_path, cases))
     assert shown.startswith(f"study: 2 cases, 2 seeds, 6 runs in {tmp_path / 'out'}\nWhich?\n")
@@ -174,7 +174,7 @@ def test_the_resources_a_run_reserves(tmp_path: Path) -> None:
     assert bundles({**actors, "rollout.cpus_per_actor": 0}) == [[1, 0]]
 
 
-def test_how_many_runs_there_is_room_for() -> None:
+def test_how_many_runs_fit() -> None:
     learner, actor = {"CPU": 2.0, "GPU": 0.0}, {"CPU": 4.0, "GPU": 0.0}
     assert count_at_once([{"CPU": 8.0}], [learner], most=9) == 4
     assert count_at_once([{"CPU": 8.0}], [learner], most=3) == 3

@@ -106,7 +106,7 @@ def stages(folder: Path) -> Mapping[Stage, Mapping[str, SplitResult]]:
 
 @pytest.mark.slow
 @pytest.mark.usefixtures("cluster")
-def test_a_cut_off_run_goes_on(tmp_path: Path) -> None:
+def test_an_interrupted_run_continues(tmp_path: Path) -> None:
     study = plan(tmp_path, {"plain": {"grpo": None}}, [0])
     (trial,) = study.trials
     run(study)
@@ -143,7 +143,7 @@ def test_a_killed_run_is_distinguished_from_a_failed_one(tmp_path: Path) -> None
 
 @pytest.mark.slow
 @pytest.mark.usefixtures("cluster")
-def test_the_actors_of_a_run_have_their_place_in_it(tmp_path: Path) -> None:
+def test_the_actors_of_a_run_use_the_resources_it_reserved(tmp_path: Path) -> None:
     actors = {"backend": "ray", "num_actors": 1, "cpus_per_actor": 1}
     study = plan(tmp_path, {"plain": {"warm_start": None}}, [0], rollout={**BASE["rollout"], **actors})
     # The run reserves both cores of the cluster: an actor outside of it would find none and wait for ever.
@@ -163,7 +163,7 @@ def test_runs_that_fit_nowhere_are_refused(tmp_path: Path) -> None:
     )
 
 
-def test_an_ablation_is_run_once_at_a_time(tmp_path: Path) -> None:
+def test_an_ablation_cannot_run_twice_at_once(tmp_path: Path) -> None:
     study = plan(tmp_path, {"plain": {}}, [0])
     study.folder.mkdir()
     with (study.folder / ".lock").open("w") as lock:

@@ -56,13 +56,13 @@ def test_a_run_begins_once_the_one_it_needs_is_done(trials: list[Trial]) -> None
     assert taken(schedule) == ["c"] and schedule.all_taken
 
 
-def test_what_is_done_before_is_not_taken_again(trials: list[Trial]) -> None:
+def test_finished_runs_are_not_repeated(trials: list[Trial]) -> None:
     schedule = Schedule(trials, done={"warm", "a"})
     assert taken(schedule) == ["b", "alone", "other"]
     assert (schedule.count(State.BEFORE), len(schedule.unfinished)) == (2, 4)
 
 
-def test_a_failure_takes_those_that_begin_from_it_and_no_others(trials: list[Trial]) -> None:
+def test_a_failure_stops_only_the_runs_that_begin_from_it(trials: list[Trial]) -> None:
     chain = [*trials, Trial(name="d", case="d", seed=0, config=trials[0].config, after="c")]
     schedule = Schedule(chain, done=())
     assert taken(schedule) == ["warm", "alone", "other"]
@@ -87,7 +87,7 @@ def finish(trial: Trial) -> None:
     write_summary(trial.folder, Summary(stages={Stage.BASE: {}, Stage.GRPO: {}}, updates={Stage.GRPO: 4}))
 
 
-def test_tune_gets_a_run_nothing_or_the_end(trials: list[Trial]) -> None:
+def test_tune_gets_a_run_or_none_yet_or_the_end(trials: list[Trial]) -> None:
     schedule = Schedule(trials, done={"alone", "b"})
     search = TrialSearch(schedule)
     assert suggestions(search, "1", "2", "3") == ["warm", "other", None]
@@ -101,7 +101,7 @@ def test_tune_gets_a_run_nothing_or_the_end(trials: list[Trial]) -> None:
     assert schedule.failures["other"].reason == "ValueError: no"
 
 
-def test_a_run_is_done_by_what_it_leaves(trials: list[Trial]) -> None:
+def test_a_run_is_finished_only_if_it_left_results(trials: list[Trial]) -> None:
     """A process that died, and one that ended without an error but left no results."""
     schedule = Schedule(trials, done={"warm", "a", "b"})
     search = TrialSearch(schedule)

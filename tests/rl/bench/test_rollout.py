@@ -37,12 +37,12 @@ def test_positions_are_all_prompts_and_completions() -> None:
 
 
 @pytest.mark.parametrize("name", CONTESTANTS)
-def test_every_contestant_samples_as_many_tokens_as_asked_for(name: str) -> None:
+def test_every_contestant_samples_the_given_number_of_tokens(name: str) -> None:
     """Where one does not, a lap raises."""
     assert rollout(CASE)[name]().per_s > 0
 
 
-def test_in_bfloat16_they_do_too() -> None:
+def test_every_contestant_does_so_in_bfloat16() -> None:
     laps = {name: work for name, work in rollout(replace(CASE, dtype="bfloat16")).items() if name != "vllm"}
     assert all(lap().per_s > 0 for lap in laps.values())
 
@@ -55,7 +55,7 @@ def test_contestants_leave_the_model_as_it_was() -> None:
     assert {name: parameter.stride() for name, parameter in model.named_parameters()} == strides
 
 
-def test_a_contestant_that_does_less_is_found_out(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_contestant_that_does_less_work_is_detected(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Workload, "tokens", property(lambda self: 1))
     with pytest.raises(RuntimeError, match=r"^generate sampled \d+ tokens instead of 1$"):
         rollout(CASE)["generate"]()

@@ -56,7 +56,7 @@ def test_both_learners_see_the_given_tokens(train: Callable[..., Training], rows
 
 
 @pytest.mark.parametrize("train", BOTH)
-def test_both_sample_the_lengths_asked_for(train: Callable[..., Training], rows: list[Row]) -> None:
+def test_both_sample_the_given_lengths(train: Callable[..., Training], rows: list[Row]) -> None:
     model, workload = make_bench_model("tiny"), CASE.make_workload()
     train(model, workload, updates=2)
     asked = [(tuple(prompt), n) for prompt, n in zip(workload.repeated, workload.lengths, strict=True)]
@@ -110,14 +110,14 @@ def test_at_least_four_fifths_of_what_stride_passes_is_useful() -> None:
     assert workload.positions / training.positions >= 0.8
 
 
-def test_a_lap_is_as_many_updates_as_asked_for_and_one_to_warm_up() -> None:
+def test_a_lap_is_the_given_number_of_updates_after_one_to_warm_up() -> None:
     training = train_stride(make_bench_model("tiny"), CASE.make_workload(), updates=3)
     assert len(training.seconds) == 2 and len(training.losses) == 3
     assert all(math.isfinite(loss) for loss in training.losses)
 
 
 @pytest.mark.parametrize("enter", [update, end_to_end])
-def test_a_contestant_that_does_less_is_found_out(enter: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_contestant_that_does_less_work_is_detected(enter: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     contestants = enter(CASE)
     monkeypatch.setattr(Workload, "tokens", property(lambda self: 1))
     for work in contestants.values():

@@ -96,7 +96,7 @@ def test_a_repeated_run_is_a_case_and_no_seed(tmp_path: Path) -> None:
     assert list(found.folders) == ["x, z", "x", "y"]
 
 
-def test_cases_of_one_name_are_told_apart_by_what_is_above(tmp_path: Path) -> None:
+def test_cases_of_the_same_name_are_distinguished_by_their_parent_folders(tmp_path: Path) -> None:
     for name, beta in (("a/x", 0.0), ("b/x", 0.5)):
         write_run(tmp_path / name, {Stage.GRPO: traces(6)}, seed=0, grpo={"updates": 4, "beta": beta})
     found = folder_comparison(find_runs([tmp_path / "a" / "x", tmp_path / "b" / "x"]))
@@ -227,7 +227,7 @@ def test_flags_are_of_all_problems(tmp_path: Path) -> None:
     ]
 
 
-def test_without_completions_shared_problems_are_not_known(tmp_path: Path) -> None:
+def test_without_completions_shared_problems_are_unknown(tmp_path: Path) -> None:
     write_run(tmp_path / "a", {Stage.GRPO: traces(6)})
     more = {"num_problems": 20, "splits": ["id"]}
     shutil.rmtree(write_run(tmp_path / "b", {Stage.GRPO: traces(6, num=20)}, eval=more) / "eval")
@@ -258,7 +258,7 @@ def test_without_completions_the_configs_decide(tmp_path: Path) -> None:
     assert made(paths[0], paths[2]).splits == ["id"]
 
 
-def test_what_is_not_evaluated_has_no_say(tmp_path: Path) -> None:
+def test_runs_without_an_evaluation_limit_no_splits(tmp_path: Path) -> None:
     write_run(tmp_path / "a", {Stage.GRPO: traces(6)})
     write_run(tmp_path / "b", {}, eval={"num_problems": 20, "splits": ["id"]}, updates=[update(1, 0, 0)])
     found = made(tmp_path)
@@ -450,7 +450,7 @@ def test_the_page_needs_nothing_else_and_is_the_same_twice(tmp_path: Path) -> No
     assert page == render_comparison(made(tmp_path))
 
 
-def test_the_front_is_named_and_so_is_who_has_no_point(tmp_path: Path) -> None:
+def test_the_front_and_the_cases_without_a_point_are_named(tmp_path: Path) -> None:
     rows = {"a": traces(6, steps=2), "b": traces(9, steps=3), "c": traces(7, steps=4), "d": traces(0)}
     study(tmp_path, rows)
     page = render_comparison(made(tmp_path))
@@ -559,7 +559,7 @@ def test_only_what_a_case_changes_is_listed() -> None:
     }
 
 
-def test_one_seed_is_said_to_be_one(tmp_path: Path) -> None:
+def test_a_single_seed_is_stated_as_such(tmp_path: Path) -> None:
     study(tmp_path, {"a": traces(6), "b": traces(8)}, (0,))
     assert "With one seed only problems are paired" in render_comparison(made(tmp_path))
     study(tmp_path / "more", {"a": traces(6), "b": traces(8)}, (0, 1))

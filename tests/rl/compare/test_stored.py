@@ -44,7 +44,9 @@ def test_the_page_of_stored_results_is_that_of_the_runs(
     ]
 
 
-def test_large_files_are_compressed_alike_every_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_large_files_are_compressed_to_the_same_bytes_every_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     runs, kept, page = make(tmp_path / "runs"), tmp_path / "kept", tmp_path / "page.html"
     compare_folders([runs], page, store_in=kept)
     plain, before = (kept / "traces.csv").read_bytes(), page.read_bytes()

@@ -36,7 +36,7 @@ def test_by_hand(rewards: list[float], scaled: list[float], unscaled: list[float
     assert advantages(rewards, scale=False)[0].tolist() == pytest.approx(unscaled, abs=1e-6)
 
 
-def test_a_group_of_one_teaches_nothing() -> None:
+def test_a_group_of_one_has_no_advantage() -> None:
     assert advantages([3.0]).tolist() == [[0.0]]
 
 

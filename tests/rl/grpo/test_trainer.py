@@ -135,7 +135,7 @@ def test_loss_and_gradient_are_the_formula_whatever_the_split(loss_type: str, tm
         assert torch.allclose(weights, after[0], atol=2e-5)
 
 
-def test_zero_variance_groups_do_not_dilute_the_useful_ones(tmp_path: Path) -> None:
+def test_zero_variance_groups_do_not_dilute_the_others(tmp_path: Path) -> None:
     """Two groups of equal rewards beside one useful: the gradient is that of the useful group alone."""
     reference = make_policy()
     groups = make_groups(reference, rewards=[[1.0] * 4, [1.0, 0.0, 0.0, 0.5], [0.0] * 4])
@@ -202,7 +202,7 @@ def test_weights_stay_float32(tmp_path: Path) -> None:
     assert {p.dtype for p in policy.model.parameters()} == {torch.float32}
 
 
-def test_an_update_on_groups_that_teach_nothing_changes_nothing(tmp_path: Path) -> None:
+def test_an_update_on_zero_variance_groups_changes_nothing(tmp_path: Path) -> None:
     policy = make_policy()
     before = [p.detach().clone() for p in policy.model.parameters()]
     groups = make_groups(policy, rewards=[[0.25] * G] * P)

@@ -76,7 +76,7 @@ def make_updates(batch: RolloutBatch, *, pool: RecordingPool | None = None, **mo
 
 
 @pytest.mark.slow
-def test_neither_trl_nor_transformers_is_known() -> None:
+def test_an_update_imports_neither_trl_nor_transformers() -> None:
     code = "import sys, rl.grpo.update; print(*{'trl', 'transformers', 'datasets', 'peft'} & set(sys.modules))"
     done = subprocess.run(
         [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=120, check=True
@@ -146,7 +146,7 @@ def test_without_a_signal_all_advantages_are_zero() -> None:
     assert update.micro_batches[0]["advantages"].abs().sum() == 0.0
 
 
-def test_a_reference_is_asked_for_every_micro_batch() -> None:
+def test_the_reference_model_is_called_for_every_micro_batch() -> None:
     updates = make_updates(make_batch(group_of(0, [1.0, 0.0])), micro_batch_tokens=1)
     update = updates.next({}, 0, device=CPU, reference=lambda part: part["old_per_token_logps"] - 1.0)
     assert len(update.micro_batches) == 2
@@ -204,7 +204,7 @@ def test_log_probabilities_are_compared_by_hand() -> None:
         check.take(3)
 
 
-def test_updates_without_a_signal_are_warned_of_and_then_stop_the_run() -> None:
+def test_updates_without_a_signal_warn_and_then_stop_the_run() -> None:
     lines: list[str] = []
     watch = ZeroSignalWatch(lines.append)
     nothing = make_batch(group_of(0, [0.0, 0.0], text=MALFORMED), group_of(1, [0.0, 0.0], text=MALFORMED))

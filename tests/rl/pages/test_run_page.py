@@ -280,7 +280,7 @@ def test_a_recorded_command_can_be_typed_again(recorded: object, command: str) -
     assert stride_command(recorded) == command
 
 
-def test_no_two_lines_of_a_panel_look_alike() -> None:
+def test_all_lines_of_a_panel_look_different() -> None:
     looks = [line_look(place) for place in range(18)]
     assert len(set(looks)) == 18
 

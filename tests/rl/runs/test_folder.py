@@ -90,7 +90,7 @@ def test_an_empty_folder_is_as_good_as_a_new_one(tmp_path: Path) -> None:
         assert folder.path == tmp_path
 
 
-def test_without_output_dir_the_name_says_where(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_output_dir_the_name_gives_the_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     with opened(config(tmp_path, output_dir=None, name="x")) as folder:
         assert folder.path == tmp_path / "runs" / "x"
@@ -105,7 +105,7 @@ def test_a_run_killed_before_it_wrote_anything_can_be_started_again(tmp_path: Pa
 # ---- folders that are taken ----
 
 
-def test_a_run_is_not_touched_unless_asked_for(run: Path) -> None:
+def test_an_existing_run_is_untouched_without_a_flag(run: Path) -> None:
     before = contents(run)
     message = refuse(config(run))
     assert message.startswith(f"output_dir {run} already holds a run;")
@@ -115,7 +115,7 @@ def test_a_run_is_not_touched_unless_asked_for(run: Path) -> None:
 
 
 @pytest.mark.parametrize("how", [{}, {"resume": True}, {"overwrite": True}])
-def test_what_is_no_run_is_never_touched(tmp_path: Path, how: dict[str, bool]) -> None:
+def test_a_folder_that_is_no_run_is_never_touched(tmp_path: Path, how: dict[str, bool]) -> None:
     (tmp_path / "thesis.tex").write_text("years of work")
     (tmp_path / "sub").mkdir()
     (tmp_path / "sub" / "figure").write_text("x")
@@ -196,7 +196,7 @@ def test_resume_needs_a_run(tmp_path: Path) -> None:
         ({"seed": 4, "grpo": {"beta": 0.1}}, ["seed was 0, is 4", "grpo.beta was 0.0, is 0.1"]),
     ],
 )
-def test_another_config_cannot_go_on_with_a_run(
+def test_a_run_cannot_be_resumed_with_another_config(
     run: Path, changes: dict[str, object], parts: list[str]
 ) -> None:
     before = contents(run)
@@ -208,7 +208,7 @@ def test_another_config_cannot_go_on_with_a_run(
     assert contents(run) == before
 
 
-def test_where_and_how_far_may_change(run: Path) -> None:
+def test_a_resumed_run_may_change_its_place_and_length(run: Path) -> None:
     moved = run.rename(run.with_name("moved"))
     changes = config(
         moved,
@@ -268,7 +268,7 @@ def holder(tmp_path: Path) -> Iterator[tuple[subprocess.Popen[str], Path]]:
 
 
 @pytest.mark.slow
-def test_a_second_process_is_told_to_come_back_until_the_first_is_gone(
+def test_a_second_process_is_refused_until_the_first_has_ended(
     holder: tuple[subprocess.Popen[str], Path],
 ) -> None:
     process, path = holder
@@ -296,14 +296,14 @@ def test_a_refused_run_leaves_the_lock_free(run: Path) -> None:
         pass
 
 
-def test_twice_in_one_process(run: Path) -> None:
+def test_a_run_cannot_be_opened_twice_in_one_process(run: Path) -> None:
     with opened(config(run), resume=True), pytest.raises(RunBusyError):
         open_run(config(run), resume=True, overwrite=False)
     with opened(config(run), resume=True):
         pass
 
 
-def test_a_folder_nobody_has_any_more_is_free(run: Path) -> None:
+def test_a_folder_is_released_once_nobody_refers_to_it(run: Path) -> None:
     folder = open_run(config(run), resume=True, overwrite=False)
     del folder
     gc.collect()

@@ -57,7 +57,7 @@ def test_a_last_line_that_was_cut_off_is_left_out(tmp_path: Path, cut: int) -> N
     assert log.path.read_bytes() == whole
 
 
-def test_forget_after_keeps_what_will_not_be_written_again(tmp_path: Path) -> None:
+def test_forget_after_keeps_earlier_updates_and_other_stages(tmp_path: Path) -> None:
     log = metrics_log(tmp_path)
     log.forget_after(Stage.GRPO, 0)
     assert not log.path.exists()
@@ -196,7 +196,7 @@ def test_damaged_files_are_refused_in_one_line(plan: Plan, reader: Callable[[Pla
     assert str(refused.value).startswith(f"{path} cannot be read: ") and "\n" not in str(refused.value)
 
 
-def test_the_run_itself_is_read_by_all(plan: Plan) -> None:
+def test_every_reader_accepts_an_intact_run(plan: Plan) -> None:
     for reader in READERS:
         if reader is not ablate:
             reader(plan)

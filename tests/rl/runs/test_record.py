@@ -54,7 +54,7 @@ def test_the_keys_of_a_summary() -> None:
     assert plain["stages"]["warm"]["id"]["buckets"]["3"]["errors"] == {"queue": 0.25}
 
 
-def test_what_the_steps_of_a_sample_say() -> None:
+def test_the_counts_of_a_samples_steps() -> None:
     # Four lines, one of them a backtrack; the marker is a step and a backtrack.
     assert (SAMPLE.num_steps, SAMPLE.num_backtracks, SAMPLE.num_invalid) == (3, 2, 1)
     assert SAMPLE.correct and sample(outcome=Outcome.VERIFIED).correct

@@ -68,7 +68,7 @@ def kinds(env: Env[Any], settings: WarmStartConfig) -> Counter[str]:
     return found
 
 
-def test_the_mix_has_the_shares_asked_for() -> None:
+def test_the_mix_has_the_configured_shares() -> None:
     settings = config(
         skipped_frac=0.2, skip_kinds=["any_pair"], detour_frac=0.3, num_detours=[1, 2], search_frac=0.25
     )
@@ -170,19 +170,21 @@ def test_a_step_budget_is_the_number_of_lines_of_the_trace() -> None:
         ),
     ],
 )
-def test_what_an_environment_cannot_write_is_refused(settings: dict[str, Any], message: str) -> None:
+def test_demonstrations_that_an_environment_cannot_write_are_refused(
+    settings: dict[str, Any], message: str
+) -> None:
     with pytest.raises(ValueError, match=rf"^warm_start\.{message}"):
         taught(Directional(), config(**settings), seed=0)
 
 
-def test_all_that_an_environment_cannot_write_is_refused_at_once() -> None:
+def test_all_impossible_demonstrations_are_named_at_once() -> None:
     with pytest.raises(
         ValueError, match=r"skip_kinds .*known: .*; warm_start\.detour_frac .*; warm_start\.search"
     ):
         taught(Directional(), config(skip_kinds=["all"], detour_frac=0.5, search_frac=0.5), seed=0)
 
 
-def test_an_environment_without_solutions_asks_for_one_change() -> None:
+def test_an_environment_without_solutions_needs_a_single_change() -> None:
     with pytest.raises(ValueError, match=r"^no solutions; set warm_start to null$"):
         taught(NoSolutions(), config(skipped_frac=0.5, skip_kinds=["all"]), seed=0)
 
@@ -228,7 +230,7 @@ def test_a_curriculum_comes_first() -> None:
     assert only.updates == 3 and only.examples[0] == phases[0].examples[0]
 
 
-def test_rows_are_learnt_by_phase_and_every_example_once_before_one_twice(encoder: Encoder) -> None:
+def test_rows_are_ordered_by_phase_and_no_example_repeats_before_all_were_used(encoder: Encoder) -> None:
     examples = taught(Detours(), config(), seed=0)
     phases = [Phase(examples=examples[:10], updates=6), Phase(examples=examples[10:50], updates=5)]
     rows = encode_phases(phases, encoder, batch_size=4, seed=0)["input_ids"]

@@ -65,7 +65,7 @@ def test_shares_have_one_problem_won_and_one_lost_added() -> None:
     assert won is not None and won.mean == 1.0 and 0 < won.low < 1 and won.high == 1.0
 
 
-def test_only_pairs_that_both_have_count() -> None:
+def test_only_pairs_present_in_both_cases_count() -> None:
     found = paired_difference({0: {0: 5, 1: 7, 2: 9}, 3: {0: 1}}, {0: {1: 6, 2: 8, 9: 0}, 1: {0: 1}})
     assert found is not None and (found.mean, found.num_pairs, found.num_seeds) == (1.0, 2, 1)
     assert paired_difference({0: {0: 1.0}}, {1: {0: 1.0}}) is None
@@ -194,7 +194,7 @@ def test_intervals_over_seeds_alone_would_not() -> None:
     assert held / 400 < 0.85
 
 
-def test_noise_is_called_noise() -> None:
+def test_noise_is_reported_as_noise() -> None:
     """Two cases without a difference, right or wrong by chance, on problems of different difficulty."""
     rng = np.random.default_rng(1)
     noise = 0
@@ -207,7 +207,7 @@ def test_noise_is_called_noise() -> None:
     assert noise / 300 >= 0.95 - 3 * 0.0126
 
 
-def test_a_difference_that_is_there_is_seen() -> None:
+def test_a_true_difference_is_detected() -> None:
     """One step in four spared by every seed, as in the quickstart: more than noise with three seeds."""
     rng = np.random.default_rng(2)
     seen = 0

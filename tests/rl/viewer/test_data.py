@@ -145,7 +145,7 @@ def test_long_rows_make_small_chunks(tmp_path: Path) -> None:
     assert [len(gzip.decompress(chunk).split(b"\n")) for chunk in data.chunks] == [2, 2, 1]
 
 
-def test_numbers_json_does_not_have_are_none(tmp_path: Path) -> None:
+def test_numbers_that_json_lacks_become_none(tmp_path: Path) -> None:
     odd = row_data(
         reward=math.inf, pieces=["a", "NaN"], logprobs=[math.nan, -math.inf], parts={"correct": math.nan}
     )
@@ -158,7 +158,7 @@ def test_numbers_json_does_not_have_are_none(tmp_path: Path) -> None:
     assert json.loads(text, parse_constant=pytest.fail) == expected
 
 
-def test_a_line_cut_off_by_a_kill_is_passed_over(tmp_path: Path) -> None:
+def test_a_line_cut_off_by_a_kill_is_ignored(tmp_path: Path) -> None:
     run = write_rows(tmp_path / "a", training=[row_data(0), row_data(1)])
     with (run / "trajectories.jsonl").open("a") as file:
         file.write("\n" + json.dumps(row_data(2))[:50])

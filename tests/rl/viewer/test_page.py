@@ -416,7 +416,7 @@ def test_runs_without_groups_are_reported(browser: Browser, tmp_path: Path) -> N
     assert browser.texts(".none") == ["These runs have no group of samples yet."]
 
 
-def test_rows_without_a_number_come_last(browser: Browser, tmp_path: Path) -> None:
+def test_rows_without_a_value_come_last(browser: Browser, tmp_path: Path) -> None:
     rewards = [0.5, math.nan, 0.1, math.nan, 0.9]
     run = write_rows(tmp_path / "a", training=[row_data(i, reward=value) for i, value in enumerate(rewards)])
     write_page(read_trajectories([run]), tmp_path / "page.html", overwrite=False)
@@ -559,7 +559,7 @@ def test_detours_are_folded_and_open_on_a_click(page: Callable[..., Browser]) ->
     assert ["✗", "invalid backtrack, line 6"] in marks
 
 
-def test_what_a_model_wrote_stays_text(page: Callable[..., Browser]) -> None:
+def test_model_text_stays_text(page: Callable[..., Browser]) -> None:
     found = page(split="ood_hard", index_from=91, index_to=91, tokens=ROW["hostile"])
     assert found.texts(".problem")[0].count("<script>document.title = 'broken'</script>") == 7
     pictured = HOSTILE.replace("\u202e", "[U+202E]").replace("\x00", "[U+0000]").replace("\t", "⇥")
@@ -577,7 +577,7 @@ def test_what_a_model_wrote_stays_text(page: Callable[..., Browser]) -> None:
     assert found.run("Array.from(document.scripts).filter((one) => one.type === '').length") == 1
 
 
-def test_a_script_that_got_in_would_not_run(browser: Browser, written: str) -> None:
+def test_an_injected_script_does_not_run(browser: Browser, written: str) -> None:
     browser.open(written)
     browser.run(
         "document.body.append("
@@ -655,7 +655,7 @@ def test_the_switch_of_tokens_is_kept_in_the_address(page: Callable[..., Browser
         "split=ood_hard&tokens=15,16,17",
     ],
 )
-def test_the_file_shows_what_the_server_shows(browser: Browser, served: str, written: str, state: str) -> None:
+def test_the_file_and_the_server_show_the_same(browser: Browser, served: str, written: str, state: str) -> None:
     seen = []
     for address in (served, written):
         browser.open(f"{address}#{state}")

@@ -103,7 +103,7 @@ def test_the_policy_allows_the_pages_own_script_and_style_alone(
         assert "https://" not in page
 
 
-def test_a_port_that_cannot_be_had_is_one_line(data: Trajectories) -> None:
+def test_an_unavailable_port_is_one_line(data: Trajectories) -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
@@ -115,7 +115,7 @@ def test_a_port_that_cannot_be_had_is_one_line(data: Trajectories) -> None:
             make_server(data, number)
 
 
-def test_a_file_is_replaced_only_when_asked(tmp_path: Path, data: Trajectories) -> None:
+def test_a_file_is_replaced_only_with_overwrite(tmp_path: Path, data: Trajectories) -> None:
     path = tmp_path / "page.html"
     path.write_text("mine")
     with pytest.raises(RunFolderError, match="already exists; replace it with --overwrite"):
