@@ -2,7 +2,7 @@
 
 `rollout` is sampling alone (all workloads: about an hour), `update` the learner alone and `end_to_end` whole
 GRPO updates (hours with all models). Every contestant runs in this process, in turn, on the same model, prompts
-and lengths, and once more in a process of its own, where its memory is measured. Ratios are taken within a
+and lengths, and once more in its own process, where its memory is measured. Ratios are taken within a
 round and mean more than absolute figures; keep the machine idle otherwise. vLLM takes part in `rollout` where
 it is installed (`make install-vllm`, then .venv-vllm/bin/stride).
 """

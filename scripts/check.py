@@ -1,4 +1,4 @@
-"""Hold environments to their contract.
+"""Check that environments keep their contract.
 
 Problems are deterministic and splits disjoint, every reference trace is accepted, near misses are refused.
 Without a NAME every registered environment is checked. A new environment is ready when this passes.

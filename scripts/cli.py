@@ -1,6 +1,6 @@
-"""The console command `stride`: finds the command's file and hands the other arguments to it.
+"""The console command `stride`: finds the command's file and passes the other arguments to it.
 
-Only the file of the command that was asked for is imported, so that help comes at once.
+Only the chosen command's file is imported, so that help appears at once.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ COMMANDS = {
     "chat": "ask a trained model; every step of its answer is checked",
     "submit": "run a config as a job on a Ray cluster",
     "push": "upload the model of a run to the Hugging Face hub",
-    "check": "hold environments to their contract",
+    "check": "check that environments keep their contract",
     "bench": "race Stride against transformers, vLLM and TRL",
 }
 _WIDTH = max(map(len, COMMANDS)) + 2

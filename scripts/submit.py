@@ -47,7 +47,7 @@ def main(argv: list[str] | None = None) -> int:
         example="stride submit --address http://HEAD:8265 --gpus 1 cluster output_dir=/shared/run1",
     )
     parser.add_argument("--address", help=f"of the cluster's dashboard; ${_ADDRESS} or {DEFAULT_ADDRESS}")
-    parser.add_argument("--gpus", type=float, default=0, help="GPUs set aside for the learner (default 0)")
+    parser.add_argument("--gpus", type=float, default=0, help="GPUs reserved for the learner (default 0)")
     parser.add_argument("config", metavar="CONFIG", help="YAML file, or the name of a shipped config")
     parser.add_argument("rest", nargs=argparse.REMAINDER, metavar="...", help="as for `stride train`")
     arguments = parser.parse_args(argv)

@@ -53,7 +53,7 @@ def _place(order: Sequence[str], group: str | None) -> int:
 
 
 def pytest_runtest_logreport(report: pytest.TestReport) -> None:
-    """Note what takes long without being marked."""
+    """Note slow tests that are not marked."""
     if report.when == "call" and report.duration > SLOW_S and "slow" not in report.keywords:
         _unmarked[report.nodeid.partition("@")[0]] = report.duration
 

@@ -1,4 +1,4 @@
-"""A small share of what `make test-hostile` does; see `hostile.py`."""
+"""A small share of `make test-hostile`; see `tests/kit/hostile.py`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Imports point one way, what is light stays light, and tests share through `tests/kit`."""
+"""Imports point one way, light modules import nothing heavy, and tests share code through `tests/kit`."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ def test_libraries_are_imported_where_they_belong(library: str, where: set[str])
 
 
 def test_one_file_of_the_learner_knows_ray() -> None:
-    """Tune runs whole trainings, which nothing below `rl` can start."""
+    """Tune runs whole trainings, which only `rl` can start."""
     assert [path.name for path in files("rl") if "ray" in imported(path)] == ["tune.py"]
 
 
@@ -94,7 +94,7 @@ def modules_of(path: Path) -> set[str]:
 
 
 def test_tests_share_through_the_kit_alone() -> None:
-    """What two test files need is in `tests/kit`; no file of tests imports another one, nor does the kit."""
+    """Code that two test files need is in `tests/kit`; neither a test file nor the kit imports a test file."""
     found = {
         f"{path.relative_to(ROOT)} imports {name}"
         for path in files("tests")

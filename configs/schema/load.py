@@ -43,15 +43,15 @@ def load_config(
     if ("cases" in data or "grid" in data) and "env" not in data:
         raise ConfigError(f"{path} is an ablation; run it with `stride ablate`")
     folder = path.parent
-    asked = expand_presets(data, folder) or {}
+    preset_keys = expand_presets(data, folder) or {}
     leaves = [leaf for key, value in (changes or {}).items() for leaf in _leaves(key, value)]
     for key, value, source in [*map(_read_override, overrides), *leaves]:
         _set(data, key, value, source=source)
         if key in ("rewards", "rewards.terms"):
-            asked = {}  # the presets that asked for these keys are replaced
-        asked = expand_presets(data, folder) or asked
+            preset_keys = {}  # the presets that set these keys are replaced
+        preset_keys = expand_presets(data, folder) or preset_keys
     if isinstance(data.get("rewards"), dict):
-        data["rewards"] = {**asked, **data["rewards"]}
+        data["rewards"] = {**preset_keys, **data["rewards"]}
     return check_config(data, source=str(path))
 
 

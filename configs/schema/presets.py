@@ -1,7 +1,7 @@
 """Presets of rewards: an entry `preset: NAME` in `rewards.terms`, replaced by the terms it stands for.
 
-In: the plain data of a config. Out: the same, with terms alone. A preset is a YAML file with `terms` and what
-else of the `rewards` section its paper asks for; a term that the config gives by name takes the place of the
+In: the plain data of a config. Out: the same, with terms alone. A preset is a YAML file with `terms` and the
+other keys of the `rewards` section that its paper requires. A term that the config gives by name replaces the
 preset's, and so does every other key.
 """
 
@@ -23,9 +23,8 @@ def expand_presets(data: dict[str, Any], folder: Path) -> dict[str, Any] | None:
         folder: Where relative paths of presets start.
 
     Returns:
-        The other keys of `rewards` that the presets ask for; None where there is no preset. That a wrong answer
-        may earn more than a right one is asked for only where the preset stands alone: it is true of its own
-        terms, and nothing says so of others.
+        The other keys of `rewards` that the presets set; None if there is no preset. `allow_wrong_above_right`
+        is included only if the preset is the only entry: its formula needs it, other terms may not.
 
     Raises:
         ConfigError: There is no such preset, it is no preset, or two presets disagree on a term.

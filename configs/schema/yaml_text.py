@@ -20,10 +20,10 @@ class ConfigError(ValueError):
 
 
 class _Loader(yaml.SafeLoader):
-    """YAML 1.1 reads `1e-5` as text, where a person means the number, and takes the last of two like keys."""
+    """Reads `1e-5` as a number, where YAML 1.1 reads text, and refuses a key that occurs twice."""
 
     def compose_mapping_node(self, anchor: Any) -> yaml.MappingNode:
-        """Refuse a key that is there twice; later, what `<<` brings stands among the keys."""
+        """Refuse a repeated key, before the keys that `<<` merges in are added."""
         node: yaml.MappingNode = super().compose_mapping_node(anchor)
         keys = [key.value for key, _ in node.value if isinstance(key, yaml.ScalarNode) and key.value != "<<"]
         if twice := sorted({key for key in keys if keys.count(key) > 1}):
@@ -49,7 +49,7 @@ NOT_YAML = (yaml.YAMLError, ValueError, RecursionError)
 
 
 def parse_yaml(text: str) -> Any:
-    """What a text says; one that is not YAML raises one of `NOT_YAML`."""
+    """Parse a text; one that is not YAML raises one of `NOT_YAML`."""
     return yaml.load(text, Loader=_Loader)  # noqa: S506 - a SafeLoader
 
 

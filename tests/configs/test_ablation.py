@@ -1,4 +1,4 @@
-"""Ablations: cases and seeds become runs, and mistakes one line."""
+"""Ablations: cases and seeds become runs; a mistake is one line."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def runs(study: Plan, seed: int) -> list[tuple[str, str | None]]:
 
 def test_cases_and_seeds_become_runs(tmp_path: Path) -> None:
     found = plan(tmp_path)
-    # `fast` differs from `plain` after the warm start only, so that both begin with the same; sampling at
+    # `fast` differs from `plain` only after the warm start, so both begin from the same one; sampling at
     # another temperature is part of what is evaluated after a warm start, so `hot` has its own.
     for seed in (3, 4):
         assert runs(found, seed) == [
@@ -105,7 +105,7 @@ def test_a_case_changes_only_what_it_states(tmp_path: Path) -> None:
     study = plan(tmp_path, base_has=base, cases=cases)
     grpo, warm = config_of(study, "nested", 3).grpo, config_of(study, "nested", 3, 0).warm_start
     assert grpo is not None and (grpo.updates, grpo.beta, grpo.epsilon) == (2, 0.5, 0.3)
-    # A mapping that is a value, and no section, is set whole.
+    # A mapping that is a value rather than a section is replaced whole.
     assert warm is not None and (warm.updates, warm.error_mix) == (3, {"again": 1.0})
 
 
@@ -129,7 +129,7 @@ def test_a_grid_makes_every_combination_of_every_case(tmp_path: Path) -> None:
     found = config_of(study, "hot-grpo.beta_0.1-eval.splits_far", 3)
     assert found.grpo is not None and found.grpo.beta == 0.1
     assert (found.rollout.temperature, found.eval.splits) == (1.5, ["ood_hard"])
-    # What differs after the warm start only shares one: by temperature and splits there are four.
+    # Cases that differ only after the warm start share one: temperature and splits give four.
     assert len(study.trials) == 8 + 4
 
 
@@ -247,9 +247,9 @@ def test_an_adapter_is_not_shared(tmp_path: Path) -> None:
 def test_mistakes_are_one_line(tmp_path: Path, changes: dict[str, Any], message: str) -> None:
     with pytest.raises(ConfigError) as caught:
         plan(tmp_path, **changes)
-    said = str(caught.value)
+    text = str(caught.value)
     wanted = message.format(base=tmp_path / "base.yaml", bose=tmp_path / "bose.yaml")
-    assert said.startswith(f"{tmp_path / 'study.yaml'}: {wanted}") and "\n" not in said
+    assert text.startswith(f"{tmp_path / 'study.yaml'}: {wanted}") and "\n" not in text
 
 
 def test_a_file_of_the_other_kind_names_its_command(tmp_path: Path) -> None:

@@ -224,7 +224,7 @@ def test_contradictions_name_keys_and_numbers(least: Path, overrides: list[str],
 def test_sizes_that_just_fit(least: Path) -> None:
     config = load_config(least, ["rollout.max_prompt_tokens=768", "grpo.micro_batch_tokens=32"])
     assert config.rollout.max_prompt_tokens + config.rollout.max_new_tokens == 1024
-    # Dropout hurts GRPO only; a pretrained model says its own length when it is loaded.
+    # Dropout hurts GRPO only; the length of a pretrained model is known when it is loaded.
     load_config(least, ["policy.lora.dropout=0.1", "grpo=null"])
     load_config(least, ["policy.model=some/model", "rollout.max_prompt_tokens=100000"])
 

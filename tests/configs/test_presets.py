@@ -77,7 +77,7 @@ def arlcp(i: int) -> float:
     return C[i] and C[i] - first * sigmoid(z(counts[i], counts[:4])) - (0.2 - first) * sigmoid(z(L[i], RIGHT))
 
 
-STEPS = [3, 2, 4, 5, 3, 3, 3]  # of a full trace of 3, the budget; the wrong ones are not verified
+STEPS = [3, 2, 4, 5, 3, 3, 3]  # of a full trace of 3 steps, the budget; wrong samples are not verified
 
 PAPERS: dict[str, Callable[[int], float]] = {
     "l1_exact": lambda i: C[i] - 0.5 * (min(1, abs(STEPS[i] - 3) / 3) if C[i] else 1),

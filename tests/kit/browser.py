@@ -106,7 +106,7 @@ class Browser:
         assert self.run(_UNTIL % condition), f"still not true: {condition}; the console: {self.console}"
 
     def run(self, code: str) -> Any:
-        """The value of an expression in the page; a promise is awaited."""
+        """Evaluate an expression in the page; a promise is awaited."""
         answer = self._call("Runtime.evaluate", expression=code, awaitPromise=True, returnByValue=True)
         assert "exceptionDetails" not in answer, answer["exceptionDetails"]
         return answer["result"].get("value")

@@ -1,4 +1,4 @@
-"""Tiny random models of the common families, prompts for them, and what a full forward pass gives."""
+"""Tiny random models of the common families, prompts for them, and full forward passes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Rows as `trajectories.jsonl` has them, for what no record holds: damaged values, NaN, lone surrogates."""
+"""Rows of `trajectories.jsonl` that no record can hold: damaged values, NaN, lone surrogates."""
 
 from __future__ import annotations
 

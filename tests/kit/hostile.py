@@ -259,7 +259,7 @@ def mutations(num: int, seed: int) -> Finding:
         except Exception as error:
             failures.append(f"{name} raised {type(error).__name__} on {text[:80]!r}")
             continue
-        if elapsed > 0.001:  # because of the text, or of the machine?
+        if elapsed > 0.001:  # because of the text or of the machine?
             elapsed = min(elapsed, *(_cpu_s(call) for _ in range(3)))
         if name not in worst or elapsed > worst[name][0]:
             worst[name] = elapsed, call

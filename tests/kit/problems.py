@@ -1,4 +1,4 @@
-"""Problems by hand, and what an environment finds of a text, of lines or of a step."""
+"""Problems by hand, and an environment's judgement of a text, of lines or of a step."""
 
 from __future__ import annotations
 

@@ -64,7 +64,7 @@ def without_graded(group: RolloutGroup, num_lost: int) -> RolloutGroup:
 
 
 def make_batch(*groups: RolloutGroup, sample_s: float = 1.0, score_s: float = 0.25) -> RolloutBatch:
-    """The groups of an update, sorted into useful ones and those without a signal."""
+    """The groups of an update, sorted into those with and those without a signal."""
     causes = [zero_signal_cause(group) for group in groups]
     return RolloutBatch(
         useful=tuple(group for group, cause in zip(groups, causes, strict=True) if cause is None),

@@ -83,7 +83,7 @@ def traces(
 
 
 def result(rows: Sequence[SampleRow], **changes: Any) -> SplitResult:
-    """The result of completions, as far as rows say it, with `changes`."""
+    """The result of completions, as far as it follows from their rows, with `changes`."""
     right = [row for row in rows if row.correct]
     num_steps = [row.num_steps for row in right]
     backtracks = sum(row.num_backtracks for row in rows) / len(rows)
@@ -102,7 +102,7 @@ def result(rows: Sequence[SampleRow], **changes: Any) -> SplitResult:
 
 
 def split_result(accuracy: float, steps: float | None, full: float = 4.0, **changes: Any) -> SplitResult:
-    """A result of 10 problems with this accuracy and so many steps per correct answer."""
+    """A result of 10 problems with this accuracy and number of steps per correct answer."""
     usual: dict[str, Any] = {
         "num_problems": 10,
         "ungraded": 0,
@@ -189,7 +189,7 @@ def on(split: str, rows: Sequence[SampleRow]) -> list[SampleRow]:
 def study(
     folder: Path, cases: Mapping[str, Sequence[SampleRow]], seeds: Sequence[int] = (0, 1, 2), **changes: Any
 ) -> list[Path]:
-    """Runs of cases that share a warm start a seed, of which 6 of 10 problems are right in 4 steps.
+    """Runs of cases that share one warm start per seed, which solves 6 of 10 problems in 4 steps.
 
     Args:
         folder: Where; it then looks like the folder of an ablation.

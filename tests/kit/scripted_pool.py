@@ -1,4 +1,4 @@
-"""Stand-ins for what samples: a pool and a source that give what a script says, a pool that takes weights."""
+"""Stand-ins for sampling: a pool and a source that follow a script, and a pool that records weights."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from rollout.types import Batch, GroupRequest, RolloutGroup, Sampling
 
 
 class ScriptedPool:
-    """Answers each request with the group of a script; nobody may give it weights.
+    """Answers each request with a group of the script; publishing weights to it is an error.
 
     Attributes:
         calls: The batches of each call, in order.
@@ -56,7 +56,7 @@ class ScriptedPool:
 
 
 class RecordingPool:
-    """Keeps a copy of the weights it is given; nobody may ask it for groups.
+    """Keeps a copy of the weights it is given; requesting groups from it is an error.
 
     Attributes:
         published: Version and weights of each call.

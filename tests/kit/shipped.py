@@ -13,7 +13,7 @@ CONFIGS = Path(__file__).resolve().parents[2] / "configs"
 
 
 def shipped_terms() -> dict[str, tuple[Term, ...]]:
-    """The terms by where they come from; of an ablation those of its cases that no config has.
+    """The terms by their source; of an ablation, those of its cases that no config has.
 
     Those that allow a wrong answer above a right one, in so many words, are left out.
     """

@@ -27,7 +27,7 @@ def tiny_policy(
         env: Gives the tokenizer's characters.
         seed: Of the weights.
         lora: Settings of an adapter, or None.
-        saved_to: A folder it is saved to and loaded from again, or None.
+        saved_to: A folder that it is saved to and loaded from, or None.
     """
     config = PolicyConfig(tiny=TINY, lora=lora)
     policy = load_policy(config, env, seed=seed)

@@ -15,8 +15,8 @@ from tests.kit.shipped import shipped_terms
 
 ENV_NAMES = sorted(name for name in ENVS if ENVS[name].checks_steps)
 CORRECT = Term(name="correct", weight=1.0)
-# What prices tokens pays for any shorter text that ends in the same answer: of those rewards only this is
-# asked, that right beats wrong (test_right_beats_wrong.py).
+# Rewards on tokens pay for any shorter text that ends in the same answer: of those rewards only one thing is
+# required, that right beats wrong (test_right_beats_wrong.py).
 TOKENS = {name for name in REWARDS if "length" in name or name == "token_count"}
 SUMS: dict[str, Sequence[Term]] = {
     name: terms for name, terms in shipped_terms().items() if not TOKENS & {term.name for term in terms}
@@ -98,12 +98,12 @@ def with_right_answer(env: Env[Any], problem: Problem) -> dict[str, str]:
         "prompt again": render_trace([*problem.prompt.split("\n"), *short], answer),
         "null characters": render_trace([f"{line}\x00" for line in short], answer),
     }
-    # Not every task has letters or digits to put others in place of.
+    # Not every task has letters or digits to replace.
     return {why: text for why, text in texts.items() if text != render_trace(lines, answer)}
 
 
 def with_wrong_answer(env: Env[Any], problem: Problem, wrong: str) -> dict[str, str]:
-    """Texts without the right answer that hope for something anyway."""
+    """Texts without the right answer that try to earn something anyway."""
     lines = list(env.full_trace(problem))
     answer, end = problem.answer, closing(problem.answer)
     return {
@@ -169,7 +169,7 @@ def short_cuts(name: str) -> list[Case]:
 
 @cache
 def mistakes(name: str) -> tuple[list[Case], list[Case]]:
-    """Texts with a wrong answer beside the full trace with one; the same beside what is solved, and cut off."""
+    """Wrong texts; solutions, whole and cut off; each beside the full trace with a wrong answer."""
     env = make_env(name)
     wrong_texts, solutions = [], []
     for problem, wrong in problems(env):
@@ -214,7 +214,7 @@ def test_no_wrong_text_earns_more_than_an_honest_mistake(name: str, terms: Seque
 
 @pytest.mark.parametrize("name", ENV_NAMES)
 def test_the_texts_are_what_their_tables_claim(name: str) -> None:
-    # None of the short cuts is verified, but for those that do all the work; none of the others is right.
+    # No short cut is verified except those that do all the work; no text of the other table is right.
     env = make_env(name)
     honest_after_all = {
         "solved twice",
@@ -233,7 +233,7 @@ def test_the_texts_are_what_their_tables_claim(name: str) -> None:
 
 @pytest.mark.parametrize("name", [name for name in ENV_NAMES if ENVS[name].skip_kinds])
 def test_skipping_steps_validly_pays(name: str) -> None:
-    # The other side of the tables: were a valid shorter trace not paid more, nothing would be learnt.
+    # The counterpart of the tables: without more reward for a valid shorter trace, nothing would be learnt.
     env, rewards, paid = make_env(name), RewardSum(SUMS["quickstart"]), 0
     for index in range(40):
         problem = env.problem(Split.TRAIN, index)

@@ -35,7 +35,7 @@ def test_a_run_keeps_accuracy_shortest_answers_and_lengths() -> None:
     assert second.targets == (20, 40, None)
     for _ in range(14):
         run.add([(OTHER, [wrong(1)])])
-    # 16 batches: twice 2 of 6, then nothing right. Only now is there a best one.
+    # 16 batches: twice 2 of 6, then nothing right. Only now is the best one known.
     full = run.of(TURNS)
     assert (full.update, full.accuracy, full.best_accuracy) == (16, *[pytest.approx(2 / 48)] * 2)
     run.add([(OTHER, [wrong(1)])])

@@ -211,7 +211,7 @@ def test_cosmo_leaves_one_step_either_way(
     ("text", "budget", "expected"),
     [
         (FULL + END, None, 1.0),
-        (SKIP + END, None, 0.8),  # right, but fewer steps than asked for
+        (SKIP + END, None, 0.8),  # right, but fewer steps than the budget
         (SKIP + END, 2, 1.0),
         (FULL + END, 2, 0.8),
         (END, None, 0.8),

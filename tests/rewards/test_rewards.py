@@ -150,7 +150,7 @@ def test_a_truncated_text_is_neither_right_nor_complete(text: str) -> None:
 @pytest.mark.parametrize(
     ("budget", "text", "over", "off"),
     [
-        (None, FULL + END, 0, 0),  # nothing was asked for
+        (None, FULL + END, 0, 0),  # the prompt states no budget
         (3, FULL + END, 0, 0),
         (2, FULL + END, 1 / 2, 1 / 2),  # 3 / 2 - 1
         (1, FULL + END, 1, 1),  # 3 / 1 - 1 = 2, at most 1
@@ -207,7 +207,7 @@ def test_a_ceiling_of_zero_allows_no_backtrack() -> None:
 
 
 def test_lines_taken_back_no_longer_stand_but_are_counted() -> None:
-    """A wrong line that was taken back leaves a verified trace; it has been written and is counted."""
+    """A wrong line that was taken back leaves a verified trace; it was written, so it is counted."""
     trace = check_text(TURNS, "up\n<backtrack>\n" + SKIP + END)
     assert (trace.verified, trace.num_invalid, trace.num_steps, trace.num_wasted) == (True, 1, 3, 1)
     assert value("step_count", TURNS, trace) == 1.0  # 3 of 3, where the same without the detour is 2 of 3
@@ -363,7 +363,7 @@ def test_other_wrong_terms() -> None:
         ([QUICKSTART[0], Term(name="format", weight=-2.0)], "-1", "0"),
         ([Term(name="correct", weight=-1.0)], "-1", "0"),
         ([Term(name="correct", weight=0.0)], "0", "0"),
-        # A gate keeps the cost from wrong answers, so it is no help.
+        # A gate exempts wrong answers from the cost, so it does not help.
         ([QUICKSTART[0], Term(name="fake_backtracks", weight=-2.0, gate="correct")], "-1", "0"),
     ],
 )

@@ -16,7 +16,7 @@ from rewards import REWARDS, History, RewardSum, Term, When
 from tests.kit.shipped import shipped_terms
 
 SHIPPED = {name: RewardSum(terms) for name, terms in shipped_terms().items()}
-# Weights nobody ships but anybody may: all rewards at once, as far as the bounds allow.
+# Weights that no shipped config has: all rewards at once, as far as the bounds allow.
 LIMIT = {"limit": 60}
 EVERYTHING = [
     Term(name="correct", weight=9.0),
@@ -195,7 +195,7 @@ def test_rewards_stay_in_their_declared_ranges(group: tuple[Problem, list[Trace]
 
 @pytest.mark.parametrize("name", sorted(name for name in ENVS if ENVS[name].checks_steps))
 def test_the_generated_groups_contain_all_outcomes(name: str) -> None:
-    # The search is only worth something if it meets right, wrong, verified and unverified traces.
+    # The search above is only meaningful if it meets right, wrong, verified and unverified traces.
     env = env_of(name)
     problem, other = env.problem(Split.ID, 3), env.problem(Split.ID, 4)
     seen: set[tuple[bool, bool]] = set()

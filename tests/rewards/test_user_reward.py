@@ -1,4 +1,4 @@
-"""A user's own reward: found, called elsewhere, and never a score where it fails."""
+"""A user's own reward: it is found, runs in another process, and its failure is never a score."""
 
 from __future__ import annotations
 
@@ -292,7 +292,7 @@ def test_a_reward_that_keeps_failing_ends_the_run(own: list[UserReward]) -> None
 
 
 def gone(pid: int) -> bool:
-    """Whether a process is at an end, if need be after a while."""
+    """Whether a process has ended, waiting for it for a while."""
     deadline = time.monotonic() + 60
     while Path(f"/proc/{pid}/exe").exists() and time.monotonic() < deadline:
         time.sleep(0.05)
@@ -309,7 +309,7 @@ def test_processes_that_it_started_end_with_it(own: list[UserReward], tmp_path: 
 
 @pytest.mark.slow
 def test_it_does_not_outlive_a_run_that_is_killed(tmp_path: Path) -> None:
-    """Not even where it holds the interpreter, so that no thread of its own could look."""
+    """Not even if it holds the interpreter lock, so that none of its threads could notice."""
     mark = tmp_path / "pid"
     child = os.fork()
     if child == 0:

@@ -1,4 +1,4 @@
-"""Model cards: the metadata that the hub reads, and what a reader wants to know."""
+"""Model cards: metadata for the hub, and results for the reader."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Policies: made, found, saved, loaded, and refused in time."""
+"""Policies: created, found, saved, loaded, and refused early."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def refuse(config: PolicyConfig, **more: Path) -> str:
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A model folder as anybody may have one."""
+    """An ordinary model folder."""
     path = tmp_path_factory.mktemp("models") / "small"
     load_policy(SMALL, ENV, seed=5).save(path)
     return path
@@ -200,8 +200,8 @@ def test_a_missing_chat_template(folder: Path) -> None:
 
 @contextmanager
 def hub(answer: bytes | None) -> Iterator[tuple[str, list[float]]]:
-    """A server that gives every request the same answer, or none; yields its address and when it was asked."""
-    asked: list[float] = []
+    """A server that gives every request the same answer, or none; yields its address and request times."""
+    request_times: list[float] = []
     held: list[socket.socket] = []
     with socket.create_server(("127.0.0.1", 0)) as server:
 
@@ -211,7 +211,7 @@ def hub(answer: bytes | None) -> Iterator[tuple[str, list[float]]]:
                     client, _ = server.accept()
                 except OSError:
                     return
-                asked.append(time.perf_counter())
+                request_times.append(time.perf_counter())
                 held.append(client)
                 if answer is not None:
                     client.recv(65536)
@@ -221,7 +221,7 @@ def hub(answer: bytes | None) -> Iterator[tuple[str, list[float]]]:
         thread = threading.Thread(target=serve, daemon=True)
         thread.start()
         try:
-            yield f"http://127.0.0.1:{server.getsockname()[1]}", asked
+            yield f"http://127.0.0.1:{server.getsockname()[1]}", request_times
         finally:
             server.shutdown(socket.SHUT_RDWR)
             thread.join(5)
@@ -239,7 +239,7 @@ def test_a_model_that_the_hub_refuses(
 ) -> None:
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
     monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path))
-    with hub(answer) as (address, asked):
+    with hub(answer) as (address, request_times):
         monkeypatch.setattr(constants, "ENDPOINT", address)
         started = time.perf_counter()
         message = refuse(PolicyConfig(model="someone/no-such-model"))
@@ -247,7 +247,7 @@ def test_a_model_that_the_hub_refuses(
     assert "policy.model 'someone/no-such-model' is neither a folder nor in the local cache" in message
     assert "give the path of a model folder, a hub id that is in the local cache, or 'tiny'" in message
     assert took < 5
-    assert 1 <= len(asked) <= 2  # not again and again
+    assert 1 <= len(request_times) <= 2  # no endless retries
 
 
 def test_a_hub_that_cannot_be_reached(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -265,8 +265,8 @@ def test_a_hub_that_cannot_be_reached(monkeypatch: pytest.MonkeyPatch, tmp_path:
 def test_offline_mode_sends_no_request(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
     monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path))
-    with hub(NOT_FOUND) as (address, asked):
+    with hub(NOT_FOUND) as (address, request_times):
         monkeypatch.setattr(constants, "ENDPOINT", address)
         message = refuse(PolicyConfig(model="someone/no-such-model"))
-    assert asked == []
+    assert request_times == []
     assert "is neither a folder nor in the local cache (offline); give the path of a model folder" in message

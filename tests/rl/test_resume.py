@@ -71,7 +71,7 @@ def finish(process: subprocess.Popen[bytes]) -> None:
 
 
 def wait_for(process: subprocess.Popen[bytes], folder: Path, stage: str, update: int) -> None:
-    """Until the run has logged an update of a stage."""
+    """Wait until the run has logged an update of a stage."""
     deadline = time.monotonic() + 240
     while not any(row["stage"] == stage and row["update"] >= update for row in rows(folder)):
         assert process.poll() is None, process.communicate()[0].decode()
@@ -96,8 +96,8 @@ def digest(folder: Path, stage: str) -> str:
     return hashlib.sha256((folder / "models" / stage / "model.safetensors").read_bytes()).hexdigest()
 
 
-def steady(folder: Path) -> list[tuple]:
-    """What was logged, less what depends on the clock."""
+def untimed_rows(folder: Path) -> list[tuple]:
+    """The logged rows without their timings."""
     keys = ("stage", "update", "loss", "reward", "accuracy", "cursor", "tokens/mean", "grad_norm")
     return [tuple(row.get(key) for key in keys) for row in rows(folder)]
 
@@ -122,14 +122,14 @@ def test_killed_and_resumed_equals_uninterrupted(
     state_file = "checkpoints/grpo/checkpoint-12/stride_state.json"
     states = [json.loads((path / state_file).read_text()) for path in (folder, uninterrupted)]
     assert states[0] == states[1] and states[0]["history"]["update"] == 12
-    assert steady(folder) == steady(uninterrupted)
+    assert untimed_rows(folder) == untimed_rows(uninterrupted)
     assert (folder / "trajectories.jsonl").read_text() == (uninterrupted / "trajectories.jsonl").read_text()
     one, two = (json.loads((f / "summary.json").read_text())["stages"] for f in (folder, uninterrupted))
     assert one == two
 
 
 def test_a_run_sampled_ahead_resumes_exactly(tmp_path: Path) -> None:
-    """Killed while actors sample for later updates. Their groups are one update old, but for the first after a
+    """Killed while actors sample for later updates. All groups are one update old except the first after a
     checkpoint."""
     ahead = (
         "rollout.backend=ray",
@@ -143,7 +143,7 @@ def test_a_run_sampled_ahead_resumes_exactly(tmp_path: Path) -> None:
     kill_at(start(folder, *ahead), folder, "grpo", 6)
     finish(start(folder, *ahead, "--resume"))
     assert digest(folder, "grpo") == digest(whole, "grpo")
-    assert steady(folder) == steady(whole)
+    assert untimed_rows(folder) == untimed_rows(whole)
     staleness = [row["staleness/max"] for row in rows(folder) if row["stage"] == "grpo"]
     assert staleness == [0, 1, 1, 1] * 3
 
@@ -155,7 +155,7 @@ def test_a_finished_run_can_be_made_longer(uninterrupted: Path, tmp_path: Path) 
     assert max(row["update"] for row in rows(folder) if row["stage"] == "grpo") == 8
     finish(start(folder, "--resume"))
     assert digest(folder, "grpo") == digest(uninterrupted, "grpo")
-    assert steady(folder) == steady(uninterrupted)
+    assert untimed_rows(folder) == untimed_rows(uninterrupted)
 
 
 def test_an_incomplete_checkpoint_is_ignored(uninterrupted: Path, tmp_path: Path) -> None:

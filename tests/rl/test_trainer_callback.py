@@ -1,4 +1,4 @@
-"""What is logged and shown of each update."""
+"""The row and the progress line of each update."""
 
 from __future__ import annotations
 

@@ -62,7 +62,7 @@ SLOW = {"sudoku": pytest.mark.slow}
 def test_tiny_reads_every_prompt_and_trace(name: str) -> None:
     env, encoder = tiny(name)
     unknown = encoder.tokenizer.unk_token_id
-    # The vocabulary was made from problems 0 to 199, or from all there are.
+    # The vocabulary was made from problems 0 to 199, or from all of a smaller task.
     for split, index in product(env.splits, (*range(20), *range(200, 350))):
         problem = env.problem(split, index)
         traces = [env.full_trace(problem)]
@@ -87,7 +87,7 @@ def test_short_numbers_can_be_tokens() -> None:
     assert tokenizer.tokenize("Numbers: 7, 10, 99. Target: 100") == [
         *("Numbers", ": ", "7", ", ", "10", ", ", "99", ". ", "Target", ": ", "1", "0", "0")
     ]
-    # A zero in front is a digit of its own, and so is what follows it: 07 is not 7.
+    # A leading zero is a token of its own, and so is the digit after it: 07 is not 7.
     assert tokenizer.tokenize("07 + 0 = 12345") == ["0", "7", " + ", "0", " = ", "1", "2", "3", "4", "5"]
     encoder = make_encoder(tokenizer)
     for text in ("Numbers: 7, 10, 99. Target: 100", "07 + 0 = 12345"):

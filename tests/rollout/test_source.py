@@ -63,7 +63,7 @@ def make(
 
 
 def every(n: int) -> Script:
-    """Every n-th group is useful, from group n - 1 on."""
+    """Every n-th group has a signal, from group n - 1 on."""
     return lambda group_id: USEFUL if group_id % n == n - 1 else ZERO_SIGNAL
 
 
@@ -93,7 +93,7 @@ def test_group_n_is_train_problem_n() -> None:
 def test_dynamic_sampling_requests_only_the_missing_groups() -> None:
     source, pool = make(every(2))
     rollouts = source.next_update(4)
-    # 0-3 give two useful ones (1, 3); 4-5 one (5); 6 none; 7 one.
+    # 0-3 give two groups with a signal (1, 3); 4-5 one (5); 6 none; 7 one.
     assert ids(rollouts.useful) == [1, 3, 5, 7]
     assert [sum(map(len, call)) for call in pool.calls] == [4, 2, 1, 1]
     assert ids(rollouts.sampled) == list(range(8))
@@ -112,7 +112,7 @@ def test_dynamic_sampling_ends(max_resamples: int) -> None:
 
 
 def test_dynamic_sampling_counts_problems_not_rounds() -> None:
-    # One of ten is useful. 4 problems and 2 * 4 further ones: 0-11 hold one useful group, 9.
+    # One in ten has a signal. 4 problems and 2 * 4 further ones: of groups 0-11 only 9 has one.
     source, _ = make(every(10), max_resamples=2)
     rollouts = source.next_update(4)
     assert (ids(rollouts.useful), source.cursor) == ([9], 12)

@@ -13,8 +13,8 @@ from rollout.source import RolloutBatch
 from rollout.stream import Delivery, RolloutStream
 
 
-class Side:
-    """Pool and source in one: records the requests in order."""
+class PoolAndSource:
+    """Pool and source in one; records the requests in order."""
 
     def __init__(self, fails_at: int | None = None) -> None:
         self.cursor = 0
@@ -42,7 +42,7 @@ class Side:
     def close(self) -> None: ...
 
 
-def learn(side: Side, max_staleness: int, updates: int, every: int, passes: int = 1) -> list[Delivery]:
+def learn(side: PoolAndSource, max_staleness: int, updates: int, every: int, passes: int = 1) -> list[Delivery]:
     """Like the learner: weights change in place, and nothing is pending after each `every` updates."""
     stream = RolloutStream(side, side, num_groups=1, max_staleness=max_staleness)  # type: ignore[arg-type]
     weight = torch.zeros(())
@@ -55,7 +55,7 @@ def learn(side: Side, max_staleness: int, updates: int, every: int, passes: int 
     return deliveries
 
 
-def sampled_with(side: Side) -> list[int]:
+def sampled_with(side: PoolAndSource) -> list[int]:
     """The version each rollout batch was sampled with."""
     entries = [entry for entry in side.log if entry[0] == "sample"]
     assert all(version == weight for _, _, version, weight in entries)  # and its weights, not later ones
@@ -76,7 +76,7 @@ def sampled_with(side: Side) -> list[int]:
     ],
 )
 def test_staleness_is_bounded_and_known_in_advance(max_staleness: int, every: int, expected: list[int]) -> None:
-    side = Side()
+    side = PoolAndSource()
     deliveries = learn(side, max_staleness, updates=8, every=every)
     assert sampled_with(side) == expected
     assert all(version - used <= max_staleness for version, used in enumerate(expected))
@@ -86,13 +86,13 @@ def test_staleness_is_bounded_and_known_in_advance(max_staleness: int, every: in
 
 
 def test_a_batch_may_serve_several_updates() -> None:
-    side = Side()
+    side = PoolAndSource()
     learn(side, max_staleness=1, updates=8, every=8, passes=2)
     assert sampled_with(side) == [0, 0, 2, 4]
 
 
 def test_the_next_rollout_batch_is_sampled_while_the_learner_works() -> None:
-    side = Side()
+    side = PoolAndSource()
     stream = RolloutStream(side, side, num_groups=1, max_staleness=1)  # type: ignore[arg-type]
     weights = {"w": torch.zeros(())}
     stream.next(weights, 0, left=9)
@@ -108,14 +108,14 @@ def test_the_next_rollout_batch_is_sampled_while_the_learner_works() -> None:
 
 @pytest.mark.parametrize("max_staleness", [0, 1, 3])
 def test_an_error_of_sampling_is_raised_when_its_rollout_batch_is_due(max_staleness: int) -> None:
-    side = Side(fails_at=2)
+    side = PoolAndSource(fails_at=2)
     with pytest.raises(RuntimeError, match="no rollout batch 2"):
         learn(side, max_staleness, updates=8, every=8)
     assert side.cursor == 2
 
 
 def test_after_close_no_further_batch_is_sampled() -> None:
-    side = Side()
+    side = PoolAndSource()
     stream = RolloutStream(side, side, num_groups=1, max_staleness=3)  # type: ignore[arg-type]
     stream.next({"w": torch.zeros(())}, 0, left=1)
     side.may_sample.clear()

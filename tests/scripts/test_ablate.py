@@ -1,4 +1,4 @@
-"""An ablation from the command line: shown before it is run, ended in the middle, and gone on with."""
+"""An ablation from the command line: previewed, terminated in the middle, and continued."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ def updates(folder: Path, trial: str) -> list[int]:
 
 
 def descendants(pid: int) -> dict[int, str]:
-    """Processes below one, with when each started: a number may be given out again."""
+    """Descendants of a process with their start times, since process numbers are reused."""
     parents, started = {}, {}
     for path in Path("/proc").glob("[0-9]*/stat"):
         try:

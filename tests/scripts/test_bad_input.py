@@ -1,4 +1,4 @@
-"""What a user can get wrong is one line on stderr with an exit code, and nothing is written."""
+"""Every mistake of a user is one line on stderr with an exit code, and nothing is written."""
 
 from __future__ import annotations
 
@@ -146,7 +146,7 @@ CASES: dict[str, tuple[list[str], tuple[str, ...]]] = {
         ["good.yaml", "rewards.terms=[{name: backtrack_count, weight: 1, args: {caps: 2}}]"],
         ("rewards: reward 'backtrack_count' takes no argument 'caps'; did you mean 'cap'?",),
     ),
-    "useless argument": (
+    "argument out of range": (
         ["good.yaml", "rewards.terms=[{name: backtrack_count, weight: 1, args: {cap: 0}}]"],
         ("argument 'cap' of reward 'backtrack_count' is 0; give a whole number of at least 1",),
     ),
@@ -444,7 +444,7 @@ BEFORE_TORCH = (
 
 @pytest.mark.usefixtures("unchanged")
 def test_mistakes_are_found_before_torch_is_imported(folder: Path) -> None:
-    """Torch and what stands on it take seconds to import, some ten on a busy machine."""
+    """Torch and the libraries on top of it take seconds to import, about ten on a busy machine."""
     code = (
         "import sys\nfrom scripts.train import main\n"
         f"for arguments in {[CASES[name][0] for name in BEFORE_TORCH]!r}:\n"
@@ -491,7 +491,7 @@ def test_mistakes_with_an_ablation(folder: Path, arguments: list[str], message: 
 @pytest.mark.usefixtures("unchanged")
 @pytest.mark.parametrize("variables", [{}, {"HF_HUB_OFFLINE": "1"}], ids=["online", "offline"])
 def test_a_missing_model(folder: Path, variables: dict[str, str]) -> None:
-    # Nobody listens on port 9: the network is there, the hub is not.
+    # Nobody listens on port 9: the network works, the hub does not answer.
     done = run(
         folder,
         "good.yaml",

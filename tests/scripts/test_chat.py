@@ -127,7 +127,7 @@ def test_any_text_may_be_typed_in_any_task(name: str) -> None:
     for text in ("what is love", "", "9" * 50, "Numbers: , Target: "):
         question = read_question(env, text, None)
         assert not question.answer_known
-        # Rows of pixels are read leniently; every other task sees that this is no question of its own.
+        # Rows of pixels are read leniently; every other task rejects this as a question.
         assert name == "arc_1d" or not question.in_form
     problem = env.problem(Split.TRAIN, 0)
     assert read_question(env, problem.question, problem.answer).answer_known

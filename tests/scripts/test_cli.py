@@ -1,4 +1,4 @@
-"""The console command: help that fits, the nearest match, and nothing heavy before it is needed."""
+"""The console command: short help, the nearest match, and no heavy import before it is needed."""
 
 from __future__ import annotations
 

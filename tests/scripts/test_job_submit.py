@@ -84,7 +84,7 @@ def head(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Head]:
     environment = {
         **os.environ,
         "PATH": f"{BIN}:{os.environ['PATH']}",
-        # Ray listens on every interface, so not without a token.
+        # Ray listens on every interface, so a token is required.
         "RAY_AUTH_MODE": "token",
         "RAY_AUTH_TOKEN": secrets.token_hex(32),
         "RAY_TMPDIR": str(temp),
@@ -203,7 +203,7 @@ def test_a_mistake_is_one_line(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.chdir(ROOT)
-    monkeypatch.setenv("RAY_API_SERVER_ADDRESS", "")  # restored afterwards, whatever main() makes of it
+    monkeypatch.setenv("RAY_API_SERVER_ADDRESS", "")  # restored afterwards, whatever main() sets it to
     (port,) = free_ports(1)
     try:
         code = submit.main(["--address", f"http://127.0.0.1:{port}", *arguments])

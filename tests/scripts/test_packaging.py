@@ -1,4 +1,4 @@
-"""What `pip install` gives: a wheel with all its data and no tests, which runs from an empty folder."""
+"""The installed package: a wheel with all its data and no tests, which runs from an empty folder."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def stride(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The console command in an environment that has the wheel, and this one's libraries without Stride."""
+    """The console command in an environment with the wheel, and with this one's libraries except Stride."""
     place = tmp_path_factory.mktemp("environment")
     venv.create(place, with_pip=False)
     (site,) = (place / "lib").glob("python*/site-packages")
@@ -65,7 +65,7 @@ def pip(python: str, *arguments: str, cwd: Path) -> None:
 
 
 def clean() -> dict[str, str]:
-    """This environment without what would find the checkout."""
+    """This process's environment variables without those that lead to the checkout."""
     return {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
 
 

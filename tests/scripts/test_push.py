@@ -1,4 +1,4 @@
-"""Uploading a model: what is sent, the card, and one line for every failure."""
+"""Uploading a model: the files, the card, and one line for every failure."""
 
 from __future__ import annotations
 

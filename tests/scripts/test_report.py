@@ -1,4 +1,4 @@
-"""scripts/report.py: one run, several, a folder of them; and each mistake in one line."""
+"""scripts/report.py: one run, several, a folder of them; each mistake is one line."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tests.kit.runs_by_hand import on, study, traces, write_run
 
 @pytest.fixture(autouse=True)
 def runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A working folder with the runs of an ablation in `runs`, another run, and things that are none."""
+    """A working folder with the runs of an ablation in `runs`, another run, and files that are no runs."""
     monkeypatch.chdir(tmp_path)
     study(tmp_path / "runs", {"plain": traces(6), "priced": traces(8)}, (0, 1))
     write_run(tmp_path / "other", {Stage.GRPO: on("id", traces(6))})

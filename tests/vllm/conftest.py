@@ -1,4 +1,4 @@
-"""Warnings of vLLM and its libraries about themselves are no errors here; all others are."""
+"""Warnings that vLLM and its libraries raise about themselves are allowed here; all others are errors."""
 
 from __future__ import annotations
 

@@ -45,7 +45,7 @@ def test_every_environment_keeps_the_contract(name: str) -> None:
 @pytest.mark.parametrize("name", sorted(name for name in ENVS if ENVS[name].skip_kinds))
 @pytest.mark.parametrize("max_merge", [1, 3])
 def test_the_contract_holds_at_other_widths(name: str, max_merge: int) -> None:
-    """Where one line may do one step only, the hand-skipped traces are refused, and that is all."""
+    """If a line may do only one step, the hand-skipped traces are refused, and nothing else is."""
     env = make_env(name, {"max_merge": max_merge})
     if max_merge == 1:
         with pytest.raises(EnvContractError, match=r"trace is refused: .* in one line, at most 1\]$"):
@@ -156,7 +156,7 @@ class Odd(Env[int]):
 
 
 def test_five_methods_and_a_full_trace_make_an_environment() -> None:
-    """Whoever writes a task without hand-skip rules, detours or a search defines none of these."""
+    """A task without hand-skip rules, detours or a search defines no methods for them."""
     assert Env.__abstractmethods__ == {"problem", "start", "advance", "finished", "grade_answer"}
     env = Odd()
     report = check_env(env, num_problems=3)

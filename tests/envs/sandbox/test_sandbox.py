@@ -1,4 +1,4 @@
-"""Whatever a text does to a worker, each call gets its own answer in time, and no process stays behind."""
+"""Whatever a text does to a worker, each call gets its own answer in time, and no process is left."""
 
 from __future__ import annotations
 

@@ -489,7 +489,7 @@ def test_judgement_of_backtracks(lines: list[str], found: list[tuple[int, int, b
         ("1 * 0 * (45 - 39 + 2) + 62", Grade.WRONG),
         ("0 * (2 + 39 + 45 + 10) + 62", Grade.WRONG),
         ("2 / (39 - 39) + 45 * 10", Grade.MALFORMED),  # divides by zero
-        # Tricks that worked on other graders: hexadecimal, comments, conditions, powers, joined digits.
+        # Tricks that fooled other graders: hexadecimal, comments, conditions, powers, joined digits.
         ("0x0*(2+39+45+10)+0x3e", Grade.MALFORMED),
         ("0x3e # 2 39 45 10", Grade.MALFORMED),
         ("62 # 2 39 45 10", Grade.MALFORMED),

@@ -1,4 +1,4 @@
-"""Problems from a user's data: layouts, splits, and messages about wrong data."""
+"""Problems from a user's data: layouts, splits, and messages about invalid data."""
 
 from __future__ import annotations
 

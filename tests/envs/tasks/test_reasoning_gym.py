@@ -1,4 +1,4 @@
-"""Tasks of reasoning-gym: which can be used, how answers are read and graded, and which are not right."""
+"""Tasks of reasoning-gym: which can be used, how answers are read and graded, and which answers are wrong."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def eval_fraction(text: str) -> Fraction | None:
 
 
 def right_measure(problem: Problem, trace: Trace) -> bool:
-    """Within the rounding that the question asks for."""
+    """Within the rounding that the question specifies."""
     pattern = re.compile(r"[+-]?[0-9]*\.?[0-9]*")
     found = [float(n) for n in pattern.findall(trace.answer or "") if n.strip("+-.")]
     right = [float(n) for n in pattern.findall(problem.answer) if n.strip("+-.")]

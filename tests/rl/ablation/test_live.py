@@ -1,4 +1,4 @@
-"""What an ablation shows while it runs: plain lines in a log, a live table on a terminal."""
+"""The progress of an ablation: plain lines in a log, a live table on a terminal."""
 
 from __future__ import annotations
 
@@ -99,7 +99,7 @@ def terminal(monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[io.TextIOWrapper
 
 
 def sent(master: int) -> str:
-    """Everything sent since the last call."""
+    """The output since the last call."""
     os.set_blocking(master, False)
     found = b""
     with contextlib.suppress(BlockingIOError):
@@ -109,7 +109,7 @@ def sent(master: int) -> str:
 
 
 def plain(text: str) -> list[str]:
-    """Its lines without control codes."""
+    """The lines of that output without control codes."""
     return [line.rstrip() for line in re.sub(r"\x1b\[[0-9;?]*[A-Za-z]|\r", "", text).split("\n")]
 
 

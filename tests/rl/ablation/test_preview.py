@@ -1,4 +1,4 @@
-"""What an ablation costs, where it fits and how long it takes, with numbers worked out by hand."""
+"""The cost, resources and duration of an ablation, with numbers worked out by hand."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How far a run is, by its files."""
+"""The progress of a run, read from its files."""
 
 from __future__ import annotations
 

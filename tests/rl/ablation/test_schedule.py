@@ -1,4 +1,4 @@
-"""Which run begins when, and which runs a failure stops; then the same as Tune asks for it, without Ray."""
+"""Which run begins when, and which runs a failure stops; then the same as Tune's searcher, without Ray."""
 
 from __future__ import annotations
 

@@ -60,7 +60,7 @@ def test_loading_does_not_count_as_training() -> None:
     assert pace.update_s(grpo(1), 60.0) is None  # a minute of loading
     assert pace.update_s(grpo(1), 61.0) is None
     assert pace.update_s(grpo(2), 64.0) == 4.0
-    assert pace.update_s(grpo(2), 90.0) == 4.0  # the third is late, which says nothing of the first two
+    assert pace.update_s(grpo(2), 90.0) == 4.0  # the third is late, which does not matter for the first two
     assert pace.update_s(grpo(4), 72.0) == 4.0
 
 

@@ -1,4 +1,4 @@
-"""How the benchmarks compare: rounds, ratios, memory."""
+"""How benchmarks compare contestants: rounds, ratios, memory."""
 
 from __future__ import annotations
 

@@ -38,7 +38,7 @@ def test_positions_are_all_prompts_and_completions() -> None:
 
 @pytest.mark.parametrize("name", CONTESTANTS)
 def test_every_contestant_samples_the_given_number_of_tokens(name: str) -> None:
-    """Where one does not, a lap raises."""
+    """A lap raises an error if one does not."""
     assert rollout(CASE)[name]().per_s > 0
 
 

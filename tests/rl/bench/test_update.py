@@ -1,4 +1,4 @@
-"""The update benchmark: both trainers do the same work, and it is counted right."""
+"""The update benchmark: both trainers do the same work, which is counted correctly."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ Row = tuple[tuple[int, ...], tuple[int, ...]]  # prompt, completion
 
 @pytest.fixture
 def rows(monkeypatch: pytest.MonkeyPatch) -> list[Row]:
-    """Every row that goes through a model to learn from, padding off."""
+    """Every row of a training pass, without padding."""
     seen: list[Row] = []
     count = trainers._Counter._count
 

@@ -75,7 +75,7 @@ def test_the_first_run_given_is_the_base(tmp_path: Path) -> None:
     given = [tmp_path / "priced-seed0", tmp_path / "plain-seed0"]
     found = folder_comparison(find_runs(given))
     assert list(found.folders) == ["priced-seed0", "plain-seed0"]
-    # The warm start was not given, and is found where the config says it is.
+    # The warm start was not given; it is found through the config.
     assert [path.name for path in found.folders["plain-seed0"][0]] == ["warm-1234-seed0", "plain-seed0"]
 
 
@@ -157,7 +157,7 @@ def test_other_problems_are_not_compared(tmp_path: Path) -> None:
 def test_other_numbers_of_problems_are_compared_on_the_shared_ones(tmp_path: Path) -> None:
     more = {"num_problems": 20, "splits": ["id"]}
     write_run(tmp_path / "a", {Stage.WARM: traces(2), Stage.GRPO: traces(6)})
-    # Of the first 10 problems 8 are right, of all 20 there are 12: the last four of the right ones are beyond.
+    # Of the first 10 problems 8 are right, of all 20 there are 12: four of them come later.
     rows = [replace(row, outcome=Outcome.VERIFIED) if row.index > 15 else row for row in traces(8, num=20)]
     write_run(tmp_path / "b", {Stage.WARM: traces(2, num=20), Stage.GRPO: rows}, eval=more)
     found = made(tmp_path)
@@ -422,7 +422,7 @@ def test_the_page_of_a_plan_escapes_and_names_what_failed(finished: Plan) -> Non
 def test_a_plan_without_results_has_a_page(tmp_path: Path) -> None:
     ours = plan(tmp_path, {"plain": {}}, [0])
     assert "No run has been evaluated yet." in write_comparison(ours).read_text()
-    assert comparison(ours).count("\n") == 1  # the head and the line under it
+    assert comparison(ours).count("\n") == 1  # the head and the line below it
 
 
 def test_a_file_is_no_folder_to_write_to(tmp_path: Path) -> None:
@@ -596,7 +596,7 @@ def test_seeds_that_stopped_shorten_the_line_and_are_named(tmp_path: Path) -> No
 
 def test_the_front_by_hand() -> None:
     assert pareto_front([(1, 50), (2, 80), (3, 70), (3, 90)]) == [0, 1, 3]
-    assert pareto_front([(2, 80), (2, 80), (2, 70)]) == [0, 1]  # equals beat nobody
+    assert pareto_front([(2, 80), (2, 80), (2, 70)]) == [0, 1]  # equal points do not beat each other
     assert pareto_front([(5, 10)]) == [0] and pareto_front([]) == []
 
 

@@ -1,4 +1,4 @@
-"""What a case changes in the base, where only one of them has a reward term."""
+"""Differences of a case to the base, where only one of the two has a reward term."""
 
 from __future__ import annotations
 

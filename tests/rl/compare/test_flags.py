@@ -1,4 +1,4 @@
-"""Failures by name: each shows on figures that have it and on no others."""
+"""Named failures: each is found in figures that show it and in no others."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def test_a_collapse_to_empty_reasoning_is_named_with_its_figures() -> None:
 
 def test_answers_without_steps_that_stay_right_are_no_collapse() -> None:
     assert kinds(traces(), traces(steps=0)) == []
-    # A bare answer does not count as verified, where steps are checked: that is what is named then.
+    # A bare answer does not count as verified, where steps are checked: the flag names that.
     assert kinds(traces(), traces(steps=0, outcome=Outcome.CORRECT)) == [FlagKind.UNVERIFIED_REASONING]
 
 
@@ -86,7 +86,7 @@ def test_shares_that_grow_by_a_tenth_are_named(changes: dict[str, Any], kind: Fl
     before = traces(200)
     assert kind in kinds(before, part(20, before, **changes))
     assert kind not in kinds(before, part(19, before, **changes))
-    # What was there before is no failure of this stage.
+    # A share that was already there is no failure of this stage.
     assert kind not in kinds(part(100, before, **changes), part(110, before, **changes))
 
 
@@ -108,7 +108,7 @@ def test_a_missing_signal_has_its_cause() -> None:
     ((kind, figures),) = training_flags([UpdateRow(stage=Stage.GRPO, update=1, metrics=shares)] * 4)
     assert kind is FlagKind.NO_SIGNAL
     assert figures == "2.0 % of the sampled groups had a signal; 90.0 % were all wrong"
-    # Groups without a signal because everything is learnt are not counted.
+    # Groups without a signal because every answer is right are not counted.
     learnt = [
         UpdateRow(stage=Stage.GRPO, update=1, metrics={"groups/useful_frac": share})
         for share in (0.6, 0.4, 0.1, 0.0)

@@ -31,10 +31,10 @@ def test_the_page_of_stored_results_is_that_of_the_runs(
     runs, kept = make(tmp_path / "runs"), tmp_path / "kept"
     first, second = tmp_path / "first.html", tmp_path / "second.html"
     assert main([str(runs), "--output", str(first), "--store", str(kept)]) == 0
-    said = capsys.readouterr().out
+    text = capsys.readouterr().out
     shutil.rmtree(runs)
     assert main([str(kept), "--output", str(second)]) == 0
-    assert capsys.readouterr().out == said.replace("first.html", "second.html")
+    assert capsys.readouterr().out == text.replace("first.html", "second.html")
     assert second.read_bytes() == first.read_bytes()
     assert sorted(path.name for path in kept.iterdir()) == [
         "comparison.json",

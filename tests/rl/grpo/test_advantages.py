@@ -1,4 +1,4 @@
-"""Advantages: worked by hand, and the laws they keep."""
+"""Advantages: values worked by hand, and the properties they must have."""
 
 from __future__ import annotations
 
@@ -105,7 +105,7 @@ def test_small_true_differences_count() -> None:
 
 
 def test_advantages_are_bounded() -> None:
-    # One right answer of G is the most a sample can stand out: (G - 1) / sqrt(G).
+    # The largest advantage is that of one right answer among G: (G - 1) / sqrt(G).
     for size in (2, 8, 64):
         assert advantages([1.0] + [0.0] * (size - 1)).max().item() == pytest.approx(
             (size - 1) / math.sqrt(size), rel=1e-4

@@ -1,4 +1,4 @@
-"""The numbers logged of one update, worked by hand."""
+"""The metrics logged for one update, worked by hand."""
 
 from __future__ import annotations
 

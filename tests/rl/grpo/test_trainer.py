@@ -136,7 +136,7 @@ def test_loss_and_gradient_are_the_formula_whatever_the_split(loss_type: str, tm
 
 
 def test_zero_variance_groups_do_not_dilute_the_others(tmp_path: Path) -> None:
-    """Two groups of equal rewards beside one useful: the gradient is that of the useful group alone."""
+    """Two zero-variance groups beside one with a signal: the gradient is that of the latter alone."""
     reference = make_policy()
     groups = make_groups(reference, rewards=[[1.0] * 4, [1.0, 0.0, 0.0, 0.5], [0.0] * 4])
     alone = [groups[1]]
@@ -165,7 +165,7 @@ def test_the_samplers_logprobs_are_the_old_ones(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("family", ["gpt2", "mamba"])
 def test_padding_changes_no_logprob(family: str, tmp_path: Path) -> None:
-    """With positions that are learnt, and with a state that all tokens run through."""
+    """For learnt positions, and for a recurrent state that all tokens pass through."""
     torch.manual_seed(0)
     policy = make_policy()
     size = {"vocab_size": len(policy.tokenizer), "hidden_size": 32, "bos_token_id": 1, "eos_token_id": 1}

@@ -1,4 +1,4 @@
-"""What is relied on beyond TRL's public interface, one test each; they fail first when TRL is upgraded."""
+"""What Stride needs beyond TRL's public interface, one test each; these fail first when TRL is upgraded."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def test_metrics_are_lists_that_log_means_and_clears() -> None:
 
 
 def test_a_training_step_is_one_micro_batchs_loss_and_gradient() -> None:
-    """No optimiser step, no clearing of gradients and no sampling in it, but through `_prepare_inputs`."""
+    """It takes no optimiser step, clears no gradients, and samples only through `_prepare_inputs`."""
     steps = inspect.getsource(GRPOTrainer.training_step) + inspect.getsource(Trainer.training_step)
     assert steps.count("inputs = self._prepare_inputs(inputs)") == 1
     assert steps.count("self.accelerator.backward(loss") == 1

@@ -1,4 +1,4 @@
-"""What an update is, worked by hand and without TRL: advantages, micro-batches, metrics, order, timings."""
+"""An update, worked by hand and without TRL: advantages, micro-batches, metrics, order, timings."""
 
 from __future__ import annotations
 
@@ -226,7 +226,7 @@ def test_outcomes_are_described_by_their_share() -> None:
 
 
 def test_a_run_without_a_signal_says_so_at_its_end() -> None:
-    """Two of three rollout batches are silent, 75 % and 25 % malformed; a second pass samples nothing."""
+    """Two of three rollout batches have no signal, 75 % and 25 % malformed; a second pass samples nothing."""
     silent = [
         {"groups/useful_frac": 0.0, "outcome/malformed": share, "outcome/truncated": 1 - share}
         for share in (0.75, 0.25)

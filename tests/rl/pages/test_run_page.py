@@ -1,4 +1,4 @@
-"""The report: what it says of a run, and that it says it safely, for finished and unfinished runs."""
+"""The report of a run: its content and its escaping, for finished and unfinished runs."""
 
 from __future__ import annotations
 
@@ -162,8 +162,8 @@ def test_verdict_says_more_and_as_many(tmp_path: Path) -> None:
 
 
 def test_verdict_without_correct_answers(tmp_path: Path) -> None:
-    said = verdict(read_run(make_run(tmp_path, {Stage.BASE: {"id": result(0.0, None)}}, metrics=METRICS[:3])))
-    assert said == (
+    text = verdict(read_run(make_run(tmp_path, {Stage.BASE: {"id": result(0.0, None)}}, metrics=METRICS[:3])))
+    assert text == (
         "base: 0.0 % correct on id, so no steps per correct answer can be given. Unfinished: warm start "
         "and GRPO not evaluated yet (updates logged: 3 of warm start)."
     )

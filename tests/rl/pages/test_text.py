@@ -1,4 +1,4 @@
-"""Tables as text: whole in a log, folded on a terminal that is too narrow."""
+"""Tables as text: unfolded in a log, folded on a terminal that is too narrow."""
 
 from __future__ import annotations
 

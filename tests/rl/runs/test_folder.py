@@ -1,4 +1,4 @@
-"""The run folder: who may write to it, and what is found in it again."""
+"""The run folder: who may write to it, and what a resumed run finds in it."""
 
 from __future__ import annotations
 
@@ -144,7 +144,7 @@ def test_overwrite_starts_from_nothing(run: Path, tmp_path: Path) -> None:
         assert not folder.model(Stage.WARM).exists()
         assert folder.summary() == Summary()
         assert yaml.safe_load((run / "config.yaml").read_text())["seed"] == 9
-    # What a link in the run points to is not the run's.
+    # The target of a link in the run does not belong to the run.
     assert not (run / "link").is_symlink()
     assert (outside / "kept").read_text() == "x"
 
@@ -218,7 +218,7 @@ def test_a_resumed_run_may_change_its_place_and_length(run: Path) -> None:
         report_to=[],
     )
     with opened(changes, resume=True) as folder:
-        # What the run is now is what it says.
+        # The folder describes the run as it is now.
         assert check_config(yaml.safe_load((folder.path / "config.yaml").read_text())) == changes
 
 
@@ -278,7 +278,7 @@ def test_a_second_process_is_refused_until_the_first_has_ended(
             open_run(config(path), **{"resume": False, "overwrite": False, **how})
         assert f"output_dir {path} is in use by process {process.pid} on " in str(busy.value)
     assert contents(path) == before
-    # A run without a last word leaves the lock free and its folder whole.
+    # A killed run releases the lock and leaves its folder intact.
     os.kill(process.pid, signal.SIGKILL)
     process.wait()
     with opened(config(path), resume=True) as folder:
@@ -317,7 +317,7 @@ def test_a_folder_is_released_once_nobody_refers_to_it(run: Path) -> None:
 def test_a_kill_while_writing_leaves_the_old_text(tmp_path: Path) -> None:
     path = tmp_path / "summary.json"
     write_text(path, "old")
-    # What a kill leaves between writing and moving.
+    # A kill between writing and renaming leaves this file.
     path.with_name("summary.json.tmp").write_text("half of the n")
     assert path.read_text() == "old"
     write_text(path, "new")

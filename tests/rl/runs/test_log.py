@@ -51,7 +51,7 @@ def test_a_last_line_that_was_cut_off_is_left_out(tmp_path: Path, cut: int) -> N
     whole = log.path.read_bytes()
     log.path.write_bytes(whole[:-cut])
     assert log.read() == rows[:2]
-    # The run goes on from update 1 and writes the rest again: nothing is lost, nothing twice.
+    # The run continues from update 1 and writes the rest again: no row is lost or repeated.
     log.forget_after(Stage.GRPO, 1)
     log.append(rows[2])
     assert log.path.read_bytes() == whole

@@ -57,13 +57,13 @@ def test_the_pace_follows_the_run() -> None:
 
 
 def test_updates_that_share_a_rollout_batch_are_measured_together() -> None:
-    """Sampling takes 4 s and every pass 1 s: (5 + 1) / 2 an update, wherever one looks."""
+    """Sampling takes 4 s and every pass 1 s: (5 + 1) / 2 per update, wherever it is measured."""
     assert pace(9.0, 1.0, *[5.0, 1.0] * 3, period=2) == 3.0
     assert pace(9.0, 1.0, *[5.0, 1.0] * 3, 5.0, period=2) == 3.0
 
 
 def test_after_the_second_update_the_estimate_is_near() -> None:
-    """A first update of 9 s, then 1.5 s each: 158 are left, which take 237 s; the mean so far says 829."""
+    """A first update of 9 s, then 1.5 s each: the other 158 take 237 s; the mean so far gives 829."""
     clock, out = Clock(), io.StringIO()
     progress = Progress(out, [GRPO], clock=clock)
     with progress.showing(GRPO) as task:
@@ -147,7 +147,7 @@ def test_a_slow_update_is_shown_at_once() -> None:
 
 
 def screen(text: str) -> list[str]:
-    """The rows of a terminal after what was written to it; understands only what the live line uses."""
+    """The rows of a terminal after this output; supports only the control codes that the live line uses."""
     rows, row = [""], 0
     for piece in re.findall(r"\x1b\[[0-9;?]*[A-Za-z]|\r|\n|[^\x1b\r\n]+", text):
         if piece == "\n":
@@ -164,15 +164,15 @@ def screen(text: str) -> list[str]:
 
 @pytest.mark.parametrize("width", [20, 40, 80, 100, 125, 200])
 def test_the_live_line_fits_the_terminal(width: int) -> None:
-    """One row each for GRPO, the evaluation and the line said; no row of any update is wider."""
+    """GRPO, the evaluation and the warning take one row each; no row of any update is wider."""
     out = Terminal()
     run(out, width=width)
-    said = "warning: 5 updates without a signal"
-    written = [row for row in re.split(r"[\r\n]", CONTROL.sub("\r", out.getvalue())) if row != said]
+    warning = "warning: 5 updates without a signal"
+    written = [row for row in re.split(r"[\r\n]", CONTROL.sub("\r", out.getvalue())) if row != warning]
     assert max(cell_len(row) for row in written) < width
     rows = screen(out.getvalue())
     assert len(rows) == 3
-    assert rows[0] == said
+    assert rows[0] == warning
     assert rows[1].startswith("GRPO 160/160") and rows[2].startswith("evaluation of GRPO"[: width - 2])
 
 

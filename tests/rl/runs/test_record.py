@@ -17,7 +17,7 @@ from tests.kit.whole_records import RESULT, SAMPLE, SUMMARY
 
 
 def again(data: dict[str, Any]) -> Any:
-    """The object as a file gives it back."""
+    """The object after a round trip through a file."""
     return json.loads(json.dumps(data))
 
 

@@ -1,4 +1,4 @@
-"""The mix the warm start learns from, and which tokens count."""
+"""The mix of demonstrations for the warm start, and which tokens get a loss."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from rollout.encoder import Encoder, make_encoder
 
 
 class Detours(Directional):
-    """Directional reasoning with wrong lines that are taken back; longer traces repeat nothing but a word."""
+    """Directional reasoning with wrong lines that are taken back; controls are padded by repeating a word."""
 
     error_kinds = ("up", "down")
 
@@ -43,7 +43,7 @@ def config(**settings: Any) -> WarmStartConfig:
     return WarmStartConfig(**{"skipped_frac": 0.0, **settings})
 
 
-def taught(env: Env[Any], settings: WarmStartConfig, *, seed: int) -> list[Example]:
+def draw_examples(env: Env[Any], settings: WarmStartConfig, *, seed: int) -> list[Example]:
     return make_examples(env, settings, num_problems=200, seed=seed)
 
 
@@ -54,7 +54,7 @@ def encoder() -> Encoder:
 
 def kinds(env: Env[Any], settings: WarmStartConfig) -> Counter[str]:
     found: Counter[str] = Counter()
-    for example in taught(env, settings, seed=0):
+    for example in draw_examples(env, settings, seed=0):
         lines = example.text.split("\n")
         problem_steps = example.prompt.count(",") + 1
         if "<backtrack> 1" in lines:
@@ -84,8 +84,10 @@ def test_by_default_there_are_no_detours() -> None:
 
 
 def test_controls_are_as_long_as_the_detours_they_stand_for() -> None:
-    detours = taught(Detours(), config(detour_frac=1.0, num_detours=[1, 2]), seed=3)
-    controls = taught(Detours(), config(detour_frac=1.0, num_detours=[1, 2], detour_control=True), seed=3)
+    detours = draw_examples(Detours(), config(detour_frac=1.0, num_detours=[1, 2]), seed=3)
+    controls = draw_examples(
+        Detours(), config(detour_frac=1.0, num_detours=[1, 2], detour_control=True), seed=3
+    )
     assert [e.text.count("\n") for e in detours] == [e.text.count("\n") for e in controls]
     assert all("<backtrack>" in e.text for e in detours) and not any("<backtrack>" in e.text for e in controls)
     assert all(e.ignored == () for e in controls)
@@ -93,7 +95,7 @@ def test_controls_are_as_long_as_the_detours_they_stand_for() -> None:
 
 def test_errors_are_drawn_by_their_weights() -> None:
     settings = config(detour_frac=1.0, num_detours=[2], error_mix={"up": 1, "down": 3})
-    text = "\n".join(example.text for example in taught(Detours(), settings, seed=0))
+    text = "\n".join(example.text for example in draw_examples(Detours(), settings, seed=0))
     ups, downs = text.count("\nup. "), text.count("\ndown. ")
     assert ups + downs == 400 and abs(ups - 100) < 45
 
@@ -103,15 +105,15 @@ def test_a_problem_without_room_gets_its_full_trace() -> None:
 
 
 def test_the_mix_is_described() -> None:
-    examples = taught(Detours(), config(detour_frac=1.0), seed=0)
+    examples = draw_examples(Detours(), config(detour_frac=1.0), seed=0)
     assert describe_mix(examples) == "200 traces: 200 with detours"
-    controls = taught(Detours(), config(detour_frac=1.0, detour_control=True), seed=0)
+    controls = draw_examples(Detours(), config(detour_frac=1.0, detour_control=True), seed=0)
     assert describe_mix(controls) == "200 traces: 200 length-matched controls"
-    no_room = taught(Detours(), config(detour_frac=1.0, num_detours=[3]), seed=0)
+    no_room = draw_examples(Detours(), config(detour_frac=1.0, num_detours=[3]), seed=0)
     assert describe_mix(no_room) == (
         "200 traces: 200 full; 200 of 200 with detours did not fit their problem and are full ones"
     )
-    mixed = taught(Detours(), config(skipped_frac=0.5, search_frac=0.25), seed=0)
+    mixed = draw_examples(Detours(), config(skipped_frac=0.5, search_frac=0.25), seed=0)
     drawn, written = Counter(e.drawn for e in mixed), Counter(e.written for e in mixed)
     lacking = drawn[TraceKind.SKIPPED] - written[TraceKind.SKIPPED]
     assert lacking > 0  # not every problem has a pair that cancels
@@ -123,7 +125,7 @@ def test_the_mix_is_described() -> None:
 
 
 def test_wrong_lines_are_masked_and_nothing_else(encoder: Encoder) -> None:
-    examples = taught(Detours(), config(detour_frac=1.0, num_detours=[2]), seed=1)
+    examples = draw_examples(Detours(), config(detour_frac=1.0, num_detours=[2]), seed=1)
     rows = encode_examples(examples, encoder)
     for example, row in zip(examples, rows, strict=True):
         labels = row["labels"]
@@ -132,7 +134,7 @@ def test_wrong_lines_are_masked_and_nothing_else(encoder: Encoder) -> None:
         learnt = [label for label in labels if label != IGNORED]
         wrong = [line for line in example.text.split("\n") if line.startswith(("up. ", "down. "))]
         assert [example.text[start:end] for start, end in example.ignored] == wrong and len(wrong) == 2
-        # What is left to learn is the text without the two lines: their line ends and the backtracks stay.
+        # The text without the two wrong lines gets a loss: their line ends and the backtracks stay.
         kept = example.text
         for line in wrong:
             kept = kept.replace(line, "", 1)
@@ -141,7 +143,7 @@ def test_wrong_lines_are_masked_and_nothing_else(encoder: Encoder) -> None:
 
 
 def test_masking_can_be_switched_off(encoder: Encoder) -> None:
-    examples = taught(Detours(), config(detour_frac=1.0, mask_wrong_steps=False), seed=1)
+    examples = draw_examples(Detours(), config(detour_frac=1.0, mask_wrong_steps=False), seed=1)
     assert examples[0].ignored == ()
     row = encode_examples(examples[:1], encoder)[0]
     assert [label for label in row["labels"] if label != IGNORED] == list(
@@ -150,7 +152,7 @@ def test_masking_can_be_switched_off(encoder: Encoder) -> None:
 
 
 def test_a_step_budget_is_the_number_of_lines_of_the_trace() -> None:
-    for example in taught(Detours(), config(detour_frac=1.0, budget_frac=1.0), seed=1):
+    for example in draw_examples(Detours(), config(detour_frac=1.0, budget_frac=1.0), seed=1):
         lines = len(parse_trace(example.text).steps)
         assert f"Let's solve it in {lines} step" in example.prompt
 
@@ -174,19 +176,19 @@ def test_demonstrations_that_an_environment_cannot_write_are_refused(
     settings: dict[str, Any], message: str
 ) -> None:
     with pytest.raises(ValueError, match=rf"^warm_start\.{message}"):
-        taught(Directional(), config(**settings), seed=0)
+        draw_examples(Directional(), config(**settings), seed=0)
 
 
 def test_all_impossible_demonstrations_are_named_at_once() -> None:
     with pytest.raises(
         ValueError, match=r"skip_kinds .*known: .*; warm_start\.detour_frac .*; warm_start\.search"
     ):
-        taught(Directional(), config(skip_kinds=["all"], detour_frac=0.5, search_frac=0.5), seed=0)
+        draw_examples(Directional(), config(skip_kinds=["all"], detour_frac=0.5, search_frac=0.5), seed=0)
 
 
 def test_an_environment_without_solutions_needs_a_single_change() -> None:
     with pytest.raises(ValueError, match=r"^no solutions; set warm_start to null$"):
-        taught(NoSolutions(), config(skipped_frac=0.5, skip_kinds=["all"]), seed=0)
+        draw_examples(NoSolutions(), config(skipped_frac=0.5, skip_kinds=["all"]), seed=0)
 
 
 class NoSolutions(Directional):
@@ -201,11 +203,11 @@ def test_a_control_needs_lines_that_change_nothing() -> None:
         padded_trace = Directional.padded_trace
 
     with pytest.raises(ValueError, match=r"^warm_start\.detour_control is 0\.5, but .* set it to false$"):
-        taught(NoPadding(), config(detour_frac=0.5, detour_control=True), seed=0)
+        draw_examples(NoPadding(), config(detour_frac=0.5, detour_control=True), seed=0)
 
 
 def test_a_task_without_solutions_is_refused_before_any_share_of_the_mix() -> None:
-    """With the default mix the one useful advice is to learn from nothing, not to set `skipped_frac` to 0."""
+    """With the default mix the advice is to drop the warm start, not to set `skipped_frac` to 0."""
 
     class Unsolved(Directional):
         skip_kinds = ()
@@ -231,7 +233,7 @@ def test_a_curriculum_comes_first() -> None:
 
 
 def test_rows_are_ordered_by_phase_and_no_example_repeats_before_all_were_used(encoder: Encoder) -> None:
-    examples = taught(Detours(), config(), seed=0)
+    examples = draw_examples(Detours(), config(), seed=0)
     phases = [Phase(examples=examples[:10], updates=6), Phase(examples=examples[10:50], updates=5)]
     rows = encode_phases(phases, encoder, batch_size=4, seed=0)["input_ids"]
     assert len(rows) == 11 * 4

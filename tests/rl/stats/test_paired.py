@@ -1,4 +1,4 @@
-"""Paired differences: hand-worked numbers, coverage by simulation, and how often noise passes for more."""
+"""Paired differences: hand-worked numbers, coverage by simulation, and the rate of false positives."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ Table = np.ndarray[Any, Any]
 
 
 def figures(table: Table | list[list[float]]) -> Figures:
-    """A figure by seed and problem, from a row a seed."""
+    """A figure by seed and problem, from one row per seed."""
     return {seed: {index: float(value) for index, value in enumerate(row)} for seed, row in enumerate(table)}
 
 
@@ -40,7 +40,7 @@ def test_where_seeds_alone_differ_it_is_the_t_interval_over_seeds() -> None:
 
 
 def test_where_problems_alone_differ_it_is_the_t_interval_over_problems() -> None:
-    # Both seeds have 1, 2, 3: more seeds make the choice of three problems no surer.
+    # Both seeds have 1, 2, 3: more seeds do not make the choice of three problems more certain.
     found = paired_difference(figures([[1, 2, 3]] * 2), figures([[0, 0, 0]] * 2))
     assert found is not None and found.num_pairs == 6
     assert (found.low, found.high) == pytest.approx((2 - 2.4841, 2 + 2.4841), abs=1e-3)

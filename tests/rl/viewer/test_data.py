@@ -1,4 +1,4 @@
-"""What the viewer reads of run folders: which files, which figures, and the rows as they are."""
+"""The viewer's data from run folders: the files, the columns, and the rows unchanged."""
 
 from __future__ import annotations
 

@@ -118,7 +118,7 @@ def browser() -> Iterator[Browser]:
 
 @pytest.fixture
 def page(browser: Browser, served: str) -> Iterator[Callable[..., Browser]]:
-    """Opens the view of a state and gives the browser; no script may have failed or been refused by then."""
+    """Opens the view of a state and returns the browser; fails if a script has failed or been blocked."""
 
     def opened(**state: object) -> Browser:
         names = {key.replace("_", "-"): value for key, value in state.items()}

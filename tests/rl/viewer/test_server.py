@@ -1,4 +1,4 @@
-"""The viewer's server: what it hands out, to whom, and what the page may do."""
+"""The viewer's server: what it serves, to whom, and what the page may do."""
 
 from __future__ import annotations
 

@@ -16,7 +16,7 @@ from tests.kit.causal_models import PAD, STOP, WRITTEN_OUT, V, ids, make, mixed_
 
 
 class Counting:
-    """Captures a step by keeping it: a replay runs it again, on what is in its memory then.
+    """Captures a step by keeping it: a replay runs it again on the current content of its memory.
 
     Attributes:
         captured: Steps captured.

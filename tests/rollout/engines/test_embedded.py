@@ -135,7 +135,7 @@ def test_the_number_of_rows_is_limited_but_a_group_always_fits() -> None:
 @pytest.mark.parametrize("family", ["llama", "gpt2"])
 @pytest.mark.parametrize("max_rows", [None, 4])
 def test_the_kv_cache_takes_the_memory_stated_in_advance(family: str, max_rows: int | None) -> None:
-    """For a call of many prompts and one of many tokens: one needs most for rows, the other for prompts."""
+    """After a call of many prompts and one of long completions, the cache has room for either."""
     many = [Prompt(ids=tuple(range(2, 12)), seeds=(p, p + 100)) for p in range(6)]
     long = Sampling(temperature=1.0, max_new_tokens=50)
     sampler = engine(family, max_rows)
@@ -156,7 +156,7 @@ def test_a_completion_ends_at_its_first_stop_token_or_at_the_limit() -> None:
     completions = engine().generate(many, Sampling(temperature=1.5, max_new_tokens=15))[0]
     stopped = [c for c in completions if c.finish_reason is FinishReason.STOP]
     cut = [c for c in completions if c.finish_reason is FinishReason.LENGTH]
-    assert stopped and cut  # both must happen, or this tests nothing
+    assert stopped and cut  # both must occur, or this tests nothing
     assert all(c.ids[-1] == STOP and STOP not in c.ids[:-1] for c in stopped)
     assert all(len(c.ids) == 15 and STOP not in c.ids for c in cut)
     assert all(len(c.ids) == len(c.logprobs) for c in completions)

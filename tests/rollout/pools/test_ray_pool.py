@@ -1,4 +1,4 @@
-"""The Ray pool returns the same groups as the local pool, whichever actor samples and whichever dies."""
+"""The Ray pool returns the same groups as the local pool, whichever actors sample and die."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ TERMS = [Term(name="correct", weight=1.0), Term(name="step_count", weight=-0.5, 
 KILLED_ONCE, STOPPED_ONCE, RAISES, ALWAYS_KILLED = 1001, 1002, 1003, 1004
 
 
-class Mischief:
+class CrashingScorer:
     """A `Scorer` that scores as usual, but some problems bring down the process that reads them."""
 
     def __init__(self, markers: Path) -> None:
@@ -108,7 +108,7 @@ def pair(cluster: Cluster, spec: WorkerSpec) -> Iterator[RayPool]:
 @pytest.fixture(scope="module")
 def single(cluster: Cluster, spec: WorkerSpec, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RayPool]:
     """One actor with a short deadline and rewards that bring it down."""
-    mischief = Mischief(tmp_path_factory.mktemp("markers"))
+    mischief = CrashingScorer(tmp_path_factory.mktemp("markers"))
     pool = make_pool(replace(spec, rewards=mischief), num_actors=1, deadline_s=3)
     yield pool
     pool.close()
@@ -291,7 +291,7 @@ def test_too_many_losses_are_an_error_and_close_ends_the_actors(cluster: Cluster
 
 def test_close_ends_a_rollout_of_another_thread(cluster: Cluster, spec: WorkerSpec, tmp_path: Path) -> None:
     """As when a run is interrupted while groups are sampled ahead: no actor is replaced, nothing hangs."""
-    pool = make_pool(replace(spec, rewards=Mischief(tmp_path)), num_actors=1, deadline_s=60)
+    pool = make_pool(replace(spec, rewards=CrashingScorer(tmp_path)), num_actors=1, deadline_s=60)
     (pid,) = pool.pids()
     failures: list[BaseException] = []
 
@@ -369,7 +369,7 @@ def test_resources_are_counted_per_node_and_per_gpu() -> None:
     check_room(two, 4, ActorSize(cpus=0, gpus=0.4))
     with pytest.raises(ResourceError, match="room for 4"):
         check_room(two, 5, ActorSize(cpus=0, gpus=0.4))
-    # Ten of 0.1 on a GPU, whatever 1 / 0.1 is in binary.
+    # Ten actors of 0.1 on a GPU, although 0.1 is not exact in binary.
     check_room(two, 20, ActorSize(cpus=0.1, gpus=0.1))
     with pytest.raises(ResourceError, match="room for 0"):
         check_room([], 1, ActorSize(cpus=0, gpus=0))
