@@ -34,7 +34,7 @@ _POLL_S = 0.5
 
 
 class SubmitError(ValueError):
-    """A job that cannot be submitted as asked."""
+    """A job that cannot be submitted with these arguments."""
 
     exit_code: ClassVar[int] = 2
 

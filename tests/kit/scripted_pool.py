@@ -80,7 +80,7 @@ class RecordingPool:
         *,
         on_batch: Callable[[Batch], None] = lambda batch: None,
     ) -> list[Batch]:
-        raise AssertionError(f"{len(batches)} batches asked of a pool that only takes weights")
+        raise AssertionError(f"{len(batches)} batches requested from a pool that only takes weights")
 
     def close(self) -> None: ...
 

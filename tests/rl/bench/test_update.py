@@ -59,9 +59,9 @@ def test_both_learners_see_the_given_tokens(train: Callable[..., Training], rows
 def test_both_sample_the_given_lengths(train: Callable[..., Training], rows: list[Row]) -> None:
     model, workload = make_bench_model("tiny"), CASE.make_workload()
     train(model, workload, updates=2)
-    asked = [(tuple(prompt), n) for prompt, n in zip(workload.repeated, workload.lengths, strict=True)]
-    assert Counter((prompt, len(completion)) for prompt, completion in rows) == Counter(asked * 2)
-    assert len(set(rows)) > len(asked)  # other tokens in the second update
+    given = [(tuple(prompt), n) for prompt, n in zip(workload.repeated, workload.lengths, strict=True)]
+    assert Counter((prompt, len(completion)) for prompt, completion in rows) == Counter(given * 2)
+    assert len(set(rows)) > len(given)  # other tokens in the second update
 
 
 @pytest.mark.slow

@@ -108,8 +108,8 @@ def pair(cluster: Cluster, spec: WorkerSpec) -> Iterator[RayPool]:
 @pytest.fixture(scope="module")
 def single(cluster: Cluster, spec: WorkerSpec, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RayPool]:
     """One actor with a short deadline and rewards that bring it down."""
-    mischief = CrashingScorer(tmp_path_factory.mktemp("markers"))
-    pool = make_pool(replace(spec, rewards=mischief), num_actors=1, deadline_s=3)
+    scorer = CrashingScorer(tmp_path_factory.mktemp("markers"))
+    pool = make_pool(replace(spec, rewards=scorer), num_actors=1, deadline_s=3)
     yield pool
     pool.close()
 
