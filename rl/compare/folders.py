@@ -12,8 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from rl.compare.config_differences import OF_THE_RUN
-from rl.compare.runs import Comparison, whole_config
+from rl.compare.runs import Comparison, case_config, whole_config
 from rl.runs.errors import RunFolderError
 from rl.runs.read import PlainConfig, is_run, read_config
 
@@ -121,7 +120,7 @@ def _run(folder: Path, configs: Mapping[Path, PlainConfig], before: Mapping[Path
 
 def _without_seed(config: PlainConfig) -> PlainConfig:
     """A config without the values in which the seeds of one case differ."""
-    kept = {key: value for key, value in config.items() if key not in OF_THE_RUN}
+    kept = case_config(config)
     policy = kept.get("policy") or {}
     return {**kept, "policy": {**policy, "model": _SEED.sub("seed", str(policy.get("model", "tiny")))}}
 

@@ -13,6 +13,7 @@ from typing import Any, Protocol
 
 from configs.schema.ablation import Plan
 from configs.schema.shipped import Shipped
+from rl.compare.config_differences import OF_THE_RUN
 from rl.runs.read import PlainConfig
 
 
@@ -38,7 +39,7 @@ class Comparison:
         question: The question it answers, in a sentence.
         folders: By case and seed, the run folders that hold its stages, in order: a shared warm start comes
             before the run that continues it. The first case is the baseline of all differences.
-        configs: By case, the config of its whole run, a shared warm start included.
+        configs: By case, the config of its whole run, a shared warm start included, as `case_config` gives it.
         failures: The reason for each failed run, by its name.
         command: The command that makes these runs; empty if it is not known.
     """
@@ -70,7 +71,7 @@ def plan_comparison(plan: Plan, failures: Sequence[FailedRun] = ()) -> Compariso
     for (case, seed), names in plan.results.items():
         folders.setdefault(case, {})[seed] = tuple(plan.folder / name for name in names)
         chain = [trials[name].config.model_dump(mode="json") for name in names]
-        configs.setdefault(case, whole_config(chain))
+        configs.setdefault(case, case_config(whole_config(chain)))
     return Comparison(
         kind="Ablation",
         name=plan.config.name,
@@ -87,3 +88,8 @@ def whole_config(chain: Sequence[Mapping[str, Any]]) -> PlainConfig:
     first, last = chain[0], chain[-1]
     start = {"warm_start": first.get("warm_start"), "policy": first.get("policy")}
     return {**last, **start} if len(chain) > 1 else dict(last)
+
+
+def case_config(config: PlainConfig) -> PlainConfig:
+    """A run's config without the keys in which the runs of one case differ: seed, name and folder."""
+    return {key: value for key, value in config.items() if key not in OF_THE_RUN}

@@ -94,6 +94,7 @@ def test_an_ablation_stores_its_question_and_its_failures(tmp_path: Path) -> Non
     failed = [Failure(trial="b-seed1", reason="no memory <b>")]
     page = write_comparison(plan, failed, store_in=tmp_path / "kept").read_bytes()
     shutil.rmtree(plan.folder)
+    assert "output_dir" not in (tmp_path / "kept" / "comparison.json").read_text()  # a path of this machine
     compare_folders([tmp_path / "kept"], tmp_path / "again.html")
     assert (tmp_path / "again.html").read_bytes() == page
     assert b"Which?" in page and b"no memory &lt;b&gt;" in page

@@ -341,8 +341,18 @@ def test_missing_resources_are_reported_at_once(
     assert time.monotonic() - started < 10
 
 
+def all_cpus() -> float:
+    """The CPUs of the cluster, once the actors of earlier tests have given theirs back."""
+    total: float = ray.cluster_resources()["CPU"]
+    deadline = time.monotonic() + 60
+    while ray.available_resources().get("CPU", 0.0) < total:
+        assert time.monotonic() < deadline, "CPUs are still held"
+        time.sleep(0.05)
+    return total
+
+
 def test_an_actor_that_cannot_be_placed_does_not_wait_for_ever(cluster: Cluster, spec: WorkerSpec) -> None:
-    blocker = ray.remote(RolloutActor).options(num_cpus=ray.available_resources()["CPU"]).remote()
+    blocker = ray.remote(RolloutActor).options(num_cpus=all_cpus()).remote()
     ray.get(blocker.ping.remote(), timeout=60)
     pool = RayPool(
         spec,
