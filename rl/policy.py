@@ -73,7 +73,7 @@ def load_policy(
     if checkpoint is not None and adapter is None:
         if not (checkpoint / "config.json").is_file():
             raise PolicyError(
-                f"{checkpoint} is no model folder: it has neither config.json nor adapter_config.json"
+                f"{checkpoint} is not a model folder: it has neither config.json nor adapter_config.json"
             )
         model, tokenizer = _load_folder(str(checkpoint), config, gguf_file=None)
     elif config.model == "tiny":

@@ -53,7 +53,7 @@ class Schedule:
         self._untaken = [trial for trial in trials if trial.name not in done]
 
     def take(self) -> Trial | None:
-        """The first trial not taken yet whose predecessor is finished; None if there is none at the moment."""
+        """The first waiting trial whose predecessor is finished; None if there is none at the moment."""
         for trial in self._untaken:
             if trial.after is None or self.states[trial.after].finished:
                 self._untaken.remove(trial)
@@ -62,7 +62,7 @@ class Schedule:
 
     @property
     def all_taken(self) -> bool:
-        """Whether `take` will return no further trial."""
+        """Whether `take` will never return another trial."""
         return not self._untaken
 
     def start(self, name: str) -> None:

@@ -91,7 +91,7 @@ class ChecksumTask:
         return parse_trace(text, truncated=truncated)
 
     def check(self, problem: Problem, trace: Trace) -> Trace:
-        """The trace as it is."""
+        """The trace, unchanged."""
         return trace
 
 

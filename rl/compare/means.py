@@ -24,7 +24,7 @@ def mean_result(results: Sequence[SplitResult]) -> SplitResult:
 def mean_share(
     results: Sequence[SplitResult], share: Callable[[SplitResult], float]
 ) -> tuple[float, float, float]:
-    """The mean of a share of the problems and its 95 % interval, over seeds that met the same problems."""
+    """The mean of a share of the problems and its 95 % interval, over seeds evaluated on the same problems."""
     return share_interval([(round(share(one) * one.num_problems), one.num_problems) for one in results])
 
 

@@ -1,8 +1,8 @@
 """Which splits can be compared, and on how many problems: those that all cases were evaluated on.
 
 In: cases as read from their folders, and their configs. Out: the splits, the number of shared problems where
-some cases met more, and a reason for every other split. Problems are the same if prompt and answer are, index
-by index; where a run kept no completions, if the configs agree.
+some cases have more, and a reason for every other split. Problems are the same if prompt and answer are, index
+by index, or, where a run kept no completions, if the configs agree.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ class SameProblems:
     """What can be compared.
 
     Attributes:
-        splits: Splits on which every case met the same problems, or at least the first ones of them.
-        shared: Of splits where some cases met more problems than others: how many all of them met.
+        splits: Splits on which all cases were evaluated on the same problems, or at least share the first ones.
+        shared: Number of shared problems, for splits where some cases were evaluated on more.
         left_out: Reasons by the splits that cannot be compared.
     """
 

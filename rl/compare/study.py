@@ -69,7 +69,7 @@ class Study:
     Attributes:
         comparison: The runs compared.
         cases: Results by case; the first is the baseline of all differences.
-        splits: Splits on which every case met the same problems.
+        splits: Splits on which all cases were evaluated on the same problems.
         shared: Number of problems compared, for splits on which some cases were evaluated on more.
         left_out: Why each other split is not compared.
         flags: Failures by case.
@@ -114,16 +114,16 @@ class Study:
         return made
 
     def on_shared_problems(self) -> str:
-        """In a sentence, on which problems cases are compared if some met more; empty otherwise."""
+        """A sentence that names the shared problems, if some cases were evaluated on more; empty otherwise."""
         if not self.shared:
             return ""
         evaluated = [case.name for case in self.cases if case.last()]
         nums = {name: num_problems(self.comparison.configs.get(name, {})) for name in evaluated}
-        met = ", ".join(f"{num} in {name}" for name, num in nums.items())
+        listed = ", ".join(f"{num} in {name}" for name, num in nums.items())
         least = min(self.shared.values())
         return (
             f"compared on the first {least} problems of {', '.join(self.shared)}, which all cases share "
-            f"(eval.num_problems: {met}); figures of samples, kinds of backtracks, errors and difficulty "
+            f"(eval.num_problems: {listed}); figures of samples, kinds of backtracks, errors and difficulty "
             "buckets are known for all problems only and left out"
         )
 

@@ -176,7 +176,7 @@ def test_a_folder_without_a_model(tmp_path: Path) -> None:
     message = refuse(PolicyConfig(model=str(tmp_path)))
     assert message.startswith(f"policy.model '{tmp_path}' cannot be loaded: ")
     message = refuse(SMALL, checkpoint=tmp_path)
-    assert message == f"{tmp_path} is no model folder: it has neither config.json nor adapter_config.json"
+    assert message == f"{tmp_path} is not a model folder: it has neither config.json nor adapter_config.json"
 
 
 def test_a_tokenizer_without_an_end(folder: Path, tmp_path: Path) -> None:

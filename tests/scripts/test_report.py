@@ -74,7 +74,7 @@ def test_other_files_are_replaced_only_with_overwrite(capsys: pytest.CaptureFixt
             ["runs/plain-seed0", "other"],
             "different problems and cannot be compared (id: problem 0 differs between",
         ),
-        (["runs", "--output", "table.csv"], "--output table.csv is no page; give a file that ends in .html"),
+        (["runs", "--output", "table.csv"], "--output table.csv is not a page; give a file that ends in .html"),
         (["runs", "--output", "no/page.html"], "--output no/page.html is in a folder that does not exist"),
         (["runs/plain-seed0", "--output", "page.html"], "the report of one run goes into its folder"),
     ],

@@ -65,7 +65,7 @@ def _cases(paths: Sequence[Path]) -> tuple[Comparison, list[CaseRecord]]:
 def _check_output(output: Path, *, overwrite: bool) -> None:
     """Check the output before anything is read: without `overwrite` a page replaces only a page of Stride's."""
     if output.suffix.lower() not in (".html", ".htm"):
-        raise RunFolderError(f"--output {output} is no page; give a file that ends in .html")
+        raise RunFolderError(f"--output {output} is not a page; give a file that ends in .html")
     if output.is_dir() or not output.parent.is_dir():
         what = "is a folder" if output.is_dir() else "is in a folder that does not exist"
         raise RunFolderError(f"--output {output} {what}; give a file, such as comparison.html")
