@@ -10,9 +10,9 @@ from transformers.integrations import get_available_reporting_integrations
 
 from configs import Config, ConfigError
 from envs import Split
-from rl.memory import check_cache
+from rl.models.memory import check_cache
+from rl.models.policy import Policy
 from rl.parts import Parts
-from rl.policy import Policy
 from rollout.engines.embedded import CallSize, cache_bytes
 from rollout.engines.spec import EngineSpec
 from rollout.engines.vllm import MIN_TEMPERATURE, VllmLimits, check_installed

@@ -132,8 +132,8 @@ def open_chat(
     import torch  # everything that needs none is checked
 
     from rl.build import check_backends, worker_spec
-    from rl.policy import load_policy
-    from rl.quiet import quiet_libraries
+    from rl.models.policy import load_policy
+    from rl.runs.quiet import quiet_libraries
 
     check_backends(config)
     quiet_libraries()

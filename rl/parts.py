@@ -17,8 +17,8 @@ from configs import Config, ConfigError, describe_errors
 from configs.schema.config import RewardTermConfig
 from envs import ENVS, Env, Split, make_env
 from rewards import RewardSum, Term, When
-from rl.memory import check_tiny_model
-from rl.model_files import PolicyError, check_model
+from rl.models.files import PolicyError, check_model
+from rl.models.memory import check_tiny_model
 from rl.sft.examples import make_examples
 
 

@@ -33,16 +33,16 @@ from rl.grpo.trainer import STATE_FILE as GRPO_STATE_FILE
 from rl.grpo.trainer import StrideTrainer
 from rl.grpo.update import Updates
 from rl.grpo.zero_signal import describe_zero_signal
-from rl.model_card import write_model_card
+from rl.models.card import write_model_card
+from rl.models.policy import Policy, load_policy, trainable_weights
 from rl.pages.run.write import write_report
 from rl.parts import Parts
-from rl.planned_work import base_config, evaluation_work, planned_work, training_work
-from rl.policy import Policy, load_policy, trainable_weights
-from rl.quiet import quiet_libraries
 from rl.runs.folder import RunFolder, open_run
 from rl.runs.log import sample_rows
 from rl.runs.models import TrainedModel
+from rl.runs.planned_work import base_config, evaluation_work, planned_work, training_work
 from rl.runs.progress import Progress
+from rl.runs.quiet import quiet_libraries
 from rl.runs.record import Stage
 from rl.sft.examples import describe_mix, make_phases
 from rl.sft.trainer import STATE_FILE as WARM_STATE_FILE

@@ -42,8 +42,8 @@ def evaluate_model(model: str, config: Config, *, out_file: Path | None = None) 
 
     from rl.build import build_pool, check_backends
     from rl.evaluate import evaluate, num_completions
-    from rl.policy import load_policy
-    from rl.quiet import quiet_libraries
+    from rl.models.policy import load_policy
+    from rl.runs.quiet import quiet_libraries
 
     check_backends(config)
     quiet_libraries()

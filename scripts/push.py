@@ -21,7 +21,7 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--revision", metavar="BRANCH", help="branch to upload to; default: the main one")
     arguments = parser.parse_args(argv)
     with user_errors():
-        from rl.push import push
+        from rl.models.push import push
 
         print(push(arguments.model, arguments.repo_id, private=arguments.private, revision=arguments.revision))
     return 0

@@ -31,7 +31,7 @@ from rl.bench.workload import GROUP, Workload
 from rl.grpo.arguments import grpo_arguments
 from rl.grpo.trainer import StrideTrainer
 from rl.grpo.update import Updates
-from rl.policy import Policy
+from rl.models.policy import Policy
 from rollout.encoder import make_encoder
 from rollout.engines.base import Weights
 from rollout.engines.embedded import TorchEngine

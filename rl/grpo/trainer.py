@@ -23,7 +23,7 @@ from trl.trainer.utils import use_adapter
 from rl.grpo.left_aligned import align_left
 from rl.grpo.micro_batches import MicroBatch
 from rl.grpo.update import Updates, combine_figures
-from rl.policy import Policy, trainable_weights
+from rl.models.policy import Policy, trainable_weights
 
 STATE_FILE = "stride_state.json"
 

@@ -13,7 +13,7 @@ from transformers import PrinterCallback, TrainerCallback
 from trl import SFTConfig, SFTTrainer
 
 from configs.schema.config import WarmStartConfig
-from rl.policy import Policy
+from rl.models.policy import Policy
 from rl.sft.encode import encode_phases
 from rl.sft.examples import Phase
 from rl.trainer_arguments import trainer_arguments

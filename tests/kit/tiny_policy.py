@@ -10,7 +10,7 @@ import torch
 from configs.schema.config import LoraSettings, PolicyConfig, TinyModelConfig
 from envs import Env
 from rewards import RewardSum
-from rl.policy import Policy, load_policy
+from rl.models.policy import Policy, load_policy
 from rollout.engines.spec import EngineSpec
 from rollout.types import Sampling
 from rollout.worker import WorkerSpec

@@ -6,7 +6,7 @@ import pytest
 
 from envs import make_env
 from rewards import RewardSum, Term
-from rl.policy import Policy
+from rl.models.policy import Policy
 from rollout.worker import WorkerSpec
 from tests.kit.tiny_policy import tiny_policy, worker_spec
 

@@ -14,7 +14,7 @@ from transformers import PreTrainedTokenizerFast
 
 from envs import ENVS, Env, Split, make_example, render_trace
 from rl.grpo.micro_batches import Row, make_micro_batches
-from rl.tiny import make_tokenizer
+from rl.models.tiny import make_tokenizer
 from rollout.encoder import Encoder, make_encoder
 
 CONTROL = ("<|end|>", "<|pad|>", "<|user|>", "<|bot|>")

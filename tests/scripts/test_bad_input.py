@@ -17,7 +17,7 @@ import pytest
 from configs import ConfigError
 from configs.schema.config import PolicyConfig, TinyModelConfig
 from envs import make_env
-from rl.policy import load_policy
+from rl.models.policy import load_policy
 from rl.runs.errors import RunFolderError
 from rl.runs.lock import RunBusyError
 from scripts.exits import user_errors

@@ -11,7 +11,7 @@ from configs import load_config
 from configs.schema.config import PolicyConfig, TinyModelConfig
 from envs import Split, make_env, make_example, render_trace
 from rl.chat import Reply, describe, read_question
-from rl.policy import load_policy
+from rl.models.policy import load_policy
 from scripts.chat import main
 
 CONFIG = """

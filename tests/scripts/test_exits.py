@@ -8,7 +8,7 @@ from configs import ConfigError
 from envs import GraderError
 from rl.grpo.logprob_check import LogprobMismatchError
 from rl.grpo.zero_signal import StalledError
-from rl.policy import PolicyError
+from rl.models.policy import PolicyError
 from rl.runs.errors import RunFolderError
 from rl.runs.lock import RunBusyError
 from rollout.engines.vllm import VllmError

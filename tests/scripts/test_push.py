@@ -13,7 +13,7 @@ import pytest
 from huggingface_hub import HfApi
 from huggingface_hub.errors import HfHubHTTPError, LocalTokenNotFoundError
 
-from rl.model_card import model_card
+from rl.models.card import model_card
 from rl.runs.models import find_trained
 from rl.runs.record import Stage
 from scripts.push import main

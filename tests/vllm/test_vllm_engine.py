@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 import torch
 
-from rl.policy import trainable_weights
+from rl.models.policy import trainable_weights
 from rollout.engines.embedded import TorchEngine
 from rollout.engines.vllm import VllmEngine
 from rollout.types import FinishReason, Prompt, Sampling

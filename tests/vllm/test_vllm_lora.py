@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import torch
 
-from rl.policy import trainable_weights
+from rl.models.policy import trainable_weights
 from rollout.engines.vllm import VllmEngine
 from tests.kit.vllm_engines import (
     CLOSE,

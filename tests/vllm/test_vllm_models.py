@@ -19,8 +19,8 @@ from transformers import (
 from configs import ConfigError, check_config
 from configs.schema.config import LoraSettings, PolicyConfig
 from envs import make_env
+from rl.models.policy import load_policy, trainable_weights
 from rl.parts import build_parts
-from rl.policy import load_policy, trainable_weights
 from rollout.engines.vllm import VllmError
 from tests.kit.vllm_engines import (
     CLOSE,

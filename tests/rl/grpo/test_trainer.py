@@ -25,7 +25,7 @@ from rl.grpo.micro_batches import make_rows, split_rows
 from rl.grpo.trainer import StrideTrainer
 from rl.grpo.update import Updates
 from rl.grpo.zero_signal import StalledError
-from rl.policy import Policy, trainable_weights
+from rl.models.policy import Policy, trainable_weights
 from rollout.types import RolloutGroup
 from tests.kit.causal_models import full_forward
 from tests.kit.rollouts import make_batch, make_group, make_sample, make_score

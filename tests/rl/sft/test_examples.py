@@ -12,9 +12,9 @@ import pytest
 from configs.schema.config import WarmStartConfig
 from envs import Demonstration, Env, Problem, make_env, parse_trace
 from envs.tasks.directional import Directional
+from rl.models.tiny import make_tokenizer
 from rl.sft.encode import IGNORED, encode_examples, encode_phases
 from rl.sft.examples import Example, Phase, TraceKind, describe_mix, make_examples, make_phases
-from rl.tiny import make_tokenizer
 from rollout.encoder import Encoder, make_encoder
 
 

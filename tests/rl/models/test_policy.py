@@ -17,8 +17,8 @@ from safetensors import safe_open
 
 from configs.schema.config import LoraSettings, PolicyConfig, TinyModelConfig
 from envs import Split, make_env
-from rl.model_files import PolicyError
-from rl.policy import Policy, load_policy
+from rl.models.files import PolicyError
+from rl.models.policy import Policy, load_policy
 
 ENV = make_env("addition")
 TINY = TinyModelConfig(hidden_size=16, num_layers=2, num_heads=2, intermediate_size=32, max_positions=64)

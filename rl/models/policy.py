@@ -18,8 +18,8 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, P
 
 from configs.schema.config import PolicyConfig
 from envs import Env
-from rl.model_files import PolicyError, locate_model
-from rl.tiny import make_model, make_tokenizer
+from rl.models.files import PolicyError, locate_model
+from rl.models.tiny import make_model, make_tokenizer
 from rollout.encoder import Encoder, make_encoder
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import yaml
 
-from rl.model_card import model_card, write_model_card
+from rl.models.card import model_card, write_model_card
 from rl.runs.models import TrainedModel
 from rl.runs.record import Stage
 from tests.kit.runs_by_hand import traces, write_run

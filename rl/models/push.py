@@ -13,7 +13,7 @@ from huggingface_hub import HfApi
 from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalTokenNotFoundError
 from huggingface_hub.utils import validate_repo_id
 
-from rl.model_card import model_card
+from rl.models.card import model_card
 from rl.runs.models import TrainedModel, find_trained
 
 _NOT_UPLOADED = ["*.tmp", ".lock", "optimizer.pt", "scheduler.pt", "rng_state*", "training_args.bin"]

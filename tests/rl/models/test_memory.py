@@ -9,9 +9,9 @@ import pytest
 from configs import ConfigError, check_config
 from configs.schema.config import PolicyConfig, TinyModelConfig
 from envs import make_env
-from rl import memory
-from rl.memory import check_cache, check_tiny_model, num_tiny_parameters
-from rl.policy import load_policy
+from rl.models import memory
+from rl.models.memory import check_cache, check_tiny_model, num_tiny_parameters
+from rl.models.policy import load_policy
 
 MIB = 2**20
 

@@ -1,0 +1,1 @@
+"""Models: the policy, its files and card, the memory it takes, and the hub."""
