@@ -53,7 +53,7 @@ smollm2: install  ## The same job on SmolLM2-135M-Instruct with LoRA.
 test: check  ## Format check, lint, type check and the whole test suite, in two processes.
 	$(BIN)/python -m pytest -n $(JOBS) --dist loadgroup --no-loadscope-reorder
 
-test-fast: install  ## The tests that take less than three seconds each, for the inner loop.
+test-fast: install  ## The quick tests, up to about two seconds each, for the inner loop.
 	$(BIN)/python -m pytest -n $(JOBS) --dist loadgroup --no-loadscope-reorder -m "not slow"
 
 test-hostile: install  ## The graders under hostile text, at full size; prints a table.

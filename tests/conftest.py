@@ -32,7 +32,7 @@ GROUPS = {
 }
 """The worker of each file that may not run beside any file; the others get one by file."""
 
-SLOW_S = 3.0
+SLOW_S = 2.5
 """Tests that take longer must be marked slow: `make test-fast` leaves them out."""
 
 _unmarked: dict[str, float] = {}

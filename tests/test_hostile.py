@@ -25,7 +25,10 @@ def test_a_small_share_of_each_test(name: str) -> None:
     assert found.size > 500
 
 
-@pytest.mark.parametrize("name", sorted(ENVS))
+SLOW = {"reasoning_gym": pytest.mark.slow}
+
+
+@pytest.mark.parametrize("name", [pytest.param(name, marks=SLOW.get(name, ())) for name in sorted(ENVS)])
 def test_hostile_answers_do_nothing(name: str) -> None:
     found = hostile.replays([name])
     assert found.failures == ()

@@ -121,8 +121,8 @@ def test_the_reader_finds_every_kind_of_import(tmp_path: Path) -> None:
         # A config is checked before torch is imported.
         ("rl.train, rl.standalone", ("torch", "ray", "transformers", "trl", "datasets")),
         # Ray takes a second to import: only runs that use it pay for it.
-        ("rl.stages", ("ray",)),
-        ("scripts.ablate, rl.ablation.run, rl.ablation.preview", ("ray",)),
+        pytest.param("rl.stages", ("ray",), marks=pytest.mark.slow),
+        pytest.param("scripts.ablate, rl.ablation.run, rl.ablation.preview", ("ray",), marks=pytest.mark.slow),
         # A worker sets its thread limit before torch is loaded.
         ("rl.ablation.tune", ("torch",)),
     ],

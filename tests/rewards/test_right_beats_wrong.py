@@ -128,6 +128,7 @@ def test_shipped_weights_put_right_above_wrong(rewards: RewardSum) -> None:
     assert rewards.least_when_right > rewards.most_when_wrong
 
 
+@pytest.mark.slow
 @settings(max_examples=200, deadline=None)
 @given(groups())
 def test_right_beats_wrong_in_every_shipped_config(group: tuple[Problem, list[Trace]]) -> None:

@@ -52,7 +52,7 @@ def control_ids(encoder: Encoder) -> set[int]:
 # ---- the tokenizer made from a task ----
 
 
-SLOW = {"sudoku": pytest.mark.slow}
+SLOW = dict.fromkeys(("sudoku", "arc_1d"), pytest.mark.slow)
 
 
 @pytest.mark.parametrize(

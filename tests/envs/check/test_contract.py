@@ -26,7 +26,7 @@ from envs.trace import Trace, parse_trace, render_trace
 SMALL = {"train": [3], "ood_easy": [4], "ood_hard": [5]}
 
 
-SLOW = {"sudoku": pytest.mark.slow}
+SLOW = dict.fromkeys(("sudoku", "reasoning_gym"), pytest.mark.slow)
 
 
 @pytest.mark.parametrize("name", [pytest.param(name, marks=SLOW.get(name, ())) for name in sorted(ENVS)])

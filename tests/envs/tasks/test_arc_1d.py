@@ -56,6 +56,7 @@ def ask(question: str = QUESTION, answer: str = "5000550") -> Problem:
     return make_problem("arc_1d", question, answer, num_full_steps=5, difficulty=7)
 
 
+@pytest.mark.slow
 def test_the_contract() -> None:
     report = check_env(Arc1D(), num_problems=100)
     assert report.num_problems == report.num_traces == 400

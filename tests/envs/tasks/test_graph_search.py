@@ -49,6 +49,7 @@ def judge_fork(
 # ---- the contract ----
 
 
+@pytest.mark.slow
 def test_the_contract_holds() -> None:
     report = check_env(GraphSearch(), num_problems=60)
     assert report.num_traces == report.num_problems == 240

@@ -82,6 +82,7 @@ def after(lines: Sequence[str]) -> SudokuState:
     return state
 
 
+@pytest.mark.slow
 def test_the_contract() -> None:
     env = Sudoku()
     report = check_env(env, num_problems=8)

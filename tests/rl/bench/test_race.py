@@ -14,6 +14,7 @@ from rl.bench.workload import Case
 CASE = Case(model="tiny", kind="equal", samples=8, mean=2, prompt_tokens=8, threads=1)
 
 
+@pytest.mark.slow
 def test_contestants_take_turns_and_ratios_are_taken_within_a_round() -> None:
     order: list[str] = []
     speeds = {"a": iter([10.0, 20.0, 60.0]), "b": iter([5.0, 5.0, 20.0])}

@@ -148,6 +148,7 @@ def test_the_script_prints_ratios_and_keeps_figures(tmp_path: Path, capsys: pyte
     assert kept[1]["stride_is"] == [pytest.approx(stride[0] / trl[0])]
 
 
+@pytest.mark.slow
 def test_the_script_times_whole_updates(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     kept = run_script("end_to_end", tmp_path, "--no-memory", "--updates", "2")
     assert "Stride takes" not in capsys.readouterr().out

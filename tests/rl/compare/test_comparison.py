@@ -433,6 +433,7 @@ def test_a_file_is_no_folder_to_write_to(tmp_path: Path) -> None:
     assert (tmp_path / "out").read_text() == "mine"
 
 
+@pytest.mark.slow
 def test_the_page_needs_nothing_else_and_is_the_same_twice(tmp_path: Path) -> None:
     rows = {f"case{place}": traces(5 + place % 4, steps=2 + place % 3) for place in range(8)}
     study(tmp_path, rows)

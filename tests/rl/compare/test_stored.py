@@ -25,6 +25,7 @@ def make(folder: Path) -> Path:
     return folder
 
 
+@pytest.mark.slow
 def test_the_page_of_stored_results_is_that_of_the_runs(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -44,6 +45,7 @@ def test_the_page_of_stored_results_is_that_of_the_runs(
     ]
 
 
+@pytest.mark.slow
 def test_large_files_are_compressed_to_the_same_bytes_every_time(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -117,7 +117,10 @@ def gradient(policy: Policy, groups: list[RolloutGroup], loss_type: str) -> tupl
     return loss.item(), norm.item()
 
 
-@pytest.mark.parametrize("loss_type", ["dapo", "grpo", "bnpo", "dr_grpo"])
+@pytest.mark.parametrize(
+    "loss_type",
+    ["dapo", *(pytest.param(name, marks=pytest.mark.slow) for name in ("grpo", "bnpo", "dr_grpo"))],
+)
 def test_loss_and_gradient_are_the_formula_whatever_the_split(loss_type: str, tmp_path: Path) -> None:
     """One forward of 12 rows, micro-batches of rows of different lengths, or of one row: the same update."""
     reference = make_policy()

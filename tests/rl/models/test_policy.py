@@ -233,7 +233,11 @@ NOT_FOUND = b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\nConnection: close\r
 BROKEN = b"HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
 
 
-@pytest.mark.parametrize("answer", [NOT_FOUND, BROKEN, None], ids=["not found", "broken", "silent"])
+@pytest.mark.parametrize(
+    "answer",
+    [NOT_FOUND, BROKEN, pytest.param(None, marks=pytest.mark.slow)],
+    ids=["not found", "broken", "silent"],
+)
 def test_a_model_that_the_hub_refuses(
     answer: bytes | None, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
