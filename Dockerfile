@@ -1,6 +1,6 @@
 # Stride on CPUs.
 #   docker build -t stride .
-#   docker run --rm -v "$PWD/runs:/work/runs" stride train quickstart
+#   docker run --rm -v "$PWD/runs:/data/runs" stride train quickstart
 # For a smaller image, give the index of PyTorch's CPU wheels: --build-arg PIP_EXTRA_INDEX_URL=...
 # Not built by the project's tests, which run without Docker.
 FROM python:3.11-slim
@@ -20,8 +20,8 @@ COPY rl rl
 COPY scripts scripts
 RUN pip install --constraint constraints.txt '.[reasoning-gym]'
 
-RUN useradd --create-home stride && mkdir /work && chown stride /work
+RUN useradd --create-home stride && mkdir /data && chown stride /data
 USER stride
-WORKDIR /work
+WORKDIR /data
 ENTRYPOINT ["stride"]
 CMD ["--help"]
