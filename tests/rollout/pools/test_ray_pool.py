@@ -97,6 +97,9 @@ def spec() -> WorkerSpec:
     return worker_spec(tiny_policy(env, seed=3), env, RewardSum(TERMS), max_new_tokens=12)
 
 
+CPUS_PER_ACTOR = 0.5
+
+
 @pytest.fixture(scope="module")
 def pair(cluster: Cluster, spec: WorkerSpec) -> Iterator[RayPool]:
     """Two actors; they start while the tests before their first use run."""
@@ -118,7 +121,7 @@ def make_pool(spec: WorkerSpec, *, num_actors: int, deadline_s: float, max_resta
     return RayPool(
         spec,
         num_actors=num_actors,
-        cpus_per_actor=0.5,
+        cpus_per_actor=CPUS_PER_ACTOR,
         gpus_per_actor=0,
         deadline_s=deadline_s,
         max_restarts=max_restarts,
@@ -341,18 +344,21 @@ def test_missing_resources_are_reported_at_once(
     assert time.monotonic() - started < 10
 
 
-def all_cpus() -> float:
-    """The CPUs of the cluster, once the actors of earlier tests have given theirs back."""
-    total: float = ray.cluster_resources()["CPU"]
+def free_cpus(num_held: int) -> float:
+    """The CPUs not held by this many actors of `make_pool`, once those of ended pools are back."""
+    free: float = ray.cluster_resources()["CPU"] - CPUS_PER_ACTOR * num_held
     deadline = time.monotonic() + 60
-    while ray.available_resources().get("CPU", 0.0) < total:
+    while ray.available_resources().get("CPU", 0.0) < free:
         assert time.monotonic() < deadline, "CPUs are still held"
         time.sleep(0.05)
-    return total
+    return free
 
 
-def test_an_actor_that_cannot_be_placed_does_not_wait_for_ever(cluster: Cluster, spec: WorkerSpec) -> None:
-    blocker = ray.remote(RolloutActor).options(num_cpus=all_cpus()).remote()
+def test_an_actor_that_cannot_be_placed_does_not_wait_for_ever(
+    pair: RayPool, single: RayPool, spec: WorkerSpec
+) -> None:
+    num_held = len(pair.pids()) + len(single.pids())  # their actors are there
+    blocker = ray.remote(RolloutActor).options(num_cpus=free_cpus(num_held)).remote()
     ray.get(blocker.ping.remote(), timeout=60)
     pool = RayPool(
         spec,
