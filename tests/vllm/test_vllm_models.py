@@ -19,8 +19,8 @@ from transformers import (
 from configs import ConfigError, check_config
 from configs.schema.config import LoraSettings, PolicyConfig
 from envs import make_env
+from rl.build import check_backends
 from rl.models.policy import load_policy, trainable_weights
-from rl.parts import build_parts
 from rollout.engines.vllm import VllmError
 from tests.kit.vllm_engines import (
     CLOSE,
@@ -89,7 +89,7 @@ def test_a_temperature_that_vllm_would_change_is_refused(key: str) -> None:
     sections: dict[str, dict[str, Any]] = {"rollout": {"engine": "vllm"}, "eval": {}}
     sections[section][name] = 0.005
     with pytest.raises(ConfigError, match=rf"{key} is 0\.005, but vLLM goes down to 0\.01; raise it or"):
-        build_parts(check_config({**config, **sections, "device": "cpu"}))
+        check_backends(check_config({**config, **sections, "device": "cpu"}))
 
 
 def test_a_trained_adapter_is_used_from_the_start() -> None:

@@ -14,6 +14,7 @@ import yaml
 
 from configs import check_config
 from rl.runs.folder import RunFolder
+from rl.runs.record import Stage, UpdateRow
 from rl.train import train
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -51,8 +52,8 @@ def run(folder: Path, config: dict[str, Any]) -> RunFolder:
     return train(check_config({**config, "output_dir": str(folder)}), out=io.StringIO())
 
 
-def updates(folder: RunFolder) -> list[dict[str, Any]]:
-    return [row for row in folder.metrics.read() if row["stage"] == "grpo"]
+def updates(folder: RunFolder) -> list[UpdateRow]:
+    return [row for row in folder.metrics.read() if row.stage is Stage.GRPO]
 
 
 @pytest.fixture(scope="module")
@@ -63,9 +64,9 @@ def local(tmp_path_factory: pytest.TempPathFactory) -> RunFolder:
 
 def test_the_learner_agrees_with_vllm(local: RunFolder) -> None:
     rows = updates(local)
-    assert [row["update"] for row in rows] == [1, 2, 3, 4]
-    assert all(0 < row["logprob_diff/max"] < CLOSE for row in rows)
-    assert all(row["grad_norm"] > 0 for row in rows)  # so the weights did change
+    assert [row.update for row in rows] == [1, 2, 3, 4]
+    assert all(0 < row.metrics["logprob_diff/max"] < CLOSE for row in rows)
+    assert all(row.metrics["grad_norm"] > 0 for row in rows)  # so the weights did change
 
 
 def test_an_actor_samples_the_same_tokens(local: RunFolder, tmp_path: Path) -> None:
@@ -89,5 +90,5 @@ def test_the_learner_agrees_on_an_adapter(local: RunFolder, tmp_path: Path) -> N
     policy = {"model": str(local.model("warm")), "lora": {"r": 8, "alpha": 16}}
     rows = updates(run(tmp_path / "lora", {**CONFIG, "policy": policy, "warm_start": None}))
     assert len(rows) == 4
-    assert all(0 < row["logprob_diff/max"] < CLOSE for row in rows)
-    assert all(row["grad_norm"] > 0 for row in rows)
+    assert all(0 < row.metrics["logprob_diff/max"] < CLOSE for row in rows)
+    assert all(row.metrics["grad_norm"] > 0 for row in rows)
