@@ -10,6 +10,8 @@ from envs import ENVS
 from tests.kit import hostile
 from tests.kit.hostile import Finding
 
+pytestmark = pytest.mark.slow
+
 SHARES: dict[str, Callable[[], Finding]] = {
     "mutations": lambda: hostile.mutations(20_000, seed=1),
     "expressions": lambda: hostile.expressions(3_000, seed=1),
@@ -25,10 +27,7 @@ def test_a_small_share_of_each_test(name: str) -> None:
     assert found.size > 500
 
 
-SLOW = {"reasoning_gym": pytest.mark.slow}
-
-
-@pytest.mark.parametrize("name", [pytest.param(name, marks=SLOW.get(name, ())) for name in sorted(ENVS)])
+@pytest.mark.parametrize("name", sorted(ENVS))
 def test_hostile_answers_do_nothing(name: str) -> None:
     found = hostile.replays([name])
     assert found.failures == ()

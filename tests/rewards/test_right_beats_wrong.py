@@ -169,6 +169,7 @@ def test_bounds_hold_for_any_weights(rewards: RewardSum, group: tuple[Problem, l
     check(rewards, *group)
 
 
+@pytest.mark.slow
 @settings(max_examples=200, deadline=None)
 @given(sums(), groups())
 def test_accepted_weights_put_right_above_wrong(rewards: RewardSum, group: tuple[Problem, list[Trace]]) -> None:

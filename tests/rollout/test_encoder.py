@@ -111,7 +111,7 @@ def test_the_sign_after_a_short_number_can_be_part_of_its_token() -> None:
                 assert tokenizer.unk_token_id not in encoder.encode(text)
 
 
-@pytest.mark.parametrize("name", sorted(ENVS))
+@pytest.mark.parametrize("name", [pytest.param(name, marks=SLOW.get(name, ())) for name in sorted(ENVS)])
 def test_tiny_reads_control_tokens_in_text_as_text(name: str) -> None:
     env, encoder = tiny(name)
     problem = env.problem(Split.TRAIN, 0)

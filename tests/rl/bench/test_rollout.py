@@ -16,6 +16,8 @@ from rl.bench.rollout import CONTESTANTS, rollout
 from rl.bench.workload import Case, Workload, make_bench_model, make_workload
 from scripts.bench import main
 
+pytestmark = pytest.mark.slow
+
 CASE = Case(model="tiny", kind="skewed", samples=16, mean=6, prompt_tokens=8, threads=1)
 
 
@@ -72,7 +74,6 @@ def test_the_floor_grows_with_what_is_read(monkeypatch: pytest.MonkeyPatch) -> N
     assert floor(model, workload) == pytest.approx(16 / (moved / 1e9))
 
 
-@pytest.mark.slow
 def test_the_script_prints_ratios_and_keeps_figures(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     arguments = ["rollout", "--models", "tiny", "--workloads", "equal", "--samples", "16", "--mean", "4"]
     more = ["--prompt", "8", "--rounds", "1", "--threads", "1", "--no-memory"]

@@ -20,6 +20,8 @@ from rl.bench.update import end_to_end, update
 from rl.bench.workload import Case, Workload, make_bench_model, make_workload
 from scripts.bench import main
 
+pytestmark = pytest.mark.slow
+
 CASE = Case(model="tiny", kind="skewed", samples=24, mean=12, prompt_tokens=8, threads=1)
 BOTH = [train_stride, train_trl]
 
@@ -64,7 +66,6 @@ def test_both_sample_the_given_lengths(train: Callable[..., Training], rows: lis
     assert len(set(rows)) > len(given)  # other tokens in the second update
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("trl_rows", [8, 24])
 def test_both_learners_have_the_same_loss_and_gradient(trl_rows: int) -> None:
     """Up to the 1e-4 that TRL adds to a group's deviation, here about 0.3."""
@@ -102,7 +103,6 @@ def test_trl_passes_the_longest_prompt_and_completion_for_every_row() -> None:
     assert workload.positions <= ours.positions <= 16 * 15
 
 
-@pytest.mark.slow
 def test_at_least_four_fifths_of_what_stride_passes_is_useful() -> None:
     workload = make_workload("skewed", samples=64, mean=64, prompt_tokens=64)
     groups = sample_groups(make_bench_model("tiny"), workload)
@@ -133,7 +133,6 @@ def run_script(what: str, folder: Path, *more: str) -> list[dict[str, Any]]:
     return kept
 
 
-@pytest.mark.slow
 def test_the_script_prints_ratios_and_keeps_figures(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     kept = run_script("update", tmp_path)
     header, _, ours, theirs = capsys.readouterr().out.splitlines()
@@ -148,7 +147,6 @@ def test_the_script_prints_ratios_and_keeps_figures(tmp_path: Path, capsys: pyte
     assert kept[1]["stride_is"] == [pytest.approx(stride[0] / trl[0])]
 
 
-@pytest.mark.slow
 def test_the_script_times_whole_updates(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     kept = run_script("end_to_end", tmp_path, "--no-memory", "--updates", "2")
     assert "Stride takes" not in capsys.readouterr().out
