@@ -307,7 +307,7 @@ class GrpoConfig(Section):
     problems_per_update: int = Field(16, ge=1)
     """P, groups per update. An update trains on P * `rollout.samples_per_problem` completions."""
     learning_rate: float = Field(1e-5, gt=0)
-    """Peak learning rate."""
+    """Peak learning rate, reached after `warmup_updates` and then changed by `lr_schedule`."""
     lr_schedule: Literal["constant", "linear", "cosine"] = "constant"
     """Learning rate schedule after `warmup_updates`."""
     warmup_updates: int = Field(0, ge=0)

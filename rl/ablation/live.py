@@ -19,7 +19,7 @@ from rich.table import Table
 
 from configs.schema.ablation import Trial
 from rl.ablation.progress import read_progress
-from rl.ablation.schedule import Schedule, State
+from rl.ablation.schedule import Schedule, TrialStatus
 from rl.ablation.table import TrialRow, case_table, describe_estimate, trial_line, trial_table
 from rl.ablation.time_left import Measured, Pace, estimate, updates_done
 from rl.pages.text import plain_console
@@ -69,7 +69,7 @@ class LiveTable:
             self._live = Live(
                 console=self._console, auto_refresh=False, redirect_stdout=False, vertical_overflow="ellipsis"
             )
-        done, left = schedule.count(State.BEFORE), len(schedule.unfinished)
+        done, left = schedule.count(TrialStatus.BEFORE), len(schedule.unfinished)
         self._write(f"{done + left} runs, {done} of them finished before; {min(at_once, left)} at a time")
 
     def __enter__(self) -> Self:
@@ -98,7 +98,7 @@ class LiveTable:
         if name in self._started:
             self._took[name] = self._clock() - self._started[name]
             self._idle_since = self._clock()
-        if self._schedule.states[name] is State.DONE:
+        if self._schedule.states[name] is TrialStatus.DONE:
             self._measured.add(trial)
             if self._live is None:
                 self._write(f"{name}: done; {self._status()}")
@@ -119,7 +119,7 @@ class LiveTable:
         self._shown = self._clock()
         rows = [self._row(name, state) for name, state in self._schedule.states.items()]
         if self._live is None:
-            running = [trial_line(row) for row in rows if row.state is State.RUNNING]
+            running = [trial_line(row) for row in rows if row.state is TrialStatus.RUNNING]
             self._write("\n  ".join([self._status(), *running]))
             return
         # Rich asks the standard streams for the size; `out` may be another terminal.
@@ -136,9 +136,9 @@ class LiveTable:
         lines = len(self._console.render_lines(table))
         return table if lines + _OTHER_LINES <= self._console.height else case_table(rows)
 
-    def _row(self, name: str, state: State) -> TrialRow:
+    def _row(self, name: str, state: TrialStatus) -> TrialRow:
         trial = self._schedule.trials[name]
-        running = state is State.RUNNING
+        running = state is TrialStatus.RUNNING
         return TrialRow(
             trial=trial,
             state=state,
@@ -159,14 +159,14 @@ class LiveTable:
 
     def _status(self) -> str:
         states = self._schedule
-        done = states.count(State.DONE) + states.count(State.BEFORE)
+        done = states.count(TrialStatus.DONE) + states.count(TrialStatus.BEFORE)
         parts = [f"{done} of {len(states.trials)} runs done after {duration(self._clock() - self._begun)}"]
-        if running := states.count(State.RUNNING):
+        if running := states.count(TrialStatus.RUNNING):
             parts.append(f"{running} running")
         elif states.unfinished:
             recent = self._clock() - self._idle_since < _WRITE_EVERY_S
             parts.append("starting" if recent else "waiting for room")
-        if failed := states.count(State.FAILED):
+        if failed := states.count(TrialStatus.FAILED):
             parts.append(f"{failed} failed")
         if states.unfinished:
             running_first = sorted(states.unfinished, key=lambda trial: trial.name not in self._started)

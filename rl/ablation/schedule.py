@@ -21,7 +21,7 @@ class Failure:
     reason: str
 
 
-class State(StrEnum):
+class TrialStatus(StrEnum):
     """The state of a trial."""
 
     WAITING = "waiting"
@@ -33,7 +33,7 @@ class State(StrEnum):
     @property
     def finished(self) -> bool:
         """Whether other trials can begin from its model."""
-        return self in (State.DONE, State.BEFORE)
+        return self in (TrialStatus.DONE, TrialStatus.BEFORE)
 
 
 class Schedule:
@@ -48,7 +48,9 @@ class Schedule:
     def __init__(self, trials: Sequence[Trial], *, done: Collection[str]) -> None:
         """Start with the trials named in `done` finished and the others waiting."""
         self.trials = {trial.name: trial for trial in trials}
-        self.states = {name: State.BEFORE if name in done else State.WAITING for name in self.trials}
+        self.states = {
+            name: TrialStatus.BEFORE if name in done else TrialStatus.WAITING for name in self.trials
+        }
         self.failures: dict[str, Failure] = {}
         self._untaken = [trial for trial in trials if trial.name not in done]
 
@@ -67,26 +69,26 @@ class Schedule:
 
     def start(self, name: str) -> None:
         """A trial taken before has started to run."""
-        self.states[name] = State.RUNNING
+        self.states[name] = TrialStatus.RUNNING
 
     def finish(self, name: str) -> None:
         """A trial has finished."""
-        self.states[name] = State.DONE
+        self.states[name] = TrialStatus.DONE
 
     def fail(self, name: str, reason: str) -> None:
         """A trial has failed, and all that begin from its model with it; a later reason replaces an earlier."""
-        self.states[name] = State.FAILED
+        self.states[name] = TrialStatus.FAILED
         self.failures[name] = Failure(trial=name, reason=reason)
         for trial in [trial for trial in self._untaken if trial.after == name]:
             self._untaken.remove(trial)
             self.fail(trial.name, f"it begins from the model of {name}, which failed")
 
-    def count(self, state: State) -> int:
+    def count(self, state: TrialStatus) -> int:
         """How many trials are in a state."""
         return sum(found is state for found in self.states.values())
 
     @property
     def unfinished(self) -> tuple[Trial, ...]:
         """Trials that have neither finished nor failed."""
-        open_states = (State.WAITING, State.RUNNING)
+        open_states = (TrialStatus.WAITING, TrialStatus.RUNNING)
         return tuple(trial for name, trial in self.trials.items() if self.states[name] in open_states)

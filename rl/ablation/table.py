@@ -13,14 +13,14 @@ from rich.table import Table
 
 from configs.schema.ablation import Trial
 from rl.ablation.progress import Progress
-from rl.ablation.schedule import State
+from rl.ablation.schedule import TrialStatus
 from rl.ablation.time_left import Estimate
 from rl.pages.text import make_table
 from rl.stats.format import duration
 
 # "steps" are those of correct answers.
 _HEAD = ("run", "state", "stage", "accuracy", "steps", "backtracks", "elapsed", "left")
-_STYLES = {State.RUNNING: "bold", State.FAILED: "red", State.WAITING: "dim"}
+_STYLES = {TrialStatus.RUNNING: "bold", TrialStatus.FAILED: "red", TrialStatus.WAITING: "dim"}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -36,7 +36,7 @@ class TrialRow:
     """
 
     trial: Trial
-    state: State
+    state: TrialStatus
     progress: Progress
     elapsed_s: float | None = None
     left_s: float | None = None
@@ -58,7 +58,7 @@ def case_table(rows: Sequence[TrialRow]) -> Table:
     cells = []
     for case, seeds in cases.items():
         states = [row.state for row in seeds]
-        counts = ", ".join(f"{states.count(state)} {state}" for state in State if state in states)
+        counts = ", ".join(f"{states.count(state)} {state}" for state in TrialStatus if state in states)
         cells.append([case, counts, *_figures(seeds)])
     return make_table(_HEAD, cells, num_left=3)
 
@@ -86,7 +86,7 @@ def describe_estimate(found: Estimate) -> str:
 
 def _figures(rows: Sequence[TrialRow]) -> list[str]:
     """The cells after name and state: of one run, or of a case's seeds together."""
-    running = [row for row in rows if row.state is State.RUNNING]
+    running = [row for row in rows if row.state is TrialStatus.RUNNING]
     begun = running or [row for row in rows if row.progress.stage]
     stages = "; ".join(dict.fromkeys(str(row.progress) for row in begun))
     found = [row.progress for row in begun]

@@ -62,7 +62,7 @@ _LEADER = 12.0  # a label further off than this has a line to its point
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Point:
+class CasePoint:
     """A case, or a stage that cases start from, in one plot.
 
     Attributes:
@@ -128,7 +128,7 @@ def pareto_front(points: Sequence[Place]) -> list[int]:
 
 def _points(
     study: Study, split: str, cost: Figure, starts: Mapping[Start, str]
-) -> tuple[list[Point], list[str]]:
+) -> tuple[list[CasePoint], list[str]]:
     """The points, and a remark for every seed or case without one."""
     points, absent = [], []
     for place, case in enumerate(study.cases):
@@ -162,12 +162,12 @@ def _point(
     cost: Figure,
     *,
     hollow: bool = False,
-) -> Point | None:
+) -> CasePoint | None:
     known = [(value, result) for result in results.values() if (value := cost(result)) is not None]
     if not known:
         return None
     _, low, high = mean_share([result for _, result in known], lambda result: result.accuracy)
-    return Point(
+    return CasePoint(
         key=key,
         name=name,
         colour=colour,
@@ -179,7 +179,7 @@ def _point(
     )
 
 
-def _plot(split: str, title: str, points: Sequence[Point], absent: Sequence[str], name: str) -> Plot:
+def _plot(split: str, title: str, points: Sequence[CasePoint], absent: Sequence[str], name: str) -> Plot:
     front = [points[place] for place in pareto_front([point.middle for point in points])]
     below: list[Markup] = []
     if front:
@@ -191,11 +191,11 @@ def _plot(split: str, title: str, points: Sequence[Point], absent: Sequence[str]
     return Plot(title=split, svg=svg, below=tuple(below))
 
 
-def _named(point: Point) -> Markup:
+def _named(point: CasePoint) -> Markup:
     return Markup('<span class="nb"><b>{}</b> {}</span>').format(point.key, visible(point.name))
 
 
-def _svg(title: str, points: Sequence[Point], front: Sequence[Point], name: str, split: str) -> Markup:
+def _svg(title: str, points: Sequence[CasePoint], front: Sequence[CasePoint], name: str, split: str) -> Markup:
     with mpl.rc_context(RC):
         figure = Canvas(figsize=_SIZE)
         figure.subplots_adjust(**_MARGINS)
@@ -213,7 +213,7 @@ def _svg(title: str, points: Sequence[Point], front: Sequence[Point], name: str,
         return to_svg(figure, name, f"Accuracy against {title} on {split}: {about}")
 
 
-def _limit(axes: Axes, points: Sequence[Point]) -> None:
+def _limit(axes: Axes, points: Sequence[CasePoint]) -> None:
     """Show every seed, and every interval that does not reach much further than the seeds do."""
     costs = [point.costs for point in points]
     left, right = _range(costs, [mean_interval(seeds)[1:] for seeds in costs], math.inf)
@@ -238,7 +238,7 @@ def _range(values: Sequence[Sequence[float]], intervals: Sequence[Place], most: 
     return max(low - room, -0.4 * room), min(high + room, most)
 
 
-def _draw_front(axes: Axes, front: Sequence[Point]) -> list[Place]:
+def _draw_front(axes: Axes, front: Sequence[CasePoint]) -> list[Place]:
     """Draw the steps of the front up to the right edge; return places along them."""
     if not front:
         return []
@@ -256,7 +256,7 @@ def _draw_front(axes: Axes, front: Sequence[Point]) -> list[Place]:
     return [(float(x), float(y)) for one, other in pairwise(corners) for x, y in np.linspace(one, other, 24)]
 
 
-def _draw(axes: Axes, point: Point) -> list[Place]:
+def _draw(axes: Axes, point: CasePoint) -> list[Place]:
     """Draw a point; return places along its bars, in units of the axes."""
     ink = stand_in(point.colour)
     x, left, right = mean_interval(point.costs)
@@ -309,7 +309,7 @@ def _mark_cut_ends(axes: Axes, middle: Place, ends: Sequence[Place], colour: str
             axes.plot(*at, marker, markersize=4, color=stand_in(colour), clip_on=False, zorder=3)
 
 
-def _label(figure: Canvas, axes: Axes, points: Sequence[Point], bars: Sequence[Place]) -> None:
+def _label(figure: Canvas, axes: Axes, points: Sequence[CasePoint], bars: Sequence[Place]) -> None:
     scale = 72 / figure.dpi
     places = _in_points(axes, [point.middle for point in points], scale)
     corners = _in_points(axes, list(zip(axes.get_xlim(), axes.get_ylim(), strict=True)), scale)

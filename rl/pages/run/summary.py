@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from rl.pages.figures import Plot, Tile
 from rl.pages.run.plots import step_counts
-from rl.pages.run.trade_off import Point, trade_off
+from rl.pages.run.trade_off import StagePoint, trade_off
 from rl.runs.read import RunRecord
 from rl.runs.record import SampleRow, SplitResult, Stage
 from rl.stats.format import bare_percent, number, percent
@@ -73,7 +73,7 @@ def trade_offs(run: RunRecord) -> TradeOffs:
     for place, split in enumerate(run.splits):
         results = run.results(split)
         points = [
-            Point(
+            StagePoint(
                 stage=stage,
                 steps=result.steps_per_correct,
                 accuracy=result.accuracy,

@@ -25,7 +25,7 @@ _MARKERS = {Stage.BASE: "s", Stage.WARM: "o", Stage.GRPO: "D"}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Point:
+class StagePoint:
     """A stage in the plot of accuracy against steps; shares in 0..1."""
 
     stage: Stage
@@ -35,7 +35,7 @@ class Point:
     high: float
 
 
-def trade_off(points: Sequence[Point], full_steps: float, *, name: str, alt: str) -> Markup:
+def trade_off(points: Sequence[StagePoint], full_steps: float, *, name: str, alt: str) -> Markup:
     """Accuracy against steps per correct answer, an arrow from each stage to the next.
 
     Args:
@@ -111,7 +111,7 @@ def trade_off(points: Sequence[Point], full_steps: float, *, name: str, alt: str
 
 
 def label_sides(
-    points: Sequence[Point], full_steps: float, across: tuple[float, float], up: tuple[float, float]
+    points: Sequence[StagePoint], full_steps: float, across: tuple[float, float], up: tuple[float, float]
 ) -> list[tuple[int, int]]:
     """The side of its point where each label covers least.
 

@@ -10,7 +10,7 @@ from ray.tune.search import Searcher
 
 from configs import check_config
 from configs.schema.ablation import Trial
-from rl.ablation.schedule import Schedule, State
+from rl.ablation.schedule import Schedule, TrialStatus
 from rl.ablation.tune import TrialSearch
 from rl.runs.record import Stage, Summary
 from tests.kit.runs_by_hand import write_summary
@@ -59,7 +59,7 @@ def test_a_run_begins_once_the_one_it_needs_is_done(trials: list[Trial]) -> None
 def test_finished_runs_are_not_repeated(trials: list[Trial]) -> None:
     schedule = Schedule(trials, done={"warm", "a"})
     assert taken(schedule) == ["b", "alone", "other"]
-    assert (schedule.count(State.BEFORE), len(schedule.unfinished)) == (2, 4)
+    assert (schedule.count(TrialStatus.BEFORE), len(schedule.unfinished)) == (2, 4)
 
 
 def test_a_failure_stops_only_the_runs_that_begin_from_it(trials: list[Trial]) -> None:
@@ -112,4 +112,4 @@ def test_a_run_is_finished_only_if_it_left_results(trials: list[Trial]) -> None:
     assert (
         schedule.failures["alone"].reason == "its process was killed or crashed; last line of its log: grpo 3/4"
     )
-    assert schedule.states["other"] is State.FAILED
+    assert schedule.states["other"] is TrialStatus.FAILED

@@ -22,7 +22,7 @@ from rl.pages.render import _environment, attribute, visible
 from rl.pages.run.curves import line_look
 from rl.pages.run.origin import stride_command
 from rl.pages.run.plots import Curve, curves
-from rl.pages.run.trade_off import Point, label_sides
+from rl.pages.run.trade_off import StagePoint, label_sides
 from rl.pages.run.verdict import take_turns, verdict
 from rl.pages.run.write import write_report
 from rl.pages.svg import running_mean
@@ -400,8 +400,8 @@ def test_tick_labels_are_not_shortened() -> None:
 
 
 def test_labels_keep_off_each_other_and_stay_inside() -> None:
-    def point(stage: Stage, steps: float) -> Point:
-        return Point(stage=stage, steps=steps, accuracy=0.5, low=0.45, high=0.55)
+    def point(stage: Stage, steps: float) -> StagePoint:
+        return StagePoint(stage=stage, steps=steps, accuracy=0.5, low=0.45, high=0.55)
 
     same = label_sides([point(Stage.WARM, 3.0), point(Stage.GRPO, 3.0)], 4.0, (2.0, 5.0), (0.0, 100.0))
     assert same[0] != same[1]
