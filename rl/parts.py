@@ -114,8 +114,8 @@ def _term(term: RewardTermConfig) -> Term:
 
 def _curriculum(config: Config) -> tuple[Env[Any], ...]:
     envs = []
-    for index, stage in enumerate(config.warm_start.curriculum if config.warm_start else ()):
-        settings = {**config.env.settings, **stage.settings}
+    for index, phase in enumerate(config.warm_start.curriculum if config.warm_start else ()):
+        settings = {**config.env.settings, **phase.settings}
         changed = {"env": config.env.model_copy(update={"settings": settings})}
         try:
             envs.append(build_env(config.model_copy(update=changed)))
