@@ -252,10 +252,10 @@ def test_a_batch_that_kills_every_actor_is_named(single: RayPool) -> None:
 
 
 def test_an_actor_killed_between_calls_is_replaced(pair: RayPool, spec: WorkerSpec) -> None:
-    pids = pair.pids()
+    local, pids = LocalPool(spec.build()), pair.pids()
+    for pool in (pair, local):
+        pool.publish(changed_weights(spec), 8)
     os.kill(pids[1], signal.SIGKILL)
-    local = LocalPool(spec.build())
-    local.publish(dict(spec.engine.model.named_parameters()), 7)
     while pair.restarts == 0:  # the other actor may finish everything before the death is noticed
         assert groups(pair.rollout(BATCHES)) == groups(local.rollout(BATCHES))
     assert pair.restarts == 1
