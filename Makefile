@@ -51,10 +51,10 @@ smollm2: install  ## The same job on SmolLM2-135M-Instruct with LoRA.
 	$(BIN)/stride train smollm2 $(ARGS)
 
 test: check  ## Format check, lint, type check and the whole test suite, in two processes.
-	$(BIN)/python -m pytest -n $(JOBS) --dist loadgroup --no-loadscope-reorder
+	$(BIN)/python -m pytest -n $(JOBS) --dist loadscope --no-loadscope-reorder
 
 test-fast: install  ## The quick tests, up to about two seconds each, for the inner loop.
-	$(BIN)/python -m pytest -n $(JOBS) --dist loadgroup --no-loadscope-reorder -m "not slow"
+	$(BIN)/python -m pytest -n $(JOBS) --dist loadscope --no-loadscope-reorder -m "not slow"
 
 test-hostile: install  ## The graders under hostile text, at full size; prints a table.
 	$(BIN)/python -m tests.kit.hostile

@@ -12,6 +12,8 @@ from collections.abc import Sequence
 
 import pytest
 from hypothesis import settings
+from xdist.remote import Producer
+from xdist.scheduler import LoadScopeScheduling
 
 # Several threads in each of several processes on few cores slow each other down many times over.
 os.environ["OMP_NUM_THREADS"] = "1"
@@ -38,24 +40,38 @@ SLOW_S = 2.5
 _unmarked: dict[str, float] = {}
 
 
-@pytest.hookimpl(tryfirst=True)
+class GroupScheduling(LoadScopeScheduling):
+    """Sends all tests of a group to one worker. xdist's own `loadgroup` has no effect with pytest 9.2."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        return group_of(nodeid)
+
+
+def group_of(nodeid: str) -> str:
+    """The group of a test: its file's in `GROUPS`, or the file alone."""
+    file = nodeid.partition("::")[0]
+    return GROUPS.get(file, file)
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> GroupScheduling:
+    """Schedule by group."""
+    return GroupScheduling(config, log)
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Group the tests, the largest group first, since it ends last."""
-    for item in items:
-        file = item.nodeid.partition("::")[0]
-        item.add_marker(pytest.mark.xdist_group(GROUPS.get(file, file)))
+    """Sort the largest groups to the start, since they end last."""
     order = list(dict.fromkeys(GROUPS.values()))
-    items.sort(key=lambda item: _place(order, GROUPS.get(item.nodeid.partition("::")[0])))
+    items.sort(key=lambda item: _place(order, group_of(item.nodeid)))
 
 
-def _place(order: Sequence[str], group: str | None) -> int:
-    return len(order) if group is None else order.index(group)
+def _place(order: Sequence[str], group: str) -> int:
+    return order.index(group) if group in order else len(order)
 
 
 def pytest_runtest_logreport(report: pytest.TestReport) -> None:
     """Note slow tests that are not marked."""
     if report.when == "call" and report.duration > SLOW_S and "slow" not in report.keywords:
-        _unmarked[report.nodeid.partition("@")[0]] = report.duration
+        _unmarked[report.nodeid] = report.duration
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
