@@ -48,7 +48,9 @@ def evaluate_model(model: str, config: Config, *, out_file: Path | None = None) 
     check_backends(config)
     quiet_libraries()
     torch.set_num_threads(config.threads)
-    policy = load_policy(config.policy, parts.env, seed=config.seed, checkpoint=checkpoint)
+    policy = load_policy(
+        config.policy, parts.env, prompt=config.prompt, seed=config.seed, checkpoint=checkpoint
+    )
     pool = build_pool(config, parts, policy)
     work = Work(label="evaluation", kind=Kind.COMPLETION, units=num_completions(config))
     with closing(pool), Progress(sys.stderr).showing(work) as task:

@@ -110,7 +110,7 @@ def _template_parts(
 ) -> tuple[tuple[int, ...], tuple[int, ...]]:
     if not tokenizer.chat_template:
         raise ValueError(
-            "policy.chat_template is true, but the tokenizer has no chat template; set it to false, or add "
+            "prompt.chat_template is true, but the tokenizer has no chat template; set it to false, or add "
             "`chat_template` to the tokenizer, for example one that renders 'user: {question}\\nassistant: '"
         )
     messages = [{"role": "user", "content": _PLACEHOLDER}]

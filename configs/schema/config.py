@@ -10,16 +10,12 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
+
+from configs.schema.prompt import PromptConfig
+from configs.schema.section import Section, SplitName
 
 DType = Literal["float32", "bfloat16"]
-SplitName = Literal["train", "id", "ood_easy", "ood_hard"]
-
-
-class Section(BaseModel):
-    """Base of all sections: unknown keys are errors, numbers are finite, values are frozen."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 class EnvConfig(Section):
@@ -90,10 +86,6 @@ class PolicyConfig(Section):
     """Train a LoRA adapter instead of all weights."""
     gguf_file: str | None = None
     """Name of the weights file in `model`, if the weights are in GGUF format."""
-    chat_template: bool = False
-    """Wrap the prompt in the tokenizer's chat template, as a user message."""
-    system_prompt: str | None = None
-    """System message; needs `chat_template`."""
     dtype: DType = "float32"
     """Precision of the trained weights. In `bfloat16` small updates are rounded away unless `lora` is set."""
     trust_remote_code: bool = False
@@ -387,6 +379,7 @@ class Config(Section):
     """Where metrics are logged, as in transformers: `tensorboard`, `wandb`, ..., or `none`."""
     env: EnvConfig
     policy: PolicyConfig = PolicyConfig()
+    prompt: PromptConfig = PromptConfig()
     warm_start: WarmStartConfig | None = WarmStartConfig()
     """The warm start. null: start GRPO from the model as it is."""
     rollout: RolloutConfig = RolloutConfig()

@@ -17,10 +17,13 @@ from torch import nn
 from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
 
 from configs.schema.config import PolicyConfig
+from configs.schema.prompt import PromptConfig
 from envs import Env
 from rl.models.files import PolicyError, locate_model
 from rl.models.tiny import make_model, make_tokenizer
 from rollout.encoder import Encoder, make_encoder
+
+PLAIN = PromptConfig()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,13 +58,20 @@ class Policy:
 
 
 def load_policy(
-    config: PolicyConfig, env: Env[Any], *, seed: int, checkpoint: Path | None = None, lora: bool = True
+    config: PolicyConfig,
+    env: Env[Any],
+    *,
+    prompt: PromptConfig = PLAIN,
+    seed: int,
+    checkpoint: Path | None = None,
+    lora: bool = True,
 ) -> Policy:
     """Build the policy.
 
     Args:
         config: The config's `policy` section.
         env: The environment that the `tiny` tokenizer is made for.
+        prompt: The config's `prompt` section.
         seed: Seed of new weights (tiny model, adapter).
         checkpoint: Folder of a model or adapter trained with this config; its weights are used.
         lora: Add the configured adapter. False gives the base model.
@@ -90,8 +100,8 @@ def load_policy(
     try:
         encoder = make_encoder(
             tokenizer,
-            chat_template=config.chat_template,
-            system_prompt=config.system_prompt,
+            chat_template=prompt.chat_template,
+            system_prompt=prompt.system_prompt,
             extra_stop_ids=_declared_stops(model),
         )
     except ValueError as error:

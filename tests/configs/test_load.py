@@ -63,7 +63,7 @@ def test_defaults_are_written_out(least: Path) -> None:
 
 @given(st.text(st.characters(codec="utf-8"), max_size=12))
 def test_any_text_survives_writing_and_loading(text: str) -> None:
-    data = plain() | {"policy": {"system_prompt": text}}
+    data = plain() | {"prompt": {"system_prompt": text}}
     config = check_config(data)
     again = check_config(_load_text(dump_config(config)))
     assert again == config
@@ -248,7 +248,7 @@ def test_sizes_that_just_fit(least: Path) -> None:
         ("policy.lora.r=4", ("policy", "lora", "r"), 4),
         ("policy.lora={}", ("policy", "lora", "alpha"), 32),
         ("output_dir=runs/a=b", ("output_dir",), "runs/a=b"),
-        ("policy.system_prompt='1'", ("policy", "system_prompt"), "1"),
+        ("prompt.system_prompt='1'", ("prompt", "system_prompt"), "1"),
     ],
 )
 def test_overrides(least: Path, override: str, path: tuple[str, ...], value: object) -> None:

@@ -227,7 +227,7 @@ def test_without_padding_the_end_token_fills_rows_and_is_masked() -> None:
         (
             {"chat_template": None},
             True,
-            ["policy.chat_template is true", "set it to false, or add `chat_template`"],
+            ["prompt.chat_template is true", "set it to false, or add `chat_template`"],
         ),
         ({"chat_template": "no question"}, True, ["shows the user message 0 times, not once"]),
         (

@@ -9,6 +9,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -16,6 +17,7 @@ from huggingface_hub import constants
 from safetensors import safe_open
 
 from configs.schema.config import LoraSettings, PolicyConfig, TinyModelConfig
+from configs.schema.prompt import PromptConfig
 from envs import Split, make_env
 from rl.models.files import PolicyError
 from rl.models.policy import Policy, load_policy
@@ -32,7 +34,7 @@ def logits(policy: Policy) -> torch.Tensor:
         return policy.model(input_ids=ids).logits
 
 
-def refuse(config: PolicyConfig, **more: Path) -> str:
+def refuse(config: PolicyConfig, **more: Any) -> str:
     with pytest.raises(PolicyError) as refused:
         load_policy(config, ENV, seed=0, **more)
     message = str(refused.value)
@@ -191,8 +193,8 @@ def test_a_tokenizer_without_an_end(folder: Path, tmp_path: Path) -> None:
 
 
 def test_a_missing_chat_template(folder: Path) -> None:
-    message = refuse(PolicyConfig(model=str(folder), chat_template=True))
-    assert "policy.chat_template is true, but the tokenizer has no chat template; set it to false" in message
+    message = refuse(PolicyConfig(model=str(folder)), prompt=PromptConfig(chat_template=True))
+    assert "prompt.chat_template is true, but the tokenizer has no chat template; set it to false" in message
 
 
 # ---- the hub ----
