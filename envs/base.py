@@ -19,6 +19,7 @@ from pydantic import BaseModel
 from envs.grading import Grade, why_refused
 from envs.path import State, follow
 from envs.problem import Problem, Split
+from envs.requests import ask_for_answer, ask_for_steps
 from envs.trace import Status, Step, Trace, Verdict, parse_trace
 
 
@@ -72,6 +73,10 @@ class Env(ABC, Generic[State]):
             whatever the model wrote.
         has_solutions: Whether `full_trace` is defined. Only a task that judges answers alone can do without.
         example: Settings for trying the environment out, if it cannot be built without any.
+        instruction: What to do, for a model that has not been trained on the task; empty if the questions say
+            it.
+        step_request: The request for a number of steps, with `{steps}` for "3 steps".
+        format_request: The form of steps and answer, as one asks a chat model for it.
     """
 
     name: ClassVar[str]
@@ -81,6 +86,9 @@ class Env(ABC, Generic[State]):
     checks_steps: ClassVar[bool] = True
     has_solutions: ClassVar[bool] = True
     example: ClassVar[Mapping[str, Any]] = {}
+    instruction: ClassVar[str] = ""
+    step_request: ClassVar[str] = "Let's solve it in {steps}."
+    format_request: ClassVar[str] = f"Write one step per line. {ask_for_answer('the answer')}"
 
     def __init__(self, settings: Mapping[str, Any] | BaseModel | None = None) -> None:
         """Build from settings.
@@ -222,8 +230,8 @@ class Env(ABC, Generic[State]):
     # ---- problems ----
 
     def render_prompt(self, question: str, budget: int | None = None) -> str:
-        """Join the question, the step request (if a budget is given) and the answer cue."""
-        request = "" if budget is None else f"Let's solve it in {budget} step{'' if budget == 1 else 's'}.\n"
+        """The prompt of a model without a chat template: question, step request (with a budget), answer cue."""
+        request = "" if budget is None else f"{ask_for_steps(self.step_request, budget)}\n"
         return f"{question}\n{request}Answer:\n"
 
     def with_budget(self, problem: Problem, budget: int | None) -> Problem:

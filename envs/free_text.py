@@ -8,6 +8,7 @@ real or needed is unknown. Sentences that announce a backtrack are marked (`mark
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import ClassVar
 
 from envs.base import Env
 from envs.markers import mark
@@ -20,6 +21,7 @@ class FreeTextEnv(Env[tuple[int, str]]):
     """A task that judges only the answer. Its state is the number of lines and the last line."""
 
     checks_steps = False
+    format_request: ClassVar[str] = "Please reason step by step, and put your final answer within \\boxed{}."
 
     def start(self, problem: Problem) -> tuple[int, str]:
         """The state with no line yet."""

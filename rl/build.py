@@ -49,7 +49,7 @@ def check_lengths(config: Config, parts: Parts, policy: Policy) -> None:
             problem = parts.env.problem(Split(split), index)
             if budget_asked:
                 problem = parts.env.with_budget(problem, problem.num_full_steps)
-            length = len(policy.encoder.encode_prompt(problem.prompt))
+            length = len(policy.encoder.encode_prompt(problem))
             if length > longest:
                 longest, where = length, f"{split} {index}"
     if longest > rollout.max_prompt_tokens:

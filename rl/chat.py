@@ -139,7 +139,7 @@ def open_chat(
     quiet_libraries()
     torch.set_num_threads(config.threads)
     policy = load_policy(
-        config.policy, parts.env, prompt=config.prompt, seed=config.seed, checkpoint=checkpoint
+        config.policy, parts.env, prompts=parts.prompts, seed=config.seed, checkpoint=checkpoint
     )
     worker = worker_spec(config, parts, policy).build()
     sampling = Sampling(temperature=temperature, max_new_tokens=config.rollout.max_new_tokens)

@@ -19,7 +19,9 @@ from envs import ENVS, Env, Split, make_env
 from rewards import RewardSum, Term, When
 from rl.models.files import PolicyError, check_model
 from rl.models.memory import check_tiny_model
+from rl.prompts import build_prompt_format
 from rl.sft.examples import make_examples
+from rollout.prompt_format import PromptFormat
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,11 +31,13 @@ class Parts:
     Attributes:
         env: The task.
         curriculum: The task with the settings of each phase of the warm start's curriculum.
+        prompts: The format of prompts.
         rewards: The reward.
     """
 
     env: Env[Any]
     curriculum: tuple[Env[Any], ...]
+    prompts: PromptFormat
     rewards: RewardSum
 
 
@@ -53,6 +57,8 @@ def build_parts(config: Config, *, find_model: bool = True) -> Parts:
     with _collected(mistakes):
         env = build_env(config)
         with _collected(mistakes):
+            prompts = build_prompt_format(config, env)
+        with _collected(mistakes):
             curriculum = _curriculum(config)
             _check_warm_start(config, (*curriculum, env))
     with _collected(mistakes):
@@ -66,7 +72,7 @@ def build_parts(config: Config, *, find_model: bool = True) -> Parts:
         raise mistakes[0]
     if mistakes:
         raise ConfigError("; ".join(dict.fromkeys(map(str, mistakes))))
-    return Parts(env=env, curriculum=curriculum, rewards=rewards)
+    return Parts(env=env, curriculum=curriculum, prompts=prompts, rewards=rewards)
 
 
 @contextmanager

@@ -65,7 +65,7 @@ def run_stages(
     check_backends(config)
     torch.set_num_threads(config.threads)
     quiet_libraries()
-    policy = load_policy(config.policy, parts.env, prompt=config.prompt, seed=config.seed)
+    policy = load_policy(config.policy, parts.env, prompts=parts.prompts, seed=config.seed)
     check_lengths(config, parts, policy)
     cache = checked_cache_mebibytes(config, policy)
     pool = build_pool(config, parts, policy)
@@ -136,7 +136,7 @@ class _Run:
             self.evaluate(Stage.WARM, policy, pool, config)
         # Loaded from its folder: without the SFT trainer's hooks, and with a path for GRPO's reference.
         return load_policy(
-            config.policy, self.parts.env, prompt=config.prompt, seed=config.seed, checkpoint=model
+            config.policy, self.parts.env, prompts=self.parts.prompts, seed=config.seed, checkpoint=model
         )
 
     def stage_grpo(self, policy: Policy, pool: RolloutPool) -> None:
@@ -147,7 +147,7 @@ class _Run:
         if config.warm_start is None:
             base = self.folder.model(Stage.BASE)
             policy = load_policy(
-                config.policy, self.parts.env, prompt=config.prompt, seed=config.seed, checkpoint=base
+                config.policy, self.parts.env, prompts=self.parts.prompts, seed=config.seed, checkpoint=base
             )
         checkpoints = self.folder.checkpoints(Stage.GRPO)
         resume_from = self.folder.latest_checkpoint(Stage.GRPO, GRPO_STATE_FILE)

@@ -49,7 +49,7 @@ def evaluate_model(model: str, config: Config, *, out_file: Path | None = None) 
     quiet_libraries()
     torch.set_num_threads(config.threads)
     policy = load_policy(
-        config.policy, parts.env, prompt=config.prompt, seed=config.seed, checkpoint=checkpoint
+        config.policy, parts.env, prompts=parts.prompts, seed=config.seed, checkpoint=checkpoint
     )
     pool = build_pool(config, parts, policy)
     work = Work(label="evaluation", kind=Kind.COMPLETION, units=num_completions(config))

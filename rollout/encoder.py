@@ -1,7 +1,8 @@
-"""Text to token ids and back, in one place.
+"""Text to token ids and back, in one place: whatever asks for a prompt, it is encoded here.
 
-The text of a problem is data: control tokens spelled out in it stay ordinary text. The control tokens of the
-chat template are added around it as ids.
+Prompts are encoded as the library does it: the chat template's text by itself, other text with the special
+tokens that the tokenizer puts around it. The text of a problem is data: control tokens spelled out in it stay
+ordinary text.
 """
 
 from __future__ import annotations
@@ -11,24 +12,34 @@ from dataclasses import dataclass, field
 
 from transformers import PreTrainedTokenizerBase
 
-_PLACEHOLDER = "QUESTIONGOESHERE"
+from envs import Problem
+from rollout.chat_template import ChatTemplate
+from rollout.prompt_format import PLAIN, Piece, PromptFormat
 
 
 @dataclass(frozen=True, kw_only=True)
 class Encoder:
-    """A tokenizer with its prompt format.
+    """A tokenizer with the format of its prompts.
 
     Attributes:
         tokenizer: The policy's.
-        prefix_ids: Ids before the problem text, the start of the chat template; empty without one.
-        suffix_ids: Ids after it.
-        stop_ids: Tokens that end a completion; the warm start teaches the first one.
+        prompts: How a problem becomes text.
+        chat: The chat template that prompts are put into, or None.
+        prefix_ids: Special tokens that the tokenizer puts before a text, such as BOS; none with a chat
+            template, which writes its own.
+        suffix_ids: Special tokens that it puts after a text, without those that end it.
+        control_ids: Tokens that stand for no text.
+        stop_ids: Tokens that end a completion; the warm start teaches the first one. With a chat template this
+            is the one that ends the assistant's turn.
         pad_id: Token that pads rows; always masked.
     """
 
     tokenizer: PreTrainedTokenizerBase
+    prompts: PromptFormat
+    chat: ChatTemplate | None
     prefix_ids: tuple[int, ...]
     suffix_ids: tuple[int, ...]
+    control_ids: frozenset[int]
     stop_ids: tuple[int, ...]
     pad_id: int
     _pieces: dict[int, str] = field(default_factory=dict, init=False, repr=False, compare=False)
@@ -44,82 +55,142 @@ class Encoder:
         )
         return [(start, end) for start, end in encoding["offset_mapping"]]
 
-    def encode_prompt(self, prompt: str) -> tuple[int, ...]:
-        """Ids of a problem's prompt, inside the chat template if there is one."""
-        return (*self.prefix_ids, *self.encode(prompt), *self.suffix_ids)
+    def encode_prompt(self, problem: Problem) -> tuple[int, ...]:
+        """Ids of a problem's prompt, prefill included.
+
+        The whole text is tokenized at once. Only where that would make control tokens of the problem's text are
+        its pieces tokenized one by one.
+
+        Raises:
+            ValueError: The chat template refuses the messages.
+        """
+        if self.chat is None:
+            pieces = [*self.prompts.text(problem)]
+            text = "".join([piece.text for piece in pieces])
+        else:
+            messages = self.prompts.messages(problem)
+            pieces = [*self.chat.pieces(messages), Piece(self.prompts.prefill)]
+            text = self.chat.render(messages) + self.prompts.prefill
+        ids = self._encode_format(text)
+        around = "".join(["x" if is_data else text for text, is_data in pieces])
+        if self._controls(ids) != self._controls(self._encode_format(around)):
+            parts = [self.encode(text) if is_data else self._encode_format(text) for text, is_data in pieces]
+            ids = tuple([token for part in parts for token in part])
+        prefix = () if ids[: len(self.prefix_ids)] == self.prefix_ids else self.prefix_ids
+        return (*prefix, *ids, *self.suffix_ids)
+
+    def taught(self, text: str) -> str:
+        """What is left to write of a reference completion after the prefill."""
+        return text.removeprefix(self.prompts.prefill)
 
     def encode_completion(self, text: str) -> tuple[int, ...]:
-        """Ids of a reference completion and the stop token."""
-        return (*self.encode(text), self.stop_ids[0])
+        """Ids of what is left of a reference completion after the prefill, and the stop token."""
+        return (*self.encode(self.taught(text)), self.stop_ids[0])
 
     def pieces(self, ids: Sequence[int]) -> list[str]:
         """Text of each token by itself; part of a character shows as the replacement character."""
         for token in {*ids} - self._pieces.keys():
-            piece = self.tokenizer.decode([token], clean_up_tokenization_spaces=False)
-            assert isinstance(piece, str)
-            self._pieces[token] = piece
+            self._pieces[token] = self.show([token])
         return [self._pieces[token] for token in ids]
 
     def decode(self, ids: Sequence[int]) -> str:
-        """Text of a completion without its final stop token; other control tokens are shown."""
+        """Text of a completion: the prefill, then what was sampled without its final stop token."""
         if ids and ids[-1] in self.stop_ids:
             ids = ids[:-1]
+        return self.prompts.prefill + self.show(ids)
+
+    def show(self, ids: Sequence[int]) -> str:
+        """Text of ids with all control tokens."""
         text = self.tokenizer.decode(list(ids), skip_special_tokens=False, clean_up_tokenization_spaces=False)
         assert isinstance(text, str)
         return text
 
+    def _encode_format(self, text: str) -> tuple[int, ...]:
+        return tuple(self.tokenizer.encode(text, add_special_tokens=False))
+
+    def _controls(self, ids: Sequence[int]) -> list[int]:
+        return [token for token in ids if token in self.control_ids]
+
 
 def make_encoder(
     tokenizer: PreTrainedTokenizerBase,
+    prompts: PromptFormat = PLAIN,
     *,
-    chat_template: bool = False,
-    system_prompt: str | None = None,
     extra_stop_ids: Sequence[int] = (),
 ) -> Encoder:
-    """Find the prompt format, stop tokens and padding of a tokenizer.
+    """Find the stop tokens, the padding and the special tokens of a tokenizer.
 
     A tokenizer without a padding token is padded with its end-of-text token. Rows carry an explicit mask, so
     padding is never read or learned.
 
     Args:
         tokenizer: Any fast tokenizer.
-        chat_template: Put prompts into the template as a user message.
-        system_prompt: System message, with `chat_template`.
+        prompts: How a problem becomes text.
         extra_stop_ids: Further end tokens that the model declares.
 
     Raises:
-        ValueError: There is no end-of-text token, or the tokenizer has no chat template although one is asked
-            for.
+        ValueError: There is no end-of-text token, the chat template is missing or cannot be used, or the
+            prefill would end a completion.
     """
     if tokenizer.eos_token_id is None:
         raise ValueError(
             "the tokenizer has no end-of-text (eos) token, so no completion would ever end; set "
             "`eos_token` in its tokenizer_config.json"
         )
-    stop_ids = tuple(dict.fromkeys([tokenizer.eos_token_id, *extra_stop_ids]))
-    pad_id = tokenizer.eos_token_id if tokenizer.pad_token_id is None else tokenizer.pad_token_id
-    prefix: tuple[int, ...] = ()
-    suffix: tuple[int, ...] = ()
-    if chat_template:
-        prefix, suffix = _template_parts(tokenizer, system_prompt)
-    return Encoder(tokenizer=tokenizer, prefix_ids=prefix, suffix_ids=suffix, stop_ids=stop_ids, pad_id=pad_id)
+    chat = _chat_template(tokenizer, prompts)
+    turn_end = chat.turn_end() if chat is not None else None
+    stop_ids = tuple(
+        dict.fromkeys([*([] if turn_end is None else [turn_end]), tokenizer.eos_token_id, *extra_stop_ids])
+    )
+    for token in tokenizer.encode(prompts.prefill, add_special_tokens=False):
+        if token in stop_ids:
+            raise ValueError(
+                f"prompt.prefill has {tokenizer.decode([token])!r}, which ends a completion; leave it out"
+            )
+    prefix, suffix = ((), ()) if chat is not None else _around(tokenizer, stop_ids)
+    special = [token for token, added in tokenizer.added_tokens_decoder.items() if added.special]
+    return Encoder(
+        tokenizer=tokenizer,
+        prompts=prompts,
+        chat=chat,
+        prefix_ids=prefix,
+        suffix_ids=suffix,
+        control_ids=frozenset([*special, *tokenizer.all_special_ids]) - {tokenizer.unk_token_id},
+        stop_ids=stop_ids,
+        pad_id=tokenizer.eos_token_id if tokenizer.pad_token_id is None else tokenizer.pad_token_id,
+    )
 
 
-def _template_parts(
-    tokenizer: PreTrainedTokenizerBase, system_prompt: str | None
-) -> tuple[tuple[int, ...], tuple[int, ...]]:
+def _chat_template(tokenizer: PreTrainedTokenizerBase, prompts: PromptFormat) -> ChatTemplate | None:
+    if prompts.chat_template is False:
+        return None
     if not tokenizer.chat_template:
-        raise ValueError(
-            "prompt.chat_template is true, but the tokenizer has no chat template; set it to false, or add "
-            "`chat_template` to the tokenizer, for example one that renders 'user: {question}\\nassistant: '"
-        )
-    messages = [{"role": "user", "content": _PLACEHOLDER}]
-    if system_prompt is not None:
-        messages.insert(0, {"role": "system", "content": system_prompt})
-    text = tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True)
-    assert isinstance(text, str)
-    if text.count(_PLACEHOLDER) != 1:
-        raise ValueError(f"the chat template shows the user message {text.count(_PLACEHOLDER)} times, not once")
-    before, after = text.split(_PLACEHOLDER)
-    prefix, suffix = (tuple(tokenizer.encode(part, add_special_tokens=False)) for part in (before, after))
-    return prefix, suffix
+        needed = {
+            "prompt.chat_template is true": prompts.chat_template is True,
+            "prompt.system_prompt is set": prompts.system_prompt is not None,
+            "prompt.chat_template_kwargs is set": bool(prompts.chat_template_kwargs),
+        }
+        for setting, is_needed in needed.items():
+            if is_needed:
+                raise ValueError(
+                    f"{setting}, but the tokenizer has no chat template; remove the setting, or add "
+                    "`chat_template` to the tokenizer, for example one that renders "
+                    "'user: {question}\\nassistant: '"
+                )
+        return None
+    chat = ChatTemplate(tokenizer=tokenizer, variables=prompts.chat_template_kwargs)
+    chat.check(prompts.system_prompt, has_shots=prompts.num_shots > 0)
+    return chat
+
+
+def _around(
+    tokenizer: PreTrainedTokenizerBase, stop_ids: Sequence[int]
+) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """The special tokens that a tokenizer puts before and after a text; a prompt is not ended."""
+    text = tokenizer.encode("a", add_special_tokens=False)
+    whole = tokenizer.encode("a", add_special_tokens=True)
+    starts = [at for at in range(len(whole)) if whole[at : at + len(text)] == text]
+    if not text or not starts:
+        return (), ()
+    after = whole[starts[0] + len(text) :]
+    return tuple(whole[: starts[0]]), tuple([token for token in after if token not in stop_ids])

@@ -142,7 +142,7 @@ class RolloutWorker:
         Raises:
             PromptTooLongError: It is over the limit; names the problem, its length and the limit.
         """
-        ids = self.encoder.encode_prompt(problem.prompt)
+        ids = self.encoder.encode_prompt(problem)
         if len(ids) > self.max_prompt_tokens:
             raise PromptTooLongError(
                 f"the prompt of {problem.env}/{problem.split}/{problem.index} has {len(ids)} tokens, over "

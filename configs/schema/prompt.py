@@ -2,13 +2,56 @@
 
 from __future__ import annotations
 
-from configs.schema.section import Section
+from typing import Annotated, Any
+
+from pydantic import Field, model_validator
+
+from configs.schema.section import Section, SplitName
+
+_OWN_KWARGS = ("conversation", "messages", "tokenize", "add_generation_prompt", "continue_final_message")
+
+
+class ExampleConfig(Section):
+    """A worked example for few-shot prompts."""
+
+    question: str = Field(min_length=1)
+    """The question."""
+    answer: str = Field(min_length=1)
+    """The whole completion, with its steps, in the form that the task reads."""
 
 
 class PromptConfig(Section):
-    """How a problem becomes the prompt."""
+    """How a problem becomes the prompt. `stride prompt CONFIG` shows it before a run."""
 
-    chat_template: bool = False
-    """Wrap the prompt in the tokenizer's chat template, as a user message."""
+    chat_template: bool | None = None
+    """Put the question into the tokenizer's chat template, as a user message. null: if the tokenizer has one.
+    Base models often carry the template of their chat version; set false to complete plain text."""
     system_prompt: str | None = None
-    """System message; needs `chat_template`."""
+    """System message of the chat template."""
+    template: str | dict[SplitName, str] | None = None
+    """Text of the question, for all splits or by split, with the slots `{question}`, `{budget}` (the number of
+    steps asked for; its line is left out where there is none) and `{format}` (the task's request for the form
+    of the answer). null: the question and these requests in a chat; otherwise the task's own prompt, which ends
+    in a cue for the answer."""
+    few_shot: Annotated[int, Field(ge=0, le=64)] | list[ExampleConfig] = 0
+    """Worked examples before the question: that many train problems with the task's own solutions, or a list
+    of examples with `question` and `answer`. In a chat template each is a turn of the user and one of the
+    assistant."""
+    prefill: str = ""
+    """Start of the assistant's answer, given with the prompt. It is not sampled or trained on, but read as part
+    of the completion."""
+    chat_template_kwargs: dict[str, Any] = {}
+    """Variables that the chat template reads, for example `{enable_thinking: false}`."""
+
+    @model_validator(mode="after")
+    def _chat_settings_fit(self) -> PromptConfig:
+        if self.chat_template is False:
+            for key, is_set in (
+                ("system_prompt", self.system_prompt is not None),
+                ("chat_template_kwargs", bool(self.chat_template_kwargs)),
+            ):
+                if is_set:
+                    raise ValueError(f"{key} needs the chat template; set chat_template to true, or remove it")
+        if own := [name for name in self.chat_template_kwargs if name in _OWN_KWARGS]:
+            raise ValueError(f"chat_template_kwargs has {own}, which are not the template's; remove them")
+        return self

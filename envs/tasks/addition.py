@@ -49,6 +49,7 @@ from envs.generated import Draw, EnvSettings, GeneratedEnv
 from envs.grading import Grade
 from envs.path import StepError
 from envs.problem import Problem
+from envs.requests import ask_for_answer
 from envs.trace import BACKTRACK
 
 MAX_DIGITS = 100
@@ -120,6 +121,12 @@ class Addition(GeneratedEnv[AdditionState]):
     Settings = AdditionSettings
     skip_kinds = ("random_pair", "low_pair", "high_pair")
     error_kinds = ("digit", "carry", "again")
+    format_request = (
+        'Add column by column from the right, one numbered line per column, such as "1. 5 + 8 + 0 = 13, write '
+        '3, carry 1": both digits and the carry into the column, their sum, the digit to write and the carry. '
+        'A carry out of the last column gets a line of its own, such as "4. carry 1, write 1". '
+        f"{ask_for_answer('the sum')}"
+    )
 
     def draw(self, bucket: str, rng: random.Random) -> Draw:
         """Draw two operands of the bucket's digit counts, each uniformly (0 has one digit)."""

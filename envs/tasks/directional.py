@@ -34,6 +34,7 @@ from envs.generated import Draw, EnvSettings, GeneratedEnv
 from envs.grading import Grade
 from envs.path import StepError
 from envs.problem import Problem
+from envs.requests import ask_for_answer
 
 HEADINGS = ("north", "east", "south", "west")
 TURNS = {"left": 3, "right": 1, "around": 2}  # quarter turns clockwise
@@ -75,6 +76,12 @@ class Directional(GeneratedEnv[DirectionalState]):
     name = "directional"
     Settings = DirectionalSettings
     skip_kinds = ("cancel_pair", "any_pair")
+    instruction = "Which way do you face at the end?"
+    format_request = (
+        'After each action, write one line with the new heading and the remaining actions, such as "west. '
+        'right, around"; the last line is the heading alone. '
+        f"{ask_for_answer('the final heading')}"
+    )
 
     def draw(self, bucket: str, rng: random.Random) -> Draw:
         """Draw a heading and `bucket` actions, all uniformly."""

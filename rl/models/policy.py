@@ -21,9 +21,9 @@ from configs.schema.prompt import PromptConfig
 from envs import Env
 from rl.models.files import PolicyError, locate_model
 from rl.models.tiny import make_model, make_tokenizer
+from rl.prompts import make_prompt_format
 from rollout.encoder import Encoder, make_encoder
-
-PLAIN = PromptConfig()
+from rollout.prompt_format import PromptFormat
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,7 +61,7 @@ def load_policy(
     config: PolicyConfig,
     env: Env[Any],
     *,
-    prompt: PromptConfig = PLAIN,
+    prompts: PromptFormat | None = None,
     seed: int,
     checkpoint: Path | None = None,
     lora: bool = True,
@@ -71,7 +71,7 @@ def load_policy(
     Args:
         config: The config's `policy` section.
         env: The environment that the `tiny` tokenizer is made for.
-        prompt: The config's `prompt` section.
+        prompts: The format of prompts; None is the task's default.
         seed: Seed of new weights (tiny model, adapter).
         checkpoint: Folder of a model or adapter trained with this config; its weights are used.
         lora: Add the configured adapter. False gives the base model.
@@ -79,6 +79,7 @@ def load_policy(
     Raises:
         PolicyError: The model cannot be found or used.
     """
+    prompts = make_prompt_format(PromptConfig(), env) if prompts is None else prompts
     adapter = checkpoint if checkpoint and (checkpoint / "adapter_config.json").is_file() else None
     if checkpoint is not None and adapter is None:
         if not (checkpoint / "config.json").is_file():
@@ -87,7 +88,7 @@ def load_policy(
             )
         model, tokenizer = _load_folder(str(checkpoint), config, gguf_file=None)
     elif config.model == "tiny":
-        tokenizer = make_tokenizer(env, config.tiny.number_digits, config.tiny.join_signs)
+        tokenizer = make_tokenizer(env, config.tiny.number_digits, config.tiny.join_signs, prompts)
         model = make_model(config.tiny, tokenizer, seed)
     else:
         model, tokenizer = _load_folder(locate_model(config), config, gguf_file=config.gguf_file)
@@ -100,8 +101,7 @@ def load_policy(
     try:
         encoder = make_encoder(
             tokenizer,
-            chat_template=prompt.chat_template,
-            system_prompt=prompt.system_prompt,
+            prompts,
             extra_stop_ids=_declared_stops(model),
         )
     except ValueError as error:

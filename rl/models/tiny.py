@@ -17,6 +17,7 @@ from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 from configs.schema.config import TinyModelConfig
 from envs import Env, Problem, render_trace
 from envs.trace import BACKTRACK
+from rollout.prompt_format import PLAIN, PromptFormat
 
 # Words and symbols include their neighbouring space. Digits are single tokens, so numbers of any length are
 # read digit by digit, except numbers short enough to be one token.
@@ -27,7 +28,9 @@ _PAD, _EOS, _UNKNOWN = "<|pad|>", "<|end|>", "<|unknown|>"
 _SAMPLES_PER_SPLIT = 200
 
 
-def make_tokenizer(env: Env[Any], number_digits: int = 1, join_signs: bool = False) -> PreTrainedTokenizerFast:
+def make_tokenizer(
+    env: Env[Any], number_digits: int = 1, join_signs: bool = False, prompts: PromptFormat = PLAIN
+) -> PreTrainedTokenizerFast:
     """A tokenizer whose vocabulary is every piece of the environment's prompts and traces.
 
     Args:
@@ -35,8 +38,9 @@ def make_tokenizer(env: Env[Any], number_digits: int = 1, join_signs: bool = Fal
         number_digits: Numbers of up to this many digits, without leading zeros, are one token each.
         join_signs: Such a number and the sign right after it are one token, for the signs that follow one in
             the environment's texts.
+        prompts: The format of prompts.
     """
-    texts = _sample_texts(env)
+    texts = _sample_texts(env, prompts)
     number = _SHORT_NUMBER.format(more=number_digits - 1)
     signs = {sign for text in texts for sign in re.findall(f"{number}({_SIGN})", text)} if join_signs else set()
     endings = [*sorted(signs, key=len, reverse=True), ""]
@@ -85,12 +89,14 @@ def make_model(config: TinyModelConfig, tokenizer: PreTrainedTokenizerFast, seed
         )
 
 
-def _sample_texts(env: Env[Any]) -> list[str]:
+def _sample_texts(env: Env[Any], prompts: PromptFormat) -> list[str]:
     texts = []
     for split in env.splits:
         for index in range(env.num_problems(split) or _SAMPLES_PER_SPLIT):
             problem = env.problem(split, index)
-            texts += [env.with_budget(problem, b).prompt for b in (None, 1, 2)]
+            for budget in (None, 1, 2):
+                pieces = prompts.text(env.with_budget(problem, budget))
+                texts.append("".join([piece.text for piece in pieces]))
             texts += [render_trace(lines, problem.answer) for lines in _traces(env, problem)]
     return texts
 

@@ -36,12 +36,14 @@ def encode_examples(examples: Sequence[Example], encoder: Encoder) -> Dataset:
     """Token ids with labels. The prompt and the ignored parts get no loss; the stop token does."""
     rows: dict[str, list[list[int]]] = {"input_ids": [], "labels": []}
     for example in examples:
-        prompt_ids = encoder.encode_prompt(example.prompt)
+        prompt_ids = encoder.encode_prompt(example.problem)
         completion_ids = encoder.encode_completion(example.text)
         labels = list(completion_ids)
         if example.ignored:
-            for token, (start, end) in enumerate(encoder.offsets(example.text)):
-                if any(first < end and start < last for first, last in example.ignored):
+            taught = encoder.taught(example.text)
+            given = len(example.text) - len(taught)  # characters of the prefill
+            for token, (start, end) in enumerate(encoder.offsets(taught)):
+                if any(first < given + end and given + start < last for first, last in example.ignored):
                     labels[token] = IGNORED
         rows["input_ids"].append([*prompt_ids, *completion_ids])
         rows["labels"].append([IGNORED] * len(prompt_ids) + labels)

@@ -34,17 +34,17 @@ class TraceKind(StrEnum):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Example:
-    """A prompt and the demonstration after it.
+    """A problem and its demonstration.
 
     Attributes:
-        prompt: The problem's prompt.
+        problem: The problem, with its budget if the prompt states one.
         text: The reference completion.
         ignored: Start and end offsets of the parts of `text` that get no loss.
         drawn: The kind of trace that was drawn.
         written: The kind that was written: `FULL` where the problem has no room for the kind drawn.
     """
 
-    prompt: str
+    problem: Problem
     text: str
     ignored: tuple[tuple[int, int], ...] = ()
     drawn: TraceKind
@@ -111,9 +111,7 @@ def make_examples(env: Env[Any], config: WarmStartConfig, *, num_problems: int, 
         if rng.random() < config.budget_frac:
             problem = env.with_budget(problem, len(demonstration.lines))
         text, ignored = _text(problem, demonstration, masked=config.mask_wrong_steps)
-        examples.append(
-            Example(prompt=problem.prompt, text=text, ignored=ignored, drawn=drawn, written=written)
-        )
+        examples.append(Example(problem=problem, text=text, ignored=ignored, drawn=drawn, written=written))
     return examples
 
 

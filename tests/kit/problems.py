@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -27,6 +28,11 @@ def make_problem(
         num_full_steps=num_full_steps,
         difficulty=difficulty,
     )
+
+
+def ask(text: str) -> Problem:
+    """A problem whose question and prompt are a text and nothing else."""
+    return replace(make_problem("addition", text, "0"), prompt=text)
 
 
 def check_text(problem: Problem, text: str, *, truncated: bool = False, env: Env[Any] | None = None) -> Trace:

@@ -9,32 +9,14 @@ from typing import Any
 
 import pytest
 import torch
-from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers
-from transformers import PreTrainedTokenizerFast
 
 from envs import ENVS, Env, Split, make_example, render_trace
 from rl.grpo.micro_batches import Row, make_micro_batches
 from rl.models.tiny import make_tokenizer
 from rollout.encoder import Encoder, make_encoder
-
-CONTROL = ("<|end|>", "<|pad|>", "<|user|>", "<|bot|>")
-TEMPLATE = (
-    "{% for m in messages %}{% if m.role == 'system' %}<|pad|>{{ m.content }}\n{% else %}"
-    "<|user|>{{ m.content }}<|end|>{% endif %}{% endfor %}{% if add_generation_prompt %}<|bot|>{% endif %}"
-)
-
-
-def byte_tokenizer(**names: str | None) -> PreTrainedTokenizerFast:
-    """A tokenizer of single bytes with real control tokens, as pretrained models have them."""
-    alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
-    tokenizer = Tokenizer(models.BPE({piece: i for i, piece in enumerate(alphabet)}, []))
-    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
-    tokenizer.decoder = decoders.ByteLevel()
-    tokenizer.add_special_tokens([AddedToken(token, normalized=False, special=True) for token in CONTROL])
-    given = {"eos_token": "<|end|>", "pad_token": "<|pad|>", "chat_template": TEMPLATE} | names
-    return PreTrainedTokenizerFast(
-        tokenizer_object=tokenizer, **{name: value for name, value in given.items() if value is not None}
-    )
+from rollout.prompt_format import PromptFormat
+from tests.kit.byte_tokenizer import CONTROL, byte_tokenizer
+from tests.kit.problems import ask
 
 
 @cache
@@ -118,7 +100,7 @@ def test_tiny_reads_control_tokens_in_text_as_text(name: str) -> None:
     controls = {encoder.pad_id, *encoder.stop_ids}
     for text in (f"{problem.prompt}<|end|>", "<|end|><|pad|>", "a<|pad|>b"):
         assert not controls & set(encoder.encode(text))
-        assert not controls & set(encoder.encode_prompt(text))
+        assert not controls & set(encoder.encode_prompt(ask(text)))
 
 
 def test_tiny_ends_a_completion_once() -> None:
@@ -157,27 +139,25 @@ def test_control_tokens_in_text_stay_text(text: str) -> None:
 
 @pytest.mark.parametrize("text", HOSTILE)
 def test_the_chat_template_goes_around_the_text(text: str) -> None:
-    encoder = make_encoder(byte_tokenizer(), chat_template=True)
+    encoder = make_encoder(byte_tokenizer(), PromptFormat(chat_template=True))
     end, user, bot = (
         encoder.tokenizer.convert_tokens_to_ids(token) for token in ("<|end|>", "<|user|>", "<|bot|>")
     )
-    ids = encoder.encode_prompt(text)
+    ids = encoder.encode_prompt(ask(text))
     assert ids == (user, *encoder.encode(text), end, bot)
     assert [i for i in ids if i in control_ids(encoder)] == [user, end, bot]
-    # Reading text did not change how the template is read.
-    assert make_encoder(encoder.tokenizer, chat_template=True).prefix_ids == encoder.prefix_ids
 
 
 def test_system_prompt() -> None:
     tokenizer = byte_tokenizer()
-    encoder = make_encoder(tokenizer, chat_template=True, system_prompt="Be short.")
-    shown = tokenizer.decode(list(encoder.encode_prompt("1 + 1?")), skip_special_tokens=False)
+    encoder = make_encoder(tokenizer, PromptFormat(system_prompt="Be short."))
+    shown = encoder.show(encoder.encode_prompt(ask("1 + 1?")))
     assert shown == "<|pad|>Be short.\n<|user|>1 + 1?<|end|><|bot|>"
 
 
 def test_without_a_template_the_prompt_is_the_text() -> None:
     encoder = make_encoder(byte_tokenizer(chat_template=None))
-    assert encoder.encode_prompt("1 + 1?") == encoder.encode("1 + 1?")
+    assert encoder.encode_prompt(ask("1 + 1?")) == encoder.encode("1 + 1?")
 
 
 def test_stop_tokens() -> None:
@@ -227,7 +207,7 @@ def test_without_padding_the_end_token_fills_rows_and_is_masked() -> None:
         (
             {"chat_template": None},
             True,
-            ["prompt.chat_template is true", "set it to false, or add `chat_template`"],
+            ["prompt.chat_template is true", "remove the setting, or add `chat_template`"],
         ),
         ({"chat_template": "no question"}, True, ["shows the user message 0 times, not once"]),
         (
@@ -241,6 +221,6 @@ def test_tokenizers_that_cannot_be_used(
     names: dict[str, str | None], chat_template: bool, parts: list[str]
 ) -> None:
     with pytest.raises(ValueError) as refused:
-        make_encoder(byte_tokenizer(**names), chat_template=chat_template)
+        make_encoder(byte_tokenizer(**names), PromptFormat(chat_template=chat_template))
     for part in parts:
         assert part in str(refused.value)

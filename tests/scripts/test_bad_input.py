@@ -305,7 +305,7 @@ def test_a_tokenizer_without_an_end(model: Path, folder: Path, capsys: pytest.Ca
 def test_no_chat_template(model: Path, capsys: pytest.CaptureFixture[str]) -> None:
     check(
         ["good.yaml", f"policy.model={model}", "prompt.chat_template=true"],
-        ("prompt.chat_template is true", "set it to false"),
+        ("prompt.chat_template is true", "remove the setting"),
         capsys,
     )
 

@@ -51,6 +51,7 @@ from envs.generated import Draw, EnvSettings, GeneratedEnv
 from envs.grading import Grade
 from envs.path import StepError
 from envs.problem import Problem
+from envs.requests import ask_for_answer, ask_for_steps
 from envs.seeding import derive_random
 from envs.tasks.algebra.equation import (
     ARROW,
@@ -126,6 +127,15 @@ class Algebra(GeneratedEnv[AlgebraState]):
     name = "algebra"
     Settings = AlgebraSettings
     skip_kinds = ("any_pair",)
+    instruction = (
+        f"{_ASK} The symbol {ARROW} is equals, {NOTHING} is zero, and {PLUS} {MINUS} {TIMES} {OVER} are plus, "
+        "minus, times and divided by; all other symbols are constants."
+    )
+    step_request = "Solve it in {steps}."
+    format_request = (
+        "Write one equation per line, each one step closer to the solution, with the spacing of the question. "
+        f"{ask_for_answer('the solved equation')}"
+    )
 
     def draw(self, bucket: str, rng: random.Random) -> Draw:
         """Draw an equation without parentheses in which the unknown and every constant occur once."""
@@ -144,7 +154,7 @@ class Algebra(GeneratedEnv[AlgebraState]):
 
     def render_prompt(self, question: str, budget: int | None = None) -> str:
         """Join the instruction, the step request (if a budget is given), the question and the answer cue."""
-        request = "" if budget is None else f"Solve it in {budget} step{'' if budget == 1 else 's'}.\n"
+        request = "" if budget is None else f"{ask_for_steps(self.step_request, budget)}\n"
         return f"{_ASK}\n\n{request}Question: {question}\nAnswer:\n"
 
     def bucket(self, problem: Problem) -> str:

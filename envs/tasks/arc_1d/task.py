@@ -59,6 +59,7 @@ from envs.generated import Draw, GeneratedEnv
 from envs.grading import Grade
 from envs.problem import Problem
 from envs.ranges import RangeSettings, draw_from_range
+from envs.requests import ask_for_answer
 from envs.tasks.arc_1d.rules import RULES
 from envs.tasks.arc_1d.steps import (
     MAX_WIDTH,
@@ -136,6 +137,12 @@ class Arc1D(GeneratedEnv[ArcState]):
     Settings = Arc1DSettings
     settings: Arc1DSettings
     error_kinds = ("rule",)
+    instruction = "One rule turns the left row of each example into the right one. Apply it to the test row."
+    format_request = (
+        'Propose a rule by its name, such as "rule: move left 1", and apply it to each example, one line each, '
+        'such as "1: 0012201 > 0122010, as given", then to the test row, such as "test: 0500055 > 5000550". '
+        f"{ask_for_answer('the last row')}"
+    )
 
     def draw(self, bucket: str, rng: random.Random) -> Draw:
         """Draw a width, a rule, and rows that no other rule explains.

@@ -52,6 +52,7 @@ from envs.generated import Draw, EnvSettings, GeneratedEnv
 from envs.grading import Grade
 from envs.path import StepError
 from envs.problem import Problem, Split
+from envs.requests import ask_for_answer
 from envs.tasks.countdown.detours import ERROR_KINDS, write_detours
 from envs.tasks.countdown.expressions import draw_expression, expression_of, numbers_of, steps_of
 from envs.tasks.countdown.search import Numbers, Operation, after, can_be_reached, outcome, search
@@ -128,6 +129,15 @@ class Countdown(GeneratedEnv[CountdownState]):
     Settings = CountdownSettings
     settings: CountdownSettings
     error_kinds = ERROR_KINDS
+    instruction = (
+        "Reach the target by adding, subtracting, multiplying and dividing the numbers. Use each number "
+        "exactly once; all results are positive whole numbers."
+    )
+    format_request = (
+        'Write one operation on two of the available numbers per line, such as "45 - 39 = 6"; its result takes '
+        "the place of the two. "
+        f"{ask_for_answer('one expression of all numbers that equals the target')}"
+    )
 
     def __init__(self, settings: Mapping[str, Any] | BaseModel | None = None) -> None:
         """Build from settings; see `Env`."""

@@ -59,6 +59,7 @@ from envs.base import Demonstration, check_error_kinds, spread
 from envs.generated import Draw, EnvSettings, GeneratedEnv
 from envs.grading import Grade
 from envs.problem import Problem
+from envs.requests import ask_for_answer
 from envs.tasks.geometry.numbers import (
     ANGLE_DECIMALS,
     LENGTH_DECIMALS,
@@ -129,6 +130,11 @@ class Geometry(GeneratedEnv[GeometryState]):
     name = "geometry"
     Settings = GeometrySettings
     error_kinds = ERROR_KINDS
+    format_request = (
+        'Write one intermediate result per line, with the numbers it is computed from, such as "dot = -1 * -4 '
+        '+ -5 * -2 = 4 + 10 = 14". Round to the nearest decimal and go on with rounded values. '
+        f"{ask_for_answer('the result')}"
+    )
 
     def draw(self, bucket: str, rng: random.Random) -> Draw:
         """Draw three points with uniform coordinates, until they are not collinear and belong to the bucket."""

@@ -59,6 +59,7 @@ from envs.generated import Draw, GeneratedEnv
 from envs.grading import Grade
 from envs.problem import Problem
 from envs.ranges import RangeSettings, draw_from_range, read_range
+from envs.requests import ask_for_answer
 from envs.tasks.graph_search.digraph import breadth_first, depth_first, distance, draw_graph, read_graph
 from envs.tasks.graph_search.errors import first_error
 from envs.tasks.graph_search.steps import (
@@ -144,6 +145,16 @@ class GraphSearch(GeneratedEnv[GraphState]):
     Settings = GraphSearchSettings
     settings: GraphSearchSettings
     error_kinds = ("branch",)
+    instruction = (
+        "A directed graph is given as its edges, separated by |, where 1,3 is an edge from node 1 to node 3. "
+        "After the / come the start and the target. Find a shortest path."
+    )
+    format_request = (
+        'Search breadth first. Each line expands the next node of the queue, such as "0,(1, 2)": the node, and '
+        "the nodes its edges lead to in ascending order. Once the target is listed, one line traces the path "
+        'back from it, such as "- 4,2,0". '
+        f"{ask_for_answer('the path from start to target, such as 0,2,4')}"
+    )
 
     def draw(self, bucket: str, rng: random.Random) -> Draw:
         """Draw a length from the bucket's range and a graph with a shortest path of this length."""

@@ -107,6 +107,9 @@ class ReasoningGym(FreeTextEnv):
     name = "reasoning_gym"
     Settings = ReasoningGymSettings
     has_solutions: ClassVar[bool] = False
+    format_request: ClassVar[str] = (
+        "Please reason step by step, and end with your final answer alone between <answer> and </answer>."
+    )
     example: ClassVar[Mapping[str, Any]] = {"preset": "color_cube_rotation"}
 
     def __init__(self, settings: Mapping[str, Any] | BaseModel | None = None) -> None:

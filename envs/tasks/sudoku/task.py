@@ -53,6 +53,7 @@ from envs.generated import Draw, GeneratedEnv
 from envs.grading import Grade
 from envs.problem import Problem
 from envs.ranges import RangeSettings, draw_from_range
+from envs.requests import ask_for_answer
 from envs.tasks.sudoku.board import MOST_EMPTY, draw_puzzle, read_puzzle, rows_of, write_question
 from envs.tasks.sudoku.steps import (
     SudokuState,
@@ -118,6 +119,15 @@ class Sudoku(GeneratedEnv[SudokuState]):
     Settings = SudokuSettings
     settings: SudokuSettings
     error_kinds = (_ERROR,)
+    instruction = (
+        "Fill the board so that every row, column and box holds each digit once; a dot is an empty cell."
+    )
+    format_request = (
+        'Fill the empty cells row by row, one line per cell, such as "r1c1: 124, 234, 1234, 24 > 4": the '
+        "digits missing in its row, in its column and in its box, those missing in all three, and the one "
+        "placed. "
+        f"{ask_for_answer('the rows of the full board, separated by spaces')}"
+    )
 
     def draw(self, bucket: str, rng: random.Random) -> Draw:
         """Draw a number of empty cells from the bucket's range, and a board with that many."""

@@ -48,7 +48,7 @@ def make_groups(
     groups = []
     for p in range(P):
         problem = ENV.problem(Split.TRAIN, p)
-        prompt = policy.encoder.encode_prompt(problem.prompt)[p:]  # prompts of different lengths
+        prompt = policy.encoder.encode_prompt(problem)[p:]  # prompts of different lengths
         samples = []
         for g in range(G):
             length = int(torch.randint(1, 13, (), generator=generator))

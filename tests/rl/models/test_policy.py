@@ -17,10 +17,10 @@ from huggingface_hub import constants
 from safetensors import safe_open
 
 from configs.schema.config import LoraSettings, PolicyConfig, TinyModelConfig
-from configs.schema.prompt import PromptConfig
 from envs import Split, make_env
 from rl.models.files import PolicyError
 from rl.models.policy import Policy, load_policy
+from rollout.prompt_format import PromptFormat
 
 ENV = make_env("addition")
 TINY = TinyModelConfig(hidden_size=16, num_layers=2, num_heads=2, intermediate_size=32, max_positions=64)
@@ -28,7 +28,7 @@ SMALL = PolicyConfig(model="tiny", tiny=TINY)
 
 
 def logits(policy: Policy) -> torch.Tensor:
-    ids = torch.tensor([policy.encoder.encode_prompt(ENV.problem(Split.ID, 0).prompt)])
+    ids = torch.tensor([policy.encoder.encode_prompt(ENV.problem(Split.ID, 0))])
     policy.model.eval()
     with torch.no_grad():
         return policy.model(input_ids=ids).logits
@@ -193,8 +193,8 @@ def test_a_tokenizer_without_an_end(folder: Path, tmp_path: Path) -> None:
 
 
 def test_a_missing_chat_template(folder: Path) -> None:
-    message = refuse(PolicyConfig(model=str(folder)), prompt=PromptConfig(chat_template=True))
-    assert "prompt.chat_template is true, but the tokenizer has no chat template; set it to false" in message
+    message = refuse(PolicyConfig(model=str(folder)), prompts=PromptFormat(chat_template=True))
+    assert "prompt.chat_template is true, but the tokenizer has no chat template; remove the setting" in message
 
 
 # ---- the hub ----

@@ -56,7 +56,7 @@ def kinds(env: Env[Any], settings: WarmStartConfig) -> Counter[str]:
     found: Counter[str] = Counter()
     for example in draw_examples(env, settings, seed=0):
         lines = example.text.split("\n")
-        problem_steps = example.prompt.count(",") + 1
+        problem_steps = example.problem.prompt.count(",") + 1
         if "<backtrack> 1" in lines:
             found[f"{lines.count('<backtrack> 1')} detours"] += 1
         elif lines[0] == "search":
@@ -129,7 +129,7 @@ def test_wrong_lines_are_masked_and_nothing_else(encoder: Encoder) -> None:
     rows = encode_examples(examples, encoder)
     for example, row in zip(examples, rows, strict=True):
         labels = row["labels"]
-        prompt = len(encoder.encode_prompt(example.prompt))
+        prompt = len(encoder.encode_prompt(example.problem))
         assert labels[:prompt] == [IGNORED] * prompt
         learnt = [label for label in labels if label != IGNORED]
         wrong = [line for line in example.text.split("\n") if line.startswith(("up. ", "down. "))]
@@ -154,7 +154,7 @@ def test_masking_can_be_switched_off(encoder: Encoder) -> None:
 def test_a_step_budget_is_the_number_of_lines_of_the_trace() -> None:
     for example in draw_examples(Detours(), config(detour_frac=1.0, budget_frac=1.0), seed=1):
         lines = len(parse_trace(example.text).steps)
-        assert f"Let's solve it in {lines} step" in example.prompt
+        assert f"Let's solve it in {lines} step" in example.problem.prompt
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,200 @@
+"""From the config's `prompt` section to the text of a prompt, and what is refused on the way."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import pytest
+
+from configs import ConfigError, check_config
+from configs.schema.prompt import PromptConfig
+from envs import ENVS, Problem, Split, make_env, make_example, render_trace
+from rl.models.tiny import make_tokenizer
+from rl.prompts import build_prompt_format, make_prompt_format
+from rollout.encoder import make_encoder
+from rollout.prompt_format import PromptFormat
+
+ENV = make_env("countdown")
+PROBLEM = ENV.problem(Split.ID, 0)
+
+
+def chat_text(prompts: PromptFormat, problem: Problem = PROBLEM) -> list[tuple[str, str]]:
+    return [(role, "".join([p.text for p in pieces])) for role, pieces in prompts.messages(problem)]
+
+
+def plain_text(prompts: PromptFormat, problem: Problem = PROBLEM) -> str:
+    return "".join([piece.text for piece in prompts.text(problem)])
+
+
+def refuse(**keys: Any) -> str:
+    with pytest.raises(ConfigError) as refused:
+        make_prompt_format(check_prompt(keys), ENV)
+    message = str(refused.value)
+    assert "\n" not in message
+    return message
+
+
+def check_prompt(keys: dict[str, Any]) -> PromptConfig:
+    terms = {"terms": [{"name": "correct", "weight": 1}]}
+    return check_config({"env": {"name": "countdown"}, "rewards": terms, "prompt": keys}).prompt
+
+
+# ---- defaults ----
+
+
+@pytest.mark.parametrize("name", sorted(ENVS))
+def test_without_a_chat_template_the_default_prompt_is_the_tasks_own_to_the_byte(name: str) -> None:
+    env = make_example(name)
+    prompts = make_prompt_format(PromptConfig(), env)
+    for budget in (None, 1, 3):
+        problem = env.problem(Split.TRAIN, 0, budget=budget)
+        assert plain_text(prompts, problem) == problem.prompt
+        assert problem.prompt.endswith("\nAnswer:\n")
+
+
+def test_the_default_tiny_encoder_gives_the_ids_of_the_text() -> None:
+    encoder = make_encoder(make_tokenizer(ENV), make_prompt_format(PromptConfig(), ENV))
+    assert encoder.encode_prompt(PROBLEM) == encoder.encode(PROBLEM.prompt)
+
+
+def test_a_chat_turn_says_what_to_do_and_how_to_answer_and_has_no_cue() -> None:
+    prompts = make_prompt_format(PromptConfig(system_prompt="Be short."), ENV)
+    wanted = f"{ENV.instruction}\n\n{PROBLEM.question}\n\n{ENV.format_request}"
+    assert chat_text(prompts) == [("system", "Be short."), ("user", wanted)]
+    assert "Answer:" not in wanted
+    asked = f"{ENV.instruction}\n\n{PROBLEM.question}\n\nLet's solve it in 2 steps.\n{ENV.format_request}"
+    assert chat_text(prompts, ENV.with_budget(PROBLEM, 2))[-1] == ("user", asked)
+    # The questions of `math` need no instruction.
+    env = make_example("math")
+    problem = env.problem(Split.TRAIN, 0)
+    boxed = "Please reason step by step, and put your final answer within \\boxed{}."
+    plain = make_prompt_format(PromptConfig(), env)
+    assert chat_text(plain, problem) == [("user", f"{problem.question}\n\n{boxed}")]
+
+
+# ---- templates ----
+
+
+def test_a_template_is_filled_in_chats_and_plain_text_alike() -> None:
+    template = "Q: {question}\nUse {budget} steps.\n{format} Not {{budget}}, \\boxed{} or {1}.\nA:"
+    prompts = make_prompt_format(PromptConfig(template=template), ENV)
+    question = f"{ENV.instruction}\n\n{PROBLEM.question}"
+    wanted = f"Q: {question}\n{ENV.format_request} Not {{budget}}, \\boxed{{}} or {{1}}.\nA:"
+    assert plain_text(prompts) == wanted
+    assert chat_text(prompts) == [("user", wanted)]
+    asked = wanted.replace("\n" + ENV.format_request, f"\nUse 4 steps.\n{ENV.format_request}")
+    assert plain_text(prompts, ENV.with_budget(PROBLEM, 4)) == asked
+
+
+def test_slots_in_a_question_are_not_filled() -> None:
+    problem = make_env("math", make_example("math").settings).problem(Split.TRAIN, 0)
+    odd = Problem(**{name: getattr(problem, name) for name in problem.__slots__} | {"question": "{format}"})
+    prompts = make_prompt_format(PromptConfig(template="{question}!"), make_example("math"))
+    assert plain_text(prompts, odd) == "{format}!"
+
+
+def test_splits_can_have_templates_of_their_own() -> None:
+    prompts = make_prompt_format(PromptConfig(template={"id": "{question}?"}), ENV)
+    train = ENV.problem(Split.TRAIN, 0)
+    assert plain_text(prompts).endswith(f"{PROBLEM.question}?")
+    assert plain_text(prompts, train) == train.prompt
+
+
+# ---- few-shot ----
+
+
+def test_few_shot_examples_are_turns_of_a_chat_or_stand_before_a_plain_prompt() -> None:
+    prompts = make_prompt_format(PromptConfig(few_shot=2), ENV)
+    first, second = (ENV.problem(Split.TRAIN, index) for index in (0, 1))
+    answers = [render_trace(ENV.full_trace(problem), problem.answer) for problem in (first, second)]
+    assert plain_text(prompts) == (
+        f"{first.prompt}{answers[0]}\n\n{second.prompt}{answers[1]}\n\n{PROBLEM.prompt}"
+    )
+    roles, texts = zip(*chat_text(prompts), strict=True)
+    assert roles == ("user", "assistant", "user", "assistant", "user")
+    assert (texts[1], texts[3]) == (answers[0], answers[1])
+    assert first.question in texts[0]
+
+
+def test_no_problem_is_its_own_example() -> None:
+    prompts = make_prompt_format(PromptConfig(few_shot=2), ENV)
+    for index in range(4):
+        problem = ENV.problem(Split.TRAIN, index)
+        text = plain_text(prompts, problem)
+        assert text.count(problem.question) == 1
+        assert text.count("Answer:\n") == 3
+
+
+def test_examples_can_be_given() -> None:
+    given = {"few_shot": [{"question": "1 + 1?", "answer": "Thus, the answer is 2."}]}
+    prompts = make_prompt_format(check_prompt(given), ENV)
+    assert plain_text(prompts) == f"1 + 1?\nAnswer:\nThus, the answer is 2.\n\n{PROBLEM.prompt}"
+
+
+def test_the_tiny_model_reads_every_prompt_of_its_format() -> None:
+    template = "Wow! {question}\n{format}\n=>"
+    prompts = make_prompt_format(PromptConfig(template=template, few_shot=1, prefill="Sure"), ENV)
+    encoder = make_encoder(make_tokenizer(ENV, prompts=prompts), prompts)
+    ids = encoder.encode_prompt(PROBLEM)
+    assert encoder.tokenizer.unk_token_id not in ids
+    assert encoder.show(ids) == plain_text(prompts)
+
+
+# ---- mistakes ----
+
+
+@pytest.mark.parametrize(
+    ("keys", "parts"),
+    [
+        (
+            {"template": "{question} {hint}"},
+            ["prompt.template: unknown slot {hint}", "known: {question}, {budget}"],
+        ),
+        ({"template": "Solve it."}, ["prompt.template: it has no slot {question}"]),
+        ({"template": "{{question}}"}, ["no slot {question}"]),
+        ({"template": {"id": "Solve it."}}, ["prompt.template.id: it has no slot"]),
+        ({"template": "{question} in {budget} steps"}, ["{budget} and {question} share the line"]),
+    ],
+)
+def test_templates_that_cannot_be_filled(keys: dict[str, Any], parts: list[str]) -> None:
+    message = refuse(**keys)
+    for part in parts:
+        assert part in message
+
+
+def test_too_few_examples() -> None:
+    with pytest.raises(ConfigError, match=re.escape("but 0 were found in 'reasoning_gym'; lower it, or give")):
+        make_prompt_format(PromptConfig(few_shot=1), make_example("reasoning_gym"))
+
+
+@pytest.mark.parametrize(
+    ("keys", "part"),
+    [
+        ({"template": {"hard": "{question}"}}, "hard"),
+        ({"few_shot": [{"question": "1 + 1?"}]}, "answer"),
+        ({"few_shot": -1}, "few_shot"),
+        ({"chat_template": False, "system_prompt": "x"}, "system_prompt needs the chat template"),
+        ({"chat_template_kwargs": {"tokenize": True}}, "chat_template_kwargs has ['tokenize']"),
+    ],
+)
+def test_settings_that_the_schema_refuses(keys: dict[str, Any], part: str) -> None:
+    with pytest.raises(ConfigError) as refused:
+        check_prompt(keys)
+    assert part in str(refused.value)
+    assert "\n" not in str(refused.value)
+
+
+@pytest.mark.parametrize("stage", ["warm_start", "grpo"])
+def test_a_template_without_a_budget_cannot_state_one(stage: str) -> None:
+    terms = {"terms": [{"name": "correct", "weight": 1}]}
+    config = check_config(
+        {
+            "env": {"name": "countdown"},
+            "rewards": terms,
+            "prompt": {"template": "{question}"},
+            stage: {"budget_frac": 0.5},
+        }
+    )
+    with pytest.raises(ConfigError, match=rf"{stage}.budget_frac is 0.5, but prompt.template has no slot"):
+        build_prompt_format(config, ENV)
