@@ -9,7 +9,7 @@ left out. In both cases they are counted by cause.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -163,12 +163,21 @@ class GroupSource:
         )
 
 
+def rewards_differ(rewards: Sequence[float]) -> bool:
+    """Whether the rewards of a group differ by more than rounding: 1e-9, times their size where that is over 1.
+
+    Args:
+        rewards: At least one.
+    """
+    low, high = min(rewards), max(rewards)
+    return high - low > 1e-9 * max(1.0, abs(low), abs(high))
+
+
 def zero_signal_cause(group: RolloutGroup) -> str | None:
     """Why a group has no gradient, or None where its rewards differ."""
-    rewards = group.rewards
-    if len(rewards) < 2:
+    if len(group.rewards) < 2:
         return "ungraded"
-    if max(rewards) - min(rewards) > 1e-9:
+    if rewards_differ(group.rewards):
         return None
     outcomes: set[Outcome] = {sample.score.outcome for sample in group.samples}
     return f"all_{outcomes.pop()}" if len(outcomes) == 1 else "all_equal"

@@ -314,9 +314,12 @@ class GrpoConfig(Section):
     have one."""
     max_resamples: int = Field(3, ge=0)
     """With `dynamic_sampling`, how often up to P further problems are sampled in one update."""
-    scale_rewards: bool = True
-    """Divide advantages by the standard deviation of the group's rewards (GRPO). false: do not (Dr. GRPO, arXiv
-    2503.20783)."""
+    scale_rewards: Literal["none", "group", "batch"] = "none"
+    """Divide advantages by a standard deviation plus 1e-4, as in TRL: that of the group's rewards (`group`,
+    GRPO) or that of all rewards trained on (`batch`, Lite PPO, arXiv 2508.08221; with length penalties DLER,
+    arXiv 2510.15110). `none` (Dr. GRPO, arXiv 2503.20783): the weights of the reward terms decide alone. With
+    `group`, a group that is right throughout pushes as hard for a saved step as a half-wrong one for being
+    right, whatever a step costs."""
     loss_type: Literal["dapo", "grpo", "bnpo", "dr_grpo"] = "dapo"
     """How the token losses are averaged: `grpo` (arXiv 2402.03300), `dapo` (arXiv 2503.14476), `dr_grpo` (arXiv
     2503.20783) or `bnpo`, as in TRL."""

@@ -1,43 +1,67 @@
 """Advantages: how much better a sample is than its group.
 
 In: the rewards of a group [G]. Out: advantages [G], one for each sample. They are group-relative as in GRPO
-(DeepSeekMath, arXiv 2402.03300, section 4.1.2): the reward minus the mean of the group, divided by the group's
-standard deviation unless `scale` is off (Dr. GRPO, arXiv 2503.20783). They may then be weighed by the
-difficulty of the problem (GRPO-LEAD, arXiv 2504.09696).
+(DeepSeekMath, arXiv 2402.03300, section 4.1.2): the reward minus the mean of the group, divided by a standard
+deviation where `grpo.scale_rewards` says so. They may then be weighed by the difficulty of the problem
+(GRPO-LEAD, arXiv 2504.09696).
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import torch
 
-# Rewards that differ by less than this share of their size are equal up to rounding. Division by such a
-# deviation would turn rounding into advantages of full size.
-_EQUAL = 1e-6
+from rollout.source import rewards_differ
+
+EPSILON = (
+    1e-4  # added to a deviation, as in TRL; without it the least difference would weigh as much as the largest
+)
 
 
-def group_advantages(rewards_G: torch.Tensor, *, scale: bool = True) -> torch.Tensor:
+def reward_deviations(
+    groups: Sequence[torch.Tensor], scale: Literal["none", "group", "batch"]
+) -> list[float | None]:
+    """What the advantages of each group are divided by; None: nothing.
+
+    Args:
+        groups: Rewards of the groups that are trained on, float [G] each.
+        scale: `group` (GRPO): the deviation of the group's rewards. `batch` (Lite PPO, arXiv 2508.08221): that
+            of all rewards. `none` (Dr. GRPO, arXiv 2503.20783): nothing. Deviations are unbiased, as in TRL.
+    """
+    if scale == "none":
+        return [None] * len(groups)
+    if scale == "group":
+        return [_deviation(rewards_G) for rewards_G in groups]
+    return [_deviation(torch.cat(list(groups)))] * len(groups)
+
+
+def _deviation(rewards: torch.Tensor) -> float:
+    return rewards.std().item() if rewards.shape[0] > 1 else 0.0
+
+
+def group_advantages(rewards_G: torch.Tensor, *, deviation: float | None = None) -> torch.Tensor:
     """Group-relative advantages. Groups may differ in size, as ungraded samples are left out.
 
-    Example: rewards (1, 0, 0, 1): mean 0.5, standard deviation (unbiased) 0.5774, advantages
-    (0.866, -0.866, -0.866, 0.866).
+    Example: rewards (1, 0, 0, 1): mean 0.5, advantages (0.5, -0.5, -0.5, 0.5); divided by the group's own
+    deviation of 0.5774, (0.866, -0.866, -0.866, 0.866).
 
     Args:
         rewards_G: Total rewards, float [G], G at least 1.
-        scale: Divide by the group's standard deviation.
+        deviation: Divide by this plus 1e-4; None: do not divide. See `reward_deviations`.
 
     Returns:
         Advantages [G]; they sum to 0, and those of equal rewards are exactly 0.
     """
     if rewards_G.dim() != 1 or rewards_G.shape[0] < 1 or not rewards_G.is_floating_point():
         raise ValueError(f"rewards must be float [G] with G >= 1, got {tuple(rewards_G.shape)}")
-    low, high = rewards_G.min(), rewards_G.max()
-    if high - low <= _EQUAL * torch.maximum(low.abs(), high.abs()).clamp(min=1.0):
+    if not rewards_differ(rewards_G.tolist()):
         return torch.zeros_like(rewards_G)
     centred_G = rewards_G - rewards_G.mean()
-    return centred_G / rewards_G.std() if scale else centred_G
+    return centred_G if deviation is None else centred_G / (deviation + EPSILON)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

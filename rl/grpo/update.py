@@ -4,8 +4,8 @@
 
     publish weights -> rollout batch -> advantages -> micro-batches -> (loss, optimiser: the trainer)
 
-The advantage of a completion is its reward minus the mean of its group, divided by the group's standard
-deviation where `grpo.scale_rewards` is set (GRPO, arXiv 2402.03300, section 4.1.2). The sampler's
+The advantage of a completion is its reward minus the mean of its group (GRPO, arXiv 2402.03300, section 4.1.2),
+divided by a standard deviation where `grpo.scale_rewards` says so. The sampler's
 log-probabilities serve as the old ones of the importance ratio (equation 3 there), so the ratio corrects
 off-policy data and every other difference between sampler and learner, and no second forward pass is needed.
 
@@ -23,7 +23,7 @@ import torch
 
 from configs.schema.config import GrpoConfig, RolloutConfig
 from rewards.correctness import group_accuracy
-from rl.grpo.advantages import AdvantageWeight, group_advantages, weigh_advantages
+from rl.grpo.advantages import AdvantageWeight, group_advantages, reward_deviations, weigh_advantages
 from rl.grpo.logprob_check import LogprobCheck
 from rl.grpo.metrics import rollout_metrics
 from rl.grpo.micro_batches import MicroBatch, make_micro_batches, make_rows, useful_frac
@@ -135,7 +135,7 @@ class Updates:
         sampled = self._clock()
         # Without a signal the update still takes place, on a group whose advantages are all 0.
         groups = rollouts.useful or [group for group in rollouts.sampled if group.samples][:1]
-        advantages = [self._advantages(group) for group in groups]
+        advantages = self._advantages(groups)
         self._on_rollouts(
             update + 1, rollouts, {g.group_id: row for g, row in zip(groups, advantages, strict=True)}
         )
@@ -182,14 +182,17 @@ class Updates:
         self._ended_at, self._prepare_s = now, 0.0
         return {**metrics, **self._logprobs.take(update)}
 
-    def _advantages(self, group: RolloutGroup) -> list[float]:
-        rewards_G = torch.tensor(group.rewards, dtype=torch.float64)
-        advantages_G = group_advantages(rewards_G, scale=self._config.scale_rewards)
-        if self._advantage_weight is not None:
-            accuracy = group_accuracy([sample.trace for sample in group.samples])
-            advantages_G = weigh_advantages(advantages_G, accuracy, self._advantage_weight)
-        weighed: list[float] = advantages_G.tolist()
-        return weighed
+    def _advantages(self, groups: Sequence[RolloutGroup]) -> list[list[float]]:
+        rewards = [torch.tensor(group.rewards, dtype=torch.float64) for group in groups]
+        deviations = reward_deviations(rewards, self._config.scale_rewards)
+        advantages = []
+        for group, rewards_G, deviation in zip(groups, rewards, deviations, strict=True):
+            advantages_G = group_advantages(rewards_G, deviation=deviation)
+            if self._advantage_weight is not None:
+                accuracy = group_accuracy([sample.trace for sample in group.samples])
+                advantages_G = weigh_advantages(advantages_G, accuracy, self._advantage_weight)
+            advantages.append(advantages_G.tolist())
+        return advantages
 
     def _batches_left(self, update: int) -> int:
         """Rollout batches up to the next checkpoint or the end; nothing is sampled ahead across either."""

@@ -134,11 +134,11 @@ def test_a_grid_makes_every_combination_of_every_case(tmp_path: Path) -> None:
 
 
 def test_a_grid_alone_makes_the_cases(tmp_path: Path) -> None:
-    grid = {"policy.tiny.num_layers": [1, 2], "grpo.scale_rewards": [True]}
+    grid = {"policy.tiny.num_layers": [1, 2], "grpo.dynamic_sampling": [True]}
     study = plan(tmp_path, cases={}, grid=grid)
     assert list(study.config.cases) == [
-        "tiny.num_layers_1-grpo.scale_rewards_true",
-        "tiny.num_layers_2-grpo.scale_rewards_true",
+        "tiny.num_layers_1-grpo.dynamic_sampling_true",
+        "tiny.num_layers_2-grpo.dynamic_sampling_true",
     ]
 
 

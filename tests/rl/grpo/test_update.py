@@ -93,7 +93,7 @@ def test_an_update_by_hand() -> None:
 
     batch = make_batch(group_of(0, [1.0, 0.0], version=2), group_of(1, [0.5, 0.5], version=3))
     pool = RecordingPool()
-    updates = make_updates(batch, pool=pool, scale_rewards=False, on_rollouts=on_rollouts)
+    updates = make_updates(batch, pool=pool, on_rollouts=on_rollouts)
     update = updates.next({}, 3, device=CPU)
     assert seen == {"update": 4, "advantages": {0: [0.5, -0.5]}}
     assert pool.versions == [3] and updates.state == {"cursor": 2}
@@ -113,17 +113,27 @@ def test_an_update_by_hand() -> None:
     assert {key: update.metrics[key] for key in expected} == pytest.approx(expected)
 
 
-def test_scaled_advantages_are_divided_by_the_deviation() -> None:
-    """Rewards (1, 0): deviation 0.70711, advantages +-0.70711."""
-    update = make_updates(make_batch(group_of(0, [1.0, 0.0]))).next({}, 0, device=CPU)
-    advantages = update.micro_batches[0]["advantages"]
-    assert advantages[:, 0].tolist() == pytest.approx([-0.70711, 0.70711], abs=1e-5)
+@pytest.mark.parametrize(
+    ("scale", "deviations"),
+    [("none", (1.0, 1.0)), ("group", (0.70721, 1.41431)), ("batch", (0.95753, 0.95753))],
+)
+def test_advantages_are_divided_as_the_config_says(scale: str, deviations: tuple[float, float]) -> None:
+    """Rewards (1, 0) and (2, 0), deviations 0.70711 and 1.41421; that of all four is sqrt(11/12) = 0.95743."""
+    batch = make_batch(group_of(0, [1.0, 0.0]), group_of(1, [2.0, 0.0]), group_of(2, [5.0, 5.0]))
+    seen: dict[int, Sequence[float]] = {}
+    updates = make_updates(
+        batch, scale_rewards=scale, on_rollouts=lambda update, rollouts, advantages: seen.update(advantages)
+    )
+    updates.next({}, 0, device=CPU)
+    assert seen.keys() == {0, 1}  # the group of equal rewards is not trained on, and does not count
+    assert seen[0] == pytest.approx([0.5 / deviations[0], -0.5 / deviations[0]], abs=1e-4)
+    assert seen[1] == pytest.approx([1.0 / deviations[1], -1.0 / deviations[1]], abs=1e-4)
 
 
 def test_advantages_are_weighed_by_the_accuracy_of_the_group() -> None:
     """Nothing is right: w(0) = 2 above the mean and w(1) = 1 below it, with a slope that is a step."""
     weight = AdvantageWeight(low=1.0, high=2.0, midpoint=0.5, slope=1000.0)
-    updates = make_updates(make_batch(group_of(0, [1.0, 0.0])), scale_rewards=False, advantage_weight=weight)
+    updates = make_updates(make_batch(group_of(0, [1.0, 0.0])), advantage_weight=weight)
     advantages = updates.next({}, 0, device=CPU).micro_batches[0]["advantages"]
     assert advantages[:, 0].tolist() == pytest.approx([-0.5, 1.0])
 
