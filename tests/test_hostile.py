@@ -29,6 +29,6 @@ def test_a_small_share_of_each_test(name: str) -> None:
 
 @pytest.mark.parametrize("name", sorted(ENVS))
 def test_hostile_answers_do_nothing(name: str) -> None:
-    found = hostile.replays([name])
+    found = hostile.replays([name], grace_s=10)  # a busy machine may be slow for a while
     assert found.failures == ()
     assert found.size >= 2 * 3 * len(hostile.corpus())  # two splits at least, three places a text can stand

@@ -76,10 +76,10 @@ def corpus() -> list[dict[str, Any]]:
 # ---- the collected answers, replayed ----
 
 
-def replay(name: str) -> dict[str, Any]:
+def replay(name: str, grace_s: float) -> dict[str, Any]:
     """Run in a child: every text as answer, as step and as completion, on a problem of each split."""
     env = make_example(name)
-    limit_s = GRACE_S + float(getattr(env.settings, "timeout_s", 0.0))
+    limit_s = grace_s + float(getattr(env.settings, "timeout_s", 0.0))
     failures: list[str] = []
     grades: Counter[str] = Counter()
     worst_s = 0.0
@@ -113,8 +113,13 @@ def replay(name: str) -> dict[str, Any]:
     return {"failures": failures, "grades": grades, "worst_s": worst_s, "family": descendants(os.getpid())}
 
 
-def replays(names: Sequence[str]) -> Finding:
-    """Replay the answers on every environment, and count the processes left behind."""
+def replays(names: Sequence[str], *, grace_s: float = GRACE_S) -> Finding:
+    """Replay the answers on every environment, and count the processes left behind.
+
+    Args:
+        names: Environments.
+        grace_s: Seconds that a check may take beyond the environment's own time limit.
+    """
     canaries = [Path(entry["canary"]) for entry in corpus() if entry.get("canary")]
     if there := [str(path) for path in canaries if path.exists()]:
         raise SystemExit(f"remove {', '.join(there)} first: these files show that an answer was run")
@@ -123,7 +128,7 @@ def replays(names: Sequence[str]) -> Finding:
     worst_s = 0.0
     for name in names:
         child = subprocess.Popen(
-            [sys.executable, "-m", "tests.kit.hostile", "--replay", name],
+            [sys.executable, "-m", "tests.kit.hostile", "--replay", name, "--grace", str(grace_s)],
             cwd=CORPUS.parents[2],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
@@ -445,12 +450,13 @@ def main() -> int:
         "sections", nargs="*", metavar="SECTION", help=f"of {', '.join(SECTIONS)}; default: all"
     )
     parser.add_argument("--replay", choices=sorted(ENVS), help=argparse.SUPPRESS)
+    parser.add_argument("--grace", type=float, default=GRACE_S, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if unknown := [name for name in arguments.sections if name not in SECTIONS]:
         parser.error(f"unknown section '{unknown[0]}'; known: {', '.join(SECTIONS)}")
     if arguments.replay:
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-        sys.stdout.write(json.dumps(replay(arguments.replay)))
+        sys.stdout.write(json.dumps(replay(arguments.replay, arguments.grace)))
         return 0
     failed = False
     print("| test | size | figures | failures | seconds |\n|---|---|---|---|---|")
