@@ -26,20 +26,19 @@ from configs import Config
 from configs.schema.config import GrpoConfig
 from rewards import RunHistory
 from rl.build import build_pool, check_backends, check_lengths, checked_cache_mebibytes, find_device
-from rl.evaluate import Evaluation, evaluate
+from rl.evaluate import evaluate
+from rl.evaluation_files import write_evaluation
 from rl.grpo.advantages import AdvantageWeight
 from rl.grpo.arguments import grpo_arguments
 from rl.grpo.trainer import STATE_FILE as GRPO_STATE_FILE
 from rl.grpo.trainer import StrideTrainer
 from rl.grpo.update import Updates
 from rl.grpo.zero_signal import describe_zero_signal
-from rl.models.card import write_model_card
 from rl.models.policy import Policy, load_policy, trainable_weights
 from rl.pages.run.write import write_report
 from rl.parts import Parts
 from rl.runs.folder import RunFolder, open_run
 from rl.runs.log import sample_rows
-from rl.runs.models import TrainedModel
 from rl.runs.planned_work import base_config, evaluation_work, planned_work, training_work
 from rl.runs.progress import Progress
 from rl.runs.quiet import quiet_libraries
@@ -208,18 +207,8 @@ class _Run:
                 self.parts.env,
                 on_batch=lambda split, done: task.advance(done, [f"split {split}"]),
             )
-        self._write(stage, evaluation, policy.encoder, time.perf_counter() - started)
-
-    def _write(self, stage: Stage, evaluation: Evaluation, encoder: Encoder, seconds: float) -> None:
-        greedy = [group for groups in evaluation.greedy.values() for group in groups]
-        rows = [row for group in greedy for row in sample_rows(stage, 0, group, encoder)]
-        log = self.folder.evaluation(stage)
-        log.path.unlink(missing_ok=True)
-        log.append(*rows)
-        self.folder.write_summary(self.folder.summary().with_results(stage, evaluation.results, seconds))
-        if (model := self.folder.model(stage)).is_dir():
-            trained = TrainedModel(path=model, run=self.folder.path, stage=stage)
-            write_model_card(trained, f"{self.config.name}-{stage}")
+        seconds = time.perf_counter() - started
+        write_evaluation(self.folder, config, stage, evaluation, policy.encoder, seconds=seconds)
 
     def _log_rollouts(
         self, encoder: Encoder, update: int, rollouts: RolloutBatch, advantages: Mapping[int, Sequence[float]]

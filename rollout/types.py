@@ -29,11 +29,14 @@ class Sampling:
         top_p: Sample from the fewest likeliest tokens that have this much probability together (nucleus
             sampling, Holtzman et al., arXiv 1904.09751, section 3.1). Training needs 1: the learner's
             log-probabilities are those of the whole vocabulary.
+        top_k: Sample from this many likeliest tokens only (Fan et al., arXiv 1805.04833, section 5.4); None:
+            from all. `top_p` then applies to their probabilities. Training needs None.
     """
 
     temperature: float
     max_new_tokens: int
     top_p: float = 1.0
+    top_k: int | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -67,7 +70,7 @@ class Completion:
     Attributes:
         ids: Sampled tokens, the stop token included; length 1 or more.
         logprobs: Natural log-probability of each sampled token under the distribution it was drawn from
-            (temperature and top_p included); same length as `ids`.
+            (temperature, top_k and top_p included); same length as `ids`.
         finish_reason: Stop token or length limit.
         weight_version: Version of the weights that sampled it.
     """

@@ -351,18 +351,40 @@ class EvalConfig(Section):
     """Splits to evaluate on."""
     num_problems: int = Field(200, ge=1)
     """Problems per split."""
+    greedy: bool = True
+    """Decode greedily, one completion a problem, and take the headline figures from it. false: sample only, and
+    take them from all samples; for models that repeat themselves under greedy decoding, as the cards of many
+    reasoning models warn."""
     num_samples: int = Field(4, ge=0)
-    """Samples per problem at `temperature`, for mean@k and pass@k (arXiv 2107.03374), besides the greedy
-    completion. 0: greedy only."""
+    """Samples per problem at `temperature`, for mean@k and pass@k (arXiv 2107.03374). 0: greedy only."""
     temperature: float = Field(1.0, gt=0)
     """Sampling temperature of these samples."""
     top_p: float = Field(1.0, gt=0, le=1)
     """Nucleus sampling for these samples (arXiv 1904.09751): draw from the likeliest tokens with this total
     probability. Training has no such key, as its loss needs the whole distribution."""
+    top_k: int | None = Field(None, ge=1)
+    """Draw these samples from this many likeliest tokens only (arXiv 1805.04833), before `top_p`. null: from
+    all."""
     max_new_tokens: dict[SplitName, Annotated[int, Field(ge=1)]] = {}
     """Length limit of a completion by split; `rollout.max_new_tokens` where not given."""
+    length_limits: list[Annotated[int, Field(ge=1)]] | None = None
+    """Lower length limits in tokens, under which the same completions are judged too, for the curve of accuracy
+    against allowed length: a longer completion is cut off there and counts as wrong. Nothing is sampled
+    again. null: the limit halved up to four times. []: no curve."""
     problems_per_batch: int = Field(64, ge=1)
     """Problems that an engine evaluates in one batch."""
+    keep_samples: bool = True
+    """Keep the samples in `eval/<stage>-sampled.jsonl`, as text without the figures of each token. Greedy
+    completions are always kept."""
+
+    @model_validator(mode="after")
+    def _something_to_judge(self) -> EvalConfig:
+        if not self.greedy and not self.num_samples:
+            raise ValueError(
+                "greedy is false and num_samples is 0, so nothing would be evaluated; set num_samples to 1 or "
+                "more"
+            )
+        return self
 
 
 class Config(Section):
@@ -401,6 +423,13 @@ class Config(Section):
                 f"rollout.max_prompt_tokens ({self.rollout.max_prompt_tokens}) plus the longest "
                 f"max_new_tokens ({longest - self.rollout.max_prompt_tokens}) is {longest}, over "
                 f"policy.tiny.max_positions ({self.policy.tiny.max_positions}); raise it or lower the others"
+            )
+        allowed = [self.eval.max_new_tokens.get(s, self.rollout.max_new_tokens) for s in self.eval.splits]
+        lowest = min(allowed, default=self.rollout.max_new_tokens)
+        if over := [limit for limit in self.eval.length_limits or () if limit > lowest]:
+            raise ValueError(
+                f"eval.length_limits has {over[0]}, but completions are sampled up to {lowest} tokens; lower "
+                "it, or raise eval.max_new_tokens or rollout.max_new_tokens"
             )
         if self.rollout.max_staleness > 0 and self.rollout.backend != "ray":
             raise ValueError(

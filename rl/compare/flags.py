@@ -1,8 +1,9 @@
 """Training failures by name: reward hacking, length collapse, repetition, entropy collapse and others.
 
 In: a case as read from its runs. Out: a `Flag` for every failure that its figures show, with those figures. A
-stage is compared with the stage it started from, on the same problems and with greedy decoding. Each limit is a
-constant with its reason. A flag means that a run is worth a look; a run without flags may still have failed.
+stage is compared with the stage it started from, on the same problems and decoded in the same way. Each limit
+is a constant with its reason. A flag means that a run is worth a look; a run without flags may still have
+failed.
 """
 
 from __future__ import annotations
@@ -129,7 +130,9 @@ def case_flags(case: CaseRecord, splits: Sequence[str]) -> list[Flag]:
 
 
 def stage_flags(
-    before: Mapping[int, TraceFacts], after: Mapping[int, TraceFacts], needed: tuple[float, float]
+    before: Mapping[int, Sequence[TraceFacts]],
+    after: Mapping[int, Sequence[TraceFacts]],
+    needed: tuple[float, float],
 ) -> list[tuple[FlagKind, str]]:
     """Failures that show between two stages, with their figures.
 
@@ -143,9 +146,9 @@ def stage_flags(
     shared = sorted(before.keys() & after.keys())
     if not shared:
         return []
-    old, new = [before[index] for index in shared], [after[index] for index in shared]
-    lost = sum(a.correct and not b.correct for a, b in zip(old, new, strict=True))
-    won = sum(b.correct and not a.correct for a, b in zip(old, new, strict=True))
+    gains = [_share_right(after[index]) - _share_right(before[index]) for index in shared]
+    lost, won = sum(gain < 0 for gain in gains), sum(gain > 0 for gain in gains)
+    old, new = [[trace for index in shared for trace in side[index]] for side in (before, after)]
     fell = lost > won and sign_test(won, lost) < REGRESSION_P
     correct = f"correct {_change([t.correct for t in old], [t.correct for t in new])}"
     found = []
@@ -185,6 +188,10 @@ def stage_flags(
         figures = f"needed backtracks per trace {needed[0]:.2f} → {needed[1]:.2f}, {correct}"
         found.append((FlagKind.BACKTRACKING_COLLAPSE, figures))
     return found
+
+
+def _share_right(samples: Sequence[TraceFacts]) -> float:
+    return fmean(trace.correct for trace in samples)
 
 
 def training_flags(updates: Sequence[UpdateRow]) -> list[tuple[FlagKind, str]]:

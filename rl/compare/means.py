@@ -7,10 +7,11 @@ from dataclasses import fields
 from statistics import fmean
 from typing import Any, TypeVar
 
-from rl.runs.record import BucketResult, SplitResult
+from rl.runs.record import BucketResult, LengthResult, SplitResult
 from rl.stats.intervals import share_interval
 
-_Result = TypeVar("_Result", SplitResult, BucketResult)
+_Result = TypeVar("_Result", SplitResult, BucketResult, LengthResult)
+_PARTS: dict[str, Any] = {"buckets": BucketResult, "by_length": LengthResult}
 
 
 def mean_result(results: Sequence[SplitResult]) -> SplitResult:
@@ -25,7 +26,7 @@ def mean_share(
     results: Sequence[SplitResult], share: Callable[[SplitResult], float]
 ) -> tuple[float, float, float]:
     """The mean of a share of the problems and its 95 % interval, over seeds evaluated on the same problems."""
-    return share_interval([(round(share(one) * one.num_problems), one.num_problems) for one in results])
+    return share_interval([(share(one) * one.num_problems, one.num_problems) for one in results])
 
 
 def _mean(kind: type[_Result], results: Sequence[_Result]) -> _Result:
@@ -41,8 +42,10 @@ def _figure(name: str, values: Sequence[Any]) -> Any:
     known = [value for value in values if value is not None]
     if not known:
         return None
-    if name == "buckets":
-        return {bucket: _mean(BucketResult, _having(known, bucket)) for bucket in _keys(known)}
+    if name in _PARTS:
+        return {key: _mean(_PARTS[name], _having(known, key)) for key in _keys(known)}
+    if name == "greedy":
+        return all(known)
     if name == "errors":
         return {error: fmean(one.get(error, 0.0) for one in known) for error in _keys(known)}
     if name == "pass_at_k":

@@ -17,8 +17,8 @@ from typing import Any
 from rewards import Outcome
 from rl.compare.means import mean_result, mean_share
 from rl.compare.runs import Comparison
-from rl.runs.log import evaluation_log, metrics_log, read_summary
-from rl.runs.read import by_problem, is_run, read_config, read_provenance
+from rl.runs.log import metrics_log, read_summary
+from rl.runs.read import headline_rows, is_run, read_config, read_provenance
 from rl.runs.record import SampleRow, SplitResult, Stage, UpdateRow
 from rl.stats.repetition import repeats_itself
 
@@ -28,7 +28,7 @@ Figure = Callable[[SplitResult], float | None]
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class TraceFacts:
-    """The figures of one greedy completion by which cases are compared.
+    """The figures of one completion by which cases are compared.
 
     Attributes:
         problem: A digest of prompt and answer; equal digests mean the same problem.
@@ -55,6 +55,10 @@ class TraceFacts:
     repeats: bool
 
 
+Traces = dict[str, dict[int, tuple[TraceFacts, ...]]]
+"""Completions by split and problem index: the greedy one, or all samples of a stage that was only sampled."""
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class StageRecord:
     """One evaluated stage of one seed.
@@ -63,13 +67,13 @@ class StageRecord:
         folder: The run it belongs to; cases that share a warm start share its folder.
         stage: The stage.
         results: Results by split.
-        traces: Completions by split and problem index; empty where the folder has no `eval/<stage>.jsonl`.
+        traces: Completions by split and problem index; empty where the folder kept none.
     """
 
     folder: Path
     stage: Stage
     results: Mapping[str, SplitResult]
-    traces: dict[str, dict[int, TraceFacts]]
+    traces: Traces
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -139,7 +143,7 @@ class CaseRecord:
         found = {seed: record.at(self.last_stage) for seed, record in self.seeds.items()}
         return {seed: record for seed, record in found.items() if record is not None}
 
-    def traces(self, split: str) -> dict[int, dict[int, TraceFacts]]:
+    def traces(self, split: str) -> dict[int, dict[int, tuple[TraceFacts, ...]]]:
         """The completions of its last stage on a split, by seed and problem index."""
         return {seed: record.traces[split] for seed, record in self.last().items() if split in record.traces}
 
@@ -264,14 +268,17 @@ def _origin(folder: Path) -> Origin:
 
 def _read_stages(folder: Path) -> tuple[StageRecord, ...]:
     return tuple(
-        StageRecord(folder=folder, stage=stage, results=results, traces=_read_traces(folder, stage))
+        StageRecord(folder=folder, stage=stage, results=results, traces=_read_traces(folder, stage, results))
         for stage, results in read_summary(folder).stages.items()
     )
 
 
-def _read_traces(folder: Path, stage: Stage) -> dict[str, dict[int, TraceFacts]]:
-    completions = by_problem(evaluation_log(folder, stage).read(tokens=False))
-    return {split: {index: facts_of(row) for index, row in rows.items()} for split, rows in completions.items()}
+def _read_traces(folder: Path, stage: Stage, results: Mapping[str, SplitResult]) -> Traces:
+    found: Traces = {}
+    for row in headline_rows(folder, stage, results):
+        ours = found.setdefault(row.split, {})
+        ours[row.index] = (*ours.get(row.index, ()), facts_of(row))
+    return found
 
 
 def facts_of(row: SampleRow) -> TraceFacts:

@@ -63,6 +63,9 @@ def _against(split: str, cases: Sequence[CaseRecord], configs: Mapping[str, Mapp
     first, *others = cases
     for other in others:
         one, two = configs.get(first.name, {}), configs.get(other.name, {})
+        if (how := [_is_greedy(case, split) for case in (first, other)]) in ([True, False], [False, True]):
+            decoded, drawn = (first, other) if how[0] else (other, first)
+            return f"decoded greedily in {decoded.name}, sampled in {drawn.name} (eval.greedy)"
         traces = [_any_traces(case, split) for case in (first, other)]
         if num_problems(one) != num_problems(two) and not all(traces):
             return (
@@ -71,7 +74,9 @@ def _against(split: str, cases: Sequence[CaseRecord], configs: Mapping[str, Mapp
             )
         if all(traces):
             differ = [
-                i for i in traces[0].keys() & traces[1].keys() if traces[0][i].problem != traces[1][i].problem
+                i
+                for i in traces[0].keys() & traces[1].keys()
+                if traces[0][i][0].problem != traces[1][i][0].problem
             ]
             if differ:
                 return f"problem {min(differ)} differs between {first.name} and {other.name} (env)"
@@ -80,6 +85,10 @@ def _against(split: str, cases: Sequence[CaseRecord], configs: Mapping[str, Mapp
     return ""
 
 
-def _any_traces(case: CaseRecord, split: str) -> Mapping[int, TraceFacts]:
+def _is_greedy(case: CaseRecord, split: str) -> bool:
+    return all(record.results[split].greedy for record in case.last().values() if split in record.results)
+
+
+def _any_traces(case: CaseRecord, split: str) -> Mapping[int, Sequence[TraceFacts]]:
     """The completions of one seed: all seeds of a case have the same problems."""
     return next(iter(case.traces(split).values()), {})

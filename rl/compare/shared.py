@@ -1,20 +1,20 @@
 """Results on the problems that all cases share, where some were evaluated on more.
 
 In: a case and, by split, the number of shared problems. Out: the same case, its results computed again from the
-completions of those problems. Figures of samples, kinds of backtracks, errors and difficulty buckets cannot be
-computed from the completions and stay unknown.
+completions of those problems. Figures of samples beside greedy completions, kinds of backtracks, errors and
+difficulty buckets cannot be computed from the completions and stay unknown.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from statistics import fmean
 
 from rewards import Outcome
 from rl.compare.results import CaseRecord, StageRecord, TraceFacts
-from rl.runs.record import SplitResult
-from rl.stats.intervals import wilson_interval
+from rl.runs.record import LengthResult, SplitResult
+from rl.stats.intervals import clustered_interval
 
 
 def on_shared_problems(case: CaseRecord, shared: Mapping[str, int]) -> CaseRecord:
@@ -38,26 +38,35 @@ def _restricted(stage: StageRecord, shared: Mapping[str, int]) -> StageRecord:
     }
     kept = {split: result for split, result in stage.results.items() if split not in shared}
     again = {
-        split: result_of(list(traces[split].values()))
-        for split in stage.results
+        split: result_of(list(traces[split].values()), like=result)
+        for split, result in stage.results.items()
         if split in shared and traces.get(split)
     }
     order = [split for split in stage.results if split in kept or split in again]
     return replace(stage, traces=traces, results={split: (kept | again)[split] for split in order})
 
 
-def result_of(traces: Sequence[TraceFacts]) -> SplitResult:
-    """The result of at least one greedy completion, with the figures that can be computed from completions."""
+def result_of(problems: Sequence[Sequence[TraceFacts]], *, like: SplitResult) -> SplitResult:
+    """The result of at least one problem, with the figures that can be computed from completions.
+
+    Args:
+        problems: The completions of each problem.
+        like: The result on more problems: says how they were decoded, and under which length limits they were
+            judged.
+    """
+    traces = [trace for problem in problems for trace in problem]
     right = [trace for trace in traces if trace.correct]
-    low, high = wilson_interval(len(right), len(traces))
+    low, high = _interval(problems, lambda trace: trace.correct)
+    steps = _mean([trace.steps for trace in right])
     return SplitResult(
-        num_problems=len(traces),
+        greedy=like.greedy,
+        num_problems=len(problems),
         ungraded=0,
         accuracy=len(right) / len(traces),
         accuracy_low=low,
         accuracy_high=high,
         verified=fmean(trace.outcome is Outcome.VERIFIED for trace in traces),
-        steps_per_correct=_mean([trace.steps for trace in right]),
+        steps_per_correct=steps,
         full_steps_per_correct=_mean([trace.full_steps for trace in right]),
         full_steps=fmean(trace.full_steps for trace in traces),
         steps_saved=_mean([1.0 - trace.steps / trace.full_steps for trace in right]),
@@ -71,12 +80,34 @@ def result_of(traces: Sequence[TraceFacts]) -> SplitResult:
         wasted_steps=fmean(trace.wasted for trace in traces),
         tokens=fmean(trace.tokens for trace in traces),
         truncated=fmean(trace.outcome is Outcome.TRUNCATED for trace in traces),
-        sampled_accuracy=None,
-        sampled_steps_per_correct=None,
+        sampled_accuracy=None if like.greedy else len(right) / len(traces),
+        sampled_steps_per_correct=None if like.greedy else steps,
         pass_at_k={},
         errors={},
         buckets={},
+        by_length={limit: _within(problems, int(limit)) for limit in like.by_length},
     )
+
+
+def _within(problems: Sequence[Sequence[TraceFacts]], limit: int) -> LengthResult:
+    def is_right(trace: TraceFacts) -> bool:
+        return trace.correct and trace.tokens <= limit
+
+    traces = [trace for problem in problems for trace in problem]
+    low, high = _interval(problems, is_right)
+    return LengthResult(
+        accuracy=fmean(map(is_right, traces)),
+        accuracy_low=low,
+        accuracy_high=high,
+        tokens=fmean(min(trace.tokens, limit) for trace in traces),
+        truncated=fmean(trace.tokens > limit or trace.outcome is Outcome.TRUNCATED for trace in traces),
+    )
+
+
+def _interval(
+    problems: Sequence[Sequence[TraceFacts]], counts: Callable[[TraceFacts], bool]
+) -> tuple[float, float]:
+    return clustered_interval([(sum(map(counts, problem)), len(problem)) for problem in problems])
 
 
 def _mean(values: Sequence[float]) -> float | None:

@@ -4,7 +4,7 @@
 
     comparison.json    title, question, cases, configs, seeds and origins of the runs; the format number
     results.csv        one `SplitResult` per line: run, stage, split
-    traces.csv         one `TraceFacts` per line: run, stage, split, problem index
+    traces.csv         one `TraceFacts` per line: run, stage, split, problem index, sample
     updates.csv        one `UpdateRow` of GRPO per line: run, update
 
 A CSV file above a megabyte is compressed and ends in `.csv.gz`. Numbers are written so that they read back
@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import Any
 
 from rewards import Outcome
-from rl.compare.results import CaseRecord, Origin, SeedRecord, StageRecord, TraceFacts
+from rl.compare.results import CaseRecord, Origin, SeedRecord, StageRecord, TraceFacts, Traces
 from rl.compare.runs import Comparison
 from rl.runs.errors import RunFolderError
 from rl.runs.record import SplitResult, Stage, UpdateRow
@@ -64,8 +64,9 @@ def store(comparison: Comparison, cases: Sequence[CaseRecord], folder: Path) -> 
                 about | {"split": split} | {key: _cell(value) for key, value in result.to_json().items()}
             )
         for split, completions in stage.traces.items():
-            for index, facts in completions.items():
-                traces.append(about | {"split": split, "index": index} | _facts(facts))
+            for index, samples in completions.items():
+                for sample, facts in enumerate(samples):
+                    traces.append(about | {"split": split, "index": index, "sample": sample} | _facts(facts))
     seeds: dict[str, dict[str, Row]] = {}
     for case in cases:
         for seed, record in case.seeds.items():
@@ -93,7 +94,7 @@ def store(comparison: Comparison, cases: Sequence[CaseRecord], folder: Path) -> 
     try:
         folder.mkdir(parents=True, exist_ok=True)
         _write(folder, "results", ["run", "stage", "split", *_RESULTS], results)
-        _write(folder, "traces", ["run", "stage", "split", "index", *_FIELDS], traces)
+        _write(folder, "traces", ["run", "stage", "split", "index", "sample", *_FIELDS], traces)
         metrics = sorted({key for row in updates for key in row} - {"run", "update"})
         _write(folder, "updates", ["run", "update", *metrics], updates)
         (folder / _INDEX).write_text(
@@ -157,10 +158,11 @@ def _read_stages(folder: Path) -> dict[tuple[str, Stage], StageRecord]:
         figures = {key: json.loads(row[key]) for key in _RESULTS}
         found = results.setdefault((row["run"], Stage(row["stage"])), {})
         found[row["split"]] = SplitResult.from_json(figures)
-    traces: dict[tuple[str, Stage], dict[str, dict[int, TraceFacts]]] = {}
-    for row in _rows(folder, "traces"):
-        by_split = traces.setdefault((row["run"], Stage(row["stage"])), {})
-        by_split.setdefault(row["split"], {})[int(row["index"])] = _read_facts(row)
+    traces: dict[tuple[str, Stage], Traces] = {}
+    for row in _rows(folder, "traces"):  # the samples of a problem follow each other
+        of_split = traces.setdefault((row["run"], Stage(row["stage"])), {}).setdefault(row["split"], {})
+        index = int(row["index"])
+        of_split[index] = (*of_split.get(index, ()), _read_facts(row))
     return {
         (run, stage): StageRecord(
             folder=Path(run), stage=stage, results=found, traces=traces.get((run, stage), {})

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from statistics import fmean
 
 from rl.compare.flags import Flag, case_flags
 from rl.compare.results import CaseRecord, Entry, TraceFacts, entries, read_cases
@@ -28,6 +29,8 @@ class Measure:
         value: Its value for a completion.
         only_correct: Whether it is compared only on problems that both cases solve.
         is_share: Whether each value is 0 or 1; it is then shown in percentage points.
+
+    Of several samples of a problem the mean is compared, over the correct ones with `only_correct`.
     """
 
     name: str
@@ -163,9 +166,9 @@ def _difference(case: CaseRecord, base: CaseRecord, split: str, measure: Measure
 def _figures(case: CaseRecord, split: str, measure: Measure) -> Figures:
     return {
         seed: {
-            index: measure.value(trace)
-            for index, trace in traces.items()
-            if trace.correct or not measure.only_correct
+            index: fmean(map(measure.value, counted))
+            for index, samples in traces.items()
+            if (counted := [one for one in samples if one.correct or not measure.only_correct])
         }
         for seed, traces in case.traces(split).items()
     }

@@ -14,6 +14,7 @@ from typing import Any
 import yaml
 from huggingface_hub import ModelCard
 
+from rl.pages.decoding import decoding
 from rl.runs.log import read_summary
 from rl.runs.models import TrainedModel
 from rl.runs.read import read_config
@@ -62,14 +63,16 @@ def model_card(model: TrainedModel, name: str) -> str:
         "| after | split | accuracy | 95 % interval | steps per right answer | tokens |",
         "|---|---|---|---|---|---|",
     ]
-    for stage, results in read_summary(model.run).stages.items():
+    found = read_summary(model.run).stages
+    every = [result for results in found.values() for result in results.values()]
+    for stage, results in found.items():
         rows += [_row(stage.label, split, result) for split, result in results.items()]
     terms = ", ".join(f"{term['weight']:g} × `{term['name']}`" for term in config["rewards"]["terms"])
     parts += [
         f"- Task: `{config['env']['name']}`.\n- Base model: {made}.\n"
         f"- Weights after the stage `{model.stage}`: {_TRAINED[model.stage]}.\n- Reward: {terms}.",
         "\n".join(rows),
-        "Greedy decoding; no problem of these splits was trained on, unless it is named `train`.",
+        f"{decoding(every)}; no problem of these splits was trained on, unless it is named `train`.",
         f"Config:\n\n```yaml\n{yaml.safe_dump(shown, sort_keys=False).strip()}\n```",
     ]
     return "\n\n".join(parts) + "\n"
@@ -115,5 +118,5 @@ def _without_folders(value: Any) -> Any:
 
 def _row(stage: str, split: str, result: SplitResult) -> str:
     interval = f"{result.accuracy_low:.3f} to {result.accuracy_high:.3f}"
-    steps = table_number(result.steps_per_correct)
-    return f"| {stage} | {split} | {result.accuracy:.3f} | {interval} | {steps} | {result.tokens:.1f} |"
+    steps, how = table_number(result.steps_per_correct), "" if result.greedy else " sampled"
+    return f"| {stage} | {split} | {result.accuracy:.3f}{how} | {interval} | {steps} | {result.tokens:.1f} |"

@@ -12,6 +12,7 @@ from rich.box import Box
 from rich.console import Console
 from rich.table import Table
 
+from rl.pages.decoding import decoding
 from rl.runs.record import SplitResult
 from rl.stats.format import table_number
 
@@ -37,8 +38,13 @@ def result_table(results: Iterable[tuple[str, Mapping[str, SplitResult]]]) -> st
     Args:
         results: Names of stages or models with their results by split, as `Summary.stages.items()`.
     """
-    rows = [[stage, split, *_cells(result)] for stage, splits in results for split, result in splits.items()]
-    return text_table(_COLUMNS, rows, num_left=2)
+    found = [(stage, split, result) for stage, splits in results for split, result in splits.items()]
+    table = text_table(
+        _COLUMNS, [[stage, split, *_cells(result)] for stage, split, result in found], num_left=2
+    )
+    if all(result.greedy for *_, result in found):
+        return table
+    return f"{table}\n\n{decoding(result for *_, result in found)}."
 
 
 def text_table(head: Sequence[str], rows: Sequence[Sequence[str]], *, num_left: int) -> str:
@@ -74,7 +80,7 @@ def plain_console(out: Any, *, width: int | None = None) -> Console:
 def _cells(result: SplitResult) -> list[str]:
     saved = result.steps_saved
     return [
-        f"{result.accuracy:.3f}",
+        f"{result.accuracy:.3f}{'' if result.greedy else ' sampled'}",
         f"{result.accuracy_low:.3f}-{result.accuracy_high:.3f}",
         table_number(result.steps_per_correct),
         table_number(result.full_steps_per_correct),

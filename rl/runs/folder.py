@@ -8,6 +8,7 @@
     trajectories.jsonl  every completion that GRPO sampled
     summary.json        results of each stage and split
     eval/<stage>.jsonl  greedy completions of the evaluation
+    eval/<stage>-sampled.jsonl  its samples
     models/<stage>/     Hugging Face folder (or PEFT adapter)
     checkpoints/<stage>/checkpoint-<update>/
     tensorboard/        event files
@@ -92,9 +93,9 @@ class RunFolder:
         ]
         return max(found, key=lambda path: int(path.name.rpartition("-")[2]), default=None)
 
-    def evaluation(self, stage: Stage) -> RowLog[SampleRow]:
-        """The greedy completions of a stage's evaluation."""
-        return evaluation_log(self.path, stage)
+    def evaluation(self, stage: Stage, *, greedy: bool) -> RowLog[SampleRow]:
+        """The completions of a stage's evaluation, greedy or sampled."""
+        return evaluation_log(self.path, stage, greedy=greedy)
 
     def summary(self) -> Summary:
         """The results so far.
@@ -242,7 +243,8 @@ def _check_format(path: Path) -> None:
     metrics_log(path).check_format()
     trajectory_log(path).check_format()
     for stage in Stage:
-        evaluation_log(path, stage).check_format()
+        for greedy in (True, False):
+            evaluation_log(path, stage, greedy=greedy).check_format()
 
 
 def _flatten(value: Any, prefix: str = "") -> dict[str, Any]:

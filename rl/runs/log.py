@@ -1,7 +1,7 @@
 """The files that a run writes while it goes, and the one place that reads them.
 
 In: records (`record.py`). Out: one JSON object on each line of `metrics.jsonl`, `trajectories.jsonl` and
-`eval/<stage>.jsonl`, one object in `summary.json`; and the same records back. Resuming, reports, comparisons,
+`eval/*.jsonl`, one object in `summary.json`; and the same records back. Resuming, reports, comparisons,
 ablations and the viewer all read through here, so that a file of another format or a damaged row is refused in
 the same words everywhere.
 """
@@ -119,9 +119,9 @@ def trajectory_log(folder: Path) -> RowLog[SampleRow]:
     return RowLog(folder / "trajectories.jsonl", SampleRow)
 
 
-def evaluation_log(folder: Path, stage: Stage) -> RowLog[SampleRow]:
-    """The greedy completions of a stage's evaluation."""
-    return RowLog(folder / "eval" / f"{stage}.jsonl", SampleRow)
+def evaluation_log(folder: Path, stage: Stage, *, greedy: bool = True) -> RowLog[SampleRow]:
+    """The completions of a stage's evaluation, greedy or sampled."""
+    return RowLog(folder / "eval" / f"{stage}{'' if greedy else '-sampled'}.jsonl", SampleRow)
 
 
 def read_summary(folder: Path) -> Summary:
@@ -170,6 +170,8 @@ def sample_rows(
     group: RolloutGroup,
     encoder: Encoder,
     advantages: Sequence[float] | None = None,
+    *,
+    tokens: bool = True,
 ) -> list[SampleRow]:
     """The rows of a group, one for each completion.
 
@@ -179,6 +181,7 @@ def sample_rows(
         group: The group.
         encoder: Gives the text of each token.
         advantages: One for each sample; None where the group is not trained on.
+        tokens: Keep the text and the log-probability of each token.
     """
     problem = group.problem
     return [
@@ -200,8 +203,8 @@ def sample_rows(
             parts=sample.score.parts,
             tokens=len(sample.completion.ids),
             weight_version=sample.completion.weight_version,
-            pieces=tuple(encoder.pieces(sample.completion.ids)),
-            logprobs=tuple(round(logprob, 4) for logprob in sample.completion.logprobs),
+            pieces=tuple(encoder.pieces(sample.completion.ids)) if tokens else None,
+            logprobs=tuple(round(logprob, 4) for logprob in sample.completion.logprobs) if tokens else None,
             advantage=None if advantages is None else advantages[number],
             steps=tuple(
                 StepRow(step.text, step.kind, step.verdict, step.reason, step.undone)

@@ -36,4 +36,5 @@ def base_config(config: Config) -> Config:
     """The config the base model is evaluated with: k samples of random weights would only cost time."""
     if config.policy.model != "tiny":
         return config
-    return config.model_copy(update={"eval": config.eval.model_copy(update={"num_samples": 0})})
+    num_samples = 0 if config.eval.greedy else 1
+    return config.model_copy(update={"eval": config.eval.model_copy(update={"num_samples": num_samples})})

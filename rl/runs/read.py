@@ -6,7 +6,7 @@ In: a run folder, finished or not. Out: a `RunRecord`.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,7 +21,7 @@ PlainConfig = dict[str, Any]
 """A resolved config as plain data."""
 
 Completions = dict[str, dict[int, SampleRow]]
-"""Greedy completions by split and problem index."""
+"""A completion of each problem by split and problem index: the greedy one, or else the first sample."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -36,7 +36,8 @@ class RunRecord:
         summary: Results of the evaluated stages, updates and seconds.
         missing: Stages the config asks for that are not evaluated yet.
         metrics: Logged updates by stage.
-        completions: Greedy completions by evaluated stage.
+        completions: Completions by evaluated stage: greedy ones, or the first samples of a stage that was only
+            sampled.
     """
 
     name: str
@@ -47,6 +48,11 @@ class RunRecord:
     missing: tuple[Stage, ...]
     metrics: dict[Stage, list[UpdateRow]]
     completions: dict[Stage, Completions]
+
+    @property
+    def greedy(self) -> bool:
+        """Whether all results are of greedy decoding."""
+        return all(one.greedy for results in self.summary.stages.values() for one in results.values())
 
     @property
     def stages(self) -> list[Stage]:
@@ -91,7 +97,8 @@ def read_run(folder: Path) -> RunRecord:
         missing=tuple(stage for stage in planned if stage not in summary.stages),
         metrics={stage: rows for stage in Stage if (rows := [row for row in updates if row.stage is stage])},
         completions={
-            stage: by_problem(evaluation_log(folder, stage).read(tokens=False)) for stage in summary.stages
+            stage: by_problem(headline_rows(folder, stage, results))
+            for stage, results in summary.stages.items()
         },
     )
 
@@ -128,6 +135,16 @@ def read_provenance(folder: Path) -> dict[str, Any]:
     if not isinstance(found, dict):
         raise RunFolderError(f"{path} cannot be read: it holds no JSON object; restore it or move it away")
     return found
+
+
+def headline_rows(folder: Path, stage: Stage, results: Mapping[str, SplitResult]) -> list[SampleRow]:
+    """The completions that the results of a stage are computed from, as far as they were kept.
+
+    Raises:
+        RunFolderError: The file has another format or is damaged.
+    """
+    greedy = all(result.greedy for result in results.values())
+    return evaluation_log(folder, stage, greedy=greedy).read(tokens=False)
 
 
 def by_problem(rows: Iterable[SampleRow]) -> Completions:

@@ -2,7 +2,7 @@
 
 ::
 
-    trajectories.jsonl, eval/<stage>.jsonl   one `SampleRow` per line: a completion
+    trajectories.jsonl, eval/*.jsonl         one `SampleRow` per line: a completion
     metrics.jsonl                            one `UpdateRow` per line: an optimiser update
     summary.json                             a `Summary`: a `SplitResult` for each stage and split
 
@@ -277,7 +277,7 @@ _read_update = check.record(
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class BucketResult:
-    """How a policy does on one difficulty bucket of a split, greedy; fields as in `SplitResult`."""
+    """How a policy does on one difficulty bucket of a split; fields as in `SplitResult`."""
 
     num_problems: int
     accuracy: float
@@ -287,17 +287,32 @@ class BucketResult:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class LengthResult:
+    """How a policy does on a split if its completions are cut off at a length limit.
+
+    A completion that is longer than the limit is cut off there and has no answer. Fields as in `SplitResult`.
+    """
+
+    accuracy: float
+    accuracy_low: float
+    accuracy_high: float
+    tokens: float
+    truncated: float
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class SplitResult:
     """How a policy does on one split.
 
-    Greedy decoding, unless the name says `sampled`. Figures per correct answer are None where no answer is
-    correct. Kinds of backtracks are None where a result was computed again from rows, which do not say them.
+    The figures are those of the greedy completions; where there are none, those of all samples. Names with
+    `sampled` and pass@k are always of samples. Figures per correct answer are None where no answer is correct.
+    Kinds of backtracks are None where a result was computed again from rows, which do not say them.
 
     Attributes:
         num_problems: Problems evaluated.
         ungraded: Greedy and sampled completions left out because a grader failed on them.
         accuracy: Share answered correctly.
-        accuracy_low: Lower end of its 95 % Wilson interval.
+        accuracy_low: Lower end of its 95 % interval (Wilson's; clustered by problem where there are samples).
         accuracy_high: Upper end.
         verified: Share answered correctly with every step valid.
         steps_per_correct: Mean steps over correct answers.
@@ -314,6 +329,7 @@ class SplitResult:
         wasted_steps: Steps later undone, per trace.
         tokens: Completion tokens per trace.
         truncated: Share cut off at the length limit.
+        greedy: Whether the figures are those of greedy decoding.
         sampled_accuracy: Share of all samples that are correct (mean@k); None without samples.
         sampled_steps_per_correct: Mean steps over correct samples.
         pass_at_k: Chance that at least one of k samples is correct, for k = 1, 2, 4, ... up to the number of
@@ -321,6 +337,7 @@ class SplitResult:
         errors: Share of problems by the kind of the trace's first error, where the task names one
             (`Env.first_error`).
         buckets: Results by difficulty bucket, where the split has several.
+        by_length: Results by length limit in tokens, the shortest first; the last is the evaluation's own.
     """
 
     num_problems: int
@@ -343,11 +360,13 @@ class SplitResult:
     wasted_steps: float
     tokens: float
     truncated: float
+    greedy: bool
     sampled_accuracy: float | None
     sampled_steps_per_correct: float | None
     pass_at_k: dict[str, float]
     errors: dict[str, float]
     buckets: dict[str, BucketResult]
+    by_length: dict[str, LengthResult]
 
     def to_json(self) -> dict[str, Any]:
         """The result as a JSON object."""
@@ -364,13 +383,22 @@ class SplitResult:
 
 
 _FIGURES: dict[str, check.Check] = {
+    "bool": check.flag,
     "int": check.integer,
     "float": check.number,
     "float | None": check.optional(check.number),
     "dict[str, float]": check.mapping(check.number),
 }
 _read_bucket = check.record(BucketResult, _FIGURES)
-_read_result = check.record(SplitResult, {**_FIGURES, "dict[str, BucketResult]": check.mapping(_read_bucket)})
+_read_length = check.record(LengthResult, _FIGURES)
+_read_result = check.record(
+    SplitResult,
+    {
+        **_FIGURES,
+        "dict[str, BucketResult]": check.mapping(_read_bucket),
+        "dict[str, LengthResult]": check.mapping(_read_length),
+    },
+)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

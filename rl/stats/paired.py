@@ -62,9 +62,9 @@ def paired_difference(case: Figures, base: Figures, *, is_share: bool = False) -
     Args:
         case: The figure of the case.
         base: The same figure of the base.
-        is_share: Each value is 0 or 1. Then one problem won and one lost are added to every seed before the
-            interval is taken (Bonett and Price 2012, doi 10.3102/1076998611411915); without them no problem
-            won and none lost would look certain.
+        is_share: Each value is a share, mostly 0 or 1. Then one problem won and one lost are added to every
+            seed before the interval is taken (Bonett and Price 2012, doi 10.3102/1076998611411915); without
+            them no problem won and none lost would look certain.
 
     Example::
 

@@ -64,7 +64,8 @@ function bestFirst(data, members) {
 function groupCard(data, groups, number, members, read) {
   const row = read[0];
   const source = data.sources[data.columns.source[members[0]]];
-  const about = source.evaluated ? null : element("span", {}, `update ${row.update} · group ${row.group}`);
+  const update = row.update ? `update ${row.update} · ` : "";
+  const about = source.greedy ? null : element("span", {}, `${update}group ${row.group}`);
   const where = element("span", { class: "where" }, sourceLabel(source));
   return element(
     "section",

@@ -54,6 +54,7 @@ def read_trajectories(folders: Sequence[Path]) -> Trajectories:
                 "label": source.label,
                 "stage": source.stage,
                 "evaluated": source.evaluated,
+                "greedy": source.greedy,
                 "num": columns.num - before,
             }
         )

@@ -23,14 +23,16 @@ class Source:
     Example::
 
         Source(log=evaluation_log(Path("runs/quickstart"), Stage.WARM), key="quickstart/warm",
-               label="warm start, evaluated", stage="warm", evaluated=True)
+               label="warm start, evaluated", stage="warm", evaluated=True, greedy=True)
 
     Attributes:
         log: The file.
         key: Its name in the page's address; unique on a page.
         label: Its name on the page.
         stage: The stage that was evaluated; "training" for the samples of GRPO.
-        evaluated: Whether it holds greedy completions of an evaluation, which can be compared.
+        evaluated: Whether it holds the completions that stand for an evaluated stage when stages are compared:
+            the greedy ones, or else the first samples.
+        greedy: Whether it holds one greedy completion of each problem.
     """
 
     log: RowLog[SampleRow]
@@ -38,6 +40,7 @@ class Source:
     label: str
     stage: str
     evaluated: bool
+    greedy: bool = False
 
 
 def find_sources(folders: Sequence[Path]) -> tuple[Source, ...]:
@@ -65,17 +68,21 @@ def find_sources(folders: Sequence[Path]) -> tuple[Source, ...]:
 
 def _of_run(folder: Path, name: str, *, several: bool) -> list[Source]:
     about = f"{name}: " if several else ""
-    sources = [
-        Source(
-            log=log,
-            key=f"{name}/{stage}",
-            label=f"{about}{stage.label}, evaluated",
-            stage=stage.value,
-            evaluated=True,
-        )
-        for stage in Stage
-        if (log := evaluation_log(folder, stage)).path.is_file()
-    ]
+    sources: list[Source] = []
+    for stage in Stage:
+        logs = {greedy: evaluation_log(folder, stage, greedy=greedy) for greedy in (True, False)}
+        found = {greedy: log for greedy, log in logs.items() if log.path.is_file()}
+        sources += [
+            Source(
+                log=log,
+                key=f"{name}/{log.path.stem}",
+                label=f"{about}{stage.label}, evaluated{'' if greedy else ' with samples'}",
+                stage=stage.value,
+                evaluated=greedy or True not in found,
+                greedy=greedy,
+            )
+            for greedy, log in found.items()
+        ]
     training = trajectory_log(folder)
     if training.path.is_file():
         text = f"{about}training samples"

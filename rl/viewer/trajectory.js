@@ -103,7 +103,7 @@ function trajectoryCard(data, row, number) {
   const group = element("a", { href, title: "all samples of this group" }, `group ${row.group}`);
   const facts = [
     element("span", { class: "where" }, sourceLabel(source)),
-    source.evaluated ? null : element("span", {}, `update ${update} · `, group, ` · sample ${row.sample}`),
+    source.greedy ? null : element("span", {}, row.update ? `update ${update} · ` : "", group, ` · sample ${row.sample}`),
   ];
   return element(
     "article",

@@ -278,6 +278,8 @@ def _draw_rows(
     if sampling.temperature not in (0, 1):
         logits_BV = logits_BV / sampling.temperature
     logprobs_BV = torch.log_softmax(logits_BV, dim=-1)
+    if sampling.top_k is not None:
+        logprobs_BV = likeliest(logprobs_BV, sampling.top_k)
     if sampling.top_p < 1:
         logprobs_BV = nucleus(logprobs_BV, sampling.top_p)
     if sampling.temperature == 0:
@@ -288,6 +290,15 @@ def _draw_rows(
         token_B = torch.searchsorted(cumulative_BV, target_B1, right=True).squeeze(1)
         token_B = token_B.clamp(max=logits_BV.shape[1] - 1)
     return token_B, logprobs_BV.gather(1, token_B[:, None]).squeeze(1)
+
+
+def likeliest(logprobs_BV: torch.Tensor, top_k: int) -> torch.Tensor:
+    """Log-probabilities within the `top_k` likeliest tokens, else minus infinity.
+
+    Of tokens with equal probability at the border, those with the lower ids stay.
+    """
+    index_BV = logprobs_BV.argsort(dim=-1, descending=True, stable=True)[:, top_k:]
+    return torch.log_softmax(logprobs_BV.scatter(1, index_BV, -torch.inf), dim=-1)
 
 
 def nucleus(logprobs_BV: torch.Tensor, top_p: float) -> torch.Tensor:

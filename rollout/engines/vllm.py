@@ -200,6 +200,7 @@ class VllmEngine:
                     SamplingParams(
                         temperature=sampling.temperature,
                         top_p=sampling.top_p,
+                        top_k=sampling.top_k or 0,
                         seed=seed % 2**63,  # vLLM's seeds are signed
                         max_tokens=limit,
                         stop_token_ids=self._stop_ids,

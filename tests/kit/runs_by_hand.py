@@ -104,6 +104,7 @@ def result(rows: Sequence[SampleRow], **changes: Any) -> SplitResult:
 def split_result(accuracy: float, steps: float | None, full: float = 4.0, **changes: Any) -> SplitResult:
     """A result of 10 problems with this accuracy and number of steps per correct answer."""
     usual: dict[str, Any] = {
+        "greedy": True,
         "num_problems": 10,
         "ungraded": 0,
         "accuracy": accuracy,
@@ -129,6 +130,7 @@ def split_result(accuracy: float, steps: float | None, full: float = 4.0, **chan
         "pass_at_k": {},
         "errors": {},
         "buckets": {},
+        "by_length": {},
     }
     return SplitResult(**{**usual, **changes})
 

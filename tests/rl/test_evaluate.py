@@ -7,13 +7,14 @@ from itertools import combinations
 
 import pytest
 
-from configs import Config, check_config
+from configs import Config, ConfigError, check_config
 from envs import GraderError, Problem, Split, Trace, make_env
 from rewards import RewardSum, Term
-from rl.evaluate import evaluate, num_completions, summarise
+from rl.evaluate import evaluate, length_limits, num_completions
 from rl.pages.text import result_table
 from rl.runs.record import Stage
-from rl.stats.intervals import pass_at_k, wilson_interval
+from rl.stats.intervals import clustered_interval, pass_at_k, wilson_interval
+from rl.summarise import summarise
 from rollout.types import GroupRequest, RolloutGroup, Sampling
 from tests.kit import directional
 from tests.kit.directional import END, TURNS
@@ -196,6 +197,46 @@ def test_pass_curve_ends_at_the_samples_taken(size: int, ks: list[str]) -> None:
     assert curve == pytest.approx({k: int(k) / size for k in ks})
 
 
+def test_without_greedy_completions_the_headline_is_the_mean_of_the_samples() -> None:
+    sampled = [group(FULL, WRONG, WRONG, WRONG), group(SKIP, FULL, BROKEN, CUT)]
+    result = summarise([], sampled, bucket=ENV.bucket)
+    assert (result.greedy, result.num_problems) == (False, 2)
+    assert result.accuracy == result.sampled_accuracy == 4 / 8
+    # The counts of right ones, 1 and 3 of 4, differ from half by 1 each: variance 2/1 * (1 + 1) / 8² = 1/16, so
+    # 0.25 / (1/16) = 4 of the 8 samples count.
+    assert (result.accuracy_low, result.accuracy_high) == pytest.approx(wilson_interval(2, 4))
+    assert result.verified == 3 / 8
+    assert result.steps_per_correct == result.sampled_steps_per_correct == (3 + 2 + 3 + 3) / 4
+    assert result.truncated == 1 / 8
+    assert result.tokens == 10 + (3 + 1 + 1 + 1 + 2 + 3 + 3 + 2) / 8
+    assert result.pass_at_k["4"] == 1.0
+    assert summarise([group(FULL)], sampled).greedy
+
+
+def test_intervals_of_samples_lie_between_those_of_problems_and_of_samples() -> None:
+    for counts in ([(4, 4), (0, 4), (4, 4), (0, 4)], [(2, 4)] * 6, [(1, 4), (3, 4), (4, 4), (2, 4)]):
+        low, high = clustered_interval(counts)
+        right, num = sum(right for right, _ in counts), sum(num for _, num in counts)
+        assert low <= right / num <= high
+        assert wilson_interval(right * len(counts) / num, len(counts))[0] - 1e-12 <= low
+        assert low <= wilson_interval(right, num)[0] + 1e-12
+    assert clustered_interval([(1, 1), (0, 1), (1, 1)]) == pytest.approx(wilson_interval(2, 3))
+    assert clustered_interval([(4, 4)] * 5) == pytest.approx(wilson_interval(5, 5))  # not of 20
+
+
+def test_accuracy_by_length_is_that_of_completions_cut_off() -> None:
+    # Right ones take 13, 12, 10 tokens, the wrong one 11, the one cut off at the full limit 12.
+    groups = [group(text) for text in (FULL, SKIP, BARE, WRONG, CUT)]
+    result = summarise(groups, limits=[9, 10, 12, 13])
+    assert list(result.by_length) == ["9", "10", "12", "13"]
+    found = list(result.by_length.values())
+    assert [one.accuracy for one in found] == [0, 1 / 5, 2 / 5, result.accuracy]
+    assert [(one.accuracy_low, one.accuracy_high) for one in found] == [wilson_interval(n, 5) for n in range(4)]
+    # Over 9 tokens all are cut off; over 10 four; over 12 the first one and the one without an end.
+    assert [one.truncated for one in found] == [1, 4 / 5, 2 / 5, result.truncated]
+    assert [one.tokens for one in found] == pytest.approx([9, 10, (12 + 12 + 10 + 11 + 12) / 5, result.tokens])
+
+
 def test_no_problem_is_an_error() -> None:
     with pytest.raises(ValueError, match="0 trials"):
         summarise([])
@@ -273,6 +314,27 @@ def test_all_splits_are_evaluated_greedily_and_with_samples() -> None:
         assert found.results[split].accuracy == 4 / 5
         assert found.results[split].sampled_accuracy == 10 / 20
         assert len(found.greedy[split]) == 5
+
+
+def test_sampled_only() -> None:
+    pool = make_pool()
+    settings = config(splits=["id"], num_problems=3, greedy=False, num_samples=4, top_k=5, top_p=0.95)
+    found = evaluate(pool, settings, ENV)
+    assert pool.samplings == [Sampling(temperature=1.0, top_p=0.95, top_k=5, max_new_tokens=20)]
+    assert num_completions(settings) == 12
+    assert found.greedy == {"id": ()} and len(found.sampled["id"]) == 3
+    assert (found.results["id"].greedy, found.results["id"].accuracy) == (False, 3 / 12)
+    with pytest.raises(ConfigError, match="nothing would be evaluated; set num_samples to 1 or more"):
+        config(greedy=False, num_samples=0)
+
+
+def test_length_limits_are_halvings_or_as_given() -> None:
+    assert length_limits(config(), 256) == [16, 32, 64, 128, 256]
+    assert length_limits(config(), 5) == [1, 2, 5]
+    assert length_limits(config(length_limits=[7, 20]), 20) == [7, 20]
+    assert length_limits(config(length_limits=[]), 20) == []
+    with pytest.raises(ConfigError, match=r"eval.length_limits has 21, but .* up to 20 tokens"):
+        config(length_limits=[4, 21])
 
 
 def test_greedy_only() -> None:

@@ -71,7 +71,8 @@ def _table(run: RunRecord, label: str, columns: Sequence[Column]) -> Table:
 
 def _accuracy(result: SplitResult) -> Cell:
     interval = f"{bare_percent(result.accuracy_low)}–{bare_percent(result.accuracy_high)}"
-    return Cell(text=percent(result.accuracy), notes=(Note(text=interval),))
+    sampled = () if result.greedy else (Note(text="sampled"),)
+    return Cell(text=percent(result.accuracy), notes=(Note(text=interval), *sampled))
 
 
 def _share(of: Callable[[SplitResult], float | None]) -> Callable[[SplitResult], Cell]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from rl.pages.decoding import decoding
 from rl.pages.render import render
 from rl.pages.run.backtracks import backtracks
 from rl.pages.run.buckets import by_bucket
@@ -62,6 +63,8 @@ def render_report(run: RunRecord, *, viewer: str | None = None) -> str:
         verdict=verdict(run),
         tiles=tiles(run),
         trade_offs=trade_offs(run),
+        decoding=decoding(result for rows in results.values() for _, result in rows),
+        is_greedy=run.greedy,
         headlines=headline_table(run) if run.stages else None,
         figures=full_table(run) if run.stages else None,
         buckets=by_bucket(results),

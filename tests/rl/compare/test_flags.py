@@ -12,8 +12,10 @@ from rl.compare.results import TraceFacts
 from rl.runs.record import Stage, UpdateRow
 from rl.stats.repetition import repeats_itself
 
+Completions = dict[int, tuple[TraceFacts, ...]]
 
-def traces(num: int = 100, *, wrong: int = 0, **changes: Any) -> dict[int, TraceFacts]:
+
+def traces(num: int = 100, *, wrong: int = 0, **changes: Any) -> Completions:
     """Completions of which the first `wrong` are not correct; the rest as given."""
     usual: dict[str, Any] = {
         "problem": "p",
@@ -30,19 +32,17 @@ def traces(num: int = 100, *, wrong: int = 0, **changes: Any) -> dict[int, Trace
     for index in range(num):
         facts = {**usual, **changes, **({"outcome": Outcome.WRONG} if index < wrong else {})}
         right = facts["outcome"] in (Outcome.VERIFIED, Outcome.CORRECT)
-        made[index] = TraceFacts(**facts, correct=right)
+        made[index] = (TraceFacts(**facts, correct=right),)
     return made
 
 
-def part(num: int, whole: dict[int, TraceFacts], **changes: Any) -> dict[int, TraceFacts]:
+def part(num: int, whole: Completions, **changes: Any) -> Completions:
     """`whole` with its last `num` completions as given."""
     changed = traces(len(whole), **changes)
     return {index: changed[index] if index >= len(whole) - num else facts for index, facts in whole.items()}
 
 
-def kinds(
-    before: dict[int, TraceFacts], after: dict[int, TraceFacts], needed: tuple[float, float] = (0.0, 0.0)
-) -> list[FlagKind]:
+def kinds(before: Completions, after: Completions, needed: tuple[float, float] = (0.0, 0.0)) -> list[FlagKind]:
     return [kind for kind, _ in stage_flags(before, after, needed)]
 
 

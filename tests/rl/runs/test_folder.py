@@ -82,7 +82,7 @@ def test_a_new_folder_says_what_the_run_is(tmp_path: Path) -> None:
         assert folder.summary() == Summary()
         assert folder.model(Stage.WARM).parent.is_dir()
         assert folder.checkpoints(Stage.GRPO).parent.is_dir()
-        assert folder.evaluation(Stage.BASE).path.parent.is_dir()
+        assert folder.evaluation(Stage.BASE, greedy=True).path.parent.is_dir()
 
 
 def test_an_empty_folder_is_as_good_as_a_new_one(tmp_path: Path) -> None:

@@ -122,7 +122,7 @@ def plan(tmp_path: Path) -> Plan:
     folder = open_run(trial.config, resume=False, overwrite=False)
     folder.metrics.append(*updates(Stage.GRPO, 1))
     folder.trajectories.append(sample(update=1))
-    folder.evaluation(Stage.BASE).append(sample(stage=Stage.BASE))
+    folder.evaluation(Stage.BASE, greedy=True).append(sample(stage=Stage.BASE))
     folder.write_summary(Summary(stages={Stage.BASE: {"id": split_result(0.5, 3.0)}}))
     folder.close()
     return made

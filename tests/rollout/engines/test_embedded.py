@@ -196,20 +196,25 @@ def test_tokens_depend_on_the_seed_not_on_the_rest_of_the_batch() -> None:
     assert len(seeds) > 40
 
 
-@pytest.mark.parametrize("top_p", [1.0, 0.9, 0.5, 0.01])
-def test_sampled_tokens_follow_the_distribution(top_p: float) -> None:
+@pytest.mark.parametrize(
+    ("top_p", "top_k"), [(1.0, None), (0.9, None), (0.5, None), (0.01, None), (1.0, 3), (0.6, 3), (1.0, 1)]
+)
+def test_sampled_tokens_follow_the_distribution(top_p: float, top_k: int | None) -> None:
     """First tokens of 4,000 samples against their probabilities: chi-square below its 99.99 % point."""
     sampler = engine()
     prompt = Prompt(ids=(3, 4, 5), seeds=tuple(range(4000)))
-    completions = sampler.generate([prompt], Sampling(temperature=1.0, max_new_tokens=1, top_p=top_p))[0]
+    sampling = Sampling(temperature=1.0, max_new_tokens=1, top_p=top_p, top_k=top_k)
+    completions = sampler.generate([prompt], sampling)[0]
     counts = Counter(c.ids[0] for c in completions)
     with torch.no_grad():
         probs = torch.softmax(sampler.model(torch.tensor([prompt.ids])).logits[0, -1], -1).tolist()
-    nucleus: list[int] = []  # the fewest likeliest tokens that have top_p together
-    for token in sorted(range(V), key=lambda token: -probs[token]):
-        if sum(probs[token] for token in nucleus) < top_p:
+    likeliest = sorted(range(V), key=lambda token: -probs[token])[:top_k]
+    needed = top_p * sum(probs[token] for token in likeliest)
+    nucleus: list[int] = []  # the fewest of the top_k likeliest tokens that have top_p of them together
+    for token in likeliest:
+        if sum(probs[token] for token in nucleus) < needed:
             nucleus.append(token)
-    assert counts.keys() <= set(nucleus) and (top_p > 0.1) == (len(nucleus) > 1)
+    assert counts.keys() <= set(nucleus) and (top_p > 0.1 and top_k != 1) == (len(nucleus) > 1)
     whole = sum(probs[token] for token in nucleus)
     probs = [probs[token] / whole if token in nucleus else 0.0 for token in range(V)]
     for completion in completions:

@@ -1,0 +1,150 @@
+"""The figures of one split from its completions.
+
+In: groups of greedy completions and of samples. Out: a `SplitResult`. Its figures are those of the greedy
+completions, or of all samples where nothing was decoded greedily.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+from statistics import fmean
+
+from envs import Problem, Status, Trace
+from rl.runs.record import BucketResult, LengthResult, SplitResult
+from rl.stats.intervals import clustered_interval, pass_at_k
+from rollout.types import RolloutGroup, Sample
+
+
+def summarise(
+    greedy: Sequence[RolloutGroup],
+    sampled: Sequence[RolloutGroup] = (),
+    *,
+    limits: Sequence[int] = (),
+    first_error: Callable[[Trace], str | None] = lambda trace: None,
+    bucket: Callable[[Problem], str | None] = lambda problem: None,
+) -> SplitResult:
+    """Figures of one split from its groups.
+
+    Args:
+        greedy: One-sample groups; none where nothing was decoded greedily.
+        sampled: k-sample groups of the same problems; may be empty if `greedy` is not.
+        limits: Length limits in tokens to judge the same completions under.
+        first_error: Names what first went wrong in a trace.
+        bucket: Names the difficulty of a problem.
+
+    Raises:
+        ValueError: No completion was graded.
+    """
+    groups = [group for group in greedy or sampled if group.samples]
+    pairs = [(group.problem, sample) for group in groups for sample in group.samples]
+    traces = [sample.trace for _, sample in pairs]
+    right = [(problem, sample.trace) for problem, sample in pairs if sample.trace.correct]
+    low, high = _interval(groups, _is_right)
+    samples = [sample for group in sampled for sample in group.samples]
+    right_samples = [sample.trace for sample in samples if sample.trace.correct]
+    return SplitResult(
+        greedy=bool(greedy),
+        num_problems=len(groups),
+        ungraded=sum(group.ungraded for group in (*greedy, *sampled)),
+        accuracy=len(right) / len(pairs),
+        accuracy_low=low,
+        accuracy_high=high,
+        verified=fmean(trace.verified for trace in traces),
+        steps_per_correct=_mean([trace.num_steps for _, trace in right]),
+        full_steps_per_correct=_mean([problem.num_full_steps for problem, _ in right]),
+        full_steps=fmean(problem.num_full_steps for problem, _ in pairs),
+        steps_saved=_mean([1.0 - t.num_steps / p.num_full_steps for p, t in right]),
+        invalid_steps=fmean(trace.num_invalid for trace in traces),
+        backtracks=fmean(trace.num_backtracks for trace in traces),
+        real_backtracks=fmean(trace.real_backtracks for trace in traces),
+        fake_backtracks=fmean(trace.fake_backtracks for trace in traces),
+        needed_backtracks=fmean(sum(back.needed is True for back in trace.backtracks) for trace in traces),
+        needless_backtracks=fmean(trace.needless_backtracks for trace in traces),
+        backtrack_depth=_mean([back.num_undone for trace in traces for back in trace.backtracks]),
+        wasted_steps=fmean(trace.num_wasted for trace in traces),
+        tokens=fmean(len(sample.completion.ids) for _, sample in pairs),
+        truncated=fmean(trace.status is Status.TRUNCATED for trace in traces),
+        sampled_accuracy=len(right_samples) / len(samples) if samples else None,
+        sampled_steps_per_correct=_mean([trace.num_steps for trace in right_samples]),
+        pass_at_k=_pass_curve(sampled),
+        errors=_errors(traces, first_error),
+        buckets=_buckets(groups, first_error, bucket),
+        by_length={str(limit): _within(groups, limit) for limit in limits},
+    )
+
+
+def _is_right(sample: Sample) -> bool:
+    return bool(sample.trace.correct)
+
+
+def _interval(groups: Sequence[RolloutGroup], counts: Callable[[Sample], bool]) -> tuple[float, float]:
+    return clustered_interval([(sum(map(counts, group.samples)), len(group.samples)) for group in groups])
+
+
+def _within(groups: Sequence[RolloutGroup], limit: int) -> LengthResult:
+    """The result under a lower length limit.
+
+    The seeds fix the tokens of a completion whatever its limit, so a lower one gives the beginning of the same
+    completion. Cut off, it has no answer; so nothing needs to be sampled or graded again.
+    """
+
+    def is_right(sample: Sample) -> bool:
+        return _is_right(sample) and len(sample.completion.ids) <= limit
+
+    samples = [sample for group in groups for sample in group.samples]
+    lengths = [len(sample.completion.ids) for sample in samples]
+    low, high = _interval(groups, is_right)
+    return LengthResult(
+        accuracy=fmean(map(is_right, samples)),
+        accuracy_low=low,
+        accuracy_high=high,
+        tokens=fmean(min(length, limit) for length in lengths),
+        truncated=fmean(
+            length > limit or sample.trace.status is Status.TRUNCATED
+            for length, sample in zip(lengths, samples, strict=True)
+        ),
+    )
+
+
+def _errors(traces: Sequence[Trace], first_error: Callable[[Trace], str | None]) -> dict[str, float]:
+    found = Counter([str(error) for error in map(first_error, traces) if error is not None])
+    return {name: count / len(traces) for name, count in sorted(found.items())}
+
+
+def _buckets(
+    groups: Sequence[RolloutGroup],
+    first_error: Callable[[Trace], str | None],
+    bucket: Callable[[Problem], str | None],
+) -> dict[str, BucketResult]:
+    buckets: dict[str, list[RolloutGroup]] = {}
+    for group in groups:
+        if (name := bucket(group.problem)) is not None:
+            buckets.setdefault(name, []).append(group)
+    if len(buckets) < 2:
+        return {}
+    results = {}
+    for name, found in sorted(buckets.items()):
+        samples = [sample for group in found for sample in group.samples]
+        low, high = _interval(found, _is_right)
+        results[name] = BucketResult(
+            num_problems=len(found),
+            accuracy=fmean(map(_is_right, samples)),
+            accuracy_low=low,
+            accuracy_high=high,
+            errors=_errors([sample.trace for sample in samples], first_error),
+        )
+    return results
+
+
+def _pass_curve(groups: Sequence[RolloutGroup]) -> dict[str, float]:
+    counts = [(len(group.samples), sum(map(_is_right, group.samples))) for group in groups]
+    most = max([size for size, _ in counts], default=0)
+    ks = sorted({2**power for power in range(most.bit_length())} | {most} - {0})
+    return {
+        str(k): fmean(pass_at_k(size, right, k) for size, right in counts if size >= k) for k in ks if k <= most
+    }
+
+
+def _mean(values: Sequence[float]) -> float | None:
+    return fmean(values) if values else None
