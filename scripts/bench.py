@@ -1,4 +1,4 @@
-"""Race Stride against transformers, vLLM and TRL on this machine.
+"""Race Stride against transformers, vLLM and TRL on this machine; `stride bench gpu`: all that wants a GPU.
 
 `rollout` is sampling alone (all workloads: about an hour), `update` the learner alone and `end_to_end` whole
 GRPO updates (hours with all models). Every contestant runs in this process, in turn, on the same model, prompts
@@ -17,16 +17,60 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from rl.bench.gpu.figure import Setting
 from rl.bench.models import MODELS, TRAINED
 from scripts.arguments import Arguments
 
 
 def main(argv: list[str] | None = None) -> int:
     """Parse arguments, run, print tables."""
+    words = sys.argv[1:] if argv is None else argv
+    return _gpu(words[1:]) if words[:1] == ["gpu"] else _race(words)
+
+
+def _gpu(argv: list[str]) -> int:
+    """Everything that wants a GPU: one table, one JSON file; exit code 1 if a part failed or broke a bound."""
+    from rl.bench.gpu.report import as_json, as_table
+    from rl.bench.gpu.run import BUDGET_S, PARTS, run_parts
+
+    parser = Arguments(
+        "bench gpu",
+        about="Everything that wants a GPU in one run: tests marked `gpu`, agreement of sampler and learner, "
+        "speed and memory of a model of 0.5 B parameters, and a training of SmolLM2-135M.",
+        example="stride bench gpu --json gpu.json",
+    )
+    parser.add_argument("--parts", nargs="+", choices=list(PARTS), default=list(PARTS), metavar="PART")
+    parser.add_argument("--budget", type=float, default=BUDGET_S, help="seconds for all parts (%(default)g)")
+    parser.add_argument("--device", choices=["cpu", "cuda"], default="cuda")
+    parser.add_argument("--tiny", action="store_true", help="tiny sizes, to try the run itself on a CPU")
+    parser.add_argument("--json", type=Path, help="write the figures to this file")
+    arguments = parser.parse_args(argv)
+    if arguments.device == "cuda" and not _has_gpu():
+        parser.error("torch sees no GPU; --device cpu --tiny tries the run itself")
+    setting = Setting(device=arguments.device, tiny=arguments.tiny)
+    results = run_parts(
+        [part for part in PARTS if part in arguments.parts],
+        setting,
+        budget_s=arguments.budget,
+        say=lambda line: print(line, file=sys.stderr, flush=True),
+    )
+    print(as_table(results))
+    if arguments.json is not None:
+        arguments.json.write_text(json.dumps(as_json(results, setting), indent=1) + "\n")
+    return 0 if all(result.passed for result in results) else 1
+
+
+def _has_gpu() -> bool:
+    import torch
+
+    return torch.cuda.is_available()
+
+
+def _race(argv: list[str]) -> int:
     parser = Arguments(
         "bench", about=f"{__doc__}", example="stride bench rollout --models 1m --samples 128 --workloads skewed"
     )
-    parser.add_argument("what", choices=["rollout", "update", "end_to_end"])
+    parser.add_argument("what", choices=["rollout", "update", "end_to_end", "gpu"])
     parser.add_argument("--models", nargs="+", choices=list(MODELS), default=["1m", "6m", "30m"])
     parser.add_argument("--workloads", nargs="+", choices=["equal", "skewed"], default=["equal", "skewed"])
     parser.add_argument("--samples", nargs="+", type=int, default=[64, 128, 256], help="in groups of 8")

@@ -59,9 +59,19 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> GroupSc
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Sort the largest groups to the start, since they end last."""
+    """Sort the largest groups to the start, since they end last; skip what wants a GPU where there is none."""
     order = list(dict.fromkeys(GROUPS.values()))
     items.sort(key=lambda item: _place(order, group_of(item.nodeid)))
+    on_gpu = [item for item in items if item.get_closest_marker("gpu")]
+    if on_gpu and not _has_gpu():
+        for item in on_gpu:
+            item.add_marker(pytest.mark.skip(reason="torch sees no GPU"))
+
+
+def _has_gpu() -> bool:
+    import torch  # only where a test asks: it takes seconds
+
+    return torch.cuda.is_available()
 
 
 def _place(order: Sequence[str], group: str) -> int:

@@ -15,15 +15,15 @@ from transformers import LlamaForCausalLM, PreTrainedTokenizerFast
 
 from envs import Problem, Split, Trace, parse_trace
 from rewards import History, Outcome, Score
-from rl.bench.models import PAD, STOP, VOCABULARY
+from rl.bench.models import NO_STOP, PAD, STOP, VOCABULARY
 from rl.bench.workload import Workload
 from rollout.engines.embedded import TorchEngine
 from rollout.types import Completion, RolloutGroup, Sample, Sampling
 
 
-def make_tokenizer() -> PreTrainedTokenizerFast:
+def make_tokenizer(vocabulary: int = VOCABULARY) -> PreTrainedTokenizerFast:
     """A tokenizer with one word for every token id."""
-    words = {_word(token): token for token in range(VOCABULARY)}
+    words = {_word(token): token for token in range(vocabulary)}
     tokenizer = Tokenizer(models.WordLevel(words, unk_token=_word(PAD)))
     tokenizer.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
     return PreTrainedTokenizerFast(
@@ -37,7 +37,7 @@ def _word(token: int) -> str:
 
 def sample_groups(model: LlamaForCausalLM, workload: Workload, threads: int = 1) -> list[RolloutGroup]:
     """Scored groups with the lengths of the workload and the model's own log-probabilities."""
-    engine = TorchEngine(copy.deepcopy(model), stop_ids=[VOCABULARY], pad_id=PAD, threads=threads)
+    engine = TorchEngine(copy.deepcopy(model), stop_ids=[NO_STOP], pad_id=PAD, threads=threads)
     sampling = Sampling(temperature=1.0, max_new_tokens=max(workload.lengths))
     sampled = engine.generate(workload.requests, sampling)
     tokenizer, task = make_tokenizer(), ChecksumTask(workload)

@@ -17,12 +17,14 @@ from transformers import LlamaForCausalLM
 
 from rl.bench.workload import GROUP, Workload
 
+_QUEUED = 16
+
 
 def floor(model: LlamaForCausalLM, workload: Workload) -> float:
     """Tokens per second if each step took only as long as its bytes or its operations at the measured rates."""
     weight = model.lm_head.weight
     config: Any = model.config
-    bytes_per_s = _memory_rate(weight)
+    bytes_per_s = memory_rate(weight)
     flops_per_s = _matmul_rate(weight, config.hidden_size, len(workload.lengths))
     weights = sum(p.numel() for name, p in model.named_parameters() if "embed_tokens" not in name)
     head_dim = config.hidden_size // config.num_attention_heads
@@ -40,22 +42,33 @@ def floor(model: LlamaForCausalLM, workload: Workload) -> float:
     return workload.tokens / seconds
 
 
-def _memory_rate(like: torch.Tensor) -> float:
-    """Bytes per second read from memory on the tensor's device and in its dtype."""
-    numbers = like.new_ones(1 << (26 if like.device.type == "cpu" else 30))
-    return numbers.nbytes / _fastest(numbers.sum)
+def memory_rate(like: torch.Tensor) -> float:
+    """Bytes per second that the memory of a tensor's device moves, in its dtype.
+
+    On a CPU a sum reads; elsewhere a copy reads and writes, since a sum does not keep up with a GPU's memory.
+    """
+    if like.device.type == "cpu":
+        numbers = like.new_ones(1 << 26)
+        return numbers.nbytes / _fastest(numbers.sum)
+    numbers, copy = like.new_ones(1 << 29), like.new_empty(1 << 29)
+    return 2 * numbers.nbytes / _fastest(lambda: copy.copy_(numbers), queued=_QUEUED)
 
 
 def _matmul_rate(like: torch.Tensor, width: int, rows: int) -> float:
     """Float operations per second of a product as large as a step's largest, on the same device."""
-    left, right = like.new_ones(rows, width), like.new_ones(width, 4 * width)
-    return 2 * rows * width * 4 * width / _fastest(lambda: left @ right)
+    columns = max(4 * width, len(like))
+    left, right = like.new_ones(rows, width), like.new_ones(width, columns)
+    queued = 1 if like.device.type == "cpu" else _QUEUED
+    return 2 * rows * width * columns / _fastest(lambda: left @ right, queued=queued)
 
 
-def _fastest(work: Callable[[], torch.Tensor]) -> float:
+def _fastest(work: Callable[[], torch.Tensor], queued: int = 1) -> float:
+    """Seconds of one call, of `queued` calls before each wait: a GPU should not wait for their launches."""
     best = math.inf
     for _ in range(20):
         started = time.perf_counter()
-        work().flatten()[0].item()  # waits for the device
-        best = min(best, time.perf_counter() - started)
+        for _ in range(queued):
+            made = work()
+        made.flatten()[0].item()  # waits for the device
+        best = min(best, (time.perf_counter() - started) / queued)
     return best

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 VOCABULARY, PAD, STOP = 512, 0, 1
+NO_STOP = -1  # as the stop token of an engine that samples fixed lengths
 
 
 class Shape(NamedTuple):

@@ -22,7 +22,7 @@ from transformers import (
     LogitsProcessorList,
 )
 
-from rl.bench.models import PAD, STOP
+from rl.bench.models import NO_STOP, PAD, STOP
 from rl.bench.race import Contestants, Lap
 from rl.bench.workload import Case, Workload
 from rollout.engines.spec import EngineSpec
@@ -139,7 +139,7 @@ def _spec(model: LlamaForCausalLM, threads: int, vllm: VllmLimits | None = None)
     """An engine as a run would build it, but one that stops at no token."""
     return EngineSpec(
         model=model,
-        stop_ids=() if vllm else (-1,),
+        stop_ids=() if vllm else (NO_STOP,),
         pad_id=PAD,
         dtype=model.dtype,
         device=model.device.type,

@@ -12,7 +12,7 @@ import tempfile
 import time
 import warnings
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -25,7 +25,7 @@ from trl import GRPOConfig, GRPOTrainer
 
 from configs.schema.config import GrpoConfig, RolloutConfig
 from rl.bench.checksum_task import Checksums, ChecksumTask, checksum, make_tokenizer
-from rl.bench.models import PAD, VOCABULARY
+from rl.bench.models import NO_STOP, PAD
 from rl.bench.rollout import FixedLengths
 from rl.bench.workload import GROUP, Workload
 from rl.grpo.arguments import grpo_arguments
@@ -34,6 +34,7 @@ from rl.grpo.update import Updates
 from rl.models.policy import Policy
 from rollout.encoder import make_encoder
 from rollout.engines.base import Weights
+from rollout.engines.cuda_graphs import CudaGraphs
 from rollout.engines.embedded import TorchEngine
 from rollout.pools.local import LocalPool
 from rollout.source import GroupSource, RolloutBatch
@@ -49,17 +50,25 @@ class Training:
 
     Attributes:
         seconds: Seconds of each update but the first, which warms up.
-        losses: Loss of every update.
-        grad_norms: Gradient norm of every update, before clipping.
+        logs: What was logged at every update.
         tokens: Completion tokens trained on, in all updates.
         positions: Positions passed through the learning model in all updates, padding included.
     """
 
     seconds: tuple[float, ...]
-    losses: tuple[float, ...]
-    grad_norms: tuple[float, ...]
+    logs: tuple[Mapping[str, float], ...]
     tokens: int
     positions: int
+
+    @property
+    def losses(self) -> tuple[float, ...]:
+        """Loss of every update."""
+        return tuple(row["loss"] for row in self.logs)
+
+    @property
+    def grad_norms(self) -> tuple[float, ...]:
+        """Gradient norm of every update, before clipping."""
+        return tuple(row["grad_norm"] for row in self.logs)
 
 
 class _Watch(TrainerCallback):
@@ -101,7 +110,7 @@ def train_stride(
     """Stride's trainer.
 
     Args:
-        model: A copy of it is trained.
+        model: A copy of it is trained, on its device.
         workload: Prompts and lengths.
         groups: Trained on at every update; None: a worker in this process samples and scores new ones.
         updates: Number of updates.
@@ -109,7 +118,7 @@ def train_stride(
     """
     learner, watch = _learner(model), _Watch()
     counter = _Counter(learner)
-    policy = Policy(model=learner, encoder=make_encoder(make_tokenizer()))
+    policy = Policy(model=learner, encoder=make_encoder(make_tokenizer(model.config.vocab_size)))
     num_groups, limit = len(workload.prompts), max(workload.lengths)
     pool: Any = _NoPool()
     source: Any = _GivenSource(groups or ())
@@ -137,7 +146,8 @@ def train_stride(
     with tempfile.TemporaryDirectory() as folder:
         grpo = GrpoConfig(updates=updates, problems_per_update=num_groups, learning_rate=_LEARNING_RATE)
         rollout = RolloutConfig(samples_per_problem=GROUP, max_new_tokens=limit, problems_per_batch=num_groups)
-        arguments = grpo_arguments(grpo, rollout, folder=Path(folder), seed=0, cpu=True, report_to=[])
+        cpu = model.device.type == "cpu"
+        arguments = grpo_arguments(grpo, rollout, folder=Path(folder), seed=0, cpu=cpu, report_to=[])
         made = Updates(
             source,
             pool,
@@ -221,8 +231,7 @@ def _learner(model: LlamaForCausalLM) -> LlamaForCausalLM:
 def _training(watch: _Watch, counter: _Counter) -> Training:
     return Training(
         seconds=tuple(end - start for start, end in zip(watch.times, watch.times[1:], strict=False)),
-        losses=tuple(row["loss"] for row in watch.logs),
-        grad_norms=tuple(row["grad_norm"] for row in watch.logs),
+        logs=tuple(watch.logs),
         tokens=counter.tokens,
         positions=counter.positions,
     )
@@ -232,7 +241,8 @@ class _FixedLengthEngine:
     """The embedded engine with the workload's length for each sample."""
 
     def __init__(self, model: LlamaForCausalLM, workload: Workload, threads: int) -> None:
-        self._engine = TorchEngine(model, stop_ids=[VOCABULARY], pad_id=PAD, threads=threads)
+        capture = None if model.device.type == "cpu" else CudaGraphs
+        self._engine = TorchEngine(model, stop_ids=[NO_STOP], pad_id=PAD, threads=threads, make_capture=capture)
         self._limits = [request.limits for request in workload.requests]
         self.weight_version = 0
 

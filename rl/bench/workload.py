@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from transformers import LlamaConfig, LlamaForCausalLM
 
-from rl.bench.models import MODELS, PAD, STOP, VOCABULARY
+from rl.bench.models import MODELS, PAD, STOP, VOCABULARY, Shape
 from rollout.types import Prompt
 
 GROUP = 8  # samples of a prompt
@@ -91,9 +91,9 @@ class Case:
 
     def make_model(self) -> LlamaForCausalLM:
         """The model; contestants copy it before they change it."""
-        model: Any = make_bench_model(self.model)
-        moved: LlamaForCausalLM = model.to(device=self.device, dtype=getattr(torch, self.dtype))
-        return moved
+        model: Any = make_bench_model(self.model, self.device)
+        cast: LlamaForCausalLM = model.to(dtype=getattr(torch, self.dtype))
+        return cast
 
     def make_workload(self) -> Workload:
         """The prompts and lengths."""
@@ -125,9 +125,13 @@ def make_workload(kind: str, *, samples: int, mean: int, prompt_tokens: int, see
     return Workload(prompts=tuple(prompts), lengths=tuple(lengths))
 
 
-def make_bench_model(name: str) -> LlamaForCausalLM:
+def make_bench_model(name: str, device: str = "cpu") -> LlamaForCausalLM:
     """A Llama with random weights and the sizes of a name in `MODELS`."""
-    shape = MODELS[name]
+    return make_llama(MODELS[name], device)
+
+
+def make_llama(shape: Shape, device: str = "cpu") -> LlamaForCausalLM:
+    """A Llama of given sizes for up to 4,096 positions, with random weights drawn on its device."""
     torch.manual_seed(0)
     config = LlamaConfig(
         vocab_size=shape.vocabulary,
@@ -141,4 +145,5 @@ def make_bench_model(name: str) -> LlamaForCausalLM:
         eos_token_id=STOP,
         pad_token_id=PAD,
     )
-    return LlamaForCausalLM(config).eval().requires_grad_(False)
+    with torch.device(device):
+        return LlamaForCausalLM(config).eval().requires_grad_(False)

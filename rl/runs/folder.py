@@ -261,12 +261,17 @@ def _provenance() -> dict[str, Any]:
     return {
         "command": [Path(sys.argv[0]).name, *sys.argv[1:]],
         "started": _now(),
-        "git_revision": _git("rev-parse", "HEAD"),
+        "git_revision": git_revision(),
         "git_changed_files": len((_git("status", "--porcelain", "-uno") or "").splitlines()),
         "python": platform.python_version(),
         "packages": {name: version(name) for name in packages},
         "machine": {"system": platform.platform(), "cores": os.cpu_count()},
     }
+
+
+def git_revision() -> str | None:
+    """The commit of this checkout; None outside one."""
+    return _git("rev-parse", "HEAD")
 
 
 def _git(*arguments: str) -> str | None:

@@ -64,7 +64,7 @@ def test_a_contestant_that_does_less_work_is_detected(monkeypatch: pytest.Monkey
 
 
 def test_the_floor_grows_with_what_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(bench_floor, "_memory_rate", lambda like: 1e9)
+    monkeypatch.setattr(bench_floor, "memory_rate", lambda like: 1e9)
     monkeypatch.setattr(bench_floor, "_matmul_rate", lambda like, width, rows: 1e18)
     model = make_bench_model("tiny")
     weights = sum(p.numel() for p in model.parameters()) - model.lm_head.weight.numel()

@@ -173,7 +173,7 @@ def test_sizes_are_rounded_up_to_a_few() -> None:
     assert _round_up(200, 210) == 210
 
 
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="captures CUDA graphs")
+@pytest.mark.gpu
 @pytest.mark.parametrize("family", WRITTEN_OUT)
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 @pytest.mark.parametrize("max_rows", [None, 6])

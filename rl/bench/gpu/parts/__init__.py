@@ -1,0 +1,1 @@
+"""The parts of the GPU run, one file each; `measure` yields its figures."""
