@@ -172,6 +172,7 @@ class _Run:
             pad_id=policy.encoder.pad_id,
             on_rollouts=partial(self._log_rollouts, policy.encoder),
             advantage_weight=AdvantageWeight(**weight.model_dump()) if weight else None,
+            float32={config.policy.dtype, config.rollout.dtype or config.policy.dtype} == {"float32"},
             warn=self.say,
         )
         arguments = grpo_arguments(

@@ -27,6 +27,7 @@ def trainer_arguments(
         "max_steps": config.updates,
         "learning_rate": config.learning_rate,
         "logging_steps": 1,
+        "logging_nan_inf_filter": False,  # it would hide a loss that is not finite
         "save_strategy": "steps" if config.save_every else "no",
         "save_steps": config.save_every or config.updates,
         "seed": seed,

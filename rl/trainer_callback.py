@@ -1,12 +1,15 @@
-"""Writes what a Trainer logs for each update to `metrics.jsonl` and shows it on the progress line."""
+"""What happens at each update of a Trainer: a check that it is finite, a row in the log, the progress line."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from typing import Any
 
+import torch
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
+from rl.finite import NotFiniteError
 from rl.runs.log import RowLog
 from rl.runs.progress import Task
 from rl.runs.record import Stage, UpdateRow
@@ -23,6 +26,43 @@ _FIGURES: dict[str, Callable[[float], str]] = {
     "groups/useful_frac": lambda value: f"signal {percent(value)}",
     "tokens_per_s": lambda value: f"{number(value, 0)} tokens/s",
 }
+
+
+class StopIfNotFinite(TrainerCallback):
+    """Raises `NotFiniteError` for a loss or gradient norm that is not finite, and such weights before a save.
+
+    The Trainer logs an update before it writes a checkpoint. With this callback before the one that logs,
+    neither `metrics.jsonl` nor a checkpoint gets the update.
+    """
+
+    def on_log(
+        self,
+        args: TrainingArguments,
+        state: TrainerState,
+        control: TrainerControl,
+        logs: dict[str, Any] | None = None,
+        **kwargs: Any,
+    ) -> None:
+        """Check the loss and the gradient norm of an update."""
+        for key, name in (("loss", "the loss"), ("grad_norm", "the gradient norm")):
+            value = (logs or {}).get(key, 0.0)
+            if not math.isfinite(value):
+                raise NotFiniteError(f"{name} is {value:g}", state.global_step)
+
+    def on_step_end(
+        self,
+        args: TrainingArguments,
+        state: TrainerState,
+        control: TrainerControl,
+        model: torch.nn.Module | None = None,
+        **kwargs: Any,
+    ) -> None:
+        """Check the weights where a checkpoint or the end of the stage follows."""
+        if model is None or not (control.should_save or control.should_training_stop):
+            return
+        for name, parameter in model.named_parameters():
+            if parameter.requires_grad and not parameter.isfinite().all():
+                raise NotFiniteError(f"the weight {name} is not finite", state.global_step)
 
 
 class UpdateCallback(TrainerCallback):

@@ -340,8 +340,10 @@ class GrpoConfig(Section):
     """Updates between checkpoints. null: only at the end."""
     keep_checkpoints: int = Field(2, ge=1)
     """Number of newest checkpoints that stay on disk."""
-    max_logprob_diff: float | None = Field(None, gt=0)
-    """Stop if sampler and learner disagree on a token's log-probability by more than this. null: never."""
+    max_logprob_diff: Annotated[float, Field(gt=0)] | Literal["auto"] | None = "auto"
+    """Stop if, with the same weights, sampler and learner disagree on a token's log-probability by more than
+    this. `auto`: 0.01 where both compute in float32; in bfloat16, where rounding alone moves an unlikely token
+    by some tenths, a warning over 1.0. null: never."""
 
 
 class EvalConfig(Section):

@@ -24,6 +24,7 @@ from rl.grpo.left_aligned import align_left
 from rl.grpo.micro_batches import MicroBatch
 from rl.grpo.update import Updates, combine_figures
 from rl.models.policy import Policy, trainable_weights
+from rl.trainer_callback import StopIfNotFinite
 
 STATE_FILE = "stride_state.json"
 
@@ -50,7 +51,7 @@ class StrideTrainer(GRPOTrainer):
             args=arguments,
             train_dataset=Dataset.from_dict({"prompt": [""] * num_prompts}),
             processing_class=policy.tokenizer,
-            callbacks=callbacks,
+            callbacks=[StopIfNotFinite(), *callbacks],
         )
         self.remove_callback(PrinterCallback)  # progress is shown by our own
         if self.accelerator.num_processes > 1:
@@ -107,9 +108,10 @@ class StrideTrainer(GRPOTrainer):
 
     def _compute_loss(self, model: torch.nn.Module, inputs: dict[str, Any]) -> torch.Tensor:
         loss: torch.Tensor = super()._compute_loss(model, inputs)
-        if self._first_pass:
-            mask = inputs["completion_mask"].bool()
-            self._updates.compare_logprobs(self._new_logps, inputs["old_per_token_logps"], mask)
+        mask = inputs["completion_mask"].bool()
+        self._updates.compare_logprobs(
+            self._new_logps, inputs["old_per_token_logps"], mask, same=self._first_pass
+        )
         return loss * inputs["loss_factor"]
 
     def _get_per_token_logps_and_entropies(

@@ -67,6 +67,7 @@ class Updates:
         pad_id: int,
         on_rollouts: Callable[[int, RolloutBatch, Mapping[int, Sequence[float]]], None],
         advantage_weight: AdvantageWeight | None = None,
+        float32: bool = True,
         warn: Callable[[str], None] = lambda line: None,
         clock: Callable[[], float] = time.perf_counter,
     ) -> None:
@@ -81,7 +82,8 @@ class Updates:
             on_rollouts: Called before an update with its number, its rollout batch and the advantages of the
                 groups it is trained on, by group.
             advantage_weight: Weighs advantages by the accuracy of their group.
-            warn: Called with one line where updates have no signal.
+            float32: Whether sampler and learner both compute in float32.
+            warn: Called with one line where updates have no signal, or where sampler and learner disagree.
             clock: Seconds.
         """
         self._source = source
@@ -97,7 +99,8 @@ class Updates:
         self._clock = clock
         self._ended_at = clock()
         self._prepare_s = 0.0
-        self._logprobs = LogprobCheck(config.max_logprob_diff)
+        self._logprobs = LogprobCheck(config.max_logprob_diff, float32=float32, warn=warn)
+        self._on_policy = True
 
     def restore(self, state: Mapping[str, Any]) -> None:
         """Continue from the state in a checkpoint."""
@@ -153,9 +156,11 @@ class Updates:
                 batch["ref_per_token_logps"] = reference(batch)
         prepared = self._clock()
         self._prepare_s += prepared - started
+        delivery_metrics = _delivery_metrics(delivery, update)
+        self._on_policy = delivery_metrics["staleness/max"] == 0
         metrics = {
             **rollout_metrics(rollouts, self._config.problems_per_update),
-            **_delivery_metrics(delivery, update),
+            **delivery_metrics,
             "seconds/wait": sampled - started,
             "seconds/prepare": prepared - sampled,
             "useful_positions": useful_frac(batches),
@@ -163,9 +168,11 @@ class Updates:
         }
         return UpdateBatch(micro_batches=batches, metrics=metrics)
 
-    def compare_logprobs(self, new_BT: torch.Tensor, old_BT: torch.Tensor, mask_BT: torch.Tensor) -> None:
-        """Note how far the learner's log-probabilities are from the sampler's, before the weights change."""
-        self._logprobs.add(new_BT, old_BT, mask_BT)
+    def compare_logprobs(
+        self, new_BT: torch.Tensor, old_BT: torch.Tensor, mask_BT: torch.Tensor, *, same: bool
+    ) -> None:
+        """Note the learner's log-probabilities beside the sampler's; see `LogprobCheck.add`."""
+        self._logprobs.add(new_BT, old_BT, mask_BT, same=same)
 
     def finish(self, update: int) -> dict[str, float]:
         """End an update: its seconds, and how far sampler and learner were apart if that was compared.
@@ -175,12 +182,13 @@ class Updates:
 
         Raises:
             LogprobMismatchError: They differ by more than `grpo.max_logprob_diff`.
+            NotFiniteError: One of them is NaN or infinite.
         """
         now = self._clock()
         total = now - self._ended_at
         metrics = {"seconds/update": total - self._prepare_s, "seconds/total": total}
         self._ended_at, self._prepare_s = now, 0.0
-        return {**metrics, **self._logprobs.take(update)}
+        return {**metrics, **self._logprobs.take(update, on_policy=self._on_policy)}
 
     def _advantages(self, groups: Sequence[RolloutGroup]) -> list[list[float]]:
         rewards = [torch.tensor(group.rewards, dtype=torch.float64) for group in groups]

@@ -17,6 +17,7 @@ from rl.models.policy import Policy
 from rl.sft.encode import encode_phases
 from rl.sft.examples import Phase
 from rl.trainer_arguments import trainer_arguments
+from rl.trainer_callback import StopIfNotFinite
 
 STATE_FILE = "trainer_state.json"  # the Trainer writes it last into a checkpoint
 
@@ -45,6 +46,9 @@ def warm_start(
         report_to: Metric backends.
         callbacks: Notified of every update.
         resume_from: Checkpoint folder to continue from.
+
+    Raises:
+        NotFiniteError: A loss, a gradient norm or a weight is not finite.
     """
     micro = config.micro_batch_size or config.batch_size
     arguments = SFTConfig(
@@ -65,7 +69,7 @@ def warm_start(
         args=arguments,
         train_dataset=encode_phases(phases, policy.encoder, batch_size=config.batch_size, seed=seed),
         processing_class=policy.tokenizer,
-        callbacks=callbacks,
+        callbacks=[StopIfNotFinite(), *callbacks],
     )
     trainer.remove_callback(PrinterCallback)  # progress is shown by our own
     trainer.train(resume_from_checkpoint=str(resume_from) if resume_from else None)

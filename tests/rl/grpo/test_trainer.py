@@ -79,6 +79,7 @@ def run(
         "problems_per_update": P,
         "learning_rate": 1e-3,
         "max_grad_norm": 1e9,
+        "max_logprob_diff": None,  # tests shift the sampler's
     }
     grpo, rollout = GrpoConfig(**{**settings, **config}), RolloutConfig(samples_per_problem=G)
     updates = Updates(

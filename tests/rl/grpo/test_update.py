@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
@@ -14,6 +15,7 @@ import torch
 from configs.schema.config import GrpoConfig, RolloutConfig
 from envs import Split, make_env, parse_trace
 from rewards import Outcome
+from rl.finite import NotFiniteError
 from rl.grpo.advantages import AdvantageWeight
 from rl.grpo.logprob_check import LogprobCheck, LogprobMismatchError
 from rl.grpo.update import Updates, combine_figures
@@ -204,14 +206,57 @@ def test_log_probabilities_are_compared_by_hand() -> None:
     """Differences 0.1 and 0.3 count; the 9 stands on padding."""
     check = LogprobCheck(limit=0.5)
     mask = torch.tensor([[True, True, False]])
-    check.add(torch.tensor([[-1.0, -2.0, 9.0]]), torch.tensor([[-1.1, -1.7, 0.0]]), mask)
+    check.add(torch.tensor([[-1.0, -2.0, 9.0]]), torch.tensor([[-1.1, -1.7, 0.0]]), mask, same=True)
     assert check.take(1) == pytest.approx({"logprob_diff/mean": 0.2, "logprob_diff/max": 0.3})
     assert check.take(2) == {}
-    check.add(torch.tensor([[-1.0, 0.0, 0.0]]), torch.tensor([[-1.625, 0.0, 0.0]]), mask)
+    check.add(torch.tensor([[-1.0, 0.0, 0.0]]), torch.tensor([[-1.625, 0.0, 0.0]]), mask, same=False)
+    assert check.take(2) == {}  # a second pass: the weights have moved
+    for on_policy in (False, True):
+        check.add(torch.tensor([[-1.0, 0.0, 0.0]]), torch.tensor([[-1.625, 0.0, 0.0]]), mask, same=True)
+        if not on_policy:
+            assert check.take(3, on_policy=False)["logprob_diff/max"] == 0.625
     with pytest.raises(
         LogprobMismatchError, match=r"^at update 3 .* 0\.625 .*over grpo\.max_logprob_diff \(0\.5\)"
     ):
         check.take(3)
+
+
+def test_by_default_float32_stops_over_a_hundredth_and_bfloat16_warns_once_over_one() -> None:
+    lines: list[str] = []
+    mask = torch.tensor([[True]])
+
+    def differ(check: LogprobCheck, by: float) -> dict[str, float]:
+        check.add(torch.tensor([[-1.0]]), torch.tensor([[-1.0 - by]]), mask, same=True)
+        return check.take(7)
+
+    exact = LogprobCheck(GrpoConfig().max_logprob_diff, float32=True)
+    assert differ(exact, 0.009)
+    with pytest.raises(LogprobMismatchError, match=r"\(0\.01\)"):
+        differ(exact, 0.011)
+    rounded = LogprobCheck(GrpoConfig().max_logprob_diff, float32=False, warn=lines.append)
+    assert differ(rounded, 0.9) and not lines
+    assert differ(rounded, 1.25) and differ(rounded, 1.5)
+    (line,) = lines
+    assert line.startswith("warning: at update 7 sampler and learner differ by 1.25 in the log-probability")
+    assert differ(LogprobCheck(None, warn=lines.append), 9.0) and len(lines) == 1
+
+
+@pytest.mark.parametrize("limit", [None, 0.5, "auto"])
+@pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
+def test_a_log_probability_that_is_not_finite_stops_the_run(limit: Any, value: float) -> None:
+    """NaN is over no limit, so a comparison alone does not notice it; on padding it does not matter."""
+    mask = torch.tensor([[True, False]])
+    good, bad = torch.tensor([[-1.0, 0.0]]), torch.tensor([[value, 0.0]])
+    for new, old, who in ((bad, good, "learner"), (good, bad, "sampler")):
+        for same in (True, False):
+            check = LogprobCheck(limit)
+            check.add(new, old, mask, same=same)
+            with pytest.raises(NotFiniteError, match=f"^at update 4 a log-probability of the {who} is not fin"):
+                check.take(4)
+    padding = torch.tensor([[-1.0, value]])
+    check = LogprobCheck(limit)
+    check.add(padding, padding, mask, same=True)
+    assert check.take(4) == {"logprob_diff/mean": 0.0, "logprob_diff/max": 0.0}
 
 
 def test_updates_without_a_signal_warn_and_then_stop_the_run() -> None:
