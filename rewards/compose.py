@@ -18,6 +18,7 @@ from typing import Any, Literal, SupportsFloat, get_args, get_origin, get_type_h
 
 from envs import Problem, Trace
 from rewards.correctness import group_accuracy
+from rewards.declare import Range
 from rewards.history import History
 from rewards.registry import Reward, find_reward
 from rewards.types import Outcome, Score
@@ -149,6 +150,7 @@ class RewardSum:
             for term, reward in zip(terms, self._rewards, strict=True)
         )
         names = [term.name for term in self.terms]
+        self._ranges: list[tuple[Range, Range]] = []  # where wrong, where right
         for term, reward in zip(self.terms, self._rewards, strict=True):
             if names.count(term.name) > 1:
                 raise ValueError(f"reward '{term.name}' is listed twice; give it one weight")
@@ -157,8 +159,8 @@ class RewardSum:
             if not math.isfinite(term.weight):
                 raise ValueError(f"weight of reward '{term.name}' is {term.weight}; it must be finite")
             _check_schedule(term)
-            _check_args(term, reward)
-            least = term.ends(reward.declared.when_right)[0]
+            self._ranges.append(reward.declared.ranges(_checked_args(term, reward)))
+            least = term.ends(self._ranges[-1][1])[0]
             if term.gate == "verified" and least < 0 and not allow_wrong_above_right:
                 raise ValueError(
                     f"reward '{term.name}' can cost {-least:g} but is gated on 'verified', so writing an "
@@ -176,15 +178,15 @@ class RewardSum:
     @property
     def most_when_wrong(self) -> float:
         """Upper bound of the total where the answer is wrong."""
-        pairs = zip(self.terms, self._rewards, strict=True)
-        return sum(term.ends(reward.declared.when_wrong)[1] for term, reward in pairs if term.gate == "none")
+        pairs = zip(self.terms, self._ranges, strict=True)
+        return sum(term.ends(when_wrong)[1] for term, (when_wrong, _) in pairs if term.gate == "none")
 
     @property
     def least_when_right(self) -> float:
         """Lower bound of the total where the answer is right."""
         total = 0.0
-        for term, reward in zip(self.terms, self._rewards, strict=True):
-            least = term.ends(reward.declared.when_right)[0]
+        for term, (_, when_right) in zip(self.terms, self._ranges, strict=True):
+            least = term.ends(when_right)[0]
             total += min(least, 0.0) if term.gate == "verified" else least  # the gate may be shut
         return total
 
@@ -227,7 +229,7 @@ class RewardSum:
         """
         history = history or History()
         parts: list[dict[str, float]] = [{} for _ in traces]
-        for term, reward in zip(self.terms, self._rewards, strict=True):
+        for term, reward, ranges in zip(self.terms, self._rewards, self._ranges, strict=True):
             if isinstance(reward, UserReward) and not user_rewards:
                 continue
             values = reward(problem, traces, history, **term.args) if traces else []
@@ -235,7 +237,7 @@ class RewardSum:
             if len(values) != len(traces):
                 raise ValueError(f"reward '{term.name}' gave {len(values)} values for {len(traces)} traces")
             for part, trace, value in zip(parts, traces, values, strict=True):
-                low, high = reward.declared.when_right if trace.correct else reward.declared.when_wrong
+                low, high = ranges[bool(trace.correct)]
                 # Written so that NaN fails too.
                 if not isinstance(value, SupportsFloat) or not low <= value <= high:
                     where = f"{problem.env}/{problem.split}/{problem.index}"
@@ -265,7 +267,8 @@ def _check_schedule(term: Term) -> None:
             raise ValueError(f"schedule of reward '{term.name}' has the factor {factor}; it must be finite")
 
 
-def _check_args(term: Term, reward: Reward | UserReward) -> None:
+def _checked_args(term: Term, reward: Reward | UserReward) -> dict[str, Any]:
+    """The arguments of a term, defaults included."""
     keywords = {
         name: parameter
         for name, parameter in inspect.signature(reward.function).parameters.items()
@@ -282,7 +285,7 @@ def _check_args(term: Term, reward: Reward | UserReward) -> None:
             hint = f"; did you mean '{close[0]}'?" if close else "."
             allowed = ", ".join(sorted(takes)) or "none"
             raise ValueError(f"reward '{term.name}' takes no argument '{name}'{hint} known: {allowed}")
-        if advice := _why_not(hints.get(name), value):
+        if advice := _why_not(name, hints.get(name), value):
             raise ValueError(f"argument '{name}' of reward '{term.name}' is {value!r}; {advice}")
     values = {**{name: parameter.default for name, parameter in keywords.items()}, **term.args}
     for low, high in pairwise(reward.declared.ascending):
@@ -291,15 +294,23 @@ def _check_args(term: Term, reward: Reward | UserReward) -> None:
                 f"reward '{term.name}' has the {low} {values[low]:g} above its {high} {values[high]:g}; give "
                 f"args with {low} <= {high}"
             )
+    if reward.declared.per_tokens:
+        for name in ("limit", "per_tokens"):
+            if type(values[name]) not in (int, float) or not 0 < values[name] < math.inf:
+                raise ValueError(
+                    f"argument '{name}' of reward '{term.name}' is {values[name]!r}; give a number above 0"
+                )
+    return values
 
 
-def _why_not(hint: Any, value: object) -> str:
-    """What to give instead of a value that does not fit; "" where it fits. Counts are divisors."""
+def _why_not(name: str, hint: Any, value: object) -> str:
+    """What to give instead of a value that does not fit; "" where it fits."""
     if get_origin(hint) is Literal:
         return "" if value in get_args(hint) else f"give one of {', '.join(get_args(hint))}"
     kinds = {kind for kind in get_args(hint) or (hint,) if kind is not NoneType}
     if kinds == {float} and not (type(value) in (int, float) and 0 <= value <= 1):  # type: ignore[operator]
         return "give a number from 0 to 1"
-    if kinds == {int} and (type(value) is not int or value < 1):
-        return "give a whole number of at least 1"
+    least = 0 if name == "tolerance" else 1  # the others are divisors or targets
+    if kinds == {int} and (type(value) is not int or value < least):
+        return f"give a whole number of at least {least}"
     return ""

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import inspect
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
@@ -36,6 +36,8 @@ class Declaration:
         history: It takes the run's `History` as the keyword `history`.
         limit: It takes the run's length limit (`rollout.max_new_tokens`) as the keyword `limit`, unless the
             config's `args` give another one.
+        per_tokens: Its ranges are multiples of `limit` / `per_tokens`, both keywords of the function: so many
+            tokens cost 1.
         budget: It compares with the step budget in the prompt, so `grpo.budget_frac` must be above 0.
         ascending: Keywords whose values must not decrease in this order: `("floor", "ceiling")`.
     """
@@ -45,8 +47,15 @@ class Declaration:
     group: bool = False
     history: bool = False
     limit: bool = False
+    per_tokens: bool = False
     budget: bool = False
     ascending: tuple[str, ...] = ()
+
+    def ranges(self, args: Mapping[str, Any]) -> tuple[Range, Range]:
+        """Smallest and largest value where the answer is wrong, and where it is right, with these arguments."""
+        scale = args["limit"] / args["per_tokens"] if self.per_tokens else 1.0
+        wrong, right = self.when_wrong, self.when_right
+        return (wrong[0] * scale, wrong[1] * scale), (right[0] * scale, right[1] * scale)
 
 
 def reward(
@@ -56,6 +65,7 @@ def reward(
     group: bool = False,
     history: bool = False,
     limit: bool = False,
+    per_tokens: bool = False,
     budget: bool = False,
     ascending: tuple[str, ...] = (),
 ) -> Callable[[F], F]:
@@ -69,6 +79,7 @@ def reward(
         group=group,
         history=history,
         limit=limit,
+        per_tokens=per_tokens,
         budget=budget,
         ascending=ascending,
     )
@@ -111,7 +122,13 @@ def declaration_of(function: Callable[..., Any], name: str) -> Declaration:
             f"reward '{name}' declares ascending={declared.ascending} but takes no keyword '{missing[0]}'; add "
             "it after a '*', or leave it out of @reward"
         )
-    for key, wanted in (("history", declared.history), ("limit", declared.limit)):
+    if declared.per_tokens and not declared.limit:
+        raise ValueError(
+            f"reward '{name}' declares per_tokens=True without limit=True; its largest value is limit / "
+            "per_tokens, so declare both"
+        )
+    needs = {"history": declared.history, "limit": declared.limit, "per_tokens": declared.per_tokens}
+    for key, wanted in needs.items():
         if wanted and key not in keywords:
             raise ValueError(
                 f"reward '{name}' declares {key}=True but takes no keyword '{key}'; add it after a '*', "

@@ -1,13 +1,16 @@
-"""Published rewards on length, each a share in [0, 1].
+"""Published rewards on length.
 
-The presets in `configs/rewards/` hold the weights and gates that turn these shares into the formulas of the
+The presets in `configs/rewards/` hold the weights and gates that turn these values into the formulas of the
 papers, up to a constant that every sample of a group gets, which changes no advantage.
 
 L is the length of a completion in tokens (`Trace.num_tokens`). With `unit: steps` it is the number of reasoning
-steps, where a trace that is not verified counts at least as many as the full trace. `limit` is the run's length
-limit, `rollout.max_new_tokens`, unless the config's `args` give another one. A "right" sample has the right
-answer; c is 1 for it and 0 for a wrong one. z is the standard score (L - mean) / deviation over the group's
-right samples, with the population deviation.
+steps, where a trace that is not verified counts at least as many as the full trace. A "right" sample has the
+right answer; c is 1 for it and 0 for a wrong one. z is the standard score (L - mean) / deviation over the
+group's right samples, with the population deviation.
+
+Where a paper charges for tokens, so does the reward: `per_tokens` tokens cost 1, whatever the length limit is.
+Where it compares lengths with each other or with the limit, values are shares in [0, 1]. `limit` is the run's
+length limit, `rollout.max_new_tokens`, unless the config's `args` give another one.
 """
 
 from __future__ import annotations
@@ -27,13 +30,13 @@ _FLAT = 1e-6  # lengths count as equal if their deviation is below this share of
 _MOST_WHEN_RIGHT = 0.85  # HAPO's floor for right answers, -0.7, on this scale
 
 
-@reward(limit=True)
-def token_count(problem: Problem, trace: Trace, *, limit: int) -> float:
-    """min(1, L / `limit`): the flat "shorter is better".
+@reward(limit=True, per_tokens=True)
+def token_count(problem: Problem, trace: Trace, *, per_tokens: int = 1000, limit: int) -> float:
+    """L / `per_tokens`: the flat "shorter is better".
 
-    Range: [0, 1]. Example: 50 of 200 tokens: 0.25.
+    Range: [0, `limit` / `per_tokens`]. Example: 250 tokens, 1,000 of which cost 1: 0.25.
     """
-    return min(1.0, trace.num_tokens / limit)
+    return min(trace.num_tokens, limit) / per_tokens
 
 
 @reward(group=True, when_wrong=(0, 0.5))
@@ -84,67 +87,71 @@ def length_exponential(
     return [0.0 if z is None else min(1.0, math.exp(-alpha * z) / 2) for z in scores]
 
 
-@reward(group=True, limit=True)
-def length_off_shortest(problem: Problem, traces: Sequence[Trace], *, limit: int) -> list[float]:
-    """min(1, |L - SOL| / `limit`), where SOL is the length of the group's shortest right sample.
+@reward(group=True, limit=True, per_tokens=True)
+def length_off_shortest(
+    problem: Problem, traces: Sequence[Trace], *, per_tokens: int = 1000, limit: int
+) -> list[float]:
+    """|L - SOL| / `per_tokens`, where SOL is the length of the group's shortest right sample.
 
-    ShorterBetter (arXiv 2504.21370): r = alpha c - beta |L - SOL|, SOL being the sample optimal length. Without
-    a right sample, SOL is the group's mean length.
+    ShorterBetter (arXiv 2504.21370): r = alpha c - beta |L - SOL|, SOL being the sample optimal length; the
+    authors' code has alpha = 2 and beta = 0.001. Without a right sample, SOL is the group's mean length.
 
-    Range: [0, 1]. Example: right samples of 100 and 300 tokens and a wrong one of 50, limit 1,000: 0, 0.2,
-    0.05.
+    Range: [0, `limit` / `per_tokens`]. Example: right samples of 100 and 300 tokens and a wrong one of 50: 0,
+    0.2, 0.05.
     """
-    lengths = [trace.num_tokens for trace in traces]
-    right = [trace.num_tokens for trace in traces if trace.correct]
+    lengths = [min(trace.num_tokens, limit) for trace in traces]
+    right = [length for trace, length in zip(traces, lengths, strict=True) if trace.correct]
     target = min(right) if right else fmean(lengths)
-    return [min(1.0, abs(length - target) / limit) for length in lengths]
+    return [abs(length - target) / per_tokens for length in lengths]
 
 
-@reward(group=True, limit=True)
-def length_by_solve_rate(problem: Problem, traces: Sequence[Trace], *, limit: int) -> list[float]:
-    """max(p, 1 / G) min(1, L / `limit`), where p is the group's accuracy: length costs more on easy problems.
+@reward(group=True, limit=True, per_tokens=True)
+def length_by_solve_rate(
+    problem: Problem, traces: Sequence[Trace], *, per_tokens: int = 1000, limit: int
+) -> list[float]:
+    """max(p, 1 / G) L / `per_tokens`, where p is the group's accuracy: length costs more on easy problems.
 
-    ALP (arXiv 2506.05256): r = c - beta L max(p, 1 / K) / N, where p is the solve rate over K samples.
+    ALP (arXiv 2506.05256): r = c - beta / N max(p, 1 / K) L, where p is the solve rate over K samples and N a
+    constant, here `per_tokens`.
 
-    Range: (0, 1]. Example: 4 samples of 500 tokens, limit 1,000: 0.375 each with 3 right, 0.125 with none
-    right.
+    Range: (0, `limit` / `per_tokens`]. Example: 4 samples of 500 tokens: 0.375 each with 3 right, 0.125 with
+    none right.
     """
     share = max(group_accuracy(traces), 1 / len(traces))
-    return [share * min(1.0, trace.num_tokens / limit) for trace in traces]
+    return [share * min(trace.num_tokens, limit) / per_tokens for trace in traces]
 
 
-@reward(group=True, limit=True, when_wrong=(0, 0))
-def length_over_tolerance(
-    problem: Problem, traces: Sequence[Trace], *, tolerance: float = 0.05, limit: int
-) -> list[float]:
-    """(L - min) / (max - min) over right samples, if L exceeds the shortest by more than `tolerance` * `limit`.
+@reward(group=True, when_wrong=(0, 0))
+def length_over_tolerance(problem: Problem, traces: Sequence[Trace], *, tolerance: int = 200) -> list[float]:
+    """(L - min) / (max - min) over right samples, if L exceeds the shortest by more than `tolerance` tokens.
 
     Short-RL's lazy length penalty (arXiv 2505.12284): r = 0.5 - (L - min) / (max - min) for right samples
-    beyond the tolerance, 0.5 for other right ones; this is 0.5 - r. The paper's third condition, that the
-    accuracy of the batch is within a tolerance of its best, is `when.off_best`.
+    beyond the tolerance, 0.5 for other right ones; this is 0.5 - r. The tolerance of the authors' code is 200
+    tokens. The paper's third condition, that the accuracy of the batch is within a tolerance of its best, is
+    `when.off_best`.
 
-    Range: right [0, 1], wrong 0. Example: right samples of 100, 140 and 500 tokens, limit 1,000, tolerance
-    0.05: 0, 0, 1.
+    Range: right [0, 1], wrong 0. Example: right samples of 100, 140 and 500 tokens, tolerance 50: 0, 0, 1.
     """
     right = [trace.num_tokens for trace in traces if trace.correct]
-    low, slack = min(right, default=0), tolerance * limit
+    low = min(right, default=0)
     return [
         (trace.num_tokens - low) / (max(right) - low)
-        if trace.correct and trace.num_tokens > low + slack
+        if trace.correct and trace.num_tokens > low + tolerance
         else 0.0
         for trace in traces
     ]
 
 
-@reward(limit=True)
-def within_length(problem: Problem, trace: Trace, *, share: float = 0.5, limit: int) -> float:
-    """1 where L <= `share` * `limit`, else 0.
+@reward(limit=True, ascending=("target", "limit"))
+def within_length(problem: Problem, trace: Trace, *, target: int, limit: int) -> float:
+    """1 where L is at most `target` tokens, else 0.
 
-    LASER (arXiv 2505.15612): 0.5 more for a right answer within the target length.
+    LASER (arXiv 2505.15612): 0.5 more for a right answer within the target length. The authors trained with
+    targets of 2,048, 4,096 and 8,192. A target above the limit would be met by every answer, so it is refused.
 
-    Range: 0 or 1. Example: limit 100, share 0.5: 50 tokens give 1, 51 give 0.
+    Range: 0 or 1. Example: target 50: 50 tokens give 1, 51 give 0.
     """
-    return float(trace.num_tokens <= share * limit)
+    return float(trace.num_tokens <= min(target, limit))
 
 
 @reward(group=True, history=True, limit=True)

@@ -20,7 +20,7 @@ class Reward:
 
     Attributes:
         function: `(problem, trace, **args) -> float`, or `(problem, traces, **args) -> list[float]` where it
-            declares `group`. Values are in [0, 1].
+            declares `group`. Values are in its declared ranges.
         declared: Its declaration.
     """
 

@@ -1,7 +1,8 @@
 """Rewards on the number of reasoning steps, each a share in [0, 1].
 
 Every forward step counts, also one that was taken back later: the model has spent it. A trace that is not
-verified gains nothing by being short: a penalty on steps is 1 for it, a bonus for saved steps 0. Tasks with
+verified gains nothing by being short: a penalty on steps is 1 for it, a bonus for saved steps 0. The exception
+is `steps_off_budget`, which charges wrong answers for their distance, as its paper does. Tasks with
 free-text steps (`math`, `reasoning_gym`) check no step, so every right answer counts as verified there and a
 bare answer has the fewest steps.
 
@@ -57,16 +58,16 @@ def steps_over_budget(problem: Problem, trace: Trace) -> float:
 
 @reward(budget=True)
 def steps_off_budget(problem: Problem, trace: Trace) -> float:
-    """Distance from the budget, |n - b| / b, at most 1; 1 where the trace is not verified.
+    """Distance from the budget, |n - b| / b, at most 1; 1 where the answer is right but the trace not verified.
 
-    0 where the prompt states no budget. L1-Exact (arXiv 2503.04697): r = c - alpha |N - L|, with tokens where
-    this has steps.
+    0 where the prompt states no budget. L1-Exact (arXiv 2503.04697): r = c - alpha |N - L| for right and wrong
+    answers alike, with tokens where this has steps.
 
     Range: [0, 1]. Example: 3 or 5 steps with a budget of 4: 0.25.
     """
     if problem.budget is None:
         return 0.0
-    if not trace.verified:
+    if trace.correct and not trace.verified:
         return 1.0
     return min(1.0, abs(trace.num_steps / problem.budget - 1.0))
 

@@ -16,7 +16,7 @@ _INTRO = """\
 # Rewards
 
 Generated from the reward functions (`rewards/`) and the presets (`configs/rewards/`). The reward of a
-completion is a sum of terms from `rewards.terms`: each multiplies the value of one function, in [0, 1], by a
+completion is a sum of terms from `rewards.terms`: each multiplies the value of one function by a
 weight, and counts only where its `gate` (`correct` or `verified`) and its `when` conditions let it.
 
 Every function declares its range for right and for wrong answers. Weights with which a wrong answer could
@@ -47,6 +47,8 @@ def reward_page() -> str:
 def _reward(name: str, reward: Reward) -> str:
     declared = reward.declared
     facts = [f"right answers {_range(declared.when_right)}, wrong answers {_range(declared.when_wrong)}"]
+    if declared.per_tokens:
+        facts = ["0 to `limit` / `per_tokens`"]
     if declared.group:
         facts.append("reads the whole group")
     if declared.history:

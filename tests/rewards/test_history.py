@@ -83,7 +83,7 @@ def test_a_restored_history_continues_the_same() -> None:
     ],
 )
 def test_a_term_counts_only_where_its_condition_holds(when: When, history: History, open_: bool) -> None:
-    term = Term(name="token_count", weight=-0.5, when=when, args={"limit": 100})
+    term = Term(name="token_count", weight=-0.5, when=when, args={"per_tokens": 100, "limit": 100})
     scores = RewardSum([Term(name="correct", weight=1.0), term])(
         TURNS, [right(10), right(20), wrong(30), wrong(40)], history
     )
@@ -97,7 +97,7 @@ def test_a_term_counts_only_where_its_condition_holds(when: When, history: Histo
 )
 def test_weights_follow_their_schedule(update: int | None, factor: float) -> None:
     schedule = ((10, 0.0), (20, 0.5), (60, 1.0))
-    term = Term(name="token_count", weight=-0.8, schedule=schedule, args={"limit": 100})
+    term = Term(name="token_count", weight=-0.8, schedule=schedule, args={"per_tokens": 100, "limit": 100})
     (score,) = RewardSum([Term(name="correct", weight=1.0), term])(TURNS, [right(50)], History(update=update))
     assert score.parts["token_count"] == pytest.approx(-0.4 * factor)
 
@@ -105,11 +105,12 @@ def test_weights_follow_their_schedule(update: int | None, factor: float) -> Non
 def test_only_terms_that_read_the_run_need_its_history() -> None:
     correct = Term(name="correct", weight=4.0)
     limit = {"limit": 9}
+    tokens = {"limit": 9, "per_tokens": 9}
     for term, needed in (
-        (Term(name="token_count", weight=-1.0, args=limit), False),
-        (Term(name="token_count", weight=-1.0, args=limit, when=When(group_accuracy=(0.5, 1.0))), False),
-        (Term(name="token_count", weight=-1.0, args=limit, when=When(off_best=0.1)), True),
-        (Term(name="token_count", weight=-1.0, args=limit, schedule=((0, 0.0), (9, 1.0))), True),
+        (Term(name="token_count", weight=-1.0, args=tokens), False),
+        (Term(name="token_count", weight=-1.0, args=tokens, when=When(group_accuracy=(0.5, 1.0))), False),
+        (Term(name="token_count", weight=-1.0, args=tokens, when=When(off_best=0.1)), True),
+        (Term(name="token_count", weight=-1.0, args=tokens, schedule=((0, 0.0), (9, 1.0))), True),
         (Term(name="length_over_history", weight=-1.0), True),
         (Term(name="within_target_length", weight=0.5, gate="correct", args=limit), True),
     ):
@@ -121,8 +122,12 @@ def test_only_terms_that_read_the_run_need_its_history() -> None:
 def test_bounds_take_gates_and_schedules_into_account() -> None:
     # A bonus that is sometimes off adds nothing to the lowest right total, and a penalty that is sometimes off
     # takes nothing from the highest wrong one. A factor of -2 turns a cost into a bonus of twice the size.
-    bonus = Term(name="within_length", weight=0.5, when=When(group_accuracy=(0.5, 1.0)), args={"limit": 9})
-    turned = Term(name="token_count", weight=-0.3, schedule=((0, 1.0), (9, -2.0)), args={"limit": 9})
+    bonus = Term(
+        name="within_length", weight=0.5, when=When(group_accuracy=(0.5, 1.0)), args={"target": 5, "limit": 9}
+    )
+    turned = Term(
+        name="token_count", weight=-0.3, schedule=((0, 1.0), (9, -2.0)), args={"per_tokens": 9, "limit": 9}
+    )
     rewards = RewardSum([Term(name="correct", weight=9.0), bonus, turned])
     assert rewards.least_when_right == pytest.approx(9.0 + 0.0 - 0.3)
     assert rewards.most_when_wrong == pytest.approx(0.5 + 0.6)

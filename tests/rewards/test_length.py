@@ -20,7 +20,9 @@ def values(name: str, traces: list[Trace], history: History | None = None, **arg
 SIG1 = 1 / (1 + math.exp(-1))  # 0.731
 
 BY_HAND: dict[str, tuple[str, list[Trace], dict[str, Any], list[float]]] = {
-    "flat": ("token_count", [right(50), wrong(500)], {"limit": 200}, [0.25, 1]),
+    # 250 and 4,000 tokens at 1 per 1,000; the limit only bounds the length.
+    "flat": ("token_count", [right(250), wrong(4_000)], {"limit": 16_384}, [0.25, 4]),
+    "flat, per 200": ("token_count", [right(50), wrong(500)], {"per_tokens": 200, "limit": 400}, [0.25, 2]),
     # Range 10 to 30: right ones at 0 and 1, wrong ones at 0.25 and 0.75, of which the half above 0.5 counts.
     "kimi": ("length_in_range", [right(10), right(30), wrong(15), wrong(25)], {}, [0, 1, 0, 0.25]),
     # All as long: 0.5 for right ones, so that lambda = 0.5 - 0.5 is 0, and 0 for wrong ones.
@@ -47,21 +49,21 @@ BY_HAND: dict[str, tuple[str, list[Trace], dict[str, Any], list[float]]] = {
     "shorterbetter": (
         "length_off_shortest",
         [right(100), right(300), wrong(50)],
-        {"limit": 1000},
+        {"limit": 16_384},
         [0, 0.2, 0.05],
     ),
-    # Nothing right: from the mean, 200.
+    # Nothing right: from the mean, 200, at 1 per 400.
     "shorterbetter, none right": (
         "length_off_shortest",
         [wrong(100), wrong(300)],
-        {"limit": 400},
+        {"per_tokens": 400, "limit": 1000},
         [0.25, 0.25],
     ),
     # 3 of 4 right: 0.75 * 500 / 1000.
     "alp": (
         "length_by_solve_rate",
         [right(500), right(500), right(200), wrong(500)],
-        {"limit": 1000},
+        {"limit": 16_384},
         [0.375, 0.375, 0.15, 0.375],
     ),
     "alp, none right": ("length_by_solve_rate", [wrong(500)] * 4, {"limit": 1000}, [0.125] * 4),
@@ -69,11 +71,11 @@ BY_HAND: dict[str, tuple[str, list[Trace], dict[str, Any], list[float]]] = {
     "lazy": (
         "length_over_tolerance",
         [right(100), right(140), right(150), right(300), right(500), wrong(900)],
-        {"limit": 1000, "tolerance": 0.05},
+        {"tolerance": 50},
         [0, 0, 0, 0.5, 1, 0],
     ),
-    "lazy, none right": ("length_over_tolerance", [wrong(1)], {"limit": 9}, [0]),
-    "laser": ("within_length", [right(50), right(51), wrong(1)], {"limit": 100, "share": 0.5}, [1, 0, 1]),
+    "lazy, none right": ("length_over_tolerance", [wrong(1)], {}, [0]),
+    "laser": ("within_length", [right(50), right(51), wrong(1)], {"target": 50, "limit": 100}, [1, 0, 1]),
     # From 800 on linearly to 1,000.
     "overlong": (
         "length_overlong",
@@ -250,12 +252,63 @@ def test_a_limit_must_be_known() -> None:
 def test_the_limit_of_the_run_is_given_to_what_declares_it() -> None:
     terms = [
         Term(name="correct", weight=1.0),
-        Term(name="token_count", weight=-0.4),
+        Term(name="token_count", weight=-0.4, args={"per_tokens": 150}),
         Term(name="length_overlong", weight=-0.1, args={"limit": 100, "buffer": 0.5}),
     ]
     rewards = RewardSum(terms, length_limit=200)
-    assert [dict(term.args) for term in rewards.terms] == [{}, {"limit": 200}, {"limit": 100, "buffer": 0.5}]
-    # 75 of 200 tokens; and half way from 50 to the term's own limit of 100.
+    assert [dict(term.args) for term in rewards.terms] == [
+        {},
+        {"limit": 200, "per_tokens": 150},
+        {"limit": 100, "buffer": 0.5},
+    ]
+    # 75 tokens at 1 per 150; and half way from 50 to the term's own limit of 100.
     assert rewards(TURNS, [right(75)])[0].parts == pytest.approx(
-        {"correct": 1.0, "token_count": -0.4 * 0.375, "length_overlong": -0.1 * 0.5}
+        {"correct": 1.0, "token_count": -0.4 * 0.5, "length_overlong": -0.1 * 0.5}
     )
+
+
+@pytest.mark.parametrize(
+    ("limit", "per_tokens", "accepted"),
+    # A right answer as long as the limit earns 1 - 0.5 limit / per_tokens, a wrong one at most 0.
+    [
+        (1_000, 1_000, True),
+        (1_999, 1_000, True),
+        (2_000, 1_000, False),
+        (16_384, 1_000, False),
+        (16_384, 8_200, True),
+    ],
+)
+def test_right_beats_wrong_depends_on_the_limit_where_tokens_cost(
+    limit: int, per_tokens: int, accepted: bool
+) -> None:
+    terms = [
+        Term(name="correct", weight=1.0),
+        Term(name="token_count", weight=-0.5, gate="correct", args={"per_tokens": per_tokens}),
+    ]
+    if accepted:
+        rewards = RewardSum(terms, length_limit=limit)
+        assert rewards.least_when_right == pytest.approx(1 - 0.5 * limit / per_tokens)
+        # A text over the limit, which no engine samples, costs what the limit costs.
+        (score,) = rewards(TURNS, [right(limit + 1)])
+        assert score.total == pytest.approx(rewards.least_when_right)
+    else:
+        with pytest.raises(ValueError, match="a right answer can earn as little as"):
+            RewardSum(terms, length_limit=limit)
+
+
+@pytest.mark.parametrize(
+    ("name", "args", "message"),
+    [
+        ("token_count", {"per_tokens": 0}, "'per_tokens' of reward 'token_count' is 0; give a whole number of"),
+        ("within_length", {}, "reward 'within_length' needs the argument 'target'; give it in args"),
+        (
+            "within_length",
+            {"target": 300},
+            "has the target 300 above its limit 200; give args with target <= limit",
+        ),
+        ("length_over_tolerance", {"tolerance": -1}, "is -1; give a whole number of at least 0"),
+    ],
+)
+def test_arguments_in_tokens_are_checked(name: str, args: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        RewardSum([Term(name="correct", weight=1.0), Term(name=name, weight=0.1, args=args)], length_limit=200)

@@ -156,8 +156,10 @@ def test_a_truncated_text_is_neither_right_nor_complete(text: str) -> None:
         (1, FULL + END, 1, 1),  # 3 / 1 - 1 = 2, at most 1
         (3, SKIP + END, 0, 1 / 3),  # 1 - 2 / 3
         (4, SKIP + END, 0, 1 / 2),  # 1 - 2 / 4
-        (3, END, 1, 1),  # not verified: the highest cost
-        (3, FULL, 1, 1),
+        (3, END, 1, 1),  # right but not verified: the highest cost
+        (3, FULL, 1, 0),  # no answer: over the budget at once, but as many steps as asked for
+        (4, FULL, 1, 1 / 4),
+        (4, "", 1, 1),
         (None, END, 0, 0),
     ],
 )

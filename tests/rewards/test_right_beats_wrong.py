@@ -18,6 +18,7 @@ from tests.kit.shipped import shipped_terms
 SHIPPED = {name: RewardSum(terms) for name, terms in shipped_terms().items()}
 # Weights that no shipped config has: all rewards at once, as far as the bounds allow.
 LIMIT = {"limit": 60}
+TOKENS = {"limit": 60, "per_tokens": 40}
 EVERYTHING = [
     Term(name="correct", weight=9.0),
     Term(name="verified", weight=1.0),
@@ -38,14 +39,14 @@ EVERYTHING = [
     Term(name="steps_off_target", weight=-0.3),
     Term(name="skip_score", weight=0.4),
     Term(name="process_match", weight=0.3, gate="correct"),
-    Term(name="token_count", weight=-0.3, args=LIMIT),
+    Term(name="token_count", weight=-0.3, args=TOKENS),
     Term(name="length_in_range", weight=-0.4),
     Term(name="length_sigmoid", weight=-0.2, args={"unit": "steps"}),
     Term(name="length_exponential", weight=0.5, gate="correct"),
-    Term(name="length_off_shortest", weight=-0.3, args=LIMIT),
-    Term(name="length_by_solve_rate", weight=-0.3, args=LIMIT),
-    Term(name="length_over_tolerance", weight=-0.3, args=LIMIT),
-    Term(name="within_length", weight=0.2, args=LIMIT),
+    Term(name="length_off_shortest", weight=-0.3, args=TOKENS),
+    Term(name="length_by_solve_rate", weight=-0.3, args=TOKENS),
+    Term(name="length_over_tolerance", weight=-0.3, args={"tolerance": 5}),
+    Term(name="within_length", weight=0.2, args={**LIMIT, "target": 30}),
     Term(name="within_target_length", weight=0.2, args=LIMIT, when=When(group_accuracy=(0.5, 1.0))),
     Term(name="length_over_history", weight=-0.5),
     Term(name="length_overlong", weight=-0.2, args=LIMIT),
@@ -97,7 +98,10 @@ def groups(draw: st.DrawFn) -> tuple[Problem, list[Trace]]:
 
 
 def args_of(name: str) -> dict[str, Any]:
-    return LIMIT if REWARDS[name].declared.limit else {}
+    if name == "within_length":
+        return {**LIMIT, "target": 30}
+    declared = REWARDS[name].declared
+    return TOKENS if declared.per_tokens else LIMIT if declared.limit else {}
 
 
 HISTORIES = (
@@ -191,8 +195,10 @@ def test_rewards_stay_in_their_declared_ranges(group: tuple[Problem, list[Trace]
         for history in HISTORIES:
             values = reward(problem, traces, history, **args_of(name))
             for trace, value in zip(traces, values, strict=True):
-                low, high = reward.declared.when_right if trace.correct else reward.declared.when_wrong
-                assert 0 <= low <= value <= high <= 1, (name, value)
+                when_wrong, when_right = reward.declared.ranges(args_of(name))
+                low, high = when_right if trace.correct else when_wrong
+                most = 60 / 40 if reward.declared.per_tokens else 1
+                assert 0 <= low <= value <= high <= most, (name, value)
 
 
 @pytest.mark.parametrize("name", sorted(name for name in ENVS if ENVS[name].checks_steps))
