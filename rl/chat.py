@@ -81,14 +81,31 @@ class Chat:
         """A question that somebody typed, with its right answer if they gave it."""
         return read_question(self.env, text, answer)
 
+    def prompt(self, question: Question) -> str:
+        """The prompt as the model gets it, with its length and its token ids.
+
+        Raises:
+            PromptTooLongError: The question is too long for the config.
+        """
+        ids = self._worker.prompt(question.problem, self._request(question.problem)).ids
+        return f"{self._worker.encoder.show(ids)}\n{len(ids)} tokens: {' '.join(map(str, ids))}"
+
     def ask(self, question: Question) -> list[Reply]:
         """Sample answers; one that cannot be judged is left out.
 
         Raises:
             PromptTooLongError: The question is too long for the config.
         """
-        problem = question.problem
-        request = GroupRequest(
+        problem, worker = question.problem, self._worker
+        request = self._request(problem)
+        if question.answer_known:
+            (group,) = worker.answer([request], [problem], self._sampling).groups
+            return [Reply(text=each.text, trace=each.trace, score=each.score) for each in group.samples]
+        (completions,) = worker.engine.generate([worker.prompt(problem, request)], self._sampling)
+        return [self._read(question, completion) for completion in completions]
+
+    def _request(self, problem: Problem) -> GroupRequest:
+        return GroupRequest(
             group_id=0,
             split=problem.split,
             index=problem.index,
@@ -96,12 +113,6 @@ class Chat:
             num_samples=self._num_samples,
             seed=self._seed,
         )
-        worker = self._worker
-        if question.answer_known:
-            (group,) = worker.answer([request], [problem], self._sampling).groups
-            return [Reply(text=each.text, trace=each.trace, score=each.score) for each in group.samples]
-        (completions,) = worker.engine.generate([worker.prompt(problem, request)], self._sampling)
-        return [self._read(question, completion) for completion in completions]
 
     def _read(self, question: Question, completion: Completion) -> Reply:
         """Read a completion whose right answer is not known."""

@@ -10,7 +10,8 @@ from typing import Any
 
 from configs import Config, ConfigError
 from configs.schema.prompt import PromptConfig
-from envs import Env, Split, render_trace
+from envs import Env, Split, Verdict, render_trace
+from envs.base import checked_step
 from rollout.prompt_format import PromptFormat, Shot, check_template, slots_of
 
 _TRIED = 20  # train problems looked at for each example
@@ -20,10 +21,12 @@ def build_prompt_format(config: Config, env: Env[Any]) -> PromptFormat:
     """The format of a run's prompts.
 
     Raises:
-        ConfigError: As `make_prompt_format`, or prompts with a step budget would not state it.
+        ConfigError: As `make_prompt_format`; or prompts with a step budget would not state it; or the prefill
+            spoils every completion.
     """
     prompts = make_prompt_format(config.prompt, env)
     silent = [split for split, template in prompts.templates.items() if "budget" not in slots_of(template)]
+    _check_prefill(config.prompt.prefill, env)
     stages = {"warm_start": config.warm_start, "grpo": config.grpo}
     for name, stage in stages.items():
         if stage is not None and stage.budget_frac > 0 and Split.TRAIN in silent:
@@ -34,28 +37,43 @@ def build_prompt_format(config: Config, env: Env[Any]) -> PromptFormat:
     return prompts
 
 
+def _check_prefill(prefill: str, env: Env[Any]) -> None:
+    """Refuse a prefill after which the task's own solution is no longer verified."""
+    if not prefill or not env.checks_steps:
+        return
+    problem = env.problem(Split.TRAIN, 0)
+    solution = render_trace(env.full_trace(problem), problem.answer)
+    trace = env.check(problem, env.parse(prefill + solution.removeprefix(prefill)))
+    if not trace.verified:
+        wrong = next(
+            (checked_step(step) for step in trace.steps if step.verdict is Verdict.INVALID), "no answer"
+        )
+        raise ConfigError(
+            f"prompt.prefill {prefill!r} is read as part of the completion, and '{env.name}' does not verify "
+            f"its own solution after it ({wrong}); leave it out, or put it into prompt.template"
+        )
+
+
 def make_prompt_format(config: PromptConfig, env: Env[Any]) -> PromptFormat:
     """The format of a task's prompts.
 
     Raises:
         ConfigError: A template cannot be filled, or the task has too few worked examples.
     """
-    given = config.template or {}
-    templates = dict.fromkeys(map(str, Split), given) if isinstance(given, str) else dict(given)
-    for split, template in templates.items():
+    for split, template in config.template.items():
         try:
             check_template(template)
         except ValueError as error:
-            where = "" if isinstance(given, str) else f".{split}"
-            raise ConfigError(f"prompt.template{where}: {error}") from None
+            same = len({*config.template.values()}) == 1
+            raise ConfigError(f"prompt.template{'' if same else f'.{split}'}: {error}") from None
     shots = _shots(config, env)
     return PromptFormat(
         instruction=env.instruction,
         step_request=env.step_request,
         format_request=env.format_request,
-        templates={Split(split): template for split, template in templates.items()},
+        templates={Split(split): template for split, template in config.template.items()},
         shots=shots,
-        num_shots=config.few_shot if isinstance(config.few_shot, int) else len(shots),
+        num_shots=config.few_shot or len(shots),
         system_prompt=config.system_prompt,
         prefill=config.prefill,
         chat_template=config.chat_template,
@@ -65,13 +83,11 @@ def make_prompt_format(config: PromptConfig, env: Env[Any]) -> PromptFormat:
 
 def _shots(config: PromptConfig, env: Env[Any]) -> tuple[Shot, ...]:
     """The examples of the config, or worked train problems: one more than are shown."""
-    if not isinstance(config.few_shot, int):
+    if config.few_shot == 0:
         return tuple(
             Shot(question=one.question, prompt=env.render_prompt(one.question), answer=one.answer)
-            for one in config.few_shot
+            for one in config.examples
         )
-    if config.few_shot == 0:
-        return ()
     wanted = config.few_shot + 1
     found: dict[str, Shot] = {}
     size = env.num_problems(Split.TRAIN)
@@ -89,6 +105,5 @@ def _shots(config: PromptConfig, env: Env[Any]) -> tuple[Shot, ...]:
             return tuple(found.values())
     raise ConfigError(
         f"prompt.few_shot is {config.few_shot}, which takes {wanted} different train problems with worked "
-        f"solutions, but {len(found)} were found in '{env.name}'; lower it, or give a list of examples with "
-        "question and answer"
+        f"solutions, but {len(found)} were found in '{env.name}'; lower it, or give prompt.examples"
     )

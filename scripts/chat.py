@@ -38,6 +38,9 @@ def main(argv: list[str] | None = None) -> int:
         "--samples", type=int, default=1, metavar="G", help="answers to each question (default 1)"
     )
     parser.add_argument("--temperature", type=float, default=0.0, help="0, the default, is greedy")
+    parser.add_argument(
+        "--show-prompt", action="store_true", help="show the prompt as the model gets it, and its token ids"
+    )
     parser.add_argument("--seed", type=int, default=0, help="of the samples (default 0)")
     arguments = parser.parse_intermixed_args(argv)
     if arguments.config is not None and "=" in arguments.config:
@@ -54,7 +57,7 @@ def main(argv: list[str] | None = None) -> int:
         from envs import Split
         from rl.chat import open_chat
 
-        split = Split(arguments.split)
+        split, show_prompt = Split(arguments.split), arguments.show_prompt
         with open_chat(
             model,
             config,
@@ -63,11 +66,11 @@ def main(argv: list[str] | None = None) -> int:
             seed=arguments.seed,
         ) as chat:
             if arguments.index is not None:
-                _answer(chat, _from_split(chat, split, arguments.index))
+                _answer(chat, _from_split(chat, split, arguments.index), show_prompt)
             elif arguments.question is not None:
-                _answer(chat, chat.typed(arguments.question, arguments.answer))
+                _answer(chat, chat.typed(arguments.question, arguments.answer), show_prompt)
             else:
-                _converse(chat, split)
+                _converse(chat, split, show_prompt)
     return 0
 
 
@@ -99,14 +102,14 @@ def _from_split(chat: Chat, split: Split, index: int) -> Question:
         raise ConfigError(str(error)) from None
 
 
-def _answer(chat: Chat, question: Question) -> None:
+def _answer(chat: Chat, question: Question, show_prompt: bool) -> None:
     from rl.chat import describe
 
-    print(question.problem.prompt.rstrip())
+    print(chat.prompt(question) if show_prompt else question.problem.prompt.rstrip())
     print(describe(question, chat.ask(question)), flush=True)
 
 
-def _converse(chat: Chat, split: Split) -> None:
+def _converse(chat: Chat, split: Split, show_prompt: bool) -> None:
     index = -1
     while True:
         print(f"\n{split}, Enter for problem {index + 1}, q to end> ", end="", file=sys.stderr, flush=True)
@@ -116,9 +119,9 @@ def _converse(chat: Chat, split: Split) -> None:
             return
         if not text or (text.isascii() and text.isdigit() and len(text) < 10):
             index = int(text) if text else index + 1
-            _answer(chat, _from_split(chat, split, index))
+            _answer(chat, _from_split(chat, split, index), show_prompt)
         else:
-            _answer(chat, chat.typed(text.replace("\\n", "\n"), None))
+            _answer(chat, chat.typed(text.replace("\\n", "\n"), None), show_prompt)
 
 
 if __name__ == "__main__":

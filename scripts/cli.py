@@ -21,6 +21,7 @@ COMMANDS = {
     "chat": "ask a trained model; every step of its answer is checked",
     "submit": "run a config as a job on a Ray cluster",
     "push": "upload the model of a run to the Hugging Face hub",
+    "prompt": "show the exact prompts of a config before a run",
     "check": "check that environments keep their contract",
     "bench": "race Stride against transformers, vLLM and TRL",
 }

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Any, get_args
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from configs.schema.section import Section, SplitName
 
@@ -28,20 +28,34 @@ class PromptConfig(Section):
     Base models often carry the template of their chat version; set false to complete plain text."""
     system_prompt: str | None = None
     """System message of the chat template."""
-    template: str | dict[SplitName, str] | None = None
-    """Text of the question, for all splits or by split, with the slots `{question}`, `{budget}` (the number of
-    steps asked for; its line is left out where there is none) and `{format}` (the task's request for the form
-    of the answer). null: the question and these requests in a chat; otherwise the task's own prompt, which ends
-    in a cue for the answer."""
-    few_shot: Annotated[int, Field(ge=0, le=64)] | list[ExampleConfig] = 0
-    """Worked examples before the question: that many train problems with the task's own solutions, or a list
-    of examples with `question` and `answer`. In a chat template each is a turn of the user and one of the
-    assistant."""
+    template: dict[SplitName, str] = {}
+    """Text of the question by split, or one text for all splits, with the slots `{question}`, `{budget}` (the
+    number of steps asked for; its line is left out where there is none) and `{format}` (the task's request for
+    the form of the answer). A split without one: the question and these requests in a chat; otherwise the
+    task's own prompt, which ends in a cue for the answer."""
+    few_shot: int = Field(0, ge=0, le=64)
+    """Train problems with the task's own solutions that are shown before the question (few-shot prompting). In
+    a chat template each is a turn of the user and one of the assistant."""
+    examples: list[ExampleConfig] = []
+    """Your own examples in place of `few_shot`, each with `question` and `answer`."""
     prefill: str = ""
     """Start of the assistant's answer, given with the prompt. It is not sampled or trained on, but read as part
     of the completion."""
     chat_template_kwargs: dict[str, Any] = {}
     """Variables that the chat template reads, for example `{enable_thinking: false}`."""
+
+    @field_validator("template", mode="before")
+    @classmethod
+    def _for_all_splits(cls, value: Any) -> Any:
+        return dict.fromkeys(get_args(SplitName), value) if isinstance(value, str) else value
+
+    @model_validator(mode="after")
+    def _one_source_of_examples(self) -> PromptConfig:
+        if self.few_shot and self.examples:
+            raise ValueError(
+                f"few_shot is {self.few_shot}, but examples has {len(self.examples)} of its own; give only one"
+            )
+        return self
 
     @model_validator(mode="after")
     def _chat_settings_fit(self) -> PromptConfig:

@@ -179,11 +179,12 @@ def sample_rows(
         stage: Stage of the run.
         update: Update it was sampled for.
         group: The group.
-        encoder: Gives the text of each token.
+        encoder: Gives the text of the prompt and of each token.
         advantages: One for each sample; None where the group is not trained on.
         tokens: Keep the text and the log-probability of each token.
     """
     problem = group.problem
+    rendered = encoder.show(group.prompt_ids)
     return [
         SampleRow(
             stage=stage,
@@ -194,6 +195,7 @@ def sample_rows(
             split=problem.split.value,
             index=problem.index,
             prompt=problem.prompt,
+            rendered_prompt=rendered if number == 0 and rendered != problem.prompt else None,
             answer=problem.answer,
             full_steps=problem.num_full_steps,
             text=sample.text,

@@ -95,7 +95,7 @@ class SampleRow:
         env: Name of the environment.
         split: Split of the problem.
         index: Index of the problem in its split.
-        prompt: The prompt, without the chat template.
+        prompt: The task's own prompt for the problem.
         answer: The right answer.
         full_steps: Steps of the full trace.
         text: The completion as text.
@@ -110,6 +110,8 @@ class SampleRow:
         logprobs: Log-probability of each token under the sampler, rounded to 4 digits; None where the reader
             left tokens out.
         advantage: The advantage it was trained with, or one for each token; None where it was not trained on.
+        rendered_prompt: The prompt as the model got it, with chat template, examples and prefill. The first
+            sample of a group has it, if it is not `prompt` itself.
     """
 
     stage: Stage
@@ -133,6 +135,7 @@ class SampleRow:
     pieces: tuple[str, ...] | None = None
     logprobs: tuple[float, ...] | None = None
     advantage: float | tuple[float, ...] | None = None
+    rendered_prompt: str | None = None
 
     @property
     def correct(self) -> bool:
@@ -171,6 +174,7 @@ class SampleRow:
             "split": self.split,
             "index": self.index,
             "prompt": self.prompt,
+            **({} if self.rendered_prompt is None else {"rendered_prompt": self.rendered_prompt}),
             "answer": self.answer,
             "full_steps": self.full_steps,
             "text": self.text,

@@ -25,7 +25,7 @@ async function browseView(data, rows, state, screen) {
   const found = await browsed(data, rows, state, screen);
   if (found === null) return;
   const page = pageOf(found, state);
-  const read = await rows.read(page.items);
+  const read = await rows.read(page.items, data.columns.group);
   const count = plural(found.length, "trajectory", "trajectories");
   const none = element("p", { class: "none" }, "No trajectory matches these filters.");
   screen.overview(trajectoryOverview(data, found, state));

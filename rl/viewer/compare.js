@@ -76,7 +76,7 @@ async function compareView(data, rows, state, screen) {
   screen.warn(others ? [differ] : []);
   const chosen = state.change ? found.filter((pair) => pair.change === state.change) : found;
   const page = pageOf(chosen, state);
-  const read = await rows.read(page.items.flatMap((pair) => [pair.before, pair.after]));
+  const read = await rows.read(page.items.flatMap((pair) => [pair.before, pair.after]), data.columns.group);
   const cards = page.items.map((pair, at) => pairCard(data, pair, sources, read.slice(2 * at, 2 * at + 2)));
   const why = found.length ? "No problem changed in this way." : "The two have no problem in common.";
   const none = cards.length ? null : element("p", { class: "none" }, why);

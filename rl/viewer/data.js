@@ -42,9 +42,16 @@ class Rows {
     this.kept = new Map(); // chunk number -> promise of its lines, the one used last at the end
   }
 
-  // Rows by number, each chunk unpacked once.
-  async read(numbers) {
-    return Promise.all(Array.from(numbers, (number) => this.row(number)));
+  // Rows by number, each chunk unpacked once. `group` is the column of groups: the prompt as the model got it is in
+  // the first row of each group, and every row gets it from there.
+  async read(numbers, group) {
+    const read = Array.from(numbers, async (number) => {
+      let first = number;
+      while (first > 0 && group[first - 1] === group[number]) first--;
+      const { rendered_prompt } = await this.row(first);
+      return { ...(await this.row(number)), rendered_prompt };
+    });
+    return Promise.all(read);
   }
 
   async row(number) {

@@ -46,7 +46,7 @@ async function groupView(data, rows, state, screen) {
   const numbers = groupsWith(data, found, state);
   const page = pageOf(numbers, state);
   const members = page.items.map((number) => bestFirst(data, groups.rows[number]));
-  const read = await Promise.all(members.map((one) => rows.read(one)));
+  const read = await Promise.all(members.map((one) => rows.read(one, data.columns.group)));
   const cards = page.items.map((number, at) => groupCard(data, groups, number, members[at], read[at]));
   const all = groups.rows.filter((one) => one.length > 1).length;
   const why = all ? "No group has a trajectory that matches these filters." : "These runs have no group of samples yet.";

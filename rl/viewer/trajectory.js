@@ -5,7 +5,7 @@ function problemHead(row, ...about) {
   return element(
     "header",
     {},
-    element("div", { class: "prompt" }, visible(row.prompt.trim(), "break")),
+    element("div", { class: "prompt" }, visible((row.rendered_prompt ?? row.prompt).trim(), "break")),
     element("p", {}, "right answer ", element("code", {}, visible(row.answer)), full, about.length ? " · " : "", about),
   );
 }

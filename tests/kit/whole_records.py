@@ -25,6 +25,7 @@ SAMPLE = sample(
     pieces=('"], "logprobs": [', "]", "\n"),
     logprobs=(-0.5, -1e-9, 0.0),
     advantage=0.25,
+    rendered_prompt=ODD,
 )
 RESULT = split_result(
     0.9,

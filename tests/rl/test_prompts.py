@@ -78,7 +78,7 @@ def test_a_chat_turn_says_what_to_do_and_how_to_answer_and_has_no_cue() -> None:
 
 def test_a_template_is_filled_in_chats_and_plain_text_alike() -> None:
     template = "Q: {question}\nUse {budget} steps.\n{format} Not {{budget}}, \\boxed{} or {1}.\nA:"
-    prompts = make_prompt_format(PromptConfig(template=template), ENV)
+    prompts = make_prompt_format(check_prompt({"template": template}), ENV)
     question = f"{ENV.instruction}\n\n{PROBLEM.question}"
     wanted = f"Q: {question}\n{ENV.format_request} Not {{budget}}, \\boxed{{}} or {{1}}.\nA:"
     assert plain_text(prompts) == wanted
@@ -90,7 +90,7 @@ def test_a_template_is_filled_in_chats_and_plain_text_alike() -> None:
 def test_slots_in_a_question_are_not_filled() -> None:
     problem = make_env("math", make_example("math").settings).problem(Split.TRAIN, 0)
     odd = Problem(**{name: getattr(problem, name) for name in problem.__slots__} | {"question": "{format}"})
-    prompts = make_prompt_format(PromptConfig(template="{question}!"), make_example("math"))
+    prompts = make_prompt_format(check_prompt({"template": "{question}!"}), make_example("math"))
     assert plain_text(prompts, odd) == "{format}!"
 
 
@@ -127,14 +127,14 @@ def test_no_problem_is_its_own_example() -> None:
 
 
 def test_examples_can_be_given() -> None:
-    given = {"few_shot": [{"question": "1 + 1?", "answer": "Thus, the answer is 2."}]}
+    given = {"examples": [{"question": "1 + 1?", "answer": "Thus, the answer is 2."}]}
     prompts = make_prompt_format(check_prompt(given), ENV)
     assert plain_text(prompts) == f"1 + 1?\nAnswer:\nThus, the answer is 2.\n\n{PROBLEM.prompt}"
 
 
 def test_the_tiny_model_reads_every_prompt_of_its_format() -> None:
     template = "Wow! {question}\n{format}\n=>"
-    prompts = make_prompt_format(PromptConfig(template=template, few_shot=1, prefill="Sure"), ENV)
+    prompts = make_prompt_format(check_prompt({"template": template, "few_shot": 1, "prefill": "Sure"}), ENV)
     encoder = make_encoder(make_tokenizer(ENV, prompts=prompts), prompts)
     ids = encoder.encode_prompt(PROBLEM)
     assert encoder.tokenizer.unk_token_id not in ids
@@ -153,7 +153,7 @@ def test_the_tiny_model_reads_every_prompt_of_its_format() -> None:
         ),
         ({"template": "Solve it."}, ["prompt.template: it has no slot {question}"]),
         ({"template": "{{question}}"}, ["no slot {question}"]),
-        ({"template": {"id": "Solve it."}}, ["prompt.template.id: it has no slot"]),
+        ({"template": {"id": "Solve it.", "train": "{question}"}}, ["prompt.template.id: it has no slot"]),
         ({"template": "{question} in {budget} steps"}, ["{budget} and {question} share the line"]),
     ],
 )
@@ -164,15 +164,18 @@ def test_templates_that_cannot_be_filled(keys: dict[str, Any], parts: list[str])
 
 
 def test_too_few_examples() -> None:
-    with pytest.raises(ConfigError, match=re.escape("but 0 were found in 'reasoning_gym'; lower it, or give")):
+    with pytest.raises(
+        ConfigError, match=re.escape("but 0 were found in 'reasoning_gym'; lower it, or give prompt.examples")
+    ):
         make_prompt_format(PromptConfig(few_shot=1), make_example("reasoning_gym"))
 
 
 @pytest.mark.parametrize(
     ("keys", "part"),
     [
-        ({"template": {"hard": "{question}"}}, "hard"),
-        ({"few_shot": [{"question": "1 + 1?"}]}, "answer"),
+        ({"template": {"hard": "{question}"}}, "is 'hard': input should be 'train', 'id'"),
+        ({"examples": [{"question": "1 + 1?"}]}, "missing key 'prompt.examples.0.answer'"),
+        ({"few_shot": 1, "examples": [{"question": "1", "answer": "1"}]}, "few_shot is 1, but examples has 1"),
         ({"few_shot": -1}, "few_shot"),
         ({"chat_template": False, "system_prompt": "x"}, "system_prompt needs the chat template"),
         ({"chat_template_kwargs": {"tokenize": True}}, "chat_template_kwargs has ['tokenize']"),
@@ -183,6 +186,21 @@ def test_settings_that_the_schema_refuses(keys: dict[str, Any], part: str) -> No
         check_prompt(keys)
     assert part in str(refused.value)
     assert "\n" not in str(refused.value)
+
+
+def test_a_prefill_must_leave_the_tasks_own_solution_verified() -> None:
+    data = {
+        "env": {"name": "addition"},
+        "rewards": {"terms": [{"name": "correct", "weight": 1}]},
+        "prompt": {"prefill": "1. "},
+    }
+    env = make_env("addition")
+    assert build_prompt_format(check_config(data), env).prefill == "1. "
+    with pytest.raises(ConfigError, match=r"prompt.prefill 'Sure. ' is read .* \(Sure. 1. .*not a column sum"):
+        build_prompt_format(check_config(data | {"prompt": {"prefill": "Sure. "}}), env)
+    # Steps of free text are not checked, so any beginning will do.
+    free = make_example("math")
+    assert build_prompt_format(check_config(data | {"prompt": {"prefill": "Sure. "}}), free).prefill == "Sure. "
 
 
 @pytest.mark.parametrize("stage", ["warm_start", "grpo"])

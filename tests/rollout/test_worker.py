@@ -13,6 +13,7 @@ import pytest
 from envs import Grade, GraderError, Problem, Split
 from envs.tasks.directional import Directional
 from rewards import RewardSum, Term
+from rollout.prompt_format import PromptFormat
 from rollout.types import Completion, FinishReason, GroupRequest, Prompt, Sampling
 from rollout.worker import RolloutWorker, WorkerSpec
 
@@ -88,6 +89,22 @@ def test_completions_that_a_grader_failed_on_are_left_out(spec: WorkerSpec) -> N
 def test_a_group_that_no_grader_could_judge_is_empty_not_zero(spec: WorkerSpec) -> None:
     (group,) = make_worker(spec, *ANSWERS).rollout([request(spec)]).groups
     assert (group.samples, group.rewards, group.ungraded) == ((), (), 4)
+
+
+def test_a_completion_is_read_with_its_prefill(spec: WorkerSpec) -> None:
+    encoder = replace(spec.encoder, prompts=PromptFormat(prefill="Thus, the answer is "))
+    worker = make_worker(replace(spec, encoder=encoder))
+    (group,) = worker.rollout([request(spec)]).groups
+    # The model writes "north." and a stop token; the line it completes is graded.
+    sample = group.samples[0]
+    assert encoder.show(sample.completion.ids[:-1]) == "north."
+    assert (sample.text, sample.trace.answer, sample.trace.correct) == (
+        "Thus, the answer is north.",
+        "north",
+        True,
+    )
+    assert sample.trace.num_tokens == len(sample.completion.ids)
+    assert encoder.show(group.prompt_ids) == f"{group.problem.prompt}Thus, the answer is "
 
 
 class BrokenGrader(Directional):

@@ -47,6 +47,15 @@ def test_a_problem_of_a_split(run: Path, capsys: pytest.CaptureFixture[str]) -> 
     assert shown.count("reward ") == 2 and "correct +0.00, step_count +0.00" in shown
 
 
+def test_the_prompt_as_the_model_gets_it(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["run", "--show-prompt", "--index", "3", "prompt.prefill='1. '"]) == 0
+    problem = make_env("addition", SETTINGS).problem(Split.ID, 3)
+    shown = capsys.readouterr().out
+    assert shown.startswith(f"{problem.prompt}1. \n")
+    num, ids = shown.split("\n")[3].split(" tokens: ")
+    assert len(ids.split()) == int(num)
+
+
 def test_answers_repeat_and_depend_on_the_seed(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
     shown = []
     for seed in ("1", "1", "2"):

@@ -21,9 +21,14 @@ from rl.compare.study import make_study
 from rl.pages.run.write import write_report
 from rl.runs.errors import RunFolderError
 from rl.runs.folder import open_run
-from rl.runs.log import evaluation_log, metrics_log, read_summary, trajectory_log
+from rl.runs.log import evaluation_log, metrics_log, read_summary, sample_rows, trajectory_log
 from rl.runs.record import Stage, Summary, UpdateRow
 from rl.viewer import read_trajectories
+from rollout.encoder import make_encoder
+from rollout.prompt_format import PromptFormat
+from tests.kit.byte_tokenizer import byte_tokenizer
+from tests.kit.problems import ask
+from tests.kit.rollouts import make_group, make_sample, make_score
 from tests.kit.runs_by_hand import sample, split_result
 from tests.kit.whole_records import SAMPLE, SUMMARY
 
@@ -41,6 +46,20 @@ def test_rows_come_back_as_written(tmp_path: Path) -> None:
     log.append()
     assert log.read() == rows
     assert log.read(tokens=False) == [replace(row, pieces=None, logprobs=None) for row in rows]
+
+
+def test_the_first_row_of_a_group_has_the_prompt_as_the_model_got_it() -> None:
+    problem = ask("3 + 4?")
+    samples = [make_sample(make_score(0.0), ids=(5,)) for _ in range(2)]
+    encoder = make_encoder(byte_tokenizer(), PromptFormat(system_prompt="Be short.", prefill="So "))
+    group = make_group(problem, samples, prompt_ids=encoder.encode_prompt(problem))
+    rows = sample_rows(Stage.GRPO, 1, group, encoder)
+    given = "<|pad|>Be short.\n<|user|>3 + 4?<|end|><|bot|>So "
+    assert [(row.prompt, row.rendered_prompt) for row in rows] == [("3 + 4?", given), ("3 + 4?", None)]
+    # The task's own prompt is not stored twice.
+    plain = make_encoder(byte_tokenizer(chat_template=None))
+    group = replace(group, prompt_ids=plain.encode_prompt(problem))
+    assert [row.rendered_prompt for row in sample_rows(Stage.GRPO, 1, group, plain)] == [None, None]
 
 
 @pytest.mark.parametrize("cut", [1, 5, 30])

@@ -129,7 +129,7 @@ def test_fields_of_another_type_are_named(changes: dict[str, Any], says: str) ->
 
 def test_fields_that_are_missing_are_named() -> None:
     whole = SAMPLE.to_json()
-    for name in whole.keys() - {"format", "pieces", "logprobs", "advantage"}:
+    for name in whole.keys() - {"format", "pieces", "logprobs", "advantage", "rendered_prompt"}:
         with pytest.raises(RecordError, match=f"it has no '{name}'"):
             SampleRow.from_json({key: value for key, value in whole.items() if key != name})
     for name in ("stage", "update"):

@@ -324,11 +324,16 @@ GROUP_ROWS = [
 ]
 
 
+RENDERED = "<|user|>Numbers: 1<|bot|>"
+
+
 @pytest.fixture(scope="module")
 def groups(tmp_path_factory: pytest.TempPathFactory) -> str:
     folder = tmp_path_factory.mktemp("groups")
     again = [{**one, "update": 9, "group": 10 + one["group"]} for one in GROUP_ROWS[:4]]
-    run = write_rows(folder / "run", training=[*GROUP_ROWS, *again], warm=[row_data(0)])
+    # The first sample of problem 1 holds the prompt of all four; the second one has the best reward.
+    rows = [one | {"rendered_prompt": RENDERED} if at == 4 else one for at, one in enumerate(GROUP_ROWS)]
+    run = write_rows(folder / "run", training=[*rows, *again], warm=[row_data(0)])
     write_page(read_trajectories([run]), folder / "page.html", overwrite=False)
     return (folder / "page.html").as_uri()
 
@@ -346,7 +351,8 @@ def test_a_group_is_all_samples_of_one_draw_under_one_prompt(browser: Browser, g
         *(f"update {1 + index // 2} · group {index}" for index in range(4)),
         "update 9 · group 10",
     ]
-    assert browser.texts(".group-card .prompt") == [f"Numbers: {index}\nAnswer:" for index in (0, 1, 2, 3, 0)]
+    zero, two, three = (f"Numbers: {index}\nAnswer:" for index in (0, 2, 3))
+    assert browser.texts(".group-card .prompt") == [zero, RENDERED, two, three, zero]
     first = browser.run(
         "Array.from(document.querySelectorAll('.group-card:first-child tbody tr'), (row) =>"
         "Array.from(row.children, (cell) => cell.textContent))"
