@@ -68,7 +68,10 @@ def run_stages(
     check_lengths(config, parts, policy)
     cache = checked_cache_mebibytes(config, policy)
     pool = build_pool(config, parts, policy)
-    with closing(pool), closing(open_run(config, resume=resume, overwrite=overwrite)) as folder:
+    with (
+        closing(pool),
+        closing(open_run(config, resume=resume, overwrite=overwrite, model_commit=policy.commit)) as folder,
+    ):
         os.environ["TENSORBOARD_LOGGING_DIR"] = str(folder.path / "tensorboard")
         run = _Run(config, parts, folder, out or sys.stderr)
         run.say(f"{config.name}: {parts.env.name}, {policy.num_parameters:,} parameters, in {folder.path}")

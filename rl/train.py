@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import TextIO
 
 from configs import Config
+from rl.launcher import check_launcher
 from rl.parts import build_parts
 from rl.runs.folder import RunFolder, check_run_folder
 from rollout.threads import let_threads_sleep
@@ -31,6 +32,7 @@ def train(
         ConfigError, PolicyError, RunFolderError, ResourceError, VllmError: A mistake of the user's, found
             before anything is written.
     """
+    check_launcher()
     let_threads_sleep()
     parts = build_parts(config)
     check_run_folder(config, resume=resume, overwrite=overwrite)

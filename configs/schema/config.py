@@ -82,8 +82,13 @@ class PolicyConfig(Section):
     installed Python package."""
     tiny: TinyModelConfig = TinyModelConfig()
     """Size of the `tiny` model."""
+    revision: str | None = None
+    """Branch, tag or commit of `model` on the hub. null: its main branch."""
     lora: LoraSettings | None = None
-    """Train a LoRA adapter instead of all weights."""
+    """Train a LoRA adapter instead of all weights. If `model` is itself an adapter with this `r` and `alpha`,
+    that one is trained further."""
+    merge_adapter: bool = False
+    """If `model` is a LoRA adapter, merge it into its base model and train all weights."""
     gguf_file: str | None = None
     """Name of the weights file in `model`, if the weights are in GGUF format."""
     dtype: DType = "float32"

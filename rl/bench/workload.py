@@ -15,6 +15,7 @@ import torch
 from transformers import LlamaConfig, LlamaForCausalLM
 
 from rl.bench.models import MODELS, PAD, STOP, VOCABULARY, Shape
+from rollout.engines.precision import cast_weights
 from rollout.types import Prompt
 
 GROUP = 8  # samples of a prompt
@@ -92,7 +93,8 @@ class Case:
     def make_model(self) -> LlamaForCausalLM:
         """The model; contestants copy it before they change it."""
         model: Any = make_bench_model(self.model, self.device)
-        cast: LlamaForCausalLM = model.to(dtype=getattr(torch, self.dtype))
+        cast_weights(model, getattr(torch, self.dtype))
+        cast: LlamaForCausalLM = model
         return cast
 
     def make_workload(self) -> Workload:

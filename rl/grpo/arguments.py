@@ -41,5 +41,4 @@ def grpo_arguments(
         loss_type=config.loss_type,
         save_total_limit=config.keep_checkpoints,
         shuffle_dataset=False,
-        disable_dropout=True,  # the sampler has none
     )

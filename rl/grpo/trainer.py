@@ -20,6 +20,7 @@ from transformers import PrinterCallback, TrainerCallback
 from trl import GRPOConfig, GRPOTrainer
 from trl.trainer.utils import use_adapter
 
+from rl.grpo.evaluation_mode import switch_to_evaluation
 from rl.grpo.left_aligned import align_left
 from rl.grpo.micro_batches import MicroBatch
 from rl.grpo.update import Updates, combine_figures
@@ -54,11 +55,6 @@ class StrideTrainer(GRPOTrainer):
             callbacks=[StopIfNotFinite(), *callbacks],
         )
         self.remove_callback(PrinterCallback)  # progress is shown by our own
-        if self.accelerator.num_processes > 1:
-            raise ValueError(
-                f"the learner runs in one process, but accelerate started {self.accelerator.num_processes}; "
-                "start it with plain python"
-            )
         self._updates = updates
         self._micro_batches: list[MicroBatch] = []
         self._new_logps = torch.empty(0)
@@ -124,6 +120,7 @@ class StrideTrainer(GRPOTrainer):
         **kwargs: Any,
     ) -> tuple[torch.Tensor, torch.Tensor | None, torch.Tensor | None]:
         """Log-probabilities [B, T] and (None of the reference model) entropies [B, T] of the completions."""
+        switch_to_evaluation(model)  # the tokens were sampled without dropout
         rows = align_left(input_ids, attention_mask, logits_to_keep)
         with self.accelerator.autocast():
             outputs = model(input_ids=rows.ids_BW, labels=rows.labels_BW, fused_lm_head=True)

@@ -59,6 +59,8 @@ def model_card(model: TrainedModel, name: str) -> str:
         return "\n\n".join(parts) + "\n"
     shown = _without_folders(config)
     made = "a small Llama with random weights (`tiny`)" if base == "tiny" else f"`{shown['policy']['model']}`"
+    if revision := _provenance(model.run).get("model", {}).get("commit") or policy.get("revision"):
+        made += f" at revision `{revision}`"
     rows = [
         "| after | split | accuracy | 95 % interval | steps per right answer | tokens |",
         "|---|---|---|---|---|---|",
@@ -100,11 +102,16 @@ def _stride(run: Path | None) -> str:
         text = f"Stride {version('stride-rl')}"
     except PackageNotFoundError:  # run from a checkout
         text = "Stride"
-    provenance = None if run is None else run / "provenance.json"
-    if provenance is None or not provenance.is_file():
-        return text
-    revision = json.loads(provenance.read_text()).get("git_revision")
+    revision = _provenance(run).get("git_revision")
     return f"{text} (revision {revision[:12]})" if revision else text
+
+
+def _provenance(run: Path | None) -> dict[str, Any]:
+    file = None if run is None else run / "provenance.json"
+    if file is None or not file.is_file():
+        return {}
+    provenance: dict[str, Any] = json.loads(file.read_text())
+    return provenance
 
 
 def _without_folders(value: Any) -> Any:

@@ -11,18 +11,26 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from peft import LoraConfig, PeftModel, get_peft_model
+from peft import PeftModel
 from safetensors import SafetensorError
-from torch import nn
-from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
+from transformers import (
+    AutoModelForCausalLM,
+    AutoTokenizer,
+    GenerationConfig,
+    PreTrainedModel,
+    PreTrainedTokenizerBase,
+)
 
 from configs.schema.config import PolicyConfig
 from configs.schema.prompt import PromptConfig
 from envs import Env
-from rl.models.files import PolicyError, locate_model
+from rl.models.adapter import add_adapter, load_adapter, merge_adapter
+from rl.models.files import PolicyError, has_tokenizer, hub_commit, locate_model
+from rl.models.saved_adapter import base_config, find_adapter
 from rl.models.tiny import make_model, make_tokenizer
 from rl.prompts import make_prompt_format
 from rollout.encoder import Encoder, make_encoder
+from rollout.engines.precision import cast_weights
 from rollout.prompt_format import PromptFormat
 
 
@@ -33,10 +41,12 @@ class Policy:
     Attributes:
         model: The causal LM, with its adapter if it has one, on the CPU.
         encoder: Text to ids and back.
+        commit: The commit on the hub that the model was loaded from; None if it was not.
     """
 
     model: PreTrainedModel | PeftModel
     encoder: Encoder
+    commit: str | None = None
 
     @property
     def tokenizer(self) -> PreTrainedTokenizerBase:
@@ -64,7 +74,6 @@ def load_policy(
     prompts: PromptFormat | None = None,
     seed: int,
     checkpoint: Path | None = None,
-    lora: bool = True,
 ) -> Policy:
     """Build the policy.
 
@@ -74,30 +83,32 @@ def load_policy(
         prompts: The format of prompts; None is the task's default.
         seed: Seed of new weights (tiny model, adapter).
         checkpoint: Folder of a model or adapter trained with this config; its weights are used.
-        lora: Add the configured adapter. False gives the base model.
 
     Raises:
         PolicyError: The model cannot be found or used.
     """
     prompts = make_prompt_format(PromptConfig(), env) if prompts is None else prompts
-    adapter = checkpoint if checkpoint and (checkpoint / "adapter_config.json").is_file() else None
-    if checkpoint is not None and adapter is None:
+    started_from: str | None = None  # the adapter that policy.model is
+    if checkpoint is not None and not _is_adapter(checkpoint):
         if not (checkpoint / "config.json").is_file():
             raise PolicyError(
                 f"{checkpoint} is not a model folder: it has neither config.json nor adapter_config.json"
             )
-        model, tokenizer = _load_folder(str(checkpoint), config, gguf_file=None)
+        model, tokenizer = _load_folder(str(checkpoint), config)
     elif config.model == "tiny":
         tokenizer = make_tokenizer(env, config.tiny.number_digits, config.tiny.join_signs, prompts)
         model = make_model(config.tiny, tokenizer, seed)
+        cast_weights(model, getattr(torch, config.dtype))
     else:
-        model, tokenizer = _load_folder(locate_model(config), config, gguf_file=config.gguf_file)
-    model = model.to(getattr(torch, config.dtype))
+        model, tokenizer, started_from = _load_named(config)
     wrapped: PreTrainedModel | PeftModel = model
-    if adapter is not None:
-        wrapped = PeftModel.from_pretrained(model, adapter, is_trainable=True)
-    elif config.lora is not None and lora and checkpoint is None:
-        wrapped = _add_adapter(model, config, seed)
+    dropout = None if config.lora is None else config.lora.dropout
+    if checkpoint is not None and _is_adapter(checkpoint):
+        wrapped = load_adapter(model, str(checkpoint), dropout=dropout)
+    elif checkpoint is None and started_from is not None:
+        wrapped = load_adapter(model, started_from, dropout=dropout, revision=config.revision)
+    elif checkpoint is None and config.lora is not None:
+        wrapped = add_adapter(model, config.lora, seed)
     try:
         encoder = make_encoder(
             tokenizer,
@@ -106,33 +117,7 @@ def load_policy(
         )
     except ValueError as error:
         raise PolicyError(f"policy.model '{config.model}': {error}") from None
-    return Policy(model=wrapped, encoder=encoder)
-
-
-def _add_adapter(model: PreTrainedModel, config: PolicyConfig, seed: int) -> PeftModel:
-    lora = config.lora
-    assert lora is not None
-    settings = LoraConfig(
-        r=lora.r,
-        lora_alpha=lora.alpha,
-        lora_dropout=lora.dropout,
-        target_modules=lora.target_modules,
-        task_type="CAUSAL_LM",
-    )
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        try:
-            wrapped = get_peft_model(model, settings)
-        except ValueError as error:
-            names = sorted(
-                {name.rpartition(".")[2] for name, m in model.named_modules() if isinstance(m, nn.Linear)}
-            )
-            raise PolicyError(
-                f"policy.lora.target_modules is {lora.target_modules!r}: {' '.join(str(error).split())[:200]} "
-                f"Linear layers here: {', '.join(names)}; or 'all-linear'"
-            ) from None
-    assert isinstance(wrapped, PeftModel)
-    return wrapped
+    return Policy(model=wrapped, encoder=encoder, commit=None if checkpoint else hub_commit(config))
 
 
 def _declared_stops(model: PreTrainedModel) -> list[int]:
@@ -140,19 +125,64 @@ def _declared_stops(model: PreTrainedModel) -> list[int]:
     return [] if declared is None else [declared] if isinstance(declared, int) else list(declared)
 
 
+def _is_adapter(folder: Path) -> bool:
+    return (folder / "adapter_config.json").is_file()
+
+
+def _load_named(config: PolicyConfig) -> tuple[PreTrainedModel, PreTrainedTokenizerBase, str | None]:
+    """The model that `policy.model` names, its tokenizer, and its adapter if it has one to train on."""
+    place = locate_model(config)
+    settings = find_adapter(config, place)
+    if settings is None:
+        return *_load_folder(place, config, revision=config.revision, gguf_file=config.gguf_file), None
+    base = base_config(config, settings)
+    model, tokenizer = _load_folder(locate_model(base), base, revision=base.revision)
+    if has_tokenizer(place):  # it may have tokens of its own
+        tokenizer = AutoTokenizer.from_pretrained(place)
+    if config.merge_adapter:
+        return merge_adapter(model, place, revision=config.revision), tokenizer, None
+    return model, tokenizer, place
+
+
 def _load_folder(
-    name: str, config: PolicyConfig, *, gguf_file: str | None
+    name: str, config: PolicyConfig, *, revision: str | None = None, gguf_file: str | None = None
 ) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
     options: dict[str, Any] = {"trust_remote_code": config.trust_remote_code}
-    if gguf_file is not None:
-        options["gguf_file"] = gguf_file
+    options |= {"revision": revision} if revision is not None else {}
+    options |= {"gguf_file": gguf_file} if gguf_file is not None else {}
     try:
         tokenizer = AutoTokenizer.from_pretrained(name, **options)
-        model = AutoModelForCausalLM.from_pretrained(name, dtype=torch.float32, **options)
+        model = AutoModelForCausalLM.from_pretrained(name, dtype=getattr(torch, config.dtype), **options)
     except (OSError, ValueError, ImportError, KeyError, TypeError, AttributeError, SafetensorError) as error:
         first = " ".join(str(error).split())[:300]
         raise PolicyError(f"policy.model '{config.model}' cannot be loaded: {first}") from None
+    if model.generation_config is not None:
+        model.generation_config = _savable(model.generation_config)
     return model if gguf_file is None else _plain(model), tokenizer
+
+
+def _savable(generation: GenerationConfig) -> GenerationConfig:
+    """The same defaults of `generate`, repaired if the library would refuse to save them with the model.
+
+    Published ones often set a temperature beside `do_sample: false`. Stride samples by its own settings and
+    reads only the stop tokens.
+    """
+    if _is_valid(generation):
+        return generation
+    sampling = copy.deepcopy(generation)
+    sampling.do_sample = True
+    if _is_valid(sampling):
+        return sampling
+    tokens = {key: getattr(generation, key) for key in ("bos_token_id", "eos_token_id")}
+    return GenerationConfig(**tokens)
+
+
+def _is_valid(generation: GenerationConfig) -> bool:
+    try:
+        generation.validate(strict=True)
+    except ValueError:
+        return False
+    return True
 
 
 def _plain(model: PreTrainedModel) -> PreTrainedModel:
@@ -160,7 +190,7 @@ def _plain(model: PreTrainedModel) -> PreTrainedModel:
     config = copy.deepcopy(model.config)
     if hasattr(config, "quantization_config"):
         del config.quantization_config
-    plain = AutoModelForCausalLM.from_config(config, dtype=torch.float32)
+    plain = AutoModelForCausalLM.from_config(config, dtype=model.dtype)
     plain.load_state_dict(model.state_dict())
     plain.generation_config = model.generation_config
     return plain

@@ -3,7 +3,7 @@
 ::
 
     config.yaml         resolved config, defaults included
-    provenance.json     command, git revision, versions, machine
+    provenance.json     command, model, git revision, versions, machine
     metrics.jsonl       one row for each update
     trajectories.jsonl  every completion that GRPO sampled
     summary.json        results of each stage and split
@@ -146,8 +146,14 @@ def _unwritable(path: Path, error: OSError) -> RunFolderError:
     return RunFolderError(f"output_dir {path} cannot be written: {error.strerror or error}; give another")
 
 
-def open_run(config: Config, *, resume: bool, overwrite: bool) -> RunFolder:
+def open_run(config: Config, *, resume: bool, overwrite: bool, model_commit: str | None = None) -> RunFolder:
     """Create or reopen the folder of a run and lock it.
+
+    Args:
+        config: The run.
+        resume: Continue the run in the folder.
+        overwrite: Replace the run in the folder.
+        model_commit: The commit of `policy.model` on the hub, for `provenance.json`.
 
     Raises:
         RunFolderError: The folder cannot be written, or it is not empty and either holds no run, or holds one
@@ -173,7 +179,7 @@ def open_run(config: Config, *, resume: bool, overwrite: bool) -> RunFolder:
         write_text(path / "config.yaml", dump_config(config))  # written first: it marks the folder as a run's
         for name in ("eval", "models", "checkpoints"):
             (path / name).mkdir(exist_ok=True)
-        write_text(path / "provenance.json", json.dumps(_provenance(), indent=2) + "\n")
+        write_text(path / "provenance.json", json.dumps(_provenance(config, model_commit), indent=2) + "\n")
     except Exception as error:
         if lock is not None:
             lock.close()
@@ -256,11 +262,16 @@ def _flatten(value: Any, prefix: str = "") -> dict[str, Any]:
     return flat
 
 
-def _provenance() -> dict[str, Any]:
+def _provenance(config: Config, model_commit: str | None) -> dict[str, Any]:
     packages = ("torch", "transformers", "trl", "ray", "peft", "numpy")
     return {
         "command": [Path(sys.argv[0]).name, *sys.argv[1:]],
         "started": _now(),
+        "model": {
+            "name": config.policy.model,
+            "revision": config.policy.revision,
+            "commit": model_commit,
+        },
         "git_revision": git_revision(),
         "git_changed_files": len((_git("status", "--porcelain", "-uno") or "").splitlines()),
         "python": platform.python_version(),

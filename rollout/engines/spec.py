@@ -10,6 +10,7 @@ import torch
 from rollout.engines.base import Engine
 from rollout.engines.cuda_graphs import CudaGraphs
 from rollout.engines.embedded import TorchEngine
+from rollout.engines.precision import cast_weights
 from rollout.engines.vllm import VllmEngine, VllmLimits
 
 
@@ -21,7 +22,7 @@ class EngineSpec:
         model: The policy. Each engine samples from a copy of its own, so this one may be trained meanwhile.
         stop_ids: Tokens that end a completion.
         pad_id: Token that pads prompts; masked out.
-        dtype: Precision of the engine's copy.
+        dtype: Precision of the engine's copy, as of a model loaded in it.
         device: "cpu" or "cuda", where the copy lives.
         threads: CPU threads while sampling.
         max_rows: Most completions the embedded engine samples at the same time; None: all of a batch.
@@ -45,7 +46,8 @@ class EngineSpec:
         Raises:
             VllmError: vLLM is not installed, or cannot run this model.
         """
-        model = copy.deepcopy(self.model).to(dtype=self.dtype)
+        model = copy.deepcopy(self.model)
+        cast_weights(model, self.dtype)
         if self.vllm is not None:
             return VllmEngine(
                 model, stop_ids=self.stop_ids, limits=self.vllm, threads=self.threads, device=self.device

@@ -61,6 +61,9 @@ def provenance(run: RunRecord) -> list[Fact]:
         facts.append(Fact(name="Started", text=str(about["started"])))
     if about:
         facts.append(Fact(name="Git revision", **_revision(about)))
+    model = about.get("model", {})
+    if commit := model.get("commit") or model.get("revision"):
+        facts.append(Fact(name="Model revision", text=str(commit), is_code=True))
     packages = {"python": about.get("python"), **about.get("packages", {})}
     known = [f"{name} {version}" for name, version in packages.items() if version]
     if known:

@@ -15,12 +15,14 @@ from rl.runs.record import Stage
 from tests.kit.runs_by_hand import traces, write_run
 
 
-def trained(folder: Path, *, base: str = "tiny", adapter: bool = False) -> TrainedModel:
+def trained(
+    folder: Path, *, base: str = "tiny", revision: str | None = None, adapter: bool = False
+) -> TrainedModel:
     """A run whose warm start solves 6 of 10 problems and whose GRPO solves 8, with its last model."""
     run = write_run(
         folder / "run",
         {Stage.WARM: traces(6), Stage.GRPO: traces(8)},
-        policy={"model": base},
+        policy={"model": base, "revision": revision},
         env={"name": "countdown"},
         rewards={"terms": [{"name": "correct", "weight": 1.0}, {"name": "step_count", "weight": -0.25}]},
     )
@@ -51,6 +53,15 @@ def test_the_card_of_a_tiny_model(tmp_path: Path) -> None:
         "```yaml\n",
     ):
         assert part in card, part
+
+
+@pytest.mark.parametrize("commit", [None, "c" * 40])
+def test_the_revision_of_the_base_model_is_stated(commit: str | None, tmp_path: Path) -> None:
+    """The commit that was loaded, or the branch asked for where no commit is known."""
+    model = trained(tmp_path, base="someone/small", revision="v2")
+    assert model.run is not None
+    (model.run / "provenance.json").write_text(json.dumps({"model": {"revision": "v2", "commit": commit}}))
+    assert f"- Base model: `someone/small` at revision `{commit or 'v2'}`." in model_card(model, "x")
 
 
 def test_an_adapter_on_a_hub_model_names_it(tmp_path: Path) -> None:

@@ -20,6 +20,7 @@ from configs.schema.config import LoraSettings, PolicyConfig, TinyModelConfig
 from envs import Split, make_env
 from rl.models.files import PolicyError
 from rl.models.policy import Policy, load_policy
+from rl.models.saved_adapter import check_model
 from rollout.prompt_format import PromptFormat
 
 ENV = make_env("addition")
@@ -75,9 +76,12 @@ def test_attention_biases_are_added_when_configured(tmp_path: Path) -> None:
     assert torch.equal(logits(load_policy(config, ENV, seed=1, checkpoint=tmp_path / "saved")), logits(policy))
 
 
-def test_dtype() -> None:
-    policy = load_policy(SMALL.model_copy(update={"dtype": "bfloat16"}), ENV, seed=3)
-    assert {parameter.dtype for parameter in policy.model.parameters()} == {torch.bfloat16}
+def test_dtype(folder: Path) -> None:
+    """Weights take the dtype; rotary frequencies are float32 in every model."""
+    for config in (SMALL, PolicyConfig(model=str(folder))):
+        policy = load_policy(config.model_copy(update={"dtype": "bfloat16"}), ENV, seed=3)
+        assert {parameter.dtype for parameter in policy.model.parameters()} == {torch.bfloat16}
+        assert {buffer.dtype for buffer in policy.model.buffers()} == {torch.float32}
 
 
 def test_number_of_parameters() -> None:
@@ -137,13 +141,6 @@ def test_adapters_are_drawn_from_the_seed() -> None:
     assert not any(torch.equal(a, b) for a, b in zip(drawn(1), drawn(2), strict=True))
 
 
-def test_the_base_without_its_adapter() -> None:
-    config = SMALL.model_copy(update={"lora": LoraSettings(r=2)})
-    base = load_policy(config, ENV, seed=3, lora=False)
-    assert not any("lora_" in name for name, _ in base.model.named_parameters())
-    assert torch.equal(logits(base), logits(load_policy(SMALL, ENV, seed=3)))
-
-
 def test_weights_inside_a_package(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     package = tmp_path / "some_weights"
     package.mkdir()
@@ -153,6 +150,29 @@ def test_weights_inside_a_package(folder: Path, tmp_path: Path, monkeypatch: pyt
     monkeypatch.syspath_prepend(tmp_path)
     policy = load_policy(PolicyConfig(model="package:some_weights"), ENV, seed=0)
     assert torch.equal(logits(policy), logits(load_policy(SMALL, ENV, seed=5)))
+
+
+@pytest.mark.parametrize(
+    ("generation", "kept"),
+    [
+        ({"do_sample": False, "temperature": 0.6}, {"do_sample": True, "temperature": 0.6}),
+        ({"do_sample": False, "top_p": 0.9, "top_k": 20}, {"do_sample": True, "top_p": 0.9, "top_k": 20}),
+        ({"length_penalty": 0.5}, {"length_penalty": None}),
+        ({"do_sample": True, "temperature": 0.6}, {"do_sample": True, "temperature": 0.6}),
+    ],
+)
+def test_defaults_of_generate_that_the_library_does_not_save_are_repaired(
+    generation: dict[str, Any], kept: dict[str, Any], folder: Path, tmp_path: Path
+) -> None:
+    for file in folder.iterdir():
+        (tmp_path / file.name).write_bytes(file.read_bytes())
+    (tmp_path / "generation_config.json").write_text(json.dumps({"eos_token_id": [1, 4], **generation}))
+    policy = load_policy(PolicyConfig(model=str(tmp_path)), ENV, seed=0)
+    assert set(policy.encoder.stop_ids) == {1, 4}
+    policy.save(tmp_path / "saved")
+    saved = json.loads((tmp_path / "saved" / "generation_config.json").read_text())
+    assert saved["eos_token_id"] == [1, 4]
+    assert {key: saved.get(key) for key in kept} == kept
 
 
 # ---- refused ----
@@ -254,6 +274,40 @@ def test_a_model_that_the_hub_refuses(
     assert "give the path of a model folder, a hub id that is in the local cache, or 'tiny'" in message
     assert took < 5
     assert 1 <= len(request_times) <= 2  # no endless retries
+
+
+@pytest.fixture
+def two_revisions(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
+    """The hub model `someone/small` in the local cache, as `main` and as `v2`; their commits by name."""
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path))
+    commits = {"main": "a" * 40, "v2": "b" * 40}
+    (tmp_path / "models--someone--small/refs").mkdir(parents=True)
+    for seed, (name, commit) in enumerate(commits.items()):
+        (tmp_path / "models--someone--small/refs" / name).write_text(commit)
+        load_policy(SMALL, ENV, seed=seed).save(tmp_path / "models--someone--small/snapshots" / commit)
+    return commits
+
+
+@pytest.mark.parametrize("revision", [None, "main", "v2", "b" * 40])
+def test_a_revision_of_a_hub_model(revision: str | None, two_revisions: dict[str, str]) -> None:
+    config = PolicyConfig(model="someone/small", revision=revision)
+    check_model(config)
+    policy = load_policy(config, ENV, seed=0)
+    name = "main" if revision in (None, "main") else "v2"
+    assert policy.commit == two_revisions[name]
+    assert torch.equal(logits(policy), logits(load_policy(SMALL, ENV, seed=list(two_revisions).index(name))))
+
+
+def test_a_revision_that_is_not_there(two_revisions: dict[str, str], folder: Path) -> None:
+    message = refuse(PolicyConfig(model="someone/small", revision="v3"))
+    assert (
+        "policy.model 'someone/small' at policy.revision 'v3' is neither a folder nor in the local " in message
+    )
+    message = refuse(PolicyConfig(model=str(folder), revision="v2"))
+    assert message.endswith("is not on the hub; set policy.revision to null")
+    with pytest.raises(PolicyError, match=r"policy\.revision is set, but policy\.model is 'tiny'"):
+        check_model(PolicyConfig(revision="v2"))
 
 
 def test_a_hub_that_cannot_be_reached(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
