@@ -35,14 +35,18 @@ from rl.grpo.trainer import StrideTrainer
 from rl.grpo.update import Updates
 from rl.grpo.zero_signal import describe_zero_signal
 from rl.models.policy import Policy, load_policy, trainable_weights
+from rl.models.push import create_repository
+from rl.models.upload import HubUploads
 from rl.pages.run.write import write_report
 from rl.parts import Parts
 from rl.runs.folder import RunFolder, open_run
 from rl.runs.log import sample_rows
+from rl.runs.models import find_trained
 from rl.runs.planned_work import base_config, evaluation_work, planned_work, training_work
 from rl.runs.progress import Progress
 from rl.runs.quiet import quiet_libraries
 from rl.runs.record import Stage
+from rl.sample_tables import SampleTables
 from rl.sft.examples import describe_mix, make_phases
 from rl.sft.trainer import STATE_FILE as WARM_STATE_FILE
 from rl.sft.trainer import warm_start
@@ -66,6 +70,8 @@ def run_stages(
     quiet_libraries()
     policy = load_policy(config.policy, parts.env, prompts=parts.prompts, seed=config.seed)
     check_lengths(config, parts, policy)
+    hub = config.push_to_hub
+    repo_id = create_repository(hub.repo_id, private=hub.private) if hub else None
     cache = checked_cache_mebibytes(config, policy)
     pool = build_pool(config, parts, policy)
     with (
@@ -73,7 +79,7 @@ def run_stages(
         closing(open_run(config, resume=resume, overwrite=overwrite, model_commit=policy.commit)) as folder,
     ):
         os.environ["TENSORBOARD_LOGGING_DIR"] = str(folder.path / "tensorboard")
-        run = _Run(config, parts, folder, out or sys.stderr)
+        run = _Run(config, parts, folder, out or sys.stderr, repo_id)
         run.say(f"{config.name}: {parts.env.name}, {policy.num_parameters:,} parameters, in {folder.path}")
         run.say(f"sampling: the KV cache takes {cache:,.1f} MiB an engine at most")
         run.stage_base(policy, pool)
@@ -81,6 +87,7 @@ def run_stages(
             policy = run.stage_warm(policy, pool)
         if config.grpo is not None:
             run.stage_grpo(policy, pool)
+        run.upload_last()
         run.say(f"report: {write_report(folder.path)}")
         updates = [row.metrics for row in folder.metrics.read() if row.stage is Stage.GRPO]
         if warning := describe_zero_signal(updates):
@@ -91,12 +98,19 @@ def run_stages(
 class _Run:
     """The stages of one run, which share a config, a folder and a progress line."""
 
-    def __init__(self, config: Config, parts: Parts, folder: RunFolder, out: TextIO) -> None:
+    def __init__(
+        self, config: Config, parts: Parts, folder: RunFolder, out: TextIO, repo_id: str | None = None
+    ) -> None:
         self.config = config
         self.parts = parts
         self.folder = folder
         self.progress = Progress(out, planned_work(config, folder.summary()))
         self.say = self.progress.say
+        self.tables = SampleTables(config.sample_tables, config.report_to, folder.path / "tensorboard")
+        self.uploads: HubUploads | None = None
+        if repo_id is not None and config.push_to_hub is not None:
+            checkpoints = config.push_to_hub.when == "save"
+            self.uploads = HubUploads(repo_id, folder.path, self.say, checkpoints=checkpoints)
 
     def done(self, stage: Stage, updates: int = 0) -> bool:
         """Whether a stage was trained for at least so many updates and evaluated."""
@@ -190,10 +204,17 @@ class _Run:
         self.say(LEGEND)
         with self.progress.showing(training_work(Stage.GRPO, config), done=done) as task:
             callback = UpdateCallback(Stage.GRPO, self.folder.metrics, task)
-            StrideTrainer(policy, updates, arguments, [callback]).run(resume_from)
+            callbacks = [callback, *([self.uploads] if self.uploads else [])]
+            StrideTrainer(policy, updates, arguments, callbacks).run(resume_from)
         policy.save(self.folder.model(Stage.GRPO))
         self._trained(Stage.GRPO, config.grpo.updates, time.perf_counter() - started)
         self.evaluate(Stage.GRPO, policy, pool, config)
+
+    def upload_last(self) -> None:
+        if self.uploads is not None:
+            last = find_trained(self.folder.path)
+            assert last.stage is not None
+            self.uploads.upload(last.stage, last.path)
 
     def _history(self, config: GrpoConfig) -> RunHistory | None:
         rewards = self.parts.rewards
@@ -213,6 +234,10 @@ class _Run:
             )
         seconds = time.perf_counter() - started
         write_evaluation(self.folder, config, stage, evaluation, policy.encoder, seconds=seconds)
+        for split, groups in (evaluation.greedy if config.eval.greedy else evaluation.sampled).items():
+            shown = groups[: config.sample_tables.num_samples]
+            rows = [row for g in shown for row in sample_rows(stage, 0, g, policy.encoder, tokens=False)]
+            self.tables.show(f"eval-{stage}/{split}", 0, rows)
 
     def _log_rollouts(
         self, encoder: Encoder, update: int, rollouts: RolloutBatch, advantages: Mapping[int, Sequence[float]]
@@ -223,6 +248,8 @@ class _Run:
             for row in sample_rows(Stage.GRPO, update, group, encoder, advantages.get(group.group_id))
         ]
         self.folder.trajectories.append(*rows)
+        if self.tables.wants(update):
+            self.tables.show(Stage.GRPO.value, update, rows)
 
     def _rewind(self, stage: Stage, checkpoint: Path | None) -> int:
         """Drop the rows logged after the checkpoint, which are logged again; returns its update."""

@@ -13,6 +13,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, model_validator
 
 from configs.schema.prompt import PromptConfig
+from configs.schema.reporting import HubConfig, SampleTableConfig
 from configs.schema.section import Section, SplitName
 
 DType = Literal["float32", "bfloat16"]
@@ -409,6 +410,9 @@ class Config(Section):
     """CPU threads of the learner."""
     report_to: list[str] = ["tensorboard"]
     """Where metrics are logged, as in transformers: `tensorboard`, `wandb`, ..., or `none`."""
+    sample_tables: SampleTableConfig = SampleTableConfig()
+    push_to_hub: HubConfig | None = None
+    """Upload the trained models to the hub. null: never."""
     env: EnvConfig
     policy: PolicyConfig = PolicyConfig()
     prompt: PromptConfig = PromptConfig()

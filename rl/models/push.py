@@ -1,4 +1,4 @@
-"""Upload a trained model to the Hugging Face hub: what `stride push` does.
+"""Upload a trained model to the Hugging Face hub: what `stride push` and `push_to_hub` do.
 
 In: a run or a model folder and the id of a repository. Out: its address. The model folder is uploaded as it is,
 with a model card that shows the results of the run unless the folder has one.
@@ -6,6 +6,8 @@ with a model card that shows the results of the run unless the folder has one.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import ClassVar
 
@@ -16,7 +18,10 @@ from huggingface_hub.utils import validate_repo_id
 from rl.models.card import model_card
 from rl.runs.models import TrainedModel, find_trained
 
-_NOT_UPLOADED = ["*.tmp", ".lock", "optimizer.pt", "scheduler.pt", "rng_state*", "training_args.bin"]
+_NOT_UPLOADED = [
+    *("*.tmp", ".lock", "optimizer.pt", "scheduler.pt", "rng_state*", "training_args.bin"),
+    *("trainer_state.json", "stride_state.json"),
+]
 _STATUS = {
     401: "no token, or one that is not valid; run `hf auth login`, or set HF_TOKEN",
     403: "the token may not write there; use one with write access, or another owner",
@@ -47,18 +52,37 @@ def push(path: Path, repo_id: str, *, private: bool, revision: str | None = None
         RunFolderError: There is no model.
         PushError: The hub cannot be reached or refuses.
     """
+    model = find_trained(path)
+    return push_model(model, create_repository(repo_id, private=private), revision=revision)
+
+
+def create_repository(repo_id: str, *, private: bool) -> str:
+    """Create a model repository where it does not exist; returns its full id.
+
+    Raises:
+        PushError: The id is none, or the hub cannot be reached or refuses.
+    """
     try:
         validate_repo_id(repo_id)
     except HFValidationError:
         raise PushError(
             f"'{repo_id}' is no repository id; give owner/name, of letters, digits, '-', '_' and '.'"
         ) from None
-    model = find_trained(path)
+    with _refusals(repo_id):
+        created = HfApi().create_repo(repo_id, private=private, exist_ok=True, repo_type="model")
+        return str(created.repo_id)
+
+
+def push_model(model: TrainedModel, repo_id: str, *, revision: str | None = None) -> str:
+    """Upload a model folder to a repository that exists; returns the address of the commit.
+
+    Raises:
+        PushError: The hub cannot be reached or refuses.
+    """
     api = HfApi()
-    try:
-        created = api.create_repo(repo_id, private=private, exist_ok=True, repo_type="model")
+    with _refusals(repo_id):
         commit = api.upload_folder(
-            repo_id=created.repo_id,
+            repo_id=repo_id,
             folder_path=str(model.path),
             ignore_patterns=_NOT_UPLOADED,
             revision=revision,
@@ -66,12 +90,20 @@ def push(path: Path, repo_id: str, *, private: bool, revision: str | None = None
         )
         if not (model.path / "README.md").is_file():
             api.upload_file(
-                repo_id=created.repo_id,
-                path_or_fileobj=model_card(model, created.repo_id.rpartition("/")[2]).encode(),
+                repo_id=repo_id,
+                path_or_fileobj=model_card(model, repo_id.rpartition("/")[2]).encode(),
                 path_in_repo="README.md",
                 revision=revision,
                 commit_message="Model card",
             )
+    return str(commit.commit_url)
+
+
+@contextmanager
+def _refusals(repo_id: str) -> Iterator[None]:
+    """What the hub and the network raise, as a `PushError`."""
+    try:
+        yield
     except LocalTokenNotFoundError:
         raise PushError(f"cannot push to '{repo_id}': {_STATUS[401]}") from None
     except HfHubHTTPError as error:
@@ -81,7 +113,6 @@ def push(path: Path, repo_id: str, *, private: bool, revision: str | None = None
     except Exception as error:  # whatever the network library of this version raises
         reason = " ".join(str(error).split())[:200] or type(error).__name__
         raise PushError(f"cannot push to '{repo_id}': the hub cannot be reached or refused: {reason}") from None
-    return str(commit.commit_url)
 
 
 def _what(model: TrainedModel) -> str:

@@ -43,6 +43,8 @@ from rl.runs.record import SampleRow, Stage, Summary
 _MAY_CHANGE = (
     "output_dir",
     "report_to",
+    "sample_tables",
+    "push_to_hub",
     "eval.",
     "grpo.updates",
     "grpo.save_every",

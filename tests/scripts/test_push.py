@@ -17,43 +17,15 @@ from rl.models.card import model_card
 from rl.runs.models import find_trained
 from rl.runs.record import Stage
 from scripts.push import main
+from tests.kit.hub import Hub, stand_in
 from tests.kit.runs_by_hand import traces, write_run
 
 ROOT = Path(__file__).resolve().parents[2]
 
 
-class Hub:
-    """Stands in for the hub: keeps what is uploaded."""
-
-    def __init__(self) -> None:
-        self.repos: dict[str, bool] = {}
-        self.files: dict[str, bytes] = {}
-
-    def create_repo(self, api: HfApi, repo_id: str, *, private: bool, exist_ok: bool, repo_type: str) -> Any:
-        assert exist_ok and repo_type == "model"
-        whole = repo_id if "/" in repo_id else f"me/{repo_id}"
-        self.repos.setdefault(whole, private)
-        return SimpleNamespace(repo_id=whole)
-
-    def upload_folder(self, api: HfApi, *, repo_id: str, folder_path: str, **options: Any) -> Any:
-        assert repo_id in self.repos
-        for path in Path(folder_path).rglob("*"):
-            self.files[path.relative_to(folder_path).as_posix()] = path.read_bytes()
-        return SimpleNamespace(commit_url=f"https://hub/{repo_id}/commit/1")
-
-    def upload_file(
-        self, api: HfApi, *, repo_id: str, path_or_fileobj: bytes, path_in_repo: str, **more: Any
-    ) -> None:
-        self.files[path_in_repo] = path_or_fileobj
-
-
 @pytest.fixture
 def hub(monkeypatch: pytest.MonkeyPatch) -> Hub:
-    hub = Hub()
-    for name in ("create_repo", "upload_folder", "upload_file"):
-        method = getattr(hub, name)
-        monkeypatch.setattr(HfApi, name, lambda api, *a, _method=method, **k: _method(api, *a, **k))
-    return hub
+    return stand_in(monkeypatch)
 
 
 @pytest.fixture

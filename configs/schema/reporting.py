@@ -1,0 +1,30 @@
+"""Config sections on what a run sends elsewhere while it goes."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field
+
+from configs.schema.section import Section
+
+
+class HubConfig(Section):
+    """Upload of the run's models to the Hugging Face hub, with a model card."""
+
+    repo_id: str = Field(min_length=1)
+    """`owner/name`, or a name alone for the owner of the token. It is created where it does not exist."""
+    private: bool = True
+    """Create it private. One that exists stays as it is."""
+    when: Literal["end", "save"] = "end"
+    """`end`: the last model, once it is evaluated. `save`: also the model of every GRPO checkpoint; training
+    waits for each upload."""
+
+
+class SampleTableConfig(Section):
+    """Completions shown in the metric backends `tensorboard`, `wandb` and `trackio`, beside the curves."""
+
+    num_samples: int = Field(8, ge=0)
+    """Completions per table, whole groups first. 0: no tables."""
+    every: int = Field(10, ge=1)
+    """GRPO updates from one table to the next. Every evaluation has one too."""
