@@ -7,6 +7,7 @@ warm start teaches after it; the tokens that end a completion.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 from configs import Config, ConfigError
 from envs import Env, Problem, Split
@@ -31,7 +32,7 @@ def preview_prompts(config: Config, *, index: int) -> str:
     return "\n\n".join(_describe(config, parts.env, encoder, index))
 
 
-def _describe(config: Config, env: Env, encoder: Encoder, index: int) -> Iterator[str]:
+def _describe(config: Config, env: Env[Any], encoder: Encoder, index: int) -> Iterator[str]:
     for split in map(Split, dict.fromkeys(("train", *config.eval.splits))):
         try:
             problem = env.problem(split, index)

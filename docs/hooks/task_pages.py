@@ -14,7 +14,9 @@ from typing import Any
 from config_page import settings_table
 from docstrings import markdown
 
+from configs.schema.prompt import PromptConfig
 from envs import ENVS, Demonstration, Env, Problem, Split, StepKind, make_example, render_trace
+from rl.prompts import make_prompt_format
 
 _TRIED = 300  # problems among which the example is chosen
 # Smaller problems than the default ones, to be read.
@@ -61,6 +63,8 @@ def _names(names: Sequence[str]) -> str:
 def _example(env: Env[Any]) -> Iterator[str]:
     problem = _choose(env)
     yield f"Prompt:\n\n{_block(problem.prompt)}"
+    message = make_prompt_format(PromptConfig(), env).messages(problem)[-1]
+    yield f"In a chat template:\n\n{_block(''.join([piece.text for piece in message.content]))}"
     yield f"Right answer: `{problem.answer}`\n"
     try:
         full = env.full_trace(problem)
