@@ -30,6 +30,7 @@ from rl.evaluate import evaluate
 from rl.evaluation_files import write_evaluation
 from rl.grpo.advantages import AdvantageWeight
 from rl.grpo.arguments import grpo_arguments
+from rl.grpo.evaluations import Evaluations, is_over
 from rl.grpo.trainer import STATE_FILE as GRPO_STATE_FILE
 from rl.grpo.trainer import StrideTrainer
 from rl.grpo.update import Updates
@@ -104,6 +105,7 @@ class _Run:
         self.config = config
         self.parts = parts
         self.folder = folder
+        self._reopen()
         self.progress = Progress(out, planned_work(config, folder.summary()))
         self.say = self.progress.say
         self.tables = SampleTables(config.sample_tables, config.report_to, folder.path / "tensorboard")
@@ -111,6 +113,12 @@ class _Run:
         if repo_id is not None and config.push_to_hub is not None:
             checkpoints = config.push_to_hub.when == "save"
             self.uploads = HubUploads(repo_id, folder.path, self.say, checkpoints=checkpoints)
+
+    def _reopen(self) -> None:
+        """Forget an early stop that the config no longer asks for."""
+        summary = self.folder.summary()
+        if summary.stopped is not None and not is_over(self.config.eval, summary.best, summary.stopped):
+            self.folder.write_summary(summary.with_stop(None))
 
     def done(self, stage: Stage, updates: int = 0) -> bool:
         """Whether a stage was trained for at least so many updates and evaluated."""
@@ -192,8 +200,11 @@ class _Run:
             float32={config.policy.dtype, config.rollout.dtype or config.policy.dtype} == {"float32"},
             warn=self.say,
         )
+        settings, stopped = config.grpo, self.folder.summary().stopped
+        if stopped is not None and done >= stopped:  # only the evaluation after it is missing
+            settings = settings.model_copy(update={"updates": done})
         arguments = grpo_arguments(
-            config.grpo,
+            settings,
             config.rollout,
             folder=checkpoints,
             seed=config.seed,
@@ -205,9 +216,12 @@ class _Run:
         with self.progress.showing(training_work(Stage.GRPO, config), done=done) as task:
             callback = UpdateCallback(Stage.GRPO, self.folder.metrics, task)
             callbacks = [callback, *([self.uploads] if self.uploads else [])]
-            StrideTrainer(policy, updates, arguments, callbacks).run(resume_from)
+            evaluations = Evaluations(config, self.parts.env, pool, self.folder, policy, say=self.say)
+            trainer = StrideTrainer(policy, updates, arguments, callbacks, evaluations=evaluations)
+            trainer.run(resume_from)
         policy.save(self.folder.model(Stage.GRPO))
-        self._trained(Stage.GRPO, config.grpo.updates, time.perf_counter() - started)
+        num_updates = self.folder.summary().stopped or config.grpo.updates
+        self._trained(Stage.GRPO, num_updates, time.perf_counter() - started)
         self.evaluate(Stage.GRPO, policy, pool, config)
 
     def upload_last(self) -> None:
@@ -256,6 +270,7 @@ class _Run:
         update = int(checkpoint.name.rpartition("-")[2]) if checkpoint else 0
         self.folder.metrics.forget_after(stage, update)
         self.folder.trajectories.forget_after(stage, update)
+        self.folder.during.forget_after(stage, update)
         if update:
             self.say(f"{stage.label}: continuing from update {update}")
         return update

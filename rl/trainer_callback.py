@@ -73,6 +73,7 @@ class UpdateCallback(TrainerCallback):
         self._log = log
         self._task = task
         self._figures: list[str] = []
+        self._evaluated: list[str] = []
 
     def on_train_begin(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
@@ -95,9 +96,20 @@ class UpdateCallback(TrainerCallback):
         self._log.append(UpdateRow(stage=self._stage, update=state.global_step, metrics=numbers))
         # A second pass over a rollout batch logs no rollout figures; those of the first one stay.
         self._figures = describe_update(numbers) or self._figures
-        self._task.advance(state.global_step, self._figures or [f"loss {numbers['loss']:.4f}"])
+        self._evaluated = describe_evaluation(numbers) or self._evaluated
+        figures = self._figures or [f"loss {numbers['loss']:.4f}"]
+        self._task.advance(state.global_step, [*figures, *self._evaluated])
 
 
 def describe_update(numbers: Mapping[str, float]) -> list[str]:
     """The figures of an update as texts, the most important first; none without rollouts."""
     return [text(numbers[key]) for key, text in _FIGURES.items() if key in numbers]
+
+
+def describe_evaluation(numbers: Mapping[str, float]) -> list[str]:
+    """The accuracy of an evaluation during GRPO on each of its splits, as texts; none without one."""
+    return [
+        f"evaluated {key.removeprefix('eval_').removesuffix('/accuracy')} {percent(value)}"
+        for key, value in numbers.items()
+        if key.startswith("eval_") and key.endswith("/accuracy")
+    ]

@@ -13,13 +13,16 @@ from __future__ import annotations
 
 import time
 from collections import deque
+from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 from rollout.engines.base import Weights
 from rollout.pools.base import RolloutPool
 from rollout.source import GroupSource, RolloutBatch
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -80,16 +83,40 @@ class RolloutStream:
             self._pending.extend(self._thread.submit(self._fetch, snapshot, version) for _ in range(missing))
         return self._pending.popleft().result()
 
+    def between(self, weights: Weights, version: int, work: Callable[[], T]) -> T:
+        """Do something else with the pool, once it holds these weights and samples nothing.
+
+        Batches that are being sampled ahead come first and keep their weights; those after it get theirs again.
+
+        Args:
+            weights: The learner's current weights.
+            version: Their version.
+            work: Uses the pool and publishes nothing.
+
+        Raises:
+            Exception: Whatever publishing or `work` raised.
+        """
+        if self._thread is None:
+            return self._with(weights, version, work)
+        return self._thread.submit(self._with, weights, version, work).result()
+
     def close(self) -> None:
         """Sample no further batches. One that is being sampled ends with the pool."""
         if self._thread is not None:
             self._thread.shutdown(wait=False, cancel_futures=True)
 
-    def _fetch(self, weights: Weights, version: int) -> Delivery:
-        started = time.perf_counter()
+    def _with(self, weights: Weights, version: int, work: Callable[[], T]) -> T:
+        self._publish(weights, version)
+        return work()
+
+    def _publish(self, weights: Weights, version: int) -> None:
         if self._published != version:
             self._pool.publish(weights, version)
             self._published = version
+
+    def _fetch(self, weights: Weights, version: int) -> Delivery:
+        started = time.perf_counter()
+        self._publish(weights, version)
         published = time.perf_counter()
         rollouts = self._source.next_update(self._num_groups)
         return Delivery(

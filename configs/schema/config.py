@@ -375,6 +375,21 @@ class EvalConfig(Section):
     all."""
     max_new_tokens: dict[SplitName, Annotated[int, Field(ge=1)]] = {}
     """Length limit of a completion by split; `rollout.max_new_tokens` where not given."""
+    every: int | None = Field(None, ge=1)
+    """Updates of GRPO between evaluations on `every_problems` problems, which are logged as `eval_<split>/...`.
+    They change nothing in the training. null: none."""
+    every_problems: int = Field(64, ge=1)
+    """Problems per split of these evaluations, the first ones of `num_problems`."""
+    every_splits: list[SplitName] = []
+    """Splits of these evaluations, out of `splits`. []: the first one."""
+    best: Literal["accuracy", "verified", "steps"] | None = "accuracy"
+    """Keep the model of the best of these evaluations in `models/best`: the one with the highest `accuracy`,
+    with the most answers that are right with every step valid (`verified`), or with the fewest `steps` per
+    correct answer at an accuracy within one standard error of the highest. The first of the splits decides; a
+    tie goes to fewer steps, with `steps` to the higher accuracy. null: keep none."""
+    patience: int | None = Field(None, ge=1)
+    """Early stopping: end GRPO after this many of these evaluations in a row without a new best. null:
+    never."""
     length_limits: list[Annotated[int, Field(ge=1)]] | None = None
     """Lower length limits in tokens, under which the same completions are judged too, for the curve of accuracy
     against allowed length: a longer completion is cut off there and counts as wrong. Nothing is sampled
@@ -392,6 +407,17 @@ class EvalConfig(Section):
                 "greedy is false and num_samples is 0, so nothing would be evaluated; set num_samples to 1 or "
                 "more"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _early_stopping_fits(self) -> EvalConfig:
+        if self.patience is not None and (self.every is None or self.best is None):
+            key, given = ("every", "how often to evaluate") if self.every is None else ("best", "a metric")
+            raise ValueError(f"patience is {self.patience}, but {key} is null; set it to {given}")
+        if others := [split for split in self.every_splits if split not in self.splits]:
+            raise ValueError(f"every_splits has {others[0]}, which splits ({', '.join(self.splits)}) has not")
+        if self.every is not None and not self.splits:
+            raise ValueError(f"every is {self.every}, but splits is empty; name a split to evaluate on")
         return self
 
 

@@ -21,6 +21,7 @@ from trl import GRPOConfig, GRPOTrainer
 from trl.trainer.utils import use_adapter
 
 from rl.grpo.evaluation_mode import switch_to_evaluation
+from rl.grpo.evaluations import Evaluations
 from rl.grpo.left_aligned import align_left
 from rl.grpo.micro_batches import MicroBatch
 from rl.grpo.update import Updates, combine_figures
@@ -34,7 +35,13 @@ class StrideTrainer(GRPOTrainer):
     """GRPO on the micro-batches of `Updates`."""
 
     def __init__(
-        self, policy: Policy, updates: Updates, arguments: GRPOConfig, callbacks: list[TrainerCallback]
+        self,
+        policy: Policy,
+        updates: Updates,
+        arguments: GRPOConfig,
+        callbacks: list[TrainerCallback],
+        *,
+        evaluations: Evaluations | None = None,
     ) -> None:
         """Set up TRL's trainer.
 
@@ -43,6 +50,7 @@ class StrideTrainer(GRPOTrainer):
             updates: Makes the micro-batches.
             arguments: TRL's settings, of `grpo_arguments`.
             callbacks: Notified of every update.
+            evaluations: Judges the policy every few updates; None: nothing does.
         """
         assert arguments.num_generations is not None
         num_prompts = arguments.per_device_train_batch_size // arguments.num_generations
@@ -56,6 +64,7 @@ class StrideTrainer(GRPOTrainer):
         )
         self.remove_callback(PrinterCallback)  # progress is shown by our own
         self._updates = updates
+        self._evaluations = evaluations
         self._micro_batches: list[MicroBatch] = []
         self._new_logps = torch.empty(0)
 
@@ -153,7 +162,22 @@ class StrideTrainer(GRPOTrainer):
         """Add the figures the Trainer does not know, then log."""
         if "loss" in logs:
             logs.update(self._updates.finish(self.state.global_step))
+            logs.update(self._evaluate_update(self.state.global_step))
         super().log(logs, start_time)
+
+    def _evaluate_update(self, update: int) -> dict[str, float]:
+        """Figures of the evaluation after an update, if one is due.
+
+        It comes before the checkpoint of the same update, so that no evaluation is lost on resume.
+        """
+        evaluations = self._evaluations
+        if evaluations is None or not evaluations.due(update):
+            return {}
+        weights = trainable_weights(self.accelerator.unwrap_model(self.model))
+        figures = self._updates.between(weights, update, evaluations.evaluate)
+        if evaluations.stopped:
+            self.control.should_training_stop = self.control.should_save = True
+        return figures
 
 
 def _no_reward(*args: Any, **kwargs: Any) -> list[float | None]:

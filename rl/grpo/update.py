@@ -17,6 +17,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import torch
@@ -106,6 +107,23 @@ class Updates:
         """Continue from the state in a checkpoint."""
         self._source.restore(state)
         self.state = self._source.state()
+
+    def between(
+        self, weights: Weights, update: int, work: Callable[[int], dict[str, float]]
+    ) -> dict[str, float]:
+        """Evaluate the weights after an update with the pool; its time counts as no update's.
+
+        Args:
+            weights: The learner's, as they are now.
+            update: Updates done so far.
+            work: Evaluates what the pool holds, given `update`.
+
+        Raises:
+            Exception: Whatever publishing or `work` raised.
+        """
+        figures = self._stream.between(weights, update, partial(work, update))
+        self._ended_at = self._clock()
+        return figures
 
     def close(self) -> None:
         """Sample nothing further."""

@@ -72,12 +72,22 @@ def model_card(model: TrainedModel, name: str) -> str:
     terms = ", ".join(f"{term['weight']:g} × `{term['name']}`" for term in config["rewards"]["terms"])
     parts += [
         f"- Task: `{config['env']['name']}`.\n- Base model: {made}.\n"
-        f"- Weights after the stage `{model.stage}`: {_TRAINED[model.stage]}.\n- Reward: {terms}.",
+        f"- Weights {_when(model)}: {_TRAINED[model.stage]}.\n- Reward: {terms}.",
         "\n".join(rows),
         f"{decoding(every)}; no problem of these splits was trained on, unless it is named `train`.",
         f"Config:\n\n```yaml\n{yaml.safe_dump(shown, sort_keys=False).strip()}\n```",
     ]
     return "\n\n".join(parts) + "\n"
+
+
+def _when(model: TrainedModel) -> str:
+    if (best := model.best) is None:
+        return f"after the stage `{model.stage}`"
+    return (
+        f"after update {best.update} of the stage `{model.stage}`, the best one by {best.metric} on "
+        f"{best.num_problems} problems of {best.split}: accuracy {best.accuracy:.3f}, "
+        f"{table_number(best.steps_per_correct)} steps per right answer"
+    )
 
 
 def _is_local(base: str) -> bool:

@@ -9,7 +9,9 @@
     summary.json        results of each stage and split
     eval/<stage>.jsonl  greedy completions of the evaluation
     eval/<stage>-sampled.jsonl  its samples
+    eval/during.jsonl   completions of the evaluations during GRPO
     models/<stage>/     Hugging Face folder (or PEFT adapter)
+    models/best/        the best one of the evaluations during GRPO
     checkpoints/<stage>/checkpoint-<update>/
     tensorboard/        event files
     report.html         all of it on one page
@@ -35,7 +37,8 @@ from configs import Config, dump_config
 from rl.runs.errors import RunFolderError
 from rl.runs.lock import NAME as LOCK
 from rl.runs.lock import lock_folder, sign_lock
-from rl.runs.log import RowLog, evaluation_log, metrics_log, read_summary, trajectory_log
+from rl.runs.log import RowLog, during_log, evaluation_log, metrics_log, read_summary, trajectory_log
+from rl.runs.models import BEST
 from rl.runs.record import SampleRow, Stage, Summary
 
 # Keys that may change when a run is resumed: where and how it runs, how far it goes, and what is measured. All
@@ -70,6 +73,7 @@ class RunFolder:
         weakref.finalize(self, lock.close)
         self.metrics = metrics_log(path)
         self.trajectories = trajectory_log(path)
+        self.during = during_log(path)
 
     def close(self) -> None:
         """Release the lock."""
@@ -78,6 +82,11 @@ class RunFolder:
     def model(self, stage: Stage) -> Path:
         """The folder of a stage's trained model."""
         return self.path / "models" / stage
+
+    @property
+    def best_model(self) -> Path:
+        """The folder of the best model of the evaluations during GRPO."""
+        return self.path / "models" / BEST
 
     def checkpoints(self, stage: Stage) -> Path:
         """The folder of a stage's checkpoints."""
@@ -250,6 +259,7 @@ def _check_format(path: Path) -> None:
     read_summary(path)
     metrics_log(path).check_format()
     trajectory_log(path).check_format()
+    during_log(path).check_format()
     for stage in Stage:
         for greedy in (True, False):
             evaluation_log(path, stage, greedy=greedy).check_format()

@@ -124,6 +124,11 @@ def evaluation_log(folder: Path, stage: Stage, *, greedy: bool = True) -> RowLog
     return RowLog(folder / "eval" / f"{stage}{'' if greedy else '-sampled'}.jsonl", SampleRow)
 
 
+def during_log(folder: Path) -> RowLog[SampleRow]:
+    """The completions of the evaluations during GRPO."""
+    return RowLog(folder / "eval" / "during.jsonl", SampleRow)
+
+
 def read_summary(folder: Path) -> Summary:
     """The `summary.json` of a run folder; empty where there is none.
 

@@ -6,8 +6,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from rl.runs.errors import RunFolderError
+from rl.runs.log import read_summary
 from rl.runs.read import is_run
-from rl.runs.record import Stage
+from rl.runs.record import BestModel, Stage
+
+BEST = "best"
+"""Name of the folder of the best model that the evaluations during GRPO have met."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -17,12 +21,14 @@ class TrainedModel:
     Attributes:
         path: The model folder.
         run: Folder of the run that trained it, or None.
-        stage: The stage after which it was saved, or None.
+        stage: The stage after which, or in which, it was saved, or None.
+        best: How it was judged, if it is the best model of the evaluations during GRPO.
     """
 
     path: Path
     run: Path | None = None
     stage: Stage | None = None
+    best: BestModel | None = None
 
     @property
     def config(self) -> Path | None:
@@ -48,8 +54,11 @@ def find_trained(path: Path) -> TrainedModel:
             f"{path} holds neither a run (config.yaml) nor a model (config.json or adapter_config.json)"
         )
     run = path.resolve().parents[1] if len(path.resolve().parents) > 1 else path
-    if path.resolve().parent.name == "models" and is_run(run) and path.name in {*Stage}:
-        return TrainedModel(path=path, run=run, stage=Stage(path.name))
+    if path.resolve().parent.name == "models" and is_run(run):
+        if path.name in {*Stage}:
+            return TrainedModel(path=path, run=run, stage=Stage(path.name))
+        if path.name == BEST and (best := read_summary(run).best) is not None:
+            return TrainedModel(path=path, run=run, stage=Stage.GRPO, best=best)
     return TrainedModel(path=path)
 
 

@@ -406,6 +406,34 @@ _read_result = check.record(
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class BestModel:
+    """The best model that the evaluations during GRPO have met.
+
+    Attributes:
+        update: The update after which it was evaluated.
+        metric: What decides, `eval.best`.
+        split: Split of the problems it was judged on.
+        num_problems: How many they are.
+        accuracy: Its accuracy on them.
+        verified: Share of them it answers correctly with every step valid.
+        steps_per_correct: Its mean steps over correct answers; None without one.
+        highest_accuracy: The highest accuracy of any evaluation until then.
+    """
+
+    update: int
+    metric: str
+    split: str
+    num_problems: int
+    accuracy: float
+    verified: float
+    steps_per_correct: float | None
+    highest_accuracy: float
+
+
+_read_best = check.record(BestModel, {**_FIGURES, "str": check.text})
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Summary:
     """The results of a run so far; empty at its start.
 
@@ -414,15 +442,21 @@ class Summary:
         updates: Updates by trained stage.
         train_s: Seconds of training by stage, resumed parts added up.
         eval_s: Seconds of evaluation by stage.
+        best: The best model by the evaluations during GRPO; None without one.
+        stopped: The update after which early stopping ended GRPO; None if it did not.
     """
 
     stages: Mapping[Stage, Mapping[str, SplitResult]] = field(default_factory=dict)
     updates: Mapping[Stage, int] = field(default_factory=dict)
     train_s: Mapping[Stage, float] = field(default_factory=dict)
     eval_s: Mapping[Stage, float] = field(default_factory=dict)
+    best: BestModel | None = None
+    stopped: int | None = None
 
     def done(self, stage: Stage, updates: int = 0) -> bool:
-        """Whether a stage was trained for at least so many updates and then evaluated."""
+        """Whether a stage was trained for at least so many updates, or stopped early, and then evaluated."""
+        if stage is Stage.GRPO and self.stopped is not None:
+            updates = min(updates, self.stopped)
         return stage in self.stages and self.updates.get(stage, 0) >= updates
 
     def with_results(self, stage: Stage, results: Mapping[str, SplitResult], seconds: float) -> Summary:
@@ -430,9 +464,22 @@ class Summary:
         return replace(self, stages={**self.stages, stage: results}, eval_s={**self.eval_s, stage: seconds})
 
     def with_training(self, stage: Stage, updates: int, seconds: float) -> Summary:
-        """The summary after a stage was trained to `updates`, for so many seconds more."""
+        """The summary after a stage was trained to `updates`, for so many seconds more; not evaluated yet."""
         total = self.train_s.get(stage, 0.0) + seconds
-        return replace(self, updates={**self.updates, stage: updates}, train_s={**self.train_s, stage: total})
+        return replace(
+            self,
+            stages={name: results for name, results in self.stages.items() if name is not stage},
+            updates={**self.updates, stage: updates},
+            train_s={**self.train_s, stage: total},
+        )
+
+    def with_best(self, best: BestModel) -> Summary:
+        """The summary after an evaluation during GRPO."""
+        return replace(self, best=best)
+
+    def with_stop(self, update: int | None) -> Summary:
+        """The summary after early stopping at an update; None: GRPO goes on after all."""
+        return replace(self, stopped=update)
 
     def to_json(self) -> dict[str, Any]:
         """The summary as a JSON object."""
@@ -447,6 +494,8 @@ class Summary:
                 **{stage.value: seconds for stage, seconds in self.train_s.items()},
                 **{f"{_EVAL}{stage}": seconds for stage, seconds in self.eval_s.items()},
             },
+            **({} if self.best is None else {"best": asdict(self.best)}),
+            **({} if self.stopped is None else {"stopped": self.stopped}),
         }
 
     @classmethod
@@ -469,6 +518,8 @@ class Summary:
             updates=_by_stage(check.mapping(check.integer)(data["updates"])),
             train_s=_by_stage(training),
             eval_s=_by_stage(evaluation),
+            best=check.optional(_read_best)(data.get("best")),
+            stopped=check.optional(check.integer)(data.get("stopped")),
         )
 
 

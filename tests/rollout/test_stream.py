@@ -63,6 +63,24 @@ def sampled_with(side: PoolAndSource) -> list[int]:
     return [version for _, _, version, _ in entries]
 
 
+@pytest.mark.parametrize("max_staleness", [0, 1, 3])
+def test_work_between_batches_has_the_newest_weights_and_changes_no_batch(max_staleness: int) -> None:
+    """After updates 2 and 5 the pool is used for something else."""
+    quiet, side = PoolAndSource(), PoolAndSource()
+    learn(quiet, max_staleness, updates=8, every=8)
+    stream = RolloutStream(side, side, num_groups=1, max_staleness=max_staleness)  # type: ignore[arg-type]
+    weight = torch.zeros(())
+    seen = []
+    for version in range(8):
+        weight.fill_(version)
+        if version in (2, 5):
+            seen.append(stream.between({"w": weight}, version, lambda: side.published))
+        stream.next({"w": weight}, version, left=8 - version)
+    stream.close()
+    assert seen == [(2, 2.0), (5, 5.0)]
+    assert sampled_with(side) == sampled_with(quiet)
+
+
 @pytest.mark.parametrize(
     ("max_staleness", "every", "expected"),
     [

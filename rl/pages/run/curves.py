@@ -33,6 +33,7 @@ class _Panel:
         lines: Metric and its name in the legend.
         from_zero: Start the y axis at 0.
         logarithmic: Logarithmic y axis.
+        smooth: Draw the running mean on top; otherwise a mark at each value.
         absent: Value of a row without the metric.
     """
 
@@ -41,6 +42,7 @@ class _Panel:
     lines: tuple[tuple[str, str], ...]
     from_zero: bool = False
     logarithmic: bool = False
+    smooth: bool = True
     absent: float = nan
 
 
@@ -53,7 +55,22 @@ def _grpo_panels(rows: Sequence[UpdateRow]) -> list[_Panel]:
         for name in ("refused", "timeout", "crash")
         if any(row.metrics.get(f"outcome/{name}") for row in rows)
     ]
+    splits = sorted(n.removesuffix("/accuracy") for n in names if n.startswith("eval_") and "/accuracy" in n)
     return [
+        *(
+            _Panel(
+                title=f"Evaluation: {title}",
+                unit=unit,
+                lines=tuple((f"{split}/{figure}", split.removeprefix("eval_")) for split in splits),
+                smooth=False,
+            )
+            for title, unit, figure in (
+                ("correct", "%", "accuracy"),
+                ("steps per correct answer", "steps", "steps_per_correct"),
+                ("length", "tokens", "tokens"),
+            )
+            if splits
+        ),
         _Panel(title="Reward", unit="reward", lines=(("reward", "mean of all completions"),)),
         *(
             _Panel(
@@ -223,7 +240,7 @@ def _drawn(
         unit=panel.unit,
         from_zero=panel.from_zero,
         logarithmic=panel.logarithmic,
-        window=window,
+        window=window if panel.smooth else None,
         name=name,
         alt=f"{panel.title} over updates",
     )

@@ -11,9 +11,10 @@ from pathlib import PurePath
 from typing import Any
 
 from rl.pages.figures import Fact
+from rl.runs.models import BEST
 from rl.runs.read import RunRecord
-from rl.runs.record import Stage
-from rl.stats.format import duration
+from rl.runs.record import BestModel, Stage
+from rl.stats.format import duration, number, percent
 
 _SCRIPTS = ("train", "evaluate", "ablate", "report", "rollouts", "bench", "submit")
 
@@ -27,11 +28,29 @@ def next_steps(run: RunRecord) -> list[Fact]:
         if trained:
             path = str(PurePath(folder) / "models" / trained[-1].value)
             facts.append(Fact(name="Model", text=path, is_code=True))
+        if (best := run.summary.best) is not None:
+            facts.append(
+                Fact(
+                    name="Best model",
+                    text=str(PurePath(folder) / "models" / BEST),
+                    is_code=True,
+                    more=f", of update {best.update}: {_judged(best)}",
+                )
+            )
         facts.append(Fact(name="Read the completions", text=viewer_command([folder]), is_code=True))
     command = stride_command(run.provenance.get("command"))
     if command:
         facts.append(Fact(name="Run it again", text=command, is_code=True))
     return facts
+
+
+def _judged(best: BestModel) -> str:
+    """How the best model was chosen, and its figures."""
+    steps = "" if best.steps_per_correct is None else f" at {number(best.steps_per_correct)} steps"
+    return (
+        f"{percent(best.accuracy)} correct{steps} on {best.num_problems} problems of {best.split} "
+        f"(the best by {best.metric})"
+    )
 
 
 def viewer_command(folders: Sequence[str]) -> str:

@@ -37,11 +37,11 @@ def curves(
     unit: str,
     from_zero: bool,
     logarithmic: bool,
-    window: int,
+    window: int | None,
     name: str,
     alt: str,
 ) -> Markup:
-    """One panel of values over updates: raw faint, running mean on top.
+    """One panel of values over updates: raw faint, running mean on top; updates without a value are left out.
 
     Args:
         updates: x values.
@@ -49,7 +49,7 @@ def curves(
         unit: Label of the y axis.
         from_zero: Start the y axis at 0.
         logarithmic: Logarithmic y axis.
-        window: Width of the running mean, in updates.
+        window: Width of the running mean, in updates; None: draw the values themselves, with marks.
         name: Prefix of the SVG's ids, unique on the page.
         alt: A description, for screen readers.
     """
@@ -61,9 +61,15 @@ def curves(
             colour, values = stand_in(line.colour), np.asarray(line.values, dtype=float)
             if logarithmic:
                 values = np.where(values > 0, values, np.nan)
+            known = np.isfinite(values)
+            places, values = np.asarray(updates)[known], values[known]
+            if window is None:
+                look = {"linewidth": 1.6, "linestyle": line.style, "marker": "o", "markersize": 3.5}
+                axes.plot(places, values, color=colour, **look)
+                continue
             mark = "o" if len(updates) == 1 else None
-            axes.plot(updates, values, color=colour, linewidth=0.7, alpha=0.35, marker=mark, markersize=4)
-            axes.plot(updates, running_mean(values, window), color=colour, linewidth=1.6, linestyle=line.style)
+            axes.plot(places, values, color=colour, linewidth=0.7, alpha=0.35, marker=mark, markersize=4)
+            axes.plot(places, running_mean(values, window), color=colour, linewidth=1.6, linestyle=line.style)
         if logarithmic:
             axes.set_yscale("log")
         else:

@@ -39,6 +39,8 @@ def verdict(run: RunRecord) -> str:
             sentences.append(f"Correct elsewhere: {', '.join(some_right)}.")
         if none_right:
             sentences.append(f"No correct answer on {' or '.join(none_right)}.")
+    if run.summary.stopped is not None:
+        sentences.append(f"GRPO was stopped early after update {run.summary.stopped} (eval.patience).")
     if run.missing:
         names = " and ".join(stage.label for stage in run.missing)
         begun = [f"{run.metrics[s][-1].update} of {s.label}" for s in run.missing if s in run.metrics]

@@ -1,0 +1,185 @@
+"""Evaluations during GRPO: every N updates on the same small set of problems.
+
+In: the pool, holding the weights of an update. Out: figures for the log; the best model so far, kept in
+`models/best`; the word to stop early. Which weights sample which rollout batch stays as it is without
+evaluations, and every seed is that of its own purpose, so evaluations do not change the training.
+"""
+
+from __future__ import annotations
+
+import math
+import shutil
+import time
+from collections.abc import Callable
+from typing import Any
+
+from configs import Config
+from configs.schema.config import EvalConfig
+from envs import Env
+from rl.evaluate import evaluate
+from rl.models.card import write_model_card
+from rl.models.policy import Policy
+from rl.runs.folder import RunFolder
+from rl.runs.log import sample_rows
+from rl.runs.models import BEST, TrainedModel
+from rl.runs.record import BestModel, SplitResult, Stage
+from rollout.pools.base import RolloutPool
+
+_LOGGED = ("accuracy", "verified", "steps_per_correct", "tokens", "truncated")
+
+
+class Evaluations:
+    """The evaluations during GRPO, as far as `eval.every` asks for them.
+
+    Attributes:
+        stopped: Whether early stopping has ended the stage.
+    """
+
+    def __init__(
+        self,
+        config: Config,
+        env: Env[Any],
+        pool: RolloutPool,
+        folder: RunFolder,
+        policy: Policy,
+        *,
+        say: Callable[[str], None] = lambda line: None,
+    ) -> None:
+        """Set up; nothing is evaluated yet.
+
+        Args:
+            config: The run.
+            env: The task.
+            pool: Holds the weights to judge when `evaluate` is called.
+            folder: Gets the completions, the best model and the summary.
+            policy: The policy in training, which is saved where it is the best so far.
+            say: Shows a line.
+        """
+        self._config = during_config(config)
+        self._env = env
+        self._pool = pool
+        self._folder = folder
+        self._policy = policy
+        self._say = say
+        self.stopped = False
+
+    def due(self, update: int) -> bool:
+        """Whether the policy is evaluated after this update."""
+        every = self._config.eval.every
+        return every is not None and update % every == 0
+
+    def evaluate(self, update: int) -> dict[str, float]:
+        """Evaluate the weights of an update, keep the model if it is the best so far.
+
+        Returns:
+            Figures by name, such as `eval_id/accuracy`.
+
+        Raises:
+            GraderError: Graders failed on more completions than allowed.
+        """
+        started = time.perf_counter()
+        found = evaluate(self._pool, self._config, self._env)
+        groups = found.greedy if self._config.eval.greedy else found.sampled
+        for group in [group for of_split in groups.values() for group in of_split]:
+            rows = sample_rows(Stage.GRPO, update, group, self._policy.encoder, tokens=False)
+            self._folder.during.append(*rows)
+        split = self._config.eval.splits[0]
+        self._judge(update, split, found.results[split])
+        return {
+            **{
+                f"eval_{name}/{figure}": value
+                for name, result in found.results.items()
+                for figure in _LOGGED
+                if (value := getattr(result, figure)) is not None
+            },
+            "seconds/evaluate": time.perf_counter() - started,
+        }
+
+    def _judge(self, update: int, split: str, result: SplitResult) -> None:
+        settings = self._config.eval
+        if settings.best is None:
+            return
+        summary = self._folder.summary()
+        best = next_best(summary.best, update, settings.best, split, result)
+        if best.update == update:
+            self._save(best)
+        summary = summary.with_best(best)
+        if is_over(settings, best, update):
+            self.stopped = True
+            summary = summary.with_stop(update)
+            self._say(
+                f"GRPO: stopped early after update {update}, as {settings.patience} evaluations in a row were "
+                f"no better than that of update {best.update} (eval.patience)"
+            )
+        self._folder.write_summary(summary)
+
+    def _save(self, best: BestModel) -> None:
+        path = self._folder.best_model
+        new = path.with_name(f"{BEST}.tmp")
+        shutil.rmtree(new, ignore_errors=True)
+        self._policy.save(new)
+        trained = TrainedModel(path=new, run=self._folder.path, stage=Stage.GRPO, best=best)
+        write_model_card(trained, f"{self._config.name}-{BEST}")
+        shutil.rmtree(path, ignore_errors=True)
+        new.rename(path)
+
+
+def during_config(config: Config) -> Config:
+    """The config that the policy is evaluated with during GRPO: fewer problems, and no more than is logged."""
+    settings = config.eval
+    changed = {
+        "splits": settings.every_splits or settings.splits[:1],
+        "num_problems": min(settings.every_problems, settings.num_problems),
+        "num_samples": 0 if settings.greedy else settings.num_samples,
+        "length_limits": [],
+    }
+    return config.model_copy(update={"eval": settings.model_copy(update=changed)})
+
+
+def is_over(settings: EvalConfig, best: BestModel | None, update: int) -> bool:
+    """Whether early stopping ends GRPO after an update."""
+    if settings.patience is None or settings.every is None or best is None:
+        return False
+    return update // settings.every - best.update // settings.every >= settings.patience
+
+
+def next_best(best: BestModel | None, update: int, metric: str, split: str, result: SplitResult) -> BestModel:
+    """The best model after one more evaluation: the one before, or that of `update`.
+
+    The one before only counts if it was judged by the same metric on the same problems. With the metric `steps`
+    an accuracy is good enough if it is within one standard error of the highest so far (the one-standard-error
+    rule; Breiman et al. 1984, section 3.4.3).
+
+    Args:
+        best: The best so far, or None.
+        update: The update that was evaluated.
+        metric: `eval.best`.
+        split: Split of the problems.
+        result: The result on them.
+    """
+    num = result.num_problems
+    judged = (metric, split, num)
+    same = best if best and (best.metric, best.split, best.num_problems) == judged else None
+    peak = max(result.accuracy, same.highest_accuracy if same else 0.0)
+    new = BestModel(
+        update=update,
+        metric=metric,
+        split=split,
+        num_problems=num,
+        accuracy=result.accuracy,
+        verified=result.verified,
+        steps_per_correct=result.steps_per_correct,
+        highest_accuracy=peak,
+    )
+    if same is None or _rank(new, peak) > _rank(same, peak):
+        return new
+    return same
+
+
+def _rank(model: BestModel, peak: float) -> tuple[float, float]:
+    """The better of two models has the larger rank; the second number decides where the first is equal."""
+    steps = math.inf if model.steps_per_correct is None else model.steps_per_correct
+    if model.metric == "steps":
+        error = math.sqrt(peak * (1 - peak) / model.num_problems)
+        return (-steps, model.accuracy) if model.accuracy >= peak - error else (-math.inf, model.accuracy)
+    return (model.verified if model.metric == "verified" else model.accuracy), -steps
