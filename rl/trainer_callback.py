@@ -44,10 +44,7 @@ class StopIfNotFinite(TrainerCallback):
         **kwargs: Any,
     ) -> None:
         """Check the loss and the gradient norm of an update."""
-        for key, name in (("loss", "the loss"), ("grad_norm", "the gradient norm")):
-            value = (logs or {}).get(key, 0.0)
-            if not math.isfinite(value):
-                raise NotFiniteError(f"{name} is {value:g}", state.global_step)
+        check_figures(logs or {}, state.global_step)
 
     def on_step_end(
         self,
@@ -58,11 +55,31 @@ class StopIfNotFinite(TrainerCallback):
         **kwargs: Any,
     ) -> None:
         """Check the weights where a checkpoint or the end of the stage follows."""
-        if model is None or not (control.should_save or control.should_training_stop):
-            return
-        for name, parameter in model.named_parameters():
-            if parameter.requires_grad and not parameter.isfinite().all():
-                raise NotFiniteError(f"the weight {name} is not finite", state.global_step)
+        if model is not None and (control.should_save or control.should_training_stop):
+            check_weights(model, state.global_step)
+
+
+def check_figures(logs: Mapping[str, Any], update: int) -> None:
+    """Refuse a loss or a gradient norm that is not finite.
+
+    Raises:
+        NotFiniteError: Names it.
+    """
+    for key, name in (("loss", "the loss"), ("grad_norm", "the gradient norm")):
+        value = logs.get(key, 0.0)
+        if not math.isfinite(value):
+            raise NotFiniteError(f"{name} is {value:g}", update)
+
+
+def check_weights(model: torch.nn.Module, update: int) -> None:
+    """Refuse trained weights that are not finite.
+
+    Raises:
+        NotFiniteError: Names the first of them.
+    """
+    for name, parameter in model.named_parameters():
+        if parameter.requires_grad and not parameter.isfinite().all():
+            raise NotFiniteError(f"the weight {name} is not finite", update)
 
 
 class UpdateCallback(TrainerCallback):

@@ -10,6 +10,7 @@ Everything relied on beyond TRL's public interface is listed in tests/rl/grpo/te
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
@@ -26,7 +27,7 @@ from rl.grpo.left_aligned import align_left
 from rl.grpo.micro_batches import MicroBatch
 from rl.grpo.update import Updates, combine_figures
 from rl.models.policy import Policy, trainable_weights
-from rl.trainer_callback import StopIfNotFinite
+from rl.trainer_callback import StopIfNotFinite, check_figures, check_weights
 
 STATE_FILE = "stride_state.json"
 
@@ -162,19 +163,22 @@ class StrideTrainer(GRPOTrainer):
         """Add the figures the Trainer does not know, then log."""
         if "loss" in logs:
             logs.update(self._updates.finish(self.state.global_step))
-            logs.update(self._evaluate_update(self.state.global_step))
+            logs.update(self._evaluate_update(logs, self.state.global_step))
         super().log(logs, start_time)
 
-    def _evaluate_update(self, update: int) -> dict[str, float]:
+    def _evaluate_update(self, logs: Mapping[str, float], update: int) -> dict[str, float]:
         """Figures of the evaluation after an update, if one is due.
 
-        It comes before the checkpoint of the same update, so that no evaluation is lost on resume.
+        It comes before the checkpoint of the same update, so that no evaluation is lost on resume, and after
+        the checks that the update is finite, so that no damaged model is kept as the best one.
         """
         evaluations = self._evaluations
         if evaluations is None or not evaluations.due(update):
             return {}
-        weights = trainable_weights(self.accelerator.unwrap_model(self.model))
-        figures = self._updates.between(weights, update, evaluations.evaluate)
+        model = self.accelerator.unwrap_model(self.model)
+        check_figures(logs, update)
+        check_weights(model, update)
+        figures = self._updates.between(trainable_weights(model), update, evaluations.evaluate)
         if evaluations.stopped:
             self.control.should_training_stop = self.control.should_save = True
         return figures

@@ -42,7 +42,7 @@ CONFIG = {
     "rollout": {"samples_per_problem": 4, "max_prompt_tokens": 40, "max_new_tokens": 40, "threads": 1},
     "rewards": {"terms": [{"name": "correct", "weight": 1}, {"name": "token_count", "weight": -0.1}]},
     "grpo": {"updates": 6, "problems_per_update": 4, "save_every": 1, "max_grad_norm": 1.0e9},
-    "eval": {"splits": ["id"], "num_problems": 4, "num_samples": 0},
+    "eval": {"splits": ["id"], "num_problems": 4, "num_samples": 0, "every": 1, "every_problems": 2},
 }
 
 
@@ -68,6 +68,8 @@ def test_a_run_that_diverges_stops_in_one_line_and_saves_nothing_after(
     for path in saved:
         assert int(path.parent.name.rpartition("-")[2]) <= last
         assert all(tensor.isfinite().all() for tensor in load_file(path).values()), path
+    for path in run.glob("models/best/*.safetensors"):
+        assert all(tensor.isfinite().all() for tensor in load_file(path).values())
 
 
 @pytest.mark.parametrize("key", ["loss", "grad_norm"])

@@ -64,7 +64,12 @@ def curves(
             known = np.isfinite(values)
             places, values = np.asarray(updates)[known], values[known]
             if window is None:
-                look = {"linewidth": 1.6, "linestyle": line.style, "marker": "o", "markersize": 3.5}
+                look: dict[str, Any] = {
+                    "linewidth": 1.6,
+                    "linestyle": line.style,
+                    "marker": "o",
+                    "markersize": 3.5,
+                }
                 axes.plot(places, values, color=colour, **look)
                 continue
             mark = "o" if len(updates) == 1 else None
