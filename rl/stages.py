@@ -176,7 +176,7 @@ class _Run:
         checkpoints = self.folder.checkpoints(Stage.GRPO)
         resume_from = self.folder.latest_checkpoint(Stage.GRPO, GRPO_STATE_FILE)
         done = self._rewind(Stage.GRPO, resume_from)
-        weight = config.rewards.advantage_weight
+        weight, decoupled = config.rewards.advantage_weight, config.rewards.decoupled
         source = GroupSource(
             pool,
             self.parts.env,
@@ -187,6 +187,7 @@ class _Run:
             max_resamples=config.grpo.max_resamples,
             max_ungraded=config.rollout.max_ungraded,
             budget_frac=config.grpo.budget_frac,
+            decoupled=decoupled is not None,
             history=self._history(config.grpo),
         )
         updates = Updates(
@@ -197,6 +198,7 @@ class _Run:
             pad_id=policy.encoder.pad_id,
             on_rollouts=partial(self._log_rollouts, policy.encoder),
             advantage_weight=AdvantageWeight(**weight.model_dump()) if weight else None,
+            decoupled=decoupled.temperature if decoupled else None,
             float32={config.policy.dtype, config.rollout.dtype or config.policy.dtype} == {"float32"},
             warn=self.say,
         )

@@ -61,6 +61,7 @@ class GroupSource:
         max_resamples: int,
         max_ungraded: int,
         budget_frac: float = 0.0,
+        decoupled: bool = False,
         history: RunHistory | None = None,
     ) -> None:
         """Start at group 0.
@@ -76,6 +77,7 @@ class GroupSource:
             max_ungraded: Completions that may be left out over the whole run because a grader failed.
             budget_frac: Share of prompts that state a step budget, drawn uniformly from half of the full steps
                 to all.
+            decoupled: Only right and wrong answers are compared (`rewards.decoupled`).
             history: The run so far, for the rewards; None if no reward reads it.
         """
         self.cursor = 0
@@ -88,6 +90,7 @@ class GroupSource:
         self._ungraded = UngradedLimit(max_ungraded)
         self._max_resamples = max_resamples if dynamic_sampling else 0
         self._budget_frac = budget_frac
+        self._decoupled = decoupled
 
     def state(self) -> dict[str, Any]:
         """The state that a checkpoint must hold, as JSON values."""
@@ -119,7 +122,7 @@ class GroupSource:
                 for group in batch.groups:
                     self._ungraded.add(group)
                     sampled.append(group)
-                    cause = zero_signal_cause(group)
+                    cause = zero_signal_cause(group, decoupled=self._decoupled)
                     if cause is None:
                         useful.append(group)
                     else:
@@ -173,11 +176,11 @@ def rewards_differ(rewards: Sequence[float]) -> bool:
     return high - low > 1e-9 * max(1.0, abs(low), abs(high))
 
 
-def zero_signal_cause(group: RolloutGroup) -> str | None:
-    """Why a group has no gradient, or None where its rewards differ."""
+def zero_signal_cause(group: RolloutGroup, *, decoupled: bool = False) -> str | None:
+    """Why a group has no gradient, or None where its rewards differ; decoupled: its right and wrong answers."""
     if len(group.rewards) < 2:
         return "ungraded"
-    if rewards_differ(group.rewards):
+    if rewards_differ(group.right if decoupled else group.rewards):
         return None
     outcomes: set[Outcome] = {sample.score.outcome for sample in group.samples}
     return f"all_{outcomes.pop()}" if len(outcomes) == 1 else "all_equal"

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from envs import Problem, Split, Trace
-from rewards import History, Score
+from rewards import History, Outcome, Score
 
 
 class FinishReason(StrEnum):
@@ -149,6 +149,11 @@ class RolloutGroup:
     def rewards(self) -> tuple[float, ...]:
         """Total reward of each sample."""
         return tuple([sample.score.total for sample in self.samples])
+
+    @property
+    def right(self) -> tuple[bool, ...]:
+        """Whether the answer of each sample is right."""
+        return tuple([s.score.outcome in (Outcome.VERIFIED, Outcome.CORRECT) for s in self.samples])
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -283,6 +283,14 @@ class AdvantageWeightConfig(Section):
     """Steepness of the sigmoid at the midpoint."""
 
 
+class DecoupledConfig(Section):
+    """Decoupled advantages (DRPO, arXiv 2510.04474)."""
+
+    temperature: float = Field(gt=0)
+    """lambda: a right sample counts in proportion to exp(reward / temperature) among the right ones of its
+    group. The larger, the less a difference in reward, such as that of a length term, matters."""
+
+
 class RewardsConfig(Section):
     """The reward: a weighted sum of terms."""
 
@@ -293,6 +301,10 @@ class RewardsConfig(Section):
     advantage_weight: AdvantageWeightConfig | None = None
     """Multiply positive advantages by the weight at the group's accuracy, negative ones by the weight at its
     share of wrong answers. null: leave advantages as they are."""
+    decoupled: DecoupledConfig | None = None
+    """Compare right answers with wrong ones alone, and let the rewards only divide the advantage of the right
+    ones among them: a long right answer gains less, but is never taught as wrong. Groups that are right
+    throughout, or wrong throughout, then have no signal. null: advantages are those of the total rewards."""
     timeout_s: float = Field(10.0, gt=0)
     """Seconds that a reward function of your own may take per sample, or per group if it takes groups."""
 

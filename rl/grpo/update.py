@@ -25,6 +25,7 @@ import torch
 from configs.schema.config import GrpoConfig, RolloutConfig
 from rewards.correctness import group_accuracy
 from rl.grpo.advantages import AdvantageWeight, group_advantages, reward_deviations, weigh_advantages
+from rl.grpo.decoupled import decoupled_weights
 from rl.grpo.logprob_check import LogprobCheck
 from rl.grpo.metrics import rollout_metrics
 from rl.grpo.micro_batches import MicroBatch, make_micro_batches, make_rows, useful_frac
@@ -68,6 +69,7 @@ class Updates:
         pad_id: int,
         on_rollouts: Callable[[int, RolloutBatch, Mapping[int, Sequence[float]]], None],
         advantage_weight: AdvantageWeight | None = None,
+        decoupled: float | None = None,
         float32: bool = True,
         warn: Callable[[str], None] = lambda line: None,
         clock: Callable[[], float] = time.perf_counter,
@@ -83,6 +85,7 @@ class Updates:
             on_rollouts: Called before an update with its number, its rollout batch and the advantages of the
                 groups it is trained on, by group.
             advantage_weight: Weighs advantages by the accuracy of their group.
+            decoupled: Temperature of `decoupled_weights`; None: advantages are those of the total rewards.
             float32: Whether sampler and learner both compute in float32.
             warn: Called with one line where updates have no signal, or where sampler and learner disagree.
             clock: Seconds.
@@ -94,6 +97,7 @@ class Updates:
         self.state = source.state()
         self._config = config
         self._advantage_weight = advantage_weight
+        self._decoupled = decoupled
         self._pad_id = pad_id
         self._on_rollouts = on_rollouts
         self._watch = ZeroSignalWatch(warn)
@@ -209,11 +213,17 @@ class Updates:
         return {**metrics, **self._logprobs.take(update, on_policy=self._on_policy)}
 
     def _advantages(self, groups: Sequence[RolloutGroup]) -> list[list[float]]:
-        rewards = [torch.tensor(group.rewards, dtype=torch.float64) for group in groups]
+        compared = [group.rewards if self._decoupled is None else group.right for group in groups]
+        rewards = [torch.tensor(values, dtype=torch.float64) for values in compared]
         deviations = reward_deviations(rewards, self._config.scale_rewards)
         advantages = []
         for group, rewards_G, deviation in zip(groups, rewards, deviations, strict=True):
             advantages_G = group_advantages(rewards_G, deviation=deviation)
+            if self._decoupled is not None:
+                totals_G = torch.tensor(group.rewards, dtype=torch.float64)
+                advantages_G *= decoupled_weights(
+                    totals_G, torch.tensor(group.right), temperature=self._decoupled
+                )
             if self._advantage_weight is not None:
                 accuracy = group_accuracy([sample.trace for sample in group.samples])
                 advantages_G = weigh_advantages(advantages_G, accuracy, self._advantage_weight)

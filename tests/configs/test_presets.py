@@ -94,6 +94,8 @@ PAPERS: dict[str, Callable[[int], float]] = {
     "alp": lambda i: C[i] - 0.05 * L[i] / 1_000 * (4 / 7),
     # Shortest right 3,000, tolerance 200.
     "short_rl": lambda i: C[i] + (0.5 - (L[i] - 3_000) / 6_500 * (L[i] > 3_200) if C[i] else -0.5),
+    # Among right answers, a tenth of 1 - L / 8,192, at a tenth of lambda = 0.1.
+    "drpo": lambda i: C[i] and C[i] - 0.1 * L[i] / 8_192,
     "cosine": cosine,
     # Target 3 (the budget), so 5 steps are one too many.
     "cosmo": lambda i: C[i] + 0.2 * (i != 6) - 0.5 * (max(0, abs(STEPS[i] - 3) - 1) / 3 if C[i] else 1),
@@ -165,6 +167,11 @@ def test_grpo_lead_weighs_advantages() -> None:
         0.75,
         10,
     )
+
+
+def test_drpo_decouples_advantages() -> None:
+    decoupled = config({"preset": "drpo"}).rewards.decoupled
+    assert decoupled is not None and decoupled.temperature == pytest.approx(0.1 * 0.1)
 
 
 def test_terms_are_added_to_presets_and_override_them() -> None:

@@ -63,9 +63,11 @@ def without_graded(group: RolloutGroup, num_lost: int) -> RolloutGroup:
     return replace(group, samples=group.samples[num_lost:], ungraded=num_lost, failure=failure)
 
 
-def make_batch(*groups: RolloutGroup, sample_s: float = 1.0, score_s: float = 0.25) -> RolloutBatch:
+def make_batch(
+    *groups: RolloutGroup, decoupled: bool = False, sample_s: float = 1.0, score_s: float = 0.25
+) -> RolloutBatch:
     """The groups of an update, sorted into those with and those without a signal."""
-    causes = [zero_signal_cause(group) for group in groups]
+    causes = [zero_signal_cause(group, decoupled=decoupled) for group in groups]
     return RolloutBatch(
         useful=tuple(group for group, cause in zip(groups, causes, strict=True) if cause is None),
         sampled=groups,

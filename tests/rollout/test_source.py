@@ -39,6 +39,7 @@ def make(
     problems_per_batch: int = 2,
     budget_frac: float = 0.0,
     max_ungraded: int = 0,
+    decoupled: bool = False,
     seed: int = 5,
     history: RunHistory | None = None,
 ) -> tuple[GroupSource, ScriptedPool]:
@@ -57,6 +58,7 @@ def make(
         max_resamples=max_resamples,
         max_ungraded=max_ungraded,
         budget_frac=budget_frac,
+        decoupled=decoupled,
         history=history,
     )
     return source, pool
@@ -178,6 +180,13 @@ def test_batch_size_changes_nothing_but_the_batches(size: int) -> None:
 )
 def test_the_cause_of_a_zero_signal_group(rewards: list[tuple[Outcome, float]], cause: str | None) -> None:
     assert zero_signal_cause(group(0, rewards)) == cause
+
+
+def test_decoupled_groups_are_compared_by_their_answers() -> None:
+    """Right answers with other rewards are replaced, where only right and wrong answers are compared."""
+    script = [[(V, 1.0), (V, 0.5)], USEFUL, [(W, 0.0), (W, 0.2)], USEFUL]
+    source, _ = make(lambda group_id: script[group_id], decoupled=True)
+    assert [g.group_id for g in source.next_update(2).useful] == [1, 3]
 
 
 def test_causes_are_counted() -> None:
