@@ -1,48 +1,67 @@
-"""Evaluation of one model outside a run: what `stride evaluate` does."""
+"""Evaluation of one model outside a run: what `stride evaluate` does.
+
+In: a model and a config. Out: the folder of a run that only evaluates, with completions, results and report, so
+that the viewer and comparisons read it like any other run.
+"""
 
 from __future__ import annotations
 
+import re
 import sys
+import time
 from contextlib import closing
+from itertools import count
 from pathlib import Path
 
 from configs import Config, ConfigError
 from rl.parts import build_parts
+from rl.runs.folder import check_run_folder, open_run
 from rl.runs.forecast import Kind, Work
 from rl.runs.progress import Progress
-from rl.runs.record import SplitResult
+from rl.runs.record import Stage
 from rollout.threads import let_threads_sleep
 
 
-def evaluate_model(model: str, config: Config, *, out_file: Path | None = None) -> dict[str, SplitResult]:
+def evaluate_model(
+    model: str, config: Config, *, output: Path | None = None, out_file: Path | None = None
+) -> Path:
     """Evaluate a model on the config's splits.
 
     Args:
         model: Model or adapter folder, hub id, or "config" for the config's own policy.
-        config: Its `env`, `policy`, `rollout`, `eval` and `seed` are used.
+        config: Its `env`, `policy`, `prompt`, `rollout`, `eval` and `seed` are used.
+        output: A new folder for completions, results and report. None: the next free one of
+            `runs/eval-<model>-<config>`, `-2`, `-3` and so on.
         out_file: The file that the caller will write; checked before the work starts.
 
     Returns:
-        Results by split.
+        The folder.
 
     Raises:
-        ConfigError: `out_file` exists or cannot be written.
+        ConfigError: `output` or `out_file` exists, or `out_file` cannot be written.
         PolicyError: The model cannot be found or used.
+        RunFolderError: The folder cannot be written.
     """
     if out_file is not None and (out_file.exists() or not out_file.parent.is_dir()):
         reason = "already exists" if out_file.exists() else "is in a folder that does not exist"
         raise ConfigError(f"--json {out_file} {reason}; give another file")
+    if output is not None and output.exists():
+        raise ConfigError(f"--output {output} already exists; give a new folder")
     checkpoint = Path(model) if Path(model).is_dir() else None
     if checkpoint is None and model != "config":
         config = config.model_copy(update={"policy": config.policy.model_copy(update={"model": model})})
     parts = build_parts(config, find_model=checkpoint is None)
+    recorded = _as_run(model, config, output, checkpoint)
+    check_run_folder(recorded, resume=False, overwrite=False)
 
     let_threads_sleep()
     import torch  # everything that needs none is checked
 
     from rl.build import build_pool, check_backends
     from rl.evaluate import evaluate, num_completions
+    from rl.evaluation_files import write_evaluation
     from rl.models.policy import load_policy
+    from rl.pages.run.write import write_report
     from rl.runs.quiet import quiet_libraries
 
     check_backends(config)
@@ -53,8 +72,42 @@ def evaluate_model(model: str, config: Config, *, out_file: Path | None = None) 
     )
     pool = build_pool(config, parts, policy)
     work = Work(label="evaluation", kind=Kind.COMPLETION, units=num_completions(config))
-    with closing(pool), Progress(sys.stderr).showing(work) as task:
-        evaluation = evaluate(
-            pool, config, parts.env, on_batch=lambda split, done: task.advance(done, [f"split {split}"])
-        )
-    return evaluation.results
+    run = open_run(recorded, resume=False, overwrite=False, model_commit=policy.commit)
+    with closing(pool), closing(run) as folder:
+        started = time.perf_counter()
+        with Progress(sys.stderr).showing(work) as task:
+            evaluation = evaluate(
+                pool, config, parts.env, on_batch=lambda split, done: task.advance(done, [f"split {split}"])
+            )
+        seconds = time.perf_counter() - started
+        write_evaluation(folder, recorded, Stage.BASE, evaluation, policy.encoder, seconds=seconds)
+        write_report(folder.path)
+        return folder.path
+
+
+def _as_run(model: str, config: Config, output: Path | None, checkpoint: Path | None) -> Config:
+    """The config of a run that evaluates this model and trains nothing."""
+    folder = output or _free_folder(f"eval-{_name(model, checkpoint)}-{config.name}")
+    policy = config.policy
+    if checkpoint is not None:
+        policy = policy.model_copy(update={"model": str(checkpoint.absolute())})
+    changed = {"policy": policy, "warm_start": None, "grpo": None}
+    return config.model_copy(update={**changed, "name": _slug(folder.name), "output_dir": str(folder)})
+
+
+def _name(model: str, checkpoint: Path | None) -> str:
+    """A short name of a model: `quickstart-grpo` for `runs/quickstart/models/grpo`, else the end of its id."""
+    if checkpoint is None:
+        return model.rpartition("/")[2]
+    path = checkpoint.absolute()
+    return f"{path.parents[1].name}-{path.name}" if path.parent.name == "models" else path.name
+
+
+def _free_folder(name: str) -> Path:
+    paths = (Path("runs") / f"{_slug(name)}{'' if n == 1 else f'-{n}'}" for n in count(1))
+    return next(path for path in paths if not path.exists())
+
+
+def _slug(name: str) -> str:
+    """The name with what a run's name may not hold replaced."""
+    return re.sub(r"[^A-Za-z0-9._-]+", "-", name).lstrip(".") or "eval"

@@ -1,8 +1,9 @@
 """Evaluate a model on the splits of a config.
 
 MODEL is a folder that Stride or transformers wrote (a PEFT adapter is put on the config's policy.model), a hub
-id, or `config` for the config's own policy before training. Of CONFIG, the sections env, policy, rollout and
-eval are used.
+id, or `config` for the config's own policy before training. Of CONFIG, the sections env, policy, prompt,
+rollout and eval are used. All completions are kept beside the results: browse them with `stride rollouts`,
+compare evaluations with `stride report`.
 """
 
 from __future__ import annotations
@@ -24,6 +25,12 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("model", metavar="MODEL", help="model folder, hub id, or `config`")
     parser.add_argument("config", metavar="CONFIG", help="YAML file, or the name of a shipped config")
     parser.add_argument("overrides", nargs="*", default=[], metavar="key=value", help="config keys, dotted")
+    parser.add_argument(
+        "--output",
+        type=Path,
+        metavar="FOLDER",
+        help="new folder for completions, results and report; default: a free one in runs/",
+    )
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures here too; must not exist")
     arguments = parser.parse_intermixed_args(argv)
     with user_errors():
@@ -31,10 +38,14 @@ def main(argv: list[str] | None = None) -> int:
 
         config = load_config(arguments.config, arguments.overrides)
         from rl.pages.text import result_table
+        from rl.runs.log import read_summary
+        from rl.runs.record import Stage
         from rl.standalone import evaluate_model
 
-        results = evaluate_model(arguments.model, config, out_file=arguments.json)
+        folder = evaluate_model(arguments.model, config, output=arguments.output, out_file=arguments.json)
+        results = read_summary(folder).stages[Stage.BASE]
         print(result_table([("model", results)]))
+        print(f"\ncompletions and report: {folder}")
         if arguments.json is not None:
             plain = {split: result.to_json() for split, result in results.items()}
             arguments.json.write_text(json.dumps(plain, indent=2) + "\n")
