@@ -43,6 +43,7 @@ class Encoder:
     stop_ids: tuple[int, ...]
     pad_id: int
     _pieces: dict[int, str] = field(default_factory=dict, init=False, repr=False, compare=False)
+    _allowed: dict[str, list[int]] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     def encode(self, text: str) -> tuple[int, ...]:
         """Ids of plain text; control tokens in it are encoded as ordinary characters."""
@@ -73,7 +74,9 @@ class Encoder:
             text = self.chat.render(messages) + self.prompts.prefill
         ids = self._encode_format(text)
         around = "".join(["x" if is_data else text for text, is_data in pieces])
-        if self._controls(ids) != self._controls(self._encode_format(around)):
+        if around not in self._allowed:  # few texts: those around the data of a prompt
+            self._allowed[around] = self._controls(self._encode_format(around))
+        if self._controls(ids) != self._allowed[around]:
             parts = [self.encode(text) if is_data else self._encode_format(text) for text, is_data in pieces]
             ids = tuple([token for part in parts for token in part])
         prefix = () if ids[: len(self.prefix_ids)] == self.prefix_ids else self.prefix_ids
