@@ -13,6 +13,7 @@ from envs import Split
 from rl.models.memory import check_cache
 from rl.models.policy import Policy
 from rl.parts import Parts
+from rl.sft.lengths import check_demonstrations
 from rollout.engines.embedded import CallSize, cache_bytes
 from rollout.engines.spec import EngineSpec
 from rollout.engines.vllm import MIN_TEMPERATURE, VllmLimits, check_installed
@@ -35,8 +36,11 @@ def check_backends(config: Config) -> None:
     _check_engine(config)
 
 
-def check_lengths(config: Config, parts: Parts, policy: Policy) -> None:
-    """Refuse a run whose prompts are over the limit or whose completions outgrow the model's context.
+def check_lengths(config: Config, parts: Parts, policy: Policy) -> str:
+    """Refuse a run whose prompts or demonstrations are over a limit, or whose completions outgrow the context.
+
+    Returns:
+        A warning about demonstrations over the length limit; "" without one.
 
     Raises:
         ConfigError: Names the numbers and what to change.
@@ -57,13 +61,23 @@ def check_lengths(config: Config, parts: Parts, policy: Policy) -> None:
             f"rollout.max_prompt_tokens is {rollout.max_prompt_tokens}, but the prompt of {where} has "
             f"{longest} tokens; raise it or make env.settings easier"
         )
-    context = getattr(policy.model.config, "max_position_embeddings", None)
+    context = policy.context
     new = max([rollout.max_new_tokens, *config.eval.max_new_tokens.values()])
     if context is not None and rollout.max_prompt_tokens + new > context:
         raise ConfigError(
             f"rollout.max_prompt_tokens ({rollout.max_prompt_tokens}) plus the longest max_new_tokens "
             f"({new}) is over the model's context of {context} tokens; lower one of them"
         )
+    if config.warm_start is None:
+        return ""
+    return check_demonstrations(
+        (*parts.curriculum, parts.env),
+        config.warm_start,
+        policy.encoder,
+        seed=config.seed,
+        limit=rollout.max_new_tokens,
+        context=context,
+    )
 
 
 def checked_cache_mebibytes(config: Config, policy: Policy) -> float:

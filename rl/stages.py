@@ -70,7 +70,7 @@ def run_stages(
     torch.set_num_threads(config.threads)
     quiet_libraries()
     policy = load_policy(config.policy, parts.env, prompts=parts.prompts, seed=config.seed)
-    check_lengths(config, parts, policy)
+    warning = check_lengths(config, parts, policy)
     hub = config.push_to_hub
     repo_id = create_repository(hub.repo_id, private=hub.private) if hub else None
     cache = checked_cache_mebibytes(config, policy)
@@ -83,6 +83,8 @@ def run_stages(
         run = _Run(config, parts, folder, out or sys.stderr, repo_id)
         run.say(f"{config.name}: {parts.env.name}, {policy.num_parameters:,} parameters, in {folder.path}")
         run.say(f"sampling: the KV cache takes {cache:,.1f} MiB an engine at most")
+        if warning:
+            run.say(warning)
         run.stage_base(policy, pool)
         if config.warm_start is not None:
             policy = run.stage_warm(policy, pool)

@@ -58,6 +58,12 @@ class Policy:
         """All parameters, the adapter's included."""
         return sum(parameter.numel() for parameter in self.model.parameters())
 
+    @property
+    def context(self) -> int | None:
+        """Positions that the model has; None if it states none."""
+        positions: int | None = getattr(self.model.config.get_text_config(), "max_position_embeddings", None)
+        return positions
+
     def save(self, folder: Path) -> None:
         """Write an ordinary Hugging Face folder: weights (or the adapter alone) and tokenizer."""
         if isinstance(self.model, PeftModel):

@@ -11,14 +11,23 @@ from datasets import Dataset, concatenate_datasets
 
 from envs.seeding import derive_random
 from rl.sft.examples import Example, Phase
+from rl.sft.lengths import check_context
 from rollout.encoder import Encoder
 
 IGNORED = -100  # label of tokens without loss
 
 
-def encode_phases(phases: Sequence[Phase], encoder: Encoder, *, batch_size: int, seed: int) -> Dataset:
-    """The rows of a warm start in order: each phase repeats its examples, shuffled again each time."""
+def encode_phases(
+    phases: Sequence[Phase], encoder: Encoder, *, batch_size: int, seed: int, context: int | None = None
+) -> Dataset:
+    """The rows of a warm start in order: each phase repeats its examples, shuffled again each time.
+
+    Raises:
+        ConfigError: A row is longer than the model's `context`.
+    """
     encoded = [encode_examples(phase.examples, encoder) for phase in phases]
+    for rows in encoded:
+        check_context([len(ids) for ids in rows["input_ids"]], context)
     rng = derive_random(seed, "warm_start", "order")
     order: list[int] = []
     first = 0

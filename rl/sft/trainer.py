@@ -48,6 +48,7 @@ def warm_start(
         resume_from: Checkpoint folder to continue from.
 
     Raises:
+        ConfigError: A demonstration does not fit into the model's context.
         NotFiniteError: A loss, a gradient norm or a weight is not finite.
     """
     micro = config.micro_batch_size or config.batch_size
@@ -67,7 +68,9 @@ def warm_start(
     trainer = SFTTrainer(
         model=policy.model,
         args=arguments,
-        train_dataset=encode_phases(phases, policy.encoder, batch_size=config.batch_size, seed=seed),
+        train_dataset=encode_phases(
+            phases, policy.encoder, batch_size=config.batch_size, seed=seed, context=policy.context
+        ),
         processing_class=policy.tokenizer,
         callbacks=[StopIfNotFinite(), *callbacks],
     )

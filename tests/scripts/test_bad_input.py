@@ -114,6 +114,19 @@ CASES: dict[str, tuple[list[str], tuple[str, ...]]] = {
     ),
     "two mistakes": (["good.yaml", "sed=1", "threads=0"], ("'sed'; did you mean 'seed'?", "threads is 0")),
     "not an override": (["good.yaml", "grpo.updates"], ("'grpo.updates' is not of the form dotted.key=value",)),
+    "limit below every demonstration": (
+        [
+            "good.yaml",
+            "rollout.max_prompt_tokens=96",
+            "rollout.max_new_tokens=8",
+            "env.settings={train: ['1', '2']}",
+        ],
+        ("rollout.max_new_tokens is 8, and all of the 128 demonstrations tried are longer", "raise it"),
+    ),
+    "demonstration longer than the context": (
+        ["good.yaml"],
+        ("a demonstration of the warm start has ", "over the model's context of 104 tokens"),
+    ),
     "override into a list": (
         ["good.yaml", "rewards.terms.0.weight=2"],
         ("rewards.terms is a list, of which '0.weight' names no entry's key",),
@@ -211,7 +224,7 @@ CASES: dict[str, tuple[list[str], tuple[str, ...]]] = {
         ("policy.tiny takes at least ", " MiB of memory; lower policy.tiny.hidden_size, num_layers or inter"),
     ),
     "a KV cache over all memory": (
-        ["good.yaml", "rollout.samples_per_problem=1000000000"],
+        ["good.yaml", "warm_start=null", "rollout.samples_per_problem=1000000000"],
         (
             "the KV cache takes up to ",
             " of memory; lower rollout.samples_per_problem, rollout.problems_per_batch",
@@ -239,7 +252,7 @@ CASES: dict[str, tuple[list[str], tuple[str, ...]]] = {
     ),
     "a file for a folder": (["good.yaml", "output_dir=good.yaml"], ("is a file; give a folder",)),
     "below a file": (
-        ["good.yaml", "output_dir=good.yaml/run"],
+        ["good.yaml", "warm_start=null", "output_dir=good.yaml/run"],
         ("cannot be written: Not a directory; give another",),
     ),
     "too long a name": (
