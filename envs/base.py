@@ -18,7 +18,7 @@ from pydantic import BaseModel
 
 from envs.grading import Grade, why_refused
 from envs.path import State, follow
-from envs.problem import Problem, Split
+from envs.problem import Problem, Split, hash_rows
 from envs.requests import ask_for_answer, ask_for_steps
 from envs.trace import Status, Step, Trace, Verdict, parse_trace
 
@@ -108,6 +108,15 @@ class Env(ABC, Generic[State]):
     def num_problems(self, split: Split) -> int | None:
         """Number of distinct problems in a split, or None if the split is endless."""
         return None
+
+    def fingerprint(self, split: Split) -> str:
+        """A hash of the problems of a split, in hexadecimal: equal as long as they are.
+
+        The default hashes the first 8 problems, which settings and code determine. A task that reads data
+        hashes all of it.
+        """
+        problems = [self.problem(split, index) for index in range(8)]
+        return hash_rows([(p.question, p.answer, p.num_full_steps, p.difficulty) for p in problems])
 
     # ---- what a subclass defines: problems and the rules of the task ----
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
+from hashlib import sha256
 
 
 class Split(StrEnum):
@@ -47,3 +49,11 @@ class Problem:
     num_full_steps: int
     difficulty: int
     budget: int | None = None
+
+
+def hash_rows(rows: Iterable[tuple[object, ...]]) -> str:
+    """SHA-256 of rows of plain values, in hexadecimal."""
+    found = sha256()
+    for row in rows:
+        found.update(ascii(row).encode())
+    return found.hexdigest()

@@ -30,8 +30,7 @@ from rl.evaluate import evaluate
 from rl.evaluation_files import write_evaluation
 from rl.grpo.advantages import AdvantageWeight
 from rl.grpo.arguments import grpo_arguments
-from rl.grpo.evaluations import Evaluations, is_over
-from rl.grpo.trainer import STATE_FILE as GRPO_STATE_FILE
+from rl.grpo.evaluations import Evaluations
 from rl.grpo.trainer import StrideTrainer
 from rl.grpo.update import Updates
 from rl.grpo.zero_signal import describe_zero_signal
@@ -40,16 +39,18 @@ from rl.models.push import create_repository
 from rl.models.upload import HubUploads
 from rl.pages.run.write import write_report
 from rl.parts import Parts
+from rl.runs.checkpoints import checkpoint_update, checkpoints, latest_checkpoint
+from rl.runs.early_stopping import is_over
 from rl.runs.folder import RunFolder, open_run
 from rl.runs.log import sample_rows
 from rl.runs.models import find_trained
 from rl.runs.planned_work import base_config, evaluation_work, planned_work, training_work
+from rl.runs.problems import record_problems
 from rl.runs.progress import Progress
 from rl.runs.quiet import quiet_libraries
 from rl.runs.record import Stage
 from rl.sample_tables import SampleTables
 from rl.sft.examples import describe_mix, make_phases
-from rl.sft.trainer import STATE_FILE as WARM_STATE_FILE
 from rl.sft.trainer import warm_start
 from rl.trainer_callback import LEGEND, UpdateCallback
 from rollout.encoder import Encoder
@@ -79,6 +80,7 @@ def run_stages(
         closing(pool),
         closing(open_run(config, resume=resume, overwrite=overwrite, model_commit=policy.commit)) as folder,
     ):
+        record_problems(folder.path, parts.env)
         os.environ["TENSORBOARD_LOGGING_DIR"] = str(folder.path / "tensorboard")
         run = _Run(config, parts, folder, out or sys.stderr, repo_id)
         run.say(f"{config.name}: {parts.env.name}, {policy.num_parameters:,} parameters, in {folder.path}")
@@ -137,8 +139,7 @@ class _Run:
         config, model = self.config, self.folder.model(Stage.WARM)
         assert config.warm_start is not None
         if not self.done(Stage.WARM, config.warm_start.updates):
-            checkpoints = self.folder.checkpoints(Stage.WARM)
-            resume_from = self.folder.latest_checkpoint(Stage.WARM, WARM_STATE_FILE)
+            resume_from = latest_checkpoint(self.folder.path, Stage.WARM)
             started = time.perf_counter()
             done = self._rewind(Stage.WARM, resume_from)
             parts = self.parts
@@ -150,7 +151,7 @@ class _Run:
                     policy,
                     phases,
                     config.warm_start,
-                    folder=checkpoints,
+                    folder=checkpoints(self.folder.path, Stage.WARM),
                     seed=config.seed,
                     cpu=find_device(config) == "cpu",
                     report_to=config.report_to,
@@ -175,8 +176,7 @@ class _Run:
             policy = load_policy(
                 config.policy, self.parts.env, prompts=self.parts.prompts, seed=config.seed, checkpoint=base
             )
-        checkpoints = self.folder.checkpoints(Stage.GRPO)
-        resume_from = self.folder.latest_checkpoint(Stage.GRPO, GRPO_STATE_FILE)
+        resume_from = latest_checkpoint(self.folder.path, Stage.GRPO)
         done = self._rewind(Stage.GRPO, resume_from)
         weight, decoupled = config.rewards.advantage_weight, config.rewards.decoupled
         source = GroupSource(
@@ -210,7 +210,7 @@ class _Run:
         arguments = grpo_arguments(
             settings,
             config.rollout,
-            folder=checkpoints,
+            folder=checkpoints(self.folder.path, Stage.GRPO),
             seed=config.seed,
             cpu=find_device(config) == "cpu",
             report_to=config.report_to,
@@ -271,7 +271,7 @@ class _Run:
 
     def _rewind(self, stage: Stage, checkpoint: Path | None) -> int:
         """Drop the rows logged after the checkpoint, which are logged again; returns its update."""
-        update = int(checkpoint.name.rpartition("-")[2]) if checkpoint else 0
+        update = checkpoint_update(checkpoint) if checkpoint else 0
         self.folder.metrics.forget_after(stage, update)
         self.folder.trajectories.forget_after(stage, update)
         self.folder.during.forget_after(stage, update)

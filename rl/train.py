@@ -10,7 +10,8 @@ from typing import TextIO
 from configs import Config
 from rl.launcher import check_launcher
 from rl.parts import build_parts
-from rl.runs.folder import RunFolder, check_run_folder
+from rl.runs.folder import RunFolder, check_run_folder, run_path
+from rl.runs.problems import check_problems
 from rollout.threads import let_threads_sleep
 
 
@@ -36,6 +37,8 @@ def train(
     let_threads_sleep()
     parts = build_parts(config)
     check_run_folder(config, resume=resume, overwrite=overwrite)
+    if resume:
+        check_problems(run_path(config), parts.env)
     from rl.stages import run_stages  # imports torch
 
     return run_stages(config, parts, resume=resume, overwrite=overwrite, out=out)

@@ -28,7 +28,7 @@ def trainer_arguments(
         "learning_rate": config.learning_rate,
         "logging_steps": 1,
         "logging_nan_inf_filter": False,  # it would hide a loss that is not finite
-        "save_strategy": "steps" if config.save_every else "no",
+        "save_strategy": "steps",  # also saves after the last update
         "save_steps": config.save_every or config.updates,
         "seed": seed,
         "use_cpu": cpu,

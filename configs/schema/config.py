@@ -149,7 +149,7 @@ class WarmStartConfig(Section):
     budget_frac: float = Field(0.0, ge=0, le=1)
     """Share of prompts that state the number of steps of their trace as a budget."""
     save_every: int | None = Field(None, ge=1)
-    """Updates between checkpoints. null: only at the end."""
+    """Updates between checkpoints. null: only after the last update."""
 
     @model_validator(mode="after")
     def _shares_fit(self) -> WarmStartConfig:
@@ -355,7 +355,7 @@ class GrpoConfig(Section):
     budget_frac: float = Field(0.0, ge=0, le=1)
     """Share of prompts that state a step budget, drawn between half and all of the full trace's steps."""
     save_every: int | None = Field(None, ge=1)
-    """Updates between checkpoints. null: only at the end."""
+    """Updates between checkpoints. null: only after the last update."""
     keep_checkpoints: int = Field(2, ge=1)
     """Number of newest checkpoints that stay on disk."""
     max_logprob_diff: Annotated[float, Field(gt=0)] | Literal["auto"] | None = "auto"

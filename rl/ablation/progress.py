@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from configs.schema.ablation import Trial
+from rl.runs.checkpoints import checkpoint_update, latest_checkpoint
 from rl.runs.log import metrics_log, read_summary
 from rl.runs.record import Stage, UpdateRow
 
@@ -98,15 +99,8 @@ def last_line(log: Path) -> str:
 
 
 def _newest_checkpoint(folder: Path, stage: Stage) -> int:
-    checkpoints = folder / "checkpoints" / stage
-    if not checkpoints.is_dir():
-        return 0
-    from rl.grpo.trainer import STATE_FILE as GRPO_STATE_FILE  # TRL takes seconds to import
-    from rl.sft.trainer import STATE_FILE as WARM_STATE_FILE
-
-    written_last = {Stage.WARM: WARM_STATE_FILE, Stage.GRPO: GRPO_STATE_FILE}[stage]
-    complete = [path.parent.name for path in checkpoints.glob(f"checkpoint-*/{written_last}")]
-    return max((int(name.rpartition("-")[2]) for name in complete), default=0)
+    newest = latest_checkpoint(folder, stage)
+    return 0 if newest is None else checkpoint_update(newest)
 
 
 def _last_row(folder: Path) -> UpdateRow | None:

@@ -14,11 +14,11 @@ from collections.abc import Callable
 from typing import Any
 
 from configs import Config
-from configs.schema.config import EvalConfig
 from envs import Env
 from rl.evaluate import evaluate
 from rl.models.card import write_model_card
 from rl.models.policy import Policy
+from rl.runs.early_stopping import is_over
 from rl.runs.folder import RunFolder
 from rl.runs.log import sample_rows
 from rl.runs.models import BEST, TrainedModel
@@ -134,13 +134,6 @@ def during_config(config: Config) -> Config:
         "length_limits": [],
     }
     return config.model_copy(update={"eval": settings.model_copy(update=changed)})
-
-
-def is_over(settings: EvalConfig, best: BestModel | None, update: int) -> bool:
-    """Whether early stopping ends GRPO after an update."""
-    if settings.patience is None or settings.every is None or best is None:
-        return False
-    return update // settings.every - best.update // settings.every >= settings.patience
 
 
 def next_best(best: BestModel | None, update: int, metric: str, split: str, result: SplitResult) -> BestModel:

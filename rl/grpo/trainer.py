@@ -10,6 +10,7 @@ Everything relied on beyond TRL's public interface is listed in tests/rl/grpo/te
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Mapping
 from contextlib import nullcontext
 from pathlib import Path
@@ -27,9 +28,8 @@ from rl.grpo.left_aligned import align_left
 from rl.grpo.micro_batches import MicroBatch
 from rl.grpo.update import Updates, combine_figures
 from rl.models.policy import Policy, trainable_weights
+from rl.runs.checkpoints import GRPO_STATE
 from rl.trainer_callback import StopIfNotFinite, check_figures, check_weights
-
-STATE_FILE = "stride_state.json"
 
 
 class StrideTrainer(GRPOTrainer):
@@ -72,7 +72,7 @@ class StrideTrainer(GRPOTrainer):
     def run(self, resume_from: Path | None = None) -> None:
         """Train to the last update, from a checkpoint folder written by this class if there is one."""
         if resume_from is not None:
-            self._updates.restore(json.loads((resume_from / STATE_FILE).read_text()))
+            self._updates.restore(json.loads((resume_from / GRPO_STATE).read_text()))
         try:
             self.train(resume_from_checkpoint=str(resume_from) if resume_from else None)
         finally:
@@ -152,12 +152,20 @@ class StrideTrainer(GRPOTrainer):
             )
         return logps
 
+    def _save(self, output_dir: str | None = None, state_dict: dict[str, Any] | None = None) -> None:
+        """Write the model without the adapter of the reference, which is made again from the warm start.
+
+        The Trainer loads the adapters in a checkpoint's subfolders, and then not the one that was trained.
+        """
+        super()._save(output_dir, state_dict)
+        shutil.rmtree(Path(output_dir or str(self.args.output_dir)) / "ref", ignore_errors=True)
+
     def _save_checkpoint(self, model: torch.nn.Module, trial: Any) -> None:
         super()._save_checkpoint(model, trial)
         update = self.state.global_step
         # Written last: a checkpoint without it was cut off and is passed over on resume.
         state = json.dumps({"update": update, **self._updates.state})
-        (Path(str(self.args.output_dir)) / f"checkpoint-{update}" / STATE_FILE).write_text(state)
+        (Path(str(self.args.output_dir)) / f"checkpoint-{update}" / GRPO_STATE).write_text(state)
 
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
         """Add the figures the Trainer does not know, then log."""

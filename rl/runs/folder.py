@@ -3,6 +3,7 @@
 ::
 
     config.yaml         resolved config, defaults included
+    problems.json       hashes of the problems
     provenance.json     command, model, git revision, versions, machine
     metrics.jsonl       one row for each update
     trajectories.jsonl  every completion that GRPO sampled
@@ -31,8 +32,6 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import IO, Any
 
-import yaml
-
 from configs import Config, dump_config
 from rl.runs.errors import RunFolderError
 from rl.runs.lock import NAME as LOCK
@@ -40,26 +39,7 @@ from rl.runs.lock import lock_folder, sign_lock
 from rl.runs.log import RowLog, during_log, evaluation_log, metrics_log, read_summary, trajectory_log
 from rl.runs.models import BEST
 from rl.runs.record import SampleRow, Stage, Summary
-
-# Keys that may change when a run is resumed: where and how it runs, how far it goes, and what is measured. All
-# other keys define the run.
-_MAY_CHANGE = (
-    "output_dir",
-    "report_to",
-    "sample_tables",
-    "push_to_hub",
-    "eval.",
-    "grpo.updates",
-    "grpo.save_every",
-    "grpo.keep_checkpoints",
-    "grpo.max_logprob_diff",
-    "rollout.backend",
-    "rollout.num_actors",
-    "rollout.cpus_per_actor",
-    "rollout.deadline_s",
-    "rollout.max_restarts",
-    "rollout.max_ungraded",
-)
+from rl.runs.resumable import check_resumable
 
 _LEFTOVERS = (LOCK, "config.yaml.tmp")  # all that a run leaves if it is killed right at its start
 
@@ -87,22 +67,6 @@ class RunFolder:
     def best_model(self) -> Path:
         """The folder of the best model of the evaluations during GRPO."""
         return self.path / "models" / BEST
-
-    def checkpoints(self, stage: Stage) -> Path:
-        """The folder of a stage's checkpoints."""
-        return self.path / "checkpoints" / stage
-
-    def latest_checkpoint(self, stage: Stage, written_last: str) -> Path | None:
-        """A stage's newest complete checkpoint; None if there is none.
-
-        Args:
-            stage: The stage.
-            written_last: Name of the file that is written last: a checkpoint without it is incomplete.
-        """
-        found = [
-            path for path in self.checkpoints(stage).glob("checkpoint-*") if (path / written_last).is_file()
-        ]
-        return max(found, key=lambda path: int(path.name.rpartition("-")[2]), default=None)
 
     def evaluation(self, stage: Stage, *, greedy: bool) -> RowLog[SampleRow]:
         """The completions of a stage's evaluation, greedy or sampled."""
@@ -137,19 +101,19 @@ def check_run_folder(config: Config, *, resume: bool, overwrite: bool) -> None:
     Raises:
         RunFolderError, RunBusyError: As `open_run`.
     """
-    path = _folder(config)
+    path = run_path(config)
     try:
         if (path / LOCK).is_file():
             lock_folder(path, key="output_dir").close()
         _check_usable(path, resume=resume, overwrite=overwrite)
         if resume:
-            _check_same(path, config)
-            _check_format(path)
+            check_resumable(path, config)
     except OSError as error:
         raise _unwritable(path, error) from None
 
 
-def _folder(config: Config) -> Path:
+def run_path(config: Config) -> Path:
+    """The folder of a run."""
     return Path(config.output_dir or f"runs/{config.name}").absolute()
 
 
@@ -168,10 +132,11 @@ def open_run(config: Config, *, resume: bool, overwrite: bool, model_commit: str
 
     Raises:
         RunFolderError: The folder cannot be written, or it is not empty and either holds no run, or holds one
-            while neither `resume` nor `overwrite` is set, or the run to resume has another config.
+            while neither `resume` nor `overwrite` is set, or the run to resume has another config, or lacks
+            the checkpoint to go on from.
         RunBusyError: Another process is writing to it.
     """
-    path = _folder(config)
+    path = run_path(config)
     lock: IO[str] | None = None
     try:
         # If there is a lock, take it first: a folder in use is reported as such, whatever else is wrong.
@@ -179,8 +144,7 @@ def open_run(config: Config, *, resume: bool, overwrite: bool, model_commit: str
             lock = lock_folder(path, key="output_dir")
         existing = _check_usable(path, resume=resume, overwrite=overwrite)
         if resume:
-            _check_same(path, config)
-            _check_format(path)
+            check_resumable(path, config)
         if lock is None:
             path.mkdir(parents=True, exist_ok=True)
             lock = lock_folder(path, key="output_dir")
@@ -231,47 +195,6 @@ def _clear(path: Path) -> None:
             shutil.rmtree(child)
         else:
             child.unlink()
-
-
-def _check_same(path: Path, config: Config) -> None:
-    try:
-        saved = _flatten(yaml.safe_load((path / "config.yaml").read_text()))
-    except (OSError, ValueError, yaml.YAMLError) as error:
-        raise RunFolderError(
-            f"--resume: {path / 'config.yaml'} cannot be read ({type(error).__name__}), so the run's "
-            "config is unknown; start a new run in another output_dir"
-        ) from None
-    given = _flatten(config.model_dump(mode="json"))
-    changed = [
-        f"{key} was {saved.get(key)!r}, is {given.get(key)!r}"
-        for key in sorted(saved.keys() | given.keys())
-        if saved.get(key) != given.get(key) and not key.startswith(_MAY_CHANGE)
-    ]
-    if changed:
-        raise RunFolderError(
-            f"--resume: the config differs from the run in {path}: {'; '.join(changed)}. Give the same values, "
-            "or start a new run in another output_dir"
-        )
-
-
-def _check_format(path: Path) -> None:
-    """Refuse to resume a run whose files have another format than this version writes."""
-    read_summary(path)
-    metrics_log(path).check_format()
-    trajectory_log(path).check_format()
-    during_log(path).check_format()
-    for stage in Stage:
-        for greedy in (True, False):
-            evaluation_log(path, stage, greedy=greedy).check_format()
-
-
-def _flatten(value: Any, prefix: str = "") -> dict[str, Any]:
-    if not isinstance(value, dict) or not value:
-        return {prefix: value}
-    flat: dict[str, Any] = {}
-    for key, inner in value.items():
-        flat.update(_flatten(inner, f"{prefix}.{key}" if prefix else str(key)))
-    return flat
 
 
 def _provenance(config: Config, model_commit: str | None) -> dict[str, Any]:

@@ -19,8 +19,6 @@ from rl.sft.examples import Phase
 from rl.trainer_arguments import trainer_arguments
 from rl.trainer_callback import StopIfNotFinite
 
-STATE_FILE = "trainer_state.json"  # the Trainer writes it last into a checkpoint
-
 
 def warm_start(
     policy: Policy,

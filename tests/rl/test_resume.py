@@ -7,6 +7,7 @@ is an epoch of its placeholder rows), and resumed from the last checkpoint.
 from __future__ import annotations
 
 import hashlib
+import io
 import json
 import os
 import signal
@@ -16,6 +17,9 @@ import time
 from pathlib import Path
 
 import pytest
+
+from configs import load_config
+from rl.train import train
 
 pytestmark = pytest.mark.slow
 
@@ -65,6 +69,13 @@ def start(folder: Path, *arguments: str) -> subprocess.Popen[bytes]:
     )
 
 
+def run(folder: Path, *overrides: str, resume: bool = False) -> None:
+    """Train in this process."""
+    config = folder.parent / "config.yaml"
+    config.write_text(CONFIG)
+    train(load_config(config, [f"output_dir={folder}", *overrides]), resume=resume, out=io.StringIO())
+
+
 def finish(process: subprocess.Popen[bytes]) -> None:
     output, _ = process.communicate(timeout=240)
     assert process.returncode == 0, output.decode()
@@ -92,8 +103,8 @@ def rows(folder: Path) -> list[dict]:
     return [json.loads(line) for line in lines]
 
 
-def digest(folder: Path, stage: str) -> str:
-    return hashlib.sha256((folder / "models" / stage / "model.safetensors").read_bytes()).hexdigest()
+def digest(folder: Path, stage: str, name: str = "model") -> str:
+    return hashlib.sha256((folder / "models" / stage / f"{name}.safetensors").read_bytes()).hexdigest()
 
 
 def untimed_rows(folder: Path) -> list[tuple]:
@@ -175,3 +186,38 @@ def test_a_terminated_run_releases_everything_and_says_how_to_resume(tmp_path: P
     assert process.returncode == 128 + signal.SIGTERM
     assert output.decode().rstrip().endswith("stopped; --resume continues from the newest checkpoint")
     finish(start(folder, "--resume"))
+
+
+LORA = ("policy.lora={r: 4, alpha: 8}", "grpo.num_iterations=1", "grpo.save_every=2", "grpo.updates=6")
+
+
+@pytest.mark.parametrize("beta", [0.0, 0.1])
+def test_an_adapter_resumes_exactly(tmp_path: Path, beta: float) -> None:
+    """With a KL term the model has a second adapter, the reference, which is no part of a checkpoint."""
+    whole, folder = tmp_path / "whole", tmp_path / "run"
+    overrides = (*LORA, f"grpo.beta={beta}")
+    run(whole, *overrides)
+    run(folder, *overrides, "grpo.updates=4")
+    assert not (folder / "checkpoints" / "grpo" / "checkpoint-4" / "ref").exists()
+    run(folder, *overrides, resume=True)
+    for stage in ("warm", "grpo"):
+        assert digest(folder, stage, "adapter_model") == digest(whole, stage, "adapter_model")
+    assert untimed_rows(folder) == untimed_rows(whole)
+    assert digest(folder, "warm", "adapter_model") != digest(folder, "grpo", "adapter_model")
+
+
+def test_the_end_is_a_checkpoint_without_save_every(uninterrupted: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    every = ("warm_start.save_every=null", "grpo.save_every=null")
+    run(folder, *every, "grpo.updates=6")
+    # As if the run had been killed while the model after GRPO was evaluated.
+    summary = json.loads((folder / "summary.json").read_text())
+    del summary["stages"]["grpo"]
+    (folder / "summary.json").write_text(json.dumps(summary))
+    evaluated = digest(folder, "grpo")
+    run(folder, *every, "grpo.updates=6", resume=True)
+    assert digest(folder, "grpo") == evaluated
+    run(folder, *every, resume=True)
+    for stage in ("warm", "grpo"):
+        assert digest(folder, stage) == digest(uninterrupted, stage)
+    assert untimed_rows(folder) == untimed_rows(uninterrupted)

@@ -43,7 +43,7 @@ from envs.free_text import FreeTextEnv
 from envs.generated import home
 from envs.grading import Grade
 from envs.maths.grader import Gold, MathGrader
-from envs.problem import Problem, Split
+from envs.problem import Problem, Split, hash_rows
 from envs.seeding import derive_random
 from envs.tasks.math.rows import COLUMNS, Columns, Preset, Row, read_rows
 
@@ -200,6 +200,11 @@ class MathProblems(FreeTextEnv):
             difficulty=item.row.level,
             budget=budget,
         )
+
+    def fingerprint(self, split: Split) -> str:
+        """A hash of all rows of a split: questions, answers, solutions and levels, in their order."""
+        rows = [item.row for item in self._split(Split(split))]
+        return hash_rows([(row.question, row.answer, row.lines, row.level) for row in rows])
 
     def _split(self, split: Split) -> list[_Item]:
         if split not in self._items:

@@ -10,8 +10,9 @@ import pytest
 
 from configs import Config, ConfigError, check_config
 from configs.schema.config import EvalConfig
-from rl.grpo.evaluations import during_config, is_over, next_best
+from rl.grpo.evaluations import during_config, next_best
 from rl.models.card import model_card
+from rl.runs.early_stopping import is_over
 from rl.runs.log import during_log, metrics_log, read_summary
 from rl.runs.models import find_trained
 from rl.runs.record import BestModel, Stage, UpdateRow

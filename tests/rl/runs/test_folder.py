@@ -17,6 +17,7 @@ import pytest
 import yaml
 
 from configs import Config, check_config
+from rl.runs.checkpoints import checkpoints
 from rl.runs.errors import RunFolderError
 from rl.runs.folder import RunFolder, open_run, write_text
 from rl.runs.lock import RunBusyError
@@ -81,7 +82,7 @@ def test_a_new_folder_says_what_the_run_is(tmp_path: Path) -> None:
         assert provenance["command"]
         assert folder.summary() == Summary()
         assert folder.model(Stage.WARM).parent.is_dir()
-        assert folder.checkpoints(Stage.GRPO).parent.is_dir()
+        assert checkpoints(folder.path, Stage.GRPO).parent.is_dir()
         assert folder.evaluation(Stage.BASE, greedy=True).path.parent.is_dir()
 
 
