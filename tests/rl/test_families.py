@@ -102,7 +102,7 @@ def test_a_run_from_a_model_folder(family: str, model: Path, tmp_path: Path) -> 
 
 @pytest.mark.slow
 def test_an_adapter_in_bfloat16(model: Path, tmp_path: Path) -> None:
-    """The saved adapter on the library's bfloat16 model gives the logits of the policy that a run would load."""
+    """The saved adapter on the library's bfloat16 model gives the logits of the policy that a run loads."""
     config = config_of(model, tmp_path / "run", updates=2, dtype="bfloat16", lora={"r": 4, "alpha": 32})
     run = train(config, out=io.StringIO())
     losses = figures(run, Stage.WARM, "loss")

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Iterator
-from typing import Any
 
 import torch
 
@@ -18,6 +17,7 @@ from rl.bench.models import NO_STOP, PAD
 from rl.bench.workload import Workload, make_bench_model, make_workload
 from rollout.engines.cuda_graphs import Capture, CudaGraphs, Step
 from rollout.engines.embedded import TorchEngine
+from rollout.engines.precision import cast_weights
 from rollout.types import Completion, Sampling
 
 _LOGPROB_BOUND = {torch.float32: 1e-3, torch.bfloat16: 0.1}
@@ -28,15 +28,11 @@ def measure(setting: Setting) -> Iterator[Figure]:
     """Compare in both precisions, sampled and greedy."""
     name, samples, mean = ("tiny", 16, 12) if setting.tiny else ("0.5b", 64, 64)
     workload = make_workload("skewed", samples=samples, mean=mean, prompt_tokens=mean)
-    model: Any = make_bench_model(name, setting.device)
+    model = make_bench_model(name, setting.device)
     for dtype in (torch.float32, torch.bfloat16):
+        cast_weights(model, dtype)
         plain, replayed = (
-            TorchEngine(
-                copy.deepcopy(model).to(dtype=dtype),
-                stop_ids=[NO_STOP],
-                pad_id=PAD,
-                make_capture=capture,
-            )
+            TorchEngine(copy.deepcopy(model), stop_ids=[NO_STOP], pad_id=PAD, make_capture=capture)
             for capture in (None, CudaGraphs if setting.device == "cuda" else _rerun)
         )
         for temperature in (1.0, 0.0):

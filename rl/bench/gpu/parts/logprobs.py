@@ -8,6 +8,7 @@ embedding that is cast with the weights shows at late positions.
 
 from __future__ import annotations
 
+import math
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -29,7 +30,7 @@ from rollout.types import Sampling
 
 _SHAPE = Shape(4, 896, 14, 2, 4864)  # Qwen2.5-0.5B's, with 4 of its layers and a small vocabulary
 _TINY_SHAPE = Shape(4, 64, 2, 2, 128)
-_SPREAD = 2.0  # factor of the matrices; attention would be near uniform, and blind to positions, without
+_SPREAD = 60.0  # matrices times 60 / sqrt(width): else attention is near uniform and blind to positions
 _NOISE = 1.25
 _FLOAT32_BOUND = 1e-4
 
@@ -37,7 +38,7 @@ _FLOAT32_BOUND = 1e-4
 def measure(setting: Setting) -> Iterator[Figure]:
     """Compare in float32, then in bfloat16 by bands of positions."""
     quiet_libraries()
-    total = 192 if setting.tiny else 4000
+    total = 512 if setting.tiny else 4000
     workload = make_workload("equal", samples=8, mean=total - 32, prompt_tokens=24)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
@@ -89,9 +90,10 @@ def measure(setting: Setting) -> Iterator[Figure]:
 
 
 def _save_model(folder: Path, setting: Setting) -> None:
-    model = make_llama(_TINY_SHAPE if setting.tiny else _SHAPE)
+    shape = _TINY_SHAPE if setting.tiny else _SHAPE
+    model = make_llama(shape)
     for parameter in model.parameters():
-        parameter.data.mul_(_SPREAD if parameter.dim() > 1 else 1.0)
+        parameter.data.mul_(_SPREAD / math.sqrt(shape.width) if parameter.dim() > 1 else 1.0)
     model.save_pretrained(folder)
     make_tokenizer().save_pretrained(folder)
 

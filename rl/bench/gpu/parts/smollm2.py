@@ -30,6 +30,9 @@ _RUN = [
     "eval.num_problems=128",
 ]
 _TINY_RUN = [
+    "threads=1",
+    "rollout.threads=1",
+    "rollout.max_new_tokens=32",
     "policy.model=tiny",
     "policy.gguf_file=null",
     "policy.tiny.hidden_size=32",

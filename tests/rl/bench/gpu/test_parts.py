@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Callable
+from typing import Any
 from xml.etree import ElementTree
 
 import pytest
 import torch
 
 from rl.bench.gpu.figure import Figure, PartSkippedError, Setting
-from rl.bench.gpu.parts import graphs, smollm2, suite
+from rl.bench.gpu.parts import graphs, logprobs, smollm2, suite
 from rl.bench.gpu.run import PARTS
 from rollout.engines.cuda_graphs import Capture, Step
 
@@ -43,6 +44,22 @@ def test_graphs_that_replay_other_inputs_are_noticed(monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(graphs, "_rerun", forgetful)
     figures = measure("graphs")
     assert figures["completions with the same tokens, float32, temperature 1"].passed is False
+
+
+def test_rotary_positions_that_are_cast_with_the_weights_are_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
+    load = logprobs.load_policy
+
+    def cast_whole(*arguments: Any, **more: Any) -> Any:
+        policy = load(*arguments, **more)
+        policy.model.to(policy.model.dtype)
+        return policy
+
+    monkeypatch.setattr(logprobs, "load_policy", cast_whole)
+    figures = measure("logprobs")
+    late = "bfloat16, positions 256 to 512: mean difference"
+    assert figures[f"{late}, learner to float32"].passed is False
+    assert figures[f"{late}, sampler to float32"].passed is False
+    assert figures["float32: largest difference, sampler to learner, 512 positions"].passed
 
 
 def test_an_update_is_whole() -> None:
