@@ -107,6 +107,11 @@ def load_policy(
         cast_weights(model, getattr(torch, config.dtype))
     else:
         model, tokenizer, started_from = _load_named(config)
+    if model.base_model is model:
+        raise PolicyError(
+            f"policy.model '{config.model}': TRL does not find the layers of {type(model).__name__} below its "
+            "output layer, and so cannot compute the loss; use a model of another family"
+        )
     wrapped: PreTrainedModel | PeftModel = model
     dropout = None if config.lora is None else config.lora.dropout
     if checkpoint is not None and _is_adapter(checkpoint):

@@ -24,6 +24,7 @@ from rollout.engines.cache import Buffers
 from rollout.engines.cuda_graphs import Capture, DecodeGraphs
 from rollout.engines.decoder import has_decoder, make_decoder
 from rollout.engines.rows import DecoderRows, LibraryRows, Rows
+from rollout.engines.states import num_attention_layers, state_bytes
 from rollout.types import Completion, FinishReason, Prompt, Sampling
 
 _DRAWN_AT_ONCE = 1 << 17  # logits
@@ -189,7 +190,7 @@ class TorchEngine:
     def _next(waiting: deque[Prompt], rows: Rows) -> list[Prompt]:
         """The prompts to admit now, removed from those waiting."""
         coming: list[Prompt] = []
-        while waiting and rows.fits(waiting[0], new_rows=sum(len(prompt.seeds) for prompt in coming)):
+        while waiting and rows.fits(waiting[0], coming):
             coming.append(waiting.popleft())
         return coming
 
@@ -215,7 +216,7 @@ def cache_bytes(
     max_rows: int | None,
     dtype: torch.dtype,
 ) -> int:
-    """Upper bound of the KV cache of one engine, in bytes.
+    """Upper bound of the KV cache of one engine, and of its states where layers keep states, in bytes.
 
     Args:
         model: The causal LM.
@@ -224,7 +225,7 @@ def cache_bytes(
         max_rows: As the engine's.
         dtype: Precision of the engine's weights.
     """
-    of_rows = of_prompts = 0  # cached positions
+    of_rows = of_prompts = most_rows = 0  # cached positions, and rows
     prompt_tokens = _prompt_columns(prompt_tokens)
     for call in calls:
         slots, columns = _cache_size(call.num_prompts * call.samples, call.samples, call.new_tokens, max_rows)
@@ -233,14 +234,17 @@ def cache_bytes(
         else:  # each row has its own copy of the prompt
             columns += prompt_tokens
         of_rows = max(of_rows, slots * columns)
+        most_rows = max(most_rows, slots)
     config: Any = model.config
     text = config.get_text_config()
+    in_states = most_rows * state_bytes(model)
     if not getattr(text, "num_attention_heads", None):
-        return 0  # a model without attention has no KV cache
+        return in_states  # a model without attention has no KV cache
     heads = getattr(text, "num_key_value_heads", None) or text.num_attention_heads
     dim = getattr(text, "head_dim", None) or text.hidden_size // text.num_attention_heads
-    per_position = 2 * text.num_hidden_layers * heads * dim * dtype.itemsize
-    return int((of_rows + of_prompts) * per_position)
+    layers = num_attention_layers(text)
+    per_position = 2 * layers * heads * dim * dtype.itemsize
+    return int((of_rows + of_prompts) * per_position) + in_states
 
 
 def _prompt_columns(tokens: int) -> int:

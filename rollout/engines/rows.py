@@ -8,25 +8,26 @@ Shapes: P prompts, B rows, L prompt positions (left-padded), S columns of the KV
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from typing import Any, Protocol
 
 import torch
 from torch import nn
 from transformers import DynamicCache
-from transformers.cache_utils import DynamicLayer
 
 from rollout.engines.cache import Buffers, Prefix, RowLayer, Window, states
 from rollout.engines.cuda_graphs import DecodeGraphs
 from rollout.engines.decoder import Decoder
+from rollout.engines.states import StateLayer, cache_argument, keeps_states, make_row_layers
 from rollout.types import Prompt
 
 
 class Rows(Protocol):
     """The batch as the sampling loop sees it."""
 
-    def fits(self, prompt: Prompt, new_rows: int) -> bool:
-        """Whether the samples of a prompt fit, besides `new_rows` rows that are about to be admitted."""
+    def fits(self, prompt: Prompt, coming: Sequence[Prompt]) -> bool:
+        """Whether the samples of a prompt fit, besides those of the prompts that are about to be admitted."""
         ...
 
     def admit(self, prompts: Sequence[Prompt]) -> torch.Tensor:
@@ -56,6 +57,7 @@ class _WindowRows:
     def __init__(self, model: nn.Module, *, pad_id: int, window: Window) -> None:
         self.model = model
         self.device = next(model.parameters()).device
+        self._cache_name = cache_argument(model)
         self._pad_id = pad_id
         self._window = window
         self._layers: list[RowLayer] = []
@@ -63,9 +65,10 @@ class _WindowRows:
         self._first_B = torch.empty(0, dtype=torch.long, device=self.device)
         self._position_B = torch.empty(0, dtype=torch.long, device=self.device)
 
-    def fits(self, prompt: Prompt, new_rows: int) -> bool:
+    def fits(self, prompt: Prompt, coming: Sequence[Prompt]) -> bool:
         """See `Rows.fits`."""
-        return self._window.rows + new_rows + len(prompt.seeds) <= self._window.slots
+        rows = self._window.rows + sum(len(other.seeds) for other in (*coming, prompt))
+        return rows <= self._window.slots
 
     def _prefill(self, prompts: Sequence[Prompt]) -> tuple[torch.Tensor, DynamicCache, torch.Tensor]:
         """Logits [B, V] of each sample's first token, the KV cache of the prompts, each sample's prompt [B]."""
@@ -91,9 +94,9 @@ class _WindowRows:
             input_ids=ids,
             attention_mask=mask,
             position_ids=position,
-            past_key_values=cache,
             use_cache=True,
             logits_to_keep=1,
+            **{self._cache_name: cache},
         )
         logits: torch.Tensor = output.logits[:, -1].float()
         return logits
@@ -157,15 +160,16 @@ class _WindowRows:
 
     def _begin(self) -> None:
         """Start the window at the first column of the oldest row."""
-        if self._layers and self._first:  # a cache of the library keeps all columns
+        if self._first:
             self._window.begin = min(self._first)
 
 
 class LibraryRows(_WindowRows):
     """Rows of any causal LM; the KV cache of a prompt is copied to each of its samples.
 
-    Where a layer keeps anything other than keys and values of all positions (a sliding window, a state), the
-    library's own cache is used, and new rows are admitted only when all have left.
+    Layers may keep a state (linear attention, state spaces) instead of keys and values, or beside them. Where a
+    layer keeps anything else, such as a sliding window, the library's own cache is used, and new rows are
+    admitted only when all have left.
     """
 
     def __init__(
@@ -192,23 +196,42 @@ class LibraryRows(_WindowRows):
             model, pad_id=pad_id, window=Window(slots=slots, reserve=longest_prompt, columns=columns)
         )
         config: Any = model.config
-        self._cache = DynamicCache(config=config.get_text_config())
-        if all(type(layer) is DynamicLayer for layer in self._cache.layers):
-            self._layers = [RowLayer(self._window, buffers, index) for index in range(len(self._cache.layers))]
-            self._cache.layers = list(self._layers)
+        self._cache: Any = DynamicCache(config=config.get_text_config())
+        self._has_states = keeps_states(model)
+        own = make_row_layers(self._cache.layers, self._window, buffers)
+        self._is_own = own is not None
+        if own is not None:
+            self._cache.layers = own
+            self._layers = [layer for layer in own if isinstance(layer, RowLayer)]
 
-    def fits(self, prompt: Prompt, new_rows: int) -> bool:
+    def fits(self, prompt: Prompt, coming: Sequence[Prompt]) -> bool:
         """See `Rows.fits`."""
-        return super().fits(prompt, new_rows) and (bool(self._layers) or not self._window.rows)
+        if not self._is_own:
+            if self._window.rows:
+                return False
+            if self._has_states and coming and len(coming[0].ids) != len(prompt.ids):
+                return False
+        return super().fits(prompt, coming)
 
     def admit(self, prompts: Sequence[Prompt]) -> torch.Tensor:
         """See `Rows.admit`."""
+        if not self._has_states:
+            return self._admit(prompts)
+        # Padding would stay in the states, so prompts of different lengths are prefilled apart.
+        parts = [list(part) for _, part in itertools.groupby(prompts, key=lambda prompt: len(prompt.ids))]
+        return torch.cat([self._admit(part) for part in parts])
+
+    def _admit(self, prompts: Sequence[Prompt]) -> torch.Tensor:
+        cache: Any
         logits_BV, cache, owner_B = self._prefill(prompts)
-        if self._layers:
-            for layer, (keys, values) in zip(self._layers, states(cache), strict=True):
-                layer.put(keys[owner_B], values[owner_B], start=self._window.rows)
+        if self._is_own:
+            for own, new in zip(self._cache.layers, cache.layers, strict=True):
+                if isinstance(own, RowLayer):
+                    own.put(new.keys[owner_B], new.values[owner_B], start=self._window.rows)
+                if isinstance(own, StateLayer):
+                    own.add(new, owner_B)
         else:
-            cache.batch_select_indices(owner_B)
+            cache.reorder_cache(owner_B)
             self._cache = cache
             self._window.end = cache.get_seq_length()
         self._add(prompts, [self._window.end - len(prompt.ids) for prompt in prompts for _ in prompt.seeds])
@@ -217,7 +240,7 @@ class LibraryRows(_WindowRows):
     def decode_step(self, token_B: torch.Tensor) -> torch.Tensor:
         """See `Rows.decode_step`."""
         self._make_way()
-        mask = self._mask()
+        mask = self._mask() if self._layers or not self._is_own else None  # states have no columns to mask
         mask = None if mask is None else mask.long()
         logits = self._forward(token_B[:, None], mask, self._position_B[:, None], self._cache)
         self._advance()
@@ -225,8 +248,17 @@ class LibraryRows(_WindowRows):
 
     def _take(self, order: list[int], holes: list[int], movers: list[int]) -> None:
         super()._take(order, holes, movers)
-        if not self._layers:
-            self._cache.batch_select_indices(torch.tensor(order, dtype=torch.long, device=self.device))
+        index_B = torch.tensor(order, dtype=torch.long, device=self.device)
+        if not self._is_own:
+            self._cache.reorder_cache(index_B)
+        elif self._has_states:
+            for layer in self._cache.layers:
+                if isinstance(layer, StateLayer):
+                    layer.take(index_B)
+
+    def _begin(self) -> None:
+        if self._is_own:  # the library's cache keeps all columns
+            super()._begin()
 
 
 class DecoderRows(_WindowRows):

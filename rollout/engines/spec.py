@@ -9,8 +9,10 @@ import torch
 
 from rollout.engines.base import Engine
 from rollout.engines.cuda_graphs import CudaGraphs
+from rollout.engines.decoder import has_decoder
 from rollout.engines.embedded import TorchEngine
 from rollout.engines.precision import cast_weights
+from rollout.engines.probe import check_decoding
 from rollout.engines.vllm import VllmEngine, VllmLimits
 
 
@@ -45,6 +47,7 @@ class EngineSpec:
 
         Raises:
             VllmError: vLLM is not installed, or cannot run this model.
+            DecodingError: The embedded engine cannot sample from this model.
         """
         model = copy.deepcopy(self.model)
         cast_weights(model, self.dtype)
@@ -52,8 +55,11 @@ class EngineSpec:
             return VllmEngine(
                 model, stop_ids=self.stop_ids, limits=self.vllm, threads=self.threads, device=self.device
             )
+        model.to(device=self.device)
+        if not has_decoder(model):  # the written-out families are tested
+            check_decoding(model, pad_id=self.pad_id)
         return TorchEngine(
-            model.to(device=self.device),
+            model,
             stop_ids=self.stop_ids,
             pad_id=self.pad_id,
             threads=self.threads,

@@ -26,6 +26,7 @@ from transformers.utils import logging
 
 from rollout.engines.base import Weights, copy_weights
 from rollout.engines.embedded import CallSize, cache_bytes
+from rollout.engines.states import keeps_states
 from rollout.types import Completion, FinishReason, Prompt, Sampling
 
 MIN_TEMPERATURE = 0.01  # vLLM raises a lower one to this, unless it is 0
@@ -52,7 +53,9 @@ class VllmLimits:
     max_tokens: int
 
     def cache_bytes(self, model: torch.nn.Module, dtype: torch.dtype) -> int:
-        """Size of the KV cache in bytes; 0 if the model has no ordinary attention and vLLM has to decide."""
+        """Size of the KV cache in bytes; 0 if layers keep something else, and vLLM has to decide."""
+        if keeps_states(model):
+            return 0
         tokens = math.ceil(self.max_tokens / _BLOCK) * _BLOCK
         rows = self.max_rows + 1  # vLLM reserves a block
         return cache_bytes(model, [CallSize(rows, 1, tokens)], prompt_tokens=0, max_rows=rows, dtype=dtype)

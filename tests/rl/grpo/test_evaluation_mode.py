@@ -10,46 +10,27 @@ from typing import Any
 import pytest
 import torch
 from peft import LoraConfig, get_peft_model
-from transformers import AutoConfig, AutoModelForCausalLM
 from trl.trainer.utils import add_fused_lm_head
 
 from rl.grpo.trainer import StrideTrainer
+from tests.kit.model_families import make_family
 
-V = 19
-SMALL = {
-    "vocab_size": V,
-    "hidden_size": 32,
-    "intermediate_size": 48,
-    "num_hidden_layers": 2,
-    "num_attention_heads": 4,
-    "num_key_value_heads": 2,
-    "max_position_embeddings": 64,
-    "bos_token_id": 1,
-    "eos_token_id": 1,
-    "pad_token_id": 0,
-}
 # How each family keeps its noise, and a rate that would be hard to miss.
 NOISY: list[tuple[str, dict[str, Any]]] = [
-    ("opt", {"dropout": 0.3, "attention_dropout": 0.3, "ffn_dim": 48, "word_embed_proj_dim": 32}),
+    ("opt", {"dropout": 0.3, "attention_dropout": 0.3}),
     ("llama", {"attention_dropout": 0.3}),
     ("qwen2", {"attention_dropout": 0.3}),
     ("starcoder2", {"attention_dropout": 0.3, "residual_dropout": 0.3, "embedding_dropout": 0.3}),
-    ("mixtral", {"router_jitter_noise": 0.3, "num_local_experts": 4}),
+    ("mixtral", {"router_jitter_noise": 0.3}),
     ("gpt_neox", {"attention_dropout": 0.3, "hidden_dropout": 0.3}),
-    ("gpt2", {"attn_pdrop": 0.3, "resid_pdrop": 0.3, "embd_pdrop": 0.3, "n_inner": 48}),
+    ("gpt2", {"attn_pdrop": 0.3, "resid_pdrop": 0.3, "embd_pdrop": 0.3}),
     ("falcon", {"attention_dropout": 0.3, "hidden_dropout": 0.3}),  # read from the config in each pass
-    ("gptj", {"attn_pdrop": 0.3, "resid_pdrop": 0.3, "rotary_dim": 8}),
-    ("phimoe", {"router_jitter_noise": 0.3, "num_local_experts": 4}),  # draws experts while it trains
+    ("gptj", {"attn_pdrop": 0.3, "resid_pdrop": 0.3}),
+    ("phimoe", {"router_jitter_noise": 0.3}),  # draws experts while it trains
     ("granite", {"attention_dropout": 0.3}),
 ]
 IDS = torch.tensor([[0, 0, 3, 4, 5, 6, 7, 8], [9, 10, 11, 12, 13, 14, 15, 1]])
 MASK = (IDS != 0).long()
-
-
-def make(family: str, noise: dict[str, Any]) -> Any:
-    torch.manual_seed(0)
-    model: Any = AutoModelForCausalLM.from_config(AutoConfig.for_model(family, **{**SMALL, **noise}))
-    return model
 
 
 def learner_logprobs(model: Any) -> torch.Tensor:
@@ -72,7 +53,7 @@ def sampler_logprobs(model: Any) -> torch.Tensor:
 
 @pytest.mark.parametrize(("family", "noise"), NOISY, ids=[family for family, _ in NOISY])
 def test_the_learner_equals_the_sampler(family: str, noise: dict[str, Any]) -> None:
-    model = make(family, noise)
+    model = make_family(family, **noise)
     expected = sampler_logprobs(model)
     with torch.no_grad():
         assert not torch.allclose(model.train()(IDS).logits, model(IDS).logits, atol=1e-3)  # there is noise
@@ -83,7 +64,7 @@ def test_the_learner_equals_the_sampler(family: str, noise: dict[str, Any]) -> N
 
 
 def test_dropout_of_an_adapter_is_off_too() -> None:
-    model = make("llama", {})
+    model = make_family("llama")
     add_fused_lm_head(model)
     settings = LoraConfig(r=2, lora_dropout=0.5, target_modules="all-linear", init_lora_weights=False)
     model = get_peft_model(model, settings)
@@ -92,7 +73,7 @@ def test_dropout_of_an_adapter_is_off_too() -> None:
 
 def test_gradient_checkpointing_is_kept_and_has_no_dropout() -> None:
     """Layers recompute in training mode alone; OPT's layers hold dropout themselves."""
-    model = make("opt", dict(NOISY)["opt"])
+    model = make_family("opt", **dict(NOISY)["opt"])
     expected = sampler_logprobs(model)
     add_fused_lm_head(model)
     model.gradient_checkpointing_enable({"use_reentrant": False})

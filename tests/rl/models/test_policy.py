@@ -22,6 +22,7 @@ from rl.models.files import PolicyError
 from rl.models.policy import Policy, load_policy
 from rl.models.saved_adapter import check_model
 from rollout.prompt_format import PromptFormat
+from tests.kit.model_families import make_family
 
 ENV = make_env("addition")
 TINY = TinyModelConfig(hidden_size=16, num_layers=2, num_heads=2, intermediate_size=32, max_positions=64)
@@ -199,6 +200,14 @@ def test_a_folder_without_a_model(tmp_path: Path) -> None:
     assert message.startswith(f"policy.model '{tmp_path}' cannot be loaded: ")
     message = refuse(SMALL, checkpoint=tmp_path)
     assert message == f"{tmp_path} is not a model folder: it has neither config.json nor adapter_config.json"
+
+
+def test_a_model_that_the_loss_cannot_read(folder: Path, tmp_path: Path) -> None:
+    make_family("llama4_text").save_pretrained(tmp_path)
+    for file in folder.glob("tokenizer*"):
+        (tmp_path / file.name).write_bytes(file.read_bytes())
+    message = refuse(PolicyConfig(model=str(tmp_path)))
+    assert "TRL does not find the layers of Llama4ForCausalLM below its output layer" in message
 
 
 def test_a_tokenizer_without_an_end(folder: Path, tmp_path: Path) -> None:

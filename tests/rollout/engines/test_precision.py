@@ -9,18 +9,13 @@ from typing import Any
 import pytest
 import torch
 from peft import LoraConfig, get_peft_model
-from transformers import (
-    AutoModelForCausalLM,
-    DeepseekV3Config,
-    DeepseekV3ForCausalLM,
-    LlamaConfig,
-    LlamaForCausalLM,
-)
+from transformers import AutoModelForCausalLM, LlamaConfig, LlamaForCausalLM
 
 from rollout.engines.precision import cast_weights
 from rollout.engines.spec import EngineSpec
 from rollout.types import Prompt, Sampling
 from tests.kit.causal_models import V, full_forward, make
+from tests.kit.model_families import ATTENTION, STATES, make_family
 
 LONG = LlamaConfig(
     vocab_size=V,
@@ -33,38 +28,13 @@ LONG = LlamaConfig(
 )
 
 
-def deepseek() -> DeepseekV3ForCausalLM:
-    """A family with a buffer that the library keeps in float32: the correction of its router."""
-    torch.manual_seed(0)
-    config = DeepseekV3Config(
-        vocab_size=V,
-        hidden_size=32,
-        intermediate_size=48,
-        moe_intermediate_size=16,
-        num_hidden_layers=2,
-        num_attention_heads=2,
-        num_key_value_heads=2,
-        n_routed_experts=4,
-        num_experts_per_tok=2,
-        n_group=1,
-        topk_group=1,
-        first_k_dense_replace=1,
-        q_lora_rank=16,
-        kv_lora_rank=16,
-        qk_rope_head_dim=8,
-        qk_nope_head_dim=8,
-        v_head_dim=8,
-    )
-    return DeepseekV3ForCausalLM(config)
-
-
 def tensors(model: Any) -> dict[str, torch.Tensor]:
     return dict([*model.named_parameters(), *model.named_buffers()])
 
 
-@pytest.mark.parametrize("family", ["llama", "llama-3", "qwen3", "mistral", "gpt2", "deepseek"])
+@pytest.mark.parametrize("family", [*ATTENTION, *STATES])
 def test_each_tensor_is_the_one_the_library_loads(family: str, tmp_path: Path) -> None:
-    model: Any = deepseek() if family == "deepseek" else make(family)
+    model = make_family(family)
     model.save_pretrained(tmp_path)
     loaded = tensors(AutoModelForCausalLM.from_pretrained(tmp_path, dtype=torch.bfloat16))
     cast_weights(model, torch.bfloat16)
@@ -73,7 +43,7 @@ def test_each_tensor_is_the_one_the_library_loads(family: str, tmp_path: Path) -
     for name, tensor in cast.items():
         assert tensor.dtype == loaded[name].dtype, name
         assert torch.equal(tensor, loaded[name]), name
-    if family != "gpt2":  # the comparison has met both precisions
+    if family in ("llama", "deepseek_v3", "ernie4_5_moe"):  # the comparison has met both precisions
         assert {tensor.dtype for tensor in cast.values() if tensor.is_floating_point()} == {
             torch.float32,
             torch.bfloat16,

@@ -1,0 +1,121 @@
+"""The states of linear-attention and state-space layers, for the rows being sampled.
+
+Such a layer (Mamba, gated DeltaNet, short convolutions) keeps a state of constant size for each row in place of
+keys and values. A state has no columns: padding read before a prompt would stay in it, so prompts of different
+lengths are prefilled apart.
+
+Shapes: B rows.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from transformers import DynamicCache
+from transformers.cache_utils import (
+    CacheLayerMixin,
+    DynamicLayer,
+    LinearAttentionAndFullAttentionLayer,
+    LinearAttentionCacheLayerMixin,
+    LinearAttentionLayer,
+)
+
+from rollout.engines.cache import Buffers, RowLayer, Window
+
+
+class StateLayer(LinearAttentionLayer):
+    """The library's layer of states, to which rows can be added."""
+
+    def add(self, other: LinearAttentionLayer, owner_B: torch.Tensor) -> None:
+        """Add rows at the end.
+
+        Args:
+            other: States of the prompts.
+            owner_B: The prompt of each new row.
+        """
+        for own, new in (
+            (self.conv_states, other.conv_states),
+            (self.recurrent_states, other.recurrent_states),
+        ):
+            for index, prompts in new.items():
+                if prompts is not None:
+                    rows, old = prompts[owner_B], own[index]
+                    own[index] = rows if old is None else torch.cat([old, rows])
+        for name in ("has_previous_state", "conv_kernel_size"):
+            setattr(self, name, dict(getattr(other, name)))
+        self.is_conv_states_initialized = dict(other.is_conv_states_initialized)
+        self.is_recurrent_states_initialized = dict(other.is_recurrent_states_initialized)
+        self.device: Any = owner_B.device
+        self.dtype: Any = other.dtype
+
+    def take(self, index_B: torch.Tensor) -> None:
+        """Keep these rows, in this order."""
+        reorder: Any = LinearAttentionLayer.reorder_cache
+        reorder(self, index_B)
+
+
+class RowStateLayer(StateLayer, RowLayer):  # type: ignore[override, no-untyped-call]
+    """States beside keys and values, of a layer that has both."""
+
+    def __init__(self, window: Window, buffers: Buffers, index: int, number_of_states: int) -> None:
+        RowLayer.__init__(self, window, buffers, index)
+        LinearAttentionLayer.__init__(self, number_of_states=number_of_states)
+
+    def lazy_initialization(self, *args: Any, **kwargs: Any) -> None:
+        """Allocate: keys and values come by position, states by name."""
+        kind: Any = RowLayer if args else LinearAttentionLayer
+        kind.lazy_initialization(self, *args, **kwargs)
+
+
+def cache_argument(model: Any) -> str:
+    """What the model's forward calls its cache; Mamba's has a name of its own."""
+    base = model.get_base_model() if hasattr(model, "get_base_model") else model
+    return "cache_params" if "cache_params" in inspect.signature(base.forward).parameters else "past_key_values"
+
+
+def state_bytes(model: Any) -> int:
+    """Memory of the states of one row, measured by reading one token; 0 for a model without states."""
+    if not keeps_states(model):
+        return 0
+    cache = DynamicCache(config=model.config.get_text_config())
+    ids = torch.zeros((1, 1), dtype=torch.long, device=next(model.parameters()).device)
+    try:
+        with torch.inference_mode():
+            model(input_ids=ids, use_cache=True, **{cache_argument(model): cache})
+    except (AttributeError, RuntimeError, TypeError, ValueError):
+        return 0  # such a model cannot be sampled from, and `check_decoding` says so
+    kept = [layer for layer in cache.layers if isinstance(layer, LinearAttentionCacheLayerMixin)]
+    states = [
+        state for layer in kept for of in (layer.conv_states, layer.recurrent_states) for state in of.values()
+    ]
+    return sum(state.nbytes for state in states if state is not None)
+
+
+def num_attention_layers(config: Any) -> int:
+    """Layers that keep keys and values."""
+    layers = DynamicCache(config=config).layers
+    return sum(isinstance(layer, CacheLayerMixin) for layer in layers) if layers else config.num_hidden_layers
+
+
+def keeps_states(model: Any) -> bool:
+    """Whether layers of the model keep a state."""
+    layers = DynamicCache(config=model.config.get_text_config()).layers
+    return any(isinstance(layer, LinearAttentionCacheLayerMixin) for layer in layers)
+
+
+def make_row_layers(layers: Sequence[Any], window: Window, buffers: Buffers) -> list[Any] | None:
+    """Layers for rows that come and go, of the kinds of the library's; None if there is one of another kind."""
+    own: list[Any] = []
+    for index, layer in enumerate(layers):
+        if type(layer) is DynamicLayer:
+            own.append(RowLayer(window, buffers, index))
+        elif type(layer) is LinearAttentionLayer:
+            own.append(StateLayer(number_of_states=layer.number_of_states))
+        elif type(layer) is LinearAttentionAndFullAttentionLayer:
+            own.append(RowStateLayer(window, buffers, index, layer.number_of_states))
+        else:
+            return None
+    return own
