@@ -84,6 +84,8 @@ def run_stages(
         os.environ["TENSORBOARD_LOGGING_DIR"] = str(folder.path / "tensorboard")
         run = _Run(config, parts, folder, out or sys.stderr, repo_id)
         run.say(f"{config.name}: {parts.env.name}, {policy.num_parameters:,} parameters, in {folder.path}")
+        for warning in config.grpo.warnings() if config.grpo else ():
+            run.say(f"warning: {warning}")
         run.say(f"sampling: the KV cache takes {cache:,.1f} MiB an engine at most")
         if warning:
             run.say(warning)

@@ -12,6 +12,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
+from configs.schema.loss import LossConfig
 from configs.schema.prompt import PromptConfig
 from configs.schema.reporting import HubConfig, SampleTableConfig
 from configs.schema.section import Section, SplitName
@@ -309,7 +310,7 @@ class RewardsConfig(Section):
     """Seconds that a reward function of your own may take per sample, or per group if it takes groups."""
 
 
-class GrpoConfig(Section):
+class GrpoConfig(LossConfig):
     """Group relative policy optimisation (GRPO, arXiv 2402.03300); TRL's loss."""
 
     updates: int = Field(100, ge=1)
@@ -332,22 +333,6 @@ class GrpoConfig(Section):
     have one."""
     max_resamples: int = Field(3, ge=0)
     """With `dynamic_sampling`, how often up to P further problems are sampled in one update."""
-    scale_rewards: Literal["none", "group", "batch"] = "none"
-    """Divide advantages by a standard deviation plus 1e-4, as in TRL: that of the group's rewards (`group`,
-    GRPO) or that of all rewards trained on (`batch`, Lite PPO, arXiv 2508.08221; with length penalties DLER,
-    arXiv 2510.15110). `none` (Dr. GRPO, arXiv 2503.20783): the weights of the reward terms decide alone. With
-    `group`, a group that is right throughout pushes as hard for a saved step as a half-wrong one for being
-    right, whatever a step costs."""
-    loss_type: Literal["dapo", "grpo", "bnpo", "dr_grpo"] = "dapo"
-    """How the token losses are averaged: `grpo` (arXiv 2402.03300), `dapo` (arXiv 2503.14476), `dr_grpo` (arXiv
-    2503.20783) or `bnpo`, as in TRL."""
-    epsilon: float = Field(0.2, gt=0)
-    """Clip range of the importance ratio (PPO, arXiv 1707.06347): below 1 and, unless `epsilon_high` is set,
-    above."""
-    epsilon_high: float | None = Field(None, gt=0)
-    """Upper clip range of the importance ratio (clip-higher; DAPO, section 3.1)."""
-    beta: float = Field(0.0, ge=0)
-    """Coefficient of the KL penalty towards the reference policy, which is the warm-started model."""
     num_iterations: int = Field(1, ge=1)
     """Optimiser updates per rollout batch (mu in GRPO). Above 1, the later ones are off-policy."""
     max_grad_norm: float = Field(1.0, gt=0)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 from trl import GRPOConfig
 
@@ -23,6 +24,7 @@ def grpo_arguments(
         cpu: Train on the CPU even where there is a GPU.
         report_to: Metric backends.
     """
+    loss_args: dict[str, Any] = dict(config.loss_args)
     constant = config.lr_schedule == "constant"
     return GRPOConfig(
         **trainer_arguments(config, folder=folder, seed=seed, cpu=cpu, report_to=report_to),
@@ -35,10 +37,14 @@ def grpo_arguments(
         lr_scheduler_type="constant_with_warmup" if constant else config.lr_schedule,
         warmup_steps=config.warmup_updates,
         max_grad_norm=config.max_grad_norm,
-        beta=config.beta,
+        beta=config.beta,  # so that there is a reference model; the KL itself is in `regularisation.py`
         epsilon=config.epsilon,
         epsilon_high=config.epsilon_high,
+        delta=config.delta,
         loss_type=config.loss_type,
+        importance_sampling_level=config.ratio_level,
+        **loss_args,
+        router_aux_loss_coef=0.0,  # a load-balancing loss of experts would depend on how the batch is split
         save_total_limit=config.keep_checkpoints,
         shuffle_dataset=False,
     )

@@ -17,11 +17,12 @@ from typing import Any
 import numpy as np
 import torch
 
-from rollout.types import RolloutGroup
+from rollout.types import FinishReason, RolloutGroup
 
 MicroBatch = dict[str, Any]
 """Tensors of one forward and backward pass, by the keys TRL's loss reads; see `make_micro_batches`."""
 
+_PER_TOKEN = ("dapo", "bnpo", "cispo", "vespo")  # every token weighs the same
 _PASS = 128  # positions whose cost equals that of one more forward and backward pass
 
 
@@ -47,12 +48,15 @@ class Row:
         return len(self.prompt_ids) + len(self.ids)
 
 
-def make_rows(groups: Sequence[RolloutGroup], advantages: Sequence[Sequence[float]]) -> list[Row]:
+def make_rows(
+    groups: Sequence[RolloutGroup], advantages: Sequence[Sequence[float]], *, mask_truncated: bool = False
+) -> list[Row]:
     """One row for each completion; every token gets the advantage of its completion.
 
     Args:
         groups: P groups.
         advantages: One for each sample, by group.
+        mask_truncated: Leave out completions that were cut off at the length limit.
     """
     return [
         Row(
@@ -63,6 +67,7 @@ def make_rows(groups: Sequence[RolloutGroup], advantages: Sequence[Sequence[floa
         )
         for group, row in zip(groups, advantages, strict=True)
         for sample, advantage in zip(group.samples, row, strict=True)
+        if not (mask_truncated and sample.completion.finish_reason is FinishReason.LENGTH)
     ]
 
 
@@ -94,31 +99,52 @@ def split_rows(rows: Sequence[Row], max_tokens: int) -> list[list[Row]]:
 
 
 def make_micro_batches(
-    rows: Sequence[Row], max_tokens: int, *, pad_id: int, loss_type: str, device: torch.device
+    rows: Sequence[Row],
+    max_tokens: int,
+    *,
+    pad_id: int,
+    loss_type: str,
+    max_length: int,
+    device: torch.device,
+    num_rows: int | None = None,
 ) -> list[MicroBatch]:
-    """Tensors for TRL's loss.
+    """Tensors for the loss.
 
     Args:
         rows: At least one completion.
         max_tokens: Limit of a micro-batch, padding included; see `split_rows`.
         pad_id: Fills prompts on the left and completions on the right.
-        loss_type: TRL's; decides over what the loss of a micro-batch is averaged, and so its factor.
+        loss_type: TRL's; decides what the loss of a token is divided by.
+        max_length: Length limit of a completion in tokens, by which `dr_grpo` divides.
         device: Where the tensors go.
+        num_rows: Completions of the batch, where some are left out (`grpo.mask_truncated`); None: none is.
 
     Returns:
         Per part: prompt_ids, prompt_mask [B, L]; completion_ids, completion_mask, old_per_token_logps,
-        advantages [B, T]; num_items_in_batch (tokens of all parts); loss_factor; tokens (of this part).
+        sampling_per_token_logps, advantages [B, T]; num_items_in_batch (tokens of all parts); loss_factor,
+        which turns TRL's loss of this part into its share of the batch's; loss_weights [B, T], what the loss of
+        a token is multiplied by in the batch's; entropy_weights [B, T], 1 over all tokens; tokens (of this
+        part).
     """
-    total_rows, total_tokens = len(rows), sum(len(row.ids) for row in rows)
+    total_rows, total_tokens = num_rows or len(rows), sum(len(row.ids) for row in rows)
     batches = []
     for part in split_rows(rows, max_tokens):
         tokens = sum(len(row.ids) for row in part)
         batch = {key: tensor.to(device) for key, tensor in _collate(part, pad_id).items()}
-        batch["num_items_in_batch"] = torch.tensor(total_tokens, device=device)
-        factor = {
-            "dapo": 1.0,  # already divided by the tokens of all parts
-            "bnpo": tokens / total_tokens,
-        }.get(loss_type, len(part) / total_rows)
+        mask = batch["completion_mask"].float()
+        weight: torch.Tensor | float
+        if loss_type in _PER_TOKEN:
+            # TRL divides by the tokens of all parts already, or for bnpo by those of a part.
+            factor, weight = (tokens / total_tokens if loss_type == "bnpo" else 1.0), 1.0 / total_tokens
+        else:
+            length = {"dr_grpo": max_length, "luspo": 1}.get(loss_type, mask.sum(1, keepdim=True))
+            factor, weight = len(part) / total_rows, 1.0 / (total_rows * length)
+        batch |= {
+            "num_items_in_batch": torch.tensor(total_tokens, device=device),
+            "sampling_per_token_logps": batch["old_per_token_logps"],
+            "loss_weights": mask * weight,
+            "entropy_weights": mask / total_tokens,
+        }
         batches.append({**batch, "loss_factor": factor, "tokens": tokens})
     return batches
 

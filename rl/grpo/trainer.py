@@ -24,8 +24,10 @@ from trl.trainer.utils import use_adapter
 
 from rl.grpo.evaluation_mode import switch_to_evaluation
 from rl.grpo.evaluations import Evaluations
+from rl.grpo.importance import importance_ratio
 from rl.grpo.left_aligned import align_left
 from rl.grpo.micro_batches import MicroBatch
+from rl.grpo.regularisation import regularisation
 from rl.grpo.update import Updates, combine_figures
 from rl.models.policy import Policy, trainable_weights
 from rl.runs.checkpoints import GRPO_STATE
@@ -64,10 +66,11 @@ class StrideTrainer(GRPOTrainer):
             callbacks=[StopIfNotFinite(), *callbacks],
         )
         self.remove_callback(PrinterCallback)  # progress is shown by our own
+        self.beta = 0.0  # TRL's KL term is off; ours is in `regularisation.py`
         self._updates = updates
         self._evaluations = evaluations
         self._micro_batches: list[MicroBatch] = []
-        self._new_logps = torch.empty(0)
+        self._scored = (torch.empty(0), torch.empty(0))
 
     def run(self, resume_from: Path | None = None) -> None:
         """Train to the last update, from a checkpoint folder written by this class if there is one."""
@@ -89,7 +92,8 @@ class StrideTrainer(GRPOTrainer):
                 weights,
                 self.state.global_step,
                 device=self.accelerator.device,
-                reference=self._reference_logps if self.beta != 0.0 else None,
+                learner=self._learner_scores,
+                reference=self._reference_logps if self._updates.config.beta > 0 else None,
             )
             self._micro_batches = batch.micro_batches
             for key, value in batch.metrics.items():
@@ -113,12 +117,19 @@ class StrideTrainer(GRPOTrainer):
         return generation_batch
 
     def _compute_loss(self, model: torch.nn.Module, inputs: dict[str, Any]) -> torch.Tensor:
-        loss: torch.Tensor = super()._compute_loss(model, inputs)
-        mask = inputs["completion_mask"].bool()
-        self._updates.compare_logprobs(
-            self._new_logps, inputs["old_per_token_logps"], mask, same=self._first_pass
-        )
-        return loss * inputs["loss_factor"]
+        loss: torch.Tensor = super()._compute_loss(model, inputs) * inputs["loss_factor"]
+        new, entropies = self._scored
+        config, mask = self._updates.config, inputs["completion_mask"].bool()
+        term, figures = regularisation(config, inputs, new, entropies)
+        if config.ratio_bound is not None:
+            ratio = importance_ratio(new.detach(), inputs["old_per_token_logps"], mask, config.ratio_level)
+            touched = (ratio > config.ratio_bound) & (inputs["advantages"] < 0) & mask
+            figures["clip_ratio/delta_tokens"] = float(touched.sum())
+        for key, value in figures.items():
+            self._metrics["train"][key].append(value)
+        sampler = inputs["sampling_per_token_logps"]
+        self._updates.compare_logprobs(new.detach(), sampler, mask, same=self._first_pass)
+        return loss + term
 
     def _get_per_token_logps_and_entropies(
         self,
@@ -135,22 +146,34 @@ class StrideTrainer(GRPOTrainer):
         with self.accelerator.autocast():
             outputs = model(input_ids=rows.ids_BW, labels=rows.labels_BW, fused_lm_head=True)
         logps = outputs.log_probs.gather(1, rows.index_BT)
-        self._new_logps = logps.detach()
-        return logps, None if outputs.entropy is None else outputs.entropy.gather(1, rows.index_BT), None
+        entropies = None if outputs.entropy is None else outputs.entropy.gather(1, rows.index_BT)
+        if entropies is not None:
+            self._scored = (logps, entropies)
+        return logps, entropies, None
+
+    def _learner_scores(self, batch: MicroBatch) -> tuple[torch.Tensor, torch.Tensor]:
+        """Log-probabilities and entropies [B, T], without gradients."""
+        logps, entropies = self._forward(self.model, batch)
+        assert entropies is not None
+        return logps, entropies
 
     def _reference_logps(self, batch: MicroBatch) -> torch.Tensor:
         model = self.accelerator.unwrap_model(self.model)
         reference: Any = nullcontext()
         if self.ref_model is None:
             reference = use_adapter(model, adapter_name="ref" if "ref" in model.peft_config else None)
-        with torch.no_grad(), reference:
-            logps, _, _ = self._get_per_token_logps_and_entropies(
-                self.ref_model or model,
-                torch.cat([batch["prompt_ids"], batch["completion_ids"]], dim=1),
-                torch.cat([batch["prompt_mask"], batch["completion_mask"]], dim=1),
-                batch["completion_ids"].shape[1],
-            )
-        return logps
+        with reference:
+            return self._forward(self.ref_model or model, batch)[0]
+
+    @torch.no_grad()
+    def _forward(self, model: Any, batch: MicroBatch) -> tuple[torch.Tensor, torch.Tensor | None]:
+        logps, entropies, _ = self._get_per_token_logps_and_entropies(
+            model,
+            torch.cat([batch["prompt_ids"], batch["completion_ids"]], dim=1),
+            torch.cat([batch["prompt_mask"], batch["completion_mask"]], dim=1),
+            batch["completion_ids"].shape[1],
+        )
+        return logps, entropies
 
     def _save(self, output_dir: str | None = None, state_dict: dict[str, Any] | None = None) -> None:
         """Write the model without the adapter of the reference, which is made again from the warm start.

@@ -5,9 +5,10 @@
     publish weights -> rollout batch -> advantages -> micro-batches -> (loss, optimiser: the trainer)
 
 The advantage of a completion is its reward minus the mean of its group (GRPO, arXiv 2402.03300, section 4.1.2),
-divided by a standard deviation where `grpo.scale_rewards` says so. The sampler's
-log-probabilities serve as the old ones of the importance ratio (equation 3 there), so the ratio corrects
-off-policy data and every other difference between sampler and learner, and no second forward pass is needed.
+divided by a standard deviation where `grpo.scale_rewards` says so. Unless `grpo.importance_sampling_mode` is
+set, the sampler's log-probabilities serve as the old ones of the importance ratio (equation 3 there), so the
+ratio corrects off-policy data and every other difference between sampler and learner, and no second forward
+pass is needed.
 
 Nothing here knows TRL or transformers; `trainer.py` is the adapter.
 """
@@ -29,6 +30,7 @@ from rl.grpo.decoupled import decoupled_weights
 from rl.grpo.logprob_check import LogprobCheck
 from rl.grpo.metrics import rollout_metrics
 from rl.grpo.micro_batches import MicroBatch, make_micro_batches, make_rows, useful_frac
+from rl.grpo.old_policy import Score, apply_old_policy, reads_old_policy
 from rl.grpo.zero_signal import ZeroSignalWatch
 from rollout.engines.base import Weights
 from rollout.pools.base import RolloutPool
@@ -56,6 +58,7 @@ class Updates:
     """Makes the updates of a run, in order, and keeps the state a checkpoint must hold.
 
     Attributes:
+        config: The `grpo` section.
         state: The source's, after the last rollout batch given out, as plain JSON.
     """
 
@@ -95,7 +98,8 @@ class Updates:
             source, pool, num_groups=config.problems_per_update, max_staleness=rollout.max_staleness
         )
         self.state = source.state()
-        self._config = config
+        self.config = config
+        self._max_length = rollout.max_new_tokens
         self._advantage_weight = advantage_weight
         self._decoupled = decoupled
         self._pad_id = pad_id
@@ -139,6 +143,7 @@ class Updates:
         update: int,
         *,
         device: torch.device,
+        learner: Score | None = None,
         reference: Callable[[MicroBatch], torch.Tensor] | None = None,
     ) -> UpdateBatch:
         """Sample the next rollout batch with these weights and make it ready to train on.
@@ -147,6 +152,7 @@ class Updates:
             weights: The learner's, as they are now.
             update: Updates done so far, which is the version of the weights.
             device: Where the tensors go.
+            learner: A forward pass of the learner, which some options need before the update.
             reference: Gives a micro-batch's log-probabilities [B, T] under the reference model; None without
                 a KL term.
 
@@ -166,13 +172,24 @@ class Updates:
         )
         self._watch.add(rollouts)
         on_cpu = _CPU_TOKENS if device.type == "cpu" else _GPU_TOKENS
+        num_rows = sum(len(group.samples) for group in groups)
+        rows = make_rows(groups, advantages, mask_truncated=self.config.mask_truncated)
         batches = make_micro_batches(
-            make_rows(groups, advantages),
-            self._config.micro_batch_tokens or on_cpu,
+            rows or make_rows(groups[:1], advantages[:1])[:1],
+            self.config.micro_batch_tokens or on_cpu,
             pad_id=self._pad_id,
-            loss_type=self._config.loss_type,
+            loss_type=self.config.loss_type,
+            max_length=self._max_length,
             device=device,
+            num_rows=num_rows,
         )
+        if not rows:  # all were cut off: the update takes place on one of them, without any loss
+            for key in ("advantages", "loss_weights", "entropy_weights"):
+                batches[0][key].zero_()
+        old_policy: dict[str, float] = {}
+        if reads_old_policy(self.config):
+            assert learner is not None
+            old_policy = apply_old_policy(batches, learner, self.config)
         if reference is not None:
             for batch in batches:
                 batch["ref_per_token_logps"] = reference(batch)
@@ -181,8 +198,10 @@ class Updates:
         delivery_metrics = _delivery_metrics(delivery, update)
         self._on_policy = delivery_metrics["staleness/max"] == 0
         metrics = {
-            **rollout_metrics(rollouts, self._config.problems_per_update),
+            **rollout_metrics(rollouts, self.config.problems_per_update),
             **delivery_metrics,
+            **old_policy,
+            "masked_truncated": float(num_rows - len(rows)),
             "seconds/wait": sampled - started,
             "seconds/prepare": prepared - sampled,
             "useful_positions": useful_frac(batches),
@@ -215,7 +234,7 @@ class Updates:
     def _advantages(self, groups: Sequence[RolloutGroup]) -> list[list[float]]:
         compared = [group.rewards if self._decoupled is None else group.right for group in groups]
         rewards = [torch.tensor(values, dtype=torch.float64) for values in compared]
-        deviations = reward_deviations(rewards, self._config.scale_rewards)
+        deviations = reward_deviations(rewards, self.config.scale_rewards)
         advantages = []
         for group, rewards_G, deviation in zip(groups, rewards, deviations, strict=True):
             advantages_G = group_advantages(rewards_G, deviation=deviation)
@@ -232,9 +251,9 @@ class Updates:
 
     def _batches_left(self, update: int) -> int:
         """Rollout batches up to the next checkpoint or the end; nothing is sampled ahead across either."""
-        every = self._config.save_every or self._config.updates
-        stop = min(self._config.updates, (update // every + 1) * every)
-        return (stop - update) // self._config.num_iterations
+        every = self.config.save_every or self.config.updates
+        stop = min(self.config.updates, (update // every + 1) * every)
+        return (stop - update) // self.config.num_iterations
 
 
 def _delivery_metrics(delivery: Delivery, update: int) -> dict[str, float]:
@@ -259,7 +278,7 @@ def combine_figures(name: str, values: Sequence[float], tokens: Sequence[int]) -
         values: One per micro-batch.
         tokens: Completion tokens of each micro-batch.
     """
-    if name == "step_time":
+    if name == "step_time" or name.endswith("_tokens"):
         return sum(values)
     if name.endswith(("_min", "_max")):
         return (min if name.endswith("_min") else max)(values)

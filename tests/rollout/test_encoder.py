@@ -187,7 +187,9 @@ def test_without_padding_the_end_token_fills_rows_and_is_masked() -> None:
         )
         for prompt, text in (("abc", "12345"), ("a", "1"))
     ]
-    (batch,) = make_micro_batches(rows, 99, pad_id=encoder.pad_id, loss_type="dapo", device=torch.device("cpu"))
+    (batch,) = make_micro_batches(
+        rows, 99, pad_id=encoder.pad_id, loss_type="dapo", max_length=64, device=torch.device("cpu")
+    )
     # The end token that was written counts, the four that fill the row do not.
     assert batch["completion_ids"][1].tolist()[1:] == [end] * 5
     assert batch["completion_mask"].tolist() == [[1, 1, 1, 1, 1, 1], [1, 1, 0, 0, 0, 0]]

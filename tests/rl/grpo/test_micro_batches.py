@@ -22,7 +22,7 @@ def test_tensors_by_hand() -> None:
         Row(prompt_ids=(5,), ids=(6, 7), logprobs=(-0.1, -0.2), advantages=(1.0, 1.0)),
         Row(prompt_ids=(8, 9), ids=(3,), logprobs=(-0.3,), advantages=(-1.0,)),
     ]
-    (batch,) = make_micro_batches(rows, 100, pad_id=0, loss_type="dapo", device=CPU)
+    (batch,) = make_micro_batches(rows, 100, pad_id=0, loss_type="dapo", max_length=64, device=CPU)
     assert batch["prompt_ids"].tolist() == [[0, 5], [8, 9]]
     assert batch["prompt_mask"].tolist() == [[0, 1], [1, 1]]
     assert batch["completion_ids"].tolist() == [[6, 7], [3, 0]]
@@ -34,19 +34,42 @@ def test_tensors_by_hand() -> None:
 
 
 @pytest.mark.parametrize(
-    ("loss_type", "factors"),
+    ("loss_type", "factors", "weights"),
     [
-        ("dapo", [1.0, 1.0]),  # TRL divides by the tokens of all parts already
-        ("bnpo", [4 / 6, 2 / 6]),  # a mean over the tokens of a part
-        ("grpo", [1 / 3, 2 / 3]),  # a mean over the rows of a part
-        ("dr_grpo", [1 / 3, 2 / 3]),
+        # By tokens: 6 in all. TRL divides by the tokens of all parts already, bnpo's mean is over those of a
+        # part.
+        ("dapo", [1.0, 1.0], [1 / 6, 1 / 6]),
+        ("cispo", [1.0, 1.0], [1 / 6, 1 / 6]),
+        ("vespo", [1.0, 1.0], [1 / 6, 1 / 6]),
+        ("bnpo", [4 / 6, 2 / 6], [1 / 6, 1 / 6]),
+        # By completions: 3, of 4, 1 and 1 tokens, in parts of 1 and 2.
+        ("grpo", [1 / 3, 2 / 3], [1 / 12, 1 / 3]),
+        ("sapo", [1 / 3, 2 / 3], [1 / 12, 1 / 3]),
+        ("luspo", [1 / 3, 2 / 3], [1 / 3, 1 / 3]),
+        ("dr_grpo", [1 / 3, 2 / 3], [1 / 24, 1 / 24]),  # all over the limit of 8 tokens
     ],
 )
-def test_factors_turn_means_over_parts_into_the_mean_over_all(loss_type: str, factors: list[float]) -> None:
+def test_factors_turn_means_over_parts_into_the_mean_over_all(
+    loss_type: str, factors: list[float], weights: list[float]
+) -> None:
     rows = [Row(prompt_ids=(5,), ids=(6,) * n, logprobs=(0.0,) * n, advantages=(1.0,) * n) for n in (4, 1, 1)]
-    batches = make_micro_batches(rows, 5, pad_id=0, loss_type=loss_type, device=CPU)
+    batches = make_micro_batches(rows, 5, pad_id=0, loss_type=loss_type, max_length=8, device=CPU)
     assert [len(batch["prompt_ids"]) for batch in batches] == [1, 2]
     assert [batch["loss_factor"] for batch in batches] == pytest.approx(factors)
+    assert [batch["loss_weights"][0, 0].item() for batch in batches] == pytest.approx(weights)
+    assert sum(batch["entropy_weights"].sum().item() for batch in batches) == pytest.approx(1.0)
+
+
+def test_rows_that_are_left_out_count_where_completions_do() -> None:
+    """Two of five completions were cut off: the three left are a fifth each, but all tokens trained on are
+    six."""
+    rows = [Row(prompt_ids=(5,), ids=(6,) * n, logprobs=(0.0,) * n, advantages=(1.0,) * n) for n in (4, 1, 1)]
+    for loss_type, factors, weight in (("grpo", [0.2, 0.4], 0.05), ("dapo", [1.0, 1.0], 1 / 6)):
+        batches = make_micro_batches(
+            rows, 5, pad_id=0, loss_type=loss_type, max_length=8, device=CPU, num_rows=5
+        )
+        assert [batch["loss_factor"] for batch in batches] == pytest.approx(factors)
+        assert batches[0]["loss_weights"][0, 0].item() == pytest.approx(weight)
 
 
 def test_the_cuts_leave_the_least_padding(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -101,7 +124,9 @@ def test_nine_tenths_of_all_positions_are_tokens(samples: int) -> None:
         length = max(1, min(512, round(rng.lognormvariate(math.log(64) - 0.32, 0.8))))
         row = blank_row(rng.randint(48, 80), length)
         rows.append(dataclasses.replace(row, logprobs=(0.0,) * length, advantages=(0.0,) * length))
-    batches = make_micro_batches(rows, 16384, pad_id=0, loss_type="dapo", device=torch.device("cpu"))
+    batches = make_micro_batches(
+        rows, 16384, pad_id=0, loss_type="dapo", max_length=64, device=torch.device("cpu")
+    )
     assert useful_frac(batches) > 0.9
     tokens = sum(row.length for row in rows)
     assert tokens / (samples * max(row.length for row in rows)) < 0.35

@@ -13,6 +13,8 @@ from transformers import (
     GPT2LMHeadModel,
     MambaConfig,
     MambaForCausalLM,
+    MixtralConfig,
+    MixtralForCausalLM,
     TrainerCallback,
 )
 
@@ -181,6 +183,18 @@ def test_padding_changes_no_logprob(family: str, tmp_path: Path) -> None:
     policy = dataclasses.replace(policy, model=model.double().eval())  # rounding is far below the bound
     rows, _ = run(policy, make_groups(policy), tmp_path, micro_batch_tokens=120)
     assert rows[0]["logprob_diff/max"] < 1e-5
+
+
+def test_a_mixture_of_experts_trains(tmp_path: Path) -> None:
+    """Its load-balancing loss, which would depend on the split, is off."""
+    torch.manual_seed(0)
+    policy = make_policy()
+    size = {"hidden_size": 16, "intermediate_size": 16, "num_attention_heads": 2, "num_key_value_heads": 2}
+    config = MixtralConfig(vocab_size=len(policy.tokenizer), num_hidden_layers=1, num_local_experts=4, **size)
+    policy = dataclasses.replace(policy, model=MixtralForCausalLM(config).eval())
+    rows, _ = run(policy, make_groups(policy), tmp_path, micro_batch_tokens=120)
+    assert rows[0]["logprob_diff/max"] < 1e-5
+    assert rows[0]["grad_norm"] > 0
 
 
 def test_sampler_and_learner_that_disagree_stop_the_run(tmp_path: Path) -> None:
