@@ -121,13 +121,12 @@ def load_policy(
     elif checkpoint is None and config.lora is not None:
         wrapped = add_adapter(model, config.lora, seed)
     try:
-        encoder = make_encoder(
-            tokenizer,
-            prompts,
-            extra_stop_ids=_declared_stops(model),
-        )
+        encoder = make_encoder(tokenizer, prompts, extra_stop_ids=_declared_stops(model))
     except ValueError as error:
         raise PolicyError(f"policy.model '{config.model}': {error}") from None
+    if encoder.chat is not None and model.generation_config is not None:
+        # Whoever loads the trained model ends its turns as Stride did.
+        model.generation_config.eos_token_id = list(encoder.stop_ids)
     return Policy(model=wrapped, encoder=encoder, commit=None if checkpoint else hub_commit(config))
 
 

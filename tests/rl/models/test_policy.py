@@ -15,6 +15,7 @@ import pytest
 import torch
 from huggingface_hub import constants
 from safetensors import safe_open
+from transformers import GenerationConfig, LlamaConfig, LlamaForCausalLM
 
 from configs.schema.config import LoraSettings, PolicyConfig, TinyModelConfig
 from envs import Split, make_env
@@ -22,6 +23,7 @@ from rl.models.files import PolicyError
 from rl.models.policy import Policy, load_policy
 from rl.models.saved_adapter import check_model
 from rollout.prompt_format import PromptFormat
+from tests.kit.byte_tokenizer import FAMILIES
 from tests.kit.model_families import make_family
 
 ENV = make_env("addition")
@@ -219,6 +221,23 @@ def test_a_tokenizer_without_an_end(folder: Path, tmp_path: Path) -> None:
     message = refuse(PolicyConfig(model=str(tmp_path)))
     assert f"policy.model '{tmp_path}': the tokenizer has no end-of-text (eos) token" in message
     assert "set `eos_token` in its tokenizer_config.json" in message
+
+
+def test_a_chat_model_stops_at_the_end_of_its_turn_here_and_where_it_is_loaded_next(tmp_path: Path) -> None:
+    tokenizer = FAMILIES["qwen"].tokenizer()
+    end, text_end = tokenizer.convert_tokens_to_ids(["<|im_end|>", "<|endoftext|>"])
+    size = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 32}
+    config = LlamaConfig(vocab_size=len(tokenizer), eos_token_id=text_end, **size)
+    LlamaForCausalLM(config).save_pretrained(tmp_path / "base")
+    tokenizer.save_pretrained(tmp_path / "base")
+    policy = load_policy(PolicyConfig(model=str(tmp_path / "base")), ENV, seed=0)
+    assert policy.encoder.stop_ids == (end, text_end)
+    policy.save(tmp_path / "trained")
+    assert GenerationConfig.from_pretrained(tmp_path / "trained").eos_token_id == [end, text_end]
+    plain = load_policy(
+        PolicyConfig(model=str(tmp_path / "base")), ENV, prompts=PromptFormat(chat_template=False), seed=0
+    )
+    assert plain.encoder.stop_ids == (text_end,)
 
 
 def test_a_missing_chat_template(folder: Path) -> None:
