@@ -20,7 +20,7 @@ from envs.grading import Grade, why_refused
 from envs.path import State, follow
 from envs.problem import Problem, Split, hash_rows
 from envs.requests import ask_for_answer, ask_for_steps
-from envs.trace import Status, Step, Trace, Verdict, parse_trace
+from envs.trace import Status, Step, Trace, Verdict, parse_trace, render_trace
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -198,6 +198,10 @@ class Env(ABC, Generic[State]):
             The lines, or None where the rule does not apply to this problem.
         """
         return None
+
+    def demonstrate(self, lines: Sequence[str], answer: str) -> str:
+        """The completion that teaches these lines and this answer, in the form that prompts ask for."""
+        return render_trace(lines, answer)
 
     def detour_trace(self, problem: Problem, errors: Sequence[str], rng: random.Random) -> Demonstration | None:
         """The reference solution with one detour for each of `errors`.

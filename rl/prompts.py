@@ -10,7 +10,7 @@ from typing import Any
 
 from configs import Config, ConfigError
 from configs.schema.prompt import PromptConfig
-from envs import Env, Split, Verdict, render_trace
+from envs import Env, Split, Verdict
 from envs.base import checked_step
 from rollout.prompt_format import PromptFormat, Shot, check_template, slots_of
 
@@ -42,7 +42,7 @@ def _check_prefill(prefill: str, env: Env[Any]) -> None:
     if not prefill or not env.checks_steps:
         return
     problem = env.problem(Split.TRAIN, 0)
-    solution = render_trace(env.full_trace(problem), problem.answer)
+    solution = env.demonstrate(env.full_trace(problem), problem.answer)
     trace = env.check(problem, env.parse(prefill + solution.removeprefix(prefill)))
     if not trace.verified:
         wrong = next(
@@ -95,7 +95,7 @@ def _shots(config: PromptConfig, env: Env[Any]) -> tuple[Shot, ...]:
     for index in range(tried if size is None else min(size, tried)):
         problem = env.problem(Split.TRAIN, index)
         try:
-            answer = render_trace(env.full_trace(problem), problem.answer)
+            answer = env.demonstrate(env.full_trace(problem), problem.answer)
         except ValueError:
             continue  # this row has no worked solution
         found.setdefault(

@@ -15,7 +15,7 @@ from config_page import settings_table
 from docstrings import markdown
 
 from configs.schema.prompt import PromptConfig
-from envs import ENVS, Demonstration, Env, Problem, Split, StepKind, make_example, render_trace
+from envs import ENVS, Demonstration, Env, Problem, Split, StepKind, make_example
 from rl.prompts import make_prompt_format
 
 _TRIED = 300  # problems among which the example is chosen
@@ -112,7 +112,7 @@ def _choose(env: Env[Any]) -> Problem:
 
 
 def _trace(env: Env[Any], problem: Problem, title: str, about: str, demonstration: Demonstration) -> str:
-    text = render_trace(demonstration.lines, demonstration.answer or problem.answer)
+    text = env.demonstrate(demonstration.lines, demonstration.answer or problem.answer)
     trace = env.check(problem, env.parse(text))
     assert trace.correct, f"{env.name}: {title} is refused"
     facts = [f"{trace.num_steps} steps of {problem.num_full_steps}"]

@@ -194,7 +194,7 @@ def _skipped(env: Env[Any], problem: Problem, kind: str) -> tuple[str, ...] | No
 
 
 def _check_reference(env: Env[Any], problem: Problem, what: str, lines: Sequence[str], num_steps: int) -> None:
-    parsed = env.parse(render_trace(lines, problem.answer))
+    parsed = env.parse(env.demonstrate(lines, problem.answer))
     if (
         tuple(step.text for step in parsed.steps) != tuple(lines)
         or any(step.kind is not StepKind.FORWARD for step in parsed.steps)

@@ -15,7 +15,7 @@ from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, pre_token
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
 from configs.schema.config import TinyModelConfig
-from envs import Env, Problem, render_trace
+from envs import Env, Problem
 from envs.trace import BACKTRACK
 from rollout.prompt_format import PLAIN, PromptFormat
 
@@ -97,7 +97,7 @@ def _sample_texts(env: Env[Any], prompts: PromptFormat) -> list[str]:
             for budget in (None, 1, 2):
                 pieces = prompts.text(env.with_budget(problem, budget))
                 texts.append("".join([piece.text for piece in pieces]))
-            texts += [render_trace(lines, problem.answer) for lines in _traces(env, problem)]
+            texts += [env.demonstrate(lines, problem.answer) for lines in _traces(env, problem)]
     return texts
 
 

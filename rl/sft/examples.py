@@ -18,7 +18,7 @@ from enum import StrEnum
 from typing import Any
 
 from configs.schema.config import WarmStartConfig
-from envs import Demonstration, Env, Problem, Split, render_trace
+from envs import Demonstration, Env, Problem, Split
 from envs.seeding import derive_random
 
 
@@ -110,7 +110,8 @@ def make_examples(env: Env[Any], config: WarmStartConfig, *, num_problems: int, 
         demonstration = demonstration or Demonstration(lines=env.full_trace(problem))
         if rng.random() < config.budget_frac:
             problem = env.with_budget(problem, len(demonstration.lines))
-        text, ignored = _text(problem, demonstration, masked=config.mask_wrong_steps)
+        text = env.demonstrate(demonstration.lines, demonstration.answer or problem.answer)
+        ignored = _wrong_lines(demonstration) if config.mask_wrong_steps else ()
         examples.append(Example(problem=problem, text=text, ignored=ignored, drawn=drawn, written=written))
     return examples
 
@@ -179,13 +180,11 @@ def _draw(
     return TraceKind.FULL, None
 
 
-def _text(
-    problem: Problem, demonstration: Demonstration, *, masked: bool
-) -> tuple[str, tuple[tuple[int, int], ...]]:
-    """The completion, and the offsets of the parts without loss."""
-    ignored, start = [], 0
+def _wrong_lines(demonstration: Demonstration) -> tuple[tuple[int, int], ...]:
+    """The offsets of the lines that must not be imitated."""
+    found, start = [], 0
     for position, line in enumerate(demonstration.lines):
-        if masked and position in demonstration.wrong:
-            ignored.append((start, start + len(line)))
+        if position in demonstration.wrong:
+            found.append((start, start + len(line)))
         start += len(line) + 1
-    return render_trace(demonstration.lines, demonstration.answer or problem.answer), tuple(ignored)
+    return tuple(found)

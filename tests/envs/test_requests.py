@@ -43,6 +43,10 @@ def test_the_form_asked_for_in_free_text_is_read() -> None:
     env = make_example("math")
     assert "\\boxed{}" in env.format_request
     problem = env.problem(Split.TRAIN, 0)
+    # What the warm start teaches and few-shot examples show has the form that the prompt asks for.
+    taught = env.demonstrate(env.full_trace(problem), problem.answer)
+    assert taught.endswith(f"\n{CLOSING}\\boxed{{{problem.answer}}}.")
+    assert env.check(problem, env.parse(taught)).answer == problem.answer
     text = f"First this.\nSo the final answer is \\boxed{{{problem.answer}}}."
     assert env.check(problem, env.parse(text)).grade is Grade.CORRECT
     rows = make_env("reasoning_gym", {"preset": "color_cube_rotation"})

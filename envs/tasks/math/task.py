@@ -12,7 +12,7 @@ A problem and its full trace::
     Answer:
     The boxes hold 12 * 8 = 96 marbles.
     With those found it is 96 + 55 = 151.
-    Thus, the answer is 151.
+    Thus, the answer is \boxed{151}.
 
 The answer is the one of the closing line or, if there is none, of the last ``\boxed{}``.
 
@@ -31,7 +31,7 @@ Difference: `envs.maths` grades the answers, not the graders of the sources.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
@@ -42,10 +42,11 @@ from pydantic import BaseModel, ConfigDict, Field
 from envs.free_text import FreeTextEnv
 from envs.generated import home
 from envs.grading import Grade
-from envs.maths.grader import Gold, MathGrader
+from envs.maths.grader import Gold, MathGrader, find_answer
 from envs.problem import Problem, Split, hash_rows
 from envs.seeding import derive_random
 from envs.tasks.math.rows import COLUMNS, Columns, Preset, Row, read_rows
+from envs.trace import Trace, render_trace
 
 EXAMPLE = Path(__file__).with_name("example.jsonl")
 
@@ -226,6 +227,16 @@ class MathProblems(FreeTextEnv):
         if not row.lines:
             raise ValueError(f"{row.where} has no worked solution to learn from; set warm_start to null")
         return row.lines
+
+    def demonstrate(self, lines: Sequence[str], answer: str) -> str:
+        r"""The lines, then the answer in the closing line and in ``\boxed{}``, as prompts ask for it."""
+        return render_trace(lines, f"\\boxed{{{answer}}}")
+
+    def parse(self, text: str, *, truncated: bool = False) -> Trace:
+        r"""As all free text; an answer that is one ``\boxed{}`` is its content."""
+        trace = super().parse(text, truncated=truncated)
+        inside = None if trace.answer is None else find_answer(trace.answer)
+        return trace if trace.answer != f"\\boxed{{{inside}}}" else replace(trace, answer=inside)
 
     def grade_answer(self, problem: Problem, answer: str) -> Grade:
         """Right if it is mathematically equal, in any spelling; see `envs.maths.grader`."""
