@@ -18,6 +18,7 @@ from rl.models.files import PolicyError
 from rl.models.policy import Policy, load_policy
 from rl.parts import build_parts
 from rl.runs.folder import RunFolder
+from rl.runs.log import evaluation_log, read_summary
 from rl.runs.record import Stage
 from rl.standalone import evaluate_model
 from rl.train import train
@@ -68,6 +69,16 @@ def figures(run: RunFolder, stage: Stage, key: str) -> list[float]:
     return [row.metrics[key] for row in run.metrics.read() if row.stage is stage]
 
 
+def check_saved_model(run: RunFolder, config: Config) -> None:
+    """The trained model, loaded from its folder, completes the problems as it did at the end of the run."""
+    folder = evaluate_model(str(run.model(Stage.GRPO)), config, output=run.path.parent / "evaluation")
+    ((stage, results),) = read_summary(folder).stages.items()
+    assert results == run.summary().stages[Stage.GRPO]
+    before, after = (evaluation_log(*of).read() for of in ((run.path, Stage.GRPO), (folder, stage)))
+    assert len(after) == 6 and [row.text for row in after] == [row.text for row in before]
+    assert after[0].logprobs and [row.logprobs for row in after] == [row.logprobs for row in before]
+
+
 def weights(run: RunFolder, stage: Stage) -> bytes:
     return (run.model(stage) / "model.safetensors").read_bytes()
 
@@ -87,9 +98,7 @@ def test_a_run_from_a_model_folder(family: str, model: Path, tmp_path: Path) -> 
     ended = {row.pieces[-1] for row in rows if row.pieces and row.tokens < 48}
     assert ended <= {FAMILIES[family].turn_end, FAMILIES[family].eos} and FAMILIES[family].turn_end in ended
     assert not any(FAMILIES[family].turn_end in row.text for row in rows)
-    # What was saved is evaluated to the same figures as what was trained.
-    again = evaluate_model(str(run.model(Stage.GRPO)), config)
-    assert again == run.summary().stages[Stage.GRPO]
+    check_saved_model(run, config)
 
     resumed = train(config_of(model, tmp_path / "resumed", updates=2), out=io.StringIO())
     resumed.close()
@@ -118,7 +127,7 @@ def test_an_adapter_in_bfloat16(model: Path, tmp_path: Path) -> None:
         ours = policy.model.eval()(input_ids=ids).logits
     assert plain.dtype == torch.bfloat16 and torch.equal(ours, trained)
     assert (plain - trained).abs().max() > 0.1
-    assert evaluate_model(str(adapter), config) == run.summary().stages[Stage.GRPO]
+    check_saved_model(run, config)
 
 
 def test_a_prompt_is_the_librarys(family: str, model: Path, tmp_path: Path) -> None:
