@@ -102,6 +102,8 @@ def _case_then_seed(folder: Path) -> tuple[str, int, str]:
 
 def _starts_from(config: PlainConfig, folder: Path) -> Path | None:
     """The run whose model this run starts from: at the path in its config or, if both were moved, beside it."""
+    if not (config.get("warm_start") or config.get("grpo")):
+        return None  # it only evaluates the model, and its results are its own
     parts = Path(str((config.get("policy") or {}).get("model", ""))).parts
     if len(parts) < 3 or parts[-2] != "models":
         return None

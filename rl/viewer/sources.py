@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from rl.runs.errors import RunFolderError
-from rl.runs.log import RowLog, evaluation_log, trajectory_log
+from rl.runs.log import RowLog, during_log, evaluation_log, trajectory_log
 from rl.runs.read import is_run
 from rl.runs.record import SampleRow, Stage
 
@@ -83,6 +83,10 @@ def _of_run(folder: Path, name: str, *, several: bool) -> list[Source]:
             )
             for greedy, log in found.items()
         ]
+    during = during_log(folder)
+    if during.path.is_file():
+        text, key = f"{about}{Stage.GRPO.label}, evaluated during training", f"{name}/during"
+        sources.append(Source(log=during, key=key, label=text, stage=Stage.GRPO.value, evaluated=False))
     training = trajectory_log(folder)
     if training.path.is_file():
         text = f"{about}training samples"

@@ -15,6 +15,7 @@ from rl.compare.study import Study
 from rl.pages.comparison.answer import answer, dates, identical, next_steps, revisions, tiles
 from rl.pages.comparison.curves import learning_curves
 from rl.pages.comparison.legend import entry_name, legend
+from rl.pages.comparison.lengths import lengths
 from rl.pages.comparison.scatter import trade_offs
 from rl.pages.comparison.tables import config_table, difference_table, full_table, headline_table
 from rl.pages.decoding import decoding
@@ -55,6 +56,7 @@ def render_comparison(study: Study) -> str:
         legend=legend(study) if is_comparable else [],
         identical=identical(study),
         trade_offs=trade_offs(study) if is_comparable else [],
+        lengths=lengths(study) if is_comparable else [],
         base=study.cases[0],
         num_cases=len(study.cases),
         differences=difference_table(study) if is_comparable else None,

@@ -55,7 +55,8 @@ def _grpo_panels(rows: Sequence[UpdateRow]) -> list[_Panel]:
         for name in ("refused", "timeout", "crash")
         if any(row.metrics.get(f"outcome/{name}") for row in rows)
     ]
-    splits = sorted(n.removesuffix("/accuracy") for n in names if n.startswith("eval_") and "/accuracy" in n)
+    logged = dict.fromkeys(name for row in rows for name in row.metrics)
+    splits = [n.removesuffix("/accuracy") for n in logged if n.startswith("eval_") and n.endswith("/accuracy")]
     return [
         *(
             _Panel(
@@ -184,6 +185,7 @@ class Training:
         window: Width of the running mean, in updates.
         panels: The panels drawn.
         zero: Titles of the panels that are 0 in every update.
+        evaluated: Whether there were evaluations during the training.
     """
 
     stage: Stage
@@ -191,6 +193,7 @@ class Training:
     window: int
     panels: tuple[DrawnPanel, ...]
     zero: tuple[str, ...]
+    evaluated: bool
 
 
 def training(run: RunRecord) -> list[Training]:
@@ -208,7 +211,14 @@ def _training(stage: Stage, rows: list[UpdateRow]) -> Training:
             drawn.append(_drawn(panel, lines, rows, window, f"{stage_colour(stage)}{place}"))
         elif lines:
             zero.append(panel.title.lower())
-    return Training(stage=stage, num_updates=len(rows), window=window, panels=tuple(drawn), zero=tuple(zero))
+    return Training(
+        stage=stage,
+        num_updates=len(rows),
+        window=window,
+        panels=tuple(drawn),
+        zero=tuple(zero),
+        evaluated=any(name.startswith("eval_") for row in rows for name in row.metrics),
+    )
 
 
 def line_look(place: int) -> tuple[str, str]:

@@ -21,7 +21,8 @@ from rl.pages.style import stage_colour, stand_in
 from rl.pages.svg import RC, to_svg
 from rl.runs.record import Stage
 
-_MARKERS = {Stage.BASE: "s", Stage.WARM: "o", Stage.GRPO: "D"}
+MARKERS = {Stage.BASE: "s", Stage.WARM: "o", Stage.GRPO: "D"}
+"""Matplotlib's names of the marks of the stages."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -84,7 +85,7 @@ def trade_off(points: Sequence[StagePoint], full_steps: float, *, name: str, alt
                 [point.steps],
                 [y],
                 yerr=[[max(0.0, y - 100 * point.low)], [max(0.0, 100 * point.high - y)]],
-                fmt=_MARKERS[point.stage],
+                fmt=MARKERS[point.stage],
                 markersize=7,
                 color=colour,
                 elinewidth=1.6,

@@ -15,6 +15,7 @@ from rl.pages.run.backtracks import backtracks
 from rl.pages.run.buckets import by_bucket
 from rl.pages.run.curves import training
 from rl.pages.run.examples import examples
+from rl.pages.run.lengths import lengths
 from rl.pages.run.origin import next_steps, provenance
 from rl.pages.run.results import full_table, headline_table
 from rl.pages.run.summary import distributions, tiles, trade_offs
@@ -67,6 +68,7 @@ def render_report(run: RunRecord, *, viewer: str | None = None) -> str:
         is_greedy=run.greedy,
         headlines=headline_table(run) if run.stages else None,
         figures=full_table(run) if run.stages else None,
+        lengths=lengths(run),
         buckets=by_bucket(results),
         backtracks=backtracks(results),
         training=training(run),
