@@ -62,6 +62,31 @@ def name_y_axis(axes: Axes, text: str) -> None:
     axes.set_title(text, loc="left", fontsize=8, color=stand_in("muted"), pad=5, x=-0.0)
 
 
+def spread(heights: Sequence[float], apart: float, top: float) -> list[float]:
+    """Heights between 0 and `top`, moved as little as it takes for none to be nearer to another than `apart`.
+
+    Example: spread([10, 11, 40], 9, 50) -> [6, 15, 40]: the two that were 1 apart are moved by 4 each.
+    """
+    clusters: list[list[int]] = []
+    middles: list[float] = []
+    for place in sorted(range(len(heights)), key=lambda place: heights[place]):
+        clusters.append([place])
+        middles.append(heights[place])
+        while len(clusters) > 1 and (
+            middles[-1] - middles[-2] < apart * (len(clusters[-1]) + len(clusters[-2])) / 2
+        ):
+            joined = clusters[-2] + clusters[-1]
+            room = apart * (len(joined) - 1) / 2
+            middle = sum(heights[other] for other in joined) / len(joined)
+            clusters[-2:] = [joined]
+            middles[-2:] = [min(max(middle, room), top - room)]
+    moved = [0.0] * len(heights)
+    for cluster, middle in zip(clusters, middles, strict=True):
+        for rank, place in enumerate(cluster):
+            moved[place] = middle + apart * (rank - (len(cluster) - 1) / 2)
+    return moved
+
+
 def to_svg(figure: Figure, name: str, alt: str) -> Markup:
     """A figure as `<svg>` text for the page.
 

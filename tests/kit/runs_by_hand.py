@@ -154,6 +154,7 @@ def write_run(
     *,
     config: Mapping[str, Any] | None = None,
     updates: Sequence[Mapping[str, float]] = (),
+    greedy: bool = True,
     **changes: Any,
 ) -> Path:
     """A run folder.
@@ -163,6 +164,7 @@ def write_run(
         stages: Completions by stage; their rows say the split.
         config: The whole config; None: `CONFIG` with `changes` set.
         updates: Metrics that GRPO logged, an update each.
+        greedy: Whether the completions are greedy ones, and not samples.
         changes: Keys of the config, the seed among them.
     """
     (folder / "eval").mkdir(parents=True)
@@ -173,8 +175,11 @@ def write_run(
         by_split: dict[str, list[SampleRow]] = {}
         for row in rows:
             by_split.setdefault(row.split, []).append(row)
-        results[stage] = {split: result(found) for split, found in by_split.items()}
-        evaluation_log(folder, stage).append(*(replace(row, stage=stage) for row in rows))
+        results[stage] = {
+            split: result(found, greedy=greedy, num_problems=len({row.index for row in found}))
+            for split, found in by_split.items()
+        }
+        evaluation_log(folder, stage, greedy=greedy).append(*(replace(row, stage=stage) for row in rows))
     write_summary(folder, Summary(stages=results))
     logged = [
         UpdateRow(stage=Stage.GRPO, update=1 + place, metrics=metrics) for place, metrics in enumerate(updates)

@@ -23,7 +23,7 @@ from rl.compare.study import Study
 from rl.pages.comparison.legend import GROUP, case_style
 from rl.pages.figures import Plot
 from rl.pages.style import stand_in
-from rl.pages.svg import RC, name_y_axis, running_mean, to_svg
+from rl.pages.svg import RC, name_y_axis, running_mean, spread, to_svg
 from rl.runs.record import UpdateRow
 
 PANELS = (
@@ -233,28 +233,3 @@ def _svg(
 def _end(made: Band) -> tuple[int, float]:
     known = [place for place, value in enumerate(made.mean) if math.isfinite(value)]
     return made.updates[known[-1]], float(made.mean[known[-1]])
-
-
-def spread(heights: Sequence[float], apart: float, top: float) -> list[float]:
-    """Heights between 0 and `top`, moved as little as it takes for none to be nearer to another than `apart`.
-
-    Example: spread([10, 11, 40], 9, 50) -> [6, 15, 40]: the two that were 1 apart are moved by 4 each.
-    """
-    clusters: list[list[int]] = []
-    middles: list[float] = []
-    for place in sorted(range(len(heights)), key=lambda place: heights[place]):
-        clusters.append([place])
-        middles.append(heights[place])
-        while len(clusters) > 1 and (
-            middles[-1] - middles[-2] < apart * (len(clusters[-1]) + len(clusters[-2])) / 2
-        ):
-            joined = clusters[-2] + clusters[-1]
-            room = apart * (len(joined) - 1) / 2
-            middle = sum(heights[other] for other in joined) / len(joined)
-            clusters[-2:] = [joined]
-            middles[-2:] = [min(max(middle, room), top - room)]
-    moved = [0.0] * len(heights)
-    for cluster, middle in zip(clusters, middles, strict=True):
-        for rank, place in enumerate(cluster):
-            moved[place] = middle + apart * (rank - (len(cluster) - 1) / 2)
-    return moved

@@ -31,12 +31,13 @@ from rl.compare.runs import plan_comparison
 from rl.compare.shared import result_of
 from rl.compare.study import Study, make_study
 from rl.pages.comparison.answer import answer, identical
-from rl.pages.comparison.curves import band, learning_curves, spread
+from rl.pages.comparison.curves import band, learning_curves
 from rl.pages.comparison.labels import CHARACTER, HEIGHT, place_labels
 from rl.pages.comparison.legend import case_style
 from rl.pages.comparison.page import render_comparison
 from rl.pages.comparison.scatter import pareto_front
 from rl.pages.comparison.text import comparison_text
+from rl.pages.svg import spread
 from rl.runs.errors import RunFolderError
 from rl.runs.log import evaluation_log
 from rl.runs.record import SplitResult, Stage, Summary
@@ -276,6 +277,26 @@ def test_markers_of_free_text_are_steps_and_backtracks(tmp_path: Path) -> None:
     ((case,),) = [read_cases(folder_comparison([write_run(tmp_path / "a", {Stage.GRPO: rows})]))]
     (facts,) = case.traces("id")[0][0]
     assert (facts.steps, facts.backtracks) == (3, 2)
+
+
+def test_an_evaluation_of_a_trained_model_is_a_case_of_its_own(tmp_path: Path) -> None:
+    trained = write_run(tmp_path / "run", {Stage.WARM: traces(6), Stage.GRPO: traces(8)})
+    nothing = {**CONFIG, "warm_start": None, "grpo": None}
+    paths = [
+        write_run(
+            tmp_path / f"eval-{stage}",
+            {Stage.BASE: traces(num)},
+            config=nothing,
+            policy={"model": str(trained / "models" / stage)},
+        )
+        for stage, num in (("warm", 6), ("grpo", 8))
+    ]
+    found = made(*paths)
+    assert [case.name for case in found.cases] == ["eval-warm", "eval-grpo"]
+    assert [(entry.stage, entry.mean().accuracy) for entry in found.entries] == [
+        (Stage.BASE, 0.6),
+        (Stage.BASE, 0.8),
+    ]
 
 
 def test_random_weights_are_no_result(tmp_path: Path) -> None:

@@ -30,7 +30,7 @@ from rl.runs.changes import Change, changes
 from rl.runs.errors import RunFolderError
 from rl.runs.log import evaluation_log, metrics_log
 from rl.runs.read import read_run
-from rl.runs.record import SampleRow, SplitResult, Stage, StepRow, Summary, UpdateRow
+from rl.runs.record import BestModel, LengthResult, SampleRow, SplitResult, Stage, StepRow, Summary, UpdateRow
 from scripts.report import main
 from tests.kit import runs_by_hand
 
@@ -314,6 +314,56 @@ def test_sampled_figures_have_columns_for_every_k(tmp_path: Path) -> None:
     for text in ("mean@4", "pass@2", "pass@4", "75.0 %", "87.5 %", "95.0 %"):
         assert text in page
     assert "pass@1" not in page
+
+
+def test_accuracy_by_length_is_drawn_and_listed(tmp_path: Path) -> None:
+    def within(*shares: float) -> dict[str, LengthResult]:
+        return {
+            str(limit): LengthResult(
+                accuracy=share, accuracy_low=0.0, accuracy_high=1.0, tokens=float(limit), truncated=0.1
+            )
+            for limit, share in zip((16, 1024), shares, strict=True)
+        }
+
+    stages = {
+        Stage.WARM: {"id": result(0.5, 3.0, by_length=within(0.125, 0.5)), "ood_easy": result(0.0, None)},
+        Stage.GRPO: {"id": result(0.75, 2.0, by_length=within(0.625, 0.75))},
+    }
+    page = page_of(make_run(tmp_path, stages))
+    assert 'aria-label="Accuracy against allowed length on id"' in page and "length on ood_easy" not in page
+    table = page[page.index('aria-label="accuracy by length limit in tokens"') :]
+    for text in ('<th scope="col">1,024</th>', "<td>12.5 %</td>", "<td>62.5 %</td>"):
+        assert text in table
+    assert "allowed length" not in page_of(make_run(tmp_path / "without", STAGES))
+
+
+def test_evaluations_during_grpo_are_drawn_with_marks(tmp_path: Path) -> None:
+    rows = [grpo_row(update) for update in range(1, 9)]
+    rows[3] = grpo_row(4, **{**rows[3].metrics, "eval_id/accuracy": 0.25, "eval_id/tokens": 20.0})
+    rows[7] = grpo_row(8, **{**rows[7].metrics, "eval_id/accuracy": 0.5, "eval_id/tokens": 10.0})
+    best = BestModel(
+        update=8,
+        metric="accuracy",
+        split="id",
+        num_problems=40,
+        accuracy=0.5,
+        verified=0.5,
+        steps_per_correct=2.5,
+        highest_accuracy=0.5,
+    )
+    folder = make_run(tmp_path, STAGES, ROWS, rows, output_dir="runs/try")
+    runs_by_hand.write_summary(folder, Summary(stages=STAGES, updates={Stage.GRPO: 8}, best=best, stopped=8))
+    page = page_of(folder)
+    assert "Evaluation: correct" in page and "Evaluation: length" in page
+    assert "Evaluation: steps per correct answer" not in page  # not logged
+    plot = page[page.index('aria-label="Evaluation: correct over updates"') :]
+    plot = plot[: plot.index("</svg>")]
+    assert plot.count("<use ") >= 2  # a mark at each of the two
+    assert "GRPO was stopped early after update 8 (eval.patience)." in page
+    assert (
+        "<code>runs/try/models/best</code>, of update 8: 50.0 % correct at 2.50 steps on 40 problems of id "
+        "(the best by accuracy)" in page
+    )
 
 
 def test_splits_without_correct_answers_are_named(full_run: Path) -> None:

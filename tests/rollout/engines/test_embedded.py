@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from rollout.engines.embedded import CallSize, TorchEngine, cache_bytes
-from rollout.types import FinishReason, Prompt, Sampling
+from rollout.types import Completion, FinishReason, Prompt, Sampling
 from tests.kit.causal_models import PAD, STOP, WRITTEN_OUT, V, full_forward, ids, make, mixed_prompts
 
 
@@ -194,6 +194,24 @@ def test_tokens_depend_on_the_seed_not_on_the_rest_of_the_batch() -> None:
             assert a.logprobs == pytest.approx(b.logprobs, abs=1e-5)
     seeds = {c.ids for c in engine().generate([Prompt(ids=(3, 4), seeds=tuple(range(50)))], SAMPLING)[0]}
     assert len(seeds) > 40
+
+
+@pytest.mark.parametrize("temperature", [0.0, 1.0])
+def test_a_lower_limit_gives_the_beginning_of_the_same_completion(temperature: float) -> None:
+    """So accuracy under lower limits needs no further sampling, though other rows leave the batch earlier."""
+    prompts = [Prompt(ids=prompt.ids, seeds=tuple(range(10))) for prompt in PROMPTS]
+
+    def sample(limit: int) -> list[Completion]:
+        found = engine().generate(prompts, Sampling(temperature=temperature, max_new_tokens=limit))
+        return [completion for group in found for completion in group]
+
+    whole = sample(40)
+    assert temperature == 0 or len({len(completion.ids) for completion in whole}) > 5
+    for limit in (1, 7, 20):
+        for long, short in zip(whole, sample(limit), strict=True):
+            assert short.ids == long.ids[:limit]
+            cut = len(long.ids) > limit
+            assert short.finish_reason is (FinishReason.LENGTH if cut else long.finish_reason)
 
 
 @pytest.mark.parametrize(
