@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from configs import ConfigError, check_config
+from configs import ConfigError, check_config, load_config
 from configs.schema.config import Config, GrpoConfig
 
 LEAST = {"env": {"name": "addition"}, "rewards": {"terms": [{"name": "correct", "weight": 1.0}]}}
@@ -70,6 +72,15 @@ def test_refused(keys: dict[str, Any], message: str) -> None:
 def test_warned_of(keys: dict[str, Any], words: list[str]) -> None:
     lines = config(**keys).warnings()
     assert len(lines) == len(words) and all(word in line for word, line in zip(words, lines, strict=True))
+
+
+def test_the_recipes_of_published_losses_are_read() -> None:
+    page = (Path(__file__).resolve().parents[2] / "docs/recipes/loss.md").read_text()
+    recipes = [keys.split() for keys in re.findall(r"^\| .* \| `(grpo\.\S.*=.*)` \|$", page, re.MULTILINE)]
+    assert len(recipes) == 14
+    for keys in recipes:
+        loaded = load_config("quickstart", keys).grpo
+        assert loaded is not None and loaded.warnings() == [], keys
 
 
 def test_a_delta_that_the_loss_does_not_read_is_not_checked() -> None:

@@ -141,6 +141,16 @@ def _grpo_panels(rows: Sequence[UpdateRow]) -> list[_Panel]:
             lines=(("logprob_diff/max", "largest"), ("logprob_diff/mean", "mean")),
             logarithmic=True,
         ),
+        _Panel(
+            title="Tokens whose ratio was bounded",
+            unit="tokens",
+            lines=(
+                ("clip_ratio/delta_tokens", "by delta"),
+                ("sampling/importance_sampling_ratio/touched_tokens", "weight of sampler and learner"),
+            ),
+            from_zero=True,
+        ),
+        _Panel(title="KL to the reference", unit="nats per token", lines=(("kl", "KL"),)),
         _Panel(title="Gradient norm", unit="norm", lines=(("grad_norm", "before clipping"),), from_zero=True),
         _Panel(
             title="Time per update",

@@ -28,7 +28,7 @@ from rl.grpo.trainer import StrideTrainer
 from rl.grpo.update import Updates
 from rl.grpo.zero_signal import StalledError
 from rl.models.policy import Policy, trainable_weights
-from rollout.types import RolloutGroup
+from rollout.types import FinishReason, RolloutGroup
 from tests.kit.causal_models import full_forward
 from tests.kit.rollouts import make_batch, make_group, make_sample, make_score
 from tests.kit.scripted_pool import RecordingPool, ScriptedSource
@@ -167,6 +167,57 @@ def test_the_samplers_logprobs_are_the_old_ones(tmp_path: Path) -> None:
     assert rows_on[0]["clip_ratio/region_mean"] == rows_off[0]["clip_ratio/region_mean"] == 0.0
     assert rows_clipped[0]["clip_ratio/region_mean"] > 0.2
     assert rows_clipped[0]["grad_norm"] < rows_off[0]["grad_norm"]
+
+
+def test_importance_weights_leave_the_ratio_to_later_updates(tmp_path: Path) -> None:
+    """The sampler is 0.1 nats below the learner: the weight e^0.1 = 1.105 takes that, whatever the clip
+    range."""
+    policy = make_policy()
+    plain, _ = run(make_policy(), make_groups(policy), tmp_path / "plain", num_iterations=2, updates=2)
+    off = make_groups(policy, shift=0.1)
+    weights = {"importance_sampling_mode": "token_truncate", "importance_sampling_clip_max": 1.5}
+    rows, _ = run(
+        make_policy(),
+        off,
+        tmp_path / "off",
+        epsilon=0.05,
+        num_iterations=2,
+        updates=2,
+        micro_batch_tokens=60,
+        **weights,
+    )
+    assert rows[0]["grad_norm"] == pytest.approx(plain[0]["grad_norm"] * 1.10517, rel=1e-3)
+    assert rows[0]["clip_ratio/region_mean"] == 0.0
+    assert rows[0]["logprob_diff/mean"] == pytest.approx(0.1, abs=1e-5)  # still against the sampler
+    for figure in ("min", "mean", "max"):
+        found = rows[0][f"sampling/importance_sampling_ratio/{figure}"]
+        assert found == pytest.approx(1.10517, rel=1e-4)
+    assert rows[0]["sampling/importance_sampling_ratio/touched_tokens"] == 0
+    # The second update has moved away from the old learner, not from the sampler.
+    tight, _ = run(make_policy(), off, tmp_path / "tight", epsilon=1e-5, num_iterations=2, updates=2, **weights)
+    assert tight[0]["clip_ratio/region_mean"] == 0.0 and tight[1]["clip_ratio/region_mean"] > 0.2
+
+
+def test_an_update_whose_completions_were_all_cut_off_changes_nothing(tmp_path: Path) -> None:
+    """Neither by the policy loss nor by the KL and the entropy."""
+    policy = make_policy(tmp_path / "start")
+    groups = [
+        dataclasses.replace(
+            group,
+            samples=tuple(
+                dataclasses.replace(
+                    sample,
+                    completion=dataclasses.replace(sample.completion, finish_reason=FinishReason.LENGTH),
+                )
+                for sample in group.samples
+            ),
+        )
+        for group in make_groups(policy)
+    ]
+    settings = {"mask_truncated": True, "beta": 0.5, "entropy_coef": 0.1}
+    rows, _ = run(policy, groups, tmp_path / "run", updates=2, **settings)
+    assert [row["grad_norm"] for row in rows] == [0.0, 0.0]
+    assert rows[0]["masked_truncated"] == P * G
 
 
 @pytest.mark.parametrize("family", ["gpt2", "mamba"])
