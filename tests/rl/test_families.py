@@ -130,6 +130,16 @@ def test_an_adapter_in_bfloat16(model: Path, tmp_path: Path) -> None:
     check_saved_model(run, config)
 
 
+@pytest.mark.gpu
+def test_a_run_on_a_gpu(family: str, model: Path, tmp_path: Path) -> None:
+    config = config_of(model, tmp_path / "run", updates=2).model_copy(update={"device": "cuda"})
+    run = train(config, out=io.StringIO())
+    assert max(figures(run, Stage.GRPO, "logprob_diff/max")) <= 1e-4
+    ended = {row.pieces[-1] for row in run.trajectories.read() if row.pieces and row.tokens < 48}
+    assert FAMILIES[family].turn_end in ended
+    assert evaluation_log(run.path, Stage.GRPO).read()
+
+
 def test_a_prompt_is_the_librarys(family: str, model: Path, tmp_path: Path) -> None:
     config = config_of(model, tmp_path / "run")
     encoder, env = policy_of(config).encoder, build_parts(config).env

@@ -15,7 +15,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -111,7 +111,7 @@ def _run(part: str, setting: Setting, deadline: float, command: Command) -> Part
                 command(part, setting, rows),
                 stdout=output,
                 stderr=subprocess.STDOUT,
-                env=_environment(),
+                env=environment(os.environ),
                 start_new_session=True,  # what the part starts is stopped with it
             )
             try:
@@ -137,9 +137,12 @@ def _run(part: str, setting: Setting, deadline: float, command: Command) -> Part
         )
 
 
-def _environment() -> dict[str, str]:
-    paths = [str(_ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]
-    return {**os.environ, "PYTHONPATH": os.pathsep.join(paths), "HF_HUB_OFFLINE": "1"}
+def environment(given: Mapping[str, str]) -> dict[str, str]:
+    """The environment of a part: this checkout, no network, and one GPU, since the trainers would use all."""
+    paths = [str(_ROOT), *filter(None, [given.get("PYTHONPATH")])]
+    card = given.get("CUDA_VISIBLE_DEVICES", "0").split(",")[0]
+    own = {"PYTHONPATH": os.pathsep.join(paths), "HF_HUB_OFFLINE": "1", "CUDA_VISIBLE_DEVICES": card}
+    return {**given, **own}
 
 
 def _stop(process: subprocess.Popen[bytes]) -> None:

@@ -42,7 +42,7 @@ def _case(kind: str, setting: Setting) -> Case:
         model="tiny" if setting.tiny else "0.5b",
         kind=kind,
         samples=16 if setting.tiny else 256,
-        mean=4 if setting.tiny else 128,
+        mean=4 if setting.tiny else 96,
         prompt_tokens=8 if setting.tiny else 128,
         threads=1,
         device=setting.device,

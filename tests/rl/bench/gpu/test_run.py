@@ -12,7 +12,7 @@ import pytest
 
 from rl.bench.gpu.figure import Figure, Setting
 from rl.bench.gpu.report import as_json, as_table
-from rl.bench.gpu.run import BUDGET_S, PARTS, PartResult, run_parts
+from rl.bench.gpu.run import BUDGET_S, PARTS, PartResult, environment, run_parts
 from scripts.bench import main
 
 SETTING = Setting(device="cpu", tiny=True)
@@ -21,14 +21,19 @@ SCRIPTS = {
     "machine": f"print('{ONE}', file=out); print('{{\"done\": true}}', file=out)",
     "graphs": f"print('{ONE}', file=out, flush=True); print('a word'); raise SystemExit(3)",
     "logprobs": f"print('{ONE}', file=out, flush=True); time.sleep(60)",
-    "suite": f"signal.signal(15, lambda *a: print('{ONE}', file=out, flush=True)); print('on'); time.sleep(60)",
+    "suite": (
+        "started = subprocess.Popen(['sleep', '60'])\n"
+        "print(json.dumps({'figure': {'name': 'pid', 'value': started.pid}}), file=out, flush=True)\n"
+        "signal.signal(15, lambda *a: (print('stopped', flush=True), sys.exit(1)))\n"
+        "time.sleep(60)"
+    ),
     "sampling": 'print(\'{"skipped": "no weights"}\', file=out)',
     "update": f"print('{ONE}', file=out); out.write('{{\"figure\": '); out.flush(); os.kill(os.getpid(), 9)",
 }
 
 
 def scripted(part: str, setting: Setting, out: Path) -> list[str]:
-    start = f"import os, signal, time; out = open({str(out)!r}, 'w')\n"
+    start = f"import json, os, signal, subprocess, sys, time; out = open({str(out)!r}, 'w')\n"
     return [sys.executable, "-c", start + SCRIPTS[part]]
 
 
@@ -60,6 +65,13 @@ def test_a_part_that_hangs_is_stopped_at_its_deadline_with_what_it_measured() ->
     assert (result.state, len(result.figures), result.passed) == ("out of time", 1, False)
 
 
+def test_a_part_can_end_by_itself_and_what_it_started_ends_too() -> None:
+    (result,) = run("suite", budget_s=1.0).values()
+    assert (result.state, result.log) == ("out of time", "stopped\n")
+    state = Path(f"/proc/{result.figures[0].value}/stat")
+    assert not state.exists() or state.read_text().split()[2] == "Z"
+
+
 def test_time_that_a_part_leaves_goes_to_the_next() -> None:
     lines: list[str] = []
     run_parts(["machine", "sampling"], SETTING, budget_s=100, say=lines.append, command=scripted)
@@ -71,6 +83,14 @@ def test_time_that_a_part_leaves_goes_to_the_next() -> None:
 
 def test_all_parts_have_ten_minutes() -> None:
     assert sum(PARTS.values()) == BUDGET_S == 580
+
+
+@pytest.mark.parametrize(
+    ("given", "card"), [({}, "0"), ({"CUDA_VISIBLE_DEVICES": "3,5"}, "3"), ({"CUDA_VISIBLE_DEVICES": ""}, "")]
+)
+def test_a_part_sees_one_gpu_and_no_network(given: dict[str, str], card: str) -> None:
+    own = environment({"HOME": "/home", **given})
+    assert (own["CUDA_VISIBLE_DEVICES"], own["HF_HUB_OFFLINE"], own["HOME"]) == (card, "1", "/home")
 
 
 def test_a_figure_must_keep_its_bounds() -> None:
