@@ -33,7 +33,8 @@ class Problem:
         split: The split.
         index: Position in the split, from 0.
         question: The task text without step request and answer cue.
-        prompt: The text the model is given, rendered by the environment from `question` and `budget`.
+        prompt: The task's own prompt, rendered by the environment from `question` and `budget`. What the model
+            gets depends on the run's prompt format too (`rollout/prompt_format.py`).
         answer: The gold answer, as the closing line states it.
         num_full_steps: Number of lines in the full reference trace.
         difficulty: The environment's own measure; larger is harder.

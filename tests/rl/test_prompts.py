@@ -3,17 +3,25 @@
 from __future__ import annotations
 
 import re
+from contextlib import closing
+from pathlib import Path
 from typing import Any
 
 import pytest
+from transformers import PhiConfig, PhiForCausalLM
 
 from configs import ConfigError, check_config
 from configs.schema.prompt import PromptConfig
-from envs import ENVS, Problem, Split, make_env, make_example, render_trace
+from envs import ENVS, Problem, Split, Status, make_env, make_example, render_trace
+from rl.build import worker_spec
+from rl.models.policy import load_policy
 from rl.models.tiny import make_tokenizer
+from rl.parts import build_parts
 from rl.prompts import build_prompt_format, make_prompt_format
 from rollout.encoder import make_encoder
 from rollout.prompt_format import PromptFormat
+from rollout.types import FinishReason, GroupRequest
+from tests.kit.byte_tokenizer import FAMILIES
 
 ENV = make_env("countdown")
 PROBLEM = ENV.problem(Split.ID, 0)
@@ -216,3 +224,36 @@ def test_a_template_without_a_budget_cannot_state_one(stage: str) -> None:
     )
     with pytest.raises(ConfigError, match=rf"{stage}.budget_frac is 0.5, but prompt.template has no slot"):
         build_prompt_format(config, ENV)
+
+
+# ---- a whole way ----
+
+
+def test_a_model_that_ends_its_turn_at_once_is_not_sampled_to_the_limit(tmp_path: Path) -> None:
+    tokenizer = FAMILIES["qwen"].tokenizer()
+    end, eos = tokenizer.convert_tokens_to_ids(["<|im_end|>", "<|endoftext|>"])
+    size = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 32}
+    model = PhiForCausalLM(PhiConfig(vocab_size=len(tokenizer), eos_token_id=eos, **size))
+    assert model.lm_head.bias is not None
+    model.lm_head.bias.data[end] = 100.0  # the only token it writes
+    model.save_pretrained(tmp_path)
+    tokenizer.save_pretrained(tmp_path)
+    config = check_config(
+        {
+            "device": "cpu",
+            "threads": 1,
+            "env": {"name": "countdown"},
+            "policy": {"model": str(tmp_path)},
+            "rollout": {"max_prompt_tokens": 1000, "max_new_tokens": 8, "threads": 1},
+            "rewards": {"terms": [{"name": "correct", "weight": 1}]},
+            "warm_start": None,
+        }
+    )
+    parts = build_parts(config)
+    policy = load_policy(config.policy, parts.env, prompts=parts.prompts, seed=0)
+    asked = GroupRequest(group_id=0, split=Split.ID, index=0, budget=None, num_samples=2, seed=0)
+    with closing(worker_spec(config, parts, policy).build()) as worker:
+        (group,) = worker.rollout([asked]).groups
+    for sample in group.samples:
+        assert (sample.completion.ids, sample.completion.finish_reason) == ((end,), FinishReason.STOP)
+        assert (sample.text, sample.trace.status) == ("", Status.MALFORMED)  # and not truncated
