@@ -10,6 +10,7 @@ from transformers.integrations import get_available_reporting_integrations
 
 from configs import Config, ConfigError
 from envs import Split
+from rl.devices import check_devices, find_device
 from rl.models.memory import check_cache
 from rl.models.policy import Policy
 from rl.parts import Parts
@@ -31,7 +32,7 @@ def check_backends(config: Config) -> None:
     Raises:
         ConfigError: Names the key and what is available.
     """
-    find_device(config)
+    check_devices(config)
     _check_report_to(config.report_to)
     _check_engine(config)
 
@@ -161,7 +162,7 @@ def build_pool(config: Config, parts: Parts, policy: Policy) -> RolloutPool:
 
     Raises:
         ResourceError: The cluster has too few resources.
-        VllmError: vLLM cannot run this model.
+        VllmError, DecodingError: The engine cannot sample from this model.
     """
     rollout, spec = config.rollout, worker_spec(config, parts, policy)
     if rollout.backend == "local":
@@ -202,16 +203,3 @@ def _check_report_to(names: list[str]) -> None:
         raise ConfigError(
             f"report_to has {unknown}; installed here: {', '.join(installed) or 'none'} (or 'none')"
         )
-
-
-def find_device(config: Config) -> str:
-    """The device of the learner and the local engine, "cpu" or "cuda".
-
-    Raises:
-        ConfigError: `device` is "cuda" and torch sees no GPU.
-    """
-    if config.device == "auto":
-        return "cuda" if torch.cuda.is_available() else "cpu"
-    if config.device == "cuda" and not torch.cuda.is_available():
-        raise ConfigError("device is 'cuda', but torch sees no GPU; set device to 'cpu' or 'auto'")
-    return config.device

@@ -25,7 +25,8 @@ import torch
 from configs import Config
 from configs.schema.config import GrpoConfig
 from rewards import RunHistory
-from rl.build import build_pool, check_backends, check_lengths, checked_cache_mebibytes, find_device
+from rl.build import build_pool, check_backends, check_lengths, checked_cache_mebibytes
+from rl.devices import describe_devices, find_device
 from rl.evaluate import evaluate
 from rl.evaluation_files import write_evaluation
 from rl.grpo.advantages import AdvantageWeight
@@ -64,8 +65,8 @@ def run_stages(
     """Run the stages of a config whose parts are built; see `rl.train.train`.
 
     Raises:
-        ConfigError, PolicyError, RunFolderError, ResourceError, VllmError: A mistake of the user's, found
-            before anything is written.
+        ConfigError, PolicyError, RunFolderError, ResourceError, VllmError, DecodingError: A mistake of the
+            user's, found before anything is written.
     """
     check_backends(config)
     torch.set_num_threads(config.threads)
@@ -87,8 +88,8 @@ def run_stages(
         for warning in config.grpo.warnings() if config.grpo else ():
             run.say(f"warning: {warning}")
         run.say(f"sampling: the KV cache takes {cache:,.1f} MiB an engine at most")
-        if warning:
-            run.say(warning)
+        for line in (*describe_devices(config), *filter(None, [warning])):
+            run.say(line)
         run.stage_base(policy, pool)
         if config.warm_start is not None:
             policy = run.stage_warm(policy, pool)

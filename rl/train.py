@@ -30,8 +30,8 @@ def train(
         The run's folder; `summary()` has the results.
 
     Raises:
-        ConfigError, PolicyError, RunFolderError, ResourceError, VllmError: A mistake of the user's, found
-            before anything is written.
+        ConfigError, PolicyError, RunFolderError, ResourceError, VllmError, DecodingError: A mistake of the
+            user's, found before anything is written.
     """
     check_launcher()
     let_threads_sleep()

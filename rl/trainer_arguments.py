@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from transformers import TrainingArguments
+
 from configs.schema.config import GrpoConfig, WarmStartConfig
 
 
@@ -38,3 +40,9 @@ def trainer_arguments(
         "disable_tqdm": True,
         "report_to": report_to,
     }
+
+
+def pin_one_device(arguments: TrainingArguments) -> None:
+    """Keep the Trainer from splitting batches over all GPUs of the host (`nn.DataParallel`)."""
+    on_gpu = arguments.n_gpu > 0  # setting up the devices, it counts all
+    arguments._n_gpu = int(on_gpu)

@@ -209,7 +209,11 @@ class RolloutConfig(Section):
     cpus_per_actor: float = Field(1, ge=0)
     """CPU cores that Ray reserves per actor."""
     gpus_per_actor: float = Field(0, ge=0)
-    """GPUs per actor, fractions allowed. 0: the actor samples on the CPU."""
+    """GPUs per actor, fractions allowed. 0: the actor samples on the CPU. With several GPUs in one machine, the
+    actors leave the first to the learner if they fit on the others."""
+    actor_device: Literal["auto", "cpu"] = "auto"
+    """`cpu`: the actors sample on the CPU on purpose, beside a learner on a GPU. `auto`: they use the GPUs of
+    `gpus_per_actor`; with 0 of them, a run with `device: cuda` is refused."""
     threads: int = Field(1, ge=1)
     """CPU threads of one engine, in this process or in an actor."""
     dtype: DType | None = None
@@ -464,6 +468,11 @@ class Config(Section):
             raise ValueError(
                 f"eval.length_limits has {over[0]}, but completions are sampled up to {lowest} tokens; lower "
                 "it, or raise eval.max_new_tokens or rollout.max_new_tokens"
+            )
+        if self.rollout.actor_device == "cpu" and self.rollout.gpus_per_actor > 0:
+            raise ValueError(
+                f"rollout.actor_device is cpu, but rollout.gpus_per_actor is {self.rollout.gpus_per_actor:g}; "
+                "set it to 0, or rollout.actor_device to auto"
             )
         if self.rollout.max_staleness > 0 and self.rollout.backend != "ray":
             raise ValueError(

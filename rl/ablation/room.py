@@ -11,6 +11,7 @@ import os
 from collections.abc import Mapping, Sequence
 
 from configs.schema.ablation import Trial
+from rollout.pools.room import ResourceError
 
 Bundle = dict[str, float]
 """Amounts of `CPU` and `GPU`, all on one node."""
@@ -61,8 +62,6 @@ def check_trial_fits(nodes: Sequence[Mapping[str, float]], trial: Trial, bundles
     """
     if count_at_once(nodes, bundles, most=1):
         return
-    from rollout.pools.cluster import ResourceError  # imports Ray, which takes a second
-
     have = ", ".join(_amount(node) for node in nodes) or "none"
     actors = f" and {len(bundles) - 1} actors with {_amount(bundles[1])} each" if len(bundles) > 1 else ""
     keys = "threads, gpus_per_trial or rollout.num_actors" if actors else "threads or gpus_per_trial"

@@ -27,7 +27,8 @@ from ray.tune.search import Searcher
 
 from configs.schema.ablation import Trial
 from rl.ablation.schedule import Schedule
-from rollout.pools.cluster import ActorSize, Cluster, connect
+from rollout.pools.cluster import Cluster, connect
+from rollout.pools.room import ActorSize
 
 if TYPE_CHECKING:
     from rl.ablation.live import LiveTable

@@ -8,7 +8,7 @@ from typing import Any
 from trl import GRPOConfig
 
 from configs.schema.config import GrpoConfig, RolloutConfig
-from rl.trainer_arguments import trainer_arguments
+from rl.trainer_arguments import pin_one_device, trainer_arguments
 
 
 def grpo_arguments(
@@ -26,7 +26,7 @@ def grpo_arguments(
     """
     loss_args: dict[str, Any] = dict(config.loss_args)
     constant = config.lr_schedule == "constant"
-    return GRPOConfig(
+    arguments = GRPOConfig(
         **trainer_arguments(config, folder=folder, seed=seed, cpu=cpu, report_to=report_to),
         per_device_train_batch_size=config.problems_per_update * rollout.samples_per_problem,
         gradient_accumulation_steps=1,  # micro-batches are made by `update.py`
@@ -48,3 +48,5 @@ def grpo_arguments(
         save_total_limit=config.keep_checkpoints,
         shuffle_dataset=False,
     )
+    pin_one_device(arguments)
+    return arguments

@@ -16,7 +16,7 @@ from configs.schema.config import WarmStartConfig
 from rl.models.policy import Policy
 from rl.sft.encode import encode_phases
 from rl.sft.examples import Phase
-from rl.trainer_arguments import trainer_arguments
+from rl.trainer_arguments import pin_one_device, trainer_arguments
 from rl.trainer_callback import StopIfNotFinite
 
 
@@ -63,6 +63,7 @@ def warm_start(
         max_length=None,
         dataset_kwargs={"skip_prepare_dataset": True},
     )
+    pin_one_device(arguments)
     trainer = SFTTrainer(
         model=policy.model,
         args=arguments,

@@ -1,4 +1,4 @@
-"""The embedded engine: any Hugging Face causal LM, sampled with plain torch.
+"""The embedded engine: a Hugging Face causal LM, sampled with plain torch.
 
 The prompt of a group is prefilled once for its G samples. Finished rows leave the batch at once and waiting
 ones take their places (continuous batching). The log-probability of each token is kept when it is sampled. A

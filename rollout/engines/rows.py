@@ -1,7 +1,7 @@
 """The rows in an engine's batch: prompts are admitted, tokens are read, finished rows leave.
 
-There are two kinds. `LibraryRows` uses the library's forward and works for any causal LM. `DecoderRows` uses
-the decode step of `decoder.py`, and keeps the KV cache of a prompt once for all samples of its group.
+There are two kinds. `LibraryRows` uses the library's forward. `DecoderRows` uses the decode step of `decoder.py`,
+and keeps the KV cache of a prompt once for all samples of its group.
 
 Shapes: P prompts, B rows, L prompt positions (left-padded), S columns of the KV cache, V vocabulary.
 """
@@ -165,7 +165,7 @@ class _WindowRows:
 
 
 class LibraryRows(_WindowRows):
-    """Rows of any causal LM; the KV cache of a prompt is copied to each of its samples.
+    """Rows of a causal LM by the library's forward; the KV cache of a prompt is copied to each of its samples.
 
     Layers may keep a state (linear attention, state spaces) instead of keys and values, or beside them. Where a
     layer keeps anything else, such as a sliding window, the library's own cache is used, and new rows are

@@ -19,36 +19,26 @@ import socket
 import tempfile
 import threading
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 import ray
+
+from rollout.pools.room import (
+    GPUS,
+    ActorSize,
+    ResourceError,
+    check_room,
+    check_size,
+    leaves_first_gpu,
+    visible_gpus,
+)
 
 _MODE, _TOKEN, _ADDRESS, _PATH = "RAY_AUTH_MODE", "RAY_AUTH_TOKEN", "RAY_ADDRESS", "PYTHONPATH"
 _CODE = str(Path(__file__).resolve().parents[2])
 # Ray puts sockets below its folder, and the path of a socket has at most 107 characters.
 _LONGEST_FOLDER = 30
 _KNOCK_S = 5.0
-
-
-class ResourceError(ValueError):
-    """No cluster has enough resources for the actors."""
-
-    exit_code: ClassVar[int] = 2
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class ActorSize:
-    """Resources of one actor.
-
-    Attributes:
-        cpus: Cores; fractions are allowed.
-        gpus: GPUs: a fraction below 1, or a whole number.
-    """
-
-    cpus: float
-    gpus: float
 
 
 class Cluster:
@@ -85,21 +75,24 @@ class Cluster:
         _set_environment(self._environment)
 
 
-def connect(*, num_actors: int, size: ActorSize) -> Cluster:
+def connect(*, num_actors: int, size: ActorSize, learner_on_gpu: bool = False) -> Cluster:
     """Join or start a cluster with enough resources for the actors.
 
     A process that is connected to Ray keeps its cluster. Otherwise it joins the cluster named by `RAY_ADDRESS`,
     which `ray job submit` sets. Otherwise it starts a private one on this machine, with as many cores as the
     actors ask for and the machine has; the driver asks for none, so two actors of one core each fit on two
     cores. A private cluster has an access token, a new one in each process, unless `RAY_AUTH_MODE` says
-    otherwise.
+    otherwise. It has the GPUs of this machine; with `learner_on_gpu` all but the first, if the actors fit on
+    those.
 
     Raises:
         ResourceError: The resources do not suffice (the message names available and requested ones and the
             keys to change), or the cluster at `RAY_ADDRESS` cannot be joined.
     """
-    _check_size(size)
-    cluster = _connect(cpus_wanted=num_actors * size.cpus)
+    check_size(size)
+    gpus = visible_gpus() if learner_on_gpu else []
+    others = gpus[1:] if leaves_first_gpu(len(gpus), num_actors, size) else []
+    cluster = _connect(cpus_wanted=num_actors * size.cpus, gpus=others)
     try:
         check_room([node["Resources"] for node in _nodes() if node["Alive"]], num_actors, size)
     except ResourceError:
@@ -113,57 +106,7 @@ def _nodes() -> list[dict[str, Any]]:
     return nodes
 
 
-def check_room(nodes: Sequence[Mapping[str, float]], num_actors: int, size: ActorSize) -> None:
-    """Refuse more actors than the nodes can hold when nothing else runs on them.
-
-    The cores and GPUs of an actor must be on one node, and a fraction of a GPU on one GPU. Nodes that a cluster
-    could still add are not counted.
-
-    Args:
-        nodes: Resources of each node (`CPU`, `GPU`).
-        num_actors: Number of actors.
-        size: Size of each.
-
-    Raises:
-        ResourceError: They do not fit.
-    """
-    room = sum(_room_on(node, size, num_actors) for node in nodes)
-    if room >= num_actors:
-        return
-    have = ", ".join(f"{_amount(node.get('GPU', 0), node.get('CPU', 0))}" for node in nodes)
-    raise ResourceError(
-        f"rollout.num_actors={num_actors} with rollout.cpus_per_actor={size.cpus:g} and "
-        f"rollout.gpus_per_actor={size.gpus:g} need {_amount(num_actors * size.gpus, num_actors * size.cpus)}; "
-        f"Ray has {len(nodes)} node{'s' * (len(nodes) != 1)} with {have}, room for {room} such "
-        f"actor{'s' * (room != 1)}. Lower one of these keys (gpus_per_actor=0 samples on the CPU) or add nodes"
-    )
-
-
-def _amount(gpus: float, cpus: float) -> str:
-    return f"{gpus:g} GPU and {cpus:g} CPU"
-
-
-def _room_on(node: Mapping[str, float], size: ActorSize, most: int) -> int:
-    slack = 1e-9  # ten actors of 0.1 fit on one core
-    room = float(most)
-    if size.cpus > 0:
-        room = min(room, (node.get("CPU", 0.0) + slack) // size.cpus)
-    if size.gpus >= 1:
-        room = min(room, node.get("GPU", 0.0) // size.gpus)
-    elif size.gpus > 0:
-        room = min(room, node.get("GPU", 0.0) * ((1 + slack) // size.gpus))
-    return int(room)
-
-
-def _check_size(size: ActorSize) -> None:
-    for key, amount in (("cpus_per_actor", size.cpus), ("gpus_per_actor", size.gpus)):
-        if amount < 0 or (amount > 1 and amount != int(amount)):
-            raise ResourceError(
-                f"rollout.{key} is {amount:g}; Ray hands out fractions below 1 or whole numbers"
-            )
-
-
-def _connect(*, cpus_wanted: float) -> Cluster:
+def _connect(*, cpus_wanted: float, gpus: Sequence[str]) -> Cluster:
     if ray.is_initialized():
         return Cluster(folder=None, environment={}, joined=False)
     handler = signal.getsignal(signal.SIGTERM)
@@ -171,7 +114,8 @@ def _connect(*, cpus_wanted: float) -> Cluster:
     try:
         if address:
             return _join(address)
-        return _start(num_cpus=max(1, min(len(os.sched_getaffinity(0)), -int(-cpus_wanted // 1))))
+        num_cpus = max(1, min(len(os.sched_getaffinity(0)), -int(-cpus_wanted // 1)))
+        return _start(num_cpus=num_cpus, gpus=gpus)
     finally:
         # Ray replaces the handler, which may save a checkpoint.
         if callable(handler) and threading.current_thread() is threading.main_thread():
@@ -195,7 +139,7 @@ def _knock(address: str) -> None:
         socket.create_connection((host.strip("[]"), int(port)), timeout=_KNOCK_S).close()
 
 
-def _start(*, num_cpus: int) -> Cluster:
+def _start(*, num_cpus: int, gpus: Sequence[str]) -> Cluster:
     folder = _make_folder()
     environment = {name: os.environ.get(name) for name in (_MODE, _TOKEN, _PATH)}
     if _CODE not in site.getsitepackages():
@@ -206,7 +150,10 @@ def _start(*, num_cpus: int) -> Cluster:
         # be too late). With a token in the environment it writes none into the home folder.
         os.environ.setdefault(_TOKEN, _token())
     cluster = Cluster(folder=folder, environment=environment, joined=True)
+    visible = os.environ.get(GPUS)
     try:
+        if gpus:  # Ray hands out those that are visible as it starts
+            os.environ[GPUS] = ",".join(gpus)
         ray.init(
             address="local",
             num_cpus=num_cpus,
@@ -218,6 +165,8 @@ def _start(*, num_cpus: int) -> Cluster:
     except BaseException:
         cluster.close()
         raise
+    finally:
+        _set_environment({GPUS: visible})
     return cluster
 
 

@@ -23,8 +23,9 @@ import ray
 from ray.exceptions import ActorDiedError, RayError, RayTaskError
 
 from rollout.engines.base import Weights
-from rollout.pools.cluster import ActorSize, ResourceError, connect
+from rollout.pools.cluster import connect
 from rollout.pools.ray_actor import RolloutActor, pack_weights
+from rollout.pools.room import ActorSize, ResourceError
 from rollout.threads import wait_policy
 from rollout.types import Batch, GroupRequest, Sampling
 from rollout.worker import WorkerSpec
@@ -129,7 +130,9 @@ class RayPool:
         self._publication = 0
         self._published: tuple[Any, int] | None = None
         self._slots: list[_Slot] = []
-        self.cluster = connect(num_actors=num_actors, size=self._size)
+        self.cluster = connect(
+            num_actors=num_actors, size=self._size, learner_on_gpu=spec.engine.device == "cuda"
+        )
         try:
             self._actor_class = ray.remote(RolloutActor).options(
                 num_cpus=cpus_per_actor,

@@ -12,8 +12,8 @@ from rl.models.policy import PolicyError
 from rl.runs.errors import RunFolderError
 from rl.runs.lock import RunBusyError
 from rollout.engines.vllm import VllmError
-from rollout.pools.cluster import ResourceError
 from rollout.pools.ray_pool import RolloutError
+from rollout.pools.room import ResourceError
 from rollout.worker import PromptTooLongError
 from scripts.exits import RUN_FAILED, TRY_AGAIN, USER_ERROR, user_errors
 from scripts.submit import SubmitError

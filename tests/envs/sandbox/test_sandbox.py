@@ -557,7 +557,8 @@ def test_soak() -> None:
 def test_any_kind_of_ray_worker_can_call() -> None:
     import ray
 
-    from rollout.pools.cluster import ActorSize, connect
+    from rollout.pools.cluster import connect
+    from rollout.pools.room import ActorSize
 
     def scenario(sandbox: Sandbox) -> list[str]:
         with sandbox:

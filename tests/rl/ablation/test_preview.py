@@ -15,7 +15,7 @@ from rl.ablation.room import count_at_once, make_bundles
 from rl.ablation.run import plan_bundles, run_plan
 from rl.ablation.time_left import Measured, estimate
 from rl.runs.record import Stage, Summary
-from rollout.pools.cluster import ResourceError
+from rollout.pools.room import ResourceError
 from tests.kit import runs_by_hand
 
 BASE: dict[str, Any] = {

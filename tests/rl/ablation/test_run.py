@@ -26,7 +26,8 @@ from rl.runs.folder import open_run
 from rl.runs.lock import RunBusyError
 from rl.runs.log import read_summary
 from rl.runs.record import SplitResult, Stage
-from rollout.pools.cluster import ActorSize, Cluster, ResourceError, connect
+from rollout.pools.cluster import Cluster, connect
+from rollout.pools.room import ActorSize, ResourceError
 from tests.kit.runs_by_hand import write_summary
 
 BASE: dict[str, Any] = {

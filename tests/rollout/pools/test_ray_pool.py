@@ -19,10 +19,11 @@ import torch
 
 from envs import Problem, Split, Trace, make_env
 from rewards import History, RewardSum, Score, Term
-from rollout.pools.cluster import ActorSize, Cluster, ResourceError, check_room, connect
+from rollout.pools.cluster import Cluster, connect
 from rollout.pools.local import LocalPool
 from rollout.pools.ray_actor import RolloutActor, StaleWeightsError, pack_weights, unpack_weights
 from rollout.pools.ray_pool import RayPool, RolloutError
+from rollout.pools.room import ActorSize, ResourceError, check_room
 from rollout.types import Batch, GroupRequest, RolloutGroup, Sampling
 from rollout.worker import PromptTooLongError, WorkerSpec
 from tests.kit.tiny_policy import tiny_policy, worker_spec
