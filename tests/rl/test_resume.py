@@ -53,7 +53,7 @@ grpo:
   learning_rate: 1.0e-3
   save_every: 4
   budget_frac: 0.5
-eval: {splits: [id], num_problems: 4, num_samples: 0}
+eval: {splits: [id], num_problems: 4, num_samples: 0, every: 2, every_problems: 3}
 """
 
 
@@ -109,7 +109,17 @@ def digest(folder: Path, stage: str, name: str = "model") -> str:
 
 def untimed_rows(folder: Path) -> list[tuple]:
     """The logged rows without their timings."""
-    keys = ("stage", "update", "loss", "reward", "accuracy", "cursor", "tokens/mean", "grad_norm")
+    keys = (
+        "stage",
+        "update",
+        "loss",
+        "reward",
+        "accuracy",
+        "cursor",
+        "tokens/mean",
+        "grad_norm",
+        "eval_id/tokens",
+    )
     return [tuple(row.get(key) for key in keys) for row in rows(folder)]
 
 
@@ -128,13 +138,14 @@ def test_killed_and_resumed_equals_uninterrupted(
     kill_at(start(folder), folder, stage, update)
     assert not (folder / "models" / "grpo").exists()
     finish(start(folder, "--resume"))
-    for trained in ("warm", "grpo"):
+    for trained in ("warm", "grpo", "best"):
         assert digest(folder, trained) == digest(uninterrupted, trained)
     state_file = "checkpoints/grpo/checkpoint-12/stride_state.json"
     states = [json.loads((path / state_file).read_text()) for path in (folder, uninterrupted)]
     assert states[0] == states[1] and states[0]["history"]["update"] == 12
     assert untimed_rows(folder) == untimed_rows(uninterrupted)
-    assert (folder / "trajectories.jsonl").read_text() == (uninterrupted / "trajectories.jsonl").read_text()
+    for name in ("trajectories.jsonl", "eval/during.jsonl"):
+        assert (folder / name).read_text() == (uninterrupted / name).read_text()
     one, two = (json.loads((f / "summary.json").read_text())["stages"] for f in (folder, uninterrupted))
     assert one == two
 

@@ -75,8 +75,9 @@ def test_a_sampled_evaluation_says_so_everywhere(config: str, capsys: pytest.Cap
     assert not evaluation_log(Path("sampled"), Stage.BASE).path.exists()
     ((source),) = find_sources([Path("sampled")])
     assert source.evaluated and not source.greedy
-    page = Path("sampled/report.html").read_text()
+    page = Path("sampled/report.html").read_text().replace("&nbsp;", " ")
     assert "Means over all samples of each problem. Steps" in page and "Greedy" not in page
+    assert "base, sampled: 0.0 % correct on id" in page and "mean over all samples" in page
     assert "<small>sampled</small>" in page and "the first sample" in page
     # It is not compared with a greedy one, but with another sampled one, on all samples.
     assert main(["config", config, "--output", "greedy"]) == 0

@@ -23,11 +23,15 @@ _FEWEST = f"Fewest steps within {100 * _MARGIN:.0f} points of the baseline's acc
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class _Standing:
-    """A case on the first split: means over seeds, and its difference to the baseline (which has None)."""
+    """A case on the first split: means over seeds, and its difference to the baseline (which has None).
+
+    All cases of a split are decoded in the same way.
+    """
 
     case: CaseRecord
     accuracy: float
     steps: float | None
+    greedy: bool
     difference: CaseDifference | None
 
     @property
@@ -53,7 +57,7 @@ def answer(study: Study) -> str:
     split, base = study.splits[0], standings[0]
     best = max(standings, key=lambda one: one.accuracy)
     if len(standings) == 1:
-        return f"{base.name}: {_figures(base)} on {split}."
+        return f"{base.name}{'' if base.greedy else ', sampled'}: {_figures(base)} on {split}."
     if best is base:
         sentences = [f"No case is more accurate on {split} than the baseline, {base.name}: {_figures(base)}."]
     else:
@@ -66,6 +70,8 @@ def answer(study: Study) -> str:
     short = _shortest(standings)
     if short is not None and short is not best:
         sentences.append(f"{_FEWEST}: {short.name}, {_figures(short)}.")
+    if not base.greedy:
+        sentences.append("Accuracy is the mean over all samples of each problem.")
     return " ".join(sentences)
 
 
@@ -82,7 +88,7 @@ def tiles(study: Study) -> list[Tile]:
         Tile(
             name=f"Highest accuracy on {split}",
             figure=percent(best.accuracy),
-            notes=(best.name, f"baseline: {percent(base.accuracy)}"),
+            notes=(best.name, f"baseline: {percent(base.accuracy)}", *(() if base.greedy else ("sampled",))),
         )
     ]
     if short is not None:
@@ -138,7 +144,10 @@ def next_steps(study: Study) -> list[Fact]:
             dict.fromkeys(one.origin.folder for one in pair if one is not None and one.origin.folder)
         )
         if best.seeds[seed].origin.folder:
+            config = study.comparison.configs.get(best.name, {})
             path = f"{best.seeds[seed].origin.folder}/models/{stage.stage.value}"
+            if not (config.get("warm_start") or config.get("grpo")):  # the run only evaluates a model
+                path = str((config.get("policy") or {}).get("model"))
             more = f" ({best.key} {best.name}, seed {seed})"
             facts.append(Fact(name="Most accurate model", text=path, is_code=True, more=more))
         if folders:
@@ -163,7 +172,15 @@ def _standings(study: Study) -> list[_Standing]:
                 _mean(results, lambda one: one.steps_per_correct),
             )
             difference = found.get(case.name)
-            made.append(_Standing(case=case, accuracy=accuracy or 0.0, steps=steps, difference=difference))
+            made.append(
+                _Standing(
+                    case=case,
+                    accuracy=accuracy or 0.0,
+                    steps=steps,
+                    greedy=all(one.greedy for one in results),
+                    difference=difference,
+                )
+            )
     return made
 
 

@@ -9,6 +9,7 @@ from rl.compare.flags import by_kind, where
 from rl.compare.results import Figure
 from rl.compare.study import Study
 from rl.pages.comparison.legend import entry_name
+from rl.pages.decoding import decoding
 from rl.pages.text import text_table
 from rl.stats.format import table_number
 
@@ -32,8 +33,11 @@ def comparison_text(study: Study) -> str:
         cells = [table_number(figure(mean), digits) for _, figure, digits in _COLUMNS]
         interval = f"{low:.3f}-{high:.3f}"
         name = " ".join(entry_name(study, entry))
-        rows.append([entry.split, name, str(len(entry.results)), f"{accuracy:.3f}", interval, *cells])
+        how = "" if mean.greedy else " sampled"
+        rows.append([entry.split, name, str(len(entry.results)), f"{accuracy:.3f}{how}", interval, *cells])
     lines = [text_table(head, rows, num_left=2)]
+    means = [entry.mean() for entry in study.entries]
+    lines += [] if all(one.greedy for one in means) else [f"{decoding(means)}."]
     for case in study.cases:
         found = by_kind(study.flags[case.name])
         lines += [f"flag: {case.name}: {kind.value}: {where(splits)}" for kind, splits in found.items()]

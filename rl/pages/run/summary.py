@@ -61,6 +61,7 @@ def tiles(run: RunRecord) -> list[Tile]:
         notes = []
         if place == 0:
             notes.append(f"95 % interval {bare_percent(now.accuracy_low)}–{percent(now.accuracy_high)}")
+            notes += [] if now.greedy else ["mean over all samples"]
         if before is not None and then is not None:
             notes.append(f"{before.label}: {figure(then)}")
         made.append(Tile(name=name, figure=figure(now), notes=tuple(notes)))

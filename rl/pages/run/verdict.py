@@ -52,7 +52,8 @@ def verdict(run: RunRecord) -> str:
 def _main_sentence(run: RunRecord, split: str, before: Stage | None, after: Stage) -> str:
     results = run.results(split)
     now = results[after]
-    sentence = f"{after.label}: {percent(now.accuracy)} correct on {split}"
+    how = "" if now.greedy else ", sampled"
+    sentence = f"{after.label}{how}: {percent(now.accuracy)} correct on {split}"
     if before is not None:
         sentence += f" ({before.label} {percent(results[before].accuracy)})"
     steps = now.steps_per_correct

@@ -293,6 +293,7 @@ def test_an_evaluation_of_a_trained_model_is_a_case_of_its_own(tmp_path: Path) -
     ]
     found = made(*paths)
     assert [case.name for case in found.cases] == ["eval-warm", "eval-grpo"]
+    assert f"<code>{trained}/models/grpo</code> (b eval-grpo, seed 0)" in render_comparison(found)
     assert [(entry.stage, entry.mean().accuracy) for entry in found.entries] == [
         (Stage.BASE, 0.6),
         (Stage.BASE, 0.8),

@@ -15,6 +15,7 @@ from rl.compare.results import TraceFacts, facts_of
 from rl.compare.shared import result_of
 from rl.compare.stored import read_stored, store
 from rl.compare.study import Study, make_study
+from rl.pages.comparison.answer import answer
 from rl.pages.comparison.page import render_comparison
 from rl.pages.comparison.text import comparison_text
 from rl.runs.record import LengthResult, SampleRow, Stage, Summary
@@ -59,7 +60,8 @@ def test_differences_are_those_of_the_means_over_samples(tmp_path: Path) -> None
     assert tokens is not None and tokens.mean == pytest.approx((12.5 - 10) / 2)
     page, text = render_comparison(study), comparison_text(study)
     assert "Means over all samples of each problem; means over seeds" in page and "Greedy" not in page
-    assert "base" in text
+    assert "0.750 sampled" in text and "Means over all samples of each problem." in text
+    assert answer(study).endswith("Accuracy is the mean over all samples of each problem.")
     store(study.comparison, study.cases, tmp_path / "kept")
     again = make_study(*read_stored(tmp_path / "kept"))
     assert render_comparison(again) == page
