@@ -24,5 +24,5 @@ class NotFiniteError(RuntimeError):
         """
         super().__init__(
             f"at update {update} {what}: training has diverged and stops, and nothing of this update is saved; "
-            "start again with a lower learning_rate, more warm-up or a lower max_grad_norm"
+            "start again with a lower learning_rate or a longer warm-up"
         )

@@ -314,8 +314,8 @@ class RewardsConfig(Section):
     """Seconds that a reward function of your own may take per sample, or per group if it takes groups."""
 
 
-class GrpoConfig(LossConfig):
-    """Group relative policy optimisation (GRPO, arXiv 2402.03300); TRL's loss."""
+class UpdatesConfig(Section):
+    """The updates of GRPO: how many, on what, how far."""
 
     updates: int = Field(100, ge=1)
     """Optimiser updates."""
@@ -351,6 +351,10 @@ class GrpoConfig(LossConfig):
     """Stop if, with the same weights, sampler and learner disagree on a token's log-probability by more than
     this. `auto`: 0.01 where both compute in float32; in bfloat16, where rounding alone moves an unlikely token
     by some tenths, a warning over 1.0. null: never."""
+
+
+class GrpoConfig(LossConfig, UpdatesConfig):
+    """Group relative policy optimisation (GRPO, arXiv 2402.03300); TRL's loss."""
 
 
 class EvalConfig(Section):

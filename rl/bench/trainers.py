@@ -155,6 +155,7 @@ def train_stride(
             rollout,
             pad_id=policy.encoder.pad_id,
             on_rollouts=lambda update, rollouts, advantages: None,
+            float32=model.dtype == torch.float32,
         )
         StrideTrainer(policy, made, arguments, [watch]).run()
     return _training(watch, counter)

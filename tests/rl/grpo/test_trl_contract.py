@@ -66,5 +66,14 @@ def test_advantages_may_be_given_per_token() -> None:
     assert 'inputs.get("old_per_token_logps")' in source
 
 
+def test_the_loss_has_no_kl_without_beta_and_takes_the_weights_of_vespo_as_they_are() -> None:
+    """`test_trl_loss.py` holds the rest: the loss is linear in the advantages, and what it is divided by."""
+    source = inspect.getsource(GRPOTrainer._compute_loss)
+    assert source.count("self.beta") == source.count("self.beta != 0.0") + source.count(
+        "self.beta * per_token_kl"
+    )
+    assert 'importance_sampling_ratio=inputs.get("importance_sampling_ratio")' in source
+
+
 def test_use_adapter_is_a_context_manager_over_model_and_name() -> None:
     assert list(inspect.signature(use_adapter).parameters) == ["model", "adapter_name"]

@@ -221,6 +221,21 @@ def test_log_probabilities_are_compared_by_hand() -> None:
         check.take(3)
 
 
+def test_the_limit_holds_where_sampler_and_learner_have_the_same_weights() -> None:
+    """Sampled with the weights of update 3, and trained on as update 4: they are the same; as update 5,
+    older."""
+    mask = torch.tensor([[True]])
+    for update, on_policy in ((3, True), (4, False)):
+        updates = make_updates(make_batch(group_of(0, [1.0, 0.0], version=3)), max_logprob_diff=0.5)
+        updates.next({}, update, device=CPU)
+        updates.compare_logprobs(torch.tensor([[-1.0]]), torch.tensor([[-2.0]]), mask, same=True)
+        if on_policy:
+            with pytest.raises(LogprobMismatchError):
+                updates.finish(update + 1)
+        else:
+            assert updates.finish(update + 1)["logprob_diff/max"] == 1.0
+
+
 def test_by_default_float32_stops_over_a_hundredth_and_bfloat16_warns_once_over_one() -> None:
     lines: list[str] = []
     mask = torch.tensor([[True]])
