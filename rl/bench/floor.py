@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Iterator
+from typing import Any, NamedTuple
 
 import torch
 from transformers import LlamaForCausalLM
@@ -23,23 +23,40 @@ _QUEUED = 16
 def floor(model: LlamaForCausalLM, workload: Workload) -> float:
     """Tokens per second if each step took only as long as its bytes or its operations at the measured rates."""
     weight = model.lm_head.weight
-    config: Any = model.config
     bytes_per_s = memory_rate(weight)
-    flops_per_s = _matmul_rate(weight, config.hidden_size, len(workload.lengths))
+    flops_per_s = _matmul_rate(weight, model.config.hidden_size, len(workload.lengths))
+    seconds = [max(b / bytes_per_s, flops / flops_per_s) for b, flops in _steps(model, workload)]
+    return workload.tokens / sum(seconds)
+
+
+def memory_floor(model: LlamaForCausalLM, workload: Workload) -> float:
+    """Tokens per second if each step took only as long as its bytes."""
+    moved = sum(step.bytes for step in _steps(model, workload))
+    return workload.tokens / (moved / memory_rate(model.lm_head.weight))
+
+
+class _Step(NamedTuple):
+    """What a decode step moves and computes."""
+
+    bytes: int
+    flops: int
+
+
+def _steps(model: LlamaForCausalLM, workload: Workload) -> Iterator[_Step]:
+    config: Any = model.config
     weights = sum(p.numel() for name, p in model.named_parameters() if "embed_tokens" not in name)
     head_dim = config.hidden_size // config.num_attention_heads
     kept = 2 * config.num_hidden_layers * config.num_key_value_heads * head_dim  # keys and values of a position
     attended = 2 * config.num_hidden_layers * config.hidden_size
-    seconds = 0.0
     for step in range(max(workload.lengths)):
         rows = [row for row, length in enumerate(workload.lengths) if length > step]
         groups = {row // GROUP for row in rows}
         prompt = [len(workload.prompts[row // GROUP]) for row in rows]
         read = sum(len(workload.prompts[group]) for group in groups) + step * len(rows)
-        moved = weight.itemsize * (weights + kept * read)
-        computed = 2 * weights * len(rows) + 2 * attended * (sum(prompt) + step * len(rows))
-        seconds += max(moved / bytes_per_s, computed / flops_per_s)
-    return workload.tokens / seconds
+        yield _Step(
+            bytes=model.lm_head.weight.itemsize * (weights + kept * read),
+            flops=2 * weights * len(rows) + 2 * attended * (sum(prompt) + step * len(rows)),
+        )
 
 
 def memory_rate(like: torch.Tensor) -> float:

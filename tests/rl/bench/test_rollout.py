@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from rl.bench import floor as bench_floor
-from rl.bench.floor import floor
+from rl.bench.floor import floor, memory_floor
 from rl.bench.models import MODELS, TRAINED
 from rl.bench.rollout import CONTESTANTS, rollout
 from rl.bench.workload import Case, Workload, make_bench_model, make_workload
@@ -72,6 +72,12 @@ def test_the_floor_grows_with_what_is_read(monkeypatch: pytest.MonkeyPatch) -> N
     workload = Workload(prompts=((2,) * 10,), lengths=(2,) * 8)
     moved = 4 * (2 * weights + 2 * 2 * 64 * (2 * 10 + 8))
     assert floor(model, workload) == pytest.approx(16 / (moved / 1e9))
+    assert memory_floor(model, workload) == pytest.approx(16 / (moved / 1e9))
+    # Arithmetic, at 1 a second: 2 steps of 8 rows through the weights; keys and values of each position read.
+    monkeypatch.setattr(bench_floor, "_matmul_rate", lambda like, width, rows: 1.0)
+    computed = 2 * 2 * weights * 8 + 2 * (2 * 2 * 64) * (2 * 8 * 10 + 8)
+    assert floor(model, workload) == pytest.approx(16 / computed)
+    assert memory_floor(model, workload) == pytest.approx(16 / (moved / 1e9))
 
 
 def test_the_script_prints_ratios_and_keeps_figures(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from statistics import median
 
-from rl.bench.floor import floor
+from rl.bench.floor import floor, memory_floor
 from rl.bench.gpu.figure import Figure, Setting
 from rl.bench.rollout import CONTESTANTS, rollout
 from rl.bench.workload import Case
@@ -27,9 +27,12 @@ def measure(setting: Setting) -> Iterator[Figure]:
         stride = rollout(case)["stride"]
         own[kind] = median(stride().per_s for _ in range(_LAPS))
         yield Figure(name=f"{kind}: stride", value=own[kind], unit="tokens/s")
-        limit = floor(case.make_model(), case.make_workload())
-        yield Figure(name=f"{kind}: the memory's and the arithmetic's limit", value=limit, unit="tokens/s")
-        yield Figure(name=f"{kind}: stride of that limit", value=own[kind] / limit)
+        model, workload = case.make_model(), case.make_workload()
+        for name, limit in (("memory", memory_floor), ("memory and arithmetic", floor)):
+            per_s = limit(model, workload)
+            yield Figure(name=f"{kind}: the limit of {name}", value=per_s, unit="tokens/s")
+            yield Figure(name=f"{kind}: stride, share of the limit of {name}", value=own[kind] / per_s)
+        del model
     for rival in _RIVALS:
         for kind, case in cases.items():
             per_s = rollout(case)[rival]().per_s
