@@ -2,7 +2,7 @@
 
 The learner is one process. The libraries under it read the variables of torchrun, MPI and `accelerate launch`
 when they set up the device: they then wait for processes that are not there, write one folder from several, or
-change the precision without being asked. Torch is not imported.
+change the precision or compile the model without being asked. Torch is not imported.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from configs import ConfigError
 
 _SIZES = ("WORLD_SIZE", "PMI_SIZE", "OMPI_COMM_WORLD_SIZE", "MV2_COMM_WORLD_SIZE")
+_DEFAULTS = ("ACCELERATE_MIXED_PRECISION", "ACCELERATE_DYNAMO_BACKEND")
 _PLUGINS = ("DEEPSPEED", "FSDP", "MEGATRON_LM", "PARALLELISM_CONFIG")
 
 
@@ -30,8 +31,7 @@ def check_launcher(environ: Mapping[str, str] = os.environ) -> None:
         for plugin in _PLUGINS
         if environ.get(name := f"ACCELERATE_USE_{plugin}", "").lower() in ("1", "true", "yes")
     ]
-    if environ.get(name := "ACCELERATE_MIXED_PRECISION", "no").lower() not in ("", "no"):
-        found.append(name)
+    found += [name for name in _DEFAULTS if environ.get(name, "no").lower() not in ("", "no")]
     if found:
         shown = " ".join(f"{name}={environ[name]}" for name in found)
         unset = " ".join(f"-u {name}" for name in found)

@@ -1,7 +1,7 @@
 """The rows in an engine's batch: prompts are admitted, tokens are read, finished rows leave.
 
-There are two kinds. `LibraryRows` uses the library's forward. `DecoderRows` uses the decode step of `decoder.py`,
-and keeps the KV cache of a prompt once for all samples of its group.
+There are two kinds. `LibraryRows` uses the library's forward. `DecoderRows` uses the decode step of
+`decoder.py`, and keeps the KV cache of a prompt once for all samples of its group.
 
 Shapes: P prompts, B rows, L prompt positions (left-padded), S columns of the KV cache, V vocabulary.
 """
