@@ -223,7 +223,15 @@ class _Run:
         with self.progress.showing(training_work(Stage.GRPO, config), done=done) as task:
             callback = UpdateCallback(Stage.GRPO, self.folder.metrics, task)
             callbacks = [callback, *([self.uploads] if self.uploads else [])]
-            evaluations = Evaluations(config, self.parts.env, pool, self.folder, policy, say=self.say)
+            evaluations = Evaluations(
+                config,
+                self.parts.env,
+                pool,
+                self.folder,
+                policy,
+                say=self.say,
+                show=lambda split, update, rows: self.tables.show(f"eval/{split}", update, rows),
+            )
             trainer = StrideTrainer(policy, updates, arguments, callbacks, evaluations=evaluations)
             trainer.run(resume_from)
         policy.save(self.folder.model(Stage.GRPO))

@@ -22,7 +22,7 @@ from rl.runs.early_stopping import is_over
 from rl.runs.folder import RunFolder
 from rl.runs.log import sample_rows
 from rl.runs.models import BEST, TrainedModel
-from rl.runs.record import BestModel, SplitResult, Stage
+from rl.runs.record import BestModel, SampleRow, SplitResult, Stage
 from rollout.pools.base import RolloutPool
 
 _LOGGED = ("accuracy", "verified", "steps_per_correct", "tokens", "truncated")
@@ -44,6 +44,7 @@ class Evaluations:
         policy: Policy,
         *,
         say: Callable[[str], None] = lambda line: None,
+        show: Callable[[str, int, list[SampleRow]], None] = lambda split, update, rows: None,
     ) -> None:
         """Set up; nothing is evaluated yet.
 
@@ -54,6 +55,7 @@ class Evaluations:
             folder: Gets the completions, the best model and the summary.
             policy: The policy in training, which is saved where it is the best so far.
             say: Shows a line.
+            show: Shows completions of a split in the metric backends, given the update.
         """
         self._config = during_config(config)
         self._env = env
@@ -61,6 +63,7 @@ class Evaluations:
         self._folder = folder
         self._policy = policy
         self._say = say
+        self._show = show
         self.stopped = False
 
     def due(self, update: int) -> bool:
@@ -80,9 +83,11 @@ class Evaluations:
         started = time.perf_counter()
         found = evaluate(self._pool, self._config, self._env)
         groups = found.greedy if self._config.eval.greedy else found.sampled
-        for group in [group for of_split in groups.values() for group in of_split]:
-            rows = sample_rows(Stage.GRPO, update, group, self._policy.encoder, tokens=False)
+        encoder = self._policy.encoder
+        for name, of_split in groups.items():
+            rows = [row for g in of_split for row in sample_rows(Stage.GRPO, update, g, encoder, tokens=False)]
             self._folder.during.append(*rows)
+            self._show(name, update, rows)
         split = self._config.eval.splits[0]
         self._judge(update, split, found.results[split])
         return {

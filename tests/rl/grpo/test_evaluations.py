@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from configs import Config, ConfigError, check_config
 from configs.schema.config import EvalConfig
@@ -97,7 +98,7 @@ def config(folder: Path, **changes: Any) -> Config:
         "eval": {"splits": ["id", "ood_easy"], "num_problems": 4, "num_samples": 0},
     }
     for key, value in changes.items():
-        data[key] = {**data[key], **value}
+        data[key] = {**data[key], **value} if isinstance(value, dict) else value
     return check_config(data)
 
 
@@ -122,7 +123,7 @@ EVERY = {"every": 2, "every_problems": 3, "every_splits": ["ood_easy", "id"]}
 def test_evaluations_change_no_weight_and_are_logged(tmp_path: Path) -> None:
     plain, judged = tmp_path / "plain", tmp_path / "judged"
     run(plain)
-    lines = run(judged, eval=EVERY)
+    lines = run(judged, eval=EVERY, report_to=["tensorboard"])
     assert weights(judged, "models/grpo") == weights(plain, "models/grpo")
     assert (judged / "trajectories.jsonl").read_bytes() == (plain / "trajectories.jsonl").read_bytes()
     rows = updates(judged)
@@ -133,6 +134,9 @@ def test_evaluations_change_no_weight_and_are_logged(tmp_path: Path) -> None:
     assert [(row.update, row.split, row.index) for row in kept] == [
         (update, split, index) for update in (2, 4, 6) for split in ("ood_easy", "id") for index in range(3)
     ]
+    events = EventAccumulator(str(judged / "tensorboard")).Reload()
+    assert "eval/ood_easy/accuracy" in events.Tags()["scalars"]
+    assert len(events.Tensors("completions/eval/id/text_summary")) == 3
     # Nothing is ever right, so the first evaluation stays the best; its model is that of checkpoint 2.
     best = read_summary(judged).best
     assert best is not None and (best.update, best.split, best.num_problems) == (2, "ood_easy", 3)

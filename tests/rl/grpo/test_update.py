@@ -167,7 +167,7 @@ def test_the_reference_model_is_called_for_every_micro_batch() -> None:
 
 
 def test_seconds_of_an_update() -> None:
-    """2 s for the rollouts, 3 s for the loss and the optimiser; then an update that samples nothing, of 4 s."""
+    """2 s for rollouts, 3 s for loss and optimiser; an evaluation; an update that samples nothing, of 4 s."""
     clock = Clock()
 
     def sampled(update: int, rollouts: RolloutBatch, advantages: Mapping[int, Sequence[float]]) -> None:
@@ -177,6 +177,12 @@ def test_seconds_of_an_update() -> None:
     assert updates.next({}, 0, device=CPU).metrics["seconds/prepare"] == 2.0
     clock.now += 3.0
     assert updates.finish(1) == {"seconds/update": 3.0, "seconds/total": 5.0}
+
+    def evaluate(update: int) -> dict[str, float]:
+        clock.now += 60.0
+        return {"eval_id/accuracy": 0.5, "update": update}
+
+    assert updates.between({}, 1, evaluate) == {"eval_id/accuracy": 0.5, "update": 1}
     clock.now += 4.0
     assert updates.finish(2) == {"seconds/update": 4.0, "seconds/total": 4.0}
 
