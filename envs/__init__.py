@@ -6,6 +6,7 @@ from envs.grading import Grade, GraderError
 from envs.path import StepError
 from envs.problem import Problem, Split
 from envs.registry import ENVS, make_env, make_example
+from envs.thinking import Thinking
 from envs.trace import Backtrack, Status, Step, StepKind, Trace, Verdict, parse_trace, render_trace
 
 __all__ = [
@@ -23,6 +24,7 @@ __all__ = [
     "Step",
     "StepError",
     "StepKind",
+    "Thinking",
     "Trace",
     "Verdict",
     "make_env",

@@ -20,7 +20,7 @@ from envs.grading import Grade, why_refused
 from envs.path import State, follow
 from envs.problem import Problem, Split, hash_rows
 from envs.requests import ask_for_answer, ask_for_steps
-from envs.trace import Status, Step, Trace, Verdict, parse_trace, render_trace
+from envs.trace import Status, Step, Trace, Verdict, parse_steps, parse_trace, render_trace
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -256,6 +256,10 @@ class Env(ABC, Generic[State]):
     def parse(self, text: str, *, truncated: bool = False) -> Trace:
         """Read a completion with `parse_trace`; tasks that state answers in another form override this."""
         return parse_trace(text, truncated=truncated)
+
+    def read_steps(self, text: str) -> tuple[Step, ...]:
+        """The steps of reasoning that states no answer, such as a thought."""
+        return parse_steps(text)
 
     def check(self, problem: Problem, trace: Trace) -> Trace:
         """Judge every step, every backtrack and the answer; `path.py` has the rules for steps and backtracks.

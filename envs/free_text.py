@@ -14,7 +14,7 @@ from envs.base import Env
 from envs.markers import mark
 from envs.maths.grader import find_answer
 from envs.problem import Problem
-from envs.trace import CLOSING, Status, Trace, parse_trace
+from envs.trace import CLOSING, Status, Step, Trace, parse_steps, parse_trace
 
 
 class FreeTextEnv(Env[tuple[int, str]]):
@@ -34,6 +34,10 @@ class FreeTextEnv(Env[tuple[int, str]]):
     def finished(self, state: tuple[int, str]) -> bool:
         """Always True, since steps are not checked."""
         return True
+
+    def read_steps(self, text: str) -> tuple[Step, ...]:
+        """Lines, with markers."""
+        return mark(parse_steps(text))
 
     def parse(self, text: str, *, truncated: bool = False) -> Trace:
         r"""`parse_trace` with markers; if there is no closing line, the last ``\boxed{}`` is the answer."""

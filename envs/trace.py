@@ -216,6 +216,18 @@ def parse_trace(text: str, *, truncated: bool = False) -> Trace:
     return Trace(steps=tuple(steps), answer=answer if closings == 1 else None, status=status)
 
 
+def parse_steps(text: str) -> tuple[Step, ...]:
+    """Every line that is not empty as a step, a closing line included: the text of a thought."""
+    steps: list[Step] = []
+    start = 0
+    for line in text.split("\n"):
+        span = (start, start + len(line))
+        start = span[1] + 1
+        if line.strip():
+            steps.append(_parse_step(line, span))
+    return tuple(steps)
+
+
 def _parse_step(line: str, span: tuple[int, int]) -> Step:
     match = _BACKTRACK_LINE.fullmatch(line) if line.startswith(BACKTRACK) else None
     if match is None:

@@ -19,6 +19,7 @@ from envs.free_text import FreeTextEnv
 from envs.grading import Grade
 from rewards import Score
 from rl.parts import build_parts
+from rollout.read_trace import read_trace
 from rollout.types import Completion, FinishReason, GroupRequest, Sampling
 from rollout.worker import RolloutWorker
 
@@ -116,8 +117,10 @@ class Chat:
 
     def _read(self, question: Question, completion: Completion) -> Reply:
         """Read a completion whose right answer is not known."""
-        text = self._worker.encoder.decode(completion.ids)
-        trace = self.env.parse(text, truncated=completion.finish_reason is FinishReason.LENGTH)
+        encoder = self._worker.encoder
+        text = encoder.decode(completion.ids)
+        truncated = completion.finish_reason is FinishReason.LENGTH
+        trace = read_trace(self.env, encoder, text, truncated=truncated)
         if question.in_form:
             trace = self.env.check(question.problem, trace)
         return Reply(text=text, trace=replace(trace, num_tokens=len(completion.ids)))

@@ -6,12 +6,13 @@ imported; what depends on the tokenizer is checked by `make_encoder`.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 from configs import Config, ConfigError
 from configs.schema.prompt import PromptConfig
-from envs import Env, Split, Verdict
+from envs import Env, Split, Thinking, Verdict
 from envs.base import checked_step
+from envs.thinking import check_marks
 from rollout.prompt_format import PromptFormat, Shot, check_template, slots_of
 
 _TRIED = 20  # train problems looked at for each example
@@ -26,7 +27,7 @@ def build_prompt_format(config: Config, env: Env[Any]) -> PromptFormat:
     """
     prompts = make_prompt_format(config.prompt, env)
     silent = [split for split, template in prompts.templates.items() if "budget" not in slots_of(template)]
-    _check_prefill(config.prompt.prefill, env)
+    _check_prefill(config.prompt.prefill, env, Thinking() if prompts.thinking == "auto" else prompts.thinking)
     stages = {"warm_start": config.warm_start, "grpo": config.grpo}
     for name, stage in stages.items():
         if stage is not None and stage.budget_frac > 0 and Split.TRAIN in silent:
@@ -37,13 +38,18 @@ def build_prompt_format(config: Config, env: Env[Any]) -> PromptFormat:
     return prompts
 
 
-def _check_prefill(prefill: str, env: Env[Any]) -> None:
+def _check_prefill(prefill: str, env: Env[Any], thinking: Thinking | None) -> None:
     """Refuse a prefill after which the task's own solution is no longer verified."""
     if not prefill or not env.checks_steps:
         return
     problem = env.problem(Split.TRAIN, 0)
     solution = env.demonstrate(env.full_trace(problem), problem.answer)
-    trace = env.check(problem, env.parse(prefill + solution.removeprefix(prefill)))
+    if thinking is None:
+        trace = env.parse(prefill + solution.removeprefix(prefill))
+    else:
+        solution = thinking.wrap(solution) if thinking.open in prefill else solution
+        trace = thinking.parse(env, prefill + solution.removeprefix(prefill))
+    trace = env.check(problem, trace)
     if not trace.verified:
         wrong = next(
             (checked_step(step) for step in trace.steps if step.verdict is Verdict.INVALID), "no answer"
@@ -78,7 +84,19 @@ def make_prompt_format(config: PromptConfig, env: Env[Any]) -> PromptFormat:
         prefill=config.prefill,
         chat_template=config.chat_template,
         chat_template_kwargs=config.chat_template_kwargs,
+        thinking=_thinking(config),
     )
+
+
+def _thinking(config: PromptConfig) -> Thinking | Literal["auto"] | None:
+    marks = config.thinking
+    if marks is None or marks == "auto":
+        return marks
+    try:
+        check_marks(marks.open, marks.close)
+    except ValueError as error:
+        raise ConfigError(f"prompt.thinking: {error}") from None
+    return Thinking(open=marks.open, close=marks.close)
 
 
 def _shots(config: PromptConfig, env: Env[Any]) -> tuple[Shot, ...]:

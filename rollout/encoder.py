@@ -12,9 +12,9 @@ from dataclasses import dataclass, field
 
 from transformers import PreTrainedTokenizerBase
 
-from envs import Problem
+from envs import Problem, Split, Thinking
 from rollout.chat_template import ChatTemplate
-from rollout.prompt_format import PLAIN, Piece, PromptFormat
+from rollout.prompt_format import PLAIN, Message, Piece, PromptFormat
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,6 +32,10 @@ class Encoder:
         stop_ids: Tokens that end a completion; the warm start teaches the first one. With a chat template this
             is the one that ends the assistant's turn.
         pad_id: Token that pads rows; always masked.
+        thinking: Marks of a thought; None for a model that does not think.
+        given_thought: The start of a thought that prompts end with, such as "<think>" and a newline; "" if they
+            open none.
+        teaches_thought: Whether the warm start writes a thought around its traces.
     """
 
     tokenizer: PreTrainedTokenizerBase
@@ -42,6 +46,9 @@ class Encoder:
     control_ids: frozenset[int]
     stop_ids: tuple[int, ...]
     pad_id: int
+    thinking: Thinking | None = None
+    given_thought: str = ""
+    teaches_thought: bool = False
     _pieces: dict[int, str] = field(default_factory=dict, init=False, repr=False, compare=False)
     _allowed: dict[str, list[int]] = field(default_factory=dict, init=False, repr=False, compare=False)
 
@@ -83,12 +90,48 @@ class Encoder:
         return (*prefix, *ids, *self.suffix_ids)
 
     def taught(self, text: str) -> str:
-        """What is left to write of a reference completion after the prefill."""
+        """What is left to write of a reference completion after the prompt.
+
+        A model that thinks gets the lines before the last one as a thought. What the prompt has begun, of the
+        thought or by the prefill, is not written again.
+        """
+        if self.teaches_thought and self.thinking is not None:
+            text = self.thinking.wrap(text).removeprefix(self.given_thought)
         return text.removeprefix(self.prompts.prefill)
 
+    def taught_offset(self, text: str) -> int:
+        """How far a place in the lines of a reference completion moves in `taught(text)`, in characters."""
+        start = len(self.thinking.open) + 1 if self.teaches_thought and self.thinking is not None else 0
+        whole = self.thinking.wrap(text) if start and self.thinking is not None else text
+        return start - (len(whole) - len(self.taught(text)))
+
     def encode_completion(self, text: str) -> tuple[int, ...]:
-        """Ids of what is left of a reference completion after the prefill, and the stop token."""
-        return (*self.encode(self.taught(text)), self.stop_ids[0])
+        """Ids of what is left of a reference completion after the prompt, and the stop token."""
+        return (*[token for token, _ in self.encode_taught(text)], self.stop_ids[0])
+
+    def encode_taught(self, text: str) -> list[tuple[int, tuple[int, int]]]:
+        """The tokens of `taught(text)`, each with its start and end there, in characters.
+
+        The marks of a thought may be control tokens; the rest of the text is data.
+        """
+        taught, found, start = self.taught(text), list[tuple[int, tuple[int, int]]](), 0
+        for piece in self._split_marks(taught):
+            ids = self._encode_format(piece.text) if not piece.is_data else self.encode(piece.text)
+            places = self.offsets(piece.text) if piece.is_data else [(0, len(piece.text))] * len(ids)
+            found += [(token, (start + a, start + b)) for token, (a, b) in zip(ids, places, strict=True)]
+            start += len(piece.text)
+        return found
+
+    def _split_marks(self, taught: str) -> list[Piece]:
+        """The taught text, with the marks of its thought apart where they are control tokens."""
+        marks = self.thinking if self.teaches_thought else None
+        if marks is None or not self._controls(self._encode_format(marks.open + marks.close)):
+            return [Piece(taught, is_data=True)]
+        start = len(marks.open) if taught.startswith(marks.open) else 0
+        end = taught.rindex(marks.close)
+        after = end + len(marks.close)
+        lines, last = Piece(taught[start:end], is_data=True), Piece(taught[after:], is_data=True)
+        return [Piece(taught[:start]), lines, Piece(taught[end:after]), last]
 
     def pieces(self, ids: Sequence[int]) -> list[str]:
         """Text of each token by itself; part of a character shows as the replacement character."""
@@ -151,6 +194,12 @@ def make_encoder(
                 f"prompt.prefill has {tokenizer.decode([token])!r}, which ends a completion; leave it out"
             )
     prefix, suffix = ((), ()) if chat is not None else _around(tokenizer, stop_ids)
+    thinking = _thinking(prompts, chat)
+    given, teaches = "", False
+    if thinking is not None:
+        end = _end_of_prompts(prompts, chat)
+        given = next((start for start in (f"{thinking.open}\n", thinking.open) if end.endswith(start)), "")
+        teaches = not end.rstrip().endswith(thinking.close)
     special = [token for token, added in tokenizer.added_tokens_decoder.items() if added.special]
     return Encoder(
         tokenizer=tokenizer,
@@ -161,7 +210,26 @@ def make_encoder(
         control_ids=frozenset([*special, *tokenizer.all_special_ids]) - {tokenizer.unk_token_id},
         stop_ids=stop_ids,
         pad_id=tokenizer.eos_token_id if tokenizer.pad_token_id is None else tokenizer.pad_token_id,
+        thinking=thinking,
+        given_thought=given,
+        teaches_thought=teaches,
     )
+
+
+def _thinking(prompts: PromptFormat, chat: ChatTemplate | None) -> Thinking | None:
+    """The marks of a thought; found in the chat template if left open."""
+    if prompts.thinking != "auto":
+        return prompts.thinking
+    usual = Thinking()
+    source = "" if chat is None else str(chat.tokenizer.chat_template)
+    return usual if usual.open in source and usual.close in source else None
+
+
+def _end_of_prompts(prompts: PromptFormat, chat: ChatTemplate | None) -> str:
+    """What stands between a problem and the completion, prefill excluded."""
+    if chat is None:
+        return prompts.templates.get(Split.TRAIN, "")
+    return chat.render([Message("user", (Piece("1", is_data=True),))])
 
 
 def _chat_template(tokenizer: PreTrainedTokenizerBase, prompts: PromptFormat) -> ChatTemplate | None:

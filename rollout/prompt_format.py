@@ -21,9 +21,9 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, Literal, NamedTuple
 
-from envs import Problem, Split
+from envs import Problem, Split, Thinking
 from envs.requests import ask_for_steps
 
 SLOTS: Final = ("question", "budget", "format")
@@ -80,6 +80,7 @@ class PromptFormat:
             part of the completion.
         chat_template: Whether to use the tokenizer's chat template; None uses it if there is one.
         chat_template_kwargs: Variables that the chat template reads.
+        thinking: Marks of a thought; "auto" takes the usual ones if the chat template knows them.
     """
 
     instruction: str = ""
@@ -92,6 +93,7 @@ class PromptFormat:
     prefill: str = ""
     chat_template: bool | None = None
     chat_template_kwargs: Mapping[str, Any] = field(default_factory=dict)
+    thinking: Thinking | Literal["auto"] | None = None
 
     def messages(self, problem: Problem) -> list[Message]:
         """The chat that ends with the problem's question."""

@@ -17,6 +17,7 @@ from rewards import Score, Scorer, UnscoredError
 from rollout.encoder import Encoder
 from rollout.engines.base import Engine, Weights
 from rollout.engines.spec import EngineSpec
+from rollout.read_trace import read_trace
 from rollout.types import (
     Batch,
     Completion,
@@ -160,7 +161,7 @@ class RolloutWorker:
             text = self.encoder.decode(completion.ids)
             truncated = completion.finish_reason is FinishReason.LENGTH
             try:
-                trace = self.env.check(problem, self.env.parse(text, truncated=truncated))
+                trace = self.env.check(problem, read_trace(self.env, self.encoder, text, truncated=truncated))
             except GraderError as error:
                 failure = str(error)
             else:

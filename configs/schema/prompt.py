@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, get_args
+from typing import Any, Literal, get_args
 
 from pydantic import Field, field_validator, model_validator
 
@@ -18,6 +18,15 @@ class ExampleConfig(Section):
     """The question."""
     answer: str = Field(min_length=1)
     """The whole completion, with its steps, in the form that the task reads."""
+
+
+class ThinkingConfig(Section):
+    """The marks that a model puts around its thoughts."""
+
+    open: str = "<think>"
+    """The mark that opens a thought."""
+    close: str = "</think>"
+    """The mark that closes it."""
 
 
 class PromptConfig(Section):
@@ -43,6 +52,11 @@ class PromptConfig(Section):
     of the completion."""
     chat_template_kwargs: dict[str, Any] = {}
     """Variables that the chat template reads, for example `{enable_thinking: false}`."""
+    thinking: ThinkingConfig | Literal["auto"] | None = "auto"
+    """Marks of a thought, for example `{open: <think>, close: </think>}`. Steps and backtracks are counted in
+    the thought and the answer is taken after it; a thought that is not closed has no answer. The warm start
+    writes a thought around its traces, unless the prompt has closed it already. `auto`: these marks if the chat
+    template is used and has both in it, as those of DeepSeek-R1, QwQ and Qwen3. null: no thoughts."""
 
     @field_validator("template", mode="before")
     @classmethod

@@ -49,10 +49,9 @@ def encode_examples(examples: Sequence[Example], encoder: Encoder) -> Dataset:
         completion_ids = encoder.encode_completion(example.text)
         labels = list(completion_ids)
         if example.ignored:
-            taught = encoder.taught(example.text)
-            given = len(example.text) - len(taught)  # characters of the prefill
-            for token, (start, end) in enumerate(encoder.offsets(taught)):
-                if any(first < given + end and given + start < last for first, last in example.ignored):
+            moved = encoder.taught_offset(example.text)
+            for token, (_, (start, end)) in enumerate(encoder.encode_taught(example.text)):
+                if any(first + moved < end and start < last + moved for first, last in example.ignored):
                     labels[token] = IGNORED
         rows["input_ids"].append([*prompt_ids, *completion_ids])
         rows["labels"].append([IGNORED] * len(prompt_ids) + labels)

@@ -81,10 +81,10 @@ def test_control_tokens_in_data_stay_text_in_every_place(name: str, template: st
 
 
 def test_variables_reach_the_template() -> None:
-    encoder = family_encoder("qwen", PromptFormat(chat_template_kwargs={"enable_thinking": False}))
+    encoder = family_encoder("qwen3", PromptFormat(chat_template_kwargs={"enable_thinking": False}))
     shown = encoder.show(encoder.encode_prompt(ask("q")))
     assert shown.endswith("<|im_start|>assistant\n<think>\n\n</think>\n\n")
-    assert family_encoder("qwen", PromptFormat()).encode_prompt(ask("q")) != encoder.encode_prompt(ask("q"))
+    assert family_encoder("qwen3", PromptFormat()).encode_prompt(ask("q")) != encoder.encode_prompt(ask("q"))
 
 
 # ---- without a chat template ----
