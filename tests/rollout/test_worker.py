@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from envs import Grade, GraderError, Problem, Split
+from envs import Grade, GraderError, Problem, Split, Thinking
 from envs.tasks.directional import Directional
 from rewards import RewardSum, Term
 from rollout.prompt_format import PromptFormat
@@ -105,6 +105,15 @@ def test_a_completion_is_read_with_its_prefill(spec: WorkerSpec) -> None:
     )
     assert sample.trace.num_tokens == len(sample.completion.ids)
     assert encoder.show(group.prompt_ids) == f"{group.problem.prompt}Thus, the answer is "
+
+
+def test_a_thought_that_the_prompt_opened_is_read_as_one(spec: WorkerSpec) -> None:
+    """The model writes "Thus, the answer is north." and never closes the thought."""
+    encoder = replace(spec.encoder, thinking=Thinking(), given_thought="<think>")
+    for given, answer in (("<think>", None), ("", "north")):
+        worker = make_worker(replace(spec, encoder=replace(encoder, given_thought=given)))
+        sample = worker.rollout([request(spec)]).groups[0].samples[0]
+        assert (sample.text, sample.trace.answer) == ("Thus, the answer is north.", answer)
 
 
 class BrokenGrader(Directional):
