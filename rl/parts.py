@@ -20,6 +20,7 @@ from rewards import RewardSum, Term, When
 from rl.models.files import PolicyError
 from rl.models.memory import check_tiny_model
 from rl.models.saved_adapter import check_model
+from rl.models.tiny_words import check_tiny_words
 from rl.prompts import build_prompt_format
 from rl.sft.examples import make_examples
 from rollout.prompt_format import PromptFormat
@@ -59,6 +60,9 @@ def build_parts(config: Config, *, find_model: bool = True) -> Parts:
         env = build_env(config)
         with _collected(mistakes):
             prompts = build_prompt_format(config, env)
+        with _collected(mistakes):
+            if find_model and config.policy.model == "tiny":
+                check_tiny_words(env)
         with _collected(mistakes):
             curriculum = _curriculum(config)
             _check_warm_start(config, (*curriculum, env))

@@ -9,6 +9,9 @@ from transformers import TrainingArguments
 
 from configs.schema.config import GrpoConfig, WarmStartConfig
 
+_RENAMED = "activation_checkpointing" in TrainingArguments.__dataclass_fields__  # from transformers 5.24 on
+NO_CHECKPOINTING: dict[str, Any] = {"activation_checkpointing" if _RENAMED else "gradient_checkpointing": False}
+
 
 def trainer_arguments(
     config: WarmStartConfig | GrpoConfig, *, folder: Path, seed: int, cpu: bool, report_to: list[str]
@@ -35,7 +38,7 @@ def trainer_arguments(
         "seed": seed,
         "use_cpu": cpu,
         "bf16": False,
-        "gradient_checkpointing": False,
+        **NO_CHECKPOINTING,
         "dataloader_pin_memory": False,
         "disable_tqdm": True,
         "report_to": report_to,

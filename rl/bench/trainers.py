@@ -32,6 +32,7 @@ from rl.grpo.arguments import grpo_arguments
 from rl.grpo.trainer import StrideTrainer
 from rl.grpo.update import Updates
 from rl.models.policy import Policy
+from rl.trainer_arguments import NO_CHECKPOINTING
 from rollout.encoder import make_encoder
 from rollout.engines.base import Weights
 from rollout.engines.cuda_graphs import CudaGraphs
@@ -204,7 +205,7 @@ def train_trl(
             shuffle_dataset=False,
             use_cpu=True,
             bf16=False,
-            gradient_checkpointing=False,
+            **NO_CHECKPOINTING,
             dataloader_pin_memory=False,
             disable_tqdm=True,
             report_to=[],

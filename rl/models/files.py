@@ -21,6 +21,8 @@ HUB_TIMEOUT_S = 3.0
 _PACKAGE = "package:"
 ADAPTER = "adapter_config.json"
 _REMEDY = "give the path of a model folder, a hub id that is in the local cache, or 'tiny'"
+_WEIGHTS = (".safetensors", ".bin", ".gguf")
+_LFS = b"version https://git-lfs"
 # A tokenizer is in at least one of these, whatever its family.
 _TOKENIZER_FILES = (
     "tokenizer.json",
@@ -104,6 +106,20 @@ def _check_folder(folder: Path, config: PolicyConfig) -> None:
             f"policy.model '{config.model}' holds no tokenizer (tokenizer.json, vocab.json, ...); "
             "save the model's tokenizer into the folder with save_pretrained"
         )
+    for name in sorted(files):
+        if name.endswith(_WEIGHTS) and _is_pointer(folder / name):
+            raise PolicyError(
+                f"policy.model '{config.model}' holds {name} as a pointer of Git LFS, without its content; run "
+                "`git lfs pull` in it"
+            )
+
+
+def _is_pointer(path: Path) -> bool:
+    """Whether git left a few lines in place of a large file."""
+    if not path.is_file():
+        return False
+    with path.open("rb") as file:
+        return file.read(len(_LFS)) == _LFS
 
 
 def _no_gguf(model: str, file: str, files: Iterable[str]) -> PolicyError:

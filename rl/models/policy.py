@@ -12,7 +12,6 @@ from typing import Any
 
 import torch
 from peft import PeftModel
-from safetensors import SafetensorError
 from transformers import (
     AutoModelForCausalLM,
     AutoTokenizer,
@@ -28,6 +27,7 @@ from rl.models.adapter import add_adapter, load_adapter, merge_adapter
 from rl.models.files import PolicyError, has_tokenizer, hub_commit, locate_model
 from rl.models.saved_adapter import base_config, find_adapter
 from rl.models.tiny import make_model, make_tokenizer
+from rl.models.tiny_words import without_words
 from rl.prompts import make_prompt_format
 from rollout.encoder import Encoder, make_encoder
 from rollout.engines.precision import cast_weights
@@ -100,9 +100,12 @@ def load_policy(
             raise PolicyError(
                 f"{checkpoint} is not a model folder: it has neither config.json nor adapter_config.json"
             )
-        model, tokenizer = _load_folder(str(checkpoint), config)
+        model, tokenizer = _load_folder(str(checkpoint), config, called=f"model folder '{checkpoint}'")
     elif config.model == "tiny":
-        tokenizer = make_tokenizer(env, config.tiny.number_digits, config.tiny.join_signs, prompts)
+        try:
+            tokenizer = make_tokenizer(env, config.tiny.number_digits, config.tiny.join_signs, prompts)
+        except ValueError as error:
+            raise without_words(error) from None
         model = make_model(config.tiny, tokenizer, seed)
         cast_weights(model, getattr(torch, config.dtype))
     else:
@@ -155,20 +158,56 @@ def _load_named(config: PolicyConfig) -> tuple[PreTrainedModel, PreTrainedTokeni
 
 
 def _load_folder(
-    name: str, config: PolicyConfig, *, revision: str | None = None, gguf_file: str | None = None
+    name: str,
+    config: PolicyConfig,
+    *,
+    called: str = "",
+    revision: str | None = None,
+    gguf_file: str | None = None,
 ) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
+    """The model and tokenizer of a folder or hub id; messages call it `called`, or by its config key."""
+    called = called or f"policy.model '{config.model}'"
     options: dict[str, Any] = {"trust_remote_code": config.trust_remote_code}
     options |= {"revision": revision} if revision is not None else {}
     options |= {"gguf_file": gguf_file} if gguf_file is not None else {}
     try:
         tokenizer = AutoTokenizer.from_pretrained(name, **options)
-        model = AutoModelForCausalLM.from_pretrained(name, dtype=getattr(torch, config.dtype), **options)
-    except (OSError, ValueError, ImportError, KeyError, TypeError, AttributeError, SafetensorError) as error:
-        first = " ".join(str(error).split())[:300]
-        raise PolicyError(f"policy.model '{config.model}' cannot be loaded: {first}") from None
+        loaded: Any = AutoModelForCausalLM.from_pretrained(
+            name,
+            dtype=getattr(torch, config.dtype),
+            ignore_mismatched_sizes=True,  # reported below, by name
+            output_loading_info=True,
+            **options,
+        )
+    except Exception as error:  # damaged files raise whatever their readers do
+        first = " ".join(str(error).split())[:300] or type(error).__name__
+        raise PolicyError(f"{called} cannot be loaded: {first}") from None
+    model, report = loaded
+    _check_weights(called, report)
     if model.generation_config is not None:
         model.generation_config = _savable(model.generation_config)
     return model if gguf_file is None else _plain(model), tokenizer
+
+
+def _check_weights(called: str, report: dict[str, Any]) -> None:
+    """Refuse files that lack weights of the model: the library would draw them at random.
+
+    Raises:
+        PolicyError: Names the first weight that is missing or has another shape.
+    """
+    missing = sorted(report["missing_keys"])
+    other = sorted((name, tuple(found), tuple(wanted)) for name, found, wanted in report["mismatched_keys"])
+    if other:
+        name, found, wanted = other[0]
+        raise PolicyError(
+            f"{called} cannot be loaded: {len(other)} of its weights do not fit its config.json, first {name}: "
+            f"{found} in the file, {wanted} in the config"
+        )
+    if missing:
+        raise PolicyError(
+            f"{called} cannot be loaded: its files lack {len(missing)} weights of the model that its "
+            f"config.json describes, first {missing[0]}"
+        )
 
 
 def _savable(generation: GenerationConfig) -> GenerationConfig:

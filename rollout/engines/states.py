@@ -71,9 +71,10 @@ class RowStateLayer(StateLayer, RowLayer):  # type: ignore[override, no-untyped-
 
 
 def cache_argument(model: Any) -> str:
-    """What the model's forward calls its cache; Mamba's has a name of its own."""
+    """What the model's forward calls its cache: Mamba's has a name of its own, others are renamed in 5.24."""
     base = model.get_base_model() if hasattr(model, "get_base_model") else model
-    return "cache_params" if "cache_params" in inspect.signature(base.forward).parameters else "past_key_values"
+    names = inspect.signature(base.forward).parameters
+    return next((name for name in ("cache_params", "cache") if name in names), "past_key_values")
 
 
 def state_bytes(model: Any) -> int:

@@ -22,7 +22,7 @@ report_to: [none]
 env: {name: directional, settings: {train: [1, 2], ood_easy: [3], ood_hard: [4]}}
 policy: {tiny: {hidden_size: 16, num_layers: 1, num_heads: 2, intermediate_size: 16, max_positions: 64}}
 warm_start: {updates: 2, num_problems: 8, batch_size: 4, save_every: 4}
-rollout: {samples_per_problem: 2, max_prompt_tokens: 32, max_new_tokens: 8}
+rollout: {samples_per_problem: 2, max_prompt_tokens: 32, max_new_tokens: 32}
 rewards: {terms: [{name: correct, weight: 1.0}]}
 grpo: null
 eval: {splits: [id], num_problems: 4, num_samples: 0}

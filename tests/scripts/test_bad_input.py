@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import fcntl
 import importlib.util
+import json
 import os
 import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -20,9 +22,11 @@ from envs import make_env
 from rl.models.policy import load_policy
 from rl.runs.errors import RunFolderError
 from rl.runs.lock import RunBusyError
+from scripts.evaluate import main as evaluate
 from scripts.exits import user_errors
 from scripts.train import main
 
+LFS = "version https://git-lfs.github.com/spec/v1"
 ROOT = Path(__file__).resolve().parents[2]
 CONFIG = """
 env: {name: directional}
@@ -350,11 +354,120 @@ def test_a_policy_that_cannot_be_built(
     check(["good.yaml", *overrides], (part,), capsys)
 
 
-def test_a_damaged_model(model: Path, folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def set_config(folder: Path, **values: Any) -> None:
+    path = folder / "config.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), **values}))
+
+
+def without(folder: Path, name: str) -> None:
+    (folder / name).unlink()
+
+
+# How a model folder is damaged, and what the line says after "policy.model 'damaged'".
+DAMAGE: dict[str, tuple[Callable[[Path], object], str]] = {
+    "weights cut off": (
+        lambda at: (at / "model.safetensors").write_bytes((at / "model.safetensors").read_bytes()[:100]),
+        " cannot be loaded: Error while deserializing header",
+    ),
+    "no weights": (
+        lambda at: without(at, "model.safetensors"),
+        " cannot be loaded: Error no file named model.saf",
+    ),
+    "weights that git did not fetch": (
+        lambda at: (at / "model.safetensors").write_text(f"{LFS}\noid sha256:0\nsize 9\n"),
+        " holds model.safetensors as a pointer of Git LFS, without its content; run `git lfs pull` in it",
+    ),
+    "weights of another size": (
+        lambda at: set_config(at, hidden_size=32, head_dim=16),
+        " cannot be loaded: 11 of its weights do not fit its config.json, first model.embed_tokens.weight: (",
+    ),
+    "weights of another model": (
+        lambda at: set_config(at, model_type="gpt2", architectures=["GPT2LMHeadModel"]),
+        " cannot be loaded: its files lack ",
+    ),
+    "weights that are missing": (
+        lambda at: set_config(at, num_hidden_layers=2),
+        " cannot be loaded: its files lack 9 weights of the model that its config.json describes, first model",
+    ),
+    "a pickle": (
+        lambda at: (without(at, "model.safetensors"), (at / "pytorch_model.bin").write_bytes(b"\x80\x02junk")),
+        " cannot be loaded: ",
+    ),
+    "a config that is not JSON": (
+        lambda at: (at / "config.json").write_text("{oops"),
+        " cannot be loaded: It looks like the config file at 'damaged/config.json' is not a valid JSON file",
+    ),
+    "a config of no model": (
+        lambda at: (at / "config.json").write_text("{}"),
+        " cannot be loaded: Unrecognized model in damaged",
+    ),
+    "an unknown family": (
+        lambda at: set_config(at, model_type="nosuch"),
+        " cannot be loaded: The checkpoint you are trying to load has model type `nosuch`",
+    ),
+    "an encoder and a decoder": (
+        lambda at: set_config(at, model_type="t5"),
+        " cannot be loaded: Unrecognized configuration class",
+    ),
+    "code of its own": (
+        lambda at: set_config(
+            at, model_type="own", auto_map={"AutoConfig": "c.C", "AutoModelForCausalLM": "m.M"}
+        ),
+        " cannot be loaded: The repository damaged contains custom code",
+    ),
+    "a package that is missing": (
+        lambda at: set_config(at, quantization_config={"quant_method": "gptq", "bits": 4}),
+        " cannot be loaded: Loading a GPTQ quantized model requires optimum",
+    ),
+    "a tokenizer that is not JSON": (
+        lambda at: (at / "tokenizer.json").write_text("{oops"),
+        " cannot be loaded: ",
+    ),
+    "a template that is not Jinja": (
+        lambda at: (at / "chat_template.jinja").write_text("{% for m in messages %}{{ m.content }"),
+        ": the chat template refuses the messages of a prompt: unexpected '}'",
+    ),
+}
+
+
+@pytest.mark.parametrize(("damage", "message"), DAMAGE.values(), ids=DAMAGE)
+def test_a_damaged_model(
+    damage: Callable[[Path], object],
+    message: str,
+    model: Path,
+    folder: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
     shutil.copytree(model, folder / "damaged")
-    weights = folder / "damaged" / "model.safetensors"
-    weights.write_bytes(weights.read_bytes()[:100])
-    check(["good.yaml", "policy.model=damaged"], ("policy.model 'damaged' cannot be loaded",), capsys)
+    damage(folder / "damaged")
+    check(["good.yaml", "policy.model=damaged"], ("policy.model 'damaged'" + message,), capsys)
+
+
+def test_a_checkpoint_that_does_not_fit(model: Path, folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The message names the folder that was given, not the config's model."""
+    shutil.copytree(model, folder / "other")
+    set_config(folder / "other", num_hidden_layers=2)
+    with pytest.raises(SystemExit) as ended:
+        evaluate(["other", "good.yaml"])
+    err = capsys.readouterr().err
+    assert ended.value.code == 2 and err.count("\n") == 1
+    assert err.startswith("error: model folder 'other' cannot be loaded: its files lack 9 weights")
+
+
+@pytest.mark.parametrize("policy", [[], ["warm_start={updates: 2}"]])
+def test_a_tiny_model_for_data_without_solutions(
+    policy: list[str], folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in ("train", "id"):
+        rows = [json.dumps({"question": f"{name} {i}?", "answer": str(i)}) for i in range(8)]
+        (folder / f"{name}.jsonl").write_text("\n".join(rows))
+    data = "env={name: math, settings: {train: train.jsonl, id: id.jsonl}}"
+    more = policy or ["warm_start=null"]
+    check(
+        ["good.yaml", data, "eval={splits: [id], num_problems: 4}", *more],
+        ("whose vocabulary is that of the worked solutions, but train.jsonl row ", "to a pretrained model"),
+        capsys,
+    )
 
 
 def test_prompts_that_are_too_long(capsys: pytest.CaptureFixture[str]) -> None:

@@ -8,6 +8,7 @@ anything runs.
 
 from __future__ import annotations
 
+import codecs
 import json
 import re
 from collections.abc import Iterable, Mapping
@@ -23,6 +24,7 @@ _CALCULATION = re.compile(r"<<[^<>]*>>")  # calculator annotations of GSM8K
 _LEVEL = re.compile(r"Level ([1-9])")
 _READERS = {".csv": "from_csv", ".parquet": "from_parquet"}
 _LINES = (".jsonl", ".json", ".ndjson")
+_UTF16_MARKS = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)  # as Windows saves "Unicode"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -132,15 +134,16 @@ def _check_utf8(path: Path) -> None:
             try:
                 line.decode("utf-8")
             except UnicodeDecodeError as error:
+                encoding = "utf-16" if number == 1 and line[:2] in _UTF16_MARKS else "cp1252"
                 raise ValueError(
                     f"{path} line {number} is not UTF-8 (byte 0x{line[error.start]:02x} at column "
-                    f"{error.start + 1}); save the file as UTF-8, or convert it: iconv -f cp1252 -t utf-8"
+                    f"{error.start + 1}); save the file as UTF-8, or convert it: iconv -f {encoding} -t utf-8"
                 ) from None
 
 
 def _json_lines(path: Path) -> list[Mapping[str, Any]]:
     rows: list[Mapping[str, Any]] = []
-    for number, line in enumerate(path.read_text(encoding="utf-8").split("\n"), 1):
+    for number, line in enumerate(path.read_text(encoding="utf-8-sig").split("\n"), 1):
         if not line.strip():
             continue
         try:

@@ -45,7 +45,7 @@ BASE: dict[str, Any] = {
         }
     },
     "warm_start": {"updates": 2, "num_problems": 8, "batch_size": 4},
-    "rollout": {"samples_per_problem": 2, "max_prompt_tokens": 32, "max_new_tokens": 8},
+    "rollout": {"samples_per_problem": 2, "max_prompt_tokens": 32, "max_new_tokens": 32},
     "rewards": {"terms": [{"name": "correct", "weight": 1.0}]},
     "grpo": {"updates": 1, "problems_per_update": 2, "dynamic_sampling": False, "max_resamples": 0},
     "eval": {"splits": ["id"], "num_problems": 4, "num_samples": 0},

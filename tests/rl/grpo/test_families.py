@@ -15,6 +15,7 @@ from rl.grpo.trainer import StrideTrainer
 from rollout.engines.embedded import CallSize, cache_bytes
 from rollout.engines.probe import DecodingError
 from rollout.engines.spec import EngineSpec
+from rollout.engines.states import cache_argument
 from rollout.types import Completion, Prompt, Sampling
 from tests.kit.causal_models import PAD, STOP, full_forward
 from tests.kit.model_families import ATTENTION, REFUSED, STATES, make_family
@@ -84,7 +85,7 @@ def test_the_memory_of_states_is_stated_in_advance(family: str) -> None:
 
     def watched(*args: Any, **kwargs: Any) -> Any:
         output = forward(*args, **kwargs)
-        cache = kwargs.get("past_key_values", kwargs.get("cache_params"))
+        cache = kwargs[cache_argument(engine.model)]
         states = [s for layer in cache.layers for of in _states(layer) for s in of.values() if s is not None]
         held.append(sum(state.nbytes for state in states))
         return output

@@ -24,7 +24,7 @@ env:
 policy:
   tiny: {hidden_size: 32, num_layers: 2, num_heads: 2, intermediate_size: 64, max_positions: 128}
 warm_start: {updates: 2, num_problems: 20, batch_size: 4}
-rollout: {samples_per_problem: 2, max_prompt_tokens: 40, max_new_tokens: 8, threads: 1}
+rollout: {samples_per_problem: 2, max_prompt_tokens: 40, max_new_tokens: 40, threads: 1}
 rewards: {terms: [{name: correct, weight: 1.0}]}
 grpo: {updates: 4, problems_per_update: 1, dynamic_sampling: false, save_every: 2}
 eval: {splits: [id], num_problems: 2, num_samples: 0}
