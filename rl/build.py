@@ -9,11 +9,11 @@ import torch
 from transformers.integrations import get_available_reporting_integrations
 
 from configs import Config, ConfigError
-from envs import Split
 from rl.devices import check_devices, find_device
 from rl.models.memory import check_cache
 from rl.models.policy import Policy
 from rl.parts import Parts
+from rl.prompt_lengths import check_prompts
 from rl.sft.lengths import check_demonstrations
 from rollout.engines.embedded import CallSize, cache_bytes
 from rollout.engines.spec import EngineSpec
@@ -22,8 +22,6 @@ from rollout.pools.base import RolloutPool
 from rollout.pools.local import LocalPool
 from rollout.types import Sampling
 from rollout.worker import WorkerSpec
-
-_PROMPTS_TRIED = 64  # of each split, before the run; a longer prompt met later is an error too
 
 
 def check_backends(config: Config) -> None:
@@ -37,31 +35,17 @@ def check_backends(config: Config) -> None:
     _check_engine(config)
 
 
-def check_lengths(config: Config, parts: Parts, policy: Policy) -> str:
+def check_lengths(config: Config, parts: Parts, policy: Policy) -> list[str]:
     """Refuse a run whose prompts or demonstrations are over a limit, or whose completions outgrow the context.
 
     Returns:
-        A warning about demonstrations over the length limit; "" without one.
+        Warnings about prompts that are skipped and demonstrations over the length limit.
 
     Raises:
         ConfigError: Names the numbers and what to change.
     """
     rollout = config.rollout
-    budget_asked = config.grpo is not None and config.grpo.budget_frac > 0
-    longest, where = 0, ""
-    for split in dict.fromkeys(("train", *config.eval.splits)):
-        for index in range(_PROMPTS_TRIED):
-            problem = parts.env.problem(Split(split), index)
-            if budget_asked:
-                problem = parts.env.with_budget(problem, problem.num_full_steps)
-            length = len(policy.encoder.encode_prompt(problem))
-            if length > longest:
-                longest, where = length, f"{split} {index}"
-    if longest > rollout.max_prompt_tokens:
-        raise ConfigError(
-            f"rollout.max_prompt_tokens is {rollout.max_prompt_tokens}, but the prompt of {where} has "
-            f"{longest} tokens; raise it or make env.settings easier"
-        )
+    warnings = [check_prompts(config, parts.env, policy.encoder)]
     context = policy.context
     new = max([rollout.max_new_tokens, *config.eval.max_new_tokens.values()])
     if context is not None and rollout.max_prompt_tokens + new > context:
@@ -69,16 +53,17 @@ def check_lengths(config: Config, parts: Parts, policy: Policy) -> str:
             f"rollout.max_prompt_tokens ({rollout.max_prompt_tokens}) plus the longest max_new_tokens "
             f"({new}) is over the model's context of {context} tokens; lower one of them"
         )
-    if config.warm_start is None:
-        return ""
-    return check_demonstrations(
-        (*parts.curriculum, parts.env),
-        config.warm_start,
-        policy.encoder,
-        seed=config.seed,
-        limit=rollout.max_new_tokens,
-        context=context,
-    )
+    if config.warm_start is not None:
+        demonstrations = check_demonstrations(
+            (*parts.curriculum, parts.env),
+            config.warm_start,
+            policy.encoder,
+            seed=config.seed,
+            limit=rollout.max_new_tokens,
+            context=context,
+        )
+        warnings.append(demonstrations)
+    return [warning for warning in warnings if warning]
 
 
 def checked_cache_mebibytes(config: Config, policy: Policy) -> float:

@@ -6,13 +6,13 @@ same problems are used at every stage, so results can be compared problem by pro
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
 from configs.schema.config import Config
-from envs import Env, GraderError, Split
+from envs import Env, GraderError, Problem, Split
 from rl.runs.record import SplitResult
 from rl.summarise import summarise
 from rollout.pools.base import RolloutPool
@@ -49,6 +49,7 @@ def evaluate(
     config: Config,
     env: Env[Any],
     *,
+    fits: Callable[[Problem], bool] = lambda problem: True,
     on_batch: Callable[[str, int], None] = lambda split, done: None,
 ) -> Evaluation:
     """Evaluate the weights a pool holds.
@@ -56,7 +57,8 @@ def evaluate(
     Args:
         pool: Samples the completions.
         config: Its `eval`, `rollout` and `seed` are used.
-        env: Names the errors.
+        env: Makes the problems and names the errors.
+        fits: Whether a problem is used.
         on_batch: Called after each engine call, with the split and the number of completions sampled so far.
 
     Raises:
@@ -75,9 +77,10 @@ def evaluate(
     for name in settings.splits:
         limit = settings.max_new_tokens.get(name, config.rollout.max_new_tokens)
         greedy, sampled = list[RolloutGroup](), list[RolloutGroup]()
+        used = [index for index in range(settings.num_problems) if fits(env.problem(Split(name), index))]
         if settings.greedy:
             best = Sampling(temperature=0.0, max_new_tokens=limit)
-            greedy = _sample(pool, config, name, 1, best, ungraded, count)
+            greedy = _sample(pool, config, name, used, 1, best, ungraded, count)
         if settings.num_samples:
             warm = Sampling(
                 temperature=settings.temperature,
@@ -85,12 +88,13 @@ def evaluate(
                 top_k=settings.top_k,
                 max_new_tokens=limit,
             )
-            sampled = _sample(pool, config, name, settings.num_samples, warm, ungraded, count)
+            sampled = _sample(pool, config, name, used, settings.num_samples, warm, ungraded, count)
         found.greedy[name] = tuple([group for group in greedy if group.samples])
         found.sampled[name] = tuple([group for group in sampled if group.samples])
         found.results[name] = summarise(
             greedy,
             sampled,
+            skipped=settings.num_problems - len(used),
             limits=length_limits(config, limit),
             first_error=env.first_error,
             bucket=env.bucket,
@@ -113,6 +117,7 @@ def _sample(
     pool: RolloutPool,
     config: Config,
     split: str,
+    indices: Sequence[int],
     num_samples: int,
     sampling: Sampling,
     ungraded: UngradedLimit,
@@ -128,7 +133,7 @@ def _sample(
             seed=config.seed,
             evaluation=True,
         )
-        for index in range(config.eval.num_problems)
+        for index in indices
     ]
     size = config.eval.problems_per_batch
     batches = [requests[start : start + size] for start in range(0, len(requests), size)]

@@ -40,6 +40,7 @@ from rl.models.push import create_repository
 from rl.models.upload import HubUploads
 from rl.pages.run.write import write_report
 from rl.parts import Parts
+from rl.prompt_lengths import describe_skipped, fits
 from rl.runs.checkpoints import checkpoint_update, checkpoints, latest_checkpoint
 from rl.runs.early_stopping import is_over
 from rl.runs.folder import RunFolder, open_run
@@ -72,7 +73,7 @@ def run_stages(
     torch.set_num_threads(config.threads)
     quiet_libraries()
     policy = load_policy(config.policy, parts.env, prompts=parts.prompts, seed=config.seed)
-    warning = check_lengths(config, parts, policy)
+    warnings = check_lengths(config, parts, policy)
     hub = config.push_to_hub
     repo_id = create_repository(hub.repo_id, private=hub.private) if hub else None
     cache = checked_cache_mebibytes(config, policy)
@@ -88,7 +89,7 @@ def run_stages(
         for warning in config.grpo.warnings() if config.grpo else ():
             run.say(f"warning: {warning}")
         run.say(f"sampling: the KV cache takes {cache:,.1f} MiB an engine at most")
-        for line in (*describe_devices(config), *filter(None, [warning])):
+        for line in (*describe_devices(config), *warnings):
             run.say(line)
         run.stage_base(policy, pool)
         if config.warm_start is not None:
@@ -98,8 +99,9 @@ def run_stages(
         run.upload_last()
         run.say(f"report: {write_report(folder.path)}")
         updates = [row.metrics for row in folder.metrics.read() if row.stage is Stage.GRPO]
-        if warning := describe_zero_signal(updates):
-            run.say(warning)
+        for line in (describe_skipped(updates), describe_zero_signal(updates)):
+            if line:
+                run.say(line)
     return folder
 
 
@@ -193,6 +195,7 @@ class _Run:
             max_ungraded=config.rollout.max_ungraded,
             budget_frac=config.grpo.budget_frac,
             decoupled=decoupled is not None,
+            fits=fits(config, policy.encoder),
             history=self._history(config.grpo),
         )
         updates = Updates(
@@ -259,6 +262,7 @@ class _Run:
                 pool,
                 config,
                 self.parts.env,
+                fits=fits(config, policy.encoder),
                 on_batch=lambda split, done: task.advance(done, [f"split {split}"]),
             )
         seconds = time.perf_counter() - started

@@ -62,6 +62,7 @@ def evaluate_model(
     from rl.evaluation_files import write_evaluation
     from rl.models.policy import load_policy
     from rl.pages.run.write import write_report
+    from rl.prompt_lengths import check_prompts, fits
     from rl.runs.quiet import quiet_libraries
 
     check_backends(config)
@@ -70,14 +71,21 @@ def evaluate_model(
     policy = load_policy(
         config.policy, parts.env, prompts=parts.prompts, seed=config.seed, checkpoint=checkpoint
     )
+    warning = check_prompts(recorded, parts.env, policy.encoder)
     pool = build_pool(config, parts, policy)
     work = Work(label="evaluation", kind=Kind.COMPLETION, units=num_completions(config))
     run = open_run(recorded, resume=False, overwrite=False, model_commit=policy.commit)
     with closing(pool), closing(run) as folder:
-        started = time.perf_counter()
-        with Progress(sys.stderr).showing(work) as task:
+        started, progress = time.perf_counter(), Progress(sys.stderr)
+        if warning:
+            progress.say(warning)
+        with progress.showing(work) as task:
             evaluation = evaluate(
-                pool, config, parts.env, on_batch=lambda split, done: task.advance(done, [f"split {split}"])
+                pool,
+                config,
+                parts.env,
+                fits=fits(config, policy.encoder),
+                on_batch=lambda split, done: task.advance(done, [f"split {split}"]),
             )
         seconds = time.perf_counter() - started
         write_evaluation(folder, recorded, Stage.BASE, evaluation, policy.encoder, seconds=seconds)

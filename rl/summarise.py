@@ -20,6 +20,7 @@ def summarise(
     greedy: Sequence[RolloutGroup],
     sampled: Sequence[RolloutGroup] = (),
     *,
+    skipped: int = 0,
     limits: Sequence[int] = (),
     first_error: Callable[[Trace], str | None] = lambda trace: None,
     bucket: Callable[[Problem], str | None] = lambda problem: None,
@@ -29,6 +30,7 @@ def summarise(
     Args:
         greedy: One-sample groups; none where nothing was decoded greedily.
         sampled: k-sample groups of the same problems; may be empty if `greedy` is not.
+        skipped: Problems that were left out.
         limits: Length limits in tokens to judge the same completions under.
         first_error: Names what first went wrong in a trace.
         bucket: Names the difficulty of a problem.
@@ -46,6 +48,7 @@ def summarise(
     return SplitResult(
         greedy=bool(greedy),
         num_problems=len(groups),
+        skipped=skipped,
         ungraded=sum(group.ungraded for group in (*greedy, *sampled)),
         accuracy=len(right) / len(pairs),
         accuracy_low=low,

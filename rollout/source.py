@@ -1,7 +1,8 @@
 """Groups for the learner: the order of problems, and the handling of zero-variance groups.
 
-Group n is train problem n. So the data order is one integer, the cursor, and a run resumes from it and from the
-history that its rewards read, if any. A group of equal rewards has zero variance, so all its advantages are 0.
+Group n is train problem n; a problem whose prompt is too long is passed over. So the data order is one
+integer, the cursor, and a run resumes from it and from the history that its rewards read, if any. A group of
+equal rewards has zero variance, so all its advantages are 0.
 Dynamic sampling (DAPO, arXiv 2503.14476, section 3.2) replaces such groups by further ones; without it they are
 left out. In both cases they are counted by cause.
 """
@@ -9,16 +10,19 @@ left out. In both cases they are counted by cause.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from envs import Env, GraderError, Split
+from envs import Env, GraderError, Problem, Split
 from envs.seeding import derive_random
 from rewards import Outcome, RunHistory
 from rollout.pools.base import RolloutPool
 from rollout.types import GroupRequest, RolloutGroup
 from rollout.ungraded_limit import UngradedLimit
+from rollout.worker import PromptTooLongError
+
+_MOST_SKIPPED = 10_000  # in a row, where the split is endless
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -31,6 +35,7 @@ class RolloutBatch:
         zero_signal: Number of groups without a gradient, by cause: `all_` and the outcome where all rewards are
             equal (`all_verified`, `all_wrong`, ...), `all_equal` for a mix of outcomes, `ungraded` where
             graders failed on all completions or all but one.
+        num_skipped: Problems passed over because their prompts are too long.
         sample_s: Seconds of sampling, summed over engine calls.
         score_s: Seconds of parsing and scoring, summed over engine calls.
     """
@@ -40,6 +45,7 @@ class RolloutBatch:
     zero_signal: Counter[str]
     sample_s: float
     score_s: float
+    num_skipped: int = 0
 
 
 class GroupSource:
@@ -62,6 +68,7 @@ class GroupSource:
         max_ungraded: int,
         budget_frac: float = 0.0,
         decoupled: bool = False,
+        fits: Callable[[Problem], bool] | None = None,
         history: RunHistory | None = None,
     ) -> None:
         """Start at group 0.
@@ -78,6 +85,7 @@ class GroupSource:
             budget_frac: Share of prompts that state a step budget, drawn uniformly from half of the full steps
                 to all.
             decoupled: Only right and wrong answers are compared (`rewards.decoupled`).
+            fits: Whether a problem is used, with its budget; None: all are.
             history: The run so far, for the rewards; None if no reward reads it.
         """
         self.cursor = 0
@@ -90,6 +98,8 @@ class GroupSource:
         self._ungraded = UngradedLimit(max_ungraded)
         self._max_resamples = max_resamples if dynamic_sampling else 0
         self._budget_frac = budget_frac
+        self._fits = fits
+        self._num_skipped = 0
         self._decoupled = decoupled
 
     def state(self) -> dict[str, Any]:
@@ -108,12 +118,14 @@ class GroupSource:
 
         Raises:
             GraderError: Graders failed on more completions of this run than allowed, or on all of an update.
+            PromptTooLongError: The prompts of very many problems in a row are too long.
         """
         useful: list[RolloutGroup] = []
         sampled: list[RolloutGroup] = []
         zero_signal: Counter[str] = Counter()
         sample_s = score_s = 0.0
         left = num_groups * (1 + self._max_resamples)
+        self._num_skipped = 0
         while left > 0 and len(useful) < num_groups:
             count = min(left, num_groups - len(useful))
             for batch in self._pool.rollout(self._take(count)):
@@ -138,13 +150,29 @@ class GroupSource:
             zero_signal=zero_signal,
             sample_s=sample_s,
             score_s=score_s,
+            num_skipped=self._num_skipped,
         )
 
     def _take(self, count: int) -> list[list[GroupRequest]]:
-        requests = [self._request(group_id) for group_id in range(self.cursor, self.cursor + count)]
-        self.cursor += count
+        requests = [self._next_request() for _ in range(count)]
         size = self._problems_per_batch
         return [requests[start : start + size] for start in range(0, count, size)]
+
+    def _next_request(self) -> GroupRequest:
+        # Two passes over a split with an end meet each of its problems, however they are shuffled.
+        most = 2 * (self._env.num_problems(Split.TRAIN) or _MOST_SKIPPED // 2)
+        for _ in range(most):
+            request = self._request(self.cursor)
+            self.cursor += 1
+            if self._fits is None or self._fits(
+                self._env.problem(request.split, request.index, budget=request.budget)
+            ):
+                return request
+            self._num_skipped += 1
+        raise PromptTooLongError(
+            f"the prompts of {most:,} train problems in a row, up to train {self.cursor - 1}, are "
+            "over rollout.max_prompt_tokens; raise that or make env.settings easier"
+        )
 
     def _request(self, group_id: int) -> GroupRequest:
         budget = None

@@ -189,7 +189,12 @@ class RolloutConfig(Section):
     samples_per_problem: int = Field(8, ge=2)
     """Group size G: samples per problem. GRPO compares the samples of a group, so at least 2."""
     max_prompt_tokens: int = Field(256, ge=1)
-    """Longest prompt in tokens; a longer one is refused."""
+    """Longest prompt in tokens, chat template included."""
+    long_prompts: Literal["skip", "error"] = "skip"
+    """What happens to a problem whose prompt is longer. `skip`: it is left out, in GRPO and in evaluation, and
+    counted; real data usually has a few, and cutting prompts off would change the problem. `error`: the run is
+    refused before it starts, or ends where a generated task draws such a problem. A split of which no prompt
+    fits is always refused. The warm start reads prompts of any length within the model's context."""
     max_new_tokens: int = Field(256, ge=1)
     """Length limit of a completion in tokens."""
     temperature: float = Field(1.0, gt=0)

@@ -66,6 +66,11 @@ def _against(split: str, cases: Sequence[CaseRecord], configs: Mapping[str, Mapp
         if (how := [_is_greedy(case, split) for case in (first, other)]) in ([True, False], [False, True]):
             decoded, drawn = (first, other) if how[0] else (other, first)
             return f"decoded greedily in {decoded.name}, sampled in {drawn.name} (eval.greedy)"
+        if (skipped := [_skipped(case, split) for case in (first, other)])[0] != skipped[1]:
+            return (
+                f"{skipped[0]} problems skipped in {first.name}, {skipped[1]} in {other.name} (prompts over "
+                "rollout.max_prompt_tokens)"
+            )
         traces = [_any_traces(case, split) for case in (first, other)]
         if num_problems(one) != num_problems(two) and not all(traces):
             return (
@@ -87,6 +92,10 @@ def _against(split: str, cases: Sequence[CaseRecord], configs: Mapping[str, Mapp
 
 def _is_greedy(case: CaseRecord, split: str) -> bool:
     return all(record.results[split].greedy for record in case.last().values() if split in record.results)
+
+
+def _skipped(case: CaseRecord, split: str) -> int:
+    return max(record.results[split].skipped for record in case.last().values() if split in record.results)
 
 
 def _any_traces(case: CaseRecord, split: str) -> Mapping[int, Sequence[TraceFacts]]:

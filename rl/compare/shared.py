@@ -61,6 +61,7 @@ def result_of(problems: Sequence[Sequence[TraceFacts]], *, like: SplitResult) ->
     return SplitResult(
         greedy=like.greedy,
         num_problems=len(problems),
+        skipped=0,
         ungraded=0,
         accuracy=len(right) / len(traces),
         accuracy_low=low,

@@ -18,6 +18,7 @@ from envs import Env
 from rl.evaluate import evaluate
 from rl.models.card import write_model_card
 from rl.models.policy import Policy
+from rl.prompt_lengths import fits
 from rl.runs.early_stopping import is_over
 from rl.runs.folder import RunFolder
 from rl.runs.log import sample_rows
@@ -81,7 +82,8 @@ class Evaluations:
             GraderError: Graders failed on more completions than allowed.
         """
         started = time.perf_counter()
-        found = evaluate(self._pool, self._config, self._env)
+        usable = fits(self._config, self._policy.encoder)
+        found = evaluate(self._pool, self._config, self._env, fits=usable)
         groups = found.greedy if self._config.eval.greedy else found.sampled
         encoder = self._policy.encoder
         for name, of_split in groups.items():

@@ -26,7 +26,7 @@ def rollout_metrics(rollouts: RolloutBatch, num_groups: int) -> dict[str, float]
         `steps/invalid`, `steps/wasted`, `backtracks` and `backtracks/real`, `/fake` and `/needless` per
         completion; `groups/sampled`,
         `groups/useful_frac`, `groups/filled_frac` (useful groups over P) and `groups/<cause>` shares;
-        `tokens/mean`, `tokens/max` per completion.
+        `tokens/mean`, `tokens/max` per completion; `prompts/skipped`, problems whose prompts are too long.
     """
     samples = [(group.problem, sample) for group in rollouts.sampled for sample in group.samples]
     traces = [sample.trace for _, sample in samples]
@@ -50,6 +50,7 @@ def rollout_metrics(rollouts: RolloutBatch, num_groups: int) -> dict[str, float]
         "groups/filled_frac": len(rollouts.useful) / num_groups,
         "tokens/mean": fmean(lengths),
         "tokens/max": float(max(lengths)),
+        "prompts/skipped": float(rollouts.num_skipped),
     }
     if correct:
         metrics["steps_per_correct"] = fmean(trace.num_steps for _, trace in correct)

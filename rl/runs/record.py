@@ -314,6 +314,7 @@ class SplitResult:
 
     Attributes:
         num_problems: Problems evaluated.
+        skipped: Problems left out because their prompts are too long (`rollout.long_prompts`).
         ungraded: Greedy and sampled completions left out because a grader failed on them.
         accuracy: Share answered correctly.
         accuracy_low: Lower end of its 95 % interval (Wilson's; clustered by problem where there are samples).
@@ -345,6 +346,7 @@ class SplitResult:
     """
 
     num_problems: int
+    skipped: int
     ungraded: int
     accuracy: float
     accuracy_low: float

@@ -35,6 +35,7 @@ _MAY_CHANGE = (
     "rollout.num_actors",
     "rollout.cpus_per_actor",
     "rollout.deadline_s",
+    "rollout.long_prompts",
     "rollout.max_prompt_tokens",
     "rollout.max_restarts",
     "rollout.max_ungraded",

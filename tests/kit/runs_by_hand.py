@@ -106,6 +106,7 @@ def split_result(accuracy: float, steps: float | None, full: float = 4.0, **chan
     usual: dict[str, Any] = {
         "greedy": True,
         "num_problems": 10,
+        "skipped": 0,
         "ungraded": 0,
         "accuracy": accuracy,
         "accuracy_low": max(0.0, accuracy - 0.1),

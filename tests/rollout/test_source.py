@@ -8,10 +8,11 @@ from dataclasses import replace
 
 import pytest
 
-from envs import GraderError, Split, make_env
+from envs import GraderError, Problem, Split, make_env
 from rewards import Outcome, RunHistory
 from rollout.source import GroupSource, RolloutBatch, zero_signal_cause
 from rollout.types import GroupRequest, RolloutGroup
+from rollout.worker import PromptTooLongError
 from tests.kit.problems import make_problem
 from tests.kit.rollouts import make_group, make_sample, make_score, without_graded
 from tests.kit.scripted_pool import ScriptedPool
@@ -40,6 +41,7 @@ def make(
     budget_frac: float = 0.0,
     max_ungraded: int = 0,
     decoupled: bool = False,
+    fits: Callable[[Problem], bool] | None = None,
     seed: int = 5,
     history: RunHistory | None = None,
 ) -> tuple[GroupSource, ScriptedPool]:
@@ -59,6 +61,7 @@ def make(
         max_ungraded=max_ungraded,
         budget_frac=budget_frac,
         decoupled=decoupled,
+        fits=fits,
         history=history,
     )
     return source, pool
@@ -272,3 +275,29 @@ def test_a_source_continues_from_its_state() -> None:
     again, _ = make(every(2), history=RunHistory())
     again.restore(state)
     assert (again.next_update(2), again.state()) == expected
+
+
+def test_problems_with_long_prompts_are_passed_over() -> None:
+    """Every third does not fit: of the problems 0 to 7, the six that do make three updates of two groups."""
+    source, _ = make(lambda group_id: USEFUL, fits=lambda problem: problem.index % 3 != 1)
+    batches = [source.next_update(2) for _ in range(3)]
+    assert [ids(batch.sampled) for batch in batches] == [[0, 2], [3, 5], [6, 8]]
+    assert [batch.num_skipped for batch in batches] == [1, 1, 1]
+    assert source.state()["cursor"] == 9
+    resumed, _ = make(lambda group_id: USEFUL, fits=lambda problem: problem.index % 3 != 1)
+    resumed.restore({"cursor": 3, "ungraded": 0})
+    assert ids(resumed.next_update(2).sampled) == [3, 5]
+
+
+def test_a_prompt_is_measured_with_its_budget() -> None:
+    seen: list[Problem] = []
+    source, pool = make(lambda group_id: USEFUL, budget_frac=1.0, fits=lambda problem: not seen.append(problem))
+    source.next_update(3)
+    assert [problem.budget for problem in seen] == [request.budget for request in pool.requests]
+    assert None not in {problem.budget for problem in seen}
+
+
+def test_problems_of_which_none_fits_are_an_error() -> None:
+    source, _ = make(lambda group_id: USEFUL, fits=lambda problem: False)
+    with pytest.raises(PromptTooLongError, match=r"10,000 train problems in a row, up to train 9999, are over"):
+        source.next_update(1)

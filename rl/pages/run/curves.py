@@ -134,6 +134,15 @@ def _grpo_panels(rows: Sequence[UpdateRow]) -> list[_Panel]:
             lines=(("tokens/mean", "mean"), ("tokens/max", "longest")),
             from_zero=True,
         ),
+        *(
+            _Panel(
+                title="Problems skipped, prompt too long",
+                unit="problems",
+                lines=(("prompts/skipped", "per update"),),
+                from_zero=True,
+            )
+            for _ in range(any(row.metrics.get("prompts/skipped") for row in rows))
+        ),
         _Panel(title="Entropy", unit="nats", lines=(("entropy", "per token"),), from_zero=True),
         _Panel(
             title="Log-probability, sampler − learner",

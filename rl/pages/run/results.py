@@ -64,7 +64,8 @@ def _table(run: RunRecord, label: str, columns: Sequence[Column]) -> Table:
             Row(head=stage.label, stage=stage, cells=tuple(cell(result) for _, cell in columns))
             for stage, result in results.items()
         ]
-        about = f"{one.num_problems} problems, full traces {number(one.full_steps)} steps on average"
+        skipped = f" ({one.skipped} skipped: prompt too long)" if one.skipped else ""
+        about = f"{one.num_problems} problems{skipped}, full traces {number(one.full_steps)} steps on average"
         groups.append(Group(name=split, about=about, rows=tuple(rows)))
     return Table(label=label, heads=("Stage", *(head for head, _ in columns)), groups=tuple(groups))
 

@@ -84,9 +84,7 @@ def test_runs_share_their_warm_start_and_are_not_repeated(tmp_path: Path) -> Non
     (warm, _), (too_narrow, _) = study.results["plain", 0], study.results["narrow", 0]
     failures, output = run(study)
     assert [name for name, _ in failures] == [too_narrow, "narrow-seed0"]
-    assert failures[0][1].startswith(
-        "ConfigError: rollout.max_prompt_tokens is 3, but the prompt of train 0 has"
-    )
+    assert failures[0][1].startswith("ConfigError: rollout.max_prompt_tokens is 3, but the prompt of id 0 has")
     assert failures[1][1] == f"it begins from the model of {too_narrow}, which failed"
     assert f"{warm}: started" in output and "steps-seed0: done" in output and "3 of 5 runs done" in output
     assert [trial.name for trial in study.trials if is_done(trial)] == [warm, "plain-seed0", "steps-seed0"]

@@ -238,6 +238,15 @@ def test_without_completions_shared_problems_are_unknown(tmp_path: Path) -> None
     }
 
 
+def test_other_skipped_problems_are_not_compared(tmp_path: Path) -> None:
+    write_run(tmp_path / "a", {Stage.GRPO: traces(6)})
+    path = write_run(tmp_path / "b", {Stage.GRPO: traces(6)}, grpo={"updates": 4, "beta": 0.5}) / "summary.json"
+    path.write_text(path.read_text().replace('"skipped": 0', '"skipped": 3'))
+    assert made(tmp_path).left_out == {
+        "id": "0 problems skipped in a, 3 in b (prompts over rollout.max_prompt_tokens)"
+    }
+
+
 def test_splits_that_one_case_lacks_are_not_compared(tmp_path: Path) -> None:
     write_run(tmp_path / "a", {Stage.GRPO: [*traces(6), *on("ood_hard", traces(1))]})
     write_run(tmp_path / "b", {Stage.GRPO: traces(6)}, grpo={"updates": 4, "beta": 0.5})
@@ -395,9 +404,9 @@ def test_the_csv_has_every_seed(finished: Plan) -> None:
     # A figure within another has a column of its own; what a seed lacks is empty.
     assert [row["errors.queue"] for row in rows] == ["0.2", "", "", "", ""]
     assert [row["steps_per_correct"] for row in rows] == ["2.0", "2.0", "", "3.0", "2.0"]
-    assert lines[0].startswith("cases,stage,split,seed,num_problems,ungraded,accuracy,")
+    assert lines[0].startswith("cases,stage,split,seed,num_problems,skipped,ungraded,accuracy,")
     assert lines[0].endswith(",flags")
-    assert [line.split(",")[:5] + line.split(",")[6:7] for line in lines[1:]] == [
+    assert [line.split(",")[:5] + line.split(",")[7:8] for line in lines[1:]] == [
         ["plain steps", "warm", "id", "0", "10", "0.5"],
         ["plain steps", "warm", "id", "1", "10", "0.7"],
         ["plain", "grpo", "id", "0", "10", "0.8"],
