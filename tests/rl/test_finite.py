@@ -13,7 +13,7 @@ import yaml
 from safetensors.torch import load_file
 
 from rl.finite import NotFiniteError
-from rl.runs.log import metrics_log
+from rl.runs.log import during_log, metrics_log
 from rl.runs.record import Stage
 from rl.trainer_callback import StopIfNotFinite
 from scripts.train import main
@@ -68,6 +68,7 @@ def test_a_run_that_diverges_stops_in_one_line_and_saves_nothing_after(
     for path in saved:
         assert int(path.parent.name.rpartition("-")[2]) <= last
         assert all(tensor.isfinite().all() for tensor in load_file(path).values()), path
+    assert all(row.update <= last for row in during_log(run).read())  # nothing damaged is evaluated
     for path in run.glob("models/best/*.safetensors"):
         assert all(tensor.isfinite().all() for tensor in load_file(path).values())
 

@@ -63,6 +63,29 @@ def sampled_with(side: PoolAndSource) -> list[int]:
     return [version for _, _, version, _ in entries]
 
 
+class SlowSource(PoolAndSource):
+    """Samples a batch for each permit."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.permits = threading.Semaphore(1)
+
+    def next_update(self, num_groups: int) -> RolloutBatch:
+        assert self.permits.acquire(timeout=30)
+        return super().next_update(num_groups)
+
+
+def test_work_between_batches_waits_for_those_sampled_ahead() -> None:
+    side = SlowSource()
+    stream = RolloutStream(side, side, num_groups=1, max_staleness=1)  # type: ignore[arg-type]
+    stream.next({"w": torch.tensor(0.0)}, 0, left=8)  # batch 1 is being sampled too, without a permit
+    threading.Timer(0.1, side.permits.release).start()
+    assert stream.between({"w": torch.tensor(1.0)}, 1, lambda: side.published) == (1, 1.0)
+    stream.close()
+    assert sampled_with(side) == [0, 0]
+    assert [entry[0] for entry in side.log] == ["publish", "sample", "sample", "publish"]
+
+
 @pytest.mark.parametrize("max_staleness", [0, 1, 3])
 def test_work_between_batches_has_the_newest_weights_and_changes_no_batch(max_staleness: int) -> None:
     """After updates 2 and 5 the pool is used for something else."""
