@@ -21,6 +21,7 @@ from rl.ablation.live import LiveTable
 from rl.ablation.progress import is_done
 from rl.ablation.room import Bundle, check_trial_fits, count_at_once, make_bundles, this_machine
 from rl.ablation.schedule import Failure, Schedule
+from rl.launcher import check_launcher
 from rl.parts import build_parts
 from rl.runs.errors import RunFolderError
 from rl.runs.folder import check_run_folder
@@ -46,6 +47,7 @@ def run_plan(plan: Plan, *, out: TextIO | None = None) -> tuple[Failure, ...]:
     out = out or sys.stderr
     to_check = [trial for trial in plan.trials if trial.seed == plan.config.seeds[0]]
     _write(out, f"checking {len(to_check)} configs")
+    check_launcher()
     for trial in to_check:
         _check(trial, plan.config.gpus_per_trial)
     make_folder(plan)

@@ -19,13 +19,16 @@ from configs.schema.config import LoraSettings
 from rl.models.files import PolicyError
 
 
-def add_adapter(model: PreTrainedModel, lora: LoraSettings, seed: int) -> PeftModel:
+def add_adapter(
+    model: PreTrainedModel, lora: LoraSettings, seed: int, *, revision: str | None = None
+) -> PeftModel:
     """Add a new adapter, which changes nothing yet.
 
     Args:
         model: The base model.
         lora: The `policy.lora` section.
         seed: Seed of the adapter's weights.
+        revision: The base model's branch, tag or commit on the hub, which is saved with the adapter.
 
     Raises:
         PolicyError: The target modules cannot get one.
@@ -36,6 +39,7 @@ def add_adapter(model: PreTrainedModel, lora: LoraSettings, seed: int) -> PeftMo
         lora_dropout=lora.dropout,
         target_modules=lora.target_modules,
         task_type="CAUSAL_LM",
+        revision=revision,
     )
     linears = sorted({name.rpartition(".")[2] for name, m in model.named_modules() if isinstance(m, nn.Linear)})
     head = next(name for name, m in model.named_modules() if m is model.get_output_embeddings()).rpartition(

@@ -67,7 +67,11 @@ class Policy:
     def save(self, folder: Path) -> None:
         """Write an ordinary Hugging Face folder: weights (or the adapter alone) and tokenizer."""
         if isinstance(self.model, PeftModel):
-            self.model.save_pretrained(str(folder), selected_adapters=["default"])  # without GRPO's reference
+            self.model.save_pretrained(
+                str(folder),
+                selected_adapters=["default"],  # without GRPO's reference
+                save_embedding_layers=False,  # the vocabulary never changes; PEFT would ask the hub about it
+            )
         else:
             self.model.save_pretrained(str(folder))
         self.tokenizer.save_pretrained(folder)
@@ -122,7 +126,7 @@ def load_policy(
     elif checkpoint is None and started_from is not None:
         wrapped = load_adapter(model, started_from, dropout=dropout, revision=config.revision)
     elif checkpoint is None and config.lora is not None:
-        wrapped = add_adapter(model, config.lora, seed)
+        wrapped = add_adapter(model, config.lora, seed, revision=config.revision)
     try:
         encoder = make_encoder(tokenizer, prompts, extra_stop_ids=_declared_stops(model))
     except ValueError as error:

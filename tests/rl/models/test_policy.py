@@ -327,6 +327,26 @@ def test_a_revision_of_a_hub_model(revision: str | None, two_revisions: dict[str
     assert torch.equal(logits(policy), logits(load_policy(SMALL, ENV, seed=list(two_revisions).index(name))))
 
 
+def test_an_adapter_on_the_hub(two_revisions: dict[str, str], tmp_path: Path) -> None:
+    """Its base is the revision that the adapter names."""
+    lora = LoraSettings(r=2, alpha=4)
+    policy = load_policy(PolicyConfig(model="someone/small", revision="v2", lora=lora), ENV, seed=0)
+    for name, parameter in policy.model.named_parameters():
+        parameter.data.add_(0.1 if "lora_" in name else 0.0)
+    (tmp_path / "models--someone--adapter/refs").mkdir(parents=True)
+    (tmp_path / "models--someone--adapter/refs/main").write_text("c" * 40)
+    snapshot = tmp_path / "models--someone--adapter/snapshots" / ("c" * 40)
+    policy.save(snapshot)
+    for config in (
+        PolicyConfig(model="someone/adapter", lora=lora),
+        PolicyConfig(model="someone/adapter", merge_adapter=True),
+    ):
+        check_model(config)
+        again = load_policy(config, ENV, seed=0)
+        assert torch.allclose(logits(again), logits(policy), atol=1e-5)
+        assert again.commit == "c" * 40
+
+
 def test_a_revision_that_is_not_there(two_revisions: dict[str, str], folder: Path) -> None:
     message = refuse(PolicyConfig(model="someone/small", revision="v3"))
     assert (
