@@ -21,6 +21,7 @@ from typing import Any
 import torch
 from datasets import Dataset
 from transformers import LlamaForCausalLM, LogitsProcessorList, PrinterCallback, TrainerCallback
+from transformers.trainer_utils import SaveStrategy
 from trl import GRPOConfig, GRPOTrainer
 
 from configs.schema.config import GrpoConfig, RolloutConfig
@@ -145,10 +146,16 @@ def train_stride(
             max_ungraded=0,
         )
     with tempfile.TemporaryDirectory() as folder:
-        grpo = GrpoConfig(updates=updates, problems_per_update=num_groups, learning_rate=_LEARNING_RATE)
+        grpo = GrpoConfig(
+            updates=updates,
+            problems_per_update=num_groups,
+            learning_rate=_LEARNING_RATE,
+            scale_rewards="group",  # TRL's default
+        )
         rollout = RolloutConfig(samples_per_problem=GROUP, max_new_tokens=limit, problems_per_batch=num_groups)
         cpu = model.device.type == "cpu"
         arguments = grpo_arguments(grpo, rollout, folder=Path(folder), seed=0, cpu=cpu, report_to=[])
+        arguments.save_strategy = SaveStrategy.NO  # gigabytes, for nobody
         made = Updates(
             source,
             pool,
