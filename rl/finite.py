@@ -15,14 +15,15 @@ class NotFiniteError(RuntimeError):
 
     exit_code: ClassVar[int] = 1
 
-    def __init__(self, what: str, update: int) -> None:
-        """Name it.
+    @classmethod
+    def at(cls, update: int, what: str) -> NotFiniteError:
+        """The error, with what to do.
 
         Args:
-            what: As "the loss is nan".
             update: Number of the update, from 1.
+            what: As "the loss is nan".
         """
-        super().__init__(
+        return cls(
             f"at update {update} {what}: training has diverged and stops, and nothing of this update is saved; "
             "start again with a lower learning_rate or a longer warm-up"
         )

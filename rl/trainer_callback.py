@@ -68,7 +68,7 @@ def check_figures(logs: Mapping[str, Any], update: int) -> None:
     for key, name in (("loss", "the loss"), ("grad_norm", "the gradient norm")):
         value = logs.get(key, 0.0)
         if not math.isfinite(value):
-            raise NotFiniteError(f"{name} is {value:g}", update)
+            raise NotFiniteError.at(update, f"{name} is {value:g}")
 
 
 def check_weights(model: torch.nn.Module, update: int) -> None:
@@ -79,7 +79,7 @@ def check_weights(model: torch.nn.Module, update: int) -> None:
     """
     for name, parameter in model.named_parameters():
         if parameter.requires_grad and not parameter.isfinite().all():
-            raise NotFiniteError(f"the weight {name} is not finite", update)
+            raise NotFiniteError.at(update, f"the weight {name} is not finite")
 
 
 class UpdateCallback(TrainerCallback):

@@ -42,7 +42,7 @@ class LossConfig(Section):
     above."""
     epsilon_high: float | None = Field(None, gt=0)
     """Upper clip range of the importance ratio (clip-higher; DAPO, section 3.1). For `cispo` the cap on the
-    ratio itself, for example 5."""
+    ratio itself. null: as `epsilon`; for `cispo` 5."""
     delta: float | None = Field(3.0, gt=1)
     """Upper bound of the ratio where the advantage is negative (dual-clip PPO, arXiv 1912.09729; two-sided
     clipping, INTELLECT-2, arXiv 2505.07291). Without it, one token that the sampler found far less likely than
@@ -86,6 +86,12 @@ class LossConfig(Section):
         return self.importance_sampling_level or ("sequence" if self.loss_type == "luspo" else "token")
 
     @property
+    def clip_high(self) -> float:
+        """The upper clip range, for `cispo` the cap on the ratio itself."""
+        default = 5.0 if self.loss_type == "cispo" else self.epsilon
+        return default if self.epsilon_high is None else self.epsilon_high
+
+    @property
     def ratio_bound(self) -> float | None:
         """`delta` where the loss type reads it."""
         return self.delta if self.loss_type in _CLIPPED else None
@@ -113,16 +119,15 @@ class LossConfig(Section):
 
     @model_validator(mode="after")
     def _loss_fits(self) -> LossConfig:
-        high = self.epsilon if self.epsilon_high is None else self.epsilon_high
-        if self.ratio_bound is not None and self.ratio_bound <= 1 + high:
+        if self.ratio_bound is not None and self.ratio_bound <= 1 + self.clip_high:
             raise ValueError(
-                f"delta ({self.ratio_bound:g}) must be over 1 + the upper clip range ({1 + high:g}); raise it, "
-                "or lower epsilon_high"
+                f"delta ({self.ratio_bound:g}) must be over 1 + the upper clip range "
+                f"({1 + self.clip_high:g}); raise it, or lower epsilon_high"
             )
-        if self.loss_type == "cispo" and (self.epsilon_high is None or self.epsilon_high < 1):
+        if self.loss_type == "cispo" and self.clip_high < 1:
             raise ValueError(
-                f"loss_type cispo caps the importance ratio at epsilon_high, which is {self.epsilon_high}; "
-                "set it to 1 or more, for example 5"
+                "loss_type cispo caps the importance ratio itself at epsilon_high, which is "
+                f"{self.clip_high:g}; set it to 1 or more, or leave it out for 5"
             )
         allowed = _ARGS.get(self.loss_type, set())
         if unknown := sorted(self.loss_args.keys() - allowed):

@@ -39,7 +39,7 @@ def grpo_arguments(
         max_grad_norm=config.max_grad_norm,
         beta=config.beta,  # so that there is a reference model; the KL itself is in `regularisation.py`
         epsilon=config.epsilon,
-        epsilon_high=config.epsilon_high,
+        epsilon_high=config.clip_high,
         delta=config.delta,
         loss_type=config.loss_type,
         importance_sampling_level=config.ratio_level,

@@ -80,7 +80,7 @@ class LogprobCheck:
             learner, sampler = torch.stack(finite).all(0).tolist()
             if not (learner and sampler):
                 who = "learner" if sampler else "sampler"
-                raise NotFiniteError(f"a log-probability of the {who} is not finite", update)
+                raise NotFiniteError.at(update, f"a log-probability of the {who} is not finite")
         if not differences:
             return {}
         mean, largest = (f(torch.cat(differences)).item() for f in (torch.mean, torch.max))

@@ -27,8 +27,10 @@ def config(**keys: Any) -> GrpoConfig:
         ({"loss_type": "ppo"}, r"grpo\.loss_type.*'dapo'.*'vespo'"),
         ({"delta": 1.2}, r"grpo.*delta \(1\.2\) must be over 1 \+ the upper clip range \(1\.2\)"),
         ({"epsilon_high": 2.0}, r"delta \(3\) must be over .*lower epsilon_high"),
-        ({"loss_type": "cispo"}, r"cispo caps the importance ratio at epsilon_high, which is None; set it"),
-        ({"loss_type": "cispo", "epsilon_high": 0.28}, r"which is 0\.28; set it to 1 or more"),
+        (
+            {"loss_type": "cispo", "epsilon_high": 0.28},
+            r"cispo caps the importance ratio itself at epsilon_high, which is 0\.28; set it to 1 or more",
+        ),
         (
             {"loss_type": "sapo", "loss_args": {"vespo_k_pos": 1.0}},
             r"loss_args has vespo_k_pos; loss_type sapo takes sapo_temperature_neg, sapo_temperature_pos",
@@ -81,6 +83,13 @@ def test_the_recipes_of_published_losses_are_read() -> None:
     for keys in recipes:
         loaded = load_config("quickstart", keys).grpo
         assert loaded is not None and loaded.warnings() == [], keys
+
+
+def test_the_cap_of_cispo_is_no_clip_range() -> None:
+    """TRL would cap the ratio at 0.2, the clip range of the other losses."""
+    assert config(loss_type="cispo").clip_high == 5.0
+    assert config(loss_type="cispo", epsilon_high=4.0).clip_high == 4.0
+    assert (config().clip_high, config(epsilon_high=0.28).clip_high) == (0.2, 0.28)
 
 
 def test_a_delta_that_the_loss_does_not_read_is_not_checked() -> None:

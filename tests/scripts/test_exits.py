@@ -6,6 +6,7 @@ import pytest
 
 from configs import ConfigError
 from envs import GraderError
+from rl.finite import NotFiniteError
 from rl.grpo.logprob_check import LogprobMismatchError
 from rl.grpo.zero_signal import StalledError
 from rl.models.policy import PolicyError
@@ -29,6 +30,7 @@ CODES = {
     RunBusyError: TRY_AGAIN,
     StalledError: RUN_FAILED,
     LogprobMismatchError: RUN_FAILED,
+    NotFiniteError: RUN_FAILED,
     RolloutError: RUN_FAILED,
     GraderError: RUN_FAILED,
 }
