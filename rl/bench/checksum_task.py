@@ -72,6 +72,9 @@ class ChecksumTask:
     def __init__(self, workload: Workload) -> None:
         self.prompts = [" ".join(map(_word, ids)) for ids in workload.prompts]
 
+    def num_problems(self, split: Split) -> None:
+        """Any number: prompts come again."""
+
     def problem(self, split: Split, index: int, *, budget: int | None = None) -> Problem:
         """The prompt with this index, again from the first after the last."""
         prompt = self.prompts[index % len(self.prompts)]
