@@ -19,6 +19,7 @@ from rl.grpo.arguments import grpo_arguments
 from rl.grpo.trainer import StrideTrainer
 from rl.grpo.update import Updates
 from rl.models.policy import Policy
+from rl.trainer_arguments import NO_CHECKPOINTING
 from rollout.types import FinishReason, RolloutGroup
 from tests.kit.causal_models import full_forward
 from tests.kit.rollouts import make_batch, make_group, make_sample, make_score
@@ -92,7 +93,7 @@ class Sides:
                 use_cpu=True,
                 bf16=False,
                 report_to=[],
-                gradient_checkpointing=False,
+                **NO_CHECKPOINTING,
             ),
             train_dataset=Dataset.from_dict({"prompt": [""] * P}),
             processing_class=theirs.tokenizer,
