@@ -1,48 +1,75 @@
 r"""Tasks whose steps are ordinary text: steps are counted, but not checked.
 
-In: a completion. Out: a trace in which every line is a step. The answer is the one of the closing line or, if
-there is none, of the last ``\boxed{}``. Here `verified` means the same as `correct`, and whether a backtrack is
-real or needed is unknown. Sentences that announce a backtrack are marked (`markers.py`).
+In: a completion. Out: a trace whose steps are paragraphs, lines or sentences (`segments.py`). The answer is the
+one of the closing line or, if there is none, of the last ``\boxed{}``. Here `verified` means the same as
+`correct`, and whether a backtrack is real or needed is unknown. Sentences that announce a backtrack are marked
+(`markers.py`).
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import ClassVar
+
+from pydantic import BaseModel, ConfigDict
 
 from envs.base import Env
 from envs.markers import mark
 from envs.maths.grader import find_answer
 from envs.problem import Problem
-from envs.trace import CLOSING, Status, Step, Trace, parse_steps, parse_trace
+from envs.segments import GAPS, Segmentation, find_blocks, segment
+from envs.trace import CLOSING, Status, Step, Trace, parse_steps, parse_trace, render_trace
+
+
+class FreeTextSettings(BaseModel):
+    """Settings of all tasks whose steps are free text.
+
+    Attributes:
+        steps: What counts as one step: `paragraphs`, `lines` or `sentences`. The default suits pretrained
+            models, which write paragraphs with formulas over several lines; `lines` counts every line of a
+            formula.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    steps: Segmentation = "paragraphs"
 
 
 class FreeTextEnv(Env[tuple[int, str]]):
-    """A task that judges only the answer. Its state is the number of lines and the last line."""
+    """A task that judges only the answer. Its state is the number of steps and the last step."""
 
     checks_steps = False
     format_request: ClassVar[str] = "Please reason step by step, and put your final answer within \\boxed{}."
 
     def start(self, problem: Problem) -> tuple[int, str]:
-        """The state with no line yet."""
+        """The state with no step yet."""
         return 0, ""
 
     def advance(self, state: tuple[int, str], line: str) -> tuple[int, str]:
-        """Accept any line and count it."""
+        """Accept any step and count it."""
         return state[0] + 1, line
 
     def finished(self, state: tuple[int, str]) -> bool:
         """Always True, since steps are not checked."""
         return True
 
+    def demonstrate(self, lines: Sequence[str], answer: str) -> str:
+        """The steps, as far apart as `steps` counts them, and the closing line."""
+        return render_trace(lines, answer, gap=GAPS[self.settings.steps])
+
     def read_steps(self, text: str) -> tuple[Step, ...]:
-        """Lines, with markers."""
-        return mark(parse_steps(text))
+        """The steps of the whole text, with markers."""
+        return self._segment(text, parse_steps(text))
+
+    def _segment(self, text: str, lines: Sequence[Step]) -> tuple[Step, ...]:
+        blocks = find_blocks(text)
+        return mark(segment(text, lines, blocks, self.settings.steps), blocks)
 
     def parse(self, text: str, *, truncated: bool = False) -> Trace:
-        r"""`parse_trace` with markers; if there is no closing line, the last ``\boxed{}`` is the answer."""
+        r"""Find steps, markers and the answer; without a closing line that is the last ``\boxed{}``."""
         trace = parse_trace(text, truncated=truncated)
-        trace = replace(trace, steps=mark(trace.steps))
+        trace = replace(trace, steps=self._segment(text, trace.steps))
         if trace.status is Status.MALFORMED and CLOSING not in text:
             answer = find_answer(text)
             if answer is not None:

@@ -72,7 +72,7 @@ class Thinking:
     def wrap(self, text: str) -> str:
         """A completion whose last line states the answer, with a thought around the lines before it."""
         lines, _, last = text.rpartition("\n")
-        return f"{self.open}\n{lines}\n{self.close}\n\n{last}"
+        return f"{self.open}\n{lines.rstrip()}\n{self.close}\n\n{last}"
 
     def _blank(self, text: str) -> str:
         """The text with each mark replaced by as many newlines, which keeps all places."""

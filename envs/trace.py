@@ -176,9 +176,9 @@ class Trace:
         return bool(self.correct and self.finished) and self.is_clean
 
 
-def render_trace(lines: Sequence[str], answer: str) -> str:
-    """Join step lines and the closing line into the text a model learns to write."""
-    return "\n".join([*lines, f"{CLOSING}{answer}."])
+def render_trace(lines: Sequence[str], answer: str, *, gap: str = "\n") -> str:
+    """Join steps and the closing line, with `gap` between them, into the text a model learns to write."""
+    return gap.join([*lines, f"{CLOSING}{answer}."])
 
 
 def parse_trace(text: str, *, truncated: bool = False) -> Trace:

@@ -12,7 +12,7 @@ from envs import Status, StepKind, Thinking, make_env, make_example
 from envs.thinking import check_marks
 
 THINK = Thinking()
-MATH = make_example("math")
+MATH = make_example("math", steps="lines")
 ADDITION = make_env("addition")
 Q1 = "Thus, the answer is 1."
 
@@ -62,6 +62,13 @@ def test_an_unfinished_thought_is_malformed_or_truncated() -> None:
     assert THINK.parse(MATH, text).status is Status.MALFORMED
     assert THINK.parse(MATH, text, truncated=True).status is Status.TRUNCATED
     assert THINK.parse(MATH, f"<think></think>{Q1}", truncated=True).status is Status.TRUNCATED
+
+
+def test_a_mark_ends_a_paragraph() -> None:
+    env = make_example("math")
+    text = f"<think>\na\nb\n\nc\n</think>\nd\n{Q1}"
+    assert [step.text for step in THINK.parse(env, text).steps] == ["a\nb", "c"]
+    assert [step.text for step in THINK.parse(env, f"a<think>b</think>{Q1}").steps] == ["a", "b"]
 
 
 def test_backtracks_are_counted_in_the_thought() -> None:

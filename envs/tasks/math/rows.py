@@ -17,6 +17,8 @@ from pathlib import Path
 from typing import Any, Literal
 
 from envs.maths.grader import find_answer
+from envs.segments import Segmentation, find_blocks, join, segment
+from envs.trace import parse_trace
 
 Preset = Literal["gsm8k", "math"]
 _MARK = "####"  # in GSM8K the right answer follows it
@@ -35,7 +37,7 @@ class Columns:
         question: The task text.
         answer: The right answer. With `gsm8k` it holds the solution, and the answer follows ``####``. With
             `math` it may be missing; the answer is then the one in the box of the solution.
-        solution: A worked solution, one step per line.
+        solution: A worked solution, one step per line or paragraph.
         level: Difficulty, a number or text such as "Level 3".
     """
 
@@ -60,7 +62,7 @@ class Row:
         where: File and row, for messages.
         question: The task text.
         answer: The right answer, as the data states it.
-        lines: The worked solution, one step per line; empty if there is none.
+        lines: The steps of the worked solution; empty if there is none.
         level: Difficulty, 0 if it is not given.
     """
 
@@ -71,20 +73,21 @@ class Row:
     level: int
 
 
-def read_rows(source: str, preset: Preset | None, columns: Columns) -> list[Row]:
+def read_rows(source: str, preset: Preset | None, columns: Columns, steps: Segmentation) -> list[Row]:
     """Read the problems of one file or folder.
 
     Args:
         source: A path, or `path:split` for a folder with several splits.
         preset: Layout of the data.
         columns: Names of the columns.
+        steps: What counts as one step of a solution.
 
     Raises:
         ValueError: The file does not exist or does not have the format of its suffix, or a row is incomplete;
             the message names the file and the row.
     """
     rows = [
-        _read(f"{source} row {number}", record, preset, columns)
+        _read(f"{source} row {number}", record, preset, columns, steps)
         for number, record in enumerate(_records(source), 1)
     ]
     if not rows:
@@ -175,7 +178,9 @@ def _folder(path: Path, part: str) -> Iterable[Mapping[str, Any]]:
     return rows
 
 
-def _read(where: str, record: Mapping[str, Any], preset: Preset | None, columns: Columns) -> Row:
+def _read(
+    where: str, record: Mapping[str, Any], preset: Preset | None, columns: Columns, steps: Segmentation
+) -> Row:
     question = _text(where, record, columns.question)
     solution = str(record.get(columns.solution) or "") if columns.solution else ""
     if preset == "gsm8k":
@@ -199,9 +204,19 @@ def _read(where: str, record: Mapping[str, Any], preset: Preset | None, columns:
         where=where,
         question=question.strip(),
         answer=" ".join(answer.split()),
-        lines=tuple(line.strip() for line in solution.split("\n") if line.strip()),
+        lines=solution_steps(solution, steps),
         level=_level(record.get(columns.level)) if columns.level else 0,
     )
+
+
+def solution_steps(solution: str, rule: Segmentation) -> tuple[str, ...]:
+    """The steps of a worked solution; by `paragraphs`, one without blank lines has a step on each line."""
+    blocks = find_blocks(solution)
+    lines = parse_trace(solution).steps
+    found = segment(solution, lines, blocks, rule)
+    if rule == "paragraphs" and len(found) == 1:
+        found = join(solution, lines, blocks, attached=False)  # demonstrations have a blank line between steps
+    return tuple(step.text.strip() for step in found)
 
 
 def _text(where: str, record: Mapping[str, Any], column: str) -> str:

@@ -11,14 +11,18 @@ A problem and its full trace::
     Sofia has 12 boxes with 8 marbles each and finds 55 more. How many marbles does Sofia have?
     Answer:
     The boxes hold 12 * 8 = 96 marbles.
+
     With those found it is 96 + 55 = 151.
+
     Thus, the answer is \boxed{151}.
 
 The answer is the one of the closing line or, if there is none, of the last ``\boxed{}``.
 
-Steps: every other line is a step. Steps are counted, but not checked, so `verified` means the same as `correct`
-here. The full trace is the data's own solution, one step per line; `full_steps` is the step count of problems
-without a solution. There are no hand-skip rules, detours or searches.
+Steps: what stands before the closing line, by `steps` (paragraphs, lines or sentences). Steps are counted, but
+not checked, so `verified` means the same as `correct` here. The full trace is the data's own solution in steps
+of the same kind; one without blank lines, as in GSM8K, has a step on each line, and demonstrations put blank
+lines between them. `full_steps` is the step count of problems without a solution. There are no hand-skip rules,
+detours or searches.
 
 Buckets: none. Splits are files; without a file for id, train gives one question in four to it.
 
@@ -37,21 +41,21 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any, ClassVar
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, Field
 
-from envs.free_text import FreeTextEnv
+from envs.free_text import FreeTextEnv, FreeTextSettings
 from envs.generated import home
 from envs.grading import Grade
 from envs.maths.grader import Gold, MathGrader, find_answer
 from envs.problem import Problem, Split, hash_rows
 from envs.seeding import derive_random
 from envs.tasks.math.rows import COLUMNS, Columns, Preset, Row, read_rows
-from envs.trace import Trace, render_trace
+from envs.trace import Trace
 
 EXAMPLE = Path(__file__).with_name("example.jsonl")
 
 
-class MathSettings(BaseModel):
+class MathSettings(FreeTextSettings):
     """Settings of `math`: the files of the splits, their columns, and how answers are graded.
 
     Attributes:
@@ -69,8 +73,6 @@ class MathSettings(BaseModel):
         tolerance: Largest relative difference from the right number; None requires equality.
         timeout_s: Time limit of one comparison that needs algebra.
     """
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     seed: int = 0
     preset: Preset | None = None
@@ -143,7 +145,7 @@ class MathProblems(FreeTextEnv):
             if source is None:
                 continue
             found[split] = []
-            for row in read_rows(source, self.settings.preset, self.settings.columns()):
+            for row in read_rows(source, self.settings.preset, self.settings.columns(), self.settings.steps):
                 other, first = seen.setdefault(row.question, (split, row))
                 if other is not split or first.answer != row.answer:
                     if other is split:
@@ -218,7 +220,7 @@ class MathProblems(FreeTextEnv):
         return order
 
     def full_trace(self, problem: Problem) -> tuple[str, ...]:
-        """The solution of the data, one step per line.
+        """The steps of the solution in the data.
 
         Raises:
             ValueError: The data has no solution for this problem.
@@ -230,7 +232,7 @@ class MathProblems(FreeTextEnv):
 
     def demonstrate(self, lines: Sequence[str], answer: str) -> str:
         r"""The lines, then the answer in the closing line and in ``\boxed{}``, as prompts ask for it."""
-        return render_trace(lines, f"\\boxed{{{answer}}}")
+        return super().demonstrate(lines, f"\\boxed{{{answer}}}")
 
     def parse(self, text: str, *, truncated: bool = False) -> Trace:
         r"""As all free text; an answer that is one ``\boxed{}`` is its content."""

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 
+from envs.free_text import FreeTextSettings
 from envs.problem import Split
 
 # The settings of the paper's generation scripts; settings that these leave at their default have it here too.
@@ -44,7 +45,7 @@ Preset = Literal[
 ]
 
 
-class ReasoningGymSettings(BaseModel):
+class ReasoningGymSettings(FreeTextSettings):
     """Settings of `reasoning_gym`: the task, its difficulty, and how answers are scored.
 
     Attributes:
@@ -57,8 +58,6 @@ class ReasoningGymSettings(BaseModel):
         full_steps: Step count of every problem, since the package has no solutions to count.
         timeout_s: Time limit for scoring one answer.
     """
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     seed: int = 0
     preset: Preset | None = None

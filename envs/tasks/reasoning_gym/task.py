@@ -15,9 +15,9 @@ The answer is the one of the closing line or, if there is none, the content of a
 tags at the end, or of the last ``\boxed{}``. An answer with several rows is one line here, with its rows joined
 by " / "; in tags it may also have its rows as lines.
 
-Steps: every other line is a step. Steps are counted, but not checked, so `verified` means the same as `correct`
-here. The package has no worked solutions, so there are no traces to learn from; `full_steps` is the step count
-of all problems.
+Steps: what stands before the answer, by `steps` (paragraphs, lines or sentences). Steps are counted, but not
+checked, so `verified` means the same as `correct` here. The package has no worked solutions, so there are no
+traces to learn from; `full_steps` is the step count of all problems.
 
 Buckets: none. Splits differ in the settings of the generator.
 

@@ -12,7 +12,7 @@ import datasets
 import pytest
 from pydantic import ValidationError
 
-from envs import Grade, Split, Status, Verdict, make_env, make_example, render_trace
+from envs import Grade, Split, Status, Verdict, make_env, make_example
 from envs.tasks.math.rows import COLUMNS, Row, read_rows
 from envs.tasks.math.task import EXAMPLE, MathProblems
 
@@ -42,7 +42,7 @@ def plain(count: int, *, start: int = 0) -> list[dict[str, Any]]:
 
 def test_gsm8k(tmp_path: Path) -> None:
     source = write(tmp_path / "a.jsonl", GSM8K)
-    assert read_rows(source, "gsm8k", COLUMNS["gsm8k"]) == [
+    assert read_rows(source, "gsm8k", COLUMNS["gsm8k"], "lines") == [
         Row(
             where=f"{source} row 1",
             question=GSM8K["question"],
@@ -54,14 +54,14 @@ def test_gsm8k(tmp_path: Path) -> None:
 
 
 def test_math_takes_the_answer_from_the_box(tmp_path: Path) -> None:
-    (row,) = read_rows(write(tmp_path / "a.jsonl", MATH), "math", COLUMNS["math"])
+    (row,) = read_rows(write(tmp_path / "a.jsonl", MATH), "math", COLUMNS["math"], "lines")
     assert (row.answer, row.level) == ("\\frac{3}{4}", 3)
     assert row.lines == ("Over 4 it is $2/4 + 1/4$.", "So it is $\\boxed{\\frac{3}{4}}$.")
 
 
 def test_math_takes_the_answer_column_if_there_is_one(tmp_path: Path) -> None:
     (row,) = read_rows(
-        write(tmp_path / "a.jsonl", {**MATH, "answer": "0.75", "level": 2}), "math", COLUMNS["math"]
+        write(tmp_path / "a.jsonl", {**MATH, "answer": "0.75", "level": 2}), "math", COLUMNS["math"], "lines"
     )
     assert (row.answer, row.level) == ("0.75", 2)
 
@@ -100,7 +100,7 @@ def to_split(rows: Sequence[Mapping[str, Any]], path: Path) -> str:
 def test_files_written_by_datasets_are_read(
     save: Callable[[Sequence[Mapping[str, Any]], Path], str], tmp_path: Path
 ) -> None:
-    rows = read_rows(save(plain(5), tmp_path), None, COLUMNS[None])
+    rows = read_rows(save(plain(5), tmp_path), None, COLUMNS[None], "lines")
     assert [(row.question, row.answer) for row in rows] == [(r["question"], r["answer"]) for r in plain(5)]
 
 
@@ -162,7 +162,7 @@ def example_problem() -> tuple[MathProblems, Any]:
 def test_reference_solutions_are_right_and_counted() -> None:
     env, problem = example_problem()
     lines = env.full_trace(problem)
-    trace = env.check(problem, env.parse(render_trace(lines, problem.answer)))
+    trace = env.check(problem, env.parse(env.demonstrate(lines, problem.answer)))
     assert trace.verified and trace.num_steps == len(lines) == problem.num_full_steps
     assert {step.verdict for step in trace.steps} == {Verdict.UNCHECKED}
     assert env.skipped_trace(problem, "any", random.Random(0)) is None
@@ -326,7 +326,7 @@ def test_missing_sources(source: str, message: str, tmp_path: Path) -> None:
     to_split(plain(3), tmp_path)
     to_folder(plain(3), tmp_path)
     with pytest.raises(ValueError) as caught:
-        read_rows(str(tmp_path / source), None, COLUMNS[None])
+        read_rows(str(tmp_path / source), None, COLUMNS[None], "lines")
     assert message in str(caught.value)
     assert "\n" not in str(caught.value)
 

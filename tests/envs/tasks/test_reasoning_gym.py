@@ -220,9 +220,9 @@ def test_too_few_questions_for_a_split() -> None:
     ("text", "answer", "num_steps"),
     [
         ("a\nThus, the answer is 5.", "5", 1),
-        ("a\nb <answer>5</answer>", "5", 2),
+        ("a\n\nb <answer>5</answer>", "5", 2),
         ("a\n<answer>\n1 2\n3 4\n</answer>\n", "1 2 / 3 4", 1),
-        ("a\n\\boxed{5}", "5", 2),
+        ("a\n\n\\boxed{5}", "5", 2),
         ("<think>a</think>\n<answer>\\frac</answer>", "\\frac", 1),
         ("<answer></answer>", "", 0),
     ],
