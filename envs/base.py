@@ -112,10 +112,10 @@ class Env(ABC, Generic[State]):
     def fingerprint(self, split: Split) -> str:
         """A hash of the problems of a split, in hexadecimal: equal as long as they are.
 
-        The default hashes the first 8 problems, which settings and code determine. A task that reads data
-        hashes all of it.
+        The default hashes all problems of a split with an end, and the first 8 of an endless one, which
+        settings and code determine. A task whose data holds more, such as worked solutions, hashes that too.
         """
-        problems = [self.problem(split, index) for index in range(8)]
+        problems = [self.problem(split, index) for index in range(self.num_problems(split) or 8)]
         return hash_rows([(p.question, p.answer, p.num_full_steps, p.difficulty) for p in problems])
 
     # ---- what a subclass defines: problems and the rules of the task ----

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from configs import check_config, dump_config
-from envs import make_env
+from envs import Env, Split, make_env
 from rl.runs.errors import RunFolderError
 from rl.runs.log import read_summary
 from rl.runs.problems import check_problems, record_problems
@@ -65,6 +65,8 @@ def why_not(path: Path, before: list[Mapping[str, Any]], now: Mapping[str, Any])
         # Longer prompts may be let in later, not shut out.
         ([{"rollout": {"max_prompt_tokens": 40}}], {"rollout": {"max_prompt_tokens": 80}}, ""),
         ([{"rollout": {"max_prompt_tokens": 40}}], {"rollout": {"max_prompt_tokens": 20}}, "only rise"),
+        # A run that a long prompt has ended goes on without it.
+        ([{"rollout": {"long_prompts": "error"}}], {"rollout": {"long_prompts": "skip"}}, ""),
     ],
 )
 def test_a_change_that_would_lead_to_other_weights(
@@ -102,6 +104,15 @@ def test_changed_data_is_refused(tmp_path: Path) -> None:
         check_problems(tmp_path, rows(data, [str(n + 1) for n in range(20)]))
     with pytest.raises(RunFolderError, match=r"began with \(\d+ then, \d+ now\); restore them"):
         check_problems(tmp_path, rows(data, [*answers, "20", "21", "22", "23"]))
+
+
+def test_a_task_that_reads_rows_needs_no_hash_of_its_own(tmp_path: Path) -> None:
+    data, answers = tmp_path / "rows.jsonl", [str(n) for n in range(200)]
+    before = Env.fingerprint(rows(data, answers), Split.TRAIN)
+    assert Env.fingerprint(rows(data, answers), Split.TRAIN) == before
+    last = rows(data, answers).problem(Split.TRAIN, rows(data, answers).num_problems(Split.TRAIN) - 1)
+    answers[int(last.answer)] = "-1"
+    assert Env.fingerprint(rows(data, answers), Split.TRAIN) != before
 
 
 def test_generated_problems_follow_from_settings(tmp_path: Path) -> None:
