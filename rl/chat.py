@@ -220,7 +220,8 @@ def _line(step: Step) -> str:
         note = f"invalid: {step.reason}"
     else:
         note = "not checked" if step.verdict is Verdict.UNCHECKED else "valid"
-    return f"  {step.text}    [{note}{', taken back' if step.undone else ''}]"
+    text = step.text.replace("\n", "\n  ")
+    return f"  {text}    [{note}{', taken back' if step.undone else ''}]"
 
 
 def _verdict(question: Question, trace: Trace) -> str:
