@@ -85,7 +85,7 @@ _CONFIRMS = re.compile(
 _TURNS = re.compile(
     r"(?<![A-Za-z])(?:but|however|except|although|though)(?![A-Za-z])|(?<![A-Za-z])no[,.;:]", re.IGNORECASE
 )
-_END = re.compile(r"""[.!?…]["')*_]?(?=\s|$)|\n|$""")
+_END = re.compile(r"""[.!?…]["')*_]?(?=[ \t\r\n]|$)|\n|$""")
 
 
 def mark(steps: Iterable[Step], blocks: Sequence[Span] = ()) -> tuple[Step, ...]:

@@ -48,9 +48,9 @@ _CLOSING_FENCES = {
     fence: re.compile(rf"^[ \t]*+{fence}{fence[0]}*+[ \t\r]*+$", re.MULTILINE)
     for fence in ("```", "````", "~~~", "~~~~")
 }
-_SENTENCE_ENDS = re.compile(r"[.!?…][\"')\]*_]{0,3}[ \t]++(?=[^a-z\s])")
+_SENTENCE_ENDS = re.compile(r"[.!?…][\"')\]*_]{0,3}[ \t]++(?=[^a-z \t\r\n])")
 _NO_END = re.compile(
-    r"(?:(?:^|\n)[ \t]*\d{1,3}|(?:^|[\s(])(?:e\.g|i\.e|cf|vs|approx|Mr|Mrs|Ms|Dr|St|No|Eq|Fig))$"
+    r"(?:(?:^|\n)[ \t]*[0-9]{1,3}|(?:^|[ \t\n(])(?:e\.g|i\.e|cf|vs|approx|Mr|Mrs|Ms|Dr|St|No|Eq|Fig))$"
 )
 _MAX_WORD = 12  # characters before a full stop that can hold one of these
 
