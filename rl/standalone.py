@@ -57,12 +57,12 @@ def evaluate_model(
     let_threads_sleep()
     import torch  # everything that needs none is checked
 
-    from rl.build import build_pool, check_backends
+    from rl.build import build_pool, check_backends, check_lengths
     from rl.evaluate import evaluate, num_completions
     from rl.evaluation_files import write_evaluation
     from rl.models.policy import load_policy
     from rl.pages.run.write import write_report
-    from rl.prompt_lengths import check_prompts, fits
+    from rl.prompt_lengths import fits
     from rl.runs.quiet import quiet_libraries
 
     check_backends(config)
@@ -71,13 +71,13 @@ def evaluate_model(
     policy = load_policy(
         config.policy, parts.env, prompts=parts.prompts, seed=config.seed, checkpoint=checkpoint
     )
-    warning = check_prompts(recorded, parts.env, policy.encoder)
+    warnings = check_lengths(recorded, parts, policy)
     pool = build_pool(config, parts, policy)
     work = Work(label="evaluation", kind=Kind.COMPLETION, units=num_completions(config))
     run = open_run(recorded, resume=False, overwrite=False, model_commit=policy.commit)
     with closing(pool), closing(run) as folder:
         started, progress = time.perf_counter(), Progress(sys.stderr)
-        if warning:
+        for warning in warnings:
             progress.say(warning)
         with progress.showing(work) as task:
             evaluation = evaluate(

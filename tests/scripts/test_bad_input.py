@@ -454,6 +454,17 @@ def test_a_checkpoint_that_does_not_fit(model: Path, folder: Path, capsys: pytes
     assert err.startswith("error: model folder 'other' cannot be loaded: its files lack 9 weights")
 
 
+def test_an_evaluation_beyond_the_context(
+    model: Path, folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The model has 64 positions; those of the config's tiny model do not matter."""
+    with pytest.raises(SystemExit) as ended:
+        evaluate([str(model), "good.yaml"])
+    err = capsys.readouterr().err
+    assert ended.value.code == 2 and err.count("\n") == 1
+    assert "plus the longest max_new_tokens (20) is over the model's context of 64 tokens; lower one" in err
+
+
 @pytest.mark.parametrize("policy", [[], ["warm_start={updates: 2}"]])
 def test_a_tiny_model_for_data_without_solutions(
     policy: list[str], folder: Path, capsys: pytest.CaptureFixture[str]
