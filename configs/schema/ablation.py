@@ -33,7 +33,8 @@ from pydantic import Field, ValidationError, field_validator, model_validator
 
 from configs.schema.config import Config, RewardsConfig
 from configs.schema.grid import Cases, Grid, expand, read_grid
-from configs.schema.load import describe_errors, load_config
+from configs.schema.load import load_config
+from configs.schema.messages import describe_errors
 from configs.schema.section import Section
 from configs.schema.shipped import Shipped, find_config, is_name
 from configs.schema.yaml_text import ConfigError, read_yaml

@@ -7,7 +7,6 @@ nearest right one; all mistakes of a file are reported together.
 
 from __future__ import annotations
 
-import types
 import typing
 from collections.abc import Iterator, Mapping, Sequence
 from copy import deepcopy
@@ -16,9 +15,10 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from pydantic import BaseModel, ValidationError
+from pydantic import ValidationError
 
 from configs.schema.config import Config
+from configs.schema.messages import describe_errors, section_in
 from configs.schema.presets import expand_presets
 from configs.schema.shipped import find_config
 from configs.schema.yaml_text import NOT_YAML, ConfigError, Dumper, parse_yaml, read_yaml
@@ -72,11 +72,6 @@ def dump_config(config: Config) -> str:
     return yaml.dump(config.model_dump(mode="json"), Dumper=Dumper, sort_keys=False)
 
 
-def describe_errors(error: ValidationError, model: type[BaseModel]) -> str:
-    """Every mistake of a validation error as one line of clauses."""
-    return "; ".join(_describe(dict(item), model) for item in error.errors())
-
-
 def _read_override(override: str) -> tuple[str, Any, str]:
     """Key, value, and its name in messages."""
     key, equals, text = override.partition("=")
@@ -103,7 +98,7 @@ def _is_section(key: str) -> bool:
     current: Any = Config
     for part in key.split("."):
         field = getattr(current, "model_fields", {}).get(part)
-        current = None if field is None else _section_in(field.annotation)
+        current = None if field is None else section_in(field.annotation)
         if field is None or typing.get_origin(field.annotation) is list:
             return False
     return current is not None
@@ -146,39 +141,3 @@ def _named(entries: list[Any], rest: str, key: str, source: str) -> tuple[dict[s
         f"{source}: {key} is a list, of which '{rest}' names no entry's key{hint} known: {', '.join(named)}; "
         "or give the list whole"
     )
-
-
-def _describe(item: dict[str, Any], model: type[BaseModel]) -> str:
-    location = [str(part) for part in item["loc"]]
-    key = ".".join(location)
-    given = item.get("input")
-    if item["type"] == "extra_forbidden":
-        fields = _fields_at(model, item["loc"][:-1])
-        close = get_close_matches(location[-1], fields, n=1, cutoff=0.5)
-        hint = f"; did you mean '{close[0]}'?" if close else "."
-        return f"unknown key '{key}'{hint} known: {', '.join(fields)}"
-    if item["type"] == "missing":
-        return f"missing key '{key}'"
-    if item["type"] == "value_error":
-        message = str(item["ctx"]["error"])
-        return f"{key}: {message}" if key else message
-    return f"{key} is {given!r}: {item['msg'][0].lower()}{item['msg'][1:]}"
-
-
-def _fields_at(model: type[BaseModel], location: tuple[Any, ...]) -> list[str]:
-    """Names of the fields of the section a location points into."""
-    current: Any = model
-    for part in location:
-        annotation = current.model_fields[part].annotation if isinstance(part, str) else current
-        current = _section_in(annotation) or current
-    return list(current.model_fields)
-
-
-def _section_in(annotation: Any) -> type[BaseModel] | None:
-    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        return annotation
-    if typing.get_origin(annotation) in (typing.Union, types.UnionType, list):
-        for inner in typing.get_args(annotation):
-            if found := _section_in(inner):
-                return found
-    return None

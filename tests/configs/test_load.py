@@ -162,7 +162,7 @@ def test_all_mistakes_at_once(least: Path) -> None:
             "rewards.terms=[{name: correct, weight: 1, gate: right}]",
             ("rewards.terms.0.gate is 'right'", "'none', 'correct' or 'verified'"),
         ),
-        ("env=addition", ("env is 'addition'", "dictionary")),
+        ("env=addition", ("env is 'addition'", "a section with keys such as name, settings")),
         ("name=a b", ("name is 'a b'", "pattern")),
         ("name=..", ("name is '..'", "pattern")),
         ("name=2026-01-01", ("name is datetime.date(2026, 1, 1)", "string")),
@@ -344,3 +344,45 @@ def test_configs_do_not_change(least: Path) -> None:
     config = load_config(least)
     with pytest.raises(ValueError, match="frozen"):
         config.seed = 3
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        # A value that may be of several kinds: each kind is named once, by the key that a user wrote.
+        (
+            "prompt.thinking=no",
+            "prompt.thinking is False: input should be a section with keys such as open, close or 'auto'",
+        ),
+        ("prompt.thinking={open: 3}", "prompt.thinking.open is 3: input should be a valid string"),
+        (
+            "prompt.thinking={opn: x}",
+            "unknown key 'prompt.thinking.opn'; did you mean 'open'? known: open, close",
+        ),
+        (
+            "policy.lora={target_modules: all}",
+            "policy.lora.target_modules is 'all': input should be a valid list or 'all-linear'",
+        ),
+        (
+            "policy.lora={target_modules: [1]}",
+            "policy.lora.target_modules.0 is 1: input should be a valid string",
+        ),
+        (
+            "eval.splits=[test]",
+            "eval.splits.0 is 'test': input should be 'train', 'id', 'ood_easy' or 'ood_hard'",
+        ),
+        ("rewards.terms=[{name: correct}]", "missing key 'rewards.terms.0.weight'"),
+        (
+            "warm_start={num_detours: [0]}",
+            "warm_start.num_detours.0 is 0: input should be greater than or equal to 1",
+        ),
+        (
+            "warm_start=3",
+            "warm_start is 3: input should be a section with keys such as updates, curriculum, num_problems",
+        ),
+    ],
+)
+def test_messages_use_the_keys_of_the_config(override: str, message: str) -> None:
+    with pytest.raises(ConfigError) as refused:
+        load_config("quickstart", [override])
+    assert str(refused.value).endswith(f"quickstart.yaml: {message}")
