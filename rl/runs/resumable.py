@@ -31,6 +31,7 @@ _MAY_CHANGE = (
     "grpo.save_every",
     "grpo.keep_checkpoints",
     "grpo.max_logprob_diff",
+    "rollout.actor_device",
     "rollout.backend",
     "rollout.num_actors",
     "rollout.cpus_per_actor",
