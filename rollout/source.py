@@ -18,9 +18,8 @@ from envs import Env, GraderError, Problem, Split
 from envs.seeding import derive_random
 from rewards import Outcome, RunHistory
 from rollout.pools.base import RolloutPool
-from rollout.types import GroupRequest, RolloutGroup
+from rollout.types import GroupRequest, PromptTooLongError, RolloutGroup
 from rollout.ungraded_limit import UngradedLimit
-from rollout.worker import PromptTooLongError
 
 _MOST_SKIPPED = 10_000  # in a row, where the split is endless
 

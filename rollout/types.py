@@ -7,9 +7,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import ClassVar
 
 from envs import Problem, Split, Trace
 from rewards import History, Outcome, Score
+
+
+class PromptTooLongError(ValueError):
+    """The prompt of a problem is over the limit."""
+
+    exit_code: ClassVar[int] = 2
 
 
 class FinishReason(StrEnum):

@@ -9,7 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any, ClassVar
+from typing import Any
 
 from envs import Env, GraderError, Problem, Trace
 from envs.seeding import derive_seed
@@ -24,16 +24,11 @@ from rollout.types import (
     FinishReason,
     GroupRequest,
     Prompt,
+    PromptTooLongError,
     RolloutGroup,
     Sample,
     Sampling,
 )
-
-
-class PromptTooLongError(ValueError):
-    """The prompt of a problem is over the limit."""
-
-    exit_code: ClassVar[int] = 2
 
 
 @dataclass(frozen=True, kw_only=True)

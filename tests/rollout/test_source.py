@@ -11,8 +11,7 @@ import pytest
 from envs import GraderError, Problem, Split, make_env
 from rewards import Outcome, RunHistory
 from rollout.source import GroupSource, RolloutBatch, zero_signal_cause
-from rollout.types import GroupRequest, RolloutGroup
-from rollout.worker import PromptTooLongError
+from rollout.types import GroupRequest, PromptTooLongError, RolloutGroup
 from tests.kit.problems import make_problem
 from tests.kit.rollouts import make_group, make_sample, make_score, without_graded
 from tests.kit.scripted_pool import ScriptedPool

@@ -15,7 +15,7 @@ from rl.runs.lock import RunBusyError
 from rollout.engines.vllm import VllmError
 from rollout.pools.ray_pool import RolloutError
 from rollout.pools.room import ResourceError
-from rollout.worker import PromptTooLongError
+from rollout.types import PromptTooLongError
 from scripts.exits import RUN_FAILED, TRY_AGAIN, USER_ERROR, user_errors
 from scripts.submit import SubmitError
 

@@ -24,8 +24,8 @@ from rollout.pools.local import LocalPool
 from rollout.pools.ray_actor import RolloutActor, StaleWeightsError, pack_weights, unpack_weights
 from rollout.pools.ray_pool import RayPool, RolloutError
 from rollout.pools.room import ActorSize, ResourceError, check_room
-from rollout.types import Batch, GroupRequest, RolloutGroup, Sampling
-from rollout.worker import PromptTooLongError, WorkerSpec
+from rollout.types import Batch, GroupRequest, PromptTooLongError, RolloutGroup, Sampling
+from rollout.worker import WorkerSpec
 from tests.kit.tiny_policy import tiny_policy, worker_spec
 
 pytestmark = pytest.mark.slow
