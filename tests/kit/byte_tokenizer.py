@@ -76,14 +76,22 @@ FAMILIES = {
         eos="<|endoftext|>",
         turn_end="<|im_end|>",
     ),
+    # Thoughts of earlier turns are dropped; the last turn gets one, empty if its content has none.
     "qwen3": Family(
         control=("<|endoftext|>", "<|im_start|>", "<|im_end|>"),
         template=(
-            "{% if messages[0].role != 'system' %}<|im_start|>system\nYou are a helpful assistant.<|im_end|>\n"
-            "{% endif %}{% for m in messages %}<|im_start|>{{ m.role }}\n{{ m.content }}<|im_end|>\n"
-            "{% endfor %}"
-            "{% if add_generation_prompt %}<|im_start|>assistant\n{% if enable_thinking is defined and "
-            "enable_thinking is false %}<think>\n\n</think>\n\n{% endif %}{% endif %}"
+            "{%- set ns = namespace(last=0) %}"
+            "{%- for m in messages[::-1] %}{%- if m.role == 'user' and not ns.last %}"
+            "{%- set ns.last = messages|length - loop.index0 %}{%- endif %}{%- endfor %}"
+            "{%- for m in messages %}{%- set content = m.content.split('</think>')[-1].lstrip('\n') %}"
+            "{{- '<|im_start|>' + m.role + '\n' }}"
+            "{%- if m.role == 'assistant' and loop.index > ns.last %}"
+            "{%- set thought = m.content.split('</think>')[0] if '</think>' in m.content else '' %}"
+            "{{- '<think>\n' + thought.split('<think>')[-1].strip('\n') + '\n</think>\n\n' }}{%- endif %}"
+            "{{- content + '<|im_end|>\n' }}{%- endfor %}"
+            "{%- if add_generation_prompt %}{{- '<|im_start|>assistant\n' }}"
+            "{%- if enable_thinking is defined and enable_thinking is false %}"
+            "{{- '<think>\n\n</think>\n\n' }}{%- endif %}{%- endif %}"
         ),
         eos="<|endoftext|>",
         turn_end="<|im_end|>",

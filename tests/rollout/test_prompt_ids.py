@@ -49,7 +49,8 @@ def test_the_token_that_ends_a_turn_ends_a_completion_and_is_taught(name: str) -
     prompts = PromptFormat()
     whole = [*make_encoder(encoder.tokenizer, prompts).encode_prompt(ask("q")), *encoder.encode_completion("2")]
     rendered = encoder.tokenizer.apply_chat_template(messages, return_dict=False)
-    assert rendered[: len(whole)] == whole or name == "mistral"  # its template writes a space before an answer
+    # Mistral's template writes a space before an answer, Qwen3's a thought (test_thoughts.py).
+    assert rendered[: len(whole)] == whole or name in ("mistral", "qwen3")
     # Without the chat template nothing ends a turn.
     assert family_encoder(name, PromptFormat(chat_template=False)).stop_ids == (eos,)
 

@@ -10,7 +10,7 @@ from rl.sft.examples import Example, TraceKind
 from rollout.encoder import Encoder, make_encoder
 from rollout.prompt_format import PromptFormat
 from rollout.read_trace import read_trace
-from tests.kit.byte_tokenizer import CONTROL, byte_tokenizer
+from tests.kit.byte_tokenizer import CONTROL, FAMILIES, byte_tokenizer
 
 ENV = make_env("addition")
 PROBLEM = ENV.problem(Split.TRAIN, 0)
@@ -53,6 +53,17 @@ def test_what_is_taught_is_read_as_verified(template: str, prompts: dict[str, ob
     # Cut off in the middle of the thought it has no answer.
     half = found.decode(ids[: len(ids) // 2])
     assert read_trace(ENV, found, half, truncated=True).answer is None
+
+
+def test_qwen3_is_taught_what_its_template_renders() -> None:
+    tokenizer = FAMILIES["qwen3"].tokenizer()
+    found = make_encoder(tokenizer, PromptFormat(thinking="auto"))
+    answer = Thinking().wrap(TEXT)
+    chat = [{"role": "user", "content": PROBLEM.question}, {"role": "assistant", "content": answer}]
+    rendered = tokenizer.apply_chat_template(chat, return_dict=False)
+    taught = [*found.encode_prompt(PROBLEM), *found.encode_completion(TEXT)]
+    assert rendered[: len(taught)] == taught
+    assert found.stop_ids[0] == tokenizer.convert_tokens_to_ids("<|im_end|>")
 
 
 def test_marks_that_are_control_tokens_are_taught_as_such() -> None:
