@@ -15,6 +15,8 @@ def quiet_libraries() -> None:
     warnings.filterwarnings(
         "ignore", message=".is_gradient_checkpointing. is deprecated", category=FutureWarning
     )
+    # Saving an adapter, PEFT looks for the base model on the hub, also for a path or a GGUF file.
+    warnings.filterwarnings("ignore", message="Could not find a config file in ", category=UserWarning)
     logging.set_verbosity_error()
     logging.disable_progress_bar()
     datasets.disable_progress_bars()
