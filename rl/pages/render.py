@@ -96,11 +96,11 @@ def attribute(text: object) -> Markup:
     return escape("".join(shown))
 
 
-def clipped(text: str, limit: int = _MAX_CHARS) -> Markup:
+def clipped(text: str, limit: int = _MAX_CHARS, *, newlines: bool = False) -> Markup:
     """The start of a long text, as `visible` shows it, and how much was left out."""
     left = len(text) - limit
     rest = Markup(' <span class="ctl">… {:,} more characters</span>').format(left) if left > 0 else ""
-    return visible(text[:limit]) + rest
+    return visible(text[:limit], newlines) + rest
 
 
 def _runs(text: str) -> list[tuple[str, int]]:

@@ -47,7 +47,7 @@ function stepLine(step, number) {
   const [css, mark] = MARKS[step.verdict] ?? ["na", "·"];
   const [kindClass, sign] = KINDS[step.kind] ?? ["forward", ""];
   const about = `${step.verdict} ${step.kind}${step.kind === "forward" ? " step" : ""}, line ${number + 1}`;
-  const text = element(step.undone ? "s" : "span", { class: "line" }, visible(step.text));
+  const text = element(step.undone ? "s" : "span", { class: "line" }, visible(step.text, "break"));
   return element(
     "li",
     { class: `${kindClass} ${css}${step.undone ? " undone" : ""}` },

@@ -18,7 +18,7 @@ from jinja2 import UndefinedError
 import rl.pages
 from envs import StepKind, Verdict
 from rewards import Outcome
-from rl.pages.render import _environment, attribute, visible
+from rl.pages.render import _environment, attribute, clipped, visible
 from rl.pages.run.curves import line_look
 from rl.pages.run.origin import stride_command
 from rl.pages.run.plots import Curve, curves
@@ -215,6 +215,11 @@ def test_model_text_is_escaped_and_control_characters_shown(full_run: Path) -> N
 )
 def test_visible(text: str, shown: str) -> None:
     assert visible(text) == shown
+
+
+def test_steps_of_several_lines_keep_them() -> None:
+    assert clipped("a\n<b>", newlines=True) == "a\n&lt;b&gt;"
+    assert clipped("a\nb", 2, newlines=True) == 'a\n <span class="ctl">… 1 more characters</span>'
 
 
 def test_text_in_an_attribute_has_no_tags() -> None:

@@ -66,7 +66,7 @@ SPECIAL = [
             step_data("deeper again", undone=True),
             step_data("<backtrack> 9", "backtrack", "invalid"),
             step_data("<backtrack> 1", "backtrack"),
-            step_data("second"),
+            step_data("second\nline of it"),
         ],
     ),
     row_data(
@@ -539,7 +539,11 @@ def test_only_the_same_problems_of_two_runs_are_compared(browser: Browser, tmp_p
 def test_detours_are_folded_and_open_on_a_click(page: Callable[..., Browser]) -> None:
     found = page(split="ood_hard", index_from=90, index_to=90)
     # Line 3 is taken back by line 4; lines 2 and 5 and that fold with its backtrack by line 7.
-    assert found.texts("article > .body > .steps > li > .line") == ["first", "<backtrack> 1", "second"]
+    assert found.texts("article > .body > .steps > li > .line") == [
+        "first",
+        "<backtrack> 1",
+        "second\nline of it",
+    ]
     assert found.texts(".detour > summary") == ["3 steps taken back", "1 step taken back"]
     outer = "article > .body > .steps > .fold > details"
     assert found.texts(f"{outer} > .steps > li > .line") == [
