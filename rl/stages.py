@@ -96,7 +96,7 @@ def run_stages(
             policy = run.stage_warm(policy, pool)
         if config.grpo is not None:
             run.stage_grpo(policy, pool)
-        run.upload_last()
+        run.upload_final()
         run.say(f"report: {write_report(folder.path)}")
         updates = [row.metrics for row in folder.metrics.read() if row.stage is Stage.GRPO]
         for line in (describe_skipped(updates), describe_zero_signal(updates)):
@@ -242,11 +242,13 @@ class _Run:
         self._trained(Stage.GRPO, num_updates, time.perf_counter() - started)
         self.evaluate(Stage.GRPO, policy, pool, config)
 
-    def upload_last(self) -> None:
+    def upload_final(self) -> None:
         if self.uploads is not None:
-            last = find_trained(self.folder.path)
-            assert last.stage is not None
-            self.uploads.upload(last.stage, last.path)
+            hub, model = self.config.push_to_hub, find_trained(self.folder.path)
+            if hub is not None and hub.model == "best" and self.folder.best_model.is_dir():
+                model = find_trained(self.folder.best_model)
+            assert model.stage is not None
+            self.uploads.upload(model.stage, model.path)
 
     def _history(self, config: GrpoConfig) -> RunHistory | None:
         rewards = self.parts.rewards

@@ -478,6 +478,12 @@ class Config(Section):
                 f"eval.length_limits has {over[0]}, but completions are sampled up to {lowest} tokens; lower "
                 "it, or raise eval.max_new_tokens or rollout.max_new_tokens"
             )
+        best_kept = self.grpo is not None and self.eval.every is not None and self.eval.best is not None
+        if self.push_to_hub is not None and self.push_to_hub.model == "best" and not best_kept:
+            raise ValueError(
+                "push_to_hub.model is best, but no best model is kept; set eval.every and eval.best, or "
+                "push_to_hub.model to last"
+            )
         if self.rollout.actor_device == "cpu" and self.rollout.gpus_per_actor > 0:
             raise ValueError(
                 f"rollout.actor_device is cpu, but rollout.gpus_per_actor is {self.rollout.gpus_per_actor:g}; "

@@ -17,8 +17,11 @@ class HubConfig(Section):
     private: bool = True
     """Create it private. One that exists stays as it is."""
     when: Literal["end", "save"] = "end"
-    """`end`: the last model, once it is evaluated. `save`: also the model of every GRPO checkpoint; training
+    """`end`: one model, once the last is evaluated. `save`: also the model of every GRPO checkpoint; training
     waits for each upload."""
+    model: Literal["last", "best"] = "last"
+    """The model that is uploaded at the end: the last one, or the best of the evaluations during GRPO
+    (`eval.every`)."""
 
 
 class SampleTableConfig(Section):

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from huggingface_hub import HfApi
 
-from configs import load_config
+from configs import ConfigError, load_config
 from rl.models.push import PushError
 from rl.train import train
 from tests.kit.hub import Hub, stand_in
@@ -71,6 +71,22 @@ def test_a_failed_upload_is_said_and_the_run_goes_on(
     said = run(tmp_path, "push_to_hub.when=end")
     assert f"refused: no route; later: stride push {tmp_path / 'run' / 'models' / 'grpo'} me/short" in said
     assert (tmp_path / "run" / "report.html").is_file()
+
+
+@pytest.mark.slow
+def test_the_best_model_goes_up_if_asked(tmp_path: Path, hub: Hub) -> None:
+    """Evaluated after updates 2 and 4: with no right answer at either, the first stays the best."""
+    best = ("push_to_hub.model=best", "push_to_hub.when=end", "eval.every=2")
+    run(tmp_path, *best, "grpo.learning_rate=1e-2")
+    (upload,) = hub.uploads
+    models = tmp_path / "run" / "models"
+    assert upload["model.safetensors"] == (models / "best" / "model.safetensors").read_bytes()
+    assert "# pushed-best" in upload["README.md"].decode()
+
+
+def test_the_best_model_needs_evaluations(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"push_to_hub.model is best, but no best model is kept; set eval"):
+        run(tmp_path, "push_to_hub.model=best")
 
 
 def test_a_refusal_is_found_before_the_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
