@@ -56,13 +56,6 @@ class Encoder:
         """Ids of plain text; control tokens in it are encoded as ordinary characters."""
         return tuple(self.tokenizer.encode(text, add_special_tokens=False, split_special_tokens=True))
 
-    def offsets(self, text: str) -> list[tuple[int, int]]:
-        """Start and end of each token of `encode(text)`, in characters."""
-        encoding = self.tokenizer(
-            text, add_special_tokens=False, split_special_tokens=True, return_offsets_mapping=True
-        )
-        return [(start, end) for start, end in encoding["offset_mapping"]]
-
     def encode_prompt(self, problem: Problem) -> tuple[int, ...]:
         """Ids of a problem's prompt, prefill included.
 
@@ -116,9 +109,14 @@ class Encoder:
         """
         taught, found, start = self.taught(text), list[tuple[int, tuple[int, int]]](), 0
         for piece in self._split_marks(taught):
-            ids = self._encode_format(piece.text) if not piece.is_data else self.encode(piece.text)
-            places = self.offsets(piece.text) if piece.is_data else [(0, len(piece.text))] * len(ids)
-            found += [(token, (start + a, start + b)) for token, (a, b) in zip(ids, places, strict=True)]
+            encoding = self.tokenizer(
+                piece.text,
+                add_special_tokens=False,
+                split_special_tokens=piece.is_data,
+                return_offsets_mapping=True,
+            )
+            tokens = zip(encoding["input_ids"], encoding["offset_mapping"], strict=True)
+            found += [(token, (start + first, start + last)) for token, (first, last) in tokens]
             start += len(piece.text)
         return found
 

@@ -46,13 +46,13 @@ def encode_examples(examples: Sequence[Example], encoder: Encoder) -> Dataset:
     rows: dict[str, list[list[int]]] = {"input_ids": [], "labels": []}
     for example in examples:
         prompt_ids = encoder.encode_prompt(example.problem)
-        completion_ids = encoder.encode_completion(example.text)
-        labels = list(completion_ids)
-        if example.ignored:
-            moved = encoder.taught_offset(example.text)
-            for token, (_, (start, end)) in enumerate(encoder.encode_taught(example.text)):
-                if any(first + moved < end and start < last + moved for first, last in example.ignored):
-                    labels[token] = IGNORED
-        rows["input_ids"].append([*prompt_ids, *completion_ids])
-        rows["labels"].append([IGNORED] * len(prompt_ids) + labels)
+        taught, stop = encoder.encode_taught(example.text), encoder.stop_ids[0]
+        moved = encoder.taught_offset(example.text)
+        ignored = [(first + moved, last + moved) for first, last in example.ignored]
+        labels = [
+            IGNORED if any(first < end and start < last for first, last in ignored) else token
+            for token, (start, end) in taught
+        ]
+        rows["input_ids"].append([*prompt_ids, *[token for token, _ in taught], stop])
+        rows["labels"].append([*[IGNORED] * len(prompt_ids), *labels, stop])
     return Dataset.from_dict(rows)
