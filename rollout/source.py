@@ -161,35 +161,35 @@ class GroupSource:
         # Two passes over a split with an end meet each of its problems, however they are shuffled.
         most = 2 * (self._env.num_problems(Split.TRAIN) or _MOST_SKIPPED // 2)
         for _ in range(most):
-            request = self._request(self.cursor)
+            problem = self._problem(self.cursor)
             self.cursor += 1
-            if self._fits is None or self._fits(
-                self._env.problem(request.split, request.index, budget=request.budget)
-            ):
-                return request
+            if self._fits is None or self._fits(problem):
+                return self._request(problem)
             self._num_skipped += 1
         raise PromptTooLongError(
             f"the prompts of {most:,} train problems in a row, up to train {self.cursor - 1}, are "
             "over rollout.max_prompt_tokens; raise that or make env.settings easier"
         )
 
-    def _request(self, group_id: int) -> GroupRequest:
-        budget = None
+    def _problem(self, group_id: int) -> Problem:
+        """The problem of a group, with the budget that is drawn for it."""
+        problem = self._env.problem(Split.TRAIN, group_id)
         if self._budget_frac > 0:
             rng = derive_random(self._seed, "budget", group_id)
             if rng.random() < self._budget_frac:
-                full = self._env.problem(Split.TRAIN, group_id).num_full_steps
-                budget = rng.randint((full + 1) // 2, full)
+                full = problem.num_full_steps
+                return self._env.with_budget(problem, rng.randint((full + 1) // 2, full))
+        return problem
+
+    def _request(self, problem: Problem) -> GroupRequest:
         return GroupRequest(
-            group_id=group_id,
+            group_id=problem.index,
             split=Split.TRAIN,
-            index=group_id,
-            budget=budget,
+            index=problem.index,
+            budget=problem.budget,
             num_samples=self._num_samples,
             seed=self._seed,
-            history=None
-            if self._history is None
-            else self._history.of(self._env.problem(Split.TRAIN, group_id)),
+            history=None if self._history is None else self._history.of(problem),
         )
 
 
