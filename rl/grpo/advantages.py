@@ -17,9 +17,8 @@ import torch
 
 from rollout.source import rewards_differ
 
-EPSILON = (
-    1e-4  # added to a deviation, as in TRL; without it the least difference would weigh as much as the largest
-)
+# Added to a deviation, as in TRL; without it the least difference would weigh as much as the largest.
+EPSILON = 1e-4
 
 
 def reward_deviations(

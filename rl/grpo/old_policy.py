@@ -1,8 +1,7 @@
 """What the learner says of a batch before its first update: the old policy of PPO, apart from the sampler.
 
 In: the micro-batches of a rollout batch, and a forward pass of the learner. Out: the same micro-batches with
-    the
-learner's own old log-probabilities and importance weights (`grpo.importance_sampling_mode`), or without a
+the learner's own old log-probabilities and importance weights (`grpo.importance_sampling_mode`), or without a
 policy loss on tokens of low entropy (`grpo.top_entropy_quantile`). Both are factors of the advantages, in which
 every loss of TRL's is linear; VESPO alone wants the weights themselves.
 """
