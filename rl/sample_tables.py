@@ -32,6 +32,13 @@ class SampleTables:
         self._config = config
         self._backends = {*backends} if config.num_samples else set[str]()
         self._tensorboard = tensorboard
+        self._writer: SummaryWriter | None = None
+
+    def close(self) -> None:
+        """Close TensorBoard's file."""
+        if self._writer is not None:
+            self._writer.close()
+            self._writer = None
 
     def wants(self, update: int) -> bool:
         """Whether the completions of an update, from 1, are shown."""
@@ -50,8 +57,9 @@ class SampleTables:
             return
         name = f"completions/{name}"
         if self._backends & {"tensorboard", "all"}:
-            with SummaryWriter(str(self._tensorboard)) as writer:
-                writer.add_text(name, "\n\n---\n\n".join(map(_as_text, rows)), update)
+            self._writer = self._writer or SummaryWriter(str(self._tensorboard))
+            self._writer.add_text(name, "\n\n---\n\n".join(map(_as_text, rows)), update)
+            self._writer.flush()
         for module in self._table_modules():
             module.log({name: module.Table(dataframe=pd.DataFrame([_columns(row, update) for row in rows]))})
 

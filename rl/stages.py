@@ -81,10 +81,11 @@ def run_stages(
     with (
         closing(pool),
         closing(open_run(config, resume=resume, overwrite=overwrite, model_commit=policy.commit)) as folder,
+        closing(SampleTables(config.sample_tables, config.report_to, folder.path / "tensorboard")) as tables,
     ):
         record_problems(folder.path, parts.env)
         os.environ["TENSORBOARD_LOGGING_DIR"] = str(folder.path / "tensorboard")
-        run = _Run(config, parts, folder, out or sys.stderr, repo_id)
+        run = _Run(config, parts, folder, out or sys.stderr, tables, repo_id)
         run.say(f"{config.name}: {parts.env.name}, {policy.num_parameters:,} parameters, in {folder.path}")
         for warning in config.grpo.warnings() if config.grpo else ():
             run.say(f"warning: {warning}")
@@ -109,7 +110,13 @@ class _Run:
     """The stages of one run, which share a config, a folder and a progress line."""
 
     def __init__(
-        self, config: Config, parts: Parts, folder: RunFolder, out: TextIO, repo_id: str | None = None
+        self,
+        config: Config,
+        parts: Parts,
+        folder: RunFolder,
+        out: TextIO,
+        tables: SampleTables,
+        repo_id: str | None = None,
     ) -> None:
         self.config = config
         self.parts = parts
@@ -117,7 +124,7 @@ class _Run:
         self._reopen()
         self.progress = Progress(out, planned_work(config, folder.summary()))
         self.say = self.progress.say
-        self.tables = SampleTables(config.sample_tables, config.report_to, folder.path / "tensorboard")
+        self.tables = tables
         self.uploads: HubUploads | None = None
         if repo_id is not None and config.push_to_hub is not None:
             checkpoints = config.push_to_hub.when == "save"
