@@ -37,6 +37,10 @@ class Evaluation:
     greedy: Groups
     sampled: Groups
 
+    def headline(self, split: str) -> tuple[RolloutGroup, ...]:
+        """The groups behind the headline figures of a split: the greedy ones if there are any."""
+        return self.greedy[split] or self.sampled[split]
+
 
 def num_completions(config: Config) -> int:
     """Completions that an evaluation samples, of all splits."""

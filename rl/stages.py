@@ -45,7 +45,6 @@ from rl.runs.checkpoints import checkpoint_update, checkpoints, latest_checkpoin
 from rl.runs.early_stopping import is_over
 from rl.runs.folder import RunFolder, open_run
 from rl.runs.log import sample_rows
-from rl.runs.models import find_trained
 from rl.runs.planned_work import base_config, evaluation_work, planned_work, training_work
 from rl.runs.problems import record_problems
 from rl.runs.progress import Progress
@@ -127,8 +126,7 @@ class _Run:
         self.tables = tables
         self.uploads: HubUploads | None = None
         if repo_id is not None and config.push_to_hub is not None:
-            checkpoints = config.push_to_hub.when == "save"
-            self.uploads = HubUploads(repo_id, folder.path, self.say, checkpoints=checkpoints)
+            self.uploads = HubUploads(config.push_to_hub, repo_id, folder.path, self.say)
 
     def _reopen(self) -> None:
         """Forget an early stop that the config no longer asks for."""
@@ -251,11 +249,7 @@ class _Run:
 
     def upload_final(self) -> None:
         if self.uploads is not None:
-            hub, model = self.config.push_to_hub, find_trained(self.folder.path)
-            if hub is not None and hub.model == "best" and self.folder.best_model.is_dir():
-                model = find_trained(self.folder.best_model)
-            assert model.stage is not None
-            self.uploads.upload(model.stage, model.path)
+            self.uploads.upload_final(self.folder.best_model)
 
     def _history(self, config: GrpoConfig) -> RunHistory | None:
         rewards = self.parts.rewards
@@ -276,8 +270,8 @@ class _Run:
             )
         seconds = time.perf_counter() - started
         write_evaluation(self.folder, config, stage, evaluation, policy.encoder, seconds=seconds)
-        for split, groups in (evaluation.greedy if config.eval.greedy else evaluation.sampled).items():
-            shown = groups[: config.sample_tables.num_samples]
+        for split in evaluation.results:
+            shown = evaluation.headline(split)[: config.sample_tables.num_samples]
             rows = [row for g in shown for row in sample_rows(stage, 0, g, policy.encoder, tokens=False)]
             self.tables.show(f"eval-{stage}/{split}", 0, rows)
 

@@ -84,10 +84,10 @@ class Evaluations:
         started = time.perf_counter()
         usable = fits(self._config, self._policy.encoder)
         found = evaluate(self._pool, self._config, self._env, fits=usable)
-        groups = found.greedy if self._config.eval.greedy else found.sampled
         encoder = self._policy.encoder
-        for name, of_split in groups.items():
-            rows = [row for g in of_split for row in sample_rows(Stage.GRPO, update, g, encoder, tokens=False)]
+        for name in found.results:
+            shown = found.headline(name)
+            rows = [row for g in shown for row in sample_rows(Stage.GRPO, update, g, encoder, tokens=False)]
             self._folder.during.append(*rows)
             self._show(name, update, rows)
         split = self._config.eval.splits[0]
