@@ -5,13 +5,15 @@ In: a config and its `Parts`. `parts.py` builds and checks environment and rewar
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import torch
 from transformers.integrations import get_available_reporting_integrations
 
 from configs import Config, ConfigError
 from rl.devices import check_devices, find_device
 from rl.models.memory import check_cache
-from rl.models.policy import Policy
+from rl.models.policy import Policy, load_policy
 from rl.parts import Parts
 from rl.prompt_lengths import check_prompts
 from rl.sft.lengths import check_demonstrations
@@ -33,6 +35,15 @@ def check_backends(config: Config) -> None:
     check_devices(config)
     _check_report_to(config.report_to)
     _check_engine(config)
+
+
+def build_policy(config: Config, parts: Parts, checkpoint: Path | None = None) -> Policy:
+    """Load the policy of a run, or a checkpoint that was trained with its config.
+
+    Raises:
+        PolicyError: The model cannot be found or used.
+    """
+    return load_policy(config.policy, parts.env, prompts=parts.prompts, seed=config.seed, checkpoint=checkpoint)
 
 
 def check_lengths(config: Config, parts: Parts, policy: Policy) -> list[str]:

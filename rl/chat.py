@@ -145,16 +145,13 @@ def open_chat(
 
     import torch  # everything that needs none is checked
 
-    from rl.build import check_backends, worker_spec
-    from rl.models.policy import load_policy
+    from rl.build import build_policy, check_backends, worker_spec
     from rl.runs.quiet import quiet_libraries
 
     check_backends(config)
     quiet_libraries()
     torch.set_num_threads(config.threads)
-    policy = load_policy(
-        config.policy, parts.env, prompts=parts.prompts, seed=config.seed, checkpoint=checkpoint
-    )
+    policy = build_policy(config, parts, checkpoint)
     worker = worker_spec(config, parts, policy).build()
     sampling = Sampling(temperature=temperature, max_new_tokens=config.rollout.max_new_tokens)
     try:

@@ -24,11 +24,11 @@ def preview_prompts(config: Config, *, index: int) -> str:
     """
     parts = build_parts(config)
 
-    from rl.models.policy import load_policy  # everything that needs no torch is checked
+    from rl.build import build_policy  # everything that needs no torch is checked
     from rl.runs.quiet import quiet_libraries
 
     quiet_libraries()
-    encoder = load_policy(config.policy, parts.env, prompts=parts.prompts, seed=config.seed).encoder
+    encoder = build_policy(config, parts).encoder
     return "\n\n".join(_describe(config, parts.env, encoder, index))
 
 

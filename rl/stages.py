@@ -25,7 +25,7 @@ import torch
 from configs import Config
 from configs.schema.config import GrpoConfig
 from rewards import RunHistory
-from rl.build import build_pool, check_backends, check_lengths, checked_cache_mebibytes
+from rl.build import build_policy, build_pool, check_backends, check_lengths, checked_cache_mebibytes
 from rl.devices import describe_devices, find_device
 from rl.evaluate import evaluate
 from rl.evaluation_files import write_evaluation
@@ -35,7 +35,7 @@ from rl.grpo.evaluations import Evaluations
 from rl.grpo.trainer import StrideTrainer
 from rl.grpo.update import Updates
 from rl.grpo.zero_signal import describe_zero_signal
-from rl.models.policy import Policy, load_policy, trainable_weights
+from rl.models.policy import Policy, trainable_weights
 from rl.models.push import create_repository
 from rl.models.upload import HubUploads
 from rl.pages.run.write import write_report
@@ -71,7 +71,7 @@ def run_stages(
     check_backends(config)
     torch.set_num_threads(config.threads)
     quiet_libraries()
-    policy = load_policy(config.policy, parts.env, prompts=parts.prompts, seed=config.seed)
+    policy = build_policy(config, parts)
     warnings = check_lengths(config, parts, policy)
     hub = config.push_to_hub
     repo_id = create_repository(hub.repo_id, private=hub.private) if hub else None
@@ -172,9 +172,7 @@ class _Run:
             self._trained(Stage.WARM, config.warm_start.updates, time.perf_counter() - started)
             self.evaluate(Stage.WARM, policy, pool, config)
         # Loaded from its folder: without the SFT trainer's hooks, and with a path for GRPO's reference.
-        return load_policy(
-            config.policy, self.parts.env, prompts=self.parts.prompts, seed=config.seed, checkpoint=model
-        )
+        return build_policy(config, self.parts, model)
 
     def stage_grpo(self, policy: Policy, pool: RolloutPool) -> None:
         config = self.config
@@ -182,10 +180,7 @@ class _Run:
         if self.done(Stage.GRPO, config.grpo.updates):
             return
         if config.warm_start is None:
-            base = self.folder.model(Stage.BASE)
-            policy = load_policy(
-                config.policy, self.parts.env, prompts=self.parts.prompts, seed=config.seed, checkpoint=base
-            )
+            policy = build_policy(config, self.parts, self.folder.model(Stage.BASE))
         resume_from = latest_checkpoint(self.folder.path, Stage.GRPO)
         done = self._rewind(Stage.GRPO, resume_from)
         weight, decoupled = config.rewards.advantage_weight, config.rewards.decoupled

@@ -57,10 +57,9 @@ def evaluate_model(
     let_threads_sleep()
     import torch  # everything that needs none is checked
 
-    from rl.build import build_pool, check_backends, check_lengths
+    from rl.build import build_policy, build_pool, check_backends, check_lengths
     from rl.evaluate import evaluate, num_completions
     from rl.evaluation_files import write_evaluation
-    from rl.models.policy import load_policy
     from rl.pages.run.write import write_report
     from rl.prompt_lengths import fits
     from rl.runs.quiet import quiet_libraries
@@ -68,9 +67,7 @@ def evaluate_model(
     check_backends(config)
     quiet_libraries()
     torch.set_num_threads(config.threads)
-    policy = load_policy(
-        config.policy, parts.env, prompts=parts.prompts, seed=config.seed, checkpoint=checkpoint
-    )
+    policy = build_policy(config, parts, checkpoint)
     warnings = check_lengths(recorded, parts, policy)
     pool = build_pool(config, parts, policy)
     work = Work(label="evaluation", kind=Kind.COMPLETION, units=num_completions(config))
