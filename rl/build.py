@@ -15,6 +15,7 @@ from rl.devices import check_devices, find_device
 from rl.models.memory import check_cache
 from rl.models.policy import Policy, load_policy
 from rl.parts import Parts
+from rl.precision import engine_dtype, learner_dtype
 from rl.prompt_lengths import check_prompts
 from rl.sft.lengths import check_demonstrations
 from rollout.engines.embedded import CallSize, cache_bytes
@@ -43,7 +44,14 @@ def build_policy(config: Config, parts: Parts, checkpoint: Path | None = None) -
     Raises:
         PolicyError: The model cannot be found or used.
     """
-    return load_policy(config.policy, parts.env, prompts=parts.prompts, seed=config.seed, checkpoint=checkpoint)
+    return load_policy(
+        config.policy,
+        parts.env,
+        prompts=parts.prompts,
+        seed=config.seed,
+        checkpoint=checkpoint,
+        dtype=learner_dtype(config),
+    )
 
 
 def check_lengths(config: Config, parts: Parts, policy: Policy) -> list[str]:
@@ -94,13 +102,13 @@ def checked_cache_mebibytes(config: Config, policy: Policy) -> float:
 
 def _cache_bytes(config: Config, policy: Policy) -> float:
     if (limits := _vllm_limits(config)) is not None:
-        return limits.cache_bytes(policy.model, _engine_dtype(config))
+        return limits.cache_bytes(policy.model, engine_dtype(config))
     return cache_bytes(
         policy.model,
         _largest_calls(config),
         prompt_tokens=config.rollout.max_prompt_tokens,
         max_rows=config.rollout.max_rows,
-        dtype=_engine_dtype(config),
+        dtype=engine_dtype(config),
     )
 
 
@@ -125,11 +133,6 @@ def _vllm_limits(config: Config) -> VllmLimits | None:
     )
 
 
-def _engine_dtype(config: Config) -> torch.dtype:
-    dtype: torch.dtype = getattr(torch, config.rollout.dtype or config.policy.dtype)
-    return dtype
-
-
 def worker_spec(config: Config, parts: Parts, policy: Policy) -> WorkerSpec:
     """What a worker needs to sample from the policy."""
     rollout = config.rollout
@@ -138,7 +141,7 @@ def worker_spec(config: Config, parts: Parts, policy: Policy) -> WorkerSpec:
             model=policy.model,
             stop_ids=policy.encoder.stop_ids,
             pad_id=policy.encoder.pad_id,
-            dtype=_engine_dtype(config),
+            dtype=engine_dtype(config),
             device=find_device(config),
             threads=rollout.threads,
             max_rows=rollout.max_rows,

@@ -40,6 +40,7 @@ from rl.models.push import create_repository
 from rl.models.upload import HubUploads
 from rl.pages.run.write import write_report
 from rl.parts import Parts
+from rl.precision import all_float32
 from rl.prompt_lengths import describe_skipped, fits
 from rl.runs.checkpoints import checkpoint_update, checkpoints, latest_checkpoint
 from rl.runs.early_stopping import is_over
@@ -207,7 +208,7 @@ class _Run:
             on_rollouts=partial(self._log_rollouts, policy.encoder),
             advantage_weight=AdvantageWeight(**weight.model_dump()) if weight else None,
             decoupled=decoupled.temperature if decoupled else None,
-            float32={config.policy.dtype, config.rollout.dtype or config.policy.dtype} == {"float32"},
+            float32=all_float32(config),
             warn=self.say,
         )
         settings, stopped = config.grpo, self.folder.summary().stopped

@@ -18,6 +18,15 @@ from configs.schema.reporting import HubConfig, SampleTableConfig
 from configs.schema.section import Section, SplitName
 
 DType = Literal["float32", "bfloat16"]
+Optim = Literal[
+    "adamw_torch",
+    "adamw_torch_fused",
+    "adamw_8bit",
+    "paged_adamw_8bit",
+    "paged_adamw_32bit",
+    "adafactor",
+    "sgd",
+]
 
 
 class EnvConfig(Section):
@@ -93,10 +102,41 @@ class PolicyConfig(Section):
     """If `model` is a LoRA adapter, merge it into its base model and train all weights."""
     gguf_file: str | None = None
     """Name of the weights file in `model`, if the weights are in GGUF format."""
-    dtype: DType = "float32"
-    """Precision of the trained weights. In `bfloat16` small updates are rounded away unless `lora` is set."""
+    dtype: DType | None = None
+    """Precision of the weights. In `bfloat16` small updates are rounded away, unless `lora` is set: the adapter
+    is always float32. null: float32; bfloat16 for the base that `lora` freezes, on a GPU with mixed
+    precision."""
+    mixed_precision: Literal["auto", "no", "bf16"] = "auto"
+    """`bf16`: the learner computes matrix products in bfloat16 (autocast); weights, gradients and the
+    optimizer's state keep the precision of `dtype`, and log-probabilities and the loss are float32. `auto`:
+    `bf16` on a GPU that has bfloat16, `no` on a CPU."""
+    gradient_checkpointing: bool | Literal["auto"] = "auto"
+    """Keep only the input of each layer for the backward pass and compute the layer again there: about a third
+    more time, a fraction of the memory. The gradient is the same. `auto`: on a GPU."""
+    attn_implementation: Literal["sdpa", "eager", "flash_attention_2"] | None = None
+    """The learner's attention, as in transformers. `flash_attention_2` needs a GPU, bfloat16 and the package
+    flash-attn. null: the library's choice for the model, usually `sdpa`."""
+    load_in_4bit: bool = False
+    """QLoRA (arXiv 2305.14314): keep the base that `lora` freezes in 4 bits (NF4, double quantization). The
+    engine samples from the same weights in full. Needs a GPU and the extra `bitsandbytes`."""
     trust_remote_code: bool = False
     """Run Python code that comes with the model."""
+
+    @model_validator(mode="after")
+    def _four_bits_fit(self) -> PolicyConfig:
+        if not self.load_in_4bit:
+            return self
+        if self.lora is None:
+            raise ValueError(
+                "load_in_4bit is true, but lora is null, and weights in 4 bits are not trained; set lora.r, "
+                "for example to 16"
+            )
+        if self.model == "tiny":
+            raise ValueError("load_in_4bit is true, but model is tiny, which has no file; set it to false")
+        for key in ("merge_adapter", "gguf_file"):
+            if value := getattr(self, key):
+                raise ValueError(f"load_in_4bit is true, but {key} is {value!r}; leave one of them out")
+        return self
 
 
 class CurriculumPhase(Section):
@@ -126,8 +166,16 @@ class WarmStartConfig(Section):
     """Peak learning rate, reached after `warmup_frac`, then decayed to 0 along a cosine."""
     warmup_frac: float = Field(0.05, ge=0, le=1)
     """Share of the updates with linear learning rate warm-up."""
+    optim: Optim = "adamw_torch_fused"
+    """Optimizer, by its name in transformers. AdamW keeps 8 bytes of state a trained weight; the 8-bit ones of
+    bitsandbytes keep 2, and `paged_` ones move it to host memory when the GPU is full (extra `bitsandbytes`).
+    `adafactor` keeps almost none."""
     weight_decay: float = Field(0.01, ge=0)
-    """Weight decay of AdamW (arXiv 1711.05101)."""
+    """Weight decay of AdamW (arXiv 1711.05101); not of biases and norms."""
+    adam_beta1: float = Field(0.9, ge=0, lt=1)
+    """AdamW's decay of the mean gradient."""
+    adam_beta2: float = Field(0.999, ge=0, lt=1)
+    """AdamW's decay of the mean squared gradient."""
     skipped_frac: float = Field(0.5, ge=0, le=1)
     """Share of skipped traces among the demonstrations (step skipping, arXiv 2411.01855). 0 is the cold start:
     full traces only."""
@@ -222,7 +270,8 @@ class RolloutConfig(Section):
     threads: int = Field(1, ge=1)
     """CPU threads of one engine, in this process or in an actor."""
     dtype: DType | None = None
-    """Precision of the engine's copy of the weights. null: that of `policy.dtype`."""
+    """Precision of the engine's copy of the weights. null: bfloat16 where the learner computes in it
+    (`policy.dtype`, `policy.mixed_precision`), else float32."""
     cuda_graphs: bool = True
     """On a GPU, capture the decode steps of the embedded engine as CUDA graphs and replay them."""
     deadline_s: float = Field(600, gt=0)
@@ -332,6 +381,14 @@ class UpdatesConfig(Section):
     """Learning rate schedule after `warmup_updates`."""
     warmup_updates: int = Field(0, ge=0)
     """Updates over which the learning rate rises linearly from 0."""
+    optim: Optim = "adamw_torch_fused"
+    """Optimizer, by its name in transformers; see `warm_start.optim`."""
+    weight_decay: float = Field(0.0, ge=0)
+    """Weight decay of AdamW (arXiv 1711.05101); not of biases and norms."""
+    adam_beta1: float = Field(0.9, ge=0, lt=1)
+    """AdamW's decay of the mean gradient."""
+    adam_beta2: float = Field(0.999, ge=0, lt=1)
+    """AdamW's decay of the mean squared gradient."""
     micro_batch_tokens: int | None = Field(None, ge=1)
     """Tokens per forward pass, padding included (gradient accumulation). Changes memory and speed, not the
     update. Completions are sorted by length and split where that pads least; one over the limit gets a pass
@@ -442,6 +499,9 @@ class Config(Section):
     """Run seed: initial weights, order of problems, sampling."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
     """Device of the learner. `auto`: a GPU if there is one."""
+    tf32: bool = False
+    """On a GPU, float32 matrix products of learner and engines keep 10 bits of the mantissa (TF32), which is
+    faster. Products in bfloat16 are not affected."""
     threads: int = Field(2, ge=1)
     """CPU threads of the learner."""
     report_to: list[str] = ["tensorboard"]

@@ -84,6 +84,7 @@ def load_policy(
     prompts: PromptFormat | None = None,
     seed: int,
     checkpoint: Path | None = None,
+    dtype: torch.dtype | None = None,
 ) -> Policy:
     """Build the policy.
 
@@ -93,27 +94,32 @@ def load_policy(
         prompts: The format of prompts; None is the task's default.
         seed: Seed of new weights (tiny model, adapter).
         checkpoint: Folder of a model or adapter trained with this config; its weights are used.
+        dtype: Precision of the weights. None: that of the section, float32 where it has none.
 
     Raises:
         PolicyError: The model cannot be found or used.
     """
     prompts = make_prompt_format(PromptConfig(), env) if prompts is None else prompts
+    if dtype is None:
+        dtype = getattr(torch, config.dtype or "float32")
     started_from: str | None = None  # the adapter that policy.model is
     if checkpoint is not None and not _is_adapter(checkpoint):
         if not (checkpoint / "config.json").is_file():
             raise PolicyError(
                 f"{checkpoint} is not a model folder: it has neither config.json nor adapter_config.json"
             )
-        model, tokenizer = _load_folder(str(checkpoint), config, called=f"model folder '{checkpoint}'")
+        model, tokenizer = _load_folder(
+            str(checkpoint), config, dtype=dtype, called=f"model folder '{checkpoint}'"
+        )
     elif config.model == "tiny":
         try:
             tokenizer = make_tokenizer(env, config.tiny.number_digits, config.tiny.join_signs, prompts)
         except ValueError as error:
             raise without_words(error) from None
         model = make_model(config.tiny, tokenizer, seed)
-        cast_weights(model, getattr(torch, config.dtype))
+        cast_weights(model, dtype)
     else:
-        model, tokenizer, started_from = _load_named(config)
+        model, tokenizer, started_from = _load_named(config, dtype)
     if model.base_model is model:
         raise PolicyError(
             f"policy.model '{config.model}': TRL does not find the layers of {type(model).__name__} below its "
@@ -146,14 +152,19 @@ def _is_adapter(folder: Path) -> bool:
     return (folder / "adapter_config.json").is_file()
 
 
-def _load_named(config: PolicyConfig) -> tuple[PreTrainedModel, PreTrainedTokenizerBase, str | None]:
+def _load_named(
+    config: PolicyConfig, dtype: torch.dtype
+) -> tuple[PreTrainedModel, PreTrainedTokenizerBase, str | None]:
     """The model that `policy.model` names, its tokenizer, and its adapter if it has one to train on."""
     place = locate_model(config)
     settings = find_adapter(config, place)
     if settings is None:
-        return *_load_folder(place, config, revision=config.revision, gguf_file=config.gguf_file), None
+        return (
+            *_load_folder(place, config, dtype=dtype, revision=config.revision, gguf_file=config.gguf_file),
+            None,
+        )
     base = base_config(config, settings)
-    model, tokenizer = _load_folder(locate_model(base), base, revision=base.revision)
+    model, tokenizer = _load_folder(locate_model(base), base, dtype=dtype, revision=base.revision)
     if has_tokenizer(place):  # it may have tokens of its own
         tokenizer = AutoTokenizer.from_pretrained(place)
     if config.merge_adapter:
@@ -165,6 +176,7 @@ def _load_folder(
     name: str,
     config: PolicyConfig,
     *,
+    dtype: torch.dtype,
     called: str = "",
     revision: str | None = None,
     gguf_file: str | None = None,
@@ -178,7 +190,7 @@ def _load_folder(
         tokenizer = AutoTokenizer.from_pretrained(name, **options)
         loaded: Any = AutoModelForCausalLM.from_pretrained(
             name,
-            dtype=getattr(torch, config.dtype),
+            dtype=dtype,
             ignore_mismatched_sizes=True,  # reported below, by name
             output_loading_info=True,
             **options,

@@ -1,0 +1,61 @@
+"""The precision of a run: of the learner's weights, of its passes, and of the engine's copy of the weights.
+
+In: a config, and the device it runs on here. Out: what its keys mean there.
+"""
+
+from __future__ import annotations
+
+import torch
+
+from configs import Config, ConfigError
+from rl.devices import find_device
+
+
+def learner_dtype(config: Config) -> torch.dtype:
+    """Precision in which the learner's weights are loaded; those of an adapter are float32 in any case."""
+    policy = config.policy
+    if policy.dtype is not None:
+        dtype: torch.dtype = getattr(torch, policy.dtype)
+        return dtype
+    frozen = policy.lora is not None and find_device(config) == "cuda" and mixed_precision(config)
+    return torch.bfloat16 if frozen or policy.load_in_4bit else torch.float32
+
+
+def mixed_precision(config: Config) -> bool:
+    """Whether the learner computes matrix products in bfloat16, whatever its weights are (autocast).
+
+    Raises:
+        ConfigError: It is asked for, and the GPU has no bfloat16.
+    """
+    asked = config.policy.mixed_precision
+    if asked == "no":
+        return False
+    if find_device(config) == "cpu":
+        return asked == "bf16"
+    has_it = torch.cuda.is_bf16_supported(including_emulation=False)
+    if asked == "bf16" and not has_it:
+        raise ConfigError(
+            f"policy.mixed_precision is 'bf16', but {torch.cuda.get_device_name(0)} does not compute in "
+            "bfloat16; set it to 'no' or 'auto'"
+        )
+    return has_it
+
+
+def gradient_checkpointing(config: Config) -> bool:
+    """Whether the learner computes its layers again in the backward pass instead of keeping all they made."""
+    asked = config.policy.gradient_checkpointing
+    return find_device(config) == "cuda" if asked == "auto" else asked
+
+
+def engine_dtype(config: Config) -> torch.dtype:
+    """Precision of the engine's copy of the weights."""
+    if config.rollout.dtype is not None:
+        dtype: torch.dtype = getattr(torch, config.rollout.dtype)
+        return dtype
+    return torch.bfloat16 if mixed_precision(config) else learner_dtype(config)
+
+
+def all_float32(config: Config) -> bool:
+    """Whether learner and engine both compute in float32, so that they agree up to its rounding."""
+    exact = not (config.tf32 and torch.cuda.is_available()) and not mixed_precision(config)
+    return exact and learner_dtype(config) == engine_dtype(config) == torch.float32
