@@ -18,7 +18,7 @@ from rl.parts import Parts
 from rl.precision import engine_dtype, learner_dtype
 from rl.prompt_lengths import check_prompts
 from rl.sft.lengths import check_demonstrations
-from rollout.engines.embedded import CallSize, cache_bytes
+from rollout.engines.cache_size import CacheError, CallSize, cache_bytes
 from rollout.engines.spec import EngineSpec
 from rollout.engines.vllm import MIN_TEMPERATURE, VllmLimits, check_installed
 from rollout.pools.base import RolloutPool
@@ -91,7 +91,10 @@ def checked_cache_mebibytes(config: Config, policy: Policy) -> float:
     Raises:
         ConfigError: It does not fit into memory.
     """
-    size = _cache_bytes(config, policy)
+    try:
+        size = _cache_bytes(config, policy)
+    except CacheError as error:
+        raise ConfigError(str(error)) from None
     on_gpu = config.rollout.gpus_per_actor > 0 if config.rollout.backend == "ray" else None
     if on_gpu is None:
         on_gpu = find_device(config) == "cuda"
@@ -106,6 +109,21 @@ def _cache_bytes(config: Config, policy: Policy) -> float:
     return cache_bytes(
         policy.model,
         _largest_calls(config),
+        prompt_tokens=config.rollout.max_prompt_tokens,
+        max_rows=config.rollout.max_rows,
+        dtype=engine_dtype(config),
+        bound=_cache_bound(config, policy),
+    )
+
+
+def _cache_bound(config: Config, policy: Policy) -> int:
+    """Most bytes of the embedded engine's KV cache: what training can need, and one sample of evaluation."""
+    if config.rollout.kv_cache_gib is not None:
+        return int(config.rollout.kv_cache_gib * 2**30)
+    training, evaluation = _largest_calls(config)
+    return cache_bytes(
+        policy.model,
+        [training, CallSize(1, 1, evaluation.new_tokens)],
         prompt_tokens=config.rollout.max_prompt_tokens,
         max_rows=config.rollout.max_rows,
         dtype=engine_dtype(config),
@@ -146,6 +164,9 @@ def worker_spec(config: Config, parts: Parts, policy: Policy) -> WorkerSpec:
             threads=rollout.threads,
             max_rows=rollout.max_rows,
             cuda_graphs=rollout.cuda_graphs,
+            cache_bytes=_cache_bound(config, policy),
+            calls=tuple(_largest_calls(config)),
+            prompt_tokens=rollout.max_prompt_tokens,
             vllm=_vllm_limits(config),
         ),
         encoder=policy.encoder,

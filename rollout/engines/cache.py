@@ -5,21 +5,30 @@ columns from its own first one on. Columns before the first one of the oldest ro
 is used, the columns in use move to the front. Rows are contiguous: when some leave, the last ones move into
 their places.
 
-Shapes: B rows, K key-value heads, S columns, E head dimension; G groups of up to M rows, L prompt positions, R
-query heads per key-value head.
+Where the memory does not hold all rows at their full length, it is laid out for many rows of few columns first,
+and for fewer rows of more columns as rows leave.
+
+Shapes: B rows, K key-value heads, S columns, E head dimension.
 """
 
 from __future__ import annotations
 
-import itertools
 import math
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable
 from typing import Any
 
 import torch
 from transformers import DynamicCache
 from transformers.cache_utils import DynamicLayer
+
+_LEAST_COLUMNS = 64  # that rows can grow by when some are admitted
+
+
+def round_up(number: int, most: int) -> int:
+    """The next power of two or the middle between two of them, at most `most`."""
+    power = 1 << max(number - 1, 0).bit_length()
+    between = power // 4 * 3
+    return min(between if between >= number else power, most)
 
 
 class Window:
@@ -27,25 +36,41 @@ class Window:
 
     Attributes:
         slots: Most rows.
-        capacity: Number of columns.
+        columns: Most columns.
+        positions: Memory for rows times columns.
+        can_grow: Memory is laid out for fewer columns at first, because all rows and columns are more than it.
+        capacity: Number of columns that it is laid out for.
         reserve: Columns always left before `end`, so that a prompt can be written there.
         rows: Rows in use, from 0.
         begin: First column in use.
         end: Column of the next token.
     """
 
-    def __init__(self, *, slots: int, reserve: int, columns: int) -> None:
+    def __init__(self, *, slots: int, columns: int, positions: int, reserve: int = 0) -> None:
         self.slots = slots
-        self.capacity = reserve + columns
-        self.reserve = reserve
+        self.columns = columns
+        self.positions = positions
+        self.can_grow = positions < slots * columns
+        self.capacity = round_up(_LEAST_COLUMNS, columns) if self.can_grow else columns
+        self.reserve = 0 if self.can_grow else reserve  # columns are made where a prompt needs them
         self.rows = 0
         self.begin = 0
-        self.end = reserve
+        self.end = self.reserve
 
     @property
     def length(self) -> int:
         """Columns in use."""
         return self.end - self.begin
+
+    def rows_of(self, capacity: int) -> int:
+        """Rows that there is memory for with this number of columns."""
+        return min(self.slots, self.positions // capacity)
+
+    def room_to_grow(self, length: int) -> int:
+        """Columns that let rows grow for a while beyond this length."""
+        if not self.can_grow:
+            return self.columns
+        return round_up(length + max(length // 2, _LEAST_COLUMNS), self.columns)
 
 
 class Buffers:
@@ -53,6 +78,9 @@ class Buffers:
 
     Allocating costs more than writing. Memory is zeroed once: masked positions are multiplied by 0, which
     removes every number but NaN.
+
+    Attributes:
+        positions: Positions, of rows and of prompts, that each name has memory for.
     """
 
     def __init__(self, on_move: Callable[[], None] = lambda: None) -> None:
@@ -61,24 +89,35 @@ class Buffers:
         Args:
             on_move: Called before memory is freed, so that nothing holds on to the old memory beside the new.
         """
+        self.positions = 0
         self._flat: dict[str, torch.Tensor] = {}
         self._on_move = on_move
 
-    def take(self, name: str, shape: tuple[int, ...], like: torch.Tensor) -> torch.Tensor:
-        """A tensor of this shape, with the device and dtype of `like`."""
-        size = math.prod(shape)
+    def take(self, name: str, like: torch.Tensor) -> torch.Tensor:
+        """All memory of this name, flat, for states shaped like these [*, K, *, E] and with their dtype."""
+        size = self.positions * like.shape[1] * like.shape[3]
         flat = self._flat.get(name)
         if flat is None or len(flat) < size or (flat.dtype, flat.device) != (like.dtype, like.device):
             self._on_move()
             flat = None
             self._flat.pop(name, None)
             self._flat[name] = flat = like.new_zeros(size)
-        return flat[:size].view(shape)
+        return flat
+
+    @property
+    def nbytes(self) -> int:
+        """Size of all memory in bytes."""
+        return sum(flat.nbytes for flat in self._flat.values())
 
     def clear(self) -> None:
         """Free all memory."""
         self._on_move()
         self._flat.clear()
+
+
+def shaped(flat: torch.Tensor, shape: tuple[int, ...], start: int = 0) -> torch.Tensor:
+    """The part of flat memory from number `start` on that this shape takes."""
+    return flat[start : start + math.prod(shape)].view(shape)
 
 
 class RowLayer(DynamicLayer):  # type: ignore[no-untyped-call]
@@ -89,15 +128,25 @@ class RowLayer(DynamicLayer):  # type: ignore[no-untyped-call]
         self.window = window
         self._buffers = buffers
         self._index = index
+        self._flat: list[torch.Tensor] = []  # of keys and of values
         self._views: tuple[torch.Tensor, ...] | None = None  # the buffers of the rows in use
 
     def lazy_initialization(self, key_states: torch.Tensor, value_states: torch.Tensor) -> None:
         """Allocate buffers for states shaped like these [*, K, *, E]."""
         self.dtype, self.device = key_states.dtype, key_states.device
-        shape = (self.window.slots, key_states.shape[1], self.window.capacity)
-        self.keys = self._buffers.take(f"keys {self._index}", (*shape, key_states.shape[3]), key_states)
-        self.values = self._buffers.take(f"values {self._index}", (*shape, value_states.shape[3]), value_states)
+        self._flat = [
+            self._buffers.take(f"{name} {self._index}", states)
+            for name, states in (("keys", key_states), ("values", value_states))
+        ]
+        self.keys, self.values = (
+            self._laid_out(flat, states, self.window.capacity)
+            for flat, states in zip(self._flat, (key_states, value_states), strict=True)
+        )
         self.is_initialized = True
+
+    def _laid_out(self, flat: torch.Tensor, like: torch.Tensor, capacity: int) -> torch.Tensor:
+        """Memory as rows of this number of columns."""
+        return shaped(flat, (self.window.rows_of(capacity), like.shape[1], capacity, like.shape[3]))
 
     def reserve(self, keys: torch.Tensor, values: torch.Tensor) -> None:
         """Allocate buffers unless there are some, for states shaped like these [*, K, *, E]."""
@@ -149,15 +198,21 @@ class RowLayer(DynamicLayer):  # type: ignore[no-untyped-call]
             self.keys[target, :, used] = self.keys[source, :, used]
             self.values[target, :, used] = self.values[source, :, used]
 
-    def move_columns(self, by: int) -> None:
-        """Copy the columns in use `by` columns towards the front."""
-        if self.is_initialized:
-            assert self.keys is not None and self.values is not None
-            rows = slice(self.window.rows)
-            used = slice(self.window.begin, self.window.end)
-            target = slice(self.window.begin - by, self.window.end - by)
-            self.keys[rows, :, target] = self.keys[rows, :, used].clone()
-            self.values[rows, :, target] = self.values[rows, :, used].clone()
+    def lay_out(self, capacity: int, by: int) -> None:
+        """Move to a layout of `capacity` columns, and the columns in use `by` columns towards the front."""
+        if not self.is_initialized:
+            return
+        assert self.keys is not None and self.values is not None
+        rows, used = slice(self.window.rows), slice(self.window.begin, self.window.end)
+        target = slice(self.window.begin - by, self.window.end - by)
+        moved = []
+        for flat, old in zip(self._flat, (self.keys, self.values), strict=True):
+            kept = old[rows, :, used].clone()
+            new = self._laid_out(flat, old, capacity)
+            new[rows, :, target] = kept
+            moved.append(new)
+        self.keys, self.values = moved
+        self._views = None
 
 
 def states(cache: DynamicCache) -> list[tuple[torch.Tensor, torch.Tensor]]:
@@ -167,165 +222,3 @@ def states(cache: DynamicCache) -> list[tuple[torch.Tensor, torch.Tensor]]:
         assert isinstance(layer, DynamicLayer) and layer.keys is not None and layer.values is not None
         pairs.append((layer.keys, layer.values))
     return pairs
-
-
-@dataclass(frozen=True, kw_only=True)
-class PromptGrid:
-    """The KV cache of the prompts, and the rows that continue them as a grid of groups times samples.
-
-    Attributes:
-        keys: Of each layer [G, K, L, E].
-        values: Of each layer [G, K, L, E].
-        mask: Added to the scores of each group's prompt [G, 1, 1, L]: 0, or minus infinity before its first
-            token; None where all prompts have the same length.
-        source: For each of [G, K, M], the flat index into [B, K] of its queries; arbitrary where the group has
-            no such row.
-        target: For each of [B, K, R], the flat index into [G, M, R, K] of its attention output; None where both
-            orders are the same.
-    """
-
-    keys: Sequence[torch.Tensor]
-    values: Sequence[torch.Tensor]
-    mask: torch.Tensor | None
-    source: torch.Tensor
-    target: torch.Tensor | None
-
-
-class Prefix:
-    """The KV cache of the prompts, stored once for all rows of a group.
-
-    Attributes:
-        slots: Most groups.
-        samples: M, rows of the largest group.
-        queries: R, query heads per key-value head.
-        length: Columns of the buffers; every prompt ends at the last one.
-        groups: Groups in use, from 0.
-        keys: Buffers [slots, K, length, E] of each layer.
-        values: Buffers [slots, K, length, E] of each layer.
-        version: A new number, unique in the process, whenever prompts or rows have moved.
-    """
-
-    _versions = itertools.count()
-
-    def __init__(self, buffers: Buffers, *, slots: int, samples: int, queries: int, length: int) -> None:
-        """Allocate nothing before the first prompts.
-
-        Args:
-            buffers: Source of memory.
-            slots: Most groups.
-            samples: Rows of the largest group.
-            queries: Query heads per key-value head.
-            length: Longest prompt in tokens.
-        """
-        self._buffers = buffers
-        self.slots = slots
-        self.samples = samples
-        self.queries = queries
-        self.length = length
-        self.keys: list[torch.Tensor] = []
-        self.values: list[torch.Tensor] = []
-        self._lengths: list[int] = []  # of each group's prompt
-        self._members: list[tuple[int, int]] = []  # group of each row, and its number in the group
-        self._grid: PromptGrid | None = None
-        self.groups = 0
-        self.version = next(self._versions)
-
-    def put(self, cache: DynamicCache, lengths: Sequence[int]) -> list[int]:
-        """Store prompts from a left-padded prefill; returns their groups."""
-        start, self.groups = self.groups, self.groups + len(lengths)
-        for index, (keys, values) in enumerate(states(cache)):
-            if index == len(self.keys):
-                shape = (self.slots, keys.shape[1], self.length)
-                self.keys.append(self._buffers.take(f"prompt keys {index}", (*shape, keys.shape[3]), keys))
-                self.values.append(
-                    self._buffers.take(f"prompt values {index}", (*shape, values.shape[3]), values)
-                )
-            columns = slice(self.length - keys.shape[2], None)
-            self.keys[index][start : self.groups, :, columns] = keys
-            self.values[index][start : self.groups, :, columns] = values
-        self._lengths += lengths
-        return list(range(start, self.groups))
-
-    def assign(self, group_of: Sequence[int]) -> list[int]:
-        """Set the group of each row. Groups without rows leave, and the last ones take their places.
-
-        Returns:
-            The group of each row after that.
-        """
-        live = sorted(set(group_of))
-        holes = sorted(set(range(len(live))) - set(live))
-        movers = live[len(live) - len(holes) :]
-        place = {group: group for group in live} | dict(zip(movers, holes, strict=True))
-        if holes:
-            for buffer in (*self.keys, *self.values):
-                buffer[holes] = buffer[movers]
-        self.groups = len(live)
-        self._lengths = [self._lengths[group] for group in sorted(live, key=place.__getitem__)]
-        placed = [place[group] for group in group_of]
-        count = [0] * self.groups
-        self._members = []
-        for group in placed:
-            self._members.append((group, count[group]))
-            count[group] += 1
-        self._grid = None
-        self.version = next(self._versions)
-        return placed
-
-    @property
-    def grid(self) -> PromptGrid:
-        """The smallest grid for the current prompts and rows."""
-        if self._grid is None:
-            self._grid = self._make_grid()
-        return self._grid
-
-    def _make_grid(self) -> PromptGrid:
-        samples = 1 + max(member for _, member in self._members)
-        width = max(self._lengths)
-        groups, columns = slice(self.groups), slice(self.length - width, None)
-        source, target = self._indices(self.groups, samples)
-        heads, device = self.keys[0].shape[1], self.keys[0].device
-        in_order = torch.equal(target, torch.arange(self.groups * samples * self.queries * heads))
-        return PromptGrid(
-            keys=[keys[groups, :, columns] for keys in self.keys],
-            values=[values[groups, :, columns] for values in self.values],
-            mask=self._mask(self.groups, width) if len(set(self._lengths)) > 1 else None,
-            source=source.to(device),
-            target=None if in_order else target.to(device),
-        )
-
-    def make_fixed_grid(self, *, rows: int, groups: int) -> PromptGrid:
-        """A grid for this many rows and groups whose tensors stay in place; `fill` updates their contents."""
-        heads, device = self.keys[0].shape[1], self.keys[0].device
-        return PromptGrid(
-            keys=[keys[:groups] for keys in self.keys],
-            values=[values[:groups] for values in self.values],
-            mask=self._mask(groups, self.length),
-            source=torch.zeros(groups * heads * self.samples, dtype=torch.long, device=device),
-            target=torch.zeros(rows * heads * self.queries, dtype=torch.long, device=device),
-        )
-
-    def fill(self, grid: PromptGrid) -> None:
-        """Write the current places of rows and prompts into a fixed grid."""
-        assert grid.mask is not None and grid.target is not None
-        grid.mask.copy_(self._mask(len(grid.mask), self.length))
-        source, target = self._indices(len(grid.mask), self.samples)
-        grid.source.copy_(source)
-        grid.target[: len(target)] = target.to(grid.target.device)
-
-    def _mask(self, groups: int, width: int) -> torch.Tensor:
-        """See `PromptGrid.mask`; unused groups are not masked."""
-        device = self.keys[0].device
-        lengths = [*self._lengths, *[width] * (groups - self.groups)]
-        first = torch.tensor([width - length for length in lengths], device=device)
-        before = torch.arange(width, device=device) < first[:, None]
-        return self.keys[0].new_zeros(before.shape).masked_fill_(before, -torch.inf)[:, None, None]
-
-    def _indices(self, groups: int, samples: int) -> tuple[torch.Tensor, torch.Tensor]:
-        """Source and target of a grid of this size."""
-        place_B = torch.tensor([group * samples + member for group, member in self._members])
-        row_of = torch.zeros(groups * samples, dtype=torch.long)
-        row_of[place_B] = torch.arange(len(place_B))
-        head_K, query_R = torch.arange(self.keys[0].shape[1]), torch.arange(self.queries)
-        source_GKM = row_of.view(groups, 1, samples) * len(head_K) + head_K[:, None]
-        target_BKR = (place_B[:, None, None] * len(query_R) + query_R) * len(head_K) + head_K[:, None]
-        return source_GKM.flatten(), target_BKR.flatten()

@@ -15,8 +15,9 @@ from typing import NamedTuple
 
 import torch
 
-from rollout.engines.cache import Prefix, RowLayer, Window
+from rollout.engines.cache import RowLayer, Window, round_up
 from rollout.engines.decoder import Decoder
+from rollout.engines.prefix import Prefix
 
 Step = Callable[[], None]
 Capture = Callable[[Step], Step]
@@ -74,7 +75,15 @@ class DecodeGraphs:
         self._make_capture = make_capture
         self._capture: Capture | None = None
         self._logits: torch.Tensor | None = None  # of the last step, shared by all graphs
-        self._steps: dict[_Sizes, _FixedStep] = {}
+        self._steps: dict[StepSizes, _FixedStep] = {}
+
+    def reserve(self, rows: int, *, new_tables: bool = False) -> None:
+        """Make room for the logits of this many rows; all graphs are dropped if what they read moves."""
+        if new_tables or self._logits is None or len(self._logits) < rows:
+            self.clear()
+        if self._logits is None or len(self._logits) < rows:
+            self._logits = None
+            self._logits = torch.zeros(rows, self._decoder.vocabulary, device=self._decoder.device)
 
     def clear(self) -> None:
         """Drop all graphs, because the memory that they read or write is about to move."""
@@ -104,13 +113,9 @@ class DecodeGraphs:
         Returns:
             Logits [B, V] of the next token, in float32; the next call overwrites them.
         """
-        sizes = _Sizes(
-            rows=_round_up(window.rows, window.slots),
-            columns=_round_up(max(window.end + 1, _LEAST_COLUMNS), window.capacity),
-            groups=_round_up(prefix.groups, prefix.slots),
-            buffers=(window.slots, window.capacity, prefix.slots, prefix.samples, prefix.length),
-        )
-        logits = self._place_for_logits(window.slots, token_B.device)
+        sizes = self.sizes(window, prefix)
+        logits = self._logits
+        assert logits is not None
         step = self._steps.pop(sizes, None) or _FixedStep(self._decoder, sizes, layers, prefix, logits)
         if len(self._steps) >= _MAX_GRAPHS:
             del self._steps[next(iter(self._steps))]  # the least recently used one
@@ -122,20 +127,25 @@ class DecodeGraphs:
         step.replay()
         return logits[: window.rows]
 
-    def _place_for_logits(self, rows: int, device: torch.device) -> torch.Tensor:
-        if self._logits is None or len(self._logits) < rows:
-            self.clear()
-            self._logits = torch.zeros(rows, self._decoder.vocabulary, device=device)
-        return self._logits
+    @staticmethod
+    def sizes(window: Window, prefix: Prefix) -> StepSizes:
+        """The sizes of the graph for the rows and columns in use."""
+        rows = round_up(window.rows, window.rows_of(window.capacity))
+        return StepSizes(
+            rows=rows,
+            columns=round_up(max(window.end + 1, _LEAST_COLUMNS), window.capacity),
+            groups=min(rows, prefix.slots),
+            memory=(window.capacity, prefix.start, prefix.samples, prefix.length),
+        )
 
 
-class _Sizes(NamedTuple):
-    """The sizes that a step is captured for; those of the buffers determine the strides."""
+class StepSizes(NamedTuple):
+    """The sizes that a step is captured for; those of the memory determine where it reads."""
 
     rows: int
     columns: int
     groups: int
-    buffers: tuple[int, ...]
+    memory: tuple[int, ...]
 
 
 class _FixedStep:
@@ -148,7 +158,7 @@ class _FixedStep:
     def __init__(
         self,
         decoder: Decoder,
-        sizes: _Sizes,
+        sizes: StepSizes,
         layers: Sequence[RowLayer],
         prefix: Prefix,
         logits: torch.Tensor,
@@ -206,10 +216,3 @@ class _FixedLayer:
         self._keys.index_copy_(2, self._column_1, keys_BKE[:, :, None])
         self._values.index_copy_(2, self._column_1, values_BKE[:, :, None])
         return self._used[0], self._used[1]
-
-
-def _round_up(number: int, most: int) -> int:
-    """The next power of two or the middle between two of them, at most `most`."""
-    power = 1 << max(number - 1, 0).bit_length()
-    between = power // 4 * 3
-    return min(between if between >= number else power, most)

@@ -20,7 +20,7 @@ from torch import nn
 from torch.nn import functional as F
 from transformers import LlamaForCausalLM, MistralForCausalLM, Qwen2ForCausalLM, Qwen3ForCausalLM
 
-from rollout.engines.cache import PromptGrid
+from rollout.engines.prefix import PromptGrid
 
 _FAMILIES = (LlamaForCausalLM, MistralForCausalLM, Qwen2ForCausalLM, Qwen3ForCausalLM)
 _FIXED_ROPE = ("default", "linear", "llama3")  # others depend on the length of the sequence
@@ -77,6 +77,12 @@ class Decoder:
     def queries(self) -> int:
         """R, query heads per key-value head."""
         return self._layers[0].heads // self._layers[0].groups
+
+    @property
+    def device(self) -> torch.device:
+        """Where the weights are."""
+        device: torch.device = self._embed.weight.device
+        return device
 
     @property
     def vocabulary(self) -> int:

@@ -13,27 +13,29 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from functools import partial
-from typing import Any, NamedTuple
+from dataclasses import replace
 
 import numpy as np
 import torch
 
 from rollout.engines.base import Weights, copy_weights
 from rollout.engines.cache import Buffers
+from rollout.engines.cache_size import CacheNeeds, CachePlan, CallSize, make_plan
 from rollout.engines.cuda_graphs import Capture, DecodeGraphs
-from rollout.engines.decoder import has_decoder, make_decoder
-from rollout.engines.rows import DecoderRows, LibraryRows, Rows
-from rollout.engines.states import num_attention_layers, state_bytes
+from rollout.engines.decoder import make_decoder
+from rollout.engines.draw import draw
+from rollout.engines.rows import DecoderRows, LibraryRows, Request, Rows
 from rollout.types import Completion, FinishReason, Prompt, Sampling
 
-_DRAWN_AT_ONCE = 1 << 17  # logits
 _CHECK_EVERY = 16  # tokens
-_PROMPT_COLUMNS = 16  # columns for prompts are a multiple of this
 
 
 class TorchEngine:
-    """Samples from a model in this process."""
+    """Samples from a model in this process.
+
+    Attributes:
+        num_preempted: Times that a row had to wait because the KV cache was full.
+    """
 
     def __init__(
         self,
@@ -43,6 +45,9 @@ class TorchEngine:
         pad_id: int,
         threads: int | None = None,
         max_rows: int | None = None,
+        cache_bytes: int | None = None,
+        calls: Sequence[CallSize] = (),
+        prompt_tokens: int = 0,
         check_every: int | None = None,
         make_capture: Callable[[], Capture] | None = None,
     ) -> None:
@@ -56,6 +61,11 @@ class TorchEngine:
             threads: CPU threads while sampling; None keeps the setting of the process.
             max_rows: Most rows in the batch at the same time, or the size of the largest group if that is
                 larger; others wait. None: all.
+            cache_bytes: Most memory for keys, values and states. A call that could need more begins with as
+                many rows as get some columns; when columns run out, the rows with the fewest tokens are
+                preempted: they wait, and are prefilled again with the tokens they have. None: no bound.
+            calls: Sizes of calls to come. Decode steps captured for one of them serve all calls within it.
+            prompt_tokens: Longest prompt of those calls, in tokens.
             check_every: Tokens between two checks for stop tokens. None: 1 on a CPU, elsewhere 16, because a
                 check waits for the device.
             make_capture: Makes what captures decode steps for replay; None: no step is captured.
@@ -63,14 +73,21 @@ class TorchEngine:
         self.model = model.eval().requires_grad_(False)
         self.device = next(model.parameters()).device
         self.weight_version = 0
+        self.num_preempted = 0
         self._stop = torch.tensor(list(stop_ids), device=self.device)
         self._pad_id = pad_id
         self._threads = threads
         self._max_rows = max_rows
         self._check_every = check_every or (1 if self.device.type == "cpu" else _CHECK_EVERY)
+        self._cache_bytes = cache_bytes
+        self._needs = CacheNeeds.of(model, next(model.parameters()).dtype)
         self._decoder = make_decoder(model)
         self._graphs = DecodeGraphs(self._decoder, make_capture) if self._decoder and make_capture else None
         self._buffers = Buffers() if self._graphs is None else Buffers(on_move=self._graphs.clear)
+        self._calls = list(calls) if self._graphs else []  # other steps have the sizes of their call
+        self._prompt_tokens = prompt_tokens
+        for call in self._calls:
+            self._reserve(self._make_plan(call, prompt_tokens))
 
     def load_weights(self, weights: Weights, version: int) -> None:
         """See `Engine.load_weights`."""
@@ -119,41 +136,42 @@ class TorchEngine:
         ids_NT = torch.full((num_samples, limit), self._pad_id, device=self.device)
         logprobs_NT = torch.zeros((num_samples, limit), device=self.device)
 
-        waiting = deque(prompts)
-        admitted = 0  # samples admitted to the batch so far
-        left: list[int] = []  # tokens left to each row before its length limit
-        sample_B = torch.empty(0, dtype=torch.long, device=self.device)  # sample of each row
-        t_B = torch.empty(0, dtype=torch.long, device=self.device)  # tokens sampled so far
-        token_B = torch.empty(0, dtype=torch.long, device=self.device)  # the last one
-        logits_BV: torch.Tensor | None = None
-        while waiting or left:
+        waiting = deque(_requests(prompts))
+        prompt_of = [request.group for request in waiting for _ in request.samples]
+        batch = _Batch(rows, limits, self.device)
+        token_B = batch.sample_B  # the last token of each row
+        logits_BV = torch.empty(0, device=self.device)
+        while waiting or batch.left:
             if coming := self._next(waiting, rows):
                 first_BV = rows.admit(coming)
-                logits_BV = first_BV if logits_BV is None else torch.cat([logits_BV, first_BV])
-                end = admitted + len(first_BV)
-                sample_B = torch.cat([sample_B, torch.arange(admitted, end, device=self.device)])
-                t_B = torch.cat([t_B, t_B.new_zeros(end - admitted)])
-                left += limits[admitted:end]
-                admitted = end
+                logits_BV = torch.cat([logits_BV, first_BV]) if batch.left else first_BV
+                batch.add(coming)
+            unchecked = min(self._check_every, *batch.left)
+            while surplus := rows.make_way(unchecked):
+                self.num_preempted += surplus
+                preempted = batch.youngest(surplus)
+                for row in preempted:
+                    sample = batch.samples[row]
+                    p, sampled = prompt_of[sample], ids_NT[sample, : batch.num_sampled(row)].tolist()
+                    request = Request(group=p, ids=prompts[p].ids, samples=(sample,), sampled=tuple(sampled))
+                    waiting.appendleft(request)
+                logits_BV = logits_BV[batch.leave(preempted)]
             stop_B: torch.Tensor | None = None
-            unchecked = min(self._check_every, *left)
             for drawn in range(unchecked):
                 if drawn:
                     logits_BV = rows.decode_step(token_B)
-                assert logits_BV is not None
-                token_B, logprob_B = _draw(logits_BV, uniform_NT[sample_B, t_B], sampling)
-                ids_NT[sample_B, t_B], logprobs_NT[sample_B, t_B] = token_B, logprob_B
-                t_B = t_B + 1
+                at_B = batch.sample_B, batch.t_B
+                token_B, logprob_B = draw(logits_BV, uniform_NT[at_B], sampling)
+                ids_NT[at_B], logprobs_NT[at_B] = token_B, logprob_B
+                batch.t_B = batch.t_B + 1
                 is_stop_B = torch.isin(token_B, self._stop)
                 stop_B = is_stop_B if stop_B is None else stop_B | is_stop_B
             assert stop_B is not None
-            left = [tokens - unchecked for tokens in left]
-            if leaving := [row for row, stop in enumerate(stop_B.tolist()) if stop or not left[row]]:
-                order = rows.leave(leaving)
-                left = [left[row] for row in order]
-                order_B = torch.tensor(order, dtype=torch.long, device=self.device)
-                sample_B, t_B, token_B = sample_B[order_B], t_B[order_B], token_B[order_B]
-            logits_BV = rows.decode_step(token_B) if left else None
+            batch.left = [tokens - unchecked for tokens in batch.left]
+            if leaving := [row for row, stop in enumerate(stop_B.tolist()) if stop or not batch.left[row]]:
+                token_B = token_B[batch.leave(leaving)]
+            if batch.left:
+                logits_BV = rows.decode_step(token_B)
         return ids_NT, logprobs_NT, *self._ends(ids_NT, torch.tensor(limits, device=self.device))
 
     def _ends(self, ids_NT: torch.Tensor, limit_N: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
@@ -164,34 +182,58 @@ class TorchEngine:
         return torch.where(stopped_N, stop_NT.int().argmax(dim=1) + 1, limit_N), stopped_N
 
     def _make_rows(self, prompts: Sequence[Prompt], limit: int) -> Rows:
-        largest_group = max(len(prompt.seeds) for prompt in prompts)
-        num_samples = sum(len(prompt.seeds) for prompt in prompts)
-        slots, columns = _cache_size(num_samples, largest_group, limit, self._max_rows)
-        make: Any = LibraryRows
-        if self._decoder is not None:
-            make = partial(
-                DecoderRows,
-                decoder=self._decoder,
-                groups=min(slots, len(prompts)),
-                samples=largest_group,
-                graphs=self._graphs,
-            )
-        rows: Rows = make(
+        call = CallSize(len(prompts), max(len(prompt.seeds) for prompt in prompts), limit)
+        longest = max(len(prompt.ids) for prompt in prompts)
+        num_samples: int | None = sum(len(prompt.seeds) for prompt in prompts)
+        for expected in self._calls:
+            if expected.holds(call) and longest <= self._prompt_tokens:
+                call, longest, num_samples = expected, self._prompt_tokens, None
+                break
+        plan = self._make_plan(call, longest, num_samples)
+        self._reserve(plan)
+        if self._decoder is None:
+            return LibraryRows(self.model, buffers=self._buffers, pad_id=self._pad_id, plan=plan)
+        return DecoderRows(
             self.model,
+            self._decoder,
             buffers=self._buffers,
             pad_id=self._pad_id,
-            slots=slots,
-            longest_prompt=_prompt_columns(max(len(prompt.ids) for prompt in prompts)),
-            columns=columns,
+            plan=plan,
+            samples=call.samples,
+            graphs=self._graphs,
         )
-        return rows
+
+    def _make_plan(self, call: CallSize, prompt_tokens: int, num_samples: int | None = None) -> CachePlan:
+        return make_plan(
+            call,
+            self._needs,
+            num_samples=num_samples,
+            prompt_tokens=prompt_tokens,
+            max_rows=self._max_rows,
+            bound=self._cache_bytes,
+        )
+
+    def _reserve(self, plan: CachePlan) -> None:
+        """Size what calls share for a call with this plan."""
+        positions = max(self._buffers.positions, plan.positions)
+        if self._cache_bytes is not None and self._needs.bytes(positions, plan.slots) > self._cache_bytes:
+            self._buffers.clear()  # an earlier call had fewer rows, and thus fewer states
+            positions = plan.positions
+        self._buffers.positions = positions
+        if self._decoder is not None:
+            new = self._decoder.reserve(plan.prompt_columns + plan.columns)
+            if self._graphs is not None:
+                self._graphs.reserve(plan.slots, new_tables=new)
 
     @staticmethod
-    def _next(waiting: deque[Prompt], rows: Rows) -> list[Prompt]:
-        """The prompts to admit now, removed from those waiting."""
-        coming: list[Prompt] = []
-        while waiting and rows.fits(waiting[0], coming):
-            coming.append(waiting.popleft())
+    def _next(waiting: deque[Request], rows: Rows) -> list[Request]:
+        """The requests to admit now, or parts of them, removed from those waiting."""
+        coming: list[Request] = []
+        while waiting and (room := rows.room(waiting[0], coming)):
+            request = waiting.popleft()
+            if room < len(request.samples):
+                waiting.appendleft(replace(request, samples=request.samples[room:]))
+            coming.append(replace(request, samples=request.samples[:room]))
         return coming
 
     def _uniforms(self, prompts: Sequence[Prompt], limit: int) -> torch.Tensor:
@@ -200,117 +242,60 @@ class TorchEngine:
         return torch.from_numpy(np.stack(rows)).to(self.device)
 
 
-class CallSize(NamedTuple):
-    """The size of an engine call: prompts, samples per prompt, length limit in tokens."""
+class _Batch:
+    """Which sample each row is, and how far it is.
 
-    num_prompts: int
-    samples: int
-    new_tokens: int
-
-
-def cache_bytes(
-    model: torch.nn.Module,
-    calls: Sequence[CallSize],
-    *,
-    prompt_tokens: int,
-    max_rows: int | None,
-    dtype: torch.dtype,
-) -> int:
-    """Upper bound of the KV cache of one engine, and of its states where layers keep states, in bytes.
-
-    Args:
-        model: The causal LM.
-        calls: All sizes of calls; buffers are kept from one call to the next.
-        prompt_tokens: Longest prompt in tokens.
-        max_rows: As the engine's.
-        dtype: Precision of the engine's weights.
+    Attributes:
+        samples: Sample of each row.
+        left: Tokens left to each row before its length limit.
+        sample_B: The samples, on the device.
+        t_B: Tokens sampled so far, on the device.
     """
-    of_rows = of_prompts = most_rows = 0  # cached positions, and rows
-    prompt_tokens = _prompt_columns(prompt_tokens)
-    for call in calls:
-        slots, columns = _cache_size(call.num_prompts * call.samples, call.samples, call.new_tokens, max_rows)
-        if has_decoder(model):
-            of_prompts = max(of_prompts, min(slots, call.num_prompts) * prompt_tokens)
-        else:  # each row has its own copy of the prompt
-            columns += prompt_tokens
-        of_rows = max(of_rows, slots * columns)
-        most_rows = max(most_rows, slots)
-    config: Any = model.config
-    text = config.get_text_config()
-    in_states = most_rows * state_bytes(model)
-    if not getattr(text, "num_attention_heads", None):
-        return in_states  # a model without attention has no KV cache
-    heads = getattr(text, "num_key_value_heads", None) or text.num_attention_heads
-    dim = getattr(text, "head_dim", None) or text.hidden_size // text.num_attention_heads
-    layers = num_attention_layers(text)
-    per_position = 2 * layers * heads * dim * dtype.itemsize
-    return int((of_rows + of_prompts) * per_position) + in_states
+
+    def __init__(self, rows: Rows, limits: Sequence[int], device: torch.device) -> None:
+        self._rows = rows
+        self._limits = limits  # of each sample
+        self.samples: list[int] = []
+        self.left: list[int] = []
+        self.sample_B = torch.empty(0, dtype=torch.long, device=device)
+        self.t_B = torch.empty(0, dtype=torch.long, device=device)
+
+    def num_sampled(self, row: int) -> int:
+        """Tokens that a row has."""
+        return self._limits[self.samples[row]] - self.left[row]
+
+    def youngest(self, count: int) -> list[int]:
+        """The rows with the fewest tokens, fewest first."""
+        return sorted(range(len(self.left)), key=lambda row: (self.num_sampled(row), -self.samples[row]))[
+            :count
+        ]
+
+    def add(self, requests: Sequence[Request]) -> None:
+        """Add the samples of admitted requests."""
+        new = [sample for request in requests for sample in request.samples]
+        sampled = [len(request.sampled) for request in requests for _ in request.samples]
+        self.samples += new
+        self.left += [self._limits[sample] - tokens for sample, tokens in zip(new, sampled, strict=True)]
+        self.sample_B = torch.cat([self.sample_B, self.sample_B.new_tensor(new)])
+        self.t_B = torch.cat([self.t_B, self.t_B.new_tensor(sampled)])
+
+    def leave(self, leaving: Sequence[int]) -> torch.Tensor:
+        """Remove rows; returns the row that each remaining one was."""
+        order = self._rows.leave(leaving)
+        self.samples, self.left = [self.samples[row] for row in order], [self.left[row] for row in order]
+        order_B = self.sample_B.new_tensor(order)
+        self.sample_B, self.t_B = self.sample_B[order_B], self.t_B[order_B]
+        return order_B
 
 
-def _prompt_columns(tokens: int) -> int:
-    """Columns for prompts of up to this many tokens, rounded up: a captured step serves one size only."""
-    return -(-tokens // _PROMPT_COLUMNS) * _PROMPT_COLUMNS
-
-
-def _cache_size(num_samples: int, largest_group: int, limit: int, max_rows: int | None) -> tuple[int, int]:
-    """Rows of the KV cache, and columns for new tokens, for this many samples of up to `limit` tokens."""
-    slots = min(num_samples, max(max_rows or num_samples, largest_group))
-    # Rows admitted later begin at later columns. With more columns, they move to the front less often.
-    return slots, limit if slots == num_samples else limit + limit // 2
-
-
-def _draw(
-    logits_BV: torch.Tensor, uniform_B: torch.Tensor, sampling: Sampling
-) -> tuple[torch.Tensor, torch.Tensor]:
-    """One token per row and its log-probability."""
-    rows = len(logits_BV)
-    if logits_BV.device.type == "cpu":  # few enough for the processor's cache
-        rows = max(1, _DRAWN_AT_ONCE // logits_BV.shape[1])
-    parts = [
-        _draw_rows(logits, uniform, sampling)
-        for logits, uniform in zip(torch.split(logits_BV, rows), torch.split(uniform_B, rows), strict=True)
-    ]
-    if len(parts) == 1:
-        return parts[0]
-    tokens, logprobs = zip(*parts, strict=True)
-    return torch.cat(tokens), torch.cat(logprobs)
-
-
-def _draw_rows(
-    logits_BV: torch.Tensor, uniform_B: torch.Tensor, sampling: Sampling
-) -> tuple[torch.Tensor, torch.Tensor]:
-    if sampling.temperature not in (0, 1):
-        logits_BV = logits_BV / sampling.temperature
-    logprobs_BV = torch.log_softmax(logits_BV, dim=-1)
-    if sampling.top_k is not None:
-        logprobs_BV = likeliest(logprobs_BV, sampling.top_k)
-    if sampling.top_p < 1:
-        logprobs_BV = nucleus(logprobs_BV, sampling.top_p)
-    if sampling.temperature == 0:
-        token_B = logits_BV.argmax(dim=-1)
-    else:
-        cumulative_BV = logprobs_BV.double().exp().cumsum(dim=-1)
-        target_B1 = (uniform_B * cumulative_BV[:, -1])[:, None]
-        token_B = torch.searchsorted(cumulative_BV, target_B1, right=True).squeeze(1)
-        token_B = token_B.clamp(max=logits_BV.shape[1] - 1)
-    return token_B, logprobs_BV.gather(1, token_B[:, None]).squeeze(1)
-
-
-def likeliest(logprobs_BV: torch.Tensor, top_k: int) -> torch.Tensor:
-    """Log-probabilities within the `top_k` likeliest tokens, else minus infinity.
-
-    Of tokens with equal probability at the border, those with the lower ids stay.
-    """
-    index_BV = logprobs_BV.argsort(dim=-1, descending=True, stable=True)[:, top_k:]
-    return torch.log_softmax(logprobs_BV.scatter(1, index_BV, -torch.inf), dim=-1)
-
-
-def nucleus(logprobs_BV: torch.Tensor, top_p: float) -> torch.Tensor:
-    """Log-probabilities within the fewest likeliest tokens that have `top_p` together, else minus infinity."""
-    sorted_BV, index_BV = logprobs_BV.double().exp().sort(dim=-1, descending=True, stable=True)
-    before_BV = sorted_BV.cumsum(dim=-1) - sorted_BV
-    out_BV = torch.zeros_like(before_BV, dtype=torch.bool).scatter(1, index_BV, before_BV >= top_p)
-    return torch.log_softmax(logprobs_BV.masked_fill(out_BV, -torch.inf), dim=-1)
+def _requests(prompts: Sequence[Prompt]) -> list[Request]:
+    """All samples of a call, numbered in the order of prompts and seeds."""
+    requests, start = [], 0
+    for p, prompt in enumerate(prompts):
+        end = start + len(prompt.seeds)
+        requests.append(Request(group=p, ids=prompt.ids, samples=tuple(range(start, end))))
+        start = end
+    return requests
 
 
 @contextmanager

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import torch
 
 from rollout.engines.base import Engine
+from rollout.engines.cache_size import CallSize
 from rollout.engines.cuda_graphs import CudaGraphs
 from rollout.engines.decoder import has_decoder
 from rollout.engines.embedded import TorchEngine
@@ -29,6 +30,10 @@ class EngineSpec:
         threads: CPU threads while sampling.
         max_rows: Most completions the embedded engine samples at the same time; None: all of a batch.
         cuda_graphs: On a GPU, let the embedded engine replay decode steps as CUDA graphs.
+        cache_bytes: Most memory for the KV cache of the embedded engine, and for states where layers keep
+            some; None: no bound.
+        calls: Sizes of the calls to come, for which the embedded engine captures decode steps.
+        prompt_tokens: Longest prompt of those calls, in tokens.
         vllm: Sample with vLLM, within these sizes; None: with the embedded engine.
     """
 
@@ -40,6 +45,9 @@ class EngineSpec:
     threads: int
     max_rows: int | None
     cuda_graphs: bool
+    cache_bytes: int | None = None
+    calls: tuple[CallSize, ...] = ()
+    prompt_tokens: int = 0
     vllm: VllmLimits | None = None
 
     def build(self) -> Engine:
@@ -48,6 +56,7 @@ class EngineSpec:
         Raises:
             VllmError: vLLM is not installed, or cannot run this model.
             DecodingError: The embedded engine cannot sample from this model.
+            CacheError: `cache_bytes` does not hold one sample.
         """
         model = copy.deepcopy(self.model)
         cast_weights(model, self.dtype)
@@ -64,5 +73,8 @@ class EngineSpec:
             pad_id=self.pad_id,
             threads=self.threads,
             max_rows=self.max_rows,
+            cache_bytes=self.cache_bytes,
+            calls=self.calls,
+            prompt_tokens=self.prompt_tokens,
             make_capture=CudaGraphs if self.cuda_graphs and self.device != "cpu" else None,
         )

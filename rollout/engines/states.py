@@ -25,6 +25,8 @@ from transformers.cache_utils import (
 
 from rollout.engines.cache import Buffers, RowLayer, Window
 
+_ROW_LAYERS = (DynamicLayer, LinearAttentionLayer, LinearAttentionAndFullAttentionLayer)
+
 
 class StateLayer(LinearAttentionLayer):
     """The library's layer of states, to which rows can be added."""
@@ -101,6 +103,12 @@ def num_attention_layers(config: Any) -> int:
     return sum(isinstance(layer, CacheLayerMixin) for layer in layers) if layers else config.num_hidden_layers
 
 
+def has_row_layers(model: Any) -> bool:
+    """Whether rows can be added to and taken from all layers of the model's cache, and moved."""
+    layers = DynamicCache(config=model.config.get_text_config()).layers
+    return all(type(layer) in _ROW_LAYERS for layer in layers)
+
+
 def keeps_states(model: Any) -> bool:
     """Whether layers of the model keep a state."""
     layers = DynamicCache(config=model.config.get_text_config()).layers
@@ -109,14 +117,14 @@ def keeps_states(model: Any) -> bool:
 
 def make_row_layers(layers: Sequence[Any], window: Window, buffers: Buffers) -> list[Any] | None:
     """Layers for rows that come and go, of the kinds of the library's; None if there is one of another kind."""
+    if any(type(layer) not in _ROW_LAYERS for layer in layers):
+        return None
     own: list[Any] = []
     for index, layer in enumerate(layers):
         if type(layer) is DynamicLayer:
             own.append(RowLayer(window, buffers, index))
         elif type(layer) is LinearAttentionLayer:
             own.append(StateLayer(number_of_states=layer.number_of_states))
-        elif type(layer) is LinearAttentionAndFullAttentionLayer:
-            own.append(RowStateLayer(window, buffers, index, layer.number_of_states))
         else:
-            return None
+            own.append(RowStateLayer(window, buffers, index, layer.number_of_states))
     return own

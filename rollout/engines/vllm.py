@@ -25,7 +25,7 @@ from safetensors.torch import save_file
 from transformers.utils import logging
 
 from rollout.engines.base import Weights, copy_weights
-from rollout.engines.embedded import CallSize, cache_bytes
+from rollout.engines.cache_size import CallSize, cache_bytes
 from rollout.engines.states import keeps_states
 from rollout.types import Completion, FinishReason, Prompt, Sampling
 

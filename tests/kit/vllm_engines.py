@@ -11,7 +11,7 @@ import torch
 from configs.schema.config import LoraSettings, PolicyConfig, TinyModelConfig
 from envs import make_env
 from rl.models.policy import load_policy
-from rollout.engines.embedded import nucleus
+from rollout.engines.draw import nucleus
 from rollout.engines.vllm import VllmEngine, VllmLimits
 from rollout.types import Completion, Prompt, Sampling
 

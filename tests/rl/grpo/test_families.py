@@ -12,7 +12,7 @@ import torch
 from trl.trainer.utils import add_fused_lm_head
 
 from rl.grpo.trainer import StrideTrainer
-from rollout.engines.embedded import CallSize, cache_bytes
+from rollout.engines.cache_size import CallSize, cache_bytes
 from rollout.engines.probe import DecodingError
 from rollout.engines.spec import EngineSpec
 from rollout.engines.states import cache_argument

@@ -9,7 +9,8 @@ import pytest
 import torch
 
 from rollout.engines import cuda_graphs as graphs
-from rollout.engines.cuda_graphs import Capture, CudaGraphs, Step, _round_up
+from rollout.engines.cache import round_up
+from rollout.engines.cuda_graphs import Capture, CudaGraphs, Step
 from rollout.engines.embedded import TorchEngine
 from rollout.types import Prompt, Sampling
 from tests.kit.causal_models import PAD, STOP, WRITTEN_OUT, V, ids, make, mixed_prompts
@@ -167,10 +168,10 @@ def test_the_number_of_graphs_is_limited(monkeypatch: pytest.MonkeyPatch) -> Non
 
 
 def test_sizes_are_rounded_up_to_a_few() -> None:
-    sizes = [_round_up(n, 1000) for n in range(1, 513)]
+    sizes = [round_up(n, 1000) for n in range(1, 513)]
     assert all(n <= size <= max(n + 1, n * 1.5) for n, size in enumerate(sizes, 1))
     assert len(set(sizes)) == 18
-    assert _round_up(200, 210) == 210
+    assert round_up(200, 210) == 210
 
 
 @pytest.mark.gpu

@@ -10,7 +10,8 @@ from dataclasses import replace
 import pytest
 import torch
 
-from rollout.engines.embedded import CallSize, TorchEngine, cache_bytes
+from rollout.engines.cache_size import CallSize, cache_bytes
+from rollout.engines.embedded import TorchEngine
 from rollout.types import Completion, FinishReason, Prompt, Sampling
 from tests.kit.causal_models import PAD, STOP, WRITTEN_OUT, V, full_forward, ids, make, mixed_prompts
 
