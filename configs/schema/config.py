@@ -254,9 +254,9 @@ class RolloutConfig(Section):
     """Completions that an engine decodes at the same time, at least one group; others wait for a free row.
     null: the whole batch. Bounds the memory of the KV cache."""
     kv_cache_gib: float | None = Field(None, gt=0)
-    """Memory of an engine's KV cache in GiB (2^30 bytes). A batch that could need more starts all the same; when
-    the cache is full, the completions with the fewest tokens are preempted: they wait for memory, and what they
-    have is read again. null: what a rollout batch of training can need at most; evaluation shares it."""
+    """Memory of an engine's KV cache in GiB (2^30 bytes). A batch that could need more starts all the same;
+    when the cache is full, the completions with the fewest tokens are preempted: they wait for memory, and
+    what they have is read again. null: what a rollout batch of training can need; evaluation shares it."""
     max_staleness: int = Field(0, ge=0)
     """Rollout batches that actors sample ahead while the learner works; needs `backend: ray`. Completions are
     then up to this many batches off-policy, which the importance ratio in the loss corrects. 0: strictly

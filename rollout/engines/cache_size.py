@@ -7,12 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar, NamedTuple
+from typing import ClassVar, NamedTuple
 
 import torch
 
 from rollout.engines.decoder import has_decoder
-from rollout.engines.states import has_row_layers, num_attention_layers, state_bytes
+from rollout.engines.states import has_row_layers, measure_cache
 
 _PROMPT_COLUMNS = 16  # columns for prompts are a multiple of this
 
@@ -63,16 +63,10 @@ class CacheNeeds:
     @classmethod
     def of(cls, model: torch.nn.Module, dtype: torch.dtype) -> CacheNeeds:
         """The needs of a model whose weights have this precision."""
-        config: Any = model.config
-        text = config.get_text_config()
-        position = 0  # a model without attention has no KV cache
-        if getattr(text, "num_attention_heads", None):
-            heads = getattr(text, "num_key_value_heads", None) or text.num_attention_heads
-            dim = getattr(text, "head_dim", None) or text.hidden_size // text.num_attention_heads
-            position = 2 * num_attention_layers(text) * heads * dim * dtype.itemsize
+        numbers, states = measure_cache(model)
         return cls(
-            position=position,
-            row=state_bytes(model),
+            position=numbers * dtype.itemsize,
+            row=states,
             stores_prompts=has_decoder(model),
             can_grow=has_row_layers(model),
         )
@@ -150,7 +144,7 @@ def make_plan(
     if needs.row:  # at most half of the memory for states, where there are keys and values
         in_states = bound - one * needs.position
         slots = max(1, min(slots, min(in_states, bound // 2 if needs.position else bound) // needs.row))
-    positions = (bound - slots * needs.row) // needs.position if needs.position else slots * columns
+    positions = (bound - slots * needs.row) // needs.position if needs.position else slots * one * 2
     if needs.stores_prompts:  # at most half of it for prompts
         room = min(positions // 2, positions - call.new_tokens)
         groups = min(groups, slots, max(1, room // prompt_columns))

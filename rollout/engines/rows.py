@@ -101,7 +101,7 @@ class _WindowRows:
         rows = window.rows + sum(len(other.samples) for other in coming)
         length = max(window.length, *(self._num_columns(each) for each in (*coming, request)))
         free, wanted = window.rows_of(window.room_to_grow(length)) - rows, len(request.samples)
-        if window.can_grow:
+        if window.can_grow or wanted > window.slots:  # memory is short, so a group may come in parts
             return max(0, min(free, wanted))
         return wanted if wanted <= free else 0
 

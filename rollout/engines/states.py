@@ -16,7 +16,6 @@ from typing import Any
 import torch
 from transformers import DynamicCache
 from transformers.cache_utils import (
-    CacheLayerMixin,
     DynamicLayer,
     LinearAttentionAndFullAttentionLayer,
     LinearAttentionCacheLayerMixin,
@@ -79,28 +78,23 @@ def cache_argument(model: Any) -> str:
     return next((name for name in ("cache_params", "cache") if name in names), "past_key_values")
 
 
-def state_bytes(model: Any) -> int:
-    """Memory of the states of one row, measured by reading one token; 0 for a model without states."""
-    if not keeps_states(model):
-        return 0
+def measure_cache(model: Any) -> tuple[int, int]:
+    """Numbers in the keys and values of one token, and bytes in the states of one row: it reads a token."""
     cache = DynamicCache(config=model.config.get_text_config())
     ids = torch.zeros((1, 1), dtype=torch.long, device=next(model.parameters()).device)
     try:
         with torch.inference_mode():
             model(input_ids=ids, use_cache=True, **{cache_argument(model): cache})
     except (AttributeError, RuntimeError, TypeError, ValueError):
-        return 0  # such a model cannot be sampled from, and `check_decoding` says so
-    kept = [layer for layer in cache.layers if isinstance(layer, LinearAttentionCacheLayerMixin)]
-    states = [
-        state for layer in kept for of in (layer.conv_states, layer.recurrent_states) for state in of.values()
-    ]
-    return sum(state.nbytes for state in states if state is not None)
-
-
-def num_attention_layers(config: Any) -> int:
-    """Layers that keep keys and values."""
-    layers = DynamicCache(config=config).layers
-    return sum(isinstance(layer, CacheLayerMixin) for layer in layers) if layers else config.num_hidden_layers
+        return 0, 0  # such a model cannot be sampled from, and `check_decoding` says so
+    numbers = state_bytes = 0
+    for layer in cache.layers:
+        read = (getattr(layer, "keys", None), getattr(layer, "values", None))
+        numbers += sum(tensor.numel() for tensor in read if tensor is not None)
+        if isinstance(layer, LinearAttentionCacheLayerMixin):
+            kept = [*layer.conv_states.values(), *layer.recurrent_states.values()]
+            state_bytes += sum(state.nbytes for state in kept if state is not None)
+    return numbers, state_bytes
 
 
 def has_row_layers(model: Any) -> bool:

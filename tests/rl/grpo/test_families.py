@@ -93,7 +93,7 @@ def test_the_memory_of_states_is_stated_in_advance(family: str) -> None:
     functools.update_wrapper(watched, forward)
     engine.model.forward = watched
     engine.generate([Prompt(ids=(3, 4, 5), seeds=(1, 2, 3, 4))], SAMPLING)
-    taken = max(held) + sum(buffer.nbytes for buffer in engine._buffers._flat.values())
+    taken = max(held) + engine._buffers.nbytes
     stated = cache_bytes(
         make_family(family), [CallSize(1, 4, 16)], prompt_tokens=3, max_rows=4, dtype=torch.float32
     )
