@@ -24,7 +24,7 @@ Capture = Callable[[Step], Step]
 """Captures a step, which may run any number of times to the same effect; returns what replays it."""
 
 _MAX_GRAPHS = 128
-_LEAST_COLUMNS = 64
+_LEAST_ROWS, _LEAST_COLUMNS = 8, 64
 
 
 class CudaGraphs:
@@ -130,10 +130,11 @@ class DecodeGraphs:
     @staticmethod
     def sizes(window: Window, prefix: Prefix) -> StepSizes:
         """The sizes of the graph for the rows and columns in use."""
-        rows = round_up(window.rows, window.rows_of(window.capacity))
+        rows = round_up(max(window.rows, _LEAST_ROWS), window.rows_of(window.capacity))
+        columns = round_up(max(window.end + 1, _LEAST_COLUMNS), window.capacity)
         return StepSizes(
             rows=rows,
-            columns=round_up(max(window.end + 1, _LEAST_COLUMNS), window.capacity),
+            columns=window.capacity if window.can_grow else columns,  # the capacity itself is one of few
             groups=min(rows, prefix.slots),
             memory=(window.capacity, prefix.start, prefix.samples, prefix.length),
         )

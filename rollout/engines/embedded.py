@@ -23,8 +23,10 @@ from rollout.engines.cache import Buffers
 from rollout.engines.cache_size import CacheNeeds, CachePlan, CallSize, make_plan
 from rollout.engines.cuda_graphs import Capture, DecodeGraphs
 from rollout.engines.decoder import make_decoder
+from rollout.engines.decoder_rows import DecoderRows
 from rollout.engines.draw import draw
-from rollout.engines.rows import DecoderRows, LibraryRows, Request, Rows
+from rollout.engines.library_rows import LibraryRows
+from rollout.engines.rows import Request, Rows
 from rollout.types import Completion, FinishReason, Prompt, Sampling
 
 _CHECK_EVERY = 16  # tokens

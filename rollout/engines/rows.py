@@ -1,14 +1,13 @@
 """The rows in an engine's batch: prompts are admitted, tokens are read, finished rows leave.
 
-There are two kinds. `LibraryRows` uses the library's forward. `DecoderRows` uses the decode step of
-`decoder.py`, and keeps the KV cache of a prompt once for all samples of its group.
+There are two kinds: `library_rows.py` uses the library's forward; `decoder_rows.py` uses the decode step of
+`decoder.py`, and keeps the KV cache of a prompt once for all samples of its group. Here is what they share.
 
 Shapes: P requests, B rows, L prompt positions (left-padded), S columns of the KV cache, V vocabulary.
 """
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -17,12 +16,8 @@ import torch
 from torch import nn
 from transformers import DynamicCache
 
-from rollout.engines.cache import Buffers, RowLayer, Window, round_up, states
-from rollout.engines.cache_size import CachePlan
-from rollout.engines.cuda_graphs import DecodeGraphs
-from rollout.engines.decoder import Decoder
-from rollout.engines.prefix import Prefix, StoredPrompt
-from rollout.engines.states import StateLayer, cache_argument, keeps_states, make_row_layers
+from rollout.engines.cache import RowLayer, Window, round_up
+from rollout.engines.states import cache_argument
 
 _PREFILLED_AT_ONCE = 1 << 15  # tokens, padding included
 
@@ -81,7 +76,7 @@ class Rows(Protocol):
         ...
 
 
-class _WindowRows:
+class WindowRows:
     """State of each row that both kinds keep: its first column and its next position."""
 
     def __init__(self, model: nn.Module, *, pad_id: int, window: Window) -> None:
@@ -241,202 +236,3 @@ class _WindowRows:
         """Start the window at the first column of the oldest row."""
         if self._first:
             self._window.begin = min(self._first)
-
-
-class LibraryRows(_WindowRows):
-    """Rows of a causal LM by the library's forward; the KV cache of a prompt is copied to each of its samples.
-
-    Layers may keep a state (linear attention, state spaces) instead of keys and values, or beside them. Where a
-    layer keeps anything else, such as a sliding window, the library's own cache is used, and new rows are
-    admitted only when all have left.
-    """
-
-    def __init__(
-        self,
-        model: nn.Module,
-        *,
-        buffers: Buffers,
-        pad_id: int,
-        plan: CachePlan,
-    ) -> None:
-        """Allocate nothing before the first prompts.
-
-        Args:
-            model: The causal LM.
-            buffers: Source of memory.
-            pad_id: Token that pads prompts on the left.
-            plan: The division of the memory.
-        """
-        window = Window(
-            slots=plan.slots,
-            columns=plan.columns,
-            positions=plan.row_positions,
-            reserve=plan.prompt_columns,
-        )
-        super().__init__(model, pad_id=pad_id, window=window)
-        config: Any = model.config
-        self._cache: Any = DynamicCache(config=config.get_text_config())
-        self._has_states = keeps_states(model)
-        own = make_row_layers(self._cache.layers, self._window, buffers)
-        self._is_own = own is not None
-        if own is not None:
-            self._cache.layers = own
-            self._layers = [layer for layer in own if isinstance(layer, RowLayer)]
-
-    def room(self, request: Request, coming: Sequence[Request]) -> int:
-        """See `Rows.room`."""
-        if not self._is_own:
-            if self._window.rows:
-                return 0
-            if self._has_states and coming and len(coming[0].ids) != len(request.ids):
-                return 0
-        return super().room(request, coming)
-
-    def admit(self, requests: Sequence[Request]) -> torch.Tensor:
-        """See `Rows.admit`."""
-        # The library's cache of the prefill becomes that of the rows.
-        return super().admit(requests) if self._is_own else self._admit(requests)
-
-    def _num_columns(self, request: Request) -> int:
-        return len(request.tokens)
-
-    def _prefill_parts(self, requests: Sequence[Request]) -> Iterator[list[Request]]:
-        if not self._has_states:
-            yield from super()._prefill_parts(requests)
-        else:  # padding would stay in the states, so prompts of different lengths are prefilled apart
-            for _, part in itertools.groupby(requests, key=lambda request: len(request.tokens)):
-                yield from super()._prefill_parts(list(part))
-
-    def _admit(self, requests: Sequence[Request]) -> torch.Tensor:
-        cache: Any
-        logits_BV, cache, owner_B = self._prefill(requests)
-        if self._is_own:
-            for own, new in zip(self._cache.layers, cache.layers, strict=True):
-                if isinstance(own, RowLayer):
-                    own.put(new.keys[owner_B], new.values[owner_B], start=self._window.rows)
-                if isinstance(own, StateLayer):
-                    own.add(new, owner_B)
-        else:
-            cache.reorder_cache(owner_B)
-            self._cache = cache
-            self._window.end = cache.get_seq_length()
-        self._add(requests)
-        return logits_BV
-
-    def decode_step(self, token_B: torch.Tensor) -> torch.Tensor:
-        """See `Rows.decode_step`."""
-        mask = self._mask() if self._layers or not self._is_own else None  # states have no columns to mask
-        mask = None if mask is None else mask.long()
-        logits = self._forward(token_B[:, None], mask, self._position_B[:, None], self._cache)
-        self._advance()
-        return logits
-
-    def _take(self, order: list[int], holes: list[int], movers: list[int]) -> None:
-        super()._take(order, holes, movers)
-        index_B = torch.tensor(order, dtype=torch.long, device=self.device)
-        if not self._is_own:
-            self._cache.reorder_cache(index_B)
-        elif self._has_states:
-            for layer in self._cache.layers:
-                if isinstance(layer, StateLayer):
-                    layer.take(index_B)
-
-    def make_way(self, steps: int) -> int:
-        """See `Rows.make_way`."""
-        return super().make_way(steps) if self._is_own else 0
-
-    def _begin(self) -> None:
-        if self._is_own:  # the library's cache keeps all columns
-            super()._begin()
-
-
-class DecoderRows(_WindowRows):
-    """Rows of a model with a `Decoder`; the window holds new tokens only."""
-
-    def __init__(
-        self,
-        model: nn.Module,
-        decoder: Decoder,
-        *,
-        buffers: Buffers,
-        pad_id: int,
-        plan: CachePlan,
-        samples: int,
-        graphs: DecodeGraphs | None = None,
-    ) -> None:
-        """Allocate nothing before the first prompts.
-
-        Args:
-            model: The causal LM, for the prefill.
-            decoder: Its decode step, with tables for all positions.
-            buffers: Source of memory.
-            pad_id: Token that pads prompts on the left.
-            plan: The division of the memory.
-            samples: Rows of the largest group.
-            graphs: Captured decode steps to replay; None: no step is captured.
-        """
-        window = Window(slots=plan.slots, columns=plan.columns, positions=plan.row_positions)
-        super().__init__(model, pad_id=pad_id, window=window)
-        self._decoder = decoder
-        self._graphs = graphs
-        self._layers = [RowLayer(self._window, buffers, index) for index in range(decoder.num_layers)]
-        self._prefix = Prefix(
-            buffers,
-            start=plan.row_positions,
-            slots=plan.groups,
-            samples=samples,
-            queries=decoder.queries,
-            length=plan.prompt_columns,
-        )
-        self._number: list[int] = []  # of each row's prompt in the call
-        self._group: list[int] = []  # the same prompt as a group in the prefix
-
-    def room(self, request: Request, coming: Sequence[Request]) -> int:
-        """See `Rows.room`."""
-        prompts = {*self._number, *(each.group for each in coming), request.group}
-        return super().room(request, coming) if len(prompts) <= self._prefix.slots else 0
-
-    def _num_columns(self, request: Request) -> int:
-        return len(request.sampled)
-
-    def _admit(self, requests: Sequence[Request]) -> torch.Tensor:
-        logits_BV, cache, owner_B = self._prefill(requests)
-        for layer, (keys, values) in zip(self._layers, states(cache), strict=True):
-            layer.reserve(keys, values)
-        group_of = dict(zip(self._number, self._group, strict=True))
-        width = max(len(request.tokens) for request in requests)
-        new: dict[int, StoredPrompt] = {}
-        for row, request in enumerate(requests):
-            if request.group not in group_of and request.group not in new:
-                new[request.group] = StoredPrompt(row, width - len(request.sampled), len(request.ids))
-        group_of |= zip(new, self._prefix.put(cache, list(new.values())), strict=True)
-        if longest := max(len(request.sampled) for request in requests):
-            for layer, pair in zip(self._layers, states(cache), strict=True):
-                keys, values = (states[owner_B, :, width - longest :] for states in pair)
-                layer.put(keys, values, start=self._window.rows)
-        self._number += [request.group for request in requests for _ in request.samples]
-        self._group = self._prefix.assign([group_of[number] for number in self._number])
-        self._add(requests)
-        return logits_BV
-
-    def decode_step(self, token_B: torch.Tensor) -> torch.Tensor:
-        """See `Rows.decode_step`."""
-        if self._graphs is None:
-            mask = self._mask()
-            logits = self._decoder.decode_step(token_B, self._position_B, mask, self._layers, self._prefix.grid)
-        else:
-            logits = self._graphs.decode_step(
-                token_B,
-                self._position_B,
-                self._first_B,
-                window=self._window,
-                layers=self._layers,
-                prefix=self._prefix,
-            )
-        self._advance()
-        return logits
-
-    def _take(self, order: list[int], holes: list[int], movers: list[int]) -> None:
-        super()._take(order, holes, movers)
-        self._number = [self._number[row] for row in order]
-        self._group = self._prefix.assign([self._group[row] for row in order])

@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+import math
 import random
-from collections.abc import Callable
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from itertools import takewhile
+from types import SimpleNamespace
 
 import pytest
 import torch
 
 from rollout.engines import cuda_graphs as graphs
-from rollout.engines.cache import round_up
-from rollout.engines.cuda_graphs import Capture, CudaGraphs, Step
+from rollout.engines.cache import Window, round_up
+from rollout.engines.cache_size import CacheNeeds, CachePlan, CallSize, make_plan
+from rollout.engines.cuda_graphs import Capture, CudaGraphs, DecodeGraphs, Step
 from rollout.engines.embedded import TorchEngine
+from rollout.engines.rows import Request, WindowRows
 from rollout.types import Prompt, Sampling
 from tests.kit.causal_models import PAD, STOP, WRITTEN_OUT, V, ids, make, mixed_prompts
 
@@ -166,6 +173,104 @@ def test_the_number_of_graphs_is_limited(monkeypatch: pytest.MonkeyPatch) -> Non
         engine("llama").generate(mixed_prompts(), sampling)
     )
     assert capture.captured > 3 and replayed._graphs is not None and len(replayed._graphs._steps) == 3
+
+
+@pytest.mark.parametrize(
+    ("limit", "mean", "max_rows", "share"),
+    [(2048, 900, None, 1.0), (1024, 300, None, 0.15), (1024, 300, 128, 1.0)],
+)
+def test_a_run_of_many_calls_captures_few_steps(
+    limit: int, mean: int, max_rows: int | None, share: float
+) -> None:
+    """200 calls of 64 groups of 8 samples with skewed lengths, by the sizes of their decode steps.
+
+    `share` is the memory as a part of the worst case. Prompts take columns of their own, as many as the longest
+    of the run, so their lengths change no size.
+    """
+    rng, call = random.Random(0), CallSize(64, 8, limit)
+    needs = CacheNeeds(position=1, row=0, stores_prompts=True, can_grow=True)
+    worst = make_plan(call, needs, prompt_tokens=512, max_rows=max_rows)
+    plan = make_plan(call, needs, prompt_tokens=512, max_rows=max_rows, bound=int(share * worst.positions))
+    captured: set[graphs.StepSizes] = set()
+    for _ in range(200):
+        lengths = [min(limit, max(5, int(rng.lognormvariate(math.log(mean), 0.7)))) for _ in range(512)]
+        captured |= steps_of_a_call(plan, lengths)
+    assert len(captured) <= 40
+
+
+def test_prompts_of_any_length_replay_the_graphs_of_the_largest_call() -> None:
+    """A training run: fewer groups than planned, prompts of other lengths, and evaluation in between."""
+    capture, rng = Counting(), random.Random(0)
+    training, evaluation = CallSize(6, 4, 30), CallSize(20, 1, 50)
+    calls = {"calls": (training, evaluation), "prompt_tokens": 20}
+    model = make("llama")
+    sampler = TorchEngine(
+        model, stop_ids=[STOP], pad_id=PAD, threads=1, check_every=4, make_capture=capture, **calls
+    )
+    plain, seen = engine("llama"), []
+    for call in range(24):
+        size = evaluation if call % 6 == 5 else training
+        prompts = [
+            Prompt(
+                ids=tuple(rng.randrange(2, V) for _ in range(rng.randint(1, 20))),
+                seeds=tuple(rng.randrange(1000) for _ in range(size.samples)),
+            )
+            for _ in range(rng.randint(1, size.num_prompts))
+        ]
+        sampling = Sampling(temperature=1.0, max_new_tokens=size.new_tokens)
+        assert ids(sampler.generate(prompts, sampling)) == ids(plain.generate(prompts, sampling))
+        seen.append(capture.captured)
+    assert seen[-1] <= 10 and seen[-1] == seen[11] and capture.cleared == 0
+
+
+class WindowOnly(WindowRows):
+    """Rows without keys and values: where they would be."""
+
+    def __init__(self, plan: CachePlan) -> None:
+        window = Window(slots=plan.slots, columns=plan.columns, positions=plan.row_positions)
+        super().__init__(make("llama"), pad_id=PAD, window=window)
+
+    def _num_columns(self, request: Request) -> int:
+        return len(request.sampled)
+
+    def _admit(self, requests: Sequence[Request]) -> torch.Tensor:
+        self._add(requests)
+        return torch.empty(0)
+
+
+def steps_of_a_call(plan: CachePlan, lengths: list[int]) -> set[graphs.StepSizes]:
+    """The sizes of the decode steps of samples with these lengths, inspected every 16 tokens."""
+    rows = WindowOnly(plan)
+    window, prefix = (
+        rows._window,
+        SimpleNamespace(slots=plan.groups, start=plan.row_positions, samples=8, length=plan.prompt_columns),
+    )
+    sizes: set[graphs.StepSizes] = set()
+    waiting = deque((tokens, 0) for tokens in lengths)  # length, and tokens sampled already
+    batch: list[tuple[int, int]] = []
+    while waiting or batch:
+        coming: list[Request] = []
+        while waiting:
+            sampled = waiting[0][1]
+            alike = sum(1 for _ in takewhile(lambda other: other[1] == sampled, waiting))  # noqa: B023
+            request = Request(group=0, ids=(2,), samples=(0,) * alike, sampled=(2,) * sampled)
+            if not (room := rows.room(request, coming)):
+                break
+            coming.append(replace(request, samples=(0,) * room))
+            batch += [waiting.popleft() for _ in range(room)]
+        if coming:
+            rows.admit(coming)
+        while surplus := rows.make_way(16):
+            youngest = sorted(range(len(batch)), key=lambda row: batch[row][1])[:surplus]
+            waiting.extendleft(batch[row] for row in youngest)
+            batch = [batch[row] for row in rows.leave(youngest)]
+        for steps in (15, 1):  # the first and the last step until the next inspection
+            sizes.add(DecodeGraphs.sizes(window, prefix))  # type: ignore[arg-type]
+            window.end += steps
+        batch = [(length, sampled + 16) for length, sampled in batch]
+        if leaving := [row for row, (length, sampled) in enumerate(batch) if sampled >= length]:
+            batch = [batch[row] for row in rows.leave(leaving)]
+    return sizes
 
 
 def test_sizes_are_rounded_up_to_a_few() -> None:
