@@ -1,4 +1,7 @@
-"""Race Stride against transformers, vLLM and TRL on this machine; `stride bench gpu`: all that wants a GPU.
+"""Race Stride against transformers, vLLM and TRL on this machine.
+
+`to_reward` takes the time from one warm start to the same reward, `gpu` is everything that wants a GPU; both
+have options of their own (`stride bench to_reward --help`).
 
 `rollout` is sampling alone (all workloads: about an hour), `update` the learner alone and `end_to_end` whole
 GRPO updates (hours with all models). Every contestant runs in this process, in turn, on the same model, prompts
@@ -18,14 +21,18 @@ from pathlib import Path
 from typing import Any
 
 from rl.bench.gpu.figure import Setting
+from rl.bench.machine import describe_cpu
 from rl.bench.models import MODELS, TRAINED
+from rl.bench.to_reward.tasks import TASKS
+from rollout.threads import let_threads_sleep
 from scripts.arguments import Arguments
 
 
 def main(argv: list[str] | None = None) -> int:
     """Parse arguments, run, print tables."""
     words = sys.argv[1:] if argv is None else argv
-    return _gpu(words[1:]) if words[:1] == ["gpu"] else _race(words)
+    own = {"gpu": _gpu, "to_reward": _to_reward}.get(words[0]) if words else None
+    return own(words[1:]) if own else _race(words)
 
 
 def _gpu(argv: list[str]) -> int:
@@ -52,7 +59,7 @@ def _gpu(argv: list[str]) -> int:
         [part for part in PARTS if part in arguments.parts],
         setting,
         budget_s=arguments.budget,
-        say=lambda line: print(line, file=sys.stderr, flush=True),
+        say=_say,
     )
     print(as_table(results))
     if arguments.json is not None:
@@ -66,11 +73,76 @@ def _has_gpu() -> bool:
     return torch.cuda.is_available()
 
 
+def _to_reward(argv: list[str]) -> int:
+    """From one warm start to the same sampled reward, beside stock TRL."""
+    parser = Arguments(
+        "bench to_reward",
+        about="Seconds of training from one warm start to the same sampled reward: Stride beside stock TRL "
+        "with its own generation. Both have the same weights, problems, rewards, loss, optimiser and limits; "
+        "the target is a share of what Stride gains. Keep the machine idle otherwise.",
+        example="stride bench to_reward --json to_reward.json --plot to_reward.svg",
+    )
+    parser.add_argument("--tasks", nargs="+", choices=list(TASKS), default=list(TASKS), metavar="TASK")
+    parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
+    parser.add_argument("--updates", type=int, help="updates of Stride; default: those of the task")
+    parser.add_argument("--share", type=float, default=0.8, help="target, of Stride's gain (%(default)g)")
+    parser.add_argument("--every", type=int, default=4, help="updates between measurements (%(default)d)")
+    parser.add_argument(
+        "--judged-on", type=int, default=256, help="held-out problems of a measurement (%(default)d)"
+    )
+    parser.add_argument(
+        "--patience", type=float, default=8, help="TRL's time, in those of Stride to the target (%(default)g)"
+    )
+    parser.add_argument("--trl-rows", type=int, default=8, help="rows of TRL's micro-batches (%(default)d)")
+    parser.add_argument("--threads", type=int, default=os.cpu_count() or 1)
+    parser.add_argument("--folder", type=Path, default=Path("runs/to_reward"), help="keeps the warm starts")
+    parser.add_argument("--tiny", action="store_true", help="tiny sizes, to try the benchmark itself")
+    parser.add_argument("--json", type=Path, help="write curves and figures to this file")
+    parser.add_argument("--plot", type=Path, help="draw the curves: .svg, .png or .pdf")
+    arguments = parser.parse_args(argv)
+    if not 0 < arguments.share <= 1:
+        parser.error(f"--share is {arguments.share:g}; it must be above 0 and at most 1")
+    for option in ("every", "judged_on", "patience", "trl_rows", "threads"):
+        if getattr(arguments, option) < 1:
+            parser.error(
+                f"--{option.replace('_', '-')} is {getattr(arguments, option):g}; it must be 1 or more"
+            )
+    if arguments.plot is not None and arguments.plot.suffix not in (".svg", ".png", ".pdf"):
+        parser.error(f"--plot {arguments.plot}: end it in .svg, .png or .pdf")
+    os.environ["OMP_NUM_THREADS"] = str(arguments.threads)  # before torch, which reads it once
+    let_threads_sleep()
+
+    from rl.bench.to_reward.contest import Contest, run_duels
+    from rl.bench.to_reward.report import as_json, as_table, plot
+
+    settings = Contest(
+        updates=arguments.updates,
+        every=arguments.every,
+        judged_on=arguments.judged_on,
+        share=arguments.share,
+        patience=arguments.patience,
+        trl_rows=arguments.trl_rows,
+        threads=arguments.threads,
+        tiny=arguments.tiny,
+    )
+    duels = run_duels(arguments.tasks, arguments.seeds, settings, folder=arguments.folder, say=_say)
+    print(as_table(duels, settings))
+    if arguments.json is not None:
+        arguments.json.write_text(json.dumps(as_json(duels, settings), indent=1) + "\n")
+    if arguments.plot is not None:
+        plot(duels, arguments.plot)
+    return 0
+
+
+def _say(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)
+
+
 def _race(argv: list[str]) -> int:
     parser = Arguments(
         "bench", about=f"{__doc__}", example="stride bench rollout --models 1m --samples 128 --workloads skewed"
     )
-    parser.add_argument("what", choices=["rollout", "update", "end_to_end", "gpu"])
+    parser.add_argument("what", choices=["rollout", "update", "end_to_end", "to_reward", "gpu"])
     parser.add_argument("--models", nargs="+", choices=list(MODELS), default=["1m", "6m", "30m"])
     parser.add_argument("--workloads", nargs="+", choices=["equal", "skewed"], default=["equal", "skewed"])
     parser.add_argument("--samples", nargs="+", type=int, default=[64, 128, 256], help="in groups of 8")
@@ -112,7 +184,7 @@ def _race(argv: list[str]) -> int:
     unit = "tokens/s" if arguments.what == "rollout" else "updates/s"
     figures = []
     for name, kind, samples in itertools.product(arguments.models, arguments.workloads, arguments.samples):
-        print(f"{name} {kind} {samples}", file=sys.stderr, flush=True)
+        _say(f"{name} {kind} {samples}")
         case = Case(
             model=name,
             kind=kind,
@@ -133,7 +205,7 @@ def _race(argv: list[str]) -> int:
             {name: work for name, work in contestants.items() if name == "stride" or name in rivals},
             rounds=arguments.rounds,
             unit=unit,
-            report=lambda line: print(f"  {line}", file=sys.stderr, flush=True),
+            report=lambda line: _say(f"  {line}"),
         )
         model = case.make_model()
         limit = floor(model, case.make_workload()) if arguments.what == "rollout" else None
@@ -149,13 +221,15 @@ def _race(argv: list[str]) -> int:
                 figure |= {"memory": memory.grown, "at_its_peak": memory.peak}
             figures.append(figure)
     head, rows = _table(figures, unit)
+    print(f"{describe_cpu()}, {arguments.threads} threads")
     print(text_table(head, rows, num_left=4))
     if arguments.json is not None:
         settings = {
             key: getattr(arguments, key)
             for key in ("threads", "device", "dtype", "mean", "prompt", "updates", "trl_rows")
         }
-        arguments.json.write_text(json.dumps({**settings, arguments.what: figures}, indent=1) + "\n")
+        kept = {"cpu": describe_cpu(), **settings, arguments.what: figures}
+        arguments.json.write_text(json.dumps(kept, indent=1) + "\n")
     return 0
 
 

@@ -25,7 +25,7 @@ def as_table(results: Sequence[PartResult]) -> str:
 
 
 def as_json(results: Sequence[PartResult], setting: Setting) -> dict[str, Any]:
-    """Everything, as plain JSON; `machine` has the card, the driver, versions and the commit."""
+    """Everything, as plain JSON; `machine` has the card, the CPU, the driver, versions and the commit."""
     machine = {f.name: f.value for result in results if result.part == "machine" for f in result.figures}
     parts = [
         {

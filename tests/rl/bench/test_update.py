@@ -14,6 +14,7 @@ import torch
 
 from rl.bench import trainers
 from rl.bench.checksum_task import sample_groups
+from rl.bench.machine import describe_cpu
 from rl.bench.models import PAD
 from rl.bench.trainers import Training, train_stride, train_trl
 from rl.bench.update import end_to_end, update
@@ -129,13 +130,16 @@ def run_script(what: str, folder: Path, *more: str) -> list[dict[str, Any]]:
     arguments = [what, "--models", "tiny", "--workloads", "skewed", "--samples", "16", "--mean", "4"]
     arguments += ["--prompt", "8", "--rounds", "1", "--threads", "1", "--json", str(folder / "bench.json")]
     assert main([*arguments, *more]) == 0
-    kept: list[dict[str, Any]] = json.loads((folder / "bench.json").read_text())[what]
+    written = json.loads((folder / "bench.json").read_text())
+    assert written["cpu"] == describe_cpu()
+    kept: list[dict[str, Any]] = written[what]
     return kept
 
 
 def test_the_script_prints_ratios_and_keeps_figures(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     kept = run_script("update", tmp_path)
-    header, _, ours, theirs = capsys.readouterr().out.splitlines()
+    machine, header, _, ours, theirs = capsys.readouterr().out.splitlines()
+    assert machine == f"{describe_cpu()}, 1 threads"
     assert "updates/s" in header and "useful" in header and "Stride takes" in header
     assert ours.startswith("tiny (0.20 M)  skewed    16       stride") and " x " not in ours
     assert theirs.startswith("tiny (0.20 M)  skewed    16       trl") and theirs.count(" x") == 2

@@ -1,4 +1,4 @@
-"""The machine: card, driver, versions, commit, and the rate at which its memory copies."""
+"""The machine: card, CPU, driver, versions, commit, and the rate at which its memory copies."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ import torch
 
 from rl.bench.floor import memory_rate
 from rl.bench.gpu.figure import Figure, Setting
+from rl.bench.machine import describe_cpu
 from rl.runs.folder import git_revision
 
 _LIBRARIES = ("transformers", "trl", "peft", "vllm")
@@ -21,6 +22,7 @@ def measure(setting: Setting) -> Iterator[Figure]:
     """Name the machine, then measure its memory."""
     on_gpu = setting.device == "cuda"
     yield Figure(name="card", value=torch.cuda.get_device_name() if on_gpu else f"none ({platform.machine()})")
+    yield Figure(name="CPU", value=describe_cpu())
     if on_gpu:
         yield Figure(name="memory", value=torch.cuda.mem_get_info()[1] / 2**30, unit="GiB")
         yield Figure(name="driver", value=_driver())

@@ -1,0 +1,117 @@
+"""The tasks of the benchmark as configs of runs: a short warm start, then GRPO.
+
+Both contestants take everything from the same config. The quickstart's model and reward; warm starts are short,
+so that there is something left to learn.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from configs import Config
+from rl.bench.to_reward.word_problems import write_word_problems
+
+_NUM_WORD_PROBLEMS = 12_000
+
+
+def addition(folder: Path) -> dict[str, Any]:
+    """The quickstart's reward on the operands of the released data, 1 to 7 digits: most have up to 3."""
+    short = {"1_1": 26, "2_1": 472, "2_2": 567, "3_1": 571, "3_2": 628, "3_3": 591}
+    long = {f"{digits}_{other}": 20 for digits in range(4, 8) for other in range(1, digits + 1)}
+    return {
+        "env": {
+            "name": "addition",
+            "settings": {"train": short | long, "ood_easy": ["8_1"], "ood_hard": ["8_8"]},
+        },
+        "warm_start": {"updates": 900, "skipped_frac": 0.4},
+        "rollout": {"max_prompt_tokens": 32},
+        "rewards": {
+            "terms": [
+                {"name": "correct", "weight": 1.0},
+                {"name": "verified", "weight": 0.2},
+                {"name": "step_count", "weight": -0.5, "gate": "correct"},
+            ]
+        },
+    }
+
+
+def word_problems(folder: Path) -> dict[str, Any]:
+    """Word problems in the layout of GSM8K, judged by the answer alone."""
+    data = folder / "word_problems.jsonl"
+    write_word_problems(data, num_problems=_NUM_WORD_PROBLEMS)
+    return {
+        "env": {"name": "math", "settings": {"preset": "gsm8k", "train": str(data), "steps": "lines"}},
+        "warm_start": {"updates": 900, "skipped_frac": 0},
+        "rollout": {"max_prompt_tokens": 160},
+        "rewards": {"terms": [{"name": "correct", "weight": 1.0}]},
+    }
+
+
+TASKS: dict[str, Callable[[Path], dict[str, Any]]] = {"addition": addition, "word_problems": word_problems}
+
+_SHARED: dict[str, Any] = {
+    "device": "cpu",
+    "report_to": [],
+    "policy": {
+        "model": "tiny",
+        "tiny": {"hidden_size": 128, "num_layers": 3, "num_heads": 4, "intermediate_size": 256},
+    },
+    "warm_start": {"num_problems": 20_000, "batch_size": 16, "learning_rate": 3.0e-3},
+    "rollout": {"samples_per_problem": 8, "max_new_tokens": 256, "problems_per_batch": 8},
+    "grpo": {"updates": 40, "problems_per_update": 16, "learning_rate": 4.0e-4, "max_resamples": 2},
+    "eval": {"splits": ["id"], "num_problems": 64, "num_samples": 0},
+}
+
+
+def task_config(
+    task: str, folder: Path, *, seed: int, threads: int, updates: int | None = None, tiny: bool = False
+) -> Config:
+    """The run of a task.
+
+    Args:
+        task: Name in `TASKS`.
+        folder: Of the benchmark; the warm start and the data are kept there.
+        seed: Seed of everything.
+        threads: CPU threads.
+        updates: Updates of GRPO; None: those of the task.
+        tiny: Sizes with which a run takes seconds and nothing is learnt, to try the benchmark itself.
+    """
+    settings = _merged(_SHARED, TASKS[task](folder))
+    settings = _merged(
+        settings,
+        {
+            "name": f"{task}_{seed}",
+            "output_dir": str(folder / f"{task}_{seed}"),
+            "seed": seed,
+            "threads": threads,
+            "rollout": {"threads": threads},
+            "grpo": {} if updates is None else {"updates": updates},
+        },
+    )
+    return Config.model_validate(_merged(settings, _TINY) if tiny else settings)
+
+
+_TINY: dict[str, Any] = {
+    "policy": {"tiny": {"hidden_size": 32, "num_layers": 1, "num_heads": 2, "intermediate_size": 32}},
+    "warm_start": {"updates": 30, "num_problems": 480, "batch_size": 16},
+    "rollout": {"samples_per_problem": 4, "max_new_tokens": 48},
+    "rewards": {  # differs between completions of a model that gets nothing right
+        "terms": [
+            {"name": "correct", "weight": 1.0},
+            {"name": "token_count", "weight": -0.2, "args": {"per_tokens": 48}},
+        ]
+    },
+    "grpo": {"problems_per_update": 4},
+    "eval": {"num_problems": 8},
+}
+
+
+def _merged(one: dict[str, Any], other: dict[str, Any]) -> dict[str, Any]:
+    """Nested settings; those of `other` win."""
+    both = {**one, **other}
+    for key in one.keys() & other.keys():
+        if isinstance(one[key], dict) and isinstance(other[key], dict):
+            both[key] = _merged(one[key], other[key])
+    return both

@@ -1,0 +1,81 @@
+"""Word problems in the layout of GSM8K, made from templates, for a model small enough to train in minutes.
+
+In: a seed. Out: rows that the task `math` reads with its preset `gsm8k`: a question of a few sentences, a
+worked solution with an equation on each line, the answer. Each sentence changes a number of things; a model has
+to find out how, and to calculate. Solutions have as many lines as those of GSM8K, 2 to 8 with the shares of its
+train split (Cobbe et al., arXiv 2110.14168), so completions differ in length as they do there. Numbers stay
+below 100.
+"""
+
+from __future__ import annotations
+
+import json
+import random
+from pathlib import Path
+from typing import NamedTuple
+
+_NAMES = ("Ada", "Ben", "Carla", "Dan", "Ella", "Finn", "Greta", "Hugo", "Ines", "Jan", "Kim", "Lara")
+_THINGS = ("apples", "books", "cards", "coins", "eggs", "marbles", "pencils", "shells", "stamps", "stones")
+_NUM_LINES = {2: 262, 3: 288, 4: 222, 5: 128, 6: 56, 7: 31, 8: 12}  # of a thousand solutions
+_LARGEST = 99
+
+
+class Event(NamedTuple):
+    """A change of the number of things.
+
+    Attributes:
+        sentence: In the question; slots for a name and a number.
+        line: In the solution; its slot takes the equation.
+        sign: "+", "-" or "*".
+        most: Largest number drawn; the smallest is 2.
+    """
+
+    sentence: str
+    line: str
+    sign: str
+    most: int
+
+
+EVENTS = (
+    Event("{name} buys {number} more.", "Buying: {}.", "+", 9),
+    Event("{name} finds {number} new ones.", "Finding: {}.", "+", 9),
+    Event("A friend adds {number}.", "Adding: {}.", "+", 9),
+    Event("{name} gives {number} away.", "Giving: {}.", "-", 9),
+    Event("{name} loses {number}.", "Losing: {}.", "-", 9),
+    Event("{name} sells {number} of them.", "Selling: {}.", "-", 9),
+    Event("Then {name} gets {number} times as many.", "Multiplying: {}.", "*", 3),
+)
+
+
+def make_word_problem(rng: random.Random) -> dict[str, str]:
+    """One row with the columns of GSM8K: `question`, and `answer` with the solution before ``####``.
+
+    Every result is from 1 to 99; an event or a number that leads elsewhere is drawn again.
+    """
+    name, thing = rng.choice(_NAMES), rng.choice(_THINGS)
+    (num_lines,) = rng.choices(list(_NUM_LINES), list(_NUM_LINES.values()))
+    now = rng.randint(2, 30)
+    sentences, lines = [f"{name} has {now} {thing}."], list[str]()
+    while len(lines) < num_lines:
+        event = rng.choice(EVENTS)
+        number = rng.randint(2, event.most)
+        after = {"+": now + number, "-": now - number, "*": now * number}[event.sign]
+        if 1 <= after <= _LARGEST:
+            sentences.append(event.sentence.format(name=name, number=number))
+            lines.append(event.line.format(f"{now} {event.sign} {number} = {after}"))
+            now = after
+    sentences.append(f"How many {thing} is that?")
+    return {"question": " ".join(sentences), "answer": "\n".join([*lines, f"#### {now}"])}
+
+
+def write_word_problems(path: Path, *, num_problems: int, seed: int = 0) -> None:
+    """Write distinct problems as JSON Lines; a file that is there already is kept."""
+    if path.exists():
+        return
+    rng = random.Random(seed)
+    rows: dict[str, dict[str, str]] = {}
+    while len(rows) < num_problems:
+        row = make_word_problem(rng)
+        rows[row["question"]] = row
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text("".join(f"{json.dumps(row)}\n" for row in rows.values()))
