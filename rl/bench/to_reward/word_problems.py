@@ -37,13 +37,13 @@ class Event(NamedTuple):
 
 
 EVENTS = (
-    Event("{name} buys {number} more.", "Buying: {}.", "+", 9),
-    Event("{name} finds {number} new ones.", "Finding: {}.", "+", 9),
-    Event("A friend adds {number}.", "Adding: {}.", "+", 9),
-    Event("{name} gives {number} away.", "Giving: {}.", "-", 9),
-    Event("{name} loses {number}.", "Losing: {}.", "-", 9),
-    Event("{name} sells {number} of them.", "Selling: {}.", "-", 9),
-    Event("Then {name} gets {number} times as many.", "Multiplying: {}.", "*", 3),
+    Event("{name} buys {number} more.", "With those bought it is {}.", "+", 9),
+    Event("{name} finds {number} new ones.", "With those found it is {}.", "+", 9),
+    Event("A friend adds {number}.", "With the friend's it is {}.", "+", 9),
+    Event("{name} gives {number} away.", "Without the gift it is {}.", "-", 9),
+    Event("{name} loses {number}.", "Without those lost it is {}.", "-", 9),
+    Event("{name} sells {number} of them.", "After the sale it is {}.", "-", 9),
+    Event("Then {name} gets {number} times as many.", "So many times it is {}.", "*", 3),
 )
 
 
