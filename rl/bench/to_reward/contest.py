@@ -23,7 +23,7 @@ from transformers.trainer_utils import SaveStrategy
 from configs import Config
 from rl.bench.to_reward.curve import Duel, Point, target_reward, time_to
 from rl.bench.to_reward.judge import Clock, Judge
-from rl.bench.to_reward.stock_trl import stock_trl
+from rl.bench.to_reward.stock_trl import check_rows, stock_trl
 from rl.bench.to_reward.tasks import task_config
 from rl.build import build_policy, build_pool
 from rl.grpo.arguments import grpo_arguments
@@ -77,6 +77,7 @@ def run_duels(
         say: Shows a line.
 
     Raises:
+        ConfigError: TRL's micro-batches do not fit an update.
         RunFolderError: The folder has a warm start of other settings.
     """
     torch.set_num_threads(contest.threads)
@@ -99,8 +100,12 @@ def run_duel(task: str, config: Config, contest: Contest, say: Say) -> Duel:
         config: The run.
         contest: How they are compared.
         say: Shows a line.
+
+    Raises:
+        ConfigError: TRL's micro-batches do not fit an update.
     """
     assert config.grpo is not None
+    check_rows(config, contest.trl_rows)
     parts = build_parts(config)
     warm = warm_start(config, parts)
 

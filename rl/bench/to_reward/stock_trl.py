@@ -17,7 +17,7 @@ from transformers import PrinterCallback, TrainerCallback
 from transformers.trainer_utils import SaveStrategy
 from trl import GRPOConfig, GRPOTrainer
 
-from configs import Config
+from configs import Config, ConfigError
 from envs import Split
 from rl.grpo.arguments import grpo_arguments
 from rl.models.policy import Policy
@@ -126,7 +126,7 @@ def stock_trl(
         parts: Task and reward.
         policy: The policy to train.
         updates: Updates at most.
-        rows: Completions of a micro-batch; must divide those of an update.
+        rows: Completions of a micro-batch; see `check_rows`.
         folder: For the trainer; nothing is saved.
         callbacks: Notified of every update.
     """
@@ -145,6 +145,18 @@ def stock_trl(
         )
     trainer.remove_callback(PrinterCallback)
     return trainer
+
+
+def check_rows(config: Config, rows: int) -> None:
+    """Refuse micro-batches of TRL that an update cannot be split into.
+
+    Raises:
+        ConfigError: Names both numbers.
+    """
+    assert config.grpo is not None
+    completions = config.grpo.problems_per_update * config.rollout.samples_per_problem
+    if completions % rows:
+        raise ConfigError(f"--trl-rows is {rows}; it must divide the {completions} completions of an update")
 
 
 def trl_arguments(config: Config, *, updates: int, rows: int, folder: Path) -> GRPOConfig:

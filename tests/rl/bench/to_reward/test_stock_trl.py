@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 from trl import GRPOConfig
 
-from configs import Config
+from configs import Config, ConfigError
 from envs import Split
-from rl.bench.to_reward.stock_trl import StrideReward, stock_trl, trl_arguments
+from rl.bench.to_reward.stock_trl import StrideReward, check_rows, stock_trl, trl_arguments
 from rl.bench.to_reward.tasks import TASKS, task_config
 from rl.build import build_policy
 from rl.grpo.arguments import grpo_arguments
@@ -76,6 +76,15 @@ def test_settings_are_those_of_stride_but_for_micro_batches(tmp_path: Path) -> N
     assert theirs.per_device_train_batch_size * theirs.gradient_accumulation_steps == 4 * 4
     assert theirs.generation_batch_size == 4 * 4
     assert (theirs.max_steps, theirs.loss_type, theirs.temperature) == (7, config.grpo.loss_type, 1.0)
+
+
+def test_micro_batches_that_do_not_fit_are_refused(tmp_path: Path) -> None:
+    config = task_config("addition", tmp_path, seed=0, threads=1)
+    check_rows(config, 32)
+    with pytest.raises(
+        ConfigError, match=r"^--trl-rows is 24; it must divide the 128 completions of an update$"
+    ):
+        check_rows(config, 24)
 
 
 @pytest.mark.parametrize("task", list(TASKS))
