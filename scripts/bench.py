@@ -88,7 +88,7 @@ def _to_reward(argv: list[str]) -> int:
     parser.add_argument("--share", type=float, default=0.8, help="target, of Stride's gain (%(default)g)")
     parser.add_argument("--every", type=int, default=4, help="updates between measurements (%(default)d)")
     parser.add_argument(
-        "--judged-on", type=int, default=256, help="held-out problems of a measurement (%(default)d)"
+        "--judged-on", type=int, default=512, help="held-out problems of a measurement (%(default)d)"
     )
     parser.add_argument(
         "--patience", type=float, default=8, help="TRL's time, in those of Stride to the target (%(default)g)"

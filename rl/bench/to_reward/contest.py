@@ -56,7 +56,7 @@ class Contest:
 
     updates: int | None = None
     every: int = 4
-    judged_on: int = 256
+    judged_on: int = 512
     share: float = 0.8
     patience: float = 8.0
     trl_rows: int = 8

@@ -82,7 +82,7 @@ def test_micro_batches_that_do_not_fit_are_refused(tmp_path: Path) -> None:
     config = task_config("addition", tmp_path, seed=0, threads=1)
     check_rows(config, 32)
     with pytest.raises(
-        ConfigError, match=r"^--trl-rows is 24; it must divide the 128 completions of an update$"
+        ConfigError, match=r"^--trl-rows is 24; it must divide the 128 completions of "
     ):
         check_rows(config, 24)
 
