@@ -11,8 +11,8 @@ import torch
 from transformers.integrations import get_available_reporting_integrations
 
 from configs import Config, ConfigError
-from rl.devices import check_devices, find_device
-from rl.models.memory import check_cache
+from rl.devices import check_devices, find_device, shares_gpu
+from rl.models.memory import check_cache, host_bytes
 from rl.models.policy import Policy, load_policy
 from rl.parts import Parts
 from rl.precision import engine_dtype, learner_dtype
@@ -20,7 +20,8 @@ from rl.prompt_lengths import check_prompts
 from rl.sft.lengths import check_demonstrations
 from rollout.engines.cache_size import CacheError, CallSize, cache_bytes
 from rollout.engines.spec import EngineSpec
-from rollout.engines.vllm import MIN_TEMPERATURE, VllmLimits, check_installed
+from rollout.engines.vllm import check_arguments
+from rollout.engines.vllm_settings import MIN_TEMPERATURE, VllmSettings, check_installed
 from rollout.pools.base import RolloutPool
 from rollout.pools.local import LocalPool
 from rollout.types import Sampling
@@ -91,21 +92,30 @@ def checked_cache_mebibytes(config: Config, policy: Policy) -> float:
     Raises:
         ConfigError: It does not fit into memory.
     """
+    on_gpu = _samples_on_gpu(config) and torch.cuda.is_available()
+    gpu_bytes = torch.cuda.mem_get_info()[1] if on_gpu else None
     try:
-        size = _cache_bytes(config, policy)
+        size = _cache_bytes(config, policy, device_bytes=gpu_bytes or host_bytes())
     except CacheError as error:
         raise ConfigError(str(error)) from None
-    on_gpu = config.rollout.gpus_per_actor > 0 if config.rollout.backend == "ray" else None
-    if on_gpu is None:
-        on_gpu = find_device(config) == "cuda"
-    gpu_bytes = torch.cuda.mem_get_info()[1] if on_gpu and torch.cuda.is_available() else None
     check_cache(config, size, gpu_bytes=gpu_bytes)
     return size / (1 << 20)
 
 
-def _cache_bytes(config: Config, policy: Policy) -> float:
-    if (limits := _vllm_limits(config)) is not None:
-        return limits.cache_bytes(policy.model, engine_dtype(config))
+def _samples_on_gpu(config: Config) -> bool:
+    if config.rollout.backend == "ray":
+        return config.rollout.gpus_per_actor > 0
+    return find_device(config) == "cuda"
+
+
+def _cache_bytes(config: Config, policy: Policy, *, device_bytes: int) -> float:
+    if (settings := _vllm_settings(config)) is not None:
+        dtype = engine_dtype(config)
+        settings.check_cache(policy.model, dtype)
+        if settings.gpu_memory_utilization is not None:  # what weights leave of it
+            weights = policy.num_parameters * dtype.itemsize / settings.num_devices
+            return max(0.0, settings.gpu_memory_utilization * device_bytes - weights)
+        return settings.cache_bytes(policy.model, dtype)
     return cache_bytes(
         policy.model,
         _largest_calls(config),
@@ -140,14 +150,22 @@ def _largest_calls(config: Config) -> list[CallSize]:
     ]
 
 
-def _vllm_limits(config: Config) -> VllmLimits | None:
-    if config.rollout.engine != "vllm":
+def _vllm_settings(config: Config) -> VllmSettings | None:
+    rollout = config.rollout
+    if rollout.engine != "vllm":
         return None
-    calls = _largest_calls(config)
-    rows = max(problems * samples for problems, samples, _ in calls)
-    return VllmLimits(
-        max_rows=min(rows, config.rollout.max_rows or rows),
-        max_tokens=config.rollout.max_prompt_tokens + max(new_tokens for _, _, new_tokens in calls),
+    training, evaluation = _largest_calls(config)
+    rows = max(training.num_samples, evaluation.num_samples)
+    sleep = rollout.enable_sleep_mode
+    return VllmSettings(
+        max_rows=min(rows, rollout.max_rows or rows),
+        max_tokens=rollout.max_prompt_tokens + max(training.new_tokens, evaluation.new_tokens),
+        cache_rows=min(training.num_samples, rollout.max_rows or rows),
+        cache_tokens=rollout.max_prompt_tokens + training.new_tokens,
+        gpu_memory_utilization=rollout.gpu_memory_utilization,
+        kv_cache_bytes=None if rollout.kv_cache_gib is None else int(rollout.kv_cache_gib * 2**30),
+        sleep=shares_gpu(config) and rollout.max_staleness == 0 if sleep == "auto" else sleep,
+        arguments=rollout.vllm_args,
     )
 
 
@@ -167,7 +185,7 @@ def worker_spec(config: Config, parts: Parts, policy: Policy) -> WorkerSpec:
             cache_bytes=_cache_bound(config, policy),
             calls=tuple(_largest_calls(config)),
             prompt_tokens=rollout.max_prompt_tokens,
-            vllm=_vllm_limits(config),
+            vllm=_vllm_settings(config),
         ),
         encoder=policy.encoder,
         env=parts.env,
@@ -206,6 +224,26 @@ def _check_engine(config: Config) -> None:
         check_installed()
     except ValueError as error:
         raise ConfigError(f"rollout.engine is 'vllm', but {error}") from None
+    rollout = config.rollout
+    try:
+        check_arguments(rollout.vllm_args)
+    except ValueError as error:
+        raise ConfigError(str(error)) from None
+    if rollout.enable_sleep_mode is True and not _samples_on_gpu(config):
+        raise ConfigError(
+            "rollout.enable_sleep_mode is true, but the engine samples on the CPU, where vLLM has none; set it "
+            "to auto"
+        )
+    settings = _vllm_settings(config)
+    if (
+        settings is not None
+        and rollout.backend == "ray"
+        and settings.num_devices > max(1, rollout.gpus_per_actor)
+    ):
+        raise ConfigError(
+            f"rollout.vllm_args splits the model over {settings.num_devices} GPUs, but rollout.gpus_per_actor "
+            f"is {rollout.gpus_per_actor:g}; raise it to {settings.num_devices}"
+        )
     for key, value in (
         ("rollout.temperature", config.rollout.temperature),
         ("eval.temperature", config.eval.temperature),

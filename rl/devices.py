@@ -44,6 +44,25 @@ def check_devices(config: Config) -> None:
         )
 
 
+def shares_gpu(config: Config) -> bool:
+    """Whether an engine may be on the learner's GPU.
+
+    On a cluster that a run joins, an actor that asks for a whole GPU is taken to have it for itself.
+
+    Raises:
+        ConfigError: As `find_device`.
+    """
+    rollout = config.rollout
+    if find_device(config) == "cpu":
+        return False
+    if rollout.backend == "local":
+        return True
+    size = ActorSize(cpus=rollout.cpus_per_actor, gpus=rollout.gpus_per_actor)
+    if "RAY_ADDRESS" in os.environ:
+        return 0 < size.gpus < 1
+    return size.gpus > 0 and not leaves_first_gpu(torch.cuda.device_count(), rollout.num_actors, size)
+
+
 def describe_devices(config: Config) -> list[str]:
     """Lines for the start of a run: what is used where there is a choice."""
     if not torch.cuda.is_available():

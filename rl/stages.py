@@ -92,6 +92,7 @@ def run_stages(
         run.say(f"sampling: the KV cache takes {cache:,.1f} MiB an engine at most")
         for line in (*describe_devices(config), *warnings):
             run.say(line)
+        pool.sleep()  # only evaluation and GRPO sample
         run.stage_base(policy, pool)
         if config.warm_start is not None:
             policy = run.stage_warm(policy, pool)
@@ -264,6 +265,7 @@ class _Run:
                 fits=fits(config, policy.encoder),
                 on_batch=lambda split, done: task.advance(done, [f"split {split}"]),
             )
+        pool.sleep()
         seconds = time.perf_counter() - started
         write_evaluation(self.folder, config, stage, evaluation, policy.encoder, seconds=seconds)
         for split in evaluation.results:

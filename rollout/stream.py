@@ -107,7 +107,14 @@ class RolloutStream:
 
     def _with(self, weights: Weights, version: int, work: Callable[[], T]) -> T:
         self._publish(weights, version)
-        return work()
+        done = work()
+        self._rest()
+        return done
+
+    def _rest(self) -> None:
+        """Leave memory to the learner, unless sampling continues meanwhile."""
+        if self._thread is None and self._pool.sleep():
+            self._published = None
 
     def _publish(self, weights: Weights, version: int) -> None:
         if self._published != version:
@@ -119,9 +126,11 @@ class RolloutStream:
         self._publish(weights, version)
         published = time.perf_counter()
         rollouts = self._source.next_update(self._num_groups)
+        sampled = time.perf_counter()
+        self._rest()
         return Delivery(
             rollouts=rollouts,
             state=self._source.state(),
             publish_s=published - started,
-            rollout_s=time.perf_counter() - published,
+            rollout_s=sampled - published,
         )

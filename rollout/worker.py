@@ -91,6 +91,10 @@ class RolloutWorker:
         """See `Engine.load_weights`."""
         self.engine.load_weights(weights, version)
 
+    def sleep(self) -> bool:
+        """See `Engine.sleep`."""
+        return self.engine.sleep()
+
     def close(self) -> None:
         """Close the engine, and end the processes of users' rewards."""
         self.rewards.close()

@@ -10,12 +10,13 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from configs.schema.loss import LossConfig
 from configs.schema.prompt import PromptConfig
 from configs.schema.reporting import HubConfig, SampleTableConfig
 from configs.schema.section import Section, SplitName
+from configs.schema.vllm import check_owned
 
 DType = Literal["float32", "bfloat16"]
 Optim = Literal[
@@ -278,12 +279,46 @@ class RolloutConfig(Section):
     (`policy.dtype`, `policy.mixed_precision`), else float32."""
     cuda_graphs: bool = True
     """On a GPU, capture the decode steps of the embedded engine as CUDA graphs and replay them."""
+    gpu_memory_utilization: float | None = Field(None, gt=0, le=1)
+    """Share of the GPU's memory that vLLM takes, weights included; what is left of it is KV cache. On a CPU: of
+    the machine's memory. null: a KV cache of `kv_cache_gib`. With less than all rows need, vLLM preempts rows
+    and computes their keys and values again later."""
+    enable_sleep_mode: bool | Literal["auto"] = "auto"
+    """Let vLLM give its memory back while the learner works (vLLM's sleep mode). `auto`: where they share a GPU
+    and nothing is sampled ahead."""
+    vllm_args: dict[str, Any] = {}
+    """Further engine arguments of vLLM by its own names, for example `tensor_parallel_size`, `quantization`,
+    `kv_cache_dtype`, `max_num_batched_tokens` or `enforce_eager`. Those that Stride sets itself are refused."""
     deadline_s: float = Field(600, gt=0)
     """Seconds after which an actor that has not returned a batch is replaced and the batch sampled again."""
     max_restarts: int = Field(8, ge=0)
     """Actor replacements in a run before it stops."""
     max_ungraded: int = Field(32, ge=0)
     """Completions that may be left out because a grader or a reward failed on them, before the run stops."""
+
+    @field_validator("vllm_args")
+    @classmethod
+    def _arguments_are_free(cls, arguments: dict[str, Any]) -> dict[str, Any]:
+        check_owned(arguments)
+        return arguments
+
+    @model_validator(mode="after")
+    def _vllm_keys(self) -> RolloutConfig:
+        given = {
+            "gpu_memory_utilization": self.gpu_memory_utilization,
+            "enable_sleep_mode": self.enable_sleep_mode is True,
+            "vllm_args": self.vllm_args,
+        }
+        if self.engine != "vllm" and (keys := [key for key, value in given.items() if value]):
+            raise ValueError(f"{keys[0]} is for vLLM, but engine is {self.engine}; set engine to vllm")
+        if self.gpu_memory_utilization is not None and self.kv_cache_gib is not None:
+            raise ValueError("gpu_memory_utilization and kv_cache_gib both size the KV cache; set one of them")
+        if self.enable_sleep_mode is True and self.max_staleness > 0:
+            raise ValueError(
+                f"enable_sleep_mode is true, but with max_staleness {self.max_staleness} the actors sample "
+                "while the learner works; set one of them to false or 0"
+            )
+        return self
 
 
 Share = Annotated[float, Field(ge=0, le=1)]

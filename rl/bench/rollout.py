@@ -26,7 +26,8 @@ from rl.bench.models import NO_STOP, PAD, STOP
 from rl.bench.race import Contestants, Lap
 from rl.bench.workload import Case, Workload
 from rollout.engines.spec import EngineSpec
-from rollout.engines.vllm import VllmEngine, VllmLimits
+from rollout.engines.vllm import VllmEngine
+from rollout.engines.vllm_settings import VllmSettings
 from rollout.types import Sampling
 
 _PAGE = 32  # positions in a block of continuous batching's cache
@@ -124,7 +125,7 @@ def continuous_batching(model: LlamaForCausalLM, workload: Workload, threads: in
 def vllm(model: LlamaForCausalLM, workload: Workload, threads: int) -> Iterator[Run]:
     """vLLM, sampling tokens without the seeds and log-probabilities that training needs."""
     longest = max(map(len, workload.prompts)) + max(workload.lengths)
-    limits = VllmLimits(max_rows=len(workload.lengths), max_tokens=longest)
+    limits = VllmSettings(max_rows=len(workload.lengths), max_tokens=longest)
     with closing(_spec(model, threads, vllm=limits).build()) as engine:
         assert isinstance(engine, VllmEngine)
         sample = engine.sample_tokens
@@ -135,7 +136,7 @@ def vllm(model: LlamaForCausalLM, workload: Workload, threads: int) -> Iterator[
         yield run
 
 
-def _spec(model: LlamaForCausalLM, threads: int, vllm: VllmLimits | None = None) -> EngineSpec:
+def _spec(model: LlamaForCausalLM, threads: int, vllm: VllmSettings | None = None) -> EngineSpec:
     """An engine as a run would build it, but one that stops at no token."""
     return EngineSpec(
         model=model,

@@ -263,6 +263,9 @@ class _FixedLengthEngine:
         self._engine.load_weights(weights, version)
         self.weight_version = version
 
+    def sleep(self) -> bool:
+        return self._engine.sleep()
+
     def close(self) -> None:
         self._engine.close()
 
@@ -288,6 +291,9 @@ class _NoPool:
     """A pool whose weights nobody samples from."""
 
     def publish(self, weights: Any, version: int) -> None: ...
+
+    def sleep(self) -> bool:
+        return False
 
 
 def _trl_reward(completions: list[str], **kwargs: Any) -> list[float | None]:

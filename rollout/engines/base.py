@@ -12,8 +12,8 @@ from rollout.types import Completion, Prompt, Sampling
 Weights = Mapping[str, torch.Tensor]
 
 
-def copy_weights(weights: Weights, version: int, *, to: Weights) -> None:
-    """Overwrite an engine's weights, all or none.
+def check_weights(weights: Weights, version: int, *, to: Weights) -> None:
+    """Refuse weights that an engine has no parameters for.
 
     Args:
         weights: New weights by parameter name.
@@ -27,6 +27,15 @@ def copy_weights(weights: Weights, version: int, *, to: Weights) -> None:
         if name not in to or to[name].shape != tensor.shape:
             have = tuple(to[name].shape) if name in to else "no such parameter"
             raise ValueError(f"weights version {version}: {name} is {tuple(tensor.shape)}, engine has {have}")
+
+
+def copy_weights(weights: Weights, version: int, *, to: Weights) -> None:
+    """Overwrite an engine's weights, all or none; see `check_weights`.
+
+    Raises:
+        ValueError: The engine has no parameter of this name or shape.
+    """
+    check_weights(weights, version, to=to)
     with torch.no_grad():
         for name, tensor in weights.items():
             to[name].copy_(tensor)
@@ -53,7 +62,15 @@ class Engine(Protocol):
         """Take trained weights by parameter name; parameters not named stay as they are.
 
         Raises:
-            ValueError: A name or shape does not fit the model.
+            ValueError: A name or shape does not fit the model, or the engine needs weights that are not there.
+        """
+        ...
+
+    def sleep(self) -> bool:
+        """Give memory that it shares with the learner back, until the next call of another method.
+
+        Returns:
+            Whether the weights are gone, so that `load_weights` has to come before `generate`.
         """
         ...
 

@@ -96,6 +96,10 @@ class TorchEngine:
         copy_weights(weights, version, to=self.model.state_dict(keep_vars=True))
         self.weight_version = version
 
+    def sleep(self) -> bool:
+        """See `Engine.sleep`. It keeps all of its memory."""
+        return False
+
     def close(self) -> None:
         """See `Engine.close`."""
 

@@ -14,7 +14,8 @@ from rollout.engines.decoder import has_decoder
 from rollout.engines.embedded import TorchEngine
 from rollout.engines.precision import cast_weights
 from rollout.engines.probe import check_decoding
-from rollout.engines.vllm import VllmEngine, VllmLimits
+from rollout.engines.vllm import VllmEngine
+from rollout.engines.vllm_settings import VllmSettings
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,7 +35,7 @@ class EngineSpec:
             some; None: no bound.
         calls: Sizes of the calls to come, for which the embedded engine captures decode steps.
         prompt_tokens: Longest prompt of those calls, in tokens.
-        vllm: Sample with vLLM, within these sizes; None: with the embedded engine.
+        vllm: Sample with vLLM, made with these settings; None: with the embedded engine.
     """
 
     model: torch.nn.Module
@@ -48,7 +49,12 @@ class EngineSpec:
     cache_bytes: int | None = None
     calls: tuple[CallSize, ...] = ()
     prompt_tokens: int = 0
-    vllm: VllmLimits | None = None
+    vllm: VllmSettings | None = None
+
+    @property
+    def sleeps(self) -> bool:
+        """Whether the engine gives memory back in `sleep`."""
+        return self.vllm is not None and self.vllm.sleep
 
     def build(self) -> Engine:
         """Make an engine with its own copy of the model.
@@ -62,7 +68,7 @@ class EngineSpec:
         cast_weights(model, self.dtype)
         if self.vllm is not None:
             return VllmEngine(
-                model, stop_ids=self.stop_ids, limits=self.vllm, threads=self.threads, device=self.device
+                model, stop_ids=self.stop_ids, settings=self.vllm, threads=self.threads, device=self.device
             )
         model.to(device=self.device)
         if not has_decoder(model):  # the written-out families are tested

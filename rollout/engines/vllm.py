@@ -1,22 +1,32 @@
 """vLLM as an engine: token ids and log-probabilities that vLLM samples from a causal LM of this process.
 
 vLLM loads models from folders, so the model is saved to a temporary one and loaded from there once; trained
-weights replace it in place. vLLM runs in this process, without a process of its own for its scheduler, so a
-worker is the same with either engine. This is the only file that imports vLLM, and only when an engine is made.
+weights replace it in place, from wherever they are. vLLM runs in this process, without a process of its own for
+its scheduler, so a worker is the same with either engine. This is the only file that imports vLLM, and only
+when an engine is made or its arguments are checked.
+
+In sleep mode (`VllmSettings.sleep`) the order of calls is::
+
+    load_weights: wake "weights", reload -> generate: wake "kv_cache", sample ... -> sleep: discard both
+
+With an adapter, the base weights wait in host memory meanwhile; without one, all weights come with the next
+`load_weights`.
 """
 
 from __future__ import annotations
 
-import importlib.util
+import dataclasses
 import math
 import os
 import random
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from difflib import get_close_matches
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any, ClassVar, get_args
+from textwrap import shorten
+from typing import Any, get_args
 
 import numpy as np
 import torch
@@ -24,48 +34,35 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 from transformers.utils import logging
 
-from rollout.engines.base import Weights, copy_weights
-from rollout.engines.cache_size import CallSize, cache_bytes
-from rollout.engines.states import keeps_states
+from rollout.engines.base import Weights, check_weights, copy_weights
+from rollout.engines.vllm_settings import MIN_TEMPERATURE, VllmError, VllmSettings, check_installed
 from rollout.types import Completion, FinishReason, Prompt, Sampling
 
-MIN_TEMPERATURE = 0.01  # vLLM raises a lower one to this, unless it is 0
-_BLOCK = 128  # tokens; a multiple of every block size that vLLM uses for ordinary attention
+_MEMORY_REMEDY = (
+    "; change rollout.gpu_memory_utilization or rollout.kv_cache_gib, or lower rollout.max_rows, "
+    "max_prompt_tokens or max_new_tokens"
+)
 _CPU_BLOCK = 32  # tokens; prompts are shared in whole blocks, and vLLM's default on a CPU is 128
 
 
-class VllmError(ValueError):
-    """vLLM is not installed, or cannot run the model as asked."""
-
-    exit_code: ClassVar[int] = 2
-
-
 @dataclass(frozen=True, kw_only=True)
-class VllmLimits:
-    """Sizes that bound the memory of a vLLM engine.
+class _Saved:
+    """A weight in a model folder.
 
     Attributes:
-        max_rows: Most completions sampled at the same time; others wait.
-        max_tokens: Longest prompt plus completion, in tokens.
+        trained: Name under which trained weights bring it; None: it does not change.
+        like: Its shape and precision, without memory if it is trained, else the weight itself.
     """
 
-    max_rows: int
-    max_tokens: int
-
-    def cache_bytes(self, model: torch.nn.Module, dtype: torch.dtype) -> int:
-        """Size of the KV cache in bytes; 0 if layers keep something else, and vLLM has to decide."""
-        if keeps_states(model):
-            return 0
-        tokens = math.ceil(self.max_tokens / _BLOCK) * _BLOCK
-        rows = self.max_rows + 1  # vLLM reserves a block
-        return cache_bytes(model, [CallSize(rows, 1, tokens)], prompt_tokens=0, max_rows=rows, dtype=dtype)
+    trained: str | None
+    like: torch.Tensor
 
 
 class VllmEngine:
     """Samples with vLLM, in this process.
 
     The prefix cache serves the samples of one call and is emptied before the next one, so nothing remains of
-    earlier weights or calls.
+    earlier weights or calls. Without an adapter, each `load_weights` needs all trained weights.
     """
 
     def __init__(
@@ -73,17 +70,17 @@ class VllmEngine:
         model: torch.nn.Module,
         *,
         stop_ids: Sequence[int],
-        limits: VllmLimits,
+        settings: VllmSettings,
         threads: int,
         device: str,
     ) -> None:
-        """Save the model, load it into vLLM, keep its weights in host memory.
+        """Save the model and load it into vLLM.
 
         Args:
             model: A causal LM on the CPU, in the precision to sample in, with or without a PEFT adapter. It is
                 taken apart, so it must not be the trained copy.
             stop_ids: Tokens that end a completion.
-            limits: Sizes that bound the memory.
+            settings: Sizes, memory and further arguments.
             threads: CPU threads while sampling.
             device: "cpu" or "cuda".
 
@@ -96,30 +93,38 @@ class VllmEngine:
         os.environ.setdefault("VLLM_NO_USAGE_STATS", "1")
         self.weight_version = 0
         self._stop_ids = list(stop_ids)
-        self._limits = limits
+        self._settings = settings
         self._threads = threads
-        self._weights = model.state_dict()  # vLLM fuses and repacks weights, so an update of some needs all
+        self._asleep: set[str] = set()  # vLLM's tags of memory
         self._adapter: Any = getattr(model, "peft_config", {}).get("default")
         self._lora: Any = None
+        self._lora_weights: Weights = {}
+        self._saved: dict[str, _Saved] = {}
         base: Any = model
         if self._adapter is not None:
-            self._weights = {name: tensor for name, tensor in self._weights.items() if ".default." in name}
+            self._lora_weights = {
+                name: tensor for name, tensor in base.state_dict().items() if ".default." in name
+            }
             base = base.unload()
         _check_known(base, device)
         try:
-            self._llm, self._saved = self._load(base, device)
+            self._llm = self._load(base, device)
             if self._adapter is not None:
                 self._swap_adapter(0)
             # What the kernels do not support, such as some head sizes, fails at the first token.
             self.generate([Prompt(ids=(0,), seeds=(0,))], Sampling(temperature=1.0, max_new_tokens=1))
-        except (ValueError, RuntimeError, NotImplementedError) as error:
+        except (ValueError, TypeError, AssertionError, RuntimeError) as error:
             if isinstance(error, VllmError):
                 raise
-            reason = " ".join(str(error).split())[:300]
-            raise VllmError(f"vLLM cannot run {type(base).__name__} on {device}: {reason}") from error
+            reason, _, _ = str(error).partition(" [type=")  # pydantic adds all arguments
+            remedy = _MEMORY_REMEDY if "memory" in reason.lower() else ""
+            raise VllmError(
+                f"vLLM cannot run {type(base).__name__} on {device}: "
+                f"{shorten(reason, 300, placeholder=' ...').rstrip('.')}{remedy}"
+            ) from error
 
-    def _load(self, base: Any, device: str) -> tuple[Any, list[str]]:
-        """Load a model without adapter into vLLM; returns it and the names of its weights in a file."""
+    def _load(self, base: Any, device: str) -> Any:
+        """Load a model without adapter into vLLM; returns it, and notes which weights it has."""
         from vllm import LLM
         from vllm.config.lora import MaxLoRARanks
 
@@ -127,7 +132,11 @@ class VllmEngine:
         options: dict[str, Any] = {}
         if device == "cpu":
             options |= {"enforce_eager": True, "block_size": _CPU_BLOCK}
-        if size := self._limits.cache_bytes(base, dtype):
+            # A prompt cut in two has its first draw twice, and a seed's generator cannot go back on a CPU.
+            options["enable_chunked_prefill"] = False
+        if self._settings.gpu_memory_utilization is not None:
+            options["gpu_memory_utilization"] = self._settings.gpu_memory_utilization
+        elif size := self._settings.cache_bytes(base, dtype):
             # With a cache size, vLLM ignores the share of memory, but still refuses one that is not free.
             options |= {"kv_cache_memory_bytes": size, "gpu_memory_utilization": 0.01}
         if self._adapter is not None:
@@ -139,41 +148,78 @@ class VllmEngine:
             options |= {"enable_lora": True, "max_lora_rank": min(ranks)}
         with TemporaryDirectory(prefix="stride-vllm-") as folder:
             saved = _save(base, Path(folder))
-            if self._adapter is None and (unknown := sorted(set(saved) - set(self._weights))):
-                raise VllmError(
-                    f"{type(base).__name__} has other parameter names in a file ({unknown[0]}, ...) than in "
-                    "memory, so trained weights cannot be passed on; set rollout.engine to 'torch'"
-                )
+            if self._adapter is None:
+                self._saved = _sources(base, saved)
             with self._guarded():
-                llm = LLM(
+                return LLM(
                     folder,
                     skip_tokenizer_init=True,
                     generation_config="vllm",
                     dtype=str(dtype).removeprefix("torch."),
                     logprobs_mode="processed_logprobs",
                     enable_prefix_caching=True,
-                    max_model_len=self._limits.max_tokens,
-                    max_num_seqs=self._limits.max_rows,
+                    enable_sleep_mode=self._settings.sleep,
+                    max_model_len=self._settings.max_tokens,
+                    max_num_seqs=self._settings.max_rows,
                     use_tqdm_on_load=False,
-                    **options,
+                    **{**options, **self._settings.arguments},
                 )
-        return llm, saved
 
     def close(self) -> None:
         """Shut vLLM down. Its engines in one process share state, so only one can be used at a time."""
         self._llm.llm_engine.engine_core.shutdown()
 
     def load_weights(self, weights: Weights, version: int) -> None:
-        """See `Engine.load_weights`. With an adapter, only the adapter has parameters."""
-        copy_weights(weights, version, to=self._weights)
+        """Take all trained weights, or, with an adapter, weights of it; see `Engine.load_weights`.
+
+        vLLM fuses and repacks weights, so it takes a part of a model no better than the whole. The tensors may
+        be on any device; they are copied one after the other, and none is kept.
+
+        Raises:
+            ValueError: A name or shape does not fit, or one is missing. Nothing has changed then.
+        """
         if self._adapter is not None:
+            copy_weights(weights, version, to=self._lora_weights)
+            self._wake("weights")
             self._swap_adapter(version)
         else:
-            everything = ((name, self._weights[name]) for name in self._saved)
-            with self._guarded():
-                self._llm.collective_rpc("reload_weights", kwargs={"weights_iterator": everything})
-                self._llm.apply_model(_repack_head)
+            layout = {one.trained: one.like for one in self._saved.values() if one.trained}
+            check_weights(weights, version, to=layout)
+            if missing := sorted(layout.keys() - weights.keys()):
+                raise ValueError(f"weights version {version} lack {missing[0]}; vLLM takes all of them at once")
+            self._wake("weights")
+            self._reload(weights)
         self.weight_version = version
+
+    def _reload(self, weights: Weights) -> None:
+        tensors = (
+            (name, weights[one.trained].to(one.like.dtype) if one.trained else one.like)
+            for name, one in self._saved.items()
+        )
+        with self._guarded():
+            if self._settings.num_devices == 1:
+                self._llm.collective_rpc("reload_weights", kwargs={"weights_iterator": tensors})
+            else:  # its workers are other processes
+                with TemporaryDirectory(prefix="stride-vllm-") as folder:
+                    on_cpu = {name: tensor.cpu().contiguous() for name, tensor in tensors}
+                    save_file(on_cpu, Path(folder) / "model.safetensors")
+                    self._llm.collective_rpc("reload_weights", kwargs={"weights_path": folder})
+            self._llm.apply_model(_repack_head)
+
+    def sleep(self) -> bool:
+        """See `Engine.sleep`. In sleep mode it frees the KV cache and the weights, else nothing."""
+        if not self._settings.sleep:
+            return False
+        if "weights" not in self._asleep:
+            # Level 1 keeps the weights in host memory, level 2 discards them.
+            self._llm.sleep(level=2 if self._adapter is None else 1)
+            self._asleep = {"weights", "kv_cache"}
+        return self._adapter is None
+
+    def _wake(self, tag: str) -> None:
+        if tag in self._asleep:
+            self._llm.wake_up(tags=[tag])
+            self._asleep.remove(tag)
 
     def generate(self, prompts: Sequence[Prompt], sampling: Sampling) -> list[list[Completion]]:
         """See `Engine.generate`.
@@ -187,13 +233,14 @@ class VllmEngine:
         from vllm import SamplingParams, TokensPrompt
 
         longest = max(len(prompt.ids) for prompt in prompts) + sampling.max_new_tokens
-        if longest > self._limits.max_tokens:
+        if longest > self._settings.max_tokens:
             raise ValueError(
                 f"prompt and completion may take {longest} tokens, the engine is made for "
-                f"{self._limits.max_tokens}"
+                f"{self._settings.max_tokens}"
             )
         if 0 < sampling.temperature < MIN_TEMPERATURE:
             raise ValueError(f"temperature is {sampling.temperature}, vLLM's lowest is {MIN_TEMPERATURE}, or 0")
+        self._wake_to_sample()
         ids, params = [], []
         for prompt in prompts:
             limits = prompt.limits_within(sampling.max_new_tokens)
@@ -221,6 +268,14 @@ class VllmEngine:
             self._llm.collective_rpc(_clear_cache)  # later calls would read a NaN in it
         rows = iter(completions)
         return [[next(rows) for _ in prompt.seeds] for prompt in prompts]
+
+    def _wake_to_sample(self) -> None:
+        if "weights" in self._asleep and self._adapter is None:
+            raise RuntimeError("vLLM discarded its weights in `sleep`; `load_weights` comes before `generate`")
+        self._wake("weights")
+        if "kv_cache" in self._asleep:
+            self._wake("kv_cache")
+            self._llm.collective_rpc(_clear_cache)  # what is in new memory may read as NaN
 
     def sample_tokens(self, prompts: Sequence[Sequence[int]], lengths: Sequence[int]) -> list[list[int]]:
         """Sample as many tokens as asked for, without the seeds and log-probabilities of training.
@@ -260,7 +315,7 @@ class VllmEngine:
         name, number = f"version-{version}", version + 1  # 0 means no adapter
         with TemporaryDirectory(prefix="stride-vllm-") as folder, self._guarded():
             self._adapter.save_pretrained(folder)
-            tensors = {key.replace(".default.", "."): tensor for key, tensor in self._weights.items()}
+            tensors = {key.replace(".default.", "."): tensor for key, tensor in self._lora_weights.items()}
             save_file(tensors, Path(folder) / "adapter_model.safetensors")
             # Versions repeat with other weights, because each stage of a run starts at 0.
             self._llm.llm_engine.add_lora(LoRARequest(name, number, folder, load_inplace=True))
@@ -287,17 +342,25 @@ class VllmEngine:
             np.random.set_state(numpy_state)
 
 
-def check_installed() -> None:
-    """Refuse to go on without vLLM.
+def check_arguments(arguments: Mapping[str, Any]) -> None:
+    """Refuse engine arguments that the installed vLLM does not have.
+
+    Args:
+        arguments: Values by name.
 
     Raises:
-        VllmError: Says how to install it.
+        VllmError: Names the first of them and the nearest ones.
     """
-    if importlib.util.find_spec("vllm") is None:
-        raise VllmError(
-            "vLLM is not installed; install it (GPU: pip install '.[vllm]'; CPU: make install-vllm, and run "
-            "with .venv-vllm/bin/python) or set rollout.engine to 'torch'"
-        )
+    if not arguments:
+        return  # importing vLLM takes seconds
+    from vllm.engine.arg_utils import EngineArgs
+
+    known = [one.name for one in dataclasses.fields(EngineArgs) if not one.name.startswith("_")]
+    for name in arguments:
+        if name not in known:
+            close = get_close_matches(name, known, n=3, cutoff=0.5)
+            hint = f"did you mean {' or '.join(close)}?" if close else "see EngineArgs in vLLM's documentation"
+            raise VllmError(f"rollout.vllm_args has {name}, which the installed vLLM does not know; {hint}")
 
 
 def _clear_cache(worker: Any) -> None:
@@ -326,6 +389,22 @@ def _check_known(model: torch.nn.Module, device: str) -> None:
         )
     if type(model).__name__ not in ModelRegistry.get_supported_archs():
         raise VllmError(f"vLLM does not know {type(model).__name__}; set rollout.engine to 'torch'")
+
+
+def _sources(model: Any, saved: Sequence[str]) -> dict[str, _Saved]:
+    """Where the weights of a model folder come from after an update, by their names in it."""
+    names = {id(parameter): name for name, parameter in model.named_parameters() if parameter.requires_grad}
+    state = model.state_dict(keep_vars=True)
+    if unknown := sorted(set(saved) - state.keys()):
+        raise VllmError(
+            f"{type(model).__name__} has other parameter names in a file ({unknown[0]}, ...) than in "
+            "memory, so trained weights cannot be passed on; set rollout.engine to 'torch'"
+        )
+    trained = {name: names.get(id(state[name])) for name in saved}
+    return {
+        name: _Saved(trained=trained[name], like=state[name].detach().to("meta" if trained[name] else "cpu"))
+        for name in saved
+    }
 
 
 def _save(model: Any, folder: Path) -> list[str]:

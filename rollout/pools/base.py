@@ -36,6 +36,14 @@ class RolloutPool(Protocol):
         """
         ...
 
+    def sleep(self) -> bool:
+        """Give memory that engines share with the learner back, until the next call; see `Engine.sleep`.
+
+        Returns:
+            Whether `publish` has to come before the next `rollout`.
+        """
+        ...
+
     def close(self) -> None:
         """Free the workers and whatever was started for them. Closing twice is fine."""
         ...

@@ -33,6 +33,10 @@ class LocalPool:
             on_batch(done[-1])
         return done
 
+    def sleep(self) -> bool:
+        """See `RolloutPool.sleep`."""
+        return self._worker.sleep()
+
     def close(self) -> None:
         """See `RolloutPool.close`."""
         self._worker.close()

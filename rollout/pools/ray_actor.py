@@ -21,6 +21,9 @@ PackedWeights = Mapping[str, tuple[str, tuple[int, ...], "np.ndarray[Any, Any]"]
 """By parameter name: dtype, shape and bytes."""
 
 
+NO_WEIGHTS = -1
+
+
 class StaleWeightsError(RuntimeError):
     """An actor was asked to sample with weights that it does not hold."""
 
@@ -28,7 +31,7 @@ class StaleWeightsError(RuntimeError):
 class RolloutActor:
     """A `RolloutWorker` in a process of its own. A plain class; `RayPool` wraps it.
 
-    The pool counts publications of weights from 1; 0 stands for the weights of the spec.
+    The pool counts publications of weights from 1; 0 stands for the weights of the spec, `NO_WEIGHTS` for none.
     """
 
     def __init__(self) -> None:
@@ -54,6 +57,13 @@ class RolloutActor:
         self._worker.load_weights(unpack_weights(packed), version)
         self._publication = publication
         return publication
+
+    def sleep(self) -> int:
+        """Put the worker's engine to sleep; returns the publication that it still holds."""
+        assert self._worker is not None
+        if self._worker.sleep():
+            self._publication = NO_WEIGHTS
+        return self._publication
 
     def rollout(self, requests: Sequence[GroupRequest], sampling: Sampling | None, publication: int) -> Batch:
         """Roll one batch out.

@@ -20,6 +20,7 @@ from enum import StrEnum
 from typing import Any, ClassVar
 
 import ray
+import torch
 from ray.exceptions import ActorDiedError, RayError, RayTaskError
 
 from rollout.engines.base import Weights
@@ -49,6 +50,7 @@ class _Call(StrEnum):
     BUILD = "start"
     PING = "answer a ping"
     LOAD = "load weights"
+    SLEEP = "give its memory back"
     ROLLOUT = "return its batch"
 
 
@@ -130,6 +132,7 @@ class RayPool:
         self._publication = 0
         self._published: tuple[Any, int] | None = None
         self._slots: list[_Slot] = []
+        self._sleeps = spec.engine.sleeps
         self.cluster = connect(
             num_actors=num_actors, size=self._size, learner_on_gpu=spec.engine.device == "cuda"
         )
@@ -154,6 +157,34 @@ class RayPool:
         """See `RolloutPool.publish`. The tensors are copied, so later changes to them have no effect."""
         self._published = ray.put(pack_weights(weights)), version
         self._publication += 1
+        if self._sleeps and torch.cuda.is_available():
+            torch.cuda.empty_cache()  # actors that wake up need what this process has freed
+
+    def sleep(self) -> bool:
+        """See `RolloutPool.sleep`. It returns when the memory is free; actors load their weights again.
+
+        Raises:
+            RolloutError, ResourceError: As `rollout`.
+        """
+        if self._sleeps:
+            with self._rolling_out:
+                self._put_to_sleep()
+        return False
+
+    def _put_to_sleep(self) -> None:
+        awake = {slot.number for slot in self._slots}
+        while awake or any(slot.ref is not None for slot in self._slots):
+            for slot in self._slots:
+                if slot.ref is None and slot.number in awake:
+                    awake.remove(slot.number)
+                    self._call(slot, _Call.SLEEP)
+            for slot in self._answered_or_due():
+                try:
+                    self._take(slot, wanted=False)
+                except _LostError as loss:
+                    self._replace(slot, loss)
+                    awake.add(slot.number)
+            awake &= {slot.number for slot in self._slots}
 
     def rollout(
         self,
@@ -263,6 +294,7 @@ class RayPool:
             _Call.BUILD: slot.actor.build,
             _Call.PING: slot.actor.ping,
             _Call.LOAD: slot.actor.load,
+            _Call.SLEEP: slot.actor.sleep,
             _Call.ROLLOUT: slot.actor.rollout,
         }[call]
         longest = {_Call.BUILD: self._start_deadline_s, _Call.PING: min(PING_DEADLINE_S, self._deadline_s)}
@@ -307,7 +339,7 @@ class RayPool:
             raise _LostError(_one_line(error)) from None
         if slot.call in (_Call.BUILD, _Call.PING):
             slot.pid = value
-        if slot.call is _Call.LOAD:
+        if slot.call in (_Call.LOAD, _Call.SLEEP):
             slot.publication = value
         return value
 

@@ -52,6 +52,9 @@ class ScriptedPool:
             on_batch(done[-1])
         return done
 
+    def sleep(self) -> bool:
+        return False
+
     def close(self) -> None: ...
 
 
@@ -81,6 +84,9 @@ class RecordingPool:
         on_batch: Callable[[Batch], None] = lambda batch: None,
     ) -> list[Batch]:
         raise AssertionError(f"{len(batches)} batches requested from a pool that only takes weights")
+
+    def sleep(self) -> bool:
+        return False
 
     def close(self) -> None: ...
 

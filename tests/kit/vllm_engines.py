@@ -12,11 +12,12 @@ from configs.schema.config import LoraSettings, PolicyConfig, TinyModelConfig
 from envs import make_env
 from rl.models.policy import load_policy
 from rollout.engines.draw import nucleus
-from rollout.engines.vllm import VllmEngine, VllmLimits
+from rollout.engines.vllm import VllmEngine
+from rollout.engines.vllm_settings import VllmSettings
 from rollout.types import Completion, Prompt, Sampling
 
 TINY = TinyModelConfig(hidden_size=128, num_layers=2, num_heads=2, intermediate_size=192, max_positions=256)
-LIMITS = VllmLimits(max_rows=16, max_tokens=160)
+LIMITS = VllmSettings(max_rows=16, max_tokens=160)
 STOP = 1
 SAMPLING = Sampling(temperature=0.8, max_new_tokens=30)
 CLOSE = 1e-4  # of log-probabilities, in float32; measured: 3e-6
@@ -32,8 +33,8 @@ def make(lora: bool = False) -> Any:
     return model.eval()
 
 
-def make_engine(model: torch.nn.Module, limits: VllmLimits = LIMITS, device: str = "cpu") -> VllmEngine:
-    return VllmEngine(copy.deepcopy(model), stop_ids=[STOP], limits=limits, threads=1, device=device)
+def make_engine(model: torch.nn.Module, limits: VllmSettings = LIMITS, device: str = "cpu") -> VllmEngine:
+    return VllmEngine(copy.deepcopy(model), stop_ids=[STOP], settings=limits, threads=1, device=device)
 
 
 def drawn(seed: int, length: int) -> tuple[int, ...]:

@@ -11,7 +11,7 @@ import torch
 from configs import Config, ConfigError
 from configs.schema.config import GrpoConfig, RolloutConfig
 from rl.build import check_backends
-from rl.devices import describe_devices, find_device
+from rl.devices import describe_devices, find_device, shares_gpu
 from rl.grpo.arguments import grpo_arguments
 from rollout.pools import cluster
 from rollout.pools.room import ActorSize, leaves_first_gpu
@@ -51,6 +51,20 @@ def test_actors_on_the_cpu_beside_gpus_are_said_and_refused_with_device_cuda(gpu
     for meant in ({"actor_device": "cpu"}, {"gpus_per_actor": 0.5}):
         check_backends(config("cuda", backend="ray", **meant))
         assert not any("warning" in line for line in describe_devices(config("cuda", backend="ray", **meant)))
+
+
+def test_an_engine_shares_the_learners_gpu_unless_it_has_one_for_itself(
+    gpus: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert shares_gpu(config())  # in the learner's process
+    assert not shares_gpu(config("cpu"))
+    assert not shares_gpu(config("cpu", backend="ray", gpus_per_actor=1))
+    assert not shares_gpu(config(backend="ray"))
+    assert shares_gpu(config(backend="ray", num_actors=1, gpus_per_actor=1)) == (gpus == 1)
+    assert shares_gpu(config(backend="ray", num_actors=2, gpus_per_actor=1))
+    monkeypatch.setenv("RAY_ADDRESS", "head:6379")
+    assert not shares_gpu(config(backend="ray", num_actors=2, gpus_per_actor=1))
+    assert shares_gpu(config(backend="ray", num_actors=2, gpus_per_actor=0.5))
 
 
 def test_on_purpose_and_with_gpus_contradict_each_other() -> None:

@@ -21,6 +21,7 @@ class PoolAndSource:
         self.log: list[tuple[Any, ...]] = []
         self.published = (-1, -1.0)
         self.fails_at = fails_at
+        self.sleeps = False
         self.may_sample = threading.Event()
         self.may_sample.set()
 
@@ -38,6 +39,12 @@ class PoolAndSource:
         self.log.append(("sample", self.cursor, *self.published))
         self.cursor += 1
         return RolloutBatch(useful=(), sampled=(), zero_signal=Counter(), sample_s=0, score_s=0)
+
+    def sleep(self) -> bool:
+        if self.sleeps:
+            self.log.append(("sleep", *self.published))
+            self.published = (-1, -1.0)
+        return self.sleeps
 
     def close(self) -> None: ...
 
@@ -168,3 +175,22 @@ def test_after_close_no_further_batch_is_sampled() -> None:
     side.may_sample.set()
     waiting.join(timeout=30)
     assert not waiting.is_alive() and side.cursor == 2
+
+
+def test_a_pool_that_sleeps_gets_its_weights_again() -> None:
+    side = PoolAndSource()
+    side.sleeps = True
+    stream = RolloutStream(side, side, num_groups=1, max_staleness=0)  # type: ignore[arg-type]
+    weights = {"w": torch.tensor(1.0)}
+    stream.next(weights, 1, left=1)
+    assert stream.between(weights, 2, lambda: side.published) == (2, 1)
+    stream.next(weights, 2, left=1)  # the version that was just evaluated
+    order = [("publish", 1), ("sample", 0), ("sleep", 1), ("publish", 2), ("sleep", 2)]
+    assert [entry[:2] for entry in side.log] == [*order, ("publish", 2), ("sample", 1), ("sleep", 2)]
+
+
+def test_a_pool_that_samples_ahead_does_not_sleep() -> None:
+    side = PoolAndSource()
+    side.sleeps = True
+    learn(side, max_staleness=1, updates=4, every=2)
+    assert not [entry for entry in side.log if entry[0] == "sleep"]

@@ -37,6 +37,9 @@ class ScriptedEngine:
             for _ in prompts
         ]
 
+    def sleep(self) -> bool:
+        return False
+
     def close(self) -> None: ...
 
 

@@ -220,24 +220,11 @@ def test_new_weights_are_used_in_place(engine: VllmEngine, model: Any) -> None:
     assert engine._llm is held
 
 
-def test_parameters_not_named_stay_as_they_are(engine: VllmEngine, model: Any) -> None:
-    """One part of a matrix that vLLM fuses: the queries of queries, keys and values."""
-    other = copy.deepcopy(model)
-    name = "model.layers.1.self_attn.q_proj.weight"
-    other.get_parameter(name).data.mul_(-1.0)
-    engine.load_weights({name: other.get_parameter(name).detach()}, version=7)
-    groups = engine.generate(PROMPTS, SAMPLING)
-    assert worst(other, PROMPTS, groups, 0.8) < CLOSE
-    assert worst(model, PROMPTS, groups, 0.8) > 100 * CLOSE
-
-
 def test_weights_are_copied(engine: VllmEngine, model: Any) -> None:
     other = copy.deepcopy(model)
     engine.load_weights(trainable_weights(other), version=1)
     for parameter in other.parameters():
         parameter.data.zero_()
-    name = "model.norm.weight"
-    engine.load_weights({name: model.get_parameter(name).detach()}, version=2)
     assert worst(model, PROMPTS, engine.generate(PROMPTS, SAMPLING), 0.8) < CLOSE
 
 
@@ -248,9 +235,26 @@ def test_weights_that_do_not_fit_are_refused_and_change_nothing(engine: VllmEngi
         engine.load_weights({**good, "nothing.weight": torch.zeros(2)}, version=3)
     with pytest.raises(ValueError, match=r"model\.norm\.weight is \(5,\), engine has \(128,\)"):
         engine.load_weights({**good, "model.norm.weight": torch.zeros(5)}, version=3)
+    with pytest.raises(ValueError, match=r"version 3 lack model\.norm\.weight; vLLM takes all of them at once"):
+        engine.load_weights({name: good[name] for name in good if name != "model.norm.weight"}, version=3)
     assert engine.weight_version == 0
-    engine.load_weights({}, version=0)  # its own copy is unchanged, too
     assert engine.generate(PROMPTS, SAMPLING) == before
+
+
+def test_sleep_and_wake_pass_through_vllms_scheduler(engine: VllmEngine, model: Any) -> None:
+    """On a CPU, vLLM's worker frees nothing; engine core and executor do the same as on a GPU."""
+    before = engine.generate(PROMPTS, SAMPLING)
+    settings, engine._settings = engine._settings, replace(engine._settings, sleep=True)
+    try:
+        for _ in range(2):
+            assert engine.sleep()
+            assert engine._llm.llm_engine.is_sleeping()
+            engine.load_weights(trainable_weights(model), 0)
+            assert engine._llm.llm_engine.is_sleeping()  # the KV cache
+            assert engine.generate(PROMPTS, SAMPLING) == before
+            assert not engine._llm.llm_engine.is_sleeping()
+    finally:
+        engine._settings = settings
 
 
 def test_a_diverged_policy_leaves_nothing_behind(engine: VllmEngine, model: Any) -> None:

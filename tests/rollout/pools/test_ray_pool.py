@@ -10,7 +10,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 
 import pytest
@@ -19,12 +19,14 @@ import torch
 
 from envs import Problem, Split, Trace, make_env
 from rewards import History, RewardSum, Score, Term
+from rollout.engines.base import Engine, Weights
+from rollout.engines.spec import EngineSpec
 from rollout.pools.cluster import Cluster, connect
 from rollout.pools.local import LocalPool
 from rollout.pools.ray_actor import RolloutActor, StaleWeightsError, pack_weights, unpack_weights
 from rollout.pools.ray_pool import RayPool, RolloutError
 from rollout.pools.room import ActorSize, ResourceError, check_room
-from rollout.types import Batch, GroupRequest, PromptTooLongError, RolloutGroup, Sampling
+from rollout.types import Batch, Completion, GroupRequest, Prompt, PromptTooLongError, RolloutGroup, Sampling
 from rollout.worker import WorkerSpec
 from tests.kit.tiny_policy import tiny_policy, worker_spec
 
@@ -69,6 +71,40 @@ class CrashingScorer:
         seen = marker.exists()
         marker.touch()
         return not seen
+
+
+@dataclass(frozen=True, kw_only=True)
+class SleepySpec(EngineSpec):
+    """The embedded engine, but it forgets its weights in `sleep`."""
+
+    @property
+    def sleeps(self) -> bool:
+        return True
+
+    def build(self) -> Engine:
+        return ForgetfulEngine(super().build())
+
+
+class ForgetfulEngine:
+    def __init__(self, engine: Engine) -> None:
+        self.engine = engine
+        self.asleep = False
+        self.weight_version = 0
+
+    def generate(self, prompts: Sequence[Prompt], sampling: Sampling) -> list[list[Completion]]:
+        assert not self.asleep
+        return self.engine.generate(prompts, sampling)
+
+    def load_weights(self, weights: Weights, version: int) -> None:
+        self.engine.load_weights(weights, version)
+        self.asleep = False
+
+    def sleep(self) -> bool:
+        self.asleep = True
+        return True
+
+    def close(self) -> None:
+        self.engine.close()
 
 
 @pytest.fixture(scope="module")
@@ -261,6 +297,23 @@ def test_an_actor_killed_between_calls_is_replaced(pair: RayPool, spec: WorkerSp
         assert groups(pair.rollout(BATCHES)) == groups(local.rollout(BATCHES))
     assert pair.restarts == 1
     assert pair.pids()[0] == pids[0] and pair.pids()[1] != pids[1]
+
+
+def test_actors_that_slept_load_their_weights_again(cluster: Cluster, spec: WorkerSpec) -> None:
+    engine = SleepySpec(**{field.name: getattr(spec.engine, field.name) for field in fields(spec.engine)})
+    local = LocalPool(spec.build())
+    local.publish(changed_weights(spec), 3)
+    expected = groups(local.rollout(BATCHES))
+    with contextlib.closing(make_pool(replace(spec, engine=engine), num_actors=1, deadline_s=60)) as pool:
+        assert not pool.sleep()  # it waits for the actor to start
+        pool.publish(changed_weights(spec), 3)
+        assert groups(pool.rollout(BATCHES)) == expected
+        (pid,) = pool.pids()
+        os.kill(pid, signal.SIGKILL)
+        wait_until_gone([pid])
+        assert not pool.sleep()  # its replacement sleeps, too
+        assert pool.restarts == 1
+        assert groups(pool.rollout(BATCHES)) == expected
 
 
 def test_a_users_reward_is_found_by_actors(
