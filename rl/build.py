@@ -179,6 +179,7 @@ def worker_spec(config: Config, parts: Parts, policy: Policy) -> WorkerSpec:
             pad_id=policy.encoder.pad_id,
             dtype=engine_dtype(config),
             device=find_device(config),
+            tf32=config.tf32,
             threads=rollout.threads,
             max_rows=rollout.max_rows,
             cuda_graphs=rollout.cuda_graphs,

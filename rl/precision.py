@@ -5,10 +5,54 @@ In: a config, and the device it runs on here. Out: what its keys mean there.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from typing import Any
+
 import torch
 
 from configs import Config, ConfigError
 from rl.devices import find_device
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Passes:
+    """How the learner's passes run.
+
+    Attributes:
+        cpu: On the CPU, even where there is a GPU.
+        mixed_precision: Matrix products in bfloat16 (autocast), whatever the weights are.
+        checkpointing: Each layer is computed again in the backward pass (gradient checkpointing), so that only
+            its input is kept until then.
+    """
+
+    cpu: bool
+    mixed_precision: bool = False
+    checkpointing: bool = False
+
+
+def learner_passes(config: Config, model: Any) -> Passes:
+    """How the passes of a model run here.
+
+    Args:
+        config: The run's config.
+        model: A `PreTrainedModel`, or a `PeftModel` around one.
+
+    Raises:
+        ConfigError: The config asks for what the GPU or the model does not have.
+    """
+    checkpointing = gradient_checkpointing(config)
+    if checkpointing and not model.supports_gradient_checkpointing:
+        if config.policy.gradient_checkpointing is True:
+            raise ConfigError(
+                "policy.gradient_checkpointing is true, but transformers has none for policy.model "
+                f"'{config.policy.model}'; set it to false or 'auto'"
+            )
+        checkpointing = False
+    return Passes(
+        cpu=find_device(config) == "cpu",
+        mixed_precision=mixed_precision(config),
+        checkpointing=checkpointing,
+    )
 
 
 def learner_dtype(config: Config) -> torch.dtype:
@@ -42,7 +86,7 @@ def mixed_precision(config: Config) -> bool:
 
 
 def gradient_checkpointing(config: Config) -> bool:
-    """Whether the learner computes its layers again in the backward pass instead of keeping all they made."""
+    """Whether the learner computes its layers again in the backward pass, if its model can."""
     asked = config.policy.gradient_checkpointing
     return find_device(config) == "cuda" if asked == "auto" else asked
 

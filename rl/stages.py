@@ -26,7 +26,7 @@ from configs import Config
 from configs.schema.config import GrpoConfig
 from rewards import RunHistory
 from rl.build import build_policy, build_pool, check_backends, check_lengths, checked_cache_mebibytes
-from rl.devices import describe_devices, find_device
+from rl.devices import describe_devices
 from rl.evaluate import evaluate
 from rl.evaluation_files import write_evaluation
 from rl.grpo.advantages import AdvantageWeight
@@ -40,7 +40,7 @@ from rl.models.push import create_repository
 from rl.models.upload import HubUploads
 from rl.pages.run.write import write_report
 from rl.parts import Parts
-from rl.precision import all_float32
+from rl.precision import all_float32, learner_passes
 from rl.prompt_lengths import describe_skipped, fits
 from rl.runs.checkpoints import checkpoint_update, checkpoints, latest_checkpoint
 from rl.runs.early_stopping import is_over
@@ -56,6 +56,7 @@ from rl.sft.examples import describe_mix, make_phases
 from rl.sft.trainer import warm_start
 from rl.trainer_callback import LEGEND, UpdateCallback
 from rollout.encoder import Encoder
+from rollout.engines.precision import set_tf32
 from rollout.pools.base import RolloutPool
 from rollout.source import GroupSource, RolloutBatch
 
@@ -71,8 +72,10 @@ def run_stages(
     """
     check_backends(config)
     torch.set_num_threads(config.threads)
+    set_tf32(config.tf32)
     quiet_libraries()
     policy = build_policy(config, parts)
+    learner_passes(config, policy.model)  # refuses what the model does not have
     warnings = check_lengths(config, parts, policy)
     hub = config.push_to_hub
     repo_id = create_repository(hub.repo_id, private=hub.private) if hub else None
@@ -165,7 +168,7 @@ class _Run:
                     config.warm_start,
                     folder=checkpoints(self.folder.path, Stage.WARM),
                     seed=config.seed,
-                    cpu=find_device(config) == "cpu",
+                    passes=learner_passes(config, policy.model),
                     report_to=config.report_to,
                     callbacks=[UpdateCallback(Stage.WARM, self.folder.metrics, task)],
                     resume_from=resume_from,
@@ -220,7 +223,7 @@ class _Run:
             config.rollout,
             folder=checkpoints(self.folder.path, Stage.GRPO),
             seed=config.seed,
-            cpu=find_device(config) == "cpu",
+            passes=learner_passes(config, policy.model),
             report_to=config.report_to,
         )
         started = time.perf_counter()

@@ -8,37 +8,45 @@ from typing import Any
 from transformers import TrainingArguments
 
 from configs.schema.config import GrpoConfig, WarmStartConfig
+from rl.precision import Passes
 
 _RENAMED = "activation_checkpointing" in TrainingArguments.__dataclass_fields__  # from transformers 5.24 on
-NO_CHECKPOINTING: dict[str, Any] = {"activation_checkpointing" if _RENAMED else "gradient_checkpointing": False}
+_CHECKPOINTING = "activation_checkpointing" if _RENAMED else "gradient_checkpointing"
+NO_CHECKPOINTING: dict[str, Any] = {_CHECKPOINTING: False}
 
 
 def trainer_arguments(
-    config: WarmStartConfig | GrpoConfig, *, folder: Path, seed: int, cpu: bool, report_to: list[str]
+    config: WarmStartConfig | GrpoConfig, *, folder: Path, seed: int, passes: Passes, report_to: list[str]
 ) -> dict[str, Any]:
-    """Keyword arguments of a `TrainingArguments`: length, checkpoints, logging and device.
+    """Keyword arguments of a `TrainingArguments`: length, optimizer, passes, checkpoints and logging.
 
     Weights keep the dtype they were loaded with, and every update is logged. The progress line is Stride's own.
+    TF32 is set for the whole process (`rollout.engines.precision.set_tf32`).
 
     Args:
         config: The section of the stage.
         folder: Checkpoints go here.
         seed: Seed of the Trainer.
-        cpu: Train on the CPU even where there is a GPU.
+        passes: How forward and backward passes run.
         report_to: Metric backends.
     """
     return {
         "output_dir": str(folder),
         "max_steps": config.updates,
         "learning_rate": config.learning_rate,
+        "optim": config.optim,
+        "weight_decay": config.weight_decay,
+        "adam_beta1": config.adam_beta1,
+        "adam_beta2": config.adam_beta2,
         "logging_steps": 1,
         "logging_nan_inf_filter": False,  # it would hide a loss that is not finite
         "save_strategy": "steps",  # also saves after the last update
         "save_steps": config.save_every or config.updates,
         "seed": seed,
-        "use_cpu": cpu,
-        "bf16": False,
-        **NO_CHECKPOINTING,
+        "use_cpu": passes.cpu,
+        "bf16": passes.mixed_precision,
+        _CHECKPOINTING: passes.checkpointing,
+        f"{_CHECKPOINTING}_kwargs": {"use_reentrant": False},  # works with autocast and frozen layers
         "dataloader_pin_memory": False,
         "disable_tqdm": True,
         "report_to": report_to,

@@ -33,6 +33,7 @@ from rl.grpo.arguments import grpo_arguments
 from rl.grpo.trainer import StrideTrainer
 from rl.grpo.update import Updates
 from rl.models.policy import Policy
+from rl.precision import Passes
 from rl.trainer_arguments import NO_CHECKPOINTING
 from rollout.encoder import make_encoder
 from rollout.engines.base import Weights
@@ -108,6 +109,7 @@ def train_stride(
     *,
     updates: int,
     threads: int = 1,
+    passes: Passes | None = None,
 ) -> Training:
     """Stride's trainer.
 
@@ -117,7 +119,9 @@ def train_stride(
         groups: Trained on at every update; None: a worker in this process samples and scores new ones.
         updates: Number of updates.
         threads: CPU threads of the engine.
+        passes: How the learner's passes run; None: in the precision of the weights, all activations kept.
     """
+    passes = passes or Passes(cpu=model.device.type == "cpu")
     learner, watch = _learner(model), _Watch()
     counter = _Counter(learner)
     policy = Policy(model=learner, encoder=make_encoder(make_tokenizer(model.config.vocab_size)))
@@ -153,8 +157,7 @@ def train_stride(
             scale_rewards="group",  # TRL's default
         )
         rollout = RolloutConfig(samples_per_problem=GROUP, max_new_tokens=limit, problems_per_batch=num_groups)
-        cpu = model.device.type == "cpu"
-        arguments = grpo_arguments(grpo, rollout, folder=Path(folder), seed=0, cpu=cpu, report_to=[])
+        arguments = grpo_arguments(grpo, rollout, folder=Path(folder), seed=0, passes=passes, report_to=[])
         arguments.save_strategy = SaveStrategy.NO  # gigabytes, for nobody
         made = Updates(
             source,
@@ -163,7 +166,7 @@ def train_stride(
             rollout,
             pad_id=policy.encoder.pad_id,
             on_rollouts=lambda update, rollouts, advantages: None,
-            float32=model.dtype == torch.float32,
+            float32=model.dtype == torch.float32 and not passes.mixed_precision,
         )
         StrideTrainer(policy, made, arguments, [watch]).run()
     return _training(watch, counter)

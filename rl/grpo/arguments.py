@@ -8,11 +8,12 @@ from typing import Any
 from trl import GRPOConfig
 
 from configs.schema.config import GrpoConfig, RolloutConfig
+from rl.precision import Passes
 from rl.trainer_arguments import pin_one_device, trainer_arguments
 
 
 def grpo_arguments(
-    config: GrpoConfig, rollout: RolloutConfig, *, folder: Path, seed: int, cpu: bool, report_to: list[str]
+    config: GrpoConfig, rollout: RolloutConfig, *, folder: Path, seed: int, passes: Passes, report_to: list[str]
 ) -> GRPOConfig:
     """Settings of a `StrideTrainer`.
 
@@ -21,13 +22,13 @@ def grpo_arguments(
         rollout: The `rollout` section.
         folder: Checkpoints go here.
         seed: Run seed.
-        cpu: Train on the CPU even where there is a GPU.
+        passes: How forward and backward passes run.
         report_to: Metric backends.
     """
     loss_args: dict[str, Any] = dict(config.loss_args)
     constant = config.lr_schedule == "constant"
     arguments = GRPOConfig(
-        **trainer_arguments(config, folder=folder, seed=seed, cpu=cpu, report_to=report_to),
+        **trainer_arguments(config, folder=folder, seed=seed, passes=passes, report_to=report_to),
         per_device_train_batch_size=config.problems_per_update * rollout.samples_per_problem,
         gradient_accumulation_steps=1,  # micro-batches are made by `update.py`
         num_generations=rollout.samples_per_problem,

@@ -14,6 +14,7 @@ from trl import SFTConfig, SFTTrainer
 
 from configs.schema.config import WarmStartConfig
 from rl.models.policy import Policy
+from rl.precision import Passes
 from rl.sft.encode import encode_phases
 from rl.sft.examples import Phase
 from rl.trainer_arguments import pin_one_device, trainer_arguments
@@ -27,7 +28,7 @@ def warm_start(
     *,
     folder: Path,
     seed: int,
-    cpu: bool,
+    passes: Passes,
     report_to: list[str],
     callbacks: list[TrainerCallback],
     resume_from: Path | None = None,
@@ -40,7 +41,7 @@ def warm_start(
         config: The `warm_start` section.
         folder: Checkpoints go here.
         seed: Seed of the order.
-        cpu: Train on the CPU even where there is a GPU.
+        passes: How forward and backward passes run.
         report_to: Metric backends.
         callbacks: Notified of every update.
         resume_from: Checkpoint folder to continue from.
@@ -51,13 +52,12 @@ def warm_start(
     """
     micro = config.micro_batch_size or config.batch_size
     arguments = SFTConfig(
-        **trainer_arguments(config, folder=folder, seed=seed, cpu=cpu, report_to=report_to),
+        **trainer_arguments(config, folder=folder, seed=seed, passes=passes, report_to=report_to),
         train_sampling_strategy="sequential",  # the phases are shuffled already
         per_device_train_batch_size=micro,
         gradient_accumulation_steps=config.batch_size // micro,
         lr_scheduler_type="cosine",
         warmup_steps=round(config.warmup_frac * config.updates),
-        weight_decay=config.weight_decay,
         save_total_limit=1,
         packing=False,
         max_length=None,

@@ -16,6 +16,14 @@ import torch
 from transformers import PreTrainedModel
 
 
+def set_tf32(tf32: bool) -> None:
+    """Let float32 matrix products on a GPU of this process keep 10 bits of the mantissa (TF32), or all 23.
+
+    Products on a CPU, and those in bfloat16, are not affected. GPUs before Ampere have no TF32.
+    """
+    torch.set_float32_matmul_precision("high" if tf32 else "highest")
+
+
 def cast_weights(model: Any, dtype: torch.dtype) -> None:
     """Cast a model's weights in place.
 

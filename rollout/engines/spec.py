@@ -12,7 +12,7 @@ from rollout.engines.cache_size import CallSize
 from rollout.engines.cuda_graphs import CudaGraphs
 from rollout.engines.decoder import has_decoder
 from rollout.engines.embedded import TorchEngine
-from rollout.engines.precision import cast_weights
+from rollout.engines.precision import cast_weights, set_tf32
 from rollout.engines.probe import check_decoding
 from rollout.engines.vllm import VllmEngine
 from rollout.engines.vllm_settings import VllmSettings
@@ -35,6 +35,7 @@ class EngineSpec:
             some; None: no bound.
         calls: Sizes of the calls to come, for which the embedded engine captures decode steps.
         prompt_tokens: Longest prompt of those calls, in tokens.
+        tf32: On a GPU, compute float32 matrix products in TF32.
         vllm: Sample with vLLM, made with these settings; None: with the embedded engine.
     """
 
@@ -49,6 +50,7 @@ class EngineSpec:
     cache_bytes: int | None = None
     calls: tuple[CallSize, ...] = ()
     prompt_tokens: int = 0
+    tf32: bool = False
     vllm: VllmSettings | None = None
 
     @property
@@ -64,6 +66,7 @@ class EngineSpec:
             DecodingError: The embedded engine cannot sample from this model.
             CacheError: `cache_bytes` does not hold one sample.
         """
+        set_tf32(self.tf32)
         model = copy.deepcopy(self.model)
         cast_weights(model, self.dtype)
         if self.vllm is not None:

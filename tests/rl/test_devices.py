@@ -13,6 +13,7 @@ from configs.schema.config import GrpoConfig, RolloutConfig
 from rl.build import check_backends
 from rl.devices import describe_devices, find_device, shares_gpu
 from rl.grpo.arguments import grpo_arguments
+from rl.precision import Passes
 from rollout.pools import cluster
 from rollout.pools.room import ActorSize, leaves_first_gpu
 
@@ -149,7 +150,7 @@ def test_the_trainer_does_not_spread_over_all_gpus(monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
     for cpu, count in ((False, 1), (True, 0)):
         arguments = grpo_arguments(
-            GrpoConfig(), RolloutConfig(), folder=tmp_path, seed=0, cpu=cpu, report_to=[]
+            GrpoConfig(), RolloutConfig(), folder=tmp_path, seed=0, passes=Passes(cpu=cpu), report_to=[]
         )
         assert arguments.n_gpu == count
         assert arguments.train_batch_size == 16 * 8  # P * G, not multiplied

@@ -11,6 +11,7 @@ import pytest
 import torch
 
 from rl.grpo import micro_batches
+from rl.grpo.left_aligned import align_left
 from rl.grpo.micro_batches import Row, make_micro_batches, split_rows, useful_frac
 
 CPU = torch.device("cpu")
@@ -31,6 +32,26 @@ def test_tensors_by_hand() -> None:
     assert batch["advantages"].tolist() == [[1.0, 1.0], [-1.0, 0.0]]
     assert (batch["num_items_in_batch"].item(), batch["tokens"], batch["loss_factor"]) == (3, 3, 1.0)
     assert useful_frac([batch]) == 1.0  # both rows have three tokens, and passes start at the left edge
+
+
+@pytest.mark.parametrize("max_tokens", [1, 40, 400])
+def test_no_pass_is_wider_than_its_longest_row_or_larger_than_the_limit(max_tokens: int) -> None:
+    """Long prompts with short completions beside short prompts with long ones, of which some are over it."""
+    draw = random.Random(max_tokens)
+    for _ in range(20):
+        sizes = [(draw.choice([1, 3, 50, 90]), draw.choice([1, 2, 40, 120])) for _ in range(12)]
+        rows = [
+            Row(prompt_ids=(5,) * n, ids=(6,) * m, logprobs=(0.0,) * m, advantages=(1.0,) * m) for n, m in sizes
+        ]
+        for batch in make_micro_batches(rows, max_tokens, pad_id=0, loss_type="dapo", max_length=8, device=CPU):
+            ids, mask = (
+                torch.cat([batch[f"prompt_{kind}"], batch[f"completion_{kind}"]], 1) for kind in ("ids", "mask")
+            )
+            taken = align_left(ids, mask, batch["completion_ids"].shape[1]).ids_BW
+            longest = int(mask.sum(1).max())
+            assert taken.shape == (len(ids), longest)
+            assert taken.numel() <= max(max_tokens, longest)
+            assert len(ids) == 1 or longest <= max_tokens
 
 
 @pytest.mark.parametrize(

@@ -19,6 +19,7 @@ from rl.grpo.arguments import grpo_arguments
 from rl.grpo.trainer import StrideTrainer
 from rl.grpo.update import Updates
 from rl.models.policy import Policy
+from rl.precision import Passes
 from rl.trainer_arguments import NO_CHECKPOINTING
 from rollout.types import FinishReason, RolloutGroup
 from tests.kit.causal_models import full_forward
@@ -132,7 +133,9 @@ class Sides:
             pad_id=self.policy.encoder.pad_id,
             on_rollouts=lambda update, rollouts, advantages: None,
         )
-        arguments = grpo_arguments(grpo, rollout, folder=self.folder, seed=0, cpu=True, report_to=[])
+        arguments = grpo_arguments(
+            grpo, rollout, folder=self.folder, seed=0, passes=Passes(cpu=True), report_to=[]
+        )
         trainer = StrideTrainer(self.policy, updates, arguments, [])
         if trainer.ref_model is not None:
             trainer.ref_model.load_state_dict(self.reference.state_dict(), strict=False)
