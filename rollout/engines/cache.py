@@ -70,7 +70,7 @@ class Window:
         """Columns that let rows grow for a while beyond this length."""
         if not self.can_grow:
             return self.columns
-        return round_up(length + max(length // 2, _LEAST_COLUMNS), self.columns)
+        return round_up(length + _LEAST_COLUMNS, self.columns)
 
 
 class Buffers:

@@ -5,6 +5,7 @@ Sizes are counted in positions: the keys and values of one token in all layers.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar, NamedTuple
@@ -15,6 +16,8 @@ from rollout.engines.decoder import has_decoder
 from rollout.engines.states import has_row_layers, measure_cache
 
 _PROMPT_COLUMNS = 16  # columns for prompts are a multiple of this
+# Times the share of the memory: most rows are shorter than the limit, so more of them run (docs/LOG.md).
+_MORE_PROMPTS = 4
 
 
 class CacheError(ValueError):
@@ -147,7 +150,8 @@ def make_plan(
     positions = (bound - slots * needs.row) // needs.position if needs.position else slots * one * 2
     if needs.stores_prompts:  # at most half of it for prompts
         room = min(positions // 2, positions - call.new_tokens)
-        groups = min(groups, slots, max(1, room // prompt_columns))
+        share = math.ceil(_MORE_PROMPTS * groups * positions / plan.positions)
+        groups = min(groups, slots, share, max(1, room // prompt_columns))
     row_positions = positions - groups * prompt_columns
     shorter = one - (prompt_columns if needs.stores_prompts else 0)
     columns = min(shorter + call.new_tokens // 2, row_positions)  # for rows that are admitted later

@@ -176,13 +176,13 @@ def test_the_number_of_graphs_is_limited(monkeypatch: pytest.MonkeyPatch) -> Non
 
 
 @pytest.mark.parametrize(
-    ("limit", "mean", "max_rows", "share"),
-    [(2048, 900, None, 1.0), (1024, 300, None, 0.15), (1024, 300, 128, 1.0)],
+    ("calls", "limit", "mean", "max_rows", "share"),
+    [(200, 2048, 900, None, 1.0), (40, 1024, 300, None, 0.15), (40, 1024, 300, 128, 1.0)],
 )
 def test_a_run_of_many_calls_captures_few_steps(
-    limit: int, mean: int, max_rows: int | None, share: float
+    calls: int, limit: int, mean: int, max_rows: int | None, share: float
 ) -> None:
-    """200 calls of 64 groups of 8 samples with skewed lengths, by the sizes of their decode steps.
+    """Calls of 64 groups of 8 samples with skewed lengths, by the sizes of their decode steps.
 
     `share` is the memory as a part of the worst case. Prompts take columns of their own, as many as the longest
     of the run, so their lengths change no size.
@@ -192,7 +192,7 @@ def test_a_run_of_many_calls_captures_few_steps(
     worst = make_plan(call, needs, prompt_tokens=512, max_rows=max_rows)
     plan = make_plan(call, needs, prompt_tokens=512, max_rows=max_rows, bound=int(share * worst.positions))
     captured: set[graphs.StepSizes] = set()
-    for _ in range(200):
+    for _ in range(calls):
         lengths = [min(limit, max(5, int(rng.lognormvariate(math.log(mean), 0.7)))) for _ in range(512)]
         captured |= steps_of_a_call(plan, lengths)
     assert len(captured) <= 40
