@@ -30,6 +30,7 @@ from rl.grpo.arguments import grpo_arguments
 from rl.grpo.trainer import StrideTrainer
 from rl.grpo.update import Updates
 from rl.parts import Parts, build_parts
+from rl.precision import Passes
 from rl.runs.folder import run_path
 from rl.runs.quiet import quiet_libraries
 from rl.runs.record import Stage
@@ -175,7 +176,7 @@ def train_stride(config: Config, parts: Parts, warm: Path, clock: Clock) -> None
             config.rollout,
             folder=Path(folder),
             seed=config.seed,
-            cpu=True,
+            passes=Passes(cpu=True),
             report_to=config.report_to,
         )
         arguments.save_strategy = SaveStrategy.NO

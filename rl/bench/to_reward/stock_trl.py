@@ -22,6 +22,7 @@ from envs import Split
 from rl.grpo.arguments import grpo_arguments
 from rl.models.policy import Policy
 from rl.parts import Parts
+from rl.precision import Passes
 from rollout.engines.base import Weights
 from rollout.types import Completion, FinishReason, GroupRequest, Prompt, Sampling
 from rollout.worker import RolloutWorker
@@ -50,6 +51,9 @@ class _GivenTokens:
         )
 
     def load_weights(self, weights: Weights, version: int) -> None: ...
+
+    def sleep(self) -> bool:
+        return False
 
     def close(self) -> None: ...
 
@@ -164,7 +168,12 @@ def trl_arguments(config: Config, *, updates: int, rows: int, folder: Path) -> G
     assert config.grpo is not None
     grpo = config.grpo.model_copy(update={"updates": updates})
     arguments = grpo_arguments(
-        grpo, config.rollout, folder=folder, seed=config.seed, cpu=True, report_to=config.report_to
+        grpo,
+        config.rollout,
+        folder=folder,
+        seed=config.seed,
+        passes=Passes(cpu=True),
+        report_to=config.report_to,
     )
     completions = grpo.problems_per_update * config.rollout.samples_per_problem
     arguments.per_device_train_batch_size = rows

@@ -18,6 +18,7 @@ from rl.build import build_policy
 from rl.grpo.arguments import grpo_arguments
 from rl.models.policy import Policy
 from rl.parts import Parts, build_parts
+from rl.precision import Passes
 
 pytestmark = pytest.mark.slow
 
@@ -64,7 +65,9 @@ def test_settings_are_those_of_stride_but_for_micro_batches(tmp_path: Path) -> N
     assert config.grpo is not None
     theirs = trl_arguments(config, updates=7, rows=8, folder=tmp_path)
     grpo = config.grpo.model_copy(update={"updates": 7})
-    ours = grpo_arguments(grpo, config.rollout, folder=tmp_path, seed=0, cpu=True, report_to=config.report_to)
+    ours = grpo_arguments(
+        grpo, config.rollout, folder=tmp_path, seed=0, passes=Passes(cpu=True), report_to=config.report_to
+    )
     other = {
         field.name for field in fields(GRPOConfig) if getattr(ours, field.name) != getattr(theirs, field.name)
     }
@@ -81,9 +84,7 @@ def test_settings_are_those_of_stride_but_for_micro_batches(tmp_path: Path) -> N
 def test_micro_batches_that_do_not_fit_are_refused(tmp_path: Path) -> None:
     config = task_config("addition", tmp_path, seed=0, threads=1)
     check_rows(config, 32)
-    with pytest.raises(
-        ConfigError, match=r"^--trl-rows is 24; it must divide the 128 completions of "
-    ):
+    with pytest.raises(ConfigError, match=r"^--trl-rows is 24; it must divide the 128 completions of "):
         check_rows(config, 24)
 
 
