@@ -55,6 +55,9 @@ class _GivenTokens:
     def sleep(self) -> bool:
         return False
 
+    def sleep(self) -> bool:
+        return False
+
     def close(self) -> None: ...
 
 
