@@ -55,9 +55,6 @@ class _GivenTokens:
     def sleep(self) -> bool:
         return False
 
-    def sleep(self) -> bool:
-        return False
-
     def close(self) -> None: ...
 
 
