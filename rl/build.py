@@ -12,10 +12,11 @@ from transformers.integrations import get_available_reporting_integrations
 
 from configs import Config, ConfigError
 from rl.devices import check_devices, find_device, shares_gpu
+from rl.models.four_bits import plain_copy
 from rl.models.memory import check_cache, host_bytes
 from rl.models.policy import Policy, load_policy
 from rl.parts import Parts
-from rl.precision import engine_dtype, learner_dtype
+from rl.precision import check_precision, engine_dtype, learner_dtype
 from rl.prompt_lengths import check_prompts
 from rl.sft.lengths import check_demonstrations
 from rollout.engines.cache_size import CacheError, CallSize, cache_bytes
@@ -35,6 +36,7 @@ def check_backends(config: Config) -> None:
         ConfigError: Names the key and what is available.
     """
     check_devices(config)
+    check_precision(config)
     _check_report_to(config.report_to)
     _check_engine(config)
 
@@ -174,7 +176,7 @@ def worker_spec(config: Config, parts: Parts, policy: Policy) -> WorkerSpec:
     rollout = config.rollout
     return WorkerSpec(
         engine=EngineSpec(
-            model=policy.model,
+            model=plain_copy(policy.model),
             stop_ids=policy.encoder.stop_ids,
             pad_id=policy.encoder.pad_id,
             dtype=engine_dtype(config),

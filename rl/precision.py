@@ -6,6 +6,7 @@ In: a config, and the device it runs on here. Out: what its keys mean there.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from importlib.util import find_spec
 from typing import Any
 
 import torch
@@ -30,12 +31,17 @@ class Passes:
     checkpointing: bool = False
 
 
-def learner_passes(config: Config, model: Any) -> Passes:
-    """How the passes of a model run here.
+def prepare_learner(config: Config, model: Any) -> Passes:
+    """Set the attention of a model that is to be trained here.
+
+    Call it after engines have made their copies, whose attention is the library's choice.
 
     Args:
         config: The run's config.
         model: A `PreTrainedModel`, or a `PeftModel` around one.
+
+    Returns:
+        How its passes run.
 
     Raises:
         ConfigError: The config asks for what the GPU or the model does not have.
@@ -48,11 +54,66 @@ def learner_passes(config: Config, model: Any) -> Passes:
                 f"'{config.policy.model}'; set it to false or 'auto'"
             )
         checkpointing = False
+    if (attention := config.policy.attn_implementation) is not None:
+        try:
+            model.set_attn_implementation(attention)
+        except (ValueError, ImportError) as error:
+            reason = " ".join(str(error).split())[:200]
+            raise ConfigError(
+                f"policy.attn_implementation is '{attention}', but {reason}; set it to null"
+            ) from None
     return Passes(
         cpu=find_device(config) == "cpu",
         mixed_precision=mixed_precision(config),
         checkpointing=checkpointing,
     )
+
+
+def check_learner(config: Config, model: Any) -> None:
+    """Refuse what `prepare_learner` would, before engines copy the model, which is left as it is.
+
+    Raises:
+        ConfigError: The config asks for what the GPU or the model does not have.
+    """
+    before = model.config._attn_implementation
+    prepare_learner(config, model)
+    if config.policy.attn_implementation is not None:
+        model.set_attn_implementation(before)
+
+
+def check_precision(config: Config) -> None:
+    """Refuse what needs a GPU or a package that is not there.
+
+    Raises:
+        ConfigError: Names the key.
+    """
+    mixed, on_gpu, policy = mixed_precision(config), find_device(config) == "cuda", config.policy
+    if policy.load_in_4bit and not on_gpu:
+        raise ConfigError("policy.load_in_4bit is true, but the learner is on the CPU; set it to false")
+    if policy.attn_implementation == "flash_attention_2":
+        key = "policy.attn_implementation is 'flash_attention_2', but"
+        if not on_gpu:
+            raise ConfigError(f"{key} the learner is on the CPU; set it to 'sdpa' or null")
+        if not (mixed or learner_dtype(config) == torch.bfloat16):
+            raise ConfigError(f"{key} it computes in bfloat16; set policy.mixed_precision to 'bf16'")
+        if find_spec("flash_attn") is None:
+            raise ConfigError(
+                f"{key} flash-attn is not installed; install it, or set the key to 'sdpa' or null"
+            )
+    by_bitsandbytes = ["policy.load_in_4bit"] if policy.load_in_4bit else []
+    for name, section in (("warm_start", config.warm_start), ("grpo", config.grpo)):
+        if section is not None and section.optim.endswith("bit"):
+            by_bitsandbytes.append(f"{name}.optim '{section.optim}'")
+            if section.optim.startswith("paged") and not on_gpu:
+                raise ConfigError(
+                    f"{name}.optim is '{section.optim}', whose pages move between a GPU and the host, but the "
+                    "learner is on the CPU; set it to 'adamw_8bit' or 'adamw_torch_fused'"
+                )
+    if by_bitsandbytes and find_spec("bitsandbytes") is None:
+        raise ConfigError(
+            f"{' and '.join(by_bitsandbytes)} needs bitsandbytes, which is not installed; install "
+            "'stride-rl[bitsandbytes]' or change the key"
+        )
 
 
 def learner_dtype(config: Config) -> torch.dtype:

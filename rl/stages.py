@@ -40,7 +40,7 @@ from rl.models.push import create_repository
 from rl.models.upload import HubUploads
 from rl.pages.run.write import write_report
 from rl.parts import Parts
-from rl.precision import all_float32, learner_passes
+from rl.precision import all_float32, check_learner, prepare_learner
 from rl.prompt_lengths import describe_skipped, fits
 from rl.runs.checkpoints import checkpoint_update, checkpoints, latest_checkpoint
 from rl.runs.early_stopping import is_over
@@ -75,7 +75,7 @@ def run_stages(
     set_tf32(config.tf32)
     quiet_libraries()
     policy = build_policy(config, parts)
-    learner_passes(config, policy.model)  # refuses what the model does not have
+    check_learner(config, policy.model)
     warnings = check_lengths(config, parts, policy)
     hub = config.push_to_hub
     repo_id = create_repository(hub.repo_id, private=hub.private) if hub else None
@@ -168,7 +168,7 @@ class _Run:
                     config.warm_start,
                     folder=checkpoints(self.folder.path, Stage.WARM),
                     seed=config.seed,
-                    passes=learner_passes(config, policy.model),
+                    passes=prepare_learner(config, policy.model),
                     report_to=config.report_to,
                     callbacks=[UpdateCallback(Stage.WARM, self.folder.metrics, task)],
                     resume_from=resume_from,
@@ -223,7 +223,7 @@ class _Run:
             config.rollout,
             folder=checkpoints(self.folder.path, Stage.GRPO),
             seed=config.seed,
-            passes=learner_passes(config, policy.model),
+            passes=prepare_learner(config, policy.model),
             report_to=config.report_to,
         )
         started = time.perf_counter()

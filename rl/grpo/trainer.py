@@ -31,6 +31,7 @@ from rl.grpo.regularisation import regularisation
 from rl.grpo.update import Updates, combine_figures
 from rl.models.policy import Policy, trainable_weights
 from rl.runs.checkpoints import GRPO_STATE
+from rl.trainer_arguments import adapter_kept
 from rl.trainer_callback import StopIfNotFinite, check_figures, check_weights
 
 
@@ -57,14 +58,15 @@ class StrideTrainer(GRPOTrainer):
         """
         assert arguments.num_generations is not None
         num_prompts = arguments.per_device_train_batch_size // arguments.num_generations
-        super().__init__(
-            model=policy.model,
-            reward_funcs=[_no_reward],
-            args=arguments,
-            train_dataset=Dataset.from_dict({"prompt": [""] * num_prompts}),
-            processing_class=policy.tokenizer,
-            callbacks=[StopIfNotFinite(), *callbacks],
-        )
+        with adapter_kept(policy.model):
+            super().__init__(
+                model=policy.model,
+                reward_funcs=[_no_reward],
+                args=arguments,
+                train_dataset=Dataset.from_dict({"prompt": [""] * num_prompts}),
+                processing_class=policy.tokenizer,
+                callbacks=[StopIfNotFinite(), *callbacks],
+            )
         self.remove_callback(PrinterCallback)  # progress is shown by our own
         self.beta = 0.0  # TRL's KL term is off; ours is in `regularisation.py`
         self._updates = updates

@@ -25,6 +25,7 @@ from configs.schema.prompt import PromptConfig
 from envs import Env
 from rl.models.adapter import add_adapter, load_adapter, merge_adapter
 from rl.models.files import PolicyError, has_tokenizer, hub_commit, locate_model
+from rl.models.four_bits import in_four_bits
 from rl.models.saved_adapter import base_config, find_adapter
 from rl.models.tiny import make_model, make_tokenizer
 from rl.models.tiny_words import without_words
@@ -56,7 +57,9 @@ class Policy:
     @property
     def num_parameters(self) -> int:
         """All parameters, the adapter's included."""
-        return sum(parameter.numel() for parameter in self.model.parameters())
+        base = self.model.get_base_model() if isinstance(self.model, PeftModel) else self.model
+        count: int = base.num_parameters()  # knows that weights in 4 bits are packed
+        return count
 
     @property
     def context(self) -> int | None:
@@ -186,6 +189,7 @@ def _load_folder(
     options: dict[str, Any] = {"trust_remote_code": config.trust_remote_code}
     options |= {"revision": revision} if revision is not None else {}
     options |= {"gguf_file": gguf_file} if gguf_file is not None else {}
+    in_memory = in_four_bits() if config.load_in_4bit else {}
     try:
         tokenizer = AutoTokenizer.from_pretrained(name, **options)
         loaded: Any = AutoModelForCausalLM.from_pretrained(
@@ -194,6 +198,7 @@ def _load_folder(
             ignore_mismatched_sizes=True,  # reported below, by name
             output_loading_info=True,
             **options,
+            **in_memory,
         )
     except Exception as error:  # damaged files raise whatever their readers do
         first = " ".join(str(error).split())[:300] or type(error).__name__
@@ -251,14 +256,11 @@ def _is_valid(generation: GenerationConfig) -> bool:
 
 
 def _plain(model: PreTrainedModel) -> PreTrainedModel:
-    """The same model without the mark of a quantized one, which cannot be trained: GGUF is read in full."""
-    config = copy.deepcopy(model.config)
-    if hasattr(config, "quantization_config"):
-        del config.quantization_config
-    plain = AutoModelForCausalLM.from_config(config, dtype=model.dtype)
-    plain.load_state_dict(model.state_dict())
-    plain.generation_config = model.generation_config
-    return plain
+    """The model without the mark of a quantized one, which cannot be trained: GGUF is read in full."""
+    quantizer: Any = getattr(model, "hf_quantizer", None)
+    if quantizer is not None:
+        quantizer.remove_quantization_config(model)
+    return model
 
 
 def trainable_weights(model: torch.nn.Module) -> dict[str, torch.Tensor]:

@@ -17,7 +17,7 @@ from rl.models.policy import Policy
 from rl.precision import Passes
 from rl.sft.encode import encode_phases
 from rl.sft.examples import Phase
-from rl.trainer_arguments import pin_one_device, trainer_arguments
+from rl.trainer_arguments import adapter_kept, pin_one_device, trainer_arguments
 from rl.trainer_callback import StopIfNotFinite
 
 
@@ -64,14 +64,16 @@ def warm_start(
         dataset_kwargs={"skip_prepare_dataset": True},
     )
     pin_one_device(arguments)
-    trainer = SFTTrainer(
-        model=policy.model,
-        args=arguments,
-        train_dataset=encode_phases(
-            phases, policy.encoder, batch_size=config.batch_size, seed=seed, context=policy.context
-        ),
-        processing_class=policy.tokenizer,
-        callbacks=[StopIfNotFinite(), *callbacks],
+    examples = encode_phases(
+        phases, policy.encoder, batch_size=config.batch_size, seed=seed, context=policy.context
     )
+    with adapter_kept(policy.model):
+        trainer = SFTTrainer(
+            model=policy.model,
+            args=arguments,
+            train_dataset=examples,
+            processing_class=policy.tokenizer,
+            callbacks=[StopIfNotFinite(), *callbacks],
+        )
     trainer.remove_callback(PrinterCallback)  # progress is shown by our own
     trainer.train(resume_from_checkpoint=str(resume_from) if resume_from else None)
