@@ -14,9 +14,10 @@ from __future__ import annotations
 import os
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
 from functools import partial
+from itertools import islice
 from pathlib import Path
 from typing import TextIO
 
@@ -50,7 +51,7 @@ from rl.runs.planned_work import base_config, evaluation_work, planned_work, tra
 from rl.runs.problems import record_problems
 from rl.runs.progress import Progress
 from rl.runs.quiet import quiet_libraries
-from rl.runs.record import Stage
+from rl.runs.record import SampleRow, Stage
 from rl.sample_tables import SampleTables
 from rl.sft.examples import describe_mix, make_phases
 from rl.sft.trainer import warm_start
@@ -279,21 +280,25 @@ class _Run:
     def _log_rollouts(
         self, encoder: Encoder, update: int, rollouts: RolloutBatch, advantages: Mapping[int, Sequence[float]]
     ) -> None:
-        rows = [
-            row
-            for group in rollouts.sampled
-            for row in sample_rows(Stage.GRPO, update, group, encoder, advantages.get(group.group_id))
-        ]
-        self.folder.trajectories.append(*rows)
+        def rows(*, tokens: bool) -> Iterator[SampleRow]:
+            for group in rollouts.sampled:
+                given = advantages.get(group.group_id)
+                yield from sample_rows(Stage.GRPO, update, group, encoder, given, tokens=tokens)
+
+        kept = self.config.trajectories
+        if (update - 1) % kept.every == 0:
+            self.folder.trajectories.write(update, rows(tokens=kept.tokens))
         if self.tables.wants(update):
-            self.tables.show(Stage.GRPO.value, update, rows)
+            shown = islice(rows(tokens=False), self.config.sample_tables.num_samples)
+            self.tables.show(Stage.GRPO.value, update, list(shown))
 
     def _rewind(self, stage: Stage, checkpoint: Path | None) -> int:
         """Drop the rows logged after the checkpoint, which are logged again; returns its update."""
         update = checkpoint_update(checkpoint) if checkpoint else 0
         self.folder.metrics.forget_after(stage, update)
-        self.folder.trajectories.forget_after(stage, update)
-        self.folder.during.forget_after(stage, update)
+        if stage is Stage.GRPO:
+            self.folder.trajectories.forget_after(update)
+            self.folder.during.forget_after(update)
         if update:
             self.say(f"{stage.label}: continuing from update {update}")
         return update

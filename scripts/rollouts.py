@@ -1,15 +1,29 @@
 """Browse the trajectories of one or more runs in a browser.
 
-The page is served on this machine until Ctrl-C, or written to one self-contained file with --html. Several runs
-are shown side by side. To look from another machine: ssh -L 8000:127.0.0.1:8000 HOST, with --port 8000 there.
+The page is served on this machine until Ctrl-C and loads what is shown, so a run may have a million
+trajectories; --html writes it to one self-contained file, which holds some ten thousand. Several runs are
+shown side by side. To look from another machine: ssh -L 8000:127.0.0.1:8000 HOST, with --port 8000 there.
 """
 
 from __future__ import annotations
 
+import argparse
+import re
 from pathlib import Path
 
 from scripts.arguments import Arguments
 from scripts.exits import user_errors
+
+
+def _updates(text: str) -> range:
+    """The updates of an argument such as 490-500 or 500."""
+    found = re.fullmatch(r"(\d+)(?:-(\d+))?", text)
+    first, last = (int(found[1]), int(found[2] or found[1])) if found else (0, 0)
+    if not 1 <= first <= last:
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is no range of updates; give one such as 490-500, or one update"
+        )
+    return range(first, last + 1)
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -19,6 +33,12 @@ def main(argv: list[str] | None = None) -> int:
     where = parser.add_mutually_exclusive_group()
     where.add_argument("--port", type=int, default=0, help="port of the server; default: a free one")
     where.add_argument("--html", type=Path, metavar="FILE", help="write the page to a file and serve nothing")
+    parser.add_argument(
+        "--updates",
+        type=_updates,
+        metavar="A-B",
+        help="of GRPO's samples and evaluations only those of these updates, such as 490-500; default: all",
+    )
     parser.add_argument("--overwrite", action="store_true", help="replace FILE if it exists")
     arguments = parser.parse_args(argv)
     with user_errors():
@@ -26,7 +46,7 @@ def main(argv: list[str] | None = None) -> int:
 
         if arguments.html is not None:
             check_free(arguments.html, overwrite=arguments.overwrite)
-        trajectories = read_trajectories(arguments.runs)
+        trajectories = read_trajectories(arguments.runs, arguments.updates)
         if arguments.html is not None:
             write_page(trajectories, arguments.html, overwrite=arguments.overwrite)
             print(f"{trajectories.num} trajectories: {arguments.html}")

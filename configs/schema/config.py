@@ -14,7 +14,7 @@ from pydantic import Field, field_validator, model_validator
 
 from configs.schema.loss import LossConfig
 from configs.schema.prompt import PromptConfig
-from configs.schema.reporting import HubConfig, SampleTableConfig
+from configs.schema.reporting import HubConfig, SampleTableConfig, TrajectoryConfig
 from configs.schema.section import Section, SplitName
 from configs.schema.vllm import check_owned
 
@@ -545,6 +545,7 @@ class Config(Section):
     """CPU threads of the learner."""
     report_to: list[str] = ["tensorboard"]
     """Where metrics are logged, as in transformers: `tensorboard`, `wandb`, ..., or `none`."""
+    trajectories: TrajectoryConfig = TrajectoryConfig()
     sample_tables: SampleTableConfig = SampleTableConfig()
     push_to_hub: HubConfig | None = None
     """Upload the trained models to the hub. null: never."""

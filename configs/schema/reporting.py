@@ -31,3 +31,13 @@ class SampleTableConfig(Section):
     """Completions per table, whole groups first. 0: no tables."""
     every: int = Field(10, ge=1)
     """GRPO updates from one table to the next. Every evaluation has one too."""
+
+
+class TrajectoryConfig(Section):
+    """What a run keeps of the completions that GRPO samples, in a Parquet file for each update."""
+
+    every: int = Field(1, ge=1)
+    """GRPO updates from one file to the next: 1 keeps every update, 10 keeps updates 1, 11, 21, ..."""
+    tokens: bool = True
+    """Keep the text and the log-probability of every token too, about 3 bytes a token. Without them the viewer
+    cannot colour tokens."""

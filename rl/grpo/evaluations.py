@@ -11,6 +11,7 @@ import math
 import shutil
 import time
 from collections.abc import Callable
+from itertools import chain
 from typing import Any
 
 from configs import Config
@@ -85,11 +86,17 @@ class Evaluations:
         usable = fits(self._config, self._policy.encoder)
         found = evaluate(self._pool, self._config, self._env, fits=usable)
         encoder = self._policy.encoder
-        for name in found.results:
-            shown = found.headline(name)
-            rows = [row for g in shown for row in sample_rows(Stage.GRPO, update, g, encoder, tokens=False)]
-            self._folder.during.append(*rows)
-            self._show(name, update, rows)
+        rows = {
+            name: [
+                row
+                for group in found.headline(name)
+                for row in sample_rows(Stage.GRPO, update, group, encoder, tokens=False)
+            ]
+            for name in found.results
+        }
+        self._folder.during.write(update, chain.from_iterable(rows.values()))
+        for name, shown in rows.items():
+            self._show(name, update, shown)
         split = self._config.eval.splits[0]
         self._judge(update, split, found.results[split])
         return {

@@ -6,11 +6,11 @@
     problems.json       hashes of the problems
     provenance.json     command, model, git revision, versions, machine
     metrics.jsonl       one row for each update
-    trajectories.jsonl  every completion that GRPO sampled
+    trajectories/       every completion that GRPO sampled, a Parquet file for each update
     summary.json        results of each stage and split
     eval/<stage>.jsonl  greedy completions of the evaluation
     eval/<stage>-sampled.jsonl  its samples
-    eval/during.jsonl   completions of the evaluations during GRPO
+    eval/during/        completions of the evaluations during GRPO, a Parquet file for each
     models/<stage>/     Hugging Face folder (or PEFT adapter)
     models/best/        the best one of the evaluations during GRPO
     checkpoints/<stage>/checkpoint-<update>/
@@ -36,10 +36,11 @@ from configs import Config, dump_config
 from rl.runs.errors import RunFolderError
 from rl.runs.lock import NAME as LOCK
 from rl.runs.lock import lock_folder, sign_lock
-from rl.runs.log import RowLog, during_log, evaluation_log, metrics_log, read_summary, trajectory_log
+from rl.runs.log import RowLog, evaluation_log, metrics_log, read_summary
 from rl.runs.models import BEST
 from rl.runs.record import SampleRow, Stage, Summary
 from rl.runs.resumable import check_resumable
+from rl.runs.trajectories import during_log, trajectory_log
 
 _LEFTOVERS = (LOCK, "config.yaml.tmp")  # all that a run leaves if it is killed right at its start
 

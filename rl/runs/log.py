@@ -1,9 +1,9 @@
-"""The files that a run writes while it goes, and the one place that reads them.
+"""The JSON files that a run writes while it goes, and the one place that reads them.
 
-In: records (`record.py`). Out: one JSON object on each line of `metrics.jsonl`, `trajectories.jsonl` and
-`eval/*.jsonl`, one object in `summary.json`; and the same records back. Resuming, reports, comparisons,
-ablations and the viewer all read through here, so that a file of another format or a damaged row is refused in
-the same words everywhere.
+In: records (`record.py`). Out: one JSON object on each line of `metrics.jsonl` and `eval/*.jsonl`, one object
+in `summary.json`; and the same records back. Resuming, reports, comparisons, ablations and the viewer all
+read through here, so that a file of another format or a damaged row is refused in the same words
+everywhere. What grows with every update is not JSON (`trajectories.py`).
 """
 
 from __future__ import annotations
@@ -12,6 +12,8 @@ import json
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Generic, TypeVar
+
+import numpy as np
 
 from rl.runs.errors import RunFolderError
 from rl.runs.record import FormatError, SampleRow, Stage, StepRow, Summary, UpdateRow
@@ -61,7 +63,7 @@ class RowLog(Generic[Row]):
         try:
             return self._kind.from_json(json.loads(line if tokens else without_tokens(line)))
         except FormatError as error:
-            raise _other_format(self.path, error) from None
+            raise other_format(self.path, error) from None
         except (ValueError, RecursionError) as error:
             where = "its last row" if number is None else f"row {number}"
             raise RunFolderError(
@@ -114,19 +116,9 @@ def metrics_log(folder: Path) -> RowLog[UpdateRow]:
     return RowLog(folder / "metrics.jsonl", UpdateRow)
 
 
-def trajectory_log(folder: Path) -> RowLog[SampleRow]:
-    """The completions GRPO sampled."""
-    return RowLog(folder / "trajectories.jsonl", SampleRow)
-
-
 def evaluation_log(folder: Path, stage: Stage, *, greedy: bool = True) -> RowLog[SampleRow]:
     """The completions of a stage's evaluation, greedy or sampled."""
     return RowLog(folder / "eval" / f"{stage}{'' if greedy else '-sampled'}.jsonl", SampleRow)
-
-
-def during_log(folder: Path) -> RowLog[SampleRow]:
-    """The completions of the evaluations during GRPO."""
-    return RowLog(folder / "eval" / "during.jsonl", SampleRow)
 
 
 def read_summary(folder: Path) -> Summary:
@@ -150,7 +142,7 @@ def readable(path: Path, read: Callable[[], T]) -> T:
     try:
         return read()
     except FormatError as error:
-        raise _other_format(path, error) from None
+        raise other_format(path, error) from None
     except (ValueError, OSError, RecursionError) as error:
         raise RunFolderError(
             f"{path} cannot be read: {error}; restore it or move it out of the folder"
@@ -211,7 +203,7 @@ def sample_rows(
             tokens=len(sample.completion.ids),
             weight_version=sample.completion.weight_version,
             pieces=tuple(encoder.pieces(sample.completion.ids)) if tokens else None,
-            logprobs=tuple(round(logprob, 4) for logprob in sample.completion.logprobs) if tokens else None,
+            logprobs=tuple(np.round(sample.completion.logprobs, 4).tolist()) if tokens else None,
             advantage=None if advantages is None else advantages[number],
             steps=tuple(
                 StepRow(step.text, step.kind, step.verdict, step.reason, step.undone)
@@ -222,7 +214,8 @@ def sample_rows(
     ]
 
 
-def _other_format(path: Path, error: FormatError) -> RunFolderError:
+def other_format(path: Path, error: FormatError) -> RunFolderError:
+    """The refusal of a file of another format."""
     return RunFolderError(
         f"{path} has {error}; read it with the version that wrote it (git_revision in provenance.json), or "
         "start the run again in another folder"

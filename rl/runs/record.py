@@ -2,12 +2,14 @@
 
 ::
 
-    trajectories.jsonl, eval/*.jsonl         one `SampleRow` per line: a completion
+    eval/*.jsonl                             one `SampleRow` per line: a completion
+    trajectories/, eval/during/              one `SampleRow` per row of a Parquet file
     metrics.jsonl                            one `UpdateRow` per line: an optimiser update
     summary.json                             a `Summary`: a `SplitResult` for each stage and split
 
-`to_json` and `from_json` are the only places that know the keys. The objects stay flat, so that pandas reads
-the files as tables; each row and the summary carry `"format": 1`. `log.py` reads and writes the files.
+`to_json` and `from_json` are the only places that know the keys in JSON, `tables.py` those of Parquet. The
+objects stay flat, so that pandas reads the files as tables; each row, the summary and each Parquet file carry
+the number of the format. `log.py` reads and writes JSON, `trajectories.py` Parquet.
 """
 
 from __future__ import annotations
@@ -22,7 +24,7 @@ from rewards import Outcome
 from rl.runs import json_fields as check
 from rl.runs.json_fields import RecordError
 
-FORMAT = 1
+FORMAT = 2
 """Version of the records. Raise it with every change that an older reader would misread."""
 
 
@@ -106,10 +108,10 @@ class SampleRow:
         tokens: Number of completion tokens, stop token included.
         weight_version: Updates behind the weights that sampled it.
         steps: Its lines before the closing one.
-        pieces: Text of each token; None where the reader left tokens out.
-        logprobs: Log-probability of each token under the sampler, rounded to 4 digits; None where the reader
-            left tokens out.
-        advantage: The advantage it was trained with, or one for each token; None where it was not trained on.
+        pieces: Text of each token; None where the run or the reader left tokens out.
+        logprobs: Log-probability of each token under the sampler, rounded to 4 digits; None as `pieces`.
+        advantage: The advantage it was trained with, or one for each token (their mean where tokens were left
+            out of a Parquet file); None where it was not trained on.
         rendered_prompt: The prompt as the model got it, with chat template, examples and prefill. The first
             sample of a group has it, if it is not `prompt` itself.
     """

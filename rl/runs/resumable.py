@@ -16,7 +16,7 @@ from configs import Config
 from rl.runs.checkpoints import checkpoints, latest_checkpoint
 from rl.runs.early_stopping import is_over
 from rl.runs.errors import RunFolderError
-from rl.runs.log import during_log, evaluation_log, metrics_log, read_summary, trajectory_log
+from rl.runs.log import evaluation_log, metrics_log, read_summary
 from rl.runs.record import Stage
 
 # Keys that may change when a run is resumed: where and how it runs, how far it goes, and what is measured. All
@@ -25,6 +25,7 @@ _MAY_CHANGE = (
     "output_dir",
     "report_to",
     "sample_tables",
+    "trajectories",
     "push_to_hub",
     "eval.",
     "grpo.updates",
@@ -108,11 +109,12 @@ def _other_weights(saved: Mapping[str, Any], given: Mapping[str, Any]) -> str:
 
 
 def _check_format(path: Path) -> None:
-    """Refuse a run whose files have another format than this version writes."""
+    """Refuse a run whose files have another format than this version writes.
+
+    Trajectories are not opened: their format is that of the summary and of the metrics beside them.
+    """
     read_summary(path)
     metrics_log(path).check_format()
-    trajectory_log(path).check_format()
-    during_log(path).check_format()
     for stage in Stage:
         for greedy in (True, False):
             evaluation_log(path, stage, greedy=greedy).check_format()

@@ -20,6 +20,7 @@ async function packed(name) {
   } catch {
     throw new Error("The server does not answer; run stride rollouts again and open the address it prints.");
   }
+  if (answer.status === 410) throw new Error((await answer.text()).trim()); // a file of the run was replaced
   if (!answer.ok) throw new Error(`The server answered ${answer.status}; load the page again.`);
   return answer.arrayBuffer();
 }

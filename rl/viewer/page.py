@@ -17,6 +17,10 @@ from rl.pages.style import style_sheet
 from rl.runs.errors import RunFolderError
 from rl.viewer.read import Trajectories
 
+MOST_BYTES = 400_000_000
+"""Trajectories in one file, uncompressed. Browsers hold the whole page in memory, and a third of this as
+base64."""
+
 _FOLDER = Path(__file__).parent
 _SCRIPTS = tuple(
     f"{name}.js"
@@ -97,13 +101,22 @@ def check_free(path: Path, *, overwrite: bool) -> None:
         raise RunFolderError(f"--html {path} already exists; replace it with --overwrite, or give another file")
 
 
-def write_page(trajectories: Trajectories, path: Path, *, overwrite: bool) -> None:
+def write_page(
+    trajectories: Trajectories, path: Path, *, overwrite: bool, most_bytes: int = MOST_BYTES
+) -> None:
     """Write the page with all trajectories in it.
 
     Raises:
-        RunFolderError: As `check_free`, or the file cannot be written.
+        RunFolderError: As `check_free`, or the trajectories are more than a page can hold, or the file cannot
+            be written.
     """
     check_free(path, overwrite=overwrite)
+    if (num_bytes := trajectories.chunks.num_bytes) > most_bytes:
+        raise RunFolderError(
+            f"--html: {trajectories.num:,} trajectories are about {num_bytes / 1e6:,.0f} MB, and a page holds "
+            f"at most {most_bytes / 1e6:,.0f} MB; choose updates, such as --updates 490-500, or leave --html "
+            "out: the server loads what is shown"
+        )
     temporary = path.with_name(path.name + ".tmp")  # so that a kill leaves the old file
     try:
         with temporary.open("w", encoding="utf-8") as file:

@@ -7,15 +7,23 @@ over HTTP or from its own HTML.
 from __future__ import annotations
 
 import gzip
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
+
+import pyarrow as pa
 
 from rl.runs.changes import Change
 from rl.runs.errors import RunFolderError
+from rl.runs.log import RowLog
+from rl.runs.record import SampleRow
+from rl.runs.tables import part_names, to_table
 from rl.viewer.chunks import Chunks
-from rl.viewer.columns import Columns
+from rl.viewer.columns import READ, Columns
 from rl.viewer.sources import Source, find_sources
+
+_BATCH = 1024  # rows of a JSON file that become one table
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -35,19 +43,25 @@ class Trajectories:
     chunks: Chunks
 
 
-def read_trajectories(folders: Sequence[Path]) -> Trajectories:
-    """Read all trajectories of some runs.
+def read_trajectories(folders: Sequence[Path], updates: range | None = None) -> Trajectories:
+    """Read the trajectories of some runs, without what only a shown row needs.
+
+    Args:
+        folders: The runs.
+        updates: Updates whose training samples and evaluations during training are read; None: all. Evaluated
+            stages are always read.
 
     Raises:
-        RunFolderError: A folder holds no run or no trajectories, or a file of it has another format or is
-            damaged.
+        RunFolderError: A folder holds no run or no trajectories of these updates, or a file of it has another
+            format or is damaged.
     """
-    sources = find_sources(folders)
+    sources = find_sources(folders, updates)
     columns, chunks = Columns(), Chunks()
     listed = []
     for number, source in enumerate(sources):
         before = columns.num
-        _read(source, number, columns, chunks)
+        for table in _tables(source, chunks):
+            columns.append(number, table)
         listed.append(
             {
                 "key": source.key,
@@ -69,10 +83,24 @@ def read_trajectories(folders: Sequence[Path]) -> Trajectories:
     return Trajectories(title=title, num=columns.num, columns=compressed, chunks=chunks)
 
 
-def _read(source: Source, number: int, columns: Columns, chunks: Chunks) -> None:
-    log = source.log
+def _tables(source: Source, chunks: Chunks) -> Iterator[pa.Table]:
+    """The rows of a source as tables with the columns to filter by, while they are added to the chunks."""
+    if isinstance(source.rows, RowLog):
+        yield from _tables_of_lines(source.rows, chunks)
+    else:
+        for file in source.rows:
+            yield chunks.table(file, READ)
+
+
+def _tables_of_lines(log: RowLog[SampleRow], chunks: Chunks) -> Iterator[pa.Table]:
+    lines = chunks.lines(log.path)
     try:
-        for place, line in chunks.lines(log.path):
-            columns.append(number, log.parse(line, place, tokens=False))
+        while batch := [log.parse(line, place, tokens=False) for place, line in islice(lines, _BATCH)]:
+            yield to_table(batch, parts=part_names(batch), tokens=False)
     except OSError as error:
         raise RunFolderError(f"{log.path} cannot be read: {error.strerror or error}") from None
+    except OverflowError as error:
+        raise RunFolderError(
+            f"{log.path} cannot be read: a number is too large ({error}); restore the file or move it out of "
+            "the folder"
+        ) from None

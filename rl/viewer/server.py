@@ -7,22 +7,24 @@ nothing.
 
 from __future__ import annotations
 
+import re
 import signal
 import sys
 import threading
 from collections.abc import Callable
-from functools import partial
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import FrameType
 from typing import Any
 
 from configs import ConfigError
+from rl.runs.errors import RunFolderError
 from rl.viewer.page import content_security_policy, page_parts
 from rl.viewer.read import Trajectories
 
 _ADDRESS = "127.0.0.1"
 _HOSTS = (_ADDRESS, "localhost")
+_CHUNK = re.compile(r"/chunk-([0-9]{1,9})")
 
 
 class _Server(ThreadingHTTPServer):
@@ -30,14 +32,21 @@ class _Server(ThreadingHTTPServer):
 
     def __init__(self, trajectories: Trajectories, port: int) -> None:
         page = "".join(page_parts(trajectories, embed=False)).encode()
-        self.contents: dict[str, Callable[[], bytes]] = {
-            "/": lambda: page,
-            "/columns": lambda: trajectories.columns,
-        }
-        for number in range(len(trajectories.chunks)):
-            self.contents[f"/chunk-{number}"] = partial(trajectories.chunks.__getitem__, number)
+        self._contents = {"/": page, "/columns": trajectories.columns}
+        self._chunks = trajectories.chunks
         self.security_policy = content_security_policy(served=True) + "; frame-ancestors 'none'"
         super().__init__((_ADDRESS, port), _Handler)
+
+    def content(self, path: str) -> bytes | None:
+        """What a path leads to; None if there is nothing.
+
+        Raises:
+            RunFolderError: A chunk cannot be read any more.
+        """
+        chunk = _CHUNK.fullmatch(path)
+        if chunk and (number := int(chunk[1])) < len(self._chunks):
+            return self._chunks[number]
+        return self._contents.get(path)
 
     def handle_error(self, request: Any, client_address: Any) -> None:
         """Ignore browsers that hang up; report other errors."""
@@ -54,12 +63,16 @@ class _Handler(BaseHTTPRequestHandler):
         if host not in _HOSTS:
             self._answer(HTTPStatus.FORBIDDEN, f"open this page as http://{_ADDRESS}\n".encode(), "text/plain")
             return
-        content = self.server.contents.get(self.path)
+        try:
+            content = self.server.content(self.path)
+        except RunFolderError as error:
+            self._answer(HTTPStatus.GONE, f"{error}\n".encode(), "text/plain; charset=utf-8")
+            return
         if content is None:
             self._answer(HTTPStatus.NOT_FOUND, b"there is no such page\n", "text/plain")
         else:
             kind = "text/html; charset=utf-8" if self.path == "/" else "application/octet-stream"
-            self._answer(HTTPStatus.OK, content(), kind)
+            self._answer(HTTPStatus.OK, content, kind)
 
     def _answer(self, status: HTTPStatus, content: bytes, kind: str) -> None:
         self.send_response(status)

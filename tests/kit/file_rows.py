@@ -1,4 +1,4 @@
-"""Rows of `trajectories.jsonl` that no record can hold: damaged values, NaN, lone surrogates."""
+"""Rows of a run's files, those included that no record can hold: damaged values, NaN, lone surrogates."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from envs import StepKind, Verdict
+from rl.runs.record import SampleRow
+from rl.runs.trajectories import trajectory_log
 from tests.kit.runs_by_hand import sample, step
 
 KEYS = list(sample(pieces=(), logprobs=(), advantage=0.0).to_json())  # in the order in which a run writes them
@@ -41,10 +43,17 @@ def row_data(index: int = 0, **fields: Any) -> dict[str, Any]:
 
 
 def write_rows(folder: Path, **files: Sequence[dict[str, Any]]) -> Path:
-    """A run folder with rows for `training` and for stages that were evaluated."""
+    """A run folder with rows for `training`, in a file for each of their updates, and for evaluated stages."""
     (folder / "eval").mkdir(parents=True)
     (folder / "config.yaml").write_text("name: x\n")
     for name, rows in files.items():
-        path = folder / ("trajectories.jsonl" if name == "training" else f"eval/{name}.jsonl")
-        path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+        if name == "training":
+            _write_training(folder, [SampleRow.from_json(row) for row in rows])
+        else:
+            (folder / f"eval/{name}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     return folder
+
+
+def _write_training(folder: Path, rows: Sequence[SampleRow]) -> None:
+    for update in dict.fromkeys(row.update for row in rows):
+        trajectory_log(folder).write(update, [row for row in rows if row.update == update])

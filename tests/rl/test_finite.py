@@ -13,8 +13,9 @@ import yaml
 from safetensors.torch import load_file
 
 from rl.finite import NotFiniteError
-from rl.runs.log import during_log, metrics_log
+from rl.runs.log import metrics_log
 from rl.runs.record import Stage
+from rl.runs.trajectories import during_log
 from rl.trainer_callback import StopIfNotFinite
 from scripts.train import main
 

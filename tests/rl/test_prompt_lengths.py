@@ -12,8 +12,9 @@ import pytest
 from configs import Config, ConfigError, check_config
 from rl.parts import build_parts
 from rl.prompt_lengths import check_prompts, fits
-from rl.runs.log import metrics_log, read_summary, trajectory_log
+from rl.runs.log import metrics_log, read_summary
 from rl.runs.record import Stage
+from rl.runs.trajectories import trajectory_log
 from rl.train import train
 from rollout.encoder import Encoder, make_encoder
 from tests.kit.byte_tokenizer import byte_tokenizer

@@ -19,6 +19,7 @@ from pathlib import Path
 import pytest
 
 from configs import load_config
+from rl.runs.trajectories import trajectory_log
 from scripts import submit
 
 pytestmark = pytest.mark.slow
@@ -173,8 +174,8 @@ def test_a_job_trains_and_leaves_its_results(head: Head, tmp_path: Path) -> None
     assert list(stages) == ["base", "warm", "grpo"]
     assert set(stages["grpo"]) == {"id", "ood_easy", "ood_hard"}
     assert all(0 <= result["accuracy"] <= 1 for result in stages["grpo"].values())
-    trajectories = [json.loads(line) for line in (output / "trajectories.jsonl").read_text().splitlines()]
-    assert sorted({row["weight_version"] for row in trajectories}) == [0, 1, 2]  # each update was published
+    versions = {row.weight_version for row in trajectory_log(output).read(tokens=False)}
+    assert versions == {0, 1, 2}  # each update was published
 
 
 def test_submit_gives_the_exit_code_of_the_job(head: Head, tmp_path: Path) -> None:

@@ -43,7 +43,9 @@ def test_it_writes_the_page(run: Path, capsys: pytest.CaptureFixture[str]) -> No
         (["done", "--html", "no/page.html"], "there is no folder no; make it or give another file"),
         (["done", "--html", "done"], "done is a folder; give a file, such as done/rollouts.html"),
         (["done", "--port", "70000"], "--port 70000 is not a port; give one from 1 to 65535"),
-        (["broken"], "broken/trajectories.jsonl cannot be read: row 1 is damaged"),
+        (["broken"], "broken/eval/base.jsonl cannot be read: row 1 is damaged"),
+        (["done", "--updates", "7-9"], "--updates 7-9: the run in done has no samples of these updates"),
+        (["done", "--updates", "9-7"], "'9-7' is no range of updates; give one such as 490-500, or one update"),
     ],
 )
 def test_a_mistake_is_one_line(
@@ -51,7 +53,7 @@ def test_a_mistake_is_one_line(
 ) -> None:
     Path("mine.html").write_text("years of work")
     broken = write_rows(Path("broken"))
-    (broken / "trajectories.jsonl").write_text("{]\n")
+    (broken / "eval" / "base.jsonl").write_text("{]\n")
     before = {path: path.read_bytes() for path in Path().rglob("*") if path.is_file()}
     with pytest.raises(SystemExit) as ended:
         main(arguments)

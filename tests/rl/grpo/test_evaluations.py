@@ -14,9 +14,10 @@ from configs.schema.config import EvalConfig
 from rl.grpo.evaluations import during_config, next_best
 from rl.models.card import model_card
 from rl.runs.early_stopping import is_over
-from rl.runs.log import during_log, metrics_log, read_summary
+from rl.runs.log import metrics_log, read_summary
 from rl.runs.models import find_trained
 from rl.runs.record import BestModel, Stage, UpdateRow
+from rl.runs.trajectories import during_log, trajectory_log
 from rl.train import train
 from tests.kit.runs_by_hand import split_result
 
@@ -125,7 +126,7 @@ def test_evaluations_change_no_weight_and_are_logged(tmp_path: Path) -> None:
     run(plain)
     lines = run(judged, eval=EVERY, report_to=["tensorboard"])
     assert weights(judged, "models/grpo") == weights(plain, "models/grpo")
-    assert (judged / "trajectories.jsonl").read_bytes() == (plain / "trajectories.jsonl").read_bytes()
+    assert trajectory_log(judged).read() == trajectory_log(plain).read() != []
     rows = updates(judged)
     assert [row.update for row in rows if "eval_id/accuracy" in row.metrics] == [2, 4, 6]
     assert [row.update for row in rows if "eval_ood_easy/tokens" in row.metrics] == [2, 4, 6]

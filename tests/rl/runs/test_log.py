@@ -21,7 +21,7 @@ from rl.compare.study import make_study
 from rl.pages.run.write import write_report
 from rl.runs.errors import RunFolderError
 from rl.runs.folder import open_run
-from rl.runs.log import evaluation_log, metrics_log, read_summary, sample_rows, trajectory_log
+from rl.runs.log import evaluation_log, metrics_log, read_summary, sample_rows
 from rl.runs.record import Stage, Summary, UpdateRow
 from rl.viewer import read_trajectories
 from rollout.encoder import make_encoder
@@ -38,7 +38,8 @@ def updates(stage: Stage, *numbers: int) -> list[UpdateRow]:
 
 
 def test_rows_come_back_as_written(tmp_path: Path) -> None:
-    log = trajectory_log(tmp_path)
+    log = evaluation_log(tmp_path, Stage.GRPO)
+    log.path.parent.mkdir()
     assert log.read() == []
     rows = [replace(SAMPLE, sample=number) for number in range(3)]
     log.append(*rows[:2])
@@ -91,19 +92,11 @@ def test_forget_after_keeps_earlier_updates_and_other_stages(tmp_path: Path) -> 
     assert [path.name for path in tmp_path.iterdir()] == ["metrics.jsonl"]
 
 
-def test_forget_after_keeps_tokens(tmp_path: Path) -> None:
-    log = trajectory_log(tmp_path)
-    rows = [replace(SAMPLE, update=update) for update in (1, 2, 3)]
-    log.append(*rows)
-    log.forget_after(Stage.GRPO, 2)
-    assert log.read() == rows[:2]
-
-
 def test_a_damaged_row_is_named_with_its_file(tmp_path: Path) -> None:
     log = metrics_log(tmp_path)
     log.append(*updates(Stage.GRPO, 1))
     with log.path.open("a") as file:
-        file.write('\n{"format": 1, "stage": "grpo"\n')
+        file.write('\n{"format": 2, "stage": "grpo"\n')
     log.append(*updates(Stage.GRPO, 3))
     for read in (log.read, lambda: log.forget_after(Stage.GRPO, 1)):
         with pytest.raises(RunFolderError) as refused:
@@ -140,7 +133,7 @@ def plan(tmp_path: Path) -> Plan:
     (trial,) = made.trials
     folder = open_run(trial.config, resume=False, overwrite=False)
     folder.metrics.append(*updates(Stage.GRPO, 1))
-    folder.trajectories.append(sample(update=1))
+    folder.trajectories.write(1, [sample(update=1)])
     folder.evaluation(Stage.BASE, greedy=True).append(sample(stage=Stage.BASE))
     folder.write_summary(Summary(stages={Stage.BASE: {"id": split_result(0.5, 3.0)}}))
     folder.close()
@@ -173,12 +166,12 @@ def progress(plan: Plan) -> None:
 
 
 READERS: dict[Callable[[Plan], object], tuple[str, ...]] = {
-    resume: ("summary.json", "metrics.jsonl", "trajectories.jsonl", "eval/base.jsonl"),
-    ablate: ("summary.json", "metrics.jsonl", "trajectories.jsonl", "eval/base.jsonl"),
+    resume: ("summary.json", "metrics.jsonl", "eval/base.jsonl"),
+    ablate: ("summary.json", "metrics.jsonl", "eval/base.jsonl"),
     compare: ("summary.json", "metrics.jsonl", "eval/base.jsonl"),
     write_comparison: ("summary.json", "metrics.jsonl", "eval/base.jsonl"),
     report: ("summary.json", "metrics.jsonl", "eval/base.jsonl"),
-    view: ("trajectories.jsonl", "eval/base.jsonl"),
+    view: ("eval/base.jsonl",),
     preview: ("summary.json",),
     progress: ("summary.json", "metrics.jsonl"),
 }
@@ -193,14 +186,14 @@ def test_other_formats_are_refused_in_one_line(
     plan: Plan, reader: Callable[[Plan], object], name: str, written: str, says: str
 ) -> None:
     path = plan.trials[0].folder / name
-    path.write_text(path.read_text().replace('"format": 1', written))
+    path.write_text(path.read_text().replace('"format": 2', written))
     before = {
         file: file.read_bytes() for file in plan.folder.rglob("*") if file.is_file() and file.name != ".lock"
     }
     with pytest.raises(RunFolderError) as refused:
         reader(plan)
     assert str(refused.value) == (
-        f"{path} {says}, and this version of Stride reads format 1; read it with the version that wrote it "
+        f"{path} {says}, and this version of Stride reads format 2; read it with the version that wrote it "
         "(git_revision in provenance.json), or start the run again in another folder"
     )
     assert all(file.read_bytes() == text for file, text in before.items())

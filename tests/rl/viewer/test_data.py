@@ -12,8 +12,9 @@ import numpy as np
 import pytest
 
 from rl.runs.errors import RunFolderError
-from rl.runs.log import trajectory_log
-from rl.runs.record import SampleRow
+from rl.runs.log import evaluation_log
+from rl.runs.record import SampleRow, Stage
+from rl.runs.trajectories import trajectory_log
 from rl.viewer import Trajectories, read_trajectories
 from tests.kit.file_rows import row_data, step_data, write_rows
 
@@ -76,16 +77,16 @@ def test_a_group_is_the_samples_of_one_draw(tmp_path: Path) -> None:
     training = [
         row_data(0, group=7, sample=0),
         row_data(0, group=7, sample=1),
-        row_data(0, group=7, sample=0, update=2),
         row_data(0, group=8),
         row_data(1, group=7),
         row_data(0, group=7, sample=2),
+        row_data(0, group=7, sample=0, update=2),
     ]
     _, columns = columns_of(
         read_trajectories([write_rows(tmp_path / "a", training=training, warm=[row_data(0, group=7)])])
     )
     # The evaluated row first; another update, group id, problem or source is another group.
-    assert columns["group"] == [0, 1, 1, 2, 3, 4, 1]
+    assert columns["group"] == [0, 1, 1, 2, 3, 1, 4]
 
 
 def test_an_advantage_of_tokens_is_their_mean(tmp_path: Path) -> None:
@@ -113,11 +114,14 @@ def test_problems_are_the_same_only_with_the_same_text(tmp_path: Path) -> None:
     assert len(set(problem)) == 5
 
 
-def test_rows_come_back_as_they_were_written(tmp_path: Path) -> None:
-    hostile = 'x", "pieces": ["y"], "logprobs": [1], \u202e \ud800 \x00 </script><!-- ☃\r\n'
-    tokens = {"pieces": ['"], "logprobs": [', "]", "\n"], "logprobs": [-0.5, -1.0, 0.0], "advantage": 0.5}
-    written = [row_data(i, text=hostile, prompt=hostile, **(tokens if i % 2 else {})) for i in range(700)]
-    data = read_trajectories([write_rows(tmp_path / "a", training=written)])
+HOSTILE = 'x", "pieces": ["y"], "logprobs": [1], \u202e \x00 </script><!-- ☃\r\n'
+TOKENS = {"pieces": ['"], "logprobs": [', "]", "\n"], "logprobs": [-0.1234, -1.0, 0.0], "advantage": 0.5}
+
+
+@pytest.mark.parametrize(("name", "text"), [("warm", f"{HOSTILE}\ud800"), ("training", HOSTILE)])
+def test_rows_come_back_as_they_were_written(tmp_path: Path, name: str, text: str) -> None:
+    written = [row_data(i, text=text, prompt=text, **(TOKENS if i % 2 else {})) for i in range(700)]
+    data = read_trajectories([write_rows(tmp_path / "a", **{name: written})])
     header, columns = columns_of(data)
     assert rows_of(data) == written
     assert len(data.chunks) > 2
@@ -126,12 +130,24 @@ def test_rows_come_back_as_they_were_written(tmp_path: Path) -> None:
     assert header["starts"] == [sum(lengths[:i]) for i in range(len(lengths))]
 
 
+def test_rows_of_several_files_and_row_groups_are_in_order(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("rl.runs.trajectories._TOKENS", 100)  # 12 rows of 9 tokens are a row group
+    written = [row_data(i, update=1 + i // 30) for i in range(90)]
+    data = read_trajectories([write_rows(tmp_path / "a", training=written)])
+    assert [file.open().num_row_groups for file in trajectory_log(tmp_path / "a").files()] == [3, 3, 3]
+    assert [row["index"] for row in rows_of(data)] == columns_of(data)[1]["index"] == list(range(90))
+    # Chunks end with their row group: 12, 12 and 6 rows.
+    assert columns_of(data)[0]["starts"] == [0, 12, 24, 30, 42, 54, 60, 72, 84]
+
+
 def test_tokens_are_not_read_for_the_columns() -> None:
     whole = row_data(
         text='"], "logprobs": [', pieces=['"], "logprobs": [', ']"'], logprobs=[-0.5, -1.0], advantage=[1]
     )
     expected = SampleRow.from_json({k: v for k, v in whole.items() if k not in ("pieces", "logprobs")})
-    log = trajectory_log(Path())
+    log = evaluation_log(Path(), Stage.WARM)
     assert log.parse(json.dumps(whole).encode(), tokens=False) == expected
     assert log.parse(json.dumps(whole).encode()) == SampleRow.from_json(whole) != expected
     apart = json.dumps(whole, separators=(",", ":"))  # not as a run writes it
@@ -139,17 +155,21 @@ def test_tokens_are_not_read_for_the_columns() -> None:
 
 
 def test_long_rows_make_small_chunks(tmp_path: Path) -> None:
-    data = read_trajectories(
-        [write_rows(tmp_path / "a", training=[row_data(i, text="x" * 600_000) for i in range(5)])]
-    )
+    lines = [row_data(i, text="x" * 600_000) for i in range(5)]
+    data = read_trajectories([write_rows(tmp_path / "a", warm=lines)])
+    assert [len(gzip.decompress(chunk).split(b"\n")) for chunk in data.chunks] == [2, 2, 1]
+    # Of a Parquet row no length is known but that in tokens: 8 bytes each.
+    rows = [row_data(i, tokens=75_000) for i in range(5)]
+    data = read_trajectories([write_rows(tmp_path / "b", training=rows)])
     assert [len(gzip.decompress(chunk).split(b"\n")) for chunk in data.chunks] == [2, 2, 1]
 
 
-def test_numbers_that_json_lacks_become_none(tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", ["warm", "training"])
+def test_numbers_that_json_lacks_become_none(tmp_path: Path, name: str) -> None:
     odd = row_data(
         reward=math.inf, pieces=["a", "NaN"], logprobs=[math.nan, -math.inf], parts={"correct": math.nan}
     )
-    data = read_trajectories([write_rows(tmp_path / "a", training=[odd])])
+    data = read_trajectories([write_rows(tmp_path / "a", **{name: [odd]})])
     _, columns = columns_of(data)
     assert math.isnan(columns["reward"][0])
     assert math.isnan(columns["part:correct"][0])
@@ -159,8 +179,8 @@ def test_numbers_that_json_lacks_become_none(tmp_path: Path) -> None:
 
 
 def test_a_line_cut_off_by_a_kill_is_ignored(tmp_path: Path) -> None:
-    run = write_rows(tmp_path / "a", training=[row_data(0), row_data(1)])
-    with (run / "trajectories.jsonl").open("a") as file:
+    run = write_rows(tmp_path / "a", warm=[row_data(0), row_data(1)])
+    with (run / "eval" / "warm.jsonl").open("a") as file:
         file.write("\n" + json.dumps(row_data(2))[:50])
     data = read_trajectories([run])
     assert data.num == 2
@@ -168,12 +188,49 @@ def test_a_line_cut_off_by_a_kill_is_ignored(tmp_path: Path) -> None:
 
 
 def test_files_rewritten_meanwhile_do_not_mix_with_what_was_read(tmp_path: Path) -> None:
-    run = write_rows(tmp_path / "a", training=[row_data(0), row_data(1)])
+    run = write_rows(tmp_path / "a", warm=[row_data(0), row_data(1)], training=[row_data(2)])
     data = read_trajectories([run])
-    path = run / "trajectories.jsonl"
+    path = run / "eval" / "warm.jsonl"
     path.unlink()
     path.write_text("other rows\n" * 500)
-    assert [one["index"] for one in rows_of(data)] == [0, 1]
+    assert [json.loads(line)["index"] for line in gzip.decompress(data.chunks[0]).split(b"\n")] == [0, 1]
+    trajectory_log(run).write(1, [SampleRow.from_json(row_data(3))])
+    (file,) = trajectory_log(run).files()
+    for change in (lambda: None, file.path.unlink):
+        change()
+        with pytest.raises(RunFolderError, match=r"update-000001.parquet has been deleted or replaced since"):
+            data.chunks[1]
+
+
+def test_only_the_updates_that_were_asked_for_are_read(tmp_path: Path) -> None:
+    rows = [row_data(i, update=i) for i in range(1, 6)]
+    run = write_rows(tmp_path / "a", training=rows, warm=[row_data(0)])
+    (trajectory_log(run).path / "update-000005.parquet").write_bytes(b"damaged")
+    _, columns = columns_of(read_trajectories([run], range(2, 4)))
+    assert columns["update"] == [1, 2, 3]  # 1: the row of the warm start
+    with pytest.raises(RunFolderError, match=r"--updates 7-8: the run in .*a has no samples .* updates 1 to 5"):
+        read_trajectories([run], range(7, 9))
+    with pytest.raises(RunFolderError, match="it has none at all"):
+        read_trajectories([write_rows(tmp_path / "b", warm=[row_data(0)])], range(7, 9))
+
+
+def test_the_columns_are_read_without_what_only_a_shown_row_needs(tmp_path: Path) -> None:
+    """The bytes of texts, steps and tokens may be anything until their row is shown."""
+    run = write_rows(tmp_path / "a", training=[row_data(i, **TOKENS) for i in range(20)])
+    (file,) = trajectory_log(run).files()
+    expected = columns_of(read_trajectories([run]))
+    whole = bytearray(file.path.read_bytes())
+    group = file.open().metadata.row_group(0)
+    for number in range(group.num_columns):
+        column = group.column(number)
+        if column.path_in_schema.split(".")[0] in ("text", "steps", "pieces", "logprobs", "token_advantages"):
+            start = column.dictionary_page_offset or column.data_page_offset
+            whole[start : start + column.total_compressed_size] = b"?" * column.total_compressed_size
+    file.path.write_bytes(whole)
+    data = read_trajectories([run])
+    assert columns_of(data) == expected
+    with pytest.raises(RunFolderError, match=r"update-000001.parquet cannot be read: "):
+        data.chunks[0]
 
 
 @pytest.mark.parametrize(
@@ -200,14 +257,20 @@ def test_files_rewritten_meanwhile_do_not_mix_with_what_was_read(tmp_path: Path)
     ],
 )
 def test_a_damaged_file_is_one_clear_line(tmp_path: Path, line: str, says: str) -> None:
-    run = write_rows(tmp_path / "a", training=[row_data()])
-    with (run / "trajectories.jsonl").open("a", encoding="latin-1") as file:
+    run = write_rows(tmp_path / "a", warm=[row_data()])
+    with (run / "eval" / "warm.jsonl").open("a", encoding="latin-1") as file:
         file.write(line + "\n")
     with pytest.raises(RunFolderError) as caught:
         read_trajectories([run])
-    assert f"{run / 'trajectories.jsonl'} cannot be read: row 2 is damaged" in str(caught.value)
+    assert f"{run / 'eval' / 'warm.jsonl'} cannot be read: row 2 is damaged" in str(caught.value)
     assert "\n" not in str(caught.value)
     assert says in str(caught.value)
+
+
+def test_a_number_beyond_64_bits_is_one_clear_line(tmp_path: Path) -> None:
+    run = write_rows(tmp_path / "a", warm=[row_data(10**30)])
+    with pytest.raises(RunFolderError, match=r"warm.jsonl cannot be read: a number is too large"):
+        read_trajectories([run])
 
 
 def test_folders_that_cannot_be_shown(tmp_path: Path) -> None:
