@@ -44,7 +44,7 @@ class TrajectoryFile:
     update: int
 
     def open(self) -> pq.ParquetFile:
-        """The file, opened; the columns that repeat have a dictionary.
+        """The file, opened.
 
         Raises:
             RunFolderError: It cannot be read, has another format or is damaged.
