@@ -11,7 +11,6 @@ import argparse
 import json
 import multiprocessing
 import os
-import resource
 import subprocess
 import sys
 import time
@@ -138,9 +137,16 @@ def write_updates(folder: Path, updates: range, size: Size, *, kept: bool) -> Wr
     return Written(seconds=seconds, num_bytes=num_bytes, peak_mib=peak)
 
 
-def _peak_mib() -> float:
-    """The largest resident memory of this process so far."""
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+def _peak_mib(process: str = "self") -> float:
+    """The largest resident memory of a process so far; 0 where it has just ended.
+
+    Not `ru_maxrss`, in which a process begins with that of the one that started it.
+    """
+    try:
+        status = Path(f"/proc/{process}/status").read_text()
+    except ProcessLookupError:
+        return 0.0
+    return next((int(line.split()[1]) / 1024 for line in status.splitlines() if line.startswith("VmHWM")), 0.0)
 
 
 def train(folder: Path, updates: int, *arguments: str) -> subprocess.Popen[bytes]:
@@ -155,26 +161,27 @@ def train(folder: Path, updates: int, *arguments: str) -> subprocess.Popen[bytes
     )
 
 
-def resume(folder: Path, updates: int) -> tuple[float, float]:
+def resume(folder: Path, updates: int) -> dict[str, float]:
     """Make the run one update longer.
 
     Returns:
-        Seconds from the start of the process to the first new update in `metrics.jsonl`, imports included; and
-        the largest resident memory of the process until its end, in MiB.
+        Seconds from the start of the process to the first new update in `metrics.jsonl`, imports included;
+        seconds of CPU time and the largest resident memory in MiB until its end.
     """
     metrics = folder / "metrics.jsonl"
-    before, started = metrics.stat().st_size, time.perf_counter()
+    before, started, peak = metrics.stat().st_size, time.perf_counter(), 0.0
+    seconds = None
     process = train(folder, updates + 1, "--resume")
-    while metrics.stat().st_size <= before:
-        if process.poll() is not None:
-            raise RuntimeError(f"the resumed run ended with exit code {process.returncode}")
+    while not os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT):
+        peak = max(peak, _peak_mib(str(process.pid)))
+        if seconds is None and metrics.stat().st_size > before:
+            seconds = time.perf_counter() - started
         time.sleep(0.02)
-    seconds = time.perf_counter() - started
     _, status, usage = os.wait4(process.pid, 0)
     process.returncode = os.waitstatus_to_exitcode(status)
-    if process.returncode:
+    if process.returncode or seconds is None:
         raise RuntimeError(f"the resumed run ended with exit code {process.returncode}")
-    return seconds, usage.ru_maxrss / 1024
+    return {"seconds": seconds, "cpu_s": usage.ru_utime + usage.ru_stime, "peak_mib": peak}
 
 
 def json_bytes(size: Size) -> int:
@@ -219,16 +226,14 @@ def main() -> None:
     given.folder.mkdir(parents=True)
     if train(run, updates).wait():
         raise SystemExit("the tiny run failed")
-    seconds, mib = resume(run, updates)
-    _say("resumed with tiny files", seconds=seconds, peak_mib=mib)
+    _say("resumed with tiny files", **resume(run, updates))
     written = write_updates(run, range(1, updates + 2), size, kept=not given.no_tokens)
     _say("written", seconds_an_update=float(np.median(written.seconds)), slowest=max(written.seconds))
     early, late = written.peak_mib[min(9, updates)], written.peak_mib[-1]
     _say("memory of the writer", peak_mib_after_10=early, peak_mib_at_the_end=late)
     mean = float(np.mean(written.num_bytes))
     _say("size", mb_an_update=mean / 1e6, mb_as_json=json_bytes(size) / 1e6, gb=sum(written.num_bytes) / 1e9)
-    seconds, mib = resume(run, updates + 1)
-    _say("resumed", seconds=seconds, peak_mib=mib)
+    _say("resumed", **resume(run, updates + 1))
     with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:
         _say("viewer", **pool.submit(open_viewer, run).result())
 
