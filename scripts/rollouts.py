@@ -17,7 +17,7 @@ from scripts.exits import user_errors
 
 def _updates(text: str) -> range:
     """The updates of an argument such as 490-500 or 500."""
-    found = re.fullmatch(r"(\d+)(?:-(\d+))?", text)
+    found = re.fullmatch(r"([0-9]{1,9})(?:-([0-9]{1,9}))?", text)
     first, last = (int(found[1]), int(found[2] or found[1])) if found else (0, 0)
     if not 1 <= first <= last:
         raise argparse.ArgumentTypeError(

@@ -25,7 +25,7 @@ from rl.runs.tables import FORMAT_KEY, TOKEN_COLUMNS, has_tokens, part_names, to
 
 T = TypeVar("T")
 
-_NAME: Final = re.compile(r"update-(\d{6,})\.parquet")
+_NAME: Final = re.compile(r"update-([0-9]{6,})\.parquet")
 _ROWS = 8192
 _TOKENS = 1_000_000
 """A row group ends after this many rows or tokens."""
