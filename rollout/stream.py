@@ -79,7 +79,8 @@ class RolloutStream:
             return self._fetch(weights, version)
         missing = min(self._max_staleness + 1, left) - len(self._pending)
         if missing > 0:
-            snapshot = {name: tensor.clone() for name, tensor in weights.items()}  # the learner changes its own
+            # The learner changes its own; in host memory, where actors get them from.
+            snapshot = {name: tensor.detach().to("cpu", copy=True) for name, tensor in weights.items()}
             self._pending.extend(self._thread.submit(self._fetch, snapshot, version) for _ in range(missing))
         return self._pending.popleft().result()
 

@@ -264,9 +264,12 @@ def _plain(model: PreTrainedModel) -> PreTrainedModel:
 
 
 def trainable_weights(model: torch.nn.Module) -> dict[str, torch.Tensor]:
-    """The parameters an engine needs after an update, by name: all trained ones, or the adapter's alone."""
+    """The parameters an engine needs after an update, by name: all trained ones, or the adapter's alone.
+
+    They are the learner's own memory, where it is; whoever keeps them copies them before the next update.
+    """
     return {
-        name: parameter.detach().cpu()
+        name: parameter.detach()
         for name, parameter in model.named_parameters()
         if parameter.requires_grad and ".ref." not in name
     }

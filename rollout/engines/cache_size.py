@@ -12,6 +12,7 @@ from typing import ClassVar, NamedTuple
 
 import torch
 
+from rollout.engines.adapter import sampled_model
 from rollout.engines.decoder import has_decoder
 from rollout.engines.states import has_row_layers, measure_cache
 
@@ -70,7 +71,7 @@ class CacheNeeds:
         return cls(
             position=numbers * dtype.itemsize,
             row=states,
-            stores_prompts=has_decoder(model),
+            stores_prompts=has_decoder(sampled_model(model)),
             can_grow=has_row_layers(model),
         )
 

@@ -18,6 +18,7 @@ from dataclasses import replace
 import numpy as np
 import torch
 
+from rollout.engines.adapter import MergedAdapter
 from rollout.engines.base import Weights, copy_weights
 from rollout.engines.cache import Buffers
 from rollout.engines.cache_size import CacheNeeds, CachePlan, CallSize, make_plan
@@ -52,6 +53,7 @@ class TorchEngine:
         prompt_tokens: int = 0,
         check_every: int | None = None,
         make_capture: Callable[[], Capture] | None = None,
+        adapter: MergedAdapter | None = None,
     ) -> None:
         """Take over a model.
 
@@ -71,10 +73,12 @@ class TorchEngine:
             check_every: Tokens between two checks for stop tokens. None: 1 on a CPU, elsewhere 16, because a
                 check waits for the device.
             make_capture: Makes what captures decode steps for replay; None: no step is captured.
+            adapter: What merges the published weights of an adapter into the model; None: they are the model's.
         """
         self.model = model.eval().requires_grad_(False)
         self.device = next(model.parameters()).device
         self.weight_version = 0
+        self._adapter = adapter
         self.num_preempted = 0
         self._stop = torch.tensor(list(stop_ids), device=self.device)
         self._pad_id = pad_id
@@ -93,7 +97,10 @@ class TorchEngine:
 
     def load_weights(self, weights: Weights, version: int) -> None:
         """See `Engine.load_weights`."""
-        copy_weights(weights, version, to=self.model.state_dict(keep_vars=True))
+        if self._adapter is None:
+            copy_weights(weights, version, to=self.model.state_dict(keep_vars=True))
+        else:
+            self._adapter.load(weights, version)
         self.weight_version = version
 
     def sleep(self) -> bool:

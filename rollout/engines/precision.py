@@ -31,18 +31,60 @@ def cast_weights(model: Any, dtype: torch.dtype) -> None:
         model: A `PreTrainedModel`, or a `PeftModel` around one.
         dtype: The precision, float32 or bfloat16.
     """
-    base = model if isinstance(model, PreTrainedModel) else model.get_base_model()
-    wanted = library_dtypes(base, dtype)
-    for prefix, module in base.named_modules():
-        for tensors in (module._parameters, module._buffers):
-            for name, tensor in tensors.items():
-                kept = wanted.get(_library_name(f"{prefix}.{name}" if prefix else name))
-                if tensor is None or kept in (None, tensor.dtype) or not tensor.is_floating_point():
-                    continue
-                if isinstance(tensor, torch.nn.Parameter):
-                    tensor.data = tensor.data.to(kept)  # in place: tied parameters stay tied
-                else:
-                    tensors[name] = tensor.to(kept)
+    base = _base(model)
+    for name, (tensor, kept) in wanted_dtypes(base, dtype).items():
+        if isinstance(tensor, torch.nn.Parameter):
+            tensor.data = tensor.data.to(kept)  # in place: tied parameters stay tied
+        else:
+            owner, _, own_name = name.rpartition(".")
+            base.get_submodule(owner)._buffers[own_name] = tensor.to(kept)
+
+
+def copy_model(model: Any, dtype: torch.dtype, device: str) -> Any:
+    """A copy of a model in another precision or on another device, made tensor by tensor.
+
+    Args:
+        model: A `PreTrainedModel`, or a `PeftModel` around one.
+        dtype: The precision, float32 or bfloat16.
+        device: Where the copy lives.
+    """
+    kept = {id(tensor): kept for tensor, kept in wanted_dtypes(_base(model), dtype).values()}
+    memo = {
+        id(tensor): copy_tensor(tensor, kept.get(id(tensor), tensor.dtype), device)
+        for tensor in (*model.parameters(), *model.buffers())
+    }
+    return copy.deepcopy(model, memo)
+
+
+def copy_tensor(
+    tensor: torch.Tensor, dtype: torch.dtype, device: str, *, shared: bool = False
+) -> torch.Tensor:
+    """A copy of a parameter or buffer; with `shared`, on the same memory if precision and device are equal."""
+    place = torch.device(device)
+    same = tensor.dtype == dtype and tensor.device.type == place.type
+    same = same and place.index in (None, tensor.device.index)
+    new = tensor.detach() if shared and same else tensor.detach().to(place, dtype, copy=True)
+    is_parameter = isinstance(tensor, torch.nn.Parameter)
+    return torch.nn.Parameter(new, requires_grad=tensor.requires_grad) if is_parameter else new
+
+
+def wanted_dtypes(
+    model: PreTrainedModel, dtype: torch.dtype
+) -> dict[str, tuple[torch.Tensor, torch.dtype]]:
+    """Each parameter and buffer with the precision in which the library would load it.
+
+    Args:
+        model: A model without adapter, or one whose layers an adapter has replaced; what the adapter adds stays
+            in its precision.
+        dtype: The precision asked for.
+    """
+    wanted = library_dtypes(model, dtype)
+    return {
+        name: (tensor, wanted.get(_library_name(name), tensor.dtype))
+        if tensor.is_floating_point()
+        else (tensor, tensor.dtype)
+        for name, tensor in (*model.named_parameters(), *model.named_buffers())
+    }
 
 
 def library_dtypes(model: PreTrainedModel, dtype: torch.dtype) -> dict[str, torch.dtype]:
@@ -63,6 +105,13 @@ def library_dtypes(model: PreTrainedModel, dtype: torch.dtype) -> dict[str, torc
     return found
 
 
+def _base(model: Any) -> PreTrainedModel:
+    base: PreTrainedModel = model if isinstance(model, PreTrainedModel) else model.get_base_model()
+    return base
+
+
 def _library_name(name: str) -> str:
     """The name of a tensor before PEFT wrapped its layer."""
-    return name.replace(".base_layer.", ".").replace(".original_module.", ".")
+    for added in ("base_layer", "original_module", "modules_to_save.default"):
+        name = name.replace(f".{added}.", ".")
+    return name

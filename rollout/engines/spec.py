@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
-import copy
+import logging
 from dataclasses import dataclass
 
 import torch
+from peft import PeftModel
 
+from rollout.engines.adapter import MergedAdapter, can_merge
 from rollout.engines.base import Engine
 from rollout.engines.cache_size import CallSize
 from rollout.engines.cuda_graphs import CudaGraphs
 from rollout.engines.decoder import has_decoder
 from rollout.engines.embedded import TorchEngine
-from rollout.engines.precision import cast_weights, set_tf32
+from rollout.engines.precision import copy_model, set_tf32
 from rollout.engines.probe import check_decoding
 from rollout.engines.vllm import VllmEngine
 from rollout.engines.vllm_settings import VllmSettings
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,7 +27,7 @@ class EngineSpec:
     """Everything an engine needs.
 
     Attributes:
-        model: The policy. Each engine samples from a copy of its own, so this one may be trained meanwhile.
+        model: The policy. It may be trained meanwhile: engines have their own copy of all that is.
         stop_ids: Tokens that end a completion.
         pad_id: Token that pads prompts; masked out.
         dtype: Precision of the engine's copy, as of a model loaded in it.
@@ -59,7 +63,10 @@ class EngineSpec:
         return self.vllm is not None and self.vllm.sleep
 
     def build(self) -> Engine:
-        """Make an engine with its own copy of the model.
+        """Make an engine with a copy of the model.
+
+        With an adapter, the embedded engine has a plain model instead, on the learner's base: `model` is moved to
+        the engine's device, where both have one base between them.
 
         Raises:
             VllmError: vLLM is not installed, or cannot run this model.
@@ -67,17 +74,27 @@ class EngineSpec:
             CacheError: `cache_bytes` does not hold one sample.
         """
         set_tf32(self.tf32)
-        model = copy.deepcopy(self.model)
-        cast_weights(model, self.dtype)
         if self.vllm is not None:
+            model = copy_model(self.model, self.dtype, "cpu")
             return VllmEngine(
                 model, stop_ids=self.stop_ids, settings=self.vllm, threads=self.threads, device=self.device
             )
-        model.to(device=self.device)
+        adapter = None
+        if isinstance(self.model, PeftModel) and not can_merge(self.model):
+            _log.warning(
+                "the adapter cannot be merged into its base, so sampling takes the slower layers of PEFT; an "
+                "adapter on linear layers alone, without biases, can be"
+            )
+        elif isinstance(self.model, PeftModel):
+            if self.model.device.type != torch.device(self.device).type:
+                self.model.to(self.device)
+            adapter = MergedAdapter(self.model, dtype=self.dtype, device=self.device)
+        model = copy_model(self.model, self.dtype, self.device) if adapter is None else adapter.model
         if not has_decoder(model):  # the written-out families are tested
             check_decoding(model, pad_id=self.pad_id)
         return TorchEngine(
             model,
+            adapter=adapter,
             stop_ids=self.stop_ids,
             pad_id=self.pad_id,
             threads=self.threads,

@@ -17,7 +17,12 @@ class RolloutPool(Protocol):
     """What the learner and the evaluation see of the sampling side."""
 
     def publish(self, weights: Weights, version: int) -> None:
-        """Sample all later batches with `weights`."""
+        """Sample all later batches with `weights`; they are copied before this returns.
+
+        Args:
+            weights: By parameter name, on any device. The learner may change them afterwards.
+            version: Their version.
+        """
         ...
 
     def rollout(
