@@ -36,6 +36,7 @@ from rl.grpo.evaluations import Evaluations
 from rl.grpo.trainer import StrideTrainer
 from rl.grpo.update import Updates
 from rl.grpo.zero_signal import describe_zero_signal
+from rl.models.adapter import share_base
 from rl.models.policy import Policy, trainable_weights
 from rl.models.push import create_repository
 from rl.models.upload import HubUploads
@@ -178,7 +179,13 @@ class _Run:
             self._trained(Stage.WARM, config.warm_start.updates, time.perf_counter() - started)
             self.evaluate(Stage.WARM, policy, pool, config)
         # Loaded from its folder: without the SFT trainer's hooks, and with a path for GRPO's reference.
-        return build_policy(config, self.parts, model)
+        return self._loaded(model, policy)
+
+    def _loaded(self, model: Path, before: Policy) -> Policy:
+        """The policy in a folder; with an adapter, on the base of the one before, which the engine has too."""
+        policy = build_policy(self.config, self.parts, model)
+        share_base(policy.model, before.model)
+        return policy
 
     def stage_grpo(self, policy: Policy, pool: RolloutPool) -> None:
         config = self.config
@@ -186,7 +193,7 @@ class _Run:
         if self.done(Stage.GRPO, config.grpo.updates):
             return
         if config.warm_start is None:
-            policy = build_policy(config, self.parts, self.folder.model(Stage.BASE))
+            policy = self._loaded(self.folder.model(Stage.BASE), policy)
         resume_from = latest_checkpoint(self.folder.path, Stage.GRPO)
         done = self._rewind(Stage.GRPO, resume_from)
         weight, decoupled = config.rewards.advantage_weight, config.rewards.decoupled

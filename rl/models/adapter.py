@@ -115,3 +115,16 @@ def merge_adapter(model: PreTrainedModel, place: str, *, revision: str | None) -
         raise PolicyError(f"the adapter {place} cannot be merged: {reason}") from None
     whole: PreTrainedModel = merged.requires_grad_(True)
     return whole
+
+
+def share_base(model: nn.Module, other: nn.Module) -> None:
+    """Give a model with an adapter the base of another, loaded from the same files, in place of its own.
+
+    Args:
+        model: The model whose frozen weights are dropped; one whose weights are all trained stays as it is.
+        other: The model whose base both have from now on, where it is.
+    """
+    bases = dict(other.named_parameters())
+    for name, parameter in model.named_parameters():
+        if not parameter.requires_grad and name in bases and not bases[name].requires_grad:
+            parameter.data = bases[name].data

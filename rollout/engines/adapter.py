@@ -1,9 +1,14 @@
 """The plain model that an engine samples from in place of a model with a LoRA adapter.
 
-In: the learner's `PeftModel`, and the adapter's weights at each publication. Out: a model of the base's own class
-whose matrices are base plus adapter (Hu et al., arXiv 2106.09685, section 4.1), so that it samples as fast as one
-without adapter. Each matrix is computed from the base in float32 and rounded once, so nothing builds up over
-publications. The base is the learner's, which is frozen; nothing here writes to it.
+In: the learner's `PeftModel`, and the adapter's weights at each publication. Out: a model of the base's own
+class whose matrices are base plus adapter (Hu et al., arXiv 2106.09685, section 4.1), so that it samples as
+fast as one without adapter. Each matrix is computed from the base in float32 and rounded once, so nothing
+builds up over publications. The base is the learner's, which is frozen; nothing here writes to it.
+
+What an adapter adds is at first far below the spacing of bfloat16 at the base's weights. Rounded to nearest,
+most weights would stay as they are, and the sampler behind the learner. So weights are rounded up or down by
+chance (stochastic rounding, Gupta et al., arXiv 1502.02551), and are right on average. The chances are fixed
+for each weight, so equal adapters give equal engines.
 """
 
 from __future__ import annotations
@@ -55,16 +60,16 @@ class MergedAdapter:
     """A plain model, and the adapter that is in its weights.
 
     Attributes:
-        model: The plain model. Its parameters may be laid out anew, as long as they stay the same objects. Those
-            that the adapter does not change share the memory of the learner's, where precision and device are
-            equal.
+        model: The plain model. Its parameters may be laid out anew, as long as they stay the same objects.
+            Those that the adapter does not change share the memory of the learner's, where precision and device
+            are equal.
     """
 
     def __init__(self, policy: PeftModel, *, dtype: torch.dtype, device: str) -> None:
         """Copy the adapter and merge it.
 
         Args:
-            policy: A model for which `can_merge` holds. Its base must stay as it is; its adapter may be trained.
+            policy: A model for which `can_merge` holds. Its base must stay as it is, its adapter may change.
             dtype: Precision of the plain model, as of a model loaded in it.
             device: Where the plain model lives.
         """
@@ -115,8 +120,11 @@ class MergedAdapter:
 
     @torch.no_grad()
     def _merge(self) -> None:
-        for layer in self._layers:
-            layer.merged.copy_(layer.weight())
+        for seed, layer in enumerate(self._layers):
+            weight = layer.weight()
+            layer.merged.copy_(
+                _round_by_chance(weight, seed) if layer.merged.dtype == torch.bfloat16 else weight
+            )
 
 
 @dataclass(frozen=True)
@@ -132,12 +140,25 @@ class _Layer:
     merged: torch.Tensor
 
     def weight(self) -> torch.Tensor:
-        """Base plus adapter, in float32."""
-        base = dequantize_module_weight(self.lora.get_base_layer()).float()
+        """Base, in the precision of the plain layer, plus adapter; in float32."""
+        base = dequantize_module_weight(self.lora.get_base_layer()).to(self.merged.dtype).float()
         if _ADAPTER in self.lora.lora_variant:
             whole: torch.Tensor = self.lora.lora_variant[_ADAPTER].merge_safe(self.lora, _ADAPTER, base)
             return whole
         return base + self.lora.get_delta_weight(_ADAPTER)
+
+
+def _round_by_chance(weight: torch.Tensor, seed: int) -> torch.Tensor:
+    """Weights in float32, each rounded to one of its two neighbours in bfloat16 by numbers of the seed.
+
+    The nearer one is likelier, in proportion, so a weight that bfloat16 has is kept. A value that is not finite
+    is kept as well.
+    """
+    generator = torch.Generator(weight.device).manual_seed(seed)
+    bits = weight.contiguous().view(torch.int32)  # bfloat16 has the upper 16
+    chance = torch.randint(1 << 16, bits.shape, generator=generator, dtype=torch.int32, device=bits.device)
+    rounded = ((bits + chance) & -(1 << 16)).view(torch.float32)
+    return torch.where(weight.isfinite(), rounded, weight).bfloat16()
 
 
 def _is_linear(module: Any) -> bool:

@@ -259,6 +259,8 @@ def _join(linears: list[Any]) -> tuple[torch.Tensor, torch.Tensor | None]:
 
 
 def _share(parameters: list[nn.Parameter], *, by_input: bool = False) -> torch.Tensor:
+    if len(parameters) == 1 and not by_input:
+        return parameters[0].detach()
     if by_input:
         joined = torch.cat([parameter.detach().t() for parameter in parameters], dim=1).t()
     else:

@@ -56,9 +56,7 @@ def copy_model(model: Any, dtype: torch.dtype, device: str) -> Any:
     return copy.deepcopy(model, memo)
 
 
-def copy_tensor(
-    tensor: torch.Tensor, dtype: torch.dtype, device: str, *, shared: bool = False
-) -> torch.Tensor:
+def copy_tensor(tensor: torch.Tensor, dtype: torch.dtype, device: str, *, shared: bool = False) -> torch.Tensor:
     """A copy of a parameter or buffer; with `shared`, on the same memory if precision and device are equal."""
     place = torch.device(device)
     same = tensor.dtype == dtype and tensor.device.type == place.type
@@ -68,9 +66,7 @@ def copy_tensor(
     return torch.nn.Parameter(new, requires_grad=tensor.requires_grad) if is_parameter else new
 
 
-def wanted_dtypes(
-    model: PreTrainedModel, dtype: torch.dtype
-) -> dict[str, tuple[torch.Tensor, torch.dtype]]:
+def wanted_dtypes(model: PreTrainedModel, dtype: torch.dtype) -> dict[str, tuple[torch.Tensor, torch.dtype]]:
     """Each parameter and buffer with the precision in which the library would load it.
 
     Args:

@@ -65,8 +65,8 @@ class EngineSpec:
     def build(self) -> Engine:
         """Make an engine with a copy of the model.
 
-        With an adapter, the embedded engine has a plain model instead, on the learner's base: `model` is moved to
-        the engine's device, where both have one base between them.
+        With an adapter, the embedded engine samples from a plain model instead, made from the base in `model`,
+        which is moved to the engine's device: in the learner's process, both have one base between them.
 
         Raises:
             VllmError: vLLM is not installed, or cannot run this model.

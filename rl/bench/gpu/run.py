@@ -28,8 +28,9 @@ PARTS = {
     "logprobs": 60,
     "suite": 70,
     "sampling": 135,
-    "update": 85,
-    "smollm2": 160,
+    "lora": 40,
+    "update": 80,
+    "smollm2": 125,
 }
 """Parts in the order in which they run, with their seconds."""
 

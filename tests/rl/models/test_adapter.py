@@ -13,6 +13,7 @@ from transformers import AutoModelForCausalLM
 
 from configs.schema.config import LoraSettings, PolicyConfig
 from envs import make_env
+from rl.models.adapter import share_base
 from rl.models.files import PolicyError
 from rl.models.policy import Policy, load_policy
 from rl.models.saved_adapter import check_model
@@ -74,6 +75,22 @@ def test_an_adapter_is_trained_further(adapter: Path, tmp_path: Path) -> None:
     policy.save(tmp_path)
     again = load_policy(config, ENV, seed=0, checkpoint=tmp_path)
     assert torch.equal(logits(again.model, policy), logits(policy.model, policy))
+
+
+def test_a_policy_loaded_again_keeps_the_base_it_had(adapter: Path) -> None:
+    config = PolicyConfig(model=str(adapter), lora=LORA)
+    first, again = (load_policy(config, ENV, seed=0) for _ in range(2))
+    right = logits(again.model, again)
+    share_base(again.model, first.model)
+    assert torch.equal(logits(again.model, again), right)
+    theirs = dict(first.model.named_parameters())
+    for name, parameter in again.model.named_parameters():
+        assert (parameter.data_ptr() == theirs[name].data_ptr()) == ("lora_" not in name)
+    config = PolicyConfig(model=str(adapter.parent / "base"))  # all of its weights are trained
+    first, again = (load_policy(config, ENV, seed=0) for _ in range(2))
+    share_base(again.model, first.model)
+    theirs = dict(first.model.named_parameters())
+    assert all(p.data_ptr() != theirs[name].data_ptr() for name, p in again.model.named_parameters())
 
 
 def test_an_adapter_without_a_tokenizer_gets_its_bases(adapter: Path, tmp_path: Path) -> None:
