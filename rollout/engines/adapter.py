@@ -14,6 +14,7 @@ for each weight, so equal adapters give equal engines.
 from __future__ import annotations
 
 import copy
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -78,6 +79,7 @@ class MergedAdapter:
         dtypes = wanted_dtypes(base, dtype)
         self._layers: list[_Layer] = []
         self._trained: dict[str, torch.Tensor] = {}
+        trained: Iterable[tuple[str, torch.Tensor]]
         memo: dict[int, Any] = {}  # what takes the place of each tensor and module in the copy
         for name, (tensor, kept) in dtypes.items():
             if not (name.endswith(".base_layer.weight") or ".lora_" in name or _is_quantized(tensor)):
@@ -97,7 +99,7 @@ class MergedAdapter:
             elif _is_quantized(getattr(module, "weight", None)) and not name.endswith(".base_layer"):
                 plain = _plain_linear(module, memo, dtype, device)
                 plain.weight.data.copy_(dequantize_module_weight(module))
-                trained = iter(())
+                trained = ()
             else:
                 continue
             memo[id(module)] = plain
@@ -144,8 +146,9 @@ class _Layer:
         base = dequantize_module_weight(self.lora.get_base_layer()).to(self.merged.dtype).float()
         if _ADAPTER in self.lora.lora_variant:
             whole: torch.Tensor = self.lora.lora_variant[_ADAPTER].merge_safe(self.lora, _ADAPTER, base)
-            return whole
-        return base + self.lora.get_delta_weight(_ADAPTER)
+        else:
+            whole = base + self.lora.get_delta_weight(_ADAPTER)
+        return whole
 
 
 def _round_by_chance(weight: torch.Tensor, seed: int) -> torch.Tensor:
@@ -189,5 +192,6 @@ def _plain_linear(layer: Any, memo: dict[int, Any], dtype: torch.dtype, device: 
         return copy.deepcopy(layer, {**memo, id(layer.weight): weight})
     sizes = layer.in_features, layer.out_features
     plain = nn.Linear(*sizes, bias=False, dtype=dtype, device=device)
-    plain.bias = None if layer.bias is None else memo[id(layer.bias)]
+    if layer.bias is not None:
+        plain.bias = memo[id(layer.bias)]
     return plain
