@@ -61,7 +61,7 @@ def test_imports_point_one_way(path: Path) -> None:
         ("torch", {"rollout", "rl", "scripts"}),
         ("transformers", {"rollout", "rl", "scripts"}),
         ("trl", {"rl"}),
-        ("peft", {"rl"}),
+        ("peft", {"rollout", "rl"}),
         ("ray", {"rollout", "rl", "scripts"}),  # in rl one file: see below
         ("yaml", {"configs", "rl", "scripts"}),
     ],

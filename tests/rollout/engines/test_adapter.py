@@ -180,8 +180,8 @@ def test_weights_that_do_not_fit_change_nothing() -> None:
 def test_in_bfloat16_each_weight_is_rounded_up_or_down_and_right_on_average() -> None:
     """From a base in float32 or in bfloat16, whose embeddings and norms are then shared.
 
-    Each matrix has 1,000 weights or more, whose changes by the adapter are a tenth of the spacing: rounded to
-    nearest, nearly all would be as before.
+    Each matrix has 1,000 weights or more, whose changes by the adapter are an eighth of the spacing: rounded to
+    nearest, most would be as before.
     """
     for dtype in (torch.float32, torch.bfloat16):
         learner = adapted("qwen3", dtype)
@@ -193,8 +193,8 @@ def test_in_bfloat16_each_weight_is_rounded_up_or_down_and_right_on_average() ->
             if hasattr(module, "base_layer"):
                 base, change = module.base_layer.weight.bfloat16().float(), module.get_delta_weight("default")
                 merged_weight = own[f"{name}.weight"].float()
-                spacing = 2.0 ** (base.abs().log2().floor() - 7)
-                assert change.abs().median() < 0.1 * spacing.median()
+                spacing = 2.0 ** (torch.maximum(base.abs(), (base + change).abs()).log2().floor() - 7)
+                assert change.abs().median() < spacing.median() / 6
                 assert bool(((merged_weight - base - change).abs() < spacing).all())
                 share.append((((merged_weight - base) * change).sum() / (change**2).sum()).item())
         assert len(share) == 14 and abs(sum(share) / 14 - 1) < 0.1
