@@ -174,9 +174,11 @@ def _vllm_settings(config: Config) -> VllmSettings | None:
 def worker_spec(config: Config, parts: Parts, policy: Policy) -> WorkerSpec:
     """What a worker needs to sample from the policy."""
     rollout = config.rollout
+    # The embedded engine writes a base in 4 bits out as it merges the adapter, if it has the learner's.
+    in_process = rollout.backend == "local" and rollout.engine == "torch"
     return WorkerSpec(
         engine=EngineSpec(
-            model=plain_copy(policy.model),
+            model=policy.model if in_process else plain_copy(policy.model),
             stop_ids=policy.encoder.stop_ids,
             pad_id=policy.encoder.pad_id,
             dtype=engine_dtype(config),
