@@ -260,6 +260,7 @@ def _plain(model: PreTrainedModel) -> PreTrainedModel:
     quantizer: Any = getattr(model, "hf_quantizer", None)
     if quantizer is not None:
         quantizer.remove_quantization_config(model)
+        vars(model).pop("_weight_conversions", None)  # else it is saved by the names in the GGUF file
     return model
 
 

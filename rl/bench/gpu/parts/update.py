@@ -1,7 +1,7 @@
 """Whole GRPO updates of a model of 0.5 B parameters: seconds, agreement of sampler and learner, peak memory.
 
 Sampling, reward, loss, backward, optimiser and new weights for the sampler, all through the trainer of a run.
-Weights are float32; the learner computes in float32, in bfloat16 (autocast), and with gradient checkpointing too.
+Weights are float32; the learner computes in float32, in bfloat16 (autocast), and then with checkpointing too.
 """
 
 from __future__ import annotations
