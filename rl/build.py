@@ -122,7 +122,7 @@ def _cache_bytes(config: Config, policy: Policy, *, device_bytes: int) -> float:
         policy.model,
         _largest_calls(config),
         prompt_tokens=config.rollout.max_prompt_tokens,
-        max_rows=config.rollout.max_rows,
+        max_rows=_max_rows(config),
         dtype=engine_dtype(config),
         bound=_cache_bound(config, policy),
     )
@@ -137,9 +137,16 @@ def _cache_bound(config: Config, policy: Policy) -> int:
         policy.model,
         [training, CallSize(1, 1, evaluation.new_tokens)],
         prompt_tokens=config.rollout.max_prompt_tokens,
-        max_rows=config.rollout.max_rows,
+        max_rows=_max_rows(config),
         dtype=engine_dtype(config),
     )
+
+
+def _max_rows(config: Config) -> int | None:
+    """Most rows of the embedded engine: on a GPU, evaluation has no more than training."""
+    if config.rollout.max_rows is None and _samples_on_gpu(config):
+        return _largest_calls(config)[0].num_samples
+    return config.rollout.max_rows
 
 
 def _largest_calls(config: Config) -> list[CallSize]:
@@ -185,7 +192,7 @@ def worker_spec(config: Config, parts: Parts, policy: Policy) -> WorkerSpec:
             device=find_device(config),
             tf32=config.tf32,
             threads=rollout.threads,
-            max_rows=rollout.max_rows,
+            max_rows=_max_rows(config),
             cuda_graphs=rollout.cuda_graphs,
             cache_bytes=_cache_bound(config, policy),
             calls=tuple(_largest_calls(config)),

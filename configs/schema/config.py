@@ -253,7 +253,7 @@ class RolloutConfig(Section):
     depend on the number of actors."""
     max_rows: int | None = Field(None, ge=1)
     """Completions that an engine decodes at the same time, at least one group; others wait for a free row.
-    null: the whole batch. Bounds the memory of the KV cache."""
+    null: the whole batch; on a GPU, at most that of training in evaluation too."""
     kv_cache_gib: float | None = Field(None, gt=0)
     """Memory of an engine's KV cache in GiB (2^30 bytes). A batch that could need more starts all the same;
     when the cache is full, the completions with the fewest tokens are preempted: they wait for memory, and

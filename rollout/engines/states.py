@@ -10,7 +10,8 @@ Shapes: B rows.
 from __future__ import annotations
 
 import inspect
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -83,7 +84,7 @@ def measure_cache(model: Any) -> tuple[int, int]:
     cache = DynamicCache(config=model.config.get_text_config())
     ids = torch.zeros((1, 1), dtype=torch.long, device=next(model.parameters()).device)
     try:
-        with torch.inference_mode():
+        with _evaluating(model), torch.inference_mode():
             model(input_ids=ids, use_cache=True, **{cache_argument(model): cache})
     except (AttributeError, RuntimeError, TypeError, ValueError):
         return 0, 0  # such a model cannot be sampled from, and `check_decoding` says so
@@ -95,6 +96,19 @@ def measure_cache(model: Any) -> tuple[int, int]:
             kept = [*layer.conv_states.values(), *layer.recurrent_states.values()]
             state_bytes += sum(state.nbytes for state in kept if state is not None)
     return numbers, state_bytes
+
+
+@contextmanager
+def _evaluating(model: Any) -> Iterator[None]:
+    """In training, dropout draws random numbers, and gradient checkpointing leaves out the cache."""
+    training = [module for module in model.modules() if module.training]
+    for module in training:
+        module.training = False
+    try:
+        yield
+    finally:
+        for module in training:
+            module.training = True
 
 
 def has_row_layers(model: Any) -> bool:

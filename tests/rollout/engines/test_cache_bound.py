@@ -162,6 +162,20 @@ def test_no_plan_is_over_its_bound(family: str) -> None:
         assert plan.groups >= 1 or not needs.stores_prompts
 
 
+def test_measuring_a_model_in_training_leaves_it_as_it_was() -> None:
+    """Its dropout, its gradient checkpointing, the parts of it that are not in training, and random numbers."""
+    model: Any = make("gpt2")
+    expected = CacheNeeds.of(model.eval(), torch.float32)
+    assert expected.position == 2 * 2 * 32 * 4  # keys and values of 2 layers, 32 numbers in float32
+    model.train()
+    model.gradient_checkpointing_enable()
+    model.transformer.h[0].eval()
+    modes, state = [module.training for module in model.modules()], torch.get_rng_state()
+    assert CacheNeeds.of(model, torch.float32) == expected
+    assert [module.training for module in model.modules()] == modes and len(set(modes)) == 2
+    assert torch.equal(torch.get_rng_state(), state)
+
+
 def test_half_the_memory_serves_skewed_lengths_without_preemption() -> None:
     """Most completions stop early, so a fraction of the worst case holds all of them at any time."""
     model = make("llama")
