@@ -57,7 +57,7 @@ class Policy:
     @property
     def num_parameters(self) -> int:
         """All parameters, the adapter's included."""
-        base = self.model.get_base_model() if isinstance(self.model, PeftModel) else self.model
+        base: Any = self.model.get_base_model() if isinstance(self.model, PeftModel) else self.model
         count: int = base.num_parameters()  # knows that weights in 4 bits are packed
         return count
 
