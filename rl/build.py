@@ -5,6 +5,8 @@ In: a config and its `Parts`. `parts.py` builds and checks environment and rewar
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -12,13 +14,18 @@ from transformers.integrations import get_available_reporting_integrations
 
 from configs import Config, ConfigError
 from rl.devices import check_devices, find_device, shares_gpu
+from rl.memory.devices import Devices, find_devices
+from rl.memory.engine import engine_rows, largest_calls
+from rl.memory.fit import Fit, check_fit, fit_memory
+from rl.memory.learner import Model
 from rl.models.four_bits import plain_copy
-from rl.models.memory import check_cache, host_bytes
 from rl.models.policy import Policy, load_policy
+from rl.models.shape import shape_model
 from rl.parts import Parts
-from rl.precision import check_precision, engine_dtype, learner_dtype
+from rl.precision import check_precision, engine_dtype, gradient_checkpointing, learner_dtype, mixed_precision
 from rl.prompt_lengths import check_prompts
 from rl.sft.lengths import check_demonstrations
+from rollout.engines.adapter import can_merge
 from rollout.engines.cache_size import CacheError, CallSize, cache_bytes
 from rollout.engines.spec import EngineSpec
 from rollout.engines.vllm import check_arguments
@@ -88,20 +95,88 @@ def check_lengths(config: Config, parts: Parts, policy: Policy) -> list[str]:
     return [warning for warning in warnings if warning]
 
 
-def checked_cache_mebibytes(config: Config, policy: Policy) -> float:
-    """The most that the KV cache takes in one engine, in training or evaluation, in MiB.
+def checked_memory(config: Config, policy: Policy) -> Fit:
+    """The memory that a run takes here, and the sizes that make it fit.
 
     Raises:
-        ConfigError: It does not fit into memory.
+        ConfigError: It does not fit.
     """
-    on_gpu = _samples_on_gpu(config) and torch.cuda.is_available()
-    gpu_bytes = torch.cuda.mem_get_info()[1] if on_gpu else None
+    gpus = torch.cuda.device_count()
+    gpu_bytes = torch.cuda.mem_get_info()[1] if gpus else None
+    devices = find_devices(config, gpus=gpus, gpu_bytes=gpu_bytes, cpu=find_device(config) == "cpu")
+    fit = fit_model(config, policy.model, devices)
+    check_fit(config, fit)
+    return fit
+
+
+def fit_model(config: Config, model: Model, devices: Devices) -> Fit:
+    """The memory that a run takes on these devices with a model, which needs no weights.
+
+    Raises:
+        ConfigError: The KV cache that the config gives does not hold one sample.
+    """
+    if config.policy.load_in_4bit:  # the matrices of one that is loaded have another shape
+        model = shape_model(config)
+    settings = _vllm_settings(config)
+    in_process = config.rollout.backend == "local" and settings is None
     try:
-        size = _cache_bytes(config, policy, device_bytes=gpu_bytes or host_bytes())
+        given = _given_cache(config, model, devices, settings)
     except CacheError as error:
         raise ConfigError(str(error)) from None
-    check_cache(config, size, gpu_bytes=gpu_bytes)
-    return size / (1 << 20)
+    return fit_memory(
+        config,
+        model,
+        devices,
+        mixed_precision=mixed_precision(config),
+        checkpointing=gradient_checkpointing(config) and bool(model.supports_gradient_checkpointing),
+        engine_dtype=engine_dtype(config),
+        cache_need=partial(cache_need, config, model, on_gpu=devices.engines_on_gpu(config)),
+        cache_given=given,
+        shares_base=in_process
+        and not config.policy.load_in_4bit
+        and can_merge(model)
+        and engine_dtype(config) == learner_dtype(config),
+        engine_sleeps=settings is not None and settings.sleep,
+    )
+
+
+def _given_cache(config: Config, model: Model, devices: Devices, settings: VllmSettings | None) -> int | None:
+    """The bytes of the KV cache that the config gives; None: it leaves them open.
+
+    Raises:
+        CacheError: They do not hold one sample.
+    """
+    given = config.rollout.kv_cache_gib
+    bound = None if given is None else int(given * 2**30)
+    if settings is None:
+        cache_need(config, model, largest_calls(config), bound, on_gpu=devices.engines_on_gpu(config))
+        return bound
+    settings.check_cache(model, engine_dtype(config))
+    if settings.gpu_memory_utilization is None:
+        return bound
+    size = devices.size if devices.engines_here else devices.engine_size or devices.size
+    weights = sum(parameter.numel() for parameter in model.parameters()) * engine_dtype(config).itemsize
+    return max(0, int(settings.gpu_memory_utilization * size - weights / settings.num_devices))
+
+
+def cache_need(
+    config: Config, model: Model, calls: Sequence[CallSize], bound: int | None = None, *, on_gpu: bool = False
+) -> int:
+    """The bytes that the KV cache of an engine takes for calls at most.
+
+    Raises:
+        CacheError: One sample is over the bound.
+    """
+    if (settings := _vllm_settings(config)) is not None:
+        return int(settings.cache_bytes(model, engine_dtype(config)))
+    return cache_bytes(
+        model,
+        calls,
+        prompt_tokens=config.rollout.max_prompt_tokens,
+        max_rows=engine_rows(config, on_gpu=on_gpu),
+        dtype=engine_dtype(config),
+        bound=bound,
+    )
 
 
 def _samples_on_gpu(config: Config) -> bool:
@@ -110,76 +185,31 @@ def _samples_on_gpu(config: Config) -> bool:
     return find_device(config) == "cuda"
 
 
-def _cache_bytes(config: Config, policy: Policy, *, device_bytes: int) -> float:
-    if (settings := _vllm_settings(config)) is not None:
-        dtype = engine_dtype(config)
-        settings.check_cache(policy.model, dtype)
-        if settings.gpu_memory_utilization is not None:  # what weights leave of it
-            weights = policy.num_parameters * dtype.itemsize / settings.num_devices
-            return max(0.0, settings.gpu_memory_utilization * device_bytes - weights)
-        return settings.cache_bytes(policy.model, dtype)
-    return cache_bytes(
-        policy.model,
-        _largest_calls(config),
-        prompt_tokens=config.rollout.max_prompt_tokens,
-        max_rows=_max_rows(config),
-        dtype=engine_dtype(config),
-        bound=_cache_bound(config, policy),
-    )
-
-
-def _cache_bound(config: Config, policy: Policy) -> int:
-    """Most bytes of the embedded engine's KV cache: what training can need, and one sample of evaluation."""
-    if config.rollout.kv_cache_gib is not None:
-        return int(config.rollout.kv_cache_gib * 2**30)
-    training, evaluation = _largest_calls(config)
-    return cache_bytes(
-        policy.model,
-        [training, CallSize(1, 1, evaluation.new_tokens)],
-        prompt_tokens=config.rollout.max_prompt_tokens,
-        max_rows=_max_rows(config),
-        dtype=engine_dtype(config),
-    )
-
-
-def _max_rows(config: Config) -> int | None:
-    """Most rows of the embedded engine: on a GPU, evaluation has no more than training."""
-    if config.rollout.max_rows is None and _samples_on_gpu(config):
-        return _largest_calls(config)[0].num_samples
-    return config.rollout.max_rows
-
-
-def _largest_calls(config: Config) -> list[CallSize]:
-    """The largest calls of an engine, in training and in evaluation."""
-    rollout, evaluation = config.rollout, config.eval
-    eval_tokens = max([rollout.max_new_tokens, *evaluation.max_new_tokens.values()])
-    return [
-        CallSize(rollout.problems_per_batch, rollout.samples_per_problem, rollout.max_new_tokens),
-        CallSize(evaluation.problems_per_batch, max(1, evaluation.num_samples), eval_tokens),
-    ]
-
-
-def _vllm_settings(config: Config) -> VllmSettings | None:
+def _vllm_settings(config: Config, kv_cache_bytes: int | None = None) -> VllmSettings | None:
     rollout = config.rollout
     if rollout.engine != "vllm":
         return None
-    training, evaluation = _largest_calls(config)
+    training, evaluation = largest_calls(config)
     rows = max(training.num_samples, evaluation.num_samples)
     sleep = rollout.enable_sleep_mode
+    if kv_cache_bytes is None and rollout.kv_cache_gib is not None:
+        kv_cache_bytes = int(rollout.kv_cache_gib * 2**30)
     return VllmSettings(
         max_rows=min(rows, rollout.max_rows or rows),
         max_tokens=rollout.max_prompt_tokens + max(training.new_tokens, evaluation.new_tokens),
         cache_rows=min(training.num_samples, rollout.max_rows or rows),
         cache_tokens=rollout.max_prompt_tokens + training.new_tokens,
         gpu_memory_utilization=rollout.gpu_memory_utilization,
-        kv_cache_bytes=None if rollout.kv_cache_gib is None else int(rollout.kv_cache_gib * 2**30),
+        kv_cache_bytes=None if rollout.gpu_memory_utilization is not None else kv_cache_bytes,
         sleep=shares_gpu(config) and rollout.max_staleness == 0 if sleep == "auto" else sleep,
         arguments=rollout.vllm_args,
     )
 
 
-def worker_spec(config: Config, parts: Parts, policy: Policy) -> WorkerSpec:
-    """What a worker needs to sample from the policy."""
+def worker_spec(
+    config: Config, parts: Parts, policy: Policy, *, kv_cache_bytes: int | None = None
+) -> WorkerSpec:
+    """What a worker needs to sample from the policy, its KV cache bound to so many bytes (None: not bound)."""
     rollout = config.rollout
     # The embedded engine writes a base in 4 bits out as it merges the adapter, if it has the learner's.
     in_process = rollout.backend == "local" and rollout.engine == "torch"
@@ -192,12 +222,12 @@ def worker_spec(config: Config, parts: Parts, policy: Policy) -> WorkerSpec:
             device=find_device(config),
             tf32=config.tf32,
             threads=rollout.threads,
-            max_rows=_max_rows(config),
+            max_rows=engine_rows(config, on_gpu=_samples_on_gpu(config)),
             cuda_graphs=rollout.cuda_graphs,
-            cache_bytes=_cache_bound(config, policy),
-            calls=tuple(_largest_calls(config)),
+            cache_bytes=kv_cache_bytes,
+            calls=tuple(largest_calls(config)),
             prompt_tokens=rollout.max_prompt_tokens,
-            vllm=_vllm_settings(config),
+            vllm=_vllm_settings(config, kv_cache_bytes),
         ),
         encoder=policy.encoder,
         env=parts.env,
@@ -207,14 +237,20 @@ def worker_spec(config: Config, parts: Parts, policy: Policy) -> WorkerSpec:
     )
 
 
-def build_pool(config: Config, parts: Parts, policy: Policy) -> RolloutPool:
+def build_pool(config: Config, parts: Parts, policy: Policy, fit: Fit) -> RolloutPool:
     """Start the rollout pool, with a copy of the policy's current weights.
+
+    Args:
+        config: The run.
+        parts: Its checked pieces.
+        policy: Its policy.
+        fit: Bounds the KV cache.
 
     Raises:
         ResourceError: The cluster has too few resources.
         VllmError, DecodingError: The engine cannot sample from this model.
     """
-    rollout, spec = config.rollout, worker_spec(config, parts, policy)
+    rollout, spec = config.rollout, worker_spec(config, parts, policy, kv_cache_bytes=fit.cache_bytes)
     if rollout.backend == "local":
         return LocalPool(spec.build())
     from rollout.pools.ray_pool import RayPool  # Ray is only imported where it is used: it takes a second

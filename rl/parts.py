@@ -17,8 +17,8 @@ from configs import Config, ConfigError, describe_errors
 from configs.schema.config import RewardTermConfig
 from envs import ENVS, Env, Split, make_env
 from rewards import RewardSum, Term, When
+from rl.memory.machine import check_tiny_model
 from rl.models.files import PolicyError
-from rl.models.memory import check_tiny_model
 from rl.models.saved_adapter import check_model
 from rl.models.tiny_words import check_tiny_words
 from rl.prompts import build_prompt_format

@@ -26,7 +26,7 @@ import torch
 from configs import Config
 from configs.schema.config import GrpoConfig
 from rewards import RunHistory
-from rl.build import build_policy, build_pool, check_backends, check_lengths, checked_cache_mebibytes
+from rl.build import build_policy, build_pool, check_backends, check_lengths, checked_memory
 from rl.devices import describe_devices
 from rl.evaluate import evaluate
 from rl.evaluation_files import write_evaluation
@@ -36,6 +36,7 @@ from rl.grpo.evaluations import Evaluations
 from rl.grpo.trainer import StrideTrainer
 from rl.grpo.update import Updates
 from rl.grpo.zero_signal import describe_zero_signal
+from rl.memory.fit import Fit
 from rl.models.adapter import share_base
 from rl.models.policy import Policy, trainable_weights
 from rl.models.push import create_repository
@@ -81,8 +82,8 @@ def run_stages(
     warnings = check_lengths(config, parts, policy)
     hub = config.push_to_hub
     repo_id = create_repository(hub.repo_id, private=hub.private) if hub else None
-    cache = checked_cache_mebibytes(config, policy)
-    pool = build_pool(config, parts, policy)
+    fit = checked_memory(config, policy)
+    pool = build_pool(config, parts, policy, fit)
     with (
         closing(pool),
         closing(open_run(config, resume=resume, overwrite=overwrite, model_commit=policy.commit)) as folder,
@@ -90,12 +91,11 @@ def run_stages(
     ):
         record_problems(folder.path, parts.env)
         os.environ["TENSORBOARD_LOGGING_DIR"] = str(folder.path / "tensorboard")
-        run = _Run(config, parts, folder, out or sys.stderr, tables, repo_id)
+        run = _Run(config, parts, folder, fit, out or sys.stderr, tables, repo_id)
         run.say(f"{config.name}: {parts.env.name}, {policy.num_parameters:,} parameters, in {folder.path}")
         for warning in config.grpo.warnings() if config.grpo else ():
             run.say(f"warning: {warning}")
-        run.say(f"sampling: the KV cache takes {cache:,.1f} MiB an engine at most")
-        for line in (*describe_devices(config), *warnings):
+        for line in (*fit.lines(), *describe_devices(config), *warnings):
             run.say(line)
         pool.sleep()  # only evaluation and GRPO sample
         run.stage_base(policy, pool)
@@ -120,6 +120,7 @@ class _Run:
         config: Config,
         parts: Parts,
         folder: RunFolder,
+        fit: Fit,
         out: TextIO,
         tables: SampleTables,
         repo_id: str | None = None,
@@ -127,6 +128,7 @@ class _Run:
         self.config = config
         self.parts = parts
         self.folder = folder
+        self.fit = fit
         self._reopen()
         self.progress = Progress(out, planned_work(config, folder.summary()))
         self.say = self.progress.say
@@ -168,6 +170,7 @@ class _Run:
                     policy,
                     phases,
                     config.warm_start,
+                    pass_tokens=self.fit.warm_tokens,
                     folder=checkpoints(self.folder.path, Stage.WARM),
                     seed=config.seed,
                     passes=prepare_learner(config, policy.model),
@@ -214,7 +217,7 @@ class _Run:
         updates = Updates(
             source,
             pool,
-            config.grpo,
+            config.grpo.model_copy(update={"micro_batch_tokens": self.fit.pass_tokens}),
             config.rollout,
             pad_id=policy.encoder.pad_id,
             on_rollouts=partial(self._log_rollouts, policy.encoder),

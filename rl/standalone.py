@@ -57,7 +57,7 @@ def evaluate_model(
     let_threads_sleep()
     import torch  # everything that needs none is checked
 
-    from rl.build import build_policy, build_pool, check_backends, check_lengths
+    from rl.build import build_policy, build_pool, check_backends, check_lengths, checked_memory
     from rl.evaluate import evaluate, num_completions
     from rl.evaluation_files import write_evaluation
     from rl.pages.run.write import write_report
@@ -69,7 +69,7 @@ def evaluate_model(
     torch.set_num_threads(config.threads)
     policy = build_policy(config, parts, checkpoint)
     warnings = check_lengths(recorded, parts, policy)
-    pool = build_pool(config, parts, policy)
+    pool = build_pool(config, parts, policy, checked_memory(recorded, policy))
     work = Work(label="evaluation", kind=Kind.COMPLETION, units=num_completions(config))
     run = open_run(recorded, resume=False, overwrite=False, model_commit=policy.commit)
     with closing(pool), closing(run) as folder:

@@ -22,6 +22,7 @@ COMMANDS = {
     "submit": "run a config as a job on a Ray cluster",
     "push": "upload the model of a run to the Hugging Face hub",
     "prompt": "show the exact prompts of a config before a run",
+    "memory": "state the memory of a run, and whether it fits",
     "check": "check that environments keep their contract",
     "bench": "race Stride against transformers, vLLM and TRL",
 }

@@ -162,7 +162,8 @@ class WarmStartConfig(Section):
     batch_size: int = Field(64, ge=1)
     """Demonstrations per update."""
     micro_batch_size: int | None = Field(None, ge=1)
-    """Demonstrations per forward pass (gradient accumulation); must divide `batch_size`. null: all at once."""
+    """Demonstrations per forward pass (gradient accumulation); must divide `batch_size`. null: as many as fit,
+    on a GPU up to 16,384 tokens; the run says how many tokens that is."""
     learning_rate: float = Field(1e-3, gt=0)
     """Peak learning rate, reached after `warmup_frac`, then decayed to 0 along a cosine."""
     warmup_frac: float = Field(0.05, ge=0, le=1)
@@ -257,7 +258,8 @@ class RolloutConfig(Section):
     kv_cache_gib: float | None = Field(None, gt=0)
     """Memory of an engine's KV cache in GiB (2^30 bytes). A batch that could need more starts all the same;
     when the cache is full, the completions with the fewest tokens are preempted: they wait for memory, and
-    what they have is read again. null: what a rollout batch of training can need; evaluation shares it."""
+    what they have is read again. null: what a rollout batch can need, in evaluation as far as the learner
+    leaves memory for it."""
     max_staleness: int = Field(0, ge=0)
     """Rollout batches that actors sample ahead while the learner works; needs `backend: ray`. Completions are
     then up to this many batches off-policy, which the importance ratio in the loss corrects. 0: strictly
@@ -431,7 +433,8 @@ class UpdatesConfig(Section):
     micro_batch_tokens: int | None = Field(None, ge=1)
     """Tokens per forward pass, padding included (gradient accumulation). Changes memory and speed, not the
     update. Completions are sorted by length and split where that pads least; one over the limit gets a pass
-    of its own. null: 16,384 on a GPU; 768 on a CPU, where larger passes take memory and save no time."""
+    of its own. null: as many as fit, up to 16,384, on a GPU, and the run says how many; 768 on a CPU, where
+    larger passes take memory and save no time."""
     dynamic_sampling: bool = True
     """Replace zero-variance groups, whose rewards are all equal and give no gradient, by further problems until
     P groups have a signal (DAPO, arXiv 2503.14476, section 3.2). false: train on those of the first P that

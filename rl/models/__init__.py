@@ -1,1 +1,1 @@
-"""Models: the policy, its files and card, the memory it takes, and the hub."""
+"""Models: the policy, its files and card, and the hub."""

@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+import pyarrow.compute as pc
+from datasets import Dataset
 from transformers import PrinterCallback, TrainerCallback
 from trl import SFTConfig, SFTTrainer
 
@@ -31,6 +33,7 @@ def warm_start(
     passes: Passes,
     report_to: list[str],
     callbacks: list[TrainerCallback],
+    pass_tokens: int | None = None,
     resume_from: Path | None = None,
 ) -> None:
     """Train `policy.model` in place.
@@ -44,13 +47,17 @@ def warm_start(
         passes: How forward and backward passes run.
         report_to: Metric backends.
         callbacks: Notified of every update.
+        pass_tokens: Tokens of a forward pass at most, where `micro_batch_size` is open; None: any number.
         resume_from: Checkpoint folder to continue from.
 
     Raises:
         ConfigError: A demonstration does not fit into the model's context.
         NotFiniteError: A loss, a gradient norm or a weight is not finite.
     """
-    micro = config.micro_batch_size or config.batch_size
+    rows = encode_phases(
+        phases, policy.encoder, batch_size=config.batch_size, seed=seed, context=policy.context
+    )
+    micro = config.micro_batch_size or rows_of_a_pass(rows, config.batch_size, pass_tokens)
     arguments = SFTConfig(
         **trainer_arguments(config, folder=folder, seed=seed, passes=passes, report_to=report_to),
         train_sampling_strategy="sequential",  # the phases are shuffled already
@@ -64,16 +71,22 @@ def warm_start(
         dataset_kwargs={"skip_prepare_dataset": True},
     )
     pin_one_device(arguments)
-    examples = encode_phases(
-        phases, policy.encoder, batch_size=config.batch_size, seed=seed, context=policy.context
-    )
     with adapter_kept(policy.model):
         trainer = SFTTrainer(
             model=policy.model,
             args=arguments,
-            train_dataset=examples,
+            train_dataset=rows,
             processing_class=policy.tokenizer,
             callbacks=[StopIfNotFinite(), *callbacks],
         )
     trainer.remove_callback(PrinterCallback)  # progress is shown by our own
     trainer.train(resume_from_checkpoint=str(resume_from) if resume_from else None)
+
+
+def rows_of_a_pass(rows: Dataset, batch_size: int, pass_tokens: int | None) -> int:
+    """The most demonstrations that a pass takes, as a divisor of those of an update; at least one."""
+    if pass_tokens is None:
+        return batch_size
+    longest = pc.max(pc.list_value_length(rows.data["input_ids"])).as_py()
+    divisors = [size for size in range(1, batch_size + 1) if batch_size % size == 0]
+    return max(size for size in divisors if size == 1 or size * longest <= pass_tokens)

@@ -225,13 +225,13 @@ CASES: dict[str, tuple[list[str], tuple[str, ...]]] = {
     ),
     "a model over all memory": (
         ["good.yaml", "policy.tiny.hidden_size=1000000"],
-        ("policy.tiny takes at least ", " MiB of memory; lower policy.tiny.hidden_size, num_layers or inter"),
+        ("policy.tiny takes at least ", " GiB of memory; lower policy.tiny.hidden_size, num_layers or inter"),
     ),
     "a KV cache over all memory": (
         ["good.yaml", "warm_start=null", "rollout.samples_per_problem=1000000000"],
         (
-            "the KV cache takes up to ",
-            " of memory; lower rollout.samples_per_problem, rollout.problems_per_batch",
+            " GiB of memory, but the learner takes ",
+            "a smaller rollout.max_new_tokens, rollout.samples_per_problem or rollout.problems_per_batch",
         ),
     ),
     "no such folder": (["good.yaml", "policy.model=./nowhere"], ("policy.model './nowhere': no such folder",)),
