@@ -16,6 +16,7 @@ import pytest
 
 from configs import ConfigError
 from rl.runs.errors import RunFolderError
+from rl.runs.trajectories import trajectory_log
 from rl.viewer import Trajectories, make_server, read_trajectories, write_page
 from rl.viewer.page import check_free
 from tests.kit.file_rows import row_data, write_rows
@@ -101,6 +102,23 @@ def test_the_policy_allows_the_pages_own_script_and_style_alone(
                 assert rules[kind] == f"'sha256-{digest}'"
         assert "http://" not in page
         assert "https://" not in page
+
+
+def test_a_chunk_whose_file_is_gone_is_one_line(port: int, tmp_path: Path) -> None:
+    for file in trajectory_log(tmp_path / "a").files():
+        file.path.unlink()
+    status, _, says = get(port, "/chunk-0")
+    assert status == 410
+    assert says.endswith(b"has been deleted or replaced since it was read; run stride rollouts again\n")
+    assert get(port, "/columns")[0] == 200
+
+
+def test_more_than_a_page_can_hold_is_refused(data: Trajectories, tmp_path: Path) -> None:
+    # 300 rows of 9 tokens: 1000 bytes each, and 8 for each token.
+    assert data.chunks.num_bytes == 300 * 1072
+    with pytest.raises(RunFolderError, match=r"300 trajectories are about 0 MB, .* choose updates, such as"):
+        write_page(data, tmp_path / "page.html", overwrite=False, most_bytes=300_000)
+    assert not (tmp_path / "page.html").exists()
 
 
 def test_an_unavailable_port_is_one_line(data: Trajectories) -> None:
