@@ -85,6 +85,8 @@ def _to_reward(argv: list[str]) -> int:
     parser.add_argument("--tasks", nargs="+", choices=list(TASKS), default=list(TASKS), metavar="TASK")
     parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
     parser.add_argument("--updates", type=int, help="updates of Stride; default: those of the task")
+    parser.add_argument("--warm-updates", type=int, help="updates of the warm start; default: the task's")
+    parser.add_argument("--learning-rate", type=float, help="of GRPO, for both; default: the task's")
     parser.add_argument("--share", type=float, default=0.8, help="target, of Stride's gain (%(default)g)")
     parser.add_argument("--every", type=int, default=4, help="updates between measurements (%(default)d)")
     parser.add_argument(
@@ -117,6 +119,8 @@ def _to_reward(argv: list[str]) -> int:
 
     settings = Contest(
         updates=arguments.updates,
+        warm_updates=arguments.warm_updates,
+        learning_rate=arguments.learning_rate,
         every=arguments.every,
         judged_on=arguments.judged_on,
         share=arguments.share,

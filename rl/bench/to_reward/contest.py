@@ -46,6 +46,8 @@ class Contest:
 
     Attributes:
         updates: Updates of Stride; None: those of the task.
+        warm_updates: Updates of the warm start; None: those of the task.
+        learning_rate: Of GRPO, for both; None: that of the task.
         every: Updates between two measurements of the reward.
         judged_on: Held-out problems of a measurement, sampled once each.
         share: The target, as a share of the way from the warm start's reward to Stride's last.
@@ -56,6 +58,8 @@ class Contest:
     """
 
     updates: int | None = None
+    warm_updates: int | None = None
+    learning_rate: float | None = None
     every: int = 4
     judged_on: int = 512
     share: float = 0.8
@@ -87,7 +91,14 @@ def run_duels(
     for task in tasks:
         for seed in seeds:
             config = task_config(
-                task, folder, seed=seed, threads=contest.threads, updates=contest.updates, tiny=contest.tiny
+                task,
+                folder,
+                seed=seed,
+                threads=contest.threads,
+                updates=contest.updates,
+                warm_updates=contest.warm_updates,
+                learning_rate=contest.learning_rate,
+                tiny=contest.tiny,
             )
             duels.append(run_duel(task, config, contest, say))
     return duels

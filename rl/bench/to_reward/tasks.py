@@ -43,8 +43,9 @@ def word_problems(folder: Path) -> dict[str, Any]:
     write_word_problems(data, num_problems=_NUM_WORD_PROBLEMS)
     return {
         "env": {"name": "math", "settings": {"preset": "gsm8k", "train": str(data), "steps": "lines"}},
-        "warm_start": {"updates": 900, "skipped_frac": 0},
+        "warm_start": {"updates": 1800, "num_problems": 30_000, "skipped_frac": 0},
         "rollout": {"max_prompt_tokens": 160},
+        "grpo": {"updates": 60, "learning_rate": 1.0e-4},
         "rewards": {"terms": [{"name": "correct", "weight": 1.0}]},
     }
 
@@ -66,7 +67,15 @@ _SHARED: dict[str, Any] = {
 
 
 def task_config(
-    task: str, folder: Path, *, seed: int, threads: int, updates: int | None = None, tiny: bool = False
+    task: str,
+    folder: Path,
+    *,
+    seed: int,
+    threads: int,
+    updates: int | None = None,
+    warm_updates: int | None = None,
+    learning_rate: float | None = None,
+    tiny: bool = False,
 ) -> Config:
     """The run of a task.
 
@@ -76,21 +85,22 @@ def task_config(
         seed: Seed of everything.
         threads: CPU threads.
         updates: Updates of GRPO; None: those of the task.
+        warm_updates: Updates of the warm start; None: those of the task.
+        learning_rate: Of GRPO; None: that of the task.
         tiny: Sizes with which a run takes seconds and nothing is learnt, to try the benchmark itself.
     """
     settings = _merged(_SHARED, TASKS[task](folder))
-    settings = _merged(
-        settings,
-        {
-            "name": f"{task}_{seed}",
-            "output_dir": str(folder / f"{task}_{seed}"),
-            "seed": seed,
-            "threads": threads,
-            "rollout": {"threads": threads},
-            "grpo": {} if updates is None else {"updates": updates},
-        },
-    )
-    return Config.model_validate(_merged(settings, _TINY) if tiny else settings)
+    given = {"updates": updates, "learning_rate": learning_rate}
+    own = {
+        "name": f"{task}_{seed}",
+        "output_dir": str(folder / f"{task}_{seed}"),
+        "seed": seed,
+        "threads": threads,
+        "rollout": {"threads": threads},
+        "warm_start": {} if warm_updates is None else {"updates": warm_updates},
+        "grpo": {key: value for key, value in given.items() if value is not None},
+    }
+    return Config.model_validate(_merged(_merged(settings, _TINY) if tiny else settings, own))
 
 
 _TINY: dict[str, Any] = {
