@@ -87,14 +87,16 @@ def check_precision(config: Config) -> None:
     Raises:
         ConfigError: Names the key.
     """
-    mixed, on_gpu, policy = mixed_precision(config), find_device(config) == "cuda", config.policy
+    on_gpu, policy = find_device(config) == "cuda", config.policy
+    if policy.mixed_precision == "bf16":
+        mixed_precision(config)  # refuses a GPU without bfloat16
     if policy.load_in_4bit and not on_gpu:
         raise ConfigError("policy.load_in_4bit is true, but the learner is on the CPU; set it to false")
     if policy.attn_implementation == "flash_attention_2":
         key = "policy.attn_implementation is 'flash_attention_2', but"
         if not on_gpu:
             raise ConfigError(f"{key} the learner is on the CPU; set it to 'sdpa' or null")
-        if not (mixed or learner_dtype(config) == torch.bfloat16):
+        if not (mixed_precision(config) or learner_dtype(config) == torch.bfloat16):
             raise ConfigError(f"{key} it computes in bfloat16; set policy.mixed_precision to 'bf16'")
         if find_spec("flash_attn") is None:
             raise ConfigError(
