@@ -25,7 +25,7 @@ from rl.bench.to_reward.curve import Duel, Point, target_reward, time_to
 from rl.bench.to_reward.judge import Clock, Judge
 from rl.bench.to_reward.stock_trl import check_rows, stock_trl
 from rl.bench.to_reward.tasks import task_config
-from rl.build import build_policy, build_pool
+from rl.build import build_policy, build_pool, checked_memory
 from rl.grpo.arguments import grpo_arguments
 from rl.grpo.trainer import StrideTrainer
 from rl.grpo.update import Updates
@@ -163,7 +163,10 @@ def train_stride(config: Config, parts: Parts, warm: Path, clock: Clock) -> None
     """Stride's GRPO as a run does it, without the files of a run."""
     assert config.grpo is not None
     policy = build_policy(config, parts, warm)
-    with closing(build_pool(config, parts, policy)) as pool, tempfile.TemporaryDirectory() as folder:
+    with (
+        closing(build_pool(config, parts, policy, checked_memory(config, policy))) as pool,
+        tempfile.TemporaryDirectory() as folder,
+    ):
         source = GroupSource(
             pool,
             parts.env,

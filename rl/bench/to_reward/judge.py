@@ -18,7 +18,7 @@ from transformers import TrainerCallback, TrainerControl, TrainerState, Training
 from configs import Config
 from envs import Split
 from rl.bench.to_reward.curve import Point
-from rl.build import build_pool
+from rl.build import build_pool, checked_memory
 from rl.models.policy import Policy, trainable_weights
 from rl.parts import Parts
 from rollout.types import GroupRequest
@@ -38,7 +38,7 @@ class Judge:
             policy: Gives model and encoder.
             num_problems: Problems of the id split, sampled once each.
         """
-        self._pool = build_pool(config, parts, policy)
+        self._pool = build_pool(config, parts, policy, checked_memory(config, policy))
         requests = [
             GroupRequest(
                 group_id=index,
