@@ -33,6 +33,7 @@ from rl.models.policy import Policy, trainable_weights
 from rl.runs.checkpoints import GRPO_STATE
 from rl.trainer_arguments import adapter_kept
 from rl.trainer_callback import StopIfNotFinite, check_figures, check_weights
+from rollout.engines.cpu_linear import speed_up_linears
 
 
 class StrideTrainer(GRPOTrainer):
@@ -57,6 +58,7 @@ class StrideTrainer(GRPOTrainer):
             evaluations: Judges the policy every few updates; None: nothing does.
         """
         assert arguments.num_generations is not None
+        speed_up_linears(policy.model)
         num_prompts = arguments.per_device_train_batch_size // arguments.num_generations
         with adapter_kept(policy.model):
             super().__init__(

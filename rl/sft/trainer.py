@@ -21,6 +21,7 @@ from rl.sft.encode import encode_phases
 from rl.sft.examples import Phase
 from rl.trainer_arguments import adapter_kept, pin_one_device, trainer_arguments
 from rl.trainer_callback import StopIfNotFinite
+from rollout.engines.cpu_linear import speed_up_linears
 
 
 def warm_start(
@@ -71,6 +72,7 @@ def warm_start(
         dataset_kwargs={"skip_prepare_dataset": True},
     )
     pin_one_device(arguments)
+    speed_up_linears(policy.model)
     with adapter_kept(policy.model):
         trainer = SFTTrainer(
             model=policy.model,

@@ -20,6 +20,7 @@ from torch import nn
 from torch.nn import functional as F
 from transformers import LlamaForCausalLM, MistralForCausalLM, Qwen2ForCausalLM, Qwen3ForCausalLM
 
+from rollout.engines.cpu_linear import Matrix
 from rollout.engines.prefix import PromptGrid
 
 _FAMILIES = (LlamaForCausalLM, MistralForCausalLM, Qwen2ForCausalLM, Qwen3ForCausalLM)
@@ -69,9 +70,14 @@ class Decoder:
         self._norm = _Norm(inner.norm)
         head: Any = model.lm_head
         tied = head.weight is self._embed.weight
-        self._head = (head.weight, head.bias) if tied else _join([head])
+        self._head = Matrix(head.weight, head.bias) if tied else _join([head])
         self._rotary = inner.rotary_emb
         self._tables: tuple[torch.Tensor, torch.Tensor] | None = None
+
+    def refresh(self) -> None:
+        """Follow a change of the model's weights."""
+        for matrix in (self._head, *(matrix for layer in self._layers for matrix in layer.matrices)):
+            matrix.refresh()
 
     @property
     def queries(self) -> int:
@@ -87,7 +93,7 @@ class Decoder:
     @property
     def vocabulary(self) -> int:
         """V, size of the vocabulary."""
-        return len(self._head[0])
+        return len(self._head.weight)
 
     def reserve(self, length: int) -> bool:
         """Extend the tables of rotary positions to `length` tokens; returns whether they are new."""
@@ -129,7 +135,7 @@ class Decoder:
             keys_CSE, values_CSE = cached.append(k_BKE, v_BKE)
             read_CRE = _attend(q_CRE, keys_CSE, values_CSE, prompts, index, hidden)
             x_BD = layer.finish(x_BD, read_CRE.view(len(x_BD), -1))
-        return F.linear(self._norm(x_BD), *self._head).float()
+        return self._head(self._norm(x_BD)).float()
 
 
 def _attend(
@@ -193,6 +199,7 @@ class _Layer:
         self.qkv = _join([attention.q_proj, attention.k_proj, attention.v_proj])
         self.gate_up = _join([mlp.gate_proj, mlp.up_proj])
         self.out, self.down = _join([attention.o_proj]), _join([mlp.down_proj])
+        self.matrices = (self.qkv, self.gate_up, self.out, self.down)
         self.norm, self.mlp_norm = _Norm(layer.input_layernorm), _Norm(layer.post_attention_layernorm)
         has_norms = hasattr(attention, "q_norm")
         self.qk_norms = (_Norm(attention.q_norm), _Norm(attention.k_norm)) if has_norms else None
@@ -202,7 +209,7 @@ class _Layer:
     ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         """Scaled queries [C, R, E], keys and values [B, K, E]."""
         heads, groups = self.heads, self.groups
-        qkv = F.linear(self.norm(x_BD), *self.qkv).view(len(x_BD), heads + 2 * groups, self.head_dim)
+        qkv = self.qkv(self.norm(x_BD)).view(len(x_BD), heads + 2 * groups, self.head_dim)
         qk, v_BKE = qkv.split_with_sizes([heads + groups, groups], dim=1)
         if self.qk_norms is not None:
             parts = zip(self.qk_norms, qk.split_with_sizes([heads, groups], dim=1), strict=True)
@@ -215,9 +222,9 @@ class _Layer:
 
     def finish(self, x_BD: torch.Tensor, read_BD: torch.Tensor) -> torch.Tensor:
         """Output of the block, from its input and its attention output."""
-        x_BD = _add_linear(x_BD, read_BD, *self.out)
-        gate, up = F.linear(self.mlp_norm(x_BD), *self.gate_up).chunk(2, dim=-1)
-        return _add_linear(x_BD, F.silu(gate).mul_(up), *self.down)
+        x_BD = self.out.add_to(x_BD, read_BD)
+        gate, up = self.gate_up(self.mlp_norm(x_BD)).chunk(2, dim=-1)
+        return self.down.add_to(x_BD, F.silu(gate).mul_(up))
 
 
 class _Norm:
@@ -237,16 +244,7 @@ class _Norm:
         return (x * scale).mul_(self.weight)
 
 
-def _add_linear(
-    sum_BD: torch.Tensor, x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None
-) -> torch.Tensor:
-    """`sum_BD` plus a linear map of `x`, in one operation where there is no bias."""
-    if bias is not None:
-        return sum_BD + F.linear(x, weight, bias)
-    return torch.addmm(sum_BD, x, weight.t())
-
-
-def _join(linears: list[Any]) -> tuple[torch.Tensor, torch.Tensor | None]:
+def _join(linears: list[Any]) -> Matrix:
     """Weight and bias of linear maps with the same input, as one map; their parameters become views of it.
 
     On a CPU the weights of one input are contiguous, instead of those of one output: with few rows such
@@ -255,7 +253,7 @@ def _join(linears: list[Any]) -> tuple[torch.Tensor, torch.Tensor | None]:
     by_input = linears[0].weight.device.type == "cpu"
     weight = _share([linear.weight for linear in linears], by_input=by_input)
     biases = [linear.bias for linear in linears]
-    return weight, None if biases[0] is None else _share(biases)
+    return Matrix(weight, None if biases[0] is None else _share(biases))
 
 
 def _share(parameters: list[nn.Parameter], *, by_input: bool = False) -> torch.Tensor:

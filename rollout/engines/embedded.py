@@ -22,6 +22,7 @@ from rollout.engines.adapter import MergedAdapter
 from rollout.engines.base import Weights, copy_weights
 from rollout.engines.cache import Buffers
 from rollout.engines.cache_size import CacheNeeds, CachePlan, CallSize, make_plan
+from rollout.engines.cpu_linear import speed_up_linears
 from rollout.engines.cuda_graphs import Capture, DecodeGraphs
 from rollout.engines.decoder import make_decoder
 from rollout.engines.decoder_rows import DecoderRows
@@ -88,6 +89,7 @@ class TorchEngine:
         self._cache_bytes = cache_bytes
         self._needs = CacheNeeds.of(model, next(model.parameters()).dtype)
         self._decoder = make_decoder(model)
+        speed_up_linears(model)
         self._graphs = DecodeGraphs(self._decoder, make_capture) if self._decoder and make_capture else None
         self._buffers = Buffers() if self._graphs is None else Buffers(on_move=self._graphs.clear)
         self._calls = list(calls) if self._graphs else []  # other steps have the sizes of their call
@@ -101,6 +103,8 @@ class TorchEngine:
             copy_weights(weights, version, to=self.model.state_dict(keep_vars=True))
         else:
             self._adapter.load(weights, version)
+        if self._decoder is not None:
+            self._decoder.refresh()
         self.weight_version = version
 
     def sleep(self) -> bool:
