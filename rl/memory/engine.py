@@ -81,7 +81,8 @@ def engine_weights(model: Model, dtype: torch.dtype, *, shares_base: bool) -> in
     if not isinstance(model, PeftModel):
         return sum(parameter.numel() for parameter in model.parameters()) * dtype.itemsize
     base: Any = model.get_base_model()
-    merged = [m.get_base_layer().weight for m in base.modules() if isinstance(m, BaseTunerLayer)]
+    layers: list[Any] = [module for module in base.modules() if isinstance(module, BaseTunerLayer)]
+    merged = [layer.get_base_layer().weight for layer in layers]
     whole = [parameter for name, parameter in base.named_parameters() if "lora_" not in name]
     return sum(parameter.numel() for parameter in (merged if shares_base else whole)) * dtype.itemsize
 

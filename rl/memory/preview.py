@@ -64,6 +64,8 @@ def _tiny(config: Config, parts: Parts) -> Model:
     tiny = config.policy.tiny
     tokenizer = make_tokenizer(parts.env, tiny.number_digits, tiny.join_signs, parts.prompts)
     with torch.device("meta"):
-        model = make_model(tiny, tokenizer, config.seed).to(learner_dtype(config))
+        model: Any = make_model(tiny, tokenizer, config.seed)
+        model = model.to(learner_dtype(config))
         lora = config.policy.lora
-        return model if lora is None else add_adapter(model, lora, config.seed)
+        shape: Model = model if lora is None else add_adapter(model, lora, config.seed)
+        return shape

@@ -28,7 +28,7 @@ def shape_model(config: Config) -> PreTrainedModel | PeftModel:
     """
     policy = config.policy
     place, revision = _place(policy)
-    options = {"trust_remote_code": policy.trust_remote_code}
+    options: dict[str, Any] = {"trust_remote_code": policy.trust_remote_code}
     if revision is not None:
         options["revision"] = revision
     try:
