@@ -118,7 +118,8 @@ def fit_model(config: Config, model: Model, devices: Devices) -> Fit:
     if config.policy.load_in_4bit:  # the matrices of one that is loaded have another shape
         model = shape_model(config)
     settings = _vllm_settings(config)
-    in_process = config.rollout.backend == "local" and settings is None
+    in_process = config.rollout.backend == "local"
+    merges = settings is None and can_merge(model)
     try:
         given = _given_cache(config, model, devices, settings)
     except CacheError as error:
@@ -132,10 +133,10 @@ def fit_model(config: Config, model: Model, devices: Devices) -> Fit:
         engine_dtype=engine_dtype(config),
         cache_need=partial(cache_need, config, model, on_gpu=devices.engines_on_gpu(config)),
         cache_given=given,
-        shares_base=in_process
-        and not config.policy.load_in_4bit
-        and can_merge(model)
+        shares_base=merges
+        and not (in_process and config.policy.load_in_4bit)
         and engine_dtype(config) == learner_dtype(config),
+        own_base=merges and not in_process,
         engine_sleeps=settings is not None and settings.sleep,
     )
 

@@ -15,7 +15,10 @@ from peft.tuners.tuners_utils import BaseTunerLayer
 from configs import Config
 from rl.memory.learner import Model
 from rl.memory.text import gib
+from rollout.engines.adapter import sampled_model
 from rollout.engines.cache_size import CallSize
+from rollout.engines.cpu_linear import packed_bytes
+from rollout.engines.decoder import has_decoder
 from rollout.engines.draw import draw_bytes
 
 _TOKEN_BYTES = 20  # of each token of a call: its id, its log-probability and a uniform number
@@ -70,21 +73,29 @@ def engine_rows(config: Config, *, on_gpu: bool) -> int | None:
     return config.rollout.max_rows
 
 
-def engine_weights(model: Model, dtype: torch.dtype, *, shares_base: bool) -> int:
+def engine_weights(
+    model: Model, dtype: torch.dtype, *, shares_base: bool, own_base: bool = False, on_gpu: bool = True
+) -> int:
     """Bytes of an engine's weights.
 
     Args:
         model: The policy's model.
         dtype: Precision of the copy.
-        shares_base: Whether the engine reads the weights that the adapter leaves alone from the learner's base.
+        shares_base: Whether the engine reads the weights that the adapter leaves alone from a base beside it.
+        own_base: Whether that base, from which it merges, is its own and not the learner's.
+        on_gpu: Whether the engine is on a GPU.
     """
+    plain = sampled_model(model)
+    packed = packed_bytes(plain, dtype) if not on_gpu and has_decoder(plain) else 0
     if not isinstance(model, PeftModel):
-        return sum(parameter.numel() for parameter in model.parameters()) * dtype.itemsize
+        return packed + sum(parameter.numel() for parameter in model.parameters()) * dtype.itemsize
     base: Any = model.get_base_model()
     layers: list[Any] = [module for module in base.modules() if isinstance(module, BaseTunerLayer)]
     merged = [layer.get_base_layer().weight for layer in layers]
     whole = [parameter for name, parameter in base.named_parameters() if "lora_" not in name]
-    return sum(parameter.numel() for parameter in (merged if shares_base else whole)) * dtype.itemsize
+    kept = sum(parameter.nbytes for parameter in whole) if own_base else 0
+    own = sum(parameter.numel() for parameter in (merged if shares_base else whole)) * dtype.itemsize
+    return packed + kept + own
 
 
 def step_bytes(config: Config, model: Model, dtype: torch.dtype, *, on_gpu: bool) -> int:

@@ -87,6 +87,7 @@ def fit_memory(
     cache_need: Callable[[Sequence[CallSize]], int],
     cache_given: int | None = None,
     shares_base: bool = False,
+    own_base: bool = False,
     engine_sleeps: bool = False,
 ) -> Fit:
     """Choose what the config leaves open, and state what the run takes.
@@ -100,12 +101,19 @@ def fit_memory(
         engine_dtype: Precision of the engine's weights.
         cache_need: The bytes that an engine's KV cache takes for calls at most.
         cache_given: Bytes of the KV cache that the config asks for; None: as many as its calls need and fit.
-        shares_base: Whether the engine reads what the adapter leaves alone from the learner's base.
+        shares_base: Whether the engine reads what the adapter leaves alone from a base beside it.
+        own_base: Whether that base is the engine's own, in an actor, and not the learner's.
         engine_sleeps: Whether the engine gives its memory back while the learner works.
     """
     learner = _Learner(config, model, devices, mixed_precision=mixed_precision, checkpointing=checkpointing)
     engine = EngineMemory(
-        weights=engine_weights(model, engine_dtype, shares_base=shares_base),
+        weights=engine_weights(
+            model,
+            engine_dtype,
+            shares_base=shares_base,
+            own_base=own_base,
+            on_gpu=devices.engines_on_gpu(config),
+        ),
         cache=0,
         step=step_bytes(config, model, engine_dtype, on_gpu=devices.engines_on_gpu(config)),
         number=max(1, devices.engines_here or devices.engines_there),

@@ -76,6 +76,13 @@ class Matrix:
         return torch.addmm(sum_BD, x, self.weight.t())
 
 
+def packed_bytes(model: nn.Module, dtype: torch.dtype) -> int:
+    """Bytes of the copies that `Matrix` keeps of the linear layers of a model of this precision on a CPU."""
+    if dtype != torch.float32 or not prefers_onednn():
+        return 0
+    return sum(4 * module.weight.numel() for module in model.modules() if type(module) is nn.Linear)
+
+
 def speed_up_linears(model: nn.Module) -> None:
     """Let the linear layers of a model use the faster library wherever they compute in float32 on a CPU."""
     if not prefers_onednn():
