@@ -6,7 +6,6 @@ In: a config and its `Parts`. `parts.py` builds and checks environment and rewar
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import partial
 from pathlib import Path
 
 import torch
@@ -124,6 +123,12 @@ def fit_model(config: Config, model: Model, devices: Devices) -> Fit:
         given = _given_cache(config, model, devices, settings)
     except CacheError as error:
         raise ConfigError(str(error)) from None
+
+    def need(calls: Sequence[CallSize]) -> int:
+        if given is not None and settings is not None and settings.gpu_memory_utilization is not None:
+            return given  # vLLM takes its share, whatever the calls need
+        return cache_need(config, model, calls, on_gpu=devices.engines_on_gpu(config))
+
     return fit_memory(
         config,
         model,
@@ -131,7 +136,7 @@ def fit_model(config: Config, model: Model, devices: Devices) -> Fit:
         mixed_precision=mixed_precision(config),
         checkpointing=gradient_checkpointing(config) and bool(model.supports_gradient_checkpointing),
         engine_dtype=engine_dtype(config),
-        cache_need=partial(cache_need, config, model, on_gpu=devices.engines_on_gpu(config)),
+        cache_need=need,
         cache_given=given,
         shares_base=merges
         and not (in_process and config.policy.load_in_4bit)

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from configs import Config, ConfigError
-from rl.build import build_policy, check_backends, checked_cache_mebibytes, worker_spec
+from rl.build import build_policy, check_backends, checked_memory, worker_spec
 from rl.parts import build_parts
 from rl.precision import engine_dtype
 from rollout.engines.vllm_settings import VllmSettings
@@ -87,7 +87,7 @@ def test_what_is_said_of_the_cache_follows_the_keys(gpu: None) -> None:
     """A share of 8 GiB without the weights; a stated size; the size that all rows need."""
 
     def mebibytes(**rollout: Any) -> float:
-        return checked_cache_mebibytes(config(**rollout), POLICY)
+        return checked_memory(config(**rollout), POLICY).engine.cache / 2**20
 
     weights = POLICY.num_parameters * engine_dtype(config()).itemsize / 2**20
     assert mebibytes(gpu_memory_utilization=0.5) == pytest.approx(4096 - weights)
