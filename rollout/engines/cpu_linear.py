@@ -95,7 +95,9 @@ def speed_up_linears(model: nn.Module) -> None:
 def _forward(module: Any, x: torch.Tensor) -> torch.Tensor:
     weight, bias = module.weight, module.bias
     large = x.numel() * len(weight) >= _LEAST
-    if not (large and _is_plain(x) and _is_plain(weight)) or torch.is_autocast_enabled("cpu"):
+    if not (large and _is_plain(x) and _is_plain(weight) and _is_dense(weight)):
+        return F.linear(x, weight, bias)
+    if torch.is_autocast_enabled("cpu"):
         return F.linear(x, weight, bias)
     if torch.is_grad_enabled() and (x.requires_grad or weight.requires_grad):
         result: torch.Tensor = _Linear.apply(x, weight, bias)  # type: ignore[no-untyped-call]
@@ -105,6 +107,11 @@ def _forward(module: Any, x: torch.Tensor) -> torch.Tensor:
 
 def _is_plain(tensor: torch.Tensor) -> bool:
     return tensor.dtype == torch.float32 and tensor.device.type == "cpu" and prefers_onednn()
+
+
+def _is_dense(weight: torch.Tensor) -> bool:
+    """Whether a matrix is a whole one, as it is or transposed. Of parts oneDNN takes hundreds of times as long."""
+    return weight.is_contiguous() or weight.t().is_contiguous()
 
 
 def _onednn(x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None = None) -> torch.Tensor:
@@ -125,9 +132,9 @@ class _Linear(torch.autograd.Function):
         (grad,) = grads
         x, weight = ctx.saved_tensors
         of_x, of_weight, of_bias = ctx.needs_input_grad
-        grad_NO, x_NI = grad.flatten(0, -2), x.flatten(0, -2)
+        grad_NO, x_NI = grad.flatten(0, -2).contiguous(), x.flatten(0, -2).contiguous()
         return (
-            _onednn(grad, weight.t()) if of_x else None,
+            _onednn(grad_NO, weight.t()).view(x.shape) if of_x else None,
             _onednn(grad_NO.t(), x_NI.t()) if of_weight else None,
             grad_NO.sum(0) if of_bias else None,
         )

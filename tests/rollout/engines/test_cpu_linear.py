@@ -82,6 +82,35 @@ def test_gradients_of_a_layer(frozen: str) -> None:
 
 
 @pytest.mark.usefixtures("onednn")
+def test_gradients_of_views() -> None:
+    """An input whose rows lie apart, and a gradient that is one number for all outputs."""
+    plain = nn.Linear(24, 40)
+    fast = copy.deepcopy(plain)
+    speed_up_linears(fast)
+    wide = random(2, 5, 48).requires_grad_()
+    plain(wide[..., :24]).sum().backward()
+    expected, wide.grad = wide.grad, None
+    fast(wide[..., :24]).sum().backward()
+    torch.testing.assert_close(wide.grad, expected)
+    torch.testing.assert_close(fast.weight.grad, plain.weight.grad)
+
+
+def test_parts_of_a_matrix_stay_with_mkl(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The decoder joins the matrices of layers that read the same; oneDNN is slow on what is left of each."""
+    monkeypatch.setattr(cpu_linear, "prefers_onednn", lambda: True)
+    monkeypatch.setattr(cpu_linear, "_LEAST", 0)
+    called = []
+    monkeypatch.setattr(cpu_linear, "_onednn", lambda x, *rest: called.append(rest) or F.linear(x, *rest))
+    joined, x = random(24, 80).t(), random(3, 24)
+    layer = nn.Linear(24, 40, bias=False).requires_grad_(False)
+    speed_up_linears(layer)
+    for weight, expected in ((joined[:40], 0), (joined[:40].contiguous(), 1), (random(24, 40).t(), 2)):
+        layer.weight.data = weight
+        torch.testing.assert_close(layer(x), F.linear(x, weight))
+        assert len(called) == expected
+
+
+@pytest.mark.usefixtures("onednn")
 def test_a_copy_of_a_layer_has_its_own_weight() -> None:
     layer = nn.Linear(24, 40)
     speed_up_linears(layer)
