@@ -110,7 +110,7 @@ def _is_plain(tensor: torch.Tensor) -> bool:
 
 
 def _is_dense(weight: torch.Tensor) -> bool:
-    """Whether a matrix is a whole one, as it is or transposed. Of parts oneDNN takes hundreds of times as long."""
+    """Whether this is a whole matrix, as it is or transposed. On parts oneDNN is hundreds of times slower."""
     return weight.is_contiguous() or weight.t().is_contiguous()
 
 
