@@ -46,6 +46,7 @@ from envs.sandbox.zygote import (
 )
 
 CALLS_PER_WORKER = 2000
+WALL_PER_CPU = 20.0
 START_DEADLINE_S = 60.0
 GRACE_S = (ATTEMPTS + 1) * WORKER_START_S
 _CLOSE_S = 1.0
@@ -106,6 +107,7 @@ class Sandbox:
         operations: Path,
         *,
         timeout_s: float = 2.0,
+        wall_timeout_s: float | None = None,
         memory_mb: int = 1024,
         calls_per_worker: int = CALLS_PER_WORKER,
         layers: Collection[Layer] = tuple(Layer),
@@ -116,7 +118,10 @@ class Sandbox:
             operations: A Python file. Each of its public functions is an operation that takes and returns JSON.
                 It may import installed packages, but not the files next to it. A function `warm_up` runs once
                 before workers are forked, and must leave no threads or processes behind.
-            timeout_s: Time limit of an operation.
+            timeout_s: Time limit of an operation, in seconds of its process's processor time, so that a busy
+                machine changes no verdict.
+            wall_timeout_s: Time limit in seconds of waiting, for an operation that does not compute; None for
+                `WALL_PER_CPU` times `timeout_s`.
             memory_mb: Address space of a worker in MiB, including imports.
             calls_per_worker: Number of calls after which a worker is replaced. Use 1 if text can influence
                 later calls, for example if the operation evaluates it.
@@ -125,14 +130,18 @@ class Sandbox:
         Raises:
             ValueError: A limit is not positive.
         """
-        if not (0 < timeout_s < 1e6 and memory_mb > 0 and calls_per_worker > 0):
+        if wall_timeout_s is None:
+            wall_timeout_s = WALL_PER_CPU * timeout_s
+        if not (0 < timeout_s < 1e6 and 0 < wall_timeout_s < 1e8 and memory_mb > 0 and calls_per_worker > 0):
             raise ValueError(
-                f"sandbox with timeout_s={timeout_s}, memory_mb={memory_mb}, "
-                f"calls_per_worker={calls_per_worker}; each must be above 0, and timeout_s below 1e6"
+                f"sandbox with timeout_s={timeout_s}, wall_timeout_s={wall_timeout_s}, memory_mb={memory_mb}, "
+                f"calls_per_worker={calls_per_worker}; each must be above 0, timeout_s below 1e6 and "
+                "wall_timeout_s below 1e8"
             )
         self._settings: dict[str, Any] = {
             "operations": Path(operations).absolute(),
             "timeout_s": timeout_s,
+            "wall_timeout_s": wall_timeout_s,
             "memory_mb": memory_mb,
             "calls_per_worker": calls_per_worker,
             "layers": tuple(layers),
@@ -240,7 +249,7 @@ class _Zygote:
         Raises:
             _LostError: It did not start.
         """
-        self._timeout_s: float = settings["timeout_s"]
+        self._wall_timeout_s: float = settings["wall_timeout_s"]
         self._num_calls = 0
         self._process: subprocess.Popen[bytes] | None = None
         to_send = {**settings, "operations": str(settings["operations"]), "client_pid": os.getpid()}
@@ -294,7 +303,7 @@ class _Zygote:
             _LostError: No reply came in time.
         """
         self._num_calls += 1
-        longest_s = ATTEMPTS * self._timeout_s + GRACE_S
+        longest_s = ATTEMPTS * self._wall_timeout_s + GRACE_S
         request = b'{"id":%d,"operation":%s,"arguments":%s}' % (self._num_calls, encode(operation), body)
         try:
             self._lines.send(request, time.monotonic() + longest_s)

@@ -34,7 +34,7 @@ MAX_DEPTH = 64
 MAX_DETAIL_CHARS = 300
 ATTEMPTS = 2
 WORKER_START_S = 5.0
-# A worker is replaced after this much work, so that its limit of processor time only stops runaways.
+# A worker is replaced after this much processor time, so that its limit of it only stops runaways.
 _WORKER_BUSY_S = 60.0
 _CLIENT_CHECK_S = 2.0
 _HEADROOM_MB = 32
@@ -199,6 +199,7 @@ class Settings:
 
     operations: str
     timeout_s: float
+    wall_timeout_s: float
     memory_mb: int
     calls_per_worker: int
     layers: Sequence[str]
@@ -215,7 +216,6 @@ class _Worker:
         lines: The pipes to and from it.
         layers: Its confinement; None until it has reported that it is ready.
         calls: Number of calls answered.
-        busy_s: Seconds spent on these calls.
     """
 
     pid: int
@@ -223,7 +223,6 @@ class _Worker:
     lines: Lines
     layers: Sequence[str] | None = None
     calls: int = 0
-    busy_s: float = 0.0
 
 
 class Zygote:
@@ -289,12 +288,15 @@ class Zygote:
         how = ""
         for _ in range(ATTEMPTS):
             worker = self._ready()
-            start = time.monotonic()
+            used_s = _cpu_s(worker.pid)
+            due = time.monotonic() + self._settings.wall_timeout_s
             try:
-                reply = self._ask(worker, operation, arguments, start + self._settings.timeout_s)
+                reply = self._ask(worker, operation, arguments, used_s + self._settings.timeout_s, due)
             except LateError:
                 self._end()
-                return _verdict("timeout", detail=f"{self._settings.timeout_s:g} s")
+                is_idle = time.monotonic() >= due
+                limit = f"{self._settings.wall_timeout_s:g} s of waiting" if is_idle else ""
+                return _verdict("timeout", detail=limit or f"{self._settings.timeout_s:g} s")
             except GarbageError as error:
                 self._end()
                 how = f"no valid reply: {error}"
@@ -303,7 +305,6 @@ class Zygote:
                 how = f"the worker ended: {self._end(by_itself=True)}"
                 continue
             worker.calls += 1
-            worker.busy_s += time.monotonic() - start
             if "error" not in reply:
                 return _verdict("ok", value=reply["value"])
             if reply["fatal"]:
@@ -311,11 +312,13 @@ class Zygote:
             return _verdict("crash", detail=plain(reply["error"]))
         return _verdict("crash", detail=plain(how))
 
-    def _ask(self, worker: _Worker, operation: str, arguments: Mapping[str, Any], due: float) -> dict[str, Any]:
+    def _ask(
+        self, worker: _Worker, operation: str, arguments: Mapping[str, Any], due_cpu_s: float, due: float
+    ) -> dict[str, Any]:
         # It cannot be guessed, so output written before a request cannot pass for its reply.
         token = os.urandom(8).hex()
         worker.lines.send(encode({"id": token, "operation": operation, "arguments": arguments}), due)
-        reply = decode(self._line_of(worker, due))
+        reply = decode(self._line_within(worker, due_cpu_s, due))
         if not isinstance(reply, dict) or reply.get("id") != token:
             raise GarbageError("not a reply to the request")
         is_value = reply.keys() == {"id", "value"}
@@ -323,6 +326,20 @@ class Zygote:
         if not is_value and not (is_error and type(reply["error"]) is str):
             raise GarbageError("not a reply")
         return reply
+
+    def _line_within(self, worker: _Worker, due_cpu_s: float, due: float) -> bytes:
+        """The line that a worker sends before it has used `due_cpu_s` of processor time, and before `due`.
+
+        A worker has one thread, so it cannot use more processor time than has passed.
+        """
+        while True:
+            left_s = due_cpu_s - _cpu_s(worker.pid)
+            until = min(due, time.monotonic() + max(0.0, left_s))
+            try:
+                return self._line_of(worker, until)
+            except LateError:
+                if left_s <= 0 or until == due:
+                    raise
 
     def _line_of(self, worker: _Worker, due: float) -> bytes:
         try:
@@ -369,7 +386,7 @@ class Zygote:
     def _renew(self) -> None:
         """After a call, prepare a new worker for the next one if the current one is used up."""
         worker = self._worker
-        if worker and (worker.calls >= self._settings.calls_per_worker or worker.busy_s > _WORKER_BUSY_S):
+        if worker and (worker.calls >= self._settings.calls_per_worker or _cpu_s(worker.pid) > _WORKER_BUSY_S):
             self._end()
         self._worker = self._worker or self._fork()
 
@@ -436,6 +453,17 @@ class Zygote:
 
 def _verdict(status: str, *, value: Any = None, detail: str = "") -> dict[str, Any]:
     return {"status": status, "value": value, "detail": detail}
+
+
+def _cpu_s(pid: int) -> float:
+    """Processor time that a process has used, in seconds; 0 if it has ended.
+
+    The clock of a process has the number that `clock_getcpuclockid` of the C library computes.
+    """
+    try:
+        return time.clock_gettime((~pid << 3) | 2)
+    except OSError:
+        return 0.0
 
 
 def _kill(pid: int) -> None:

@@ -141,7 +141,7 @@ def test_breaking_a_worker_is_a_crash_and_the_worker_is_replaced(
     assert not alive(pid)
 
 
-@pytest.mark.parametrize("operation", ["hang", "hang_in_c", "drip"])
+@pytest.mark.parametrize("operation", ["hang", "hang_in_c"])
 def test_a_hang_ends_at_the_time_limit(sandbox: Sandbox, operation: str) -> None:
     pid = sandbox.call("describe").value["pid"]
     start = time.monotonic()
@@ -152,6 +152,35 @@ def test_a_hang_ends_at_the_time_limit(sandbox: Sandbox, operation: str) -> None
     start = time.monotonic()
     assert sandbox.call("echo", value=1) == ok(1)
     assert time.monotonic() - start < 1
+
+
+def test_the_time_limit_counts_processor_time() -> None:
+    with make(timeout_s=0.2) as sandbox:
+        pid = sandbox.call("describe").value["pid"]
+        hanging = threading.Thread(target=sandbox.call, args=("hang",))
+        start = time.monotonic()
+        hanging.start()
+        time.sleep(0.05)
+        os.kill(pid, signal.SIGSTOP)  # as if other processes had the processor
+        hanging.join(0.6)
+        assert hanging.is_alive() and alive(pid)
+        os.kill(pid, signal.SIGCONT)
+        hanging.join(SOON_S)
+        assert not hanging.is_alive() and time.monotonic() - start > 0.75
+        assert sandbox.call("nap", seconds=0.5, value=1) == ok(1)
+
+
+def test_a_worker_that_does_not_compute_ends_at_the_wall_limit() -> None:
+    with make(timeout_s=2.0, wall_timeout_s=0.3) as sandbox:
+        for operation, arguments in (("drip", {}), ("nap", {"seconds": 60})):
+            pid = sandbox.call("describe").value["pid"]
+            start = time.monotonic()
+            reply = sandbox.call(operation, **arguments)
+            assert 0.3 <= time.monotonic() - start < SOON_S
+            assert reply == Reply(status=ReplyStatus.TIMEOUT, value=None, detail="0.3 s of waiting")
+            assert not alive(pid)
+    with pytest.raises(ValueError, match="wall_timeout_s=0"):
+        Sandbox(OPERATIONS, wall_timeout_s=0)
 
 
 @pytest.mark.parametrize(
