@@ -20,7 +20,7 @@ from envs.grading import Grade, why_refused
 from envs.path import State, follow
 from envs.problem import Problem, Split, hash_rows
 from envs.requests import ask_for_answer, ask_for_steps
-from envs.trace import Status, Step, Trace, Verdict, parse_steps, parse_trace, render_trace
+from envs.trace import Status, Step, Trace, parse_steps, parse_trace, render_trace
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -69,8 +69,8 @@ class Env(ABC, Generic[State]):
         skip_kinds: Names of the hand-skip rules, the default one first; empty where `skipped_trace` is not
             defined.
         error_kinds: Kinds of wrong turns that `detour_trace` can write; empty where it is not defined.
-        checks_steps: Whether steps are judged. If False, `advance` accepts any line, and the step count is
-            whatever the model wrote.
+        checks_steps: Whether steps are judged. If False, only the answer is: steps are counted, no trace is
+            verified, and `start`, `advance` and `finished` are not asked.
         has_solutions: Whether `full_trace` is defined. Only a task that judges answers alone can do without.
         example: Settings for trying the environment out, if it cannot be built without any.
         instruction: What to do, for a model that has not been trained on the task; empty if the questions say
@@ -161,7 +161,7 @@ class Env(ABC, Generic[State]):
 
         The default suits a task without dead ends: they always can, so no backtrack is ever needed.
         """
-        return True if self.checks_steps else None
+        return True
 
     def bucket(self, problem: Problem) -> str | None:
         """The problem's difficulty bucket. The default is None: the task has no buckets."""
@@ -265,13 +265,15 @@ class Env(ABC, Generic[State]):
         """Judge every step, every backtrack and the answer; `path.py` has the rules for steps and backtracks.
 
         Returns:
-            The trace with verdicts, `undone` marks, `backtracks`, `finished` and `grade` filled in.
+            The trace with verdicts, `undone` marks, `backtracks`, `finished` and `grade` filled in; where steps
+            are not checked, only with `grade`.
 
         Raises:
             GraderError: The grader itself failed, so the trace could not be judged.
         """
-        verdict = Verdict.VALID if self.checks_steps else Verdict.UNCHECKED
-        found = follow(trace.steps, self.start(problem), self.advance, self.solvable, verdict)
+        if not self.checks_steps:
+            return replace(trace, grade=self._grade(problem, trace))
+        found = follow(trace.steps, self.start(problem), self.advance, self.solvable)
         return replace(
             trace,
             steps=found.steps,

@@ -1,8 +1,8 @@
 r"""Tasks whose steps are ordinary text: steps are counted, but not checked.
 
 In: a completion. Out: a trace whose steps are paragraphs, lines or sentences (`segments.py`). The answer is the
-one of the closing line or, if there is none, of the last ``\boxed{}``. Here `verified` means the same as
-`correct`, and whether a backtrack is real or needed is unknown. Sentences that announce a backtrack are marked
+one of the closing line or, if there is none, of the last ``\boxed{}``. A trace is correct or not, but never
+verified, and whether a backtrack is real or needed is unknown. Sentences that announce a backtrack are marked
 (`markers.py`).
 """
 
@@ -51,7 +51,7 @@ class FreeTextEnv(Env[tuple[int, str]]):
         return state[0] + 1, line
 
     def finished(self, state: tuple[int, str]) -> bool:
-        """Always True, since steps are not checked."""
+        """Always True: nothing is missing of steps that are not checked."""
         return True
 
     def demonstrate(self, lines: Sequence[str], answer: str) -> str:

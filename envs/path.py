@@ -39,7 +39,6 @@ def follow(
     start: State,
     advance: Callable[[State, str], State],
     solvable: Callable[[State], bool | None],
-    verdict: Verdict,
 ) -> Followed[State]:
     """Take every step in order.
 
@@ -51,7 +50,6 @@ def follow(
         start: The first state; like all states, an immutable, hashable value.
         advance: Takes one step, or raises `StepError`.
         solvable: Whether the end can still be reached from a state; None if that is unknown.
-        verdict: The verdict of forward steps for which `advance` does not raise.
     """
     path = _Path(start, solvable)
     reasons: dict[int, str] = {}
@@ -71,7 +69,7 @@ def follow(
     # Positional arguments build a named tuple in half the time; a trace can have thousands of steps.
     undone, judged = path.undone, []
     for i, (text, kind, span, target, *_) in enumerate(steps):
-        found = Verdict.INVALID if i in reasons else Verdict.VALID if kind is StepKind.BACKTRACK else verdict
+        found = Verdict.INVALID if i in reasons else Verdict.VALID
         judged.append(Step(text, kind, span, target, found, reasons.get(i, ""), i in undone))
     return Followed(steps=tuple(judged), backtracks=tuple(path.backtracks), state=path.states[-1])
 

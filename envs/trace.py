@@ -112,7 +112,7 @@ class Trace:
         answer: The answer of the closing line, or None if there is not exactly one.
         status: How the text ended.
         grade: The grade of the answer, `MALFORMED` if the text is not complete; None until checked.
-        finished: Whether the valid steps are a complete solution; None until checked.
+        finished: Whether the valid steps are a complete solution; None until checked, and where steps are not.
         backtracks: The judgement of each valid backtrack, in order.
         num_tokens: Number of tokens of the completion with its stop token; 0 for a text that was not sampled.
     """
@@ -131,6 +131,11 @@ class Trace:
         return None if self.grade is None else self.grade is Grade.CORRECT
 
     @property
+    def steps_checked(self) -> bool:
+        """Whether the steps were judged; False for a task that judges the answer alone."""
+        return self.finished is not None
+
+    @property
     def num_steps(self) -> int:
         """Number of steps written, including undone ones but not backtrack lines."""
         return sum(step.kind is not StepKind.BACKTRACK for step in self.steps)
@@ -147,7 +152,12 @@ class Trace:
 
     @property
     def fake_backtracks(self) -> int:
-        """Number of other backtrack lines: the same branch follows, none follows, or the target is invalid."""
+        """Number of other backtrack lines: the same branch follows, none follows, or the target is invalid.
+
+        0 where steps are not checked, which leaves the kind of a backtrack unknown.
+        """
+        if not self.steps_checked:
+            return 0
         return sum(step.kind is StepKind.BACKTRACK for step in self.steps) - self.real_backtracks
 
     @property
@@ -172,8 +182,16 @@ class Trace:
 
     @property
     def verified(self) -> bool:
-        """Whether the answer is right, the solution complete, and every step valid that was not taken back."""
+        """Whether the answer is right, the solution complete, and every step valid that was not taken back.
+
+        False where steps are not checked; `passed` counts a right answer there.
+        """
         return bool(self.correct and self.finished) and self.is_clean
+
+    @property
+    def passed(self) -> bool:
+        """Whether it passes every check of its task: verified or, where steps are not checked, correct."""
+        return self.verified if self.steps_checked else bool(self.correct)
 
 
 def render_trace(lines: Sequence[str], answer: str, *, gap: str = "\n") -> str:

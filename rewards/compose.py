@@ -206,6 +206,14 @@ class RewardSum:
         pairs = zip(self.terms, self._rewards, strict=True)
         return tuple(term.name for term, reward in pairs if reward.declared.budget)
 
+    @property
+    def on_checked_steps(self) -> tuple[str, ...]:
+        """The terms and gates that judge steps, so that the task must check them; as words for a message."""
+        pairs = list(zip(self.terms, self._rewards, strict=True))
+        terms = [f"'{term.name}'" for term, reward in pairs if reward.declared.checked_steps]
+        gates = [f"the gate 'verified' of '{term.name}'" for term, _ in pairs if term.gate == "verified"]
+        return (*terms, *gates)
+
     def close(self) -> None:
         """End the processes of users' own rewards."""
         for reward in self._rewards:

@@ -17,7 +17,7 @@ def correct(problem: Problem, trace: Trace) -> float:
     return float(bool(trace.correct))
 
 
-@reward(when_wrong=(0, 0))
+@reward(when_wrong=(0, 0), checked_steps=True)
 def verified(problem: Problem, trace: Trace) -> float:
     """1 where the answer is right, every step valid and none missing, else 0.
 

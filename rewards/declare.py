@@ -39,6 +39,7 @@ class Declaration:
         per_tokens: Its ranges are multiples of `limit` / `per_tokens`, both keywords of the function: so many
             tokens cost 1.
         budget: It compares with the step budget in the prompt, so `grpo.budget_frac` must be above 0.
+        checked_steps: It judges steps or backtracks by the verdicts of the task, so the task must check steps.
         ascending: Keywords whose values must not decrease in this order: `("floor", "ceiling")`.
     """
 
@@ -49,6 +50,7 @@ class Declaration:
     limit: bool = False
     per_tokens: bool = False
     budget: bool = False
+    checked_steps: bool = False
     ascending: tuple[str, ...] = ()
 
     def ranges(self, args: Mapping[str, Any]) -> tuple[Range, Range]:
@@ -67,6 +69,7 @@ def reward(
     limit: bool = False,
     per_tokens: bool = False,
     budget: bool = False,
+    checked_steps: bool = False,
     ascending: tuple[str, ...] = (),
 ) -> Callable[[F], F]:
     """Declare a reward; see `Declaration` for the arguments. The function itself stays as it is.
@@ -81,6 +84,7 @@ def reward(
         limit=limit,
         per_tokens=per_tokens,
         budget=budget,
+        checked_steps=checked_steps,
         ascending=ascending,
     )
 

@@ -4,9 +4,9 @@ The presets in `configs/rewards/` hold the weights and gates that turn these val
 papers, up to a constant that every sample of a group gets, which changes no advantage.
 
 L is the length of a completion in tokens (`Trace.num_tokens`). With `unit: steps` it is the number of reasoning
-steps, where a trace that is not verified counts at least as many as the full trace. A "right" sample has the
-right answer; c is 1 for it and 0 for a wrong one. z is the standard score (L - mean) / deviation over the
-group's right samples, with the population deviation.
+steps, where a trace that has not passed (`steps.py`) counts at least as many as the full trace. A "right"
+sample has the right answer; c is 1 for it and 0 for a wrong one. z is the standard score (L - mean) / deviation
+over the group's right samples, with the population deviation.
 
 Where a paper charges for tokens, so does the reward: `per_tokens` tokens cost 1, whatever the length limit is.
 Where it compares lengths with each other or with the limit, values are shares in [0, 1]. `limit` is the run's
@@ -260,7 +260,7 @@ def reflection_and_length(
 def _length(problem: Problem, trace: Trace, unit: Unit) -> int:
     if unit == "tokens":
         return trace.num_tokens
-    return trace.num_steps if trace.verified else max(trace.num_steps, problem.num_full_steps)
+    return trace.num_steps if trace.passed else max(trace.num_steps, problem.num_full_steps)
 
 
 def _standard_scores(traces: Sequence[Trace], amounts: Sequence[int]) -> list[float | None]:

@@ -12,12 +12,15 @@ from rewards.history import History
 
 
 class Outcome(StrEnum):
-    """The outcome of a completion: verified, correct, truncated, or the `Grade` of its answer."""
+    """The outcome of a completion: verified, correct, truncated, or the `Grade` of its answer.
+
+    A task that checks no steps has no verified completions.
+    """
 
     VERIFIED = "verified"
     """Answer right, every step valid and none missing."""
     CORRECT = "correct"
-    """Answer right, but some step is invalid or missing."""
+    """Answer right; where the task checks steps, some step is invalid or missing."""
     WRONG = "wrong"
     """A complete text with a wrong answer."""
     MALFORMED = "malformed"

@@ -56,6 +56,8 @@ def build_parts(config: Config, *, find_model: bool = True) -> Parts:
         PolicyError: The only mistake is that the model cannot be found.
     """
     mistakes: list[ValueError] = []
+    env: Env[Any] | None = None
+    rewards: RewardSum | None = None
     with _collected(mistakes):
         env = build_env(config)
         with _collected(mistakes):
@@ -69,6 +71,8 @@ def build_parts(config: Config, *, find_model: bool = True) -> Parts:
     with _collected(mistakes):
         rewards = build_rewards(config)
     with _collected(mistakes):
+        _check_judged_steps(config, env, rewards)
+    with _collected(mistakes):
         check_tiny_model(config)
     if find_model:
         with _collected(mistakes):
@@ -77,6 +81,7 @@ def build_parts(config: Config, *, find_model: bool = True) -> Parts:
         raise mistakes[0]
     if mistakes:
         raise ConfigError("; ".join(dict.fromkeys(map(str, mistakes))))
+    assert env is not None and rewards is not None
     return Parts(env=env, curriculum=curriculum, prompts=prompts, rewards=rewards)
 
 
@@ -110,6 +115,23 @@ def build_rewards(config: Config) -> RewardSum:
             "grpo.budget_frac is 0, so no prompt states one; set grpo.budget_frac, or leave the reward out"
         )
     return rewards
+
+
+def _check_judged_steps(config: Config, env: Env[Any] | None, rewards: RewardSum | None) -> None:
+    """Refuse to judge by steps that the task only counts. What could not be built is None."""
+    if env is None or env.checks_steps:
+        return
+    counts = f"'{env.name}' counts steps and checks none"
+    check = "set env.settings.check_steps, or " if "check_steps" in env.Settings.model_fields else ""
+    if rewards is not None and rewards.on_checked_steps:
+        raise ConfigError(
+            f"rewards: checked steps are needed for {', '.join(rewards.on_checked_steps)}, but {counts}; "
+            f"{check}leave that out: 'correct' pays for a right answer"
+        )
+    if config.eval.best == "verified":
+        raise ConfigError(
+            f"eval.best is 'verified', but {counts}, so no completion is verified; {check}set it to 'accuracy'"
+        )
 
 
 def _term(term: RewardTermConfig) -> Term:

@@ -205,15 +205,15 @@ def _check_reference(env: Env[Any], problem: Problem, what: str, lines: Sequence
     if parsed.num_steps != num_steps:
         raise _fail(env, problem, f"the {what} has {parsed.num_steps} steps, should have {num_steps}")
     trace = _judge(env, problem, lines, problem.answer)
-    if not trace.verified:
-        wrong = next((step for step in trace.steps if step.verdict is not Verdict.VALID), None)
+    if not trace.passed:
+        wrong = next((step for step in trace.steps if step.verdict is Verdict.INVALID), None)
         raise _fail(env, problem, f"the {what} is refused: {_why_refused(trace, wrong)}")
 
 
 def _why_refused(trace: Trace, wrong: Step | None) -> str:
     if wrong is not None:
         return checked_step(wrong)
-    return "its answer" if trace.finished else "it does not finish"
+    return "it does not finish" if trace.finished is False else "its answer"
 
 
 def _check_states(env: Env[Any], problem: Problem, lines: Sequence[str]) -> None:
@@ -242,7 +242,7 @@ def _check_near_misses(env: Env[Any], problem: Problem, other: Problem, oracle: 
     def check(what: str, missed: list[str], stated: str, shown: str) -> None:
         nonlocal num_misses
         trace = _judge(env, problem, missed, stated)
-        if not trace.verified:
+        if not trace.passed:
             num_misses += 1
         elif oracle is None or not oracle(problem, trace):
             raise _fail(env, problem, f"{what} is accepted: {shown!r}")
@@ -254,7 +254,7 @@ def _check_near_misses(env: Env[Any], problem: Problem, other: Problem, oracle: 
     for what, missed in wrong_traces(env, problem, other, lines):
         check(what, missed, answer, "\n".join(missed))
     for num_kept in range(len(lines)):
-        if _judge(env, problem, lines[:num_kept], answer).verified:
+        if _judge(env, problem, lines[:num_kept], answer).passed:
             raise _fail(env, problem, f"the first {num_kept} of {len(lines)} steps pass as a full solution")
     return num_misses
 

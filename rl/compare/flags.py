@@ -172,7 +172,7 @@ def stage_flags(
         (
             FlagKind.UNVERIFIED_REASONING,
             "correct with a step invalid or missing",
-            lambda trace: trace.outcome is Outcome.CORRECT,
+            lambda trace: trace.steps_checked and trace.outcome is Outcome.CORRECT,
         ),
     )
     for kind, what, fails in shares:

@@ -23,10 +23,14 @@ def mean_result(results: Sequence[SplitResult]) -> SplitResult:
 
 
 def mean_share(
-    results: Sequence[SplitResult], share: Callable[[SplitResult], float]
+    results: Sequence[SplitResult], share: Callable[[SplitResult], float | None]
 ) -> tuple[float, float, float]:
-    """The mean of a share of the problems and its 95 % interval, over seeds evaluated on the same problems."""
-    return share_interval([(share(one) * one.num_problems, one.num_problems) for one in results])
+    """The mean of a share of the problems and its 95 % interval, over seeds evaluated on the same problems.
+
+    Seeds that lack the share are left out; at least one must have it.
+    """
+    known = [(value, one.num_problems) for one in results if (value := share(one)) is not None]
+    return share_interval([(value * num, num) for value, num in known])
 
 
 def _mean(kind: type[_Result], results: Sequence[_Result]) -> _Result:

@@ -34,6 +34,7 @@ class TraceFacts:
         problem: A digest of prompt and answer; equal digests mean the same problem.
         outcome: How it was graded.
         correct: Whether the answer is right.
+        steps_checked: Whether the task checks steps.
         full_steps: Steps of the full trace.
         steps: Steps written, undone ones included.
         invalid: Steps the environment refused.
@@ -46,6 +47,7 @@ class TraceFacts:
     problem: str
     outcome: Outcome
     correct: bool
+    steps_checked: bool
     full_steps: int
     steps: int
     invalid: int
@@ -174,8 +176,8 @@ class Entry:
         """The mean over seeds of every figure."""
         return mean_result(list(self.results.values()))
 
-    def share_interval(self, share: Callable[[SplitResult], float]) -> tuple[float, float, float]:
-        """Mean over seeds of a share of the problems, and its 95 % interval (`rl.stats.intervals`)."""
+    def share_interval(self, share: Figure) -> tuple[float, float, float]:
+        """Mean over seeds of a share of the problems, and its 95 % interval; at least one seed must have it."""
         return mean_share(list(self.results.values()), share)
 
     def values(self, figure: Figure) -> list[float]:
@@ -288,6 +290,7 @@ def facts_of(row: SampleRow) -> TraceFacts:
         problem=blake2b(problem.encode(), digest_size=8).hexdigest(),
         outcome=row.outcome,
         correct=row.correct,
+        steps_checked=row.steps_checked,
         full_steps=row.full_steps,
         steps=row.num_steps,
         invalid=row.num_invalid,

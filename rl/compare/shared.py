@@ -56,6 +56,7 @@ def result_of(problems: Sequence[Sequence[TraceFacts]], *, like: SplitResult) ->
     """
     traces = [trace for problem in problems for trace in problem]
     right = [trace for trace in traces if trace.correct]
+    checked = [trace for trace in traces if trace.steps_checked]
     low, high = _interval(problems, lambda trace: trace.correct)
     steps = _mean([trace.steps for trace in right])
     return SplitResult(
@@ -66,19 +67,19 @@ def result_of(problems: Sequence[Sequence[TraceFacts]], *, like: SplitResult) ->
         accuracy=len(right) / len(traces),
         accuracy_low=low,
         accuracy_high=high,
-        verified=fmean(trace.outcome is Outcome.VERIFIED for trace in traces),
+        verified=_mean([trace.outcome is Outcome.VERIFIED for trace in checked]),
         steps_per_correct=steps,
         full_steps_per_correct=_mean([trace.full_steps for trace in right]),
         full_steps=fmean(trace.full_steps for trace in traces),
-        steps_saved=_mean([1.0 - trace.steps / trace.full_steps for trace in right]),
-        invalid_steps=fmean(trace.invalid for trace in traces),
+        steps_saved=_mean([1.0 - one.steps / one.full_steps for one in right if one.steps_checked]),
+        invalid_steps=_mean([trace.invalid for trace in checked]),
         backtracks=fmean(trace.backtracks for trace in traces),
         real_backtracks=None,
         fake_backtracks=None,
         needed_backtracks=None,
         needless_backtracks=None,
         backtrack_depth=None,
-        wasted_steps=fmean(trace.wasted for trace in traces),
+        wasted_steps=_mean([trace.wasted for trace in checked]),
         tokens=fmean(trace.tokens for trace in traces),
         truncated=fmean(trace.outcome is Outcome.TRUNCATED for trace in traces),
         sampled_accuracy=None if like.greedy else len(right) / len(traces),

@@ -28,12 +28,13 @@ from rl.compare.runs import Comparison
 from rl.runs.errors import RunFolderError
 from rl.runs.record import SplitResult, Stage, UpdateRow
 
-FORMAT = 1
+FORMAT = 2
 """Version of the files. Raise it with every change that an older reader would misread."""
 
 _INDEX = "comparison.json"
 _LARGE = 1_000_000  # bytes of a CSV file from which on it is compressed
 _FIELDS = [field.name for field in fields(TraceFacts)]
+_FLAGS = ("correct", "steps_checked", "repeats")
 _RESULTS = [field.name for field in fields(SplitResult)]
 
 Row = dict[str, Any]
@@ -175,14 +176,13 @@ def _facts(facts: TraceFacts) -> Row:
     found: Row = {name: getattr(facts, name) for name in _FIELDS}
     return found | {
         "outcome": facts.outcome.value,
-        "correct": int(facts.correct),
-        "repeats": int(facts.repeats),
+        **{name: int(getattr(facts, name)) for name in _FLAGS},
     }
 
 
 def _read_facts(row: Mapping[str, str]) -> TraceFacts:
     texts = {"problem": row["problem"], "outcome": Outcome(row["outcome"])}
-    flags = {name: row[name] == "1" for name in ("correct", "repeats")}
+    flags = {name: row[name] == "1" for name in _FLAGS}
     numbers = {name: int(row[name]) for name in _FIELDS if name not in {*texts, *flags}}
     return TraceFacts(**texts, **flags, **numbers)  # type: ignore[arg-type]
 

@@ -189,4 +189,4 @@ def _rank(model: BestModel, peak: float) -> tuple[float, float]:
     if model.metric == "steps":
         error = math.sqrt(peak * (1 - peak) / model.num_problems)
         return (-steps, model.accuracy) if model.accuracy >= peak - error else (-math.inf, model.accuracy)
-    return (model.verified if model.metric == "verified" else model.accuracy), -steps
+    return (model.verified or 0.0 if model.metric == "verified" else model.accuracy), -steps

@@ -22,14 +22,15 @@ def rollout_metrics(rollouts: RolloutBatch, num_groups: int) -> dict[str, float]
     Returns:
         `reward` and `reward/<part>`; `reward/group_std` (mean within-group deviation); `outcome/<name>`
         shares; `accuracy`; `ungraded` (completions left out because their grader failed); `steps` and, over
-        correct completions, `steps_per_correct` and `steps_saved`;
-        `steps/invalid`, `steps/wasted`, `backtracks` and `backtracks/real`, `/fake` and `/needless` per
-        completion; `groups/sampled`,
+        correct completions, `steps_per_correct`; `backtracks` per completion; `groups/sampled`,
         `groups/useful_frac`, `groups/filled_frac` (useful groups over P) and `groups/<cause>` shares;
-        `tokens/mean`, `tokens/max` per completion; `prompts/skipped`, problems whose prompts are too long.
+        `tokens/mean`, `tokens/max` per completion; `prompts/skipped`, problems whose prompts are too long. Only
+        where steps are checked: `outcome/verified`, and of the completions with checked steps `steps_saved`
+        over the correct ones, `steps/invalid`, `steps/wasted` and `backtracks/real`, `/fake` and `/needless`.
     """
     samples = [(group.problem, sample) for group in rollouts.sampled for sample in group.samples]
     traces = [sample.trace for _, sample in samples]
+    checked = [trace for trace in traces if trace.steps_checked]
     lengths = [len(sample.completion.ids) for _, sample in samples]
     correct = [(problem, sample.trace) for problem, sample in samples if sample.trace.correct]
     num = len(samples)
@@ -39,12 +40,7 @@ def rollout_metrics(rollouts: RolloutBatch, num_groups: int) -> dict[str, float]
         "accuracy": len(correct) / num,
         "ungraded": float(sum(group.ungraded for group in rollouts.sampled)),
         "steps": fmean(trace.num_steps for trace in traces),
-        "steps/invalid": fmean(trace.num_invalid for trace in traces),
-        "steps/wasted": fmean(trace.num_wasted for trace in traces),
         "backtracks": fmean(trace.num_backtracks for trace in traces),
-        "backtracks/real": fmean(trace.real_backtracks for trace in traces),
-        "backtracks/fake": fmean(trace.fake_backtracks for trace in traces),
-        "backtracks/needless": fmean(trace.needless_backtracks for trace in traces),
         "groups/sampled": float(len(rollouts.sampled)),
         "groups/useful_frac": 1.0 - rollouts.zero_signal.total() / len(rollouts.sampled),
         "groups/filled_frac": len(rollouts.useful) / num_groups,
@@ -54,10 +50,18 @@ def rollout_metrics(rollouts: RolloutBatch, num_groups: int) -> dict[str, float]
     }
     if correct:
         metrics["steps_per_correct"] = fmean(trace.num_steps for _, trace in correct)
-        metrics["steps_saved"] = fmean(1.0 - t.num_steps / p.num_full_steps for p, t in correct)
+    if checked:
+        metrics["steps/invalid"] = fmean(trace.num_invalid for trace in checked)
+        metrics["steps/wasted"] = fmean(trace.num_wasted for trace in checked)
+        metrics["backtracks/real"] = fmean(trace.real_backtracks for trace in checked)
+        metrics["backtracks/fake"] = fmean(trace.fake_backtracks for trace in checked)
+        metrics["backtracks/needless"] = fmean(trace.needless_backtracks for trace in checked)
+    saved = [1.0 - t.num_steps / p.num_full_steps for p, t in correct if t.steps_checked]
+    if saved:
+        metrics["steps_saved"] = fmean(saved)
     for name in samples[0][1].score.parts:
         metrics[f"reward/{name}"] = fmean(sample.score.parts[name] for _, sample in samples)
-    for outcome in Outcome:
+    for outcome in [outcome for outcome in Outcome if checked or outcome is not Outcome.VERIFIED]:
         metrics[f"outcome/{outcome}"] = sum(sample.score.outcome is outcome for _, sample in samples) / num
     for cause, count in sorted(rollouts.zero_signal.items()):
         metrics[f"groups/{cause}"] = count / len(rollouts.sampled)

@@ -18,7 +18,7 @@ STALLED_AFTER = 20
 
 _MEANINGS = {
     Outcome.VERIFIED: "right answer and all steps valid",
-    Outcome.CORRECT: "right answer, some step invalid",
+    Outcome.CORRECT: "right answer",
     Outcome.WRONG: "wrong answer",
     Outcome.MALFORMED: "no closing line that states an answer",
     Outcome.TRUNCATED: "cut off at the length limit",

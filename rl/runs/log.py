@@ -202,6 +202,7 @@ def sample_rows(
             parts=sample.score.parts,
             tokens=len(sample.completion.ids),
             weight_version=sample.completion.weight_version,
+            steps_checked=sample.trace.steps_checked,
             pieces=tuple(encoder.pieces(sample.completion.ids)) if tokens else None,
             logprobs=tuple(np.round(sample.completion.logprobs, 4).tolist()) if tokens else None,
             advantage=None if advantages is None else advantages[number],

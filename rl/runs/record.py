@@ -24,7 +24,7 @@ from rewards import Outcome
 from rl.runs import json_fields as check
 from rl.runs.json_fields import RecordError
 
-FORMAT = 2
+FORMAT = 3
 """Version of the records. Raise it with every change that an older reader would misread."""
 
 
@@ -107,6 +107,7 @@ class SampleRow:
         parts: Weighted value of each reward term.
         tokens: Number of completion tokens, stop token included.
         weight_version: Updates behind the weights that sampled it.
+        steps_checked: Whether the task checks steps; otherwise they are counted.
         steps: Its lines before the closing one.
         pieces: Text of each token; None where the run or the reader left tokens out.
         logprobs: Log-probability of each token under the sampler, rounded to 4 digits; None as `pieces`.
@@ -133,6 +134,7 @@ class SampleRow:
     parts: Mapping[str, float]
     tokens: int
     weight_version: int
+    steps_checked: bool
     steps: tuple[StepRow, ...]
     pieces: tuple[str, ...] | None = None
     logprobs: tuple[float, ...] | None = None
@@ -186,6 +188,7 @@ class SampleRow:
             "parts": dict(self.parts),
             "tokens": self.tokens,
             "weight_version": self.weight_version,
+            "steps_checked": self.steps_checked,
             **({} if self.pieces is None else {"pieces": list(self.pieces)}),
             **({} if self.logprobs is None else {"logprobs": list(self.logprobs)}),
             **({} if self.advantage is None else {"advantage": self.advantage}),
@@ -224,6 +227,7 @@ _read_sample = check.record(
     {
         "Stage": check.one_of(Stage),
         "Outcome": check.one_of(Outcome),
+        "bool": check.flag,
         "int": check.integer,
         "float": check.number,
         "str": check.text,
@@ -312,7 +316,9 @@ class SplitResult:
 
     The figures are those of the greedy completions; where there are none, those of all samples. Names with
     `sampled` and pass@k are always of samples. Figures per correct answer are None where no answer is correct.
-    Kinds of backtracks are None where a result was computed again from rows, which do not say them.
+    Figures that judge steps (`verified`, `steps_saved`, `invalid_steps`, `wasted_steps`, kinds of backtracks)
+    are of the completions whose steps are checked, and None without any. Kinds of backtracks are also None
+    where a result was computed again from rows, which do not say them.
 
     Attributes:
         num_problems: Problems evaluated.
@@ -353,19 +359,19 @@ class SplitResult:
     accuracy: float
     accuracy_low: float
     accuracy_high: float
-    verified: float
+    verified: float | None
     steps_per_correct: float | None
     full_steps_per_correct: float | None
     full_steps: float
     steps_saved: float | None
-    invalid_steps: float
+    invalid_steps: float | None
     backtracks: float
     real_backtracks: float | None
     fake_backtracks: float | None
     needed_backtracks: float | None
     needless_backtracks: float | None
     backtrack_depth: float | None
-    wasted_steps: float
+    wasted_steps: float | None
     tokens: float
     truncated: float
     greedy: bool
@@ -419,7 +425,7 @@ class BestModel:
         split: Split of the problems it was judged on.
         num_problems: How many they are.
         accuracy: Its accuracy on them.
-        verified: Share of them it answers correctly with every step valid.
+        verified: Share of them it answers correctly with every step valid; None where steps are not checked.
         steps_per_correct: Its mean steps over correct answers; None without one.
         highest_accuracy: The highest accuracy of any evaluation until then.
     """
@@ -429,7 +435,7 @@ class BestModel:
     split: str
     num_problems: int
     accuracy: float
-    verified: float
+    verified: float | None
     steps_per_correct: float | None
     highest_accuracy: float
 

@@ -66,6 +66,7 @@ def to_table(rows: Sequence[SampleRow], *, parts: Sequence[str], tokens: bool) -
     columns = {
         **{name: _texts([getattr(row, name) for row in rows]) for name in _TEXTS},
         **{name: pa.array([getattr(row, name) for row in rows], pa.int64()) for name in _INTEGERS},
+        "steps_checked": pa.array([row.steps_checked for row in rows], pa.bool_()),
         "reward": pa.array([row.reward for row in rows], pa.float64()),
         "advantage": pa.array([_mean(row.advantage) for row in rows], pa.float64()),
         "steps": _lists([row.steps for row in rows], _steps),

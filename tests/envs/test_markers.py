@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from envs import StepKind, Trace, make_example, parse_trace
+from envs import StepKind, Trace, Verdict, make_example, parse_trace
 from envs.markers import mark
 from envs.segments import find_blocks, segment
 
@@ -134,13 +134,16 @@ def test_markers_count_as_steps_and_as_backtracks_and_prove_nothing() -> None:
     trace = checked("It is 5. Wait, I forgot one.\n\nSo 6.")
     assert (trace.num_steps, trace.num_backtracks) == (3, 1)
     assert (trace.real_backtracks, trace.fake_backtracks, trace.needless_backtracks) == (0, 0, 0)
-    assert trace.num_wasted == 0 and trace.verified
+    assert trace.num_wasted == 0 and trace.correct and not trace.verified
 
 
-def test_a_backtrack_line_in_free_text_is_judged_as_one() -> None:
-    trace = checked("It is 5.\n<backtrack>\nIt is 6.")
-    assert (trace.num_backtracks, trace.real_backtracks, trace.needless_backtracks) == (1, 1, 0)
-    assert trace.backtracks[0].needed is None
+def test_a_backtrack_line_in_free_text_is_counted_and_not_judged() -> None:
+    """Judged, it was a real backtrack whatever stood around it, and one to nowhere an invalid step."""
+    for back in ("<backtrack>", "<backtrack> 7"):
+        trace = checked(f"It is 5.\n{back}\nIt is 6.")
+        assert (trace.num_steps, trace.num_backtracks, trace.num_invalid, trace.num_wasted) == (2, 1, 0, 0)
+        assert (trace.real_backtracks, trace.fake_backtracks, trace.needless_backtracks) == (0, 0, 0)
+        assert {step.verdict for step in trace.steps} == {Verdict.UNCHECKED} and trace.backtracks == ()
 
 
 PIECES = [

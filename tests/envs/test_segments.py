@@ -174,7 +174,7 @@ def test_demonstrations_have_the_steps_that_are_counted(rule: Segmentation, tmp_
     text = env.demonstrate(lines, problem.answer)
     trace = env.check(problem, env.parse(text))
     assert tuple(step.text for step in trace.steps) == lines and GAPS[rule].join(lines) in text
-    assert trace.verified and trace.num_steps == problem.num_full_steps
+    assert trace.passed and trace.num_steps == problem.num_full_steps
     assert {step.kind for step in trace.steps} == {StepKind.FORWARD}
 
 

@@ -57,6 +57,7 @@ def sample(**changes: Any) -> SampleRow:
         "parts": {"correct": 1.0},
         "tokens": 30,
         "weight_version": 0,
+        "steps_checked": True,
         "steps": (step("step 0"),),
     }
     return SampleRow(**{**usual, **changes})

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from itertools import combinations
 
 import pytest
 
 from configs import Config, ConfigError, check_config
-from envs import GraderError, Problem, Split, Trace, make_env
+from envs import GraderError, Problem, Split, Trace, make_env, make_example
 from rewards import RewardSum, Term
 from rl.evaluate import evaluate, length_limits, num_completions
 from rl.pages.text import result_table
-from rl.runs.record import Stage
+from rl.runs.record import SplitResult, Stage
 from rl.stats.intervals import clustered_interval, pass_at_k, wilson_interval
 from rl.summarise import summarise
 from rollout.types import GroupRequest, RolloutGroup, Sampling
@@ -130,6 +131,30 @@ def test_greedy_figures() -> None:
     assert result.tokens == 10 + 20 / 8
     assert result.truncated == 1 / 8
     assert (result.sampled_accuracy, result.sampled_steps_per_correct, result.pass_at_k) == (None, None, {})
+
+
+JUDGING = (
+    *("verified", "steps_saved", "invalid_steps", "wasted_steps", "backtrack_depth"),
+    *("real_backtracks", "fake_backtracks", "needed_backtracks", "needless_backtracks"),
+)
+
+
+def test_figures_that_judge_steps_are_of_checked_steps_alone() -> None:
+    env = make_example("math")
+    problem = replace(env.problem(Split.ID, 0), num_full_steps=4)
+    end = f"Thus, the answer is {problem.answer}."
+    texts = [f"2 + 2 = 5\n\n{end}", f"So 3.\n\nWait, no.\n<backtrack>\nSo 4.\n\n{end}"]
+    traces = [env.check(problem, env.parse(text)) for text in texts]
+    counted = make_group(problem, score_texts(problem, traces, texts, [9, 9], REWARDS))
+    result = summarise([], [counted])
+    assert [getattr(result, name) for name in JUDGING] == [None] * len(JUDGING)
+    assert (result.accuracy, result.steps_per_correct, result.full_steps_per_correct) == (1.0, (1 + 3) / 2, 4)
+    assert result.backtracks == (0 + 2) / 2
+    # Beside a task that checks its steps, the figures are of that task's completions.
+    mixed = summarise([], [counted, group(FULL, BROKEN)])
+    assert (mixed.accuracy, mixed.verified, mixed.invalid_steps) == (1.0, 1 / 2, 1 / 2)
+    assert (mixed.steps_saved, mixed.wasted_steps) == (0.0, 0.0)
+    assert SplitResult.from_json(json.loads(json.dumps(result.to_json()))) == result
 
 
 def test_errors_are_counted_by_the_first_of_each_trace() -> None:

@@ -18,8 +18,8 @@ A problem and its full trace::
 
 The answer is the one of the closing line or, if there is none, of the last ``\boxed{}``.
 
-Steps: what stands before the closing line, by `steps` (paragraphs, lines or sentences). Steps are counted, but
-not checked, so `verified` means the same as `correct` here. The full trace is the data's own solution in steps
+Steps: what stands before the closing line, by `steps` (paragraphs, lines or sentences). Steps are counted and
+not checked, so a trace may be correct, never verified. The full trace is the data's own solution in steps
 of the same kind; one without blank lines, as in GSM8K, has a step on each line, and demonstrations put blank
 lines between them. `full_steps` is the step count of problems without a solution. There are no hand-skip rules,
 detours or searches.

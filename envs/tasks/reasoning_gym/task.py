@@ -16,7 +16,7 @@ tags at the end, or of the last ``\boxed{}``. An answer with several rows is one
 by " / "; in tags it may also have its rows as lines.
 
 Steps: what stands before the answer, by `steps` (paragraphs, lines or sentences). Steps are counted, but not
-checked, so `verified` means the same as `correct` here. The package has no worked solutions, so there are no
+checked, so a trace is correct or not, but never verified. The package has no worked solutions, so there are no
 traces to learn from; `full_steps` is the step count of all problems.
 
 Buckets: none. Splits differ in the settings of the generator.

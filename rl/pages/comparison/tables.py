@@ -14,7 +14,6 @@ from rl.compare.results import Entry, Figure
 from rl.compare.study import MEASURES, Measure, Study
 from rl.pages.comparison.legend import entry_name
 from rl.pages.table import Cell, Group, Note, Row, Table, cells
-from rl.runs.record import SplitResult
 from rl.stats.format import ABSENT, number, percent, signed
 from rl.stats.intervals import mean_interval
 from rl.stats.paired import Difference
@@ -23,9 +22,15 @@ Column = tuple[str, Callable[[Entry], Cell]]
 """Head, and the cell of a case at a stage."""
 
 
-def _share(share: Callable[[SplitResult], float]) -> Callable[[Entry], Cell]:
+def _share(share: Figure) -> Callable[[Entry], Cell]:
     """A share of the problems, with an interval never narrower than the problems alone make it."""
-    return lambda entry: _between(*entry.share_interval(share), percent)
+
+    def cell(entry: Entry) -> Cell:
+        if not entry.values(share):
+            return Cell(text=ABSENT)
+        return _between(*entry.share_interval(share), percent)
+
+    return cell
 
 
 def _over_seeds(

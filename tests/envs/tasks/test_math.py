@@ -163,7 +163,7 @@ def test_reference_solutions_are_right_and_counted() -> None:
     env, problem = example_problem()
     lines = env.full_trace(problem)
     trace = env.check(problem, env.parse(env.demonstrate(lines, problem.answer)))
-    assert trace.verified and trace.num_steps == len(lines) == problem.num_full_steps
+    assert trace.passed and not trace.verified and trace.num_steps == len(lines) == problem.num_full_steps
     assert {step.verdict for step in trace.steps} == {Verdict.UNCHECKED}
     assert env.skipped_trace(problem, "any", random.Random(0)) is None
 

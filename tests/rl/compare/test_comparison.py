@@ -187,6 +187,15 @@ def test_other_numbers_of_problems_are_compared_on_the_shared_ones(tmp_path: Pat
     assert [row["num_problems"] for row in csv.DictReader(io.StringIO(comparison_csv(found)))] == ["10"] * 4
 
 
+def test_a_result_of_rows_judges_checked_steps_alone() -> None:
+    judging = ("verified", "steps_saved", "invalid_steps", "wasted_steps")
+    counted = sample(outcome=Outcome.CORRECT, steps_checked=False, steps=(step("2 + 2 = 5"),))
+    found = result_of([[facts_of(counted)]], like=split_result(1.0, 1.0))
+    assert [getattr(found, name) for name in judging] == [None] * 4 and found.steps_per_correct == 1.0
+    mixed = result_of([[facts_of(counted)], [facts_of(sample())]], like=split_result(1.0, 1.0))
+    assert [getattr(mixed, name) for name in judging] == [1.0, 1 - 1 / 4, 0.0, 0.0]
+
+
 def test_a_result_of_rows_is_that_of_the_evaluation() -> None:
     """Worked by hand: three completions, two of them right, one cut off."""
     lines = (step("a", undone=True), step("<b>", StepKind.BACKTRACK), step("b", verdict=Verdict.INVALID))

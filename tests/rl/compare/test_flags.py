@@ -20,6 +20,7 @@ def traces(num: int = 100, *, wrong: int = 0, **changes: Any) -> Completions:
     usual: dict[str, Any] = {
         "problem": "p",
         "outcome": Outcome.VERIFIED,
+        "steps_checked": True,
         "full_steps": 4,
         "steps": 3,
         "invalid": 0,
@@ -59,6 +60,9 @@ def test_answers_without_steps_that_stay_right_are_no_collapse() -> None:
     assert kinds(traces(), traces(steps=0)) == []
     # A bare answer does not count as verified, where steps are checked: the flag names that.
     assert kinds(traces(), traces(steps=0, outcome=Outcome.CORRECT)) == [FlagKind.UNVERIFIED_REASONING]
+    # Where steps are counted, every right answer is only correct; more of them are no failure.
+    counted = {"outcome": Outcome.CORRECT, "steps_checked": False}
+    assert kinds(traces(wrong=100, **counted), traces(wrong=10, **counted)) == []
 
 
 def test_a_collapse_has_one_name() -> None:

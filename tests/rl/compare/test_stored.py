@@ -68,7 +68,7 @@ def test_stored_results_that_cannot_be_read_are_one_line(tmp_path: Path) -> None
     index = kept / "comparison.json"
     whole = json.loads(index.read_text())
     for damaged, says in (
-        ({**whole, "format": 2}, "it has format 2, and this version of Stride reads format 1"),
+        ({**whole, "format": 1}, "it has format 1, and this version of Stride reads format 2"),
         ({key: value for key, value in whole.items() if key != "keys"}, "it has no 'keys'"),
         ([], "has no attribute 'get'"),
     ):

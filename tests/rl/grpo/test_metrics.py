@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 
-from envs import Split, make_env, parse_trace, render_trace
+from envs import Split, make_env, make_example, parse_trace, render_trace
 from rewards import RewardSum, Term
 from rl.grpo.metrics import rollout_metrics
 from rollout.types import RolloutGroup
@@ -66,3 +66,27 @@ def test_nothing_correct_leaves_steps_per_correct_out() -> None:
     metrics = rollout_metrics(rollouts, num_groups=1)
     assert "steps_per_correct" not in metrics and "steps_saved" not in metrics
     assert metrics["accuracy"] == 0.0 and metrics["groups/useful_frac"] == 0.0
+
+
+def test_what_judges_steps_is_logged_for_checked_steps_alone() -> None:
+    """A task that counts steps logs nothing as verified or invalid, alone or beside one that checks them."""
+    counting = make_example("math")
+    counted = counting.problem(Split.ID, 0)
+    texts = [f"2 + 2 = 5\n\nThus, the answer is {counted.answer}.", "So 3.\n\nWait, no.\n\nSo 4."]
+    traces = [counting.check(counted, counting.parse(text)) for text in texts]
+    group = make_group(counted, score_texts(counted, traces, texts, [9, 9], REWARDS), number=7)
+    judging = {"outcome/verified", "steps_saved", "steps/invalid", "steps/wasted"}
+    judging |= {f"backtracks/{kind}" for kind in ("real", "fake", "needless")}
+    metrics = rollout_metrics(make_batch(group), num_groups=1)
+    assert not judging & metrics.keys()
+    assert (metrics["accuracy"], metrics["outcome/correct"], metrics["steps_per_correct"]) == (0.5, 0.5, 1.0)
+    assert (metrics["steps"], metrics["backtracks"]) == (2.0, 0.5)
+
+    problem = ENV.problem(Split.TRAIN, 0)
+    full = render_trace(ENV.full_trace(problem), problem.answer)
+    mixed = rollout_metrics(
+        make_batch(group, scored_group(0, [full, f"nowhere\n{full}"], [9, 9])), num_groups=2
+    )
+    assert judging <= mixed.keys()
+    assert (mixed["outcome/verified"], mixed["outcome/correct"]) == (1 / 4, 2 / 4)
+    assert mixed["steps/invalid"] == 1 / 2  # of the two completions with checked steps

@@ -22,7 +22,7 @@ from rl.pages.run.write import write_report
 from rl.runs.errors import RunFolderError
 from rl.runs.folder import open_run
 from rl.runs.log import evaluation_log, metrics_log, read_summary, sample_rows
-from rl.runs.record import Stage, Summary, UpdateRow
+from rl.runs.record import FORMAT, Stage, Summary, UpdateRow
 from rl.viewer import read_trajectories
 from rollout.encoder import make_encoder
 from rollout.prompt_format import PromptFormat
@@ -96,7 +96,7 @@ def test_a_damaged_row_is_named_with_its_file(tmp_path: Path) -> None:
     log = metrics_log(tmp_path)
     log.append(*updates(Stage.GRPO, 1))
     with log.path.open("a") as file:
-        file.write('\n{"format": 2, "stage": "grpo"\n')
+        file.write('\n{"format": 3, "stage": "grpo"\n')
     log.append(*updates(Stage.GRPO, 3))
     for read in (log.read, lambda: log.forget_after(Stage.GRPO, 1)):
         with pytest.raises(RunFolderError) as refused:
@@ -186,15 +186,15 @@ def test_other_formats_are_refused_in_one_line(
     plan: Plan, reader: Callable[[Plan], object], name: str, written: str, says: str
 ) -> None:
     path = plan.trials[0].folder / name
-    path.write_text(path.read_text().replace('"format": 2', written))
+    path.write_text(path.read_text().replace(f'"format": {FORMAT}', written))
     before = {
         file: file.read_bytes() for file in plan.folder.rglob("*") if file.is_file() and file.name != ".lock"
     }
     with pytest.raises(RunFolderError) as refused:
         reader(plan)
     assert str(refused.value) == (
-        f"{path} {says}, and this version of Stride reads format 2; read it with the version that wrote it "
-        "(git_revision in provenance.json), or start the run again in another folder"
+        f"{path} {says}, and this version of Stride reads format {FORMAT}; read it with the version that wrote "
+        "it (git_revision in provenance.json), or start the run again in another folder"
     )
     assert all(file.read_bytes() == text for file, text in before.items())
 

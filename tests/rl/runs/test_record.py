@@ -83,10 +83,10 @@ RECORDS = {"sample": SAMPLE, "update": UPDATE, "summary": SUMMARY}
     ("found", "says"),
     [
         (None, "no format number"),
-        (1, "format 1"),
-        ("2", "format '2'"),
+        (2, "format 2"),
+        ("3", "format '3'"),
         (True, "format True"),
-        (2.0, "format 2.0"),
+        (3.0, "format 3.0"),
     ],
 )
 def test_other_formats_are_refused(name: str, found: object, says: str) -> None:
@@ -96,7 +96,7 @@ def test_other_formats_are_refused(name: str, found: object, says: str) -> None:
         del plain["format"]
     with pytest.raises(FormatError) as refused:
         type(record).from_json(plain)
-    assert str(refused.value) == f"{says}, and this version of Stride reads format 2"
+    assert str(refused.value) == f"{says}, and this version of Stride reads format 3"
 
 
 @pytest.mark.parametrize(

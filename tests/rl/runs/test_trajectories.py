@@ -153,8 +153,8 @@ def test_a_killed_write_leaves_the_file_before(log: TrajectoryLog, monkeypatch: 
 @pytest.mark.parametrize(
     ("written", "says"),
     [
-        ({b"stride_format": b"7"}, "has format 7, and this version of Stride reads format 2; read it with"),
-        (None, "has no format number, and this version of Stride reads format 2; read it with the version"),
+        ({b"stride_format": b"7"}, "has format 7, and this version of Stride reads format 3; read it with"),
+        (None, "has no format number, and this version of Stride reads format 3; read it with the version"),
     ],
 )
 def test_another_format_is_refused(log: TrajectoryLog, written: dict[bytes, bytes] | None, says: str) -> None:

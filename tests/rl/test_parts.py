@@ -1,0 +1,85 @@
+"""What is refused before a run: rewards and choices of a best model that the task cannot judge."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from configs import ConfigError, check_config
+from configs.schema.load import load_config
+from configs.schema.shipped import Shipped
+from envs import make_example
+from rl.parts import build_parts
+
+CORRECT = {"name": "correct", "weight": 1.0}
+COUNTED = {"name": "step_count", "weight": -0.4, "gate": "correct"}
+
+
+def build(terms: list[dict[str, Any]], *, env: str = "math", **config: Any) -> None:
+    task = {"name": env, "settings": dict(make_example(env).example)}
+    made = {
+        "env": task,
+        "warm_start": None,
+        "rewards": {"terms": terms},
+        "eval": {"splits": ["id"], "num_problems": 8},
+        **config,
+    }
+    build_parts(check_config(made))
+
+
+def refused(terms: list[dict[str, Any]], **config: Any) -> str:
+    with pytest.raises(ConfigError) as error:
+        build(terms, **config)
+    return str(error.value)
+
+
+def test_rewards_that_judge_steps_are_refused_where_steps_are_counted() -> None:
+    verified = {"name": "verified", "weight": 0.2}
+    gated = {"name": "format", "weight": 0.1, "gate": "verified"}
+    build([CORRECT, COUNTED])
+    build([CORRECT, verified, gated, COUNTED], env="directional")
+    line = refused([CORRECT, verified, gated, COUNTED])
+    assert line.startswith(
+        "rewards: checked steps are needed for 'verified', the gate 'verified' of 'format', but 'math' counts "
+        "steps and checks none; "
+    )
+    assert line.endswith("leave that out: 'correct' pays for a right answer") and "\n" not in line
+
+
+def test_a_best_model_by_verified_answers_is_refused_too() -> None:
+    line = refused([CORRECT], eval={"splits": ["id"], "num_problems": 8, "best": "verified"})
+    assert line.startswith("eval.best is 'verified', but 'math' counts steps and checks none")
+    assert line.endswith("set it to 'accuracy'")
+
+
+JUDGING = {
+    "lm_skip": "'skip_score'",
+    "process_graph": "'process_match'",
+    "steps_and_backtracks": "'verified', 'needless_backtracks', 'fake_backtracks'",
+}
+
+
+@pytest.mark.parametrize("preset", Shipped.REWARDS.names)
+def test_presets_on_a_task_that_counts_steps(preset: str, tmp_path: Path) -> None:
+    """Each loads, or names the terms that need checked steps."""
+    config = {
+        "name": "run",
+        "env": {"name": "math", "settings": dict(make_example("math").example)},
+        "policy": {"tiny": {"max_positions": 16384}},
+        "rollout": {"max_new_tokens": 8192},
+        "rewards": {"terms": [{"preset": preset}]},
+        "warm_start": None,
+        "grpo": {"budget_frac": 0.5},
+        "eval": {"splits": ["id"], "num_problems": 8},
+    }
+    path = tmp_path / "run.yaml"
+    path.write_text(yaml.safe_dump(config))
+    if preset not in JUDGING:
+        build_parts(load_config(path))
+        return
+    with pytest.raises(ConfigError) as refused:
+        build_parts(load_config(path))
+    assert f"checked steps are needed for {JUDGING[preset]}, but 'math'" in str(refused.value)
