@@ -5,10 +5,15 @@ integer, the cursor, and a run resumes from it and from the history that its rew
 equal rewards has zero variance, so all its advantages are 0.
 Dynamic sampling (DAPO, arXiv 2503.14476, section 3.2) replaces such groups by further ones; without it they are
 left out. In both cases they are counted by cause.
+
+A further call takes as long as its longest completion, however few groups it has. So each call asks for as many
+groups as are needed if the share of useful ones stays what it was (DAPO over-samples by a fixed factor). Useful
+groups beyond those needed are not trained on.
 """
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -96,6 +101,7 @@ class GroupSource:
         self._problems_per_batch = problems_per_batch
         self._ungraded = UngradedLimit(max_ungraded)
         self._max_resamples = max_resamples if dynamic_sampling else 0
+        self._useful_share = 1.0  # expected of the groups sampled next
         self._budget_frac = budget_frac
         self._fits = fits
         self._num_skipped = 0
@@ -104,11 +110,17 @@ class GroupSource:
     def state(self) -> dict[str, Any]:
         """The state that a checkpoint must hold, as JSON values."""
         history = {} if self._history is None else {"history": self._history.state()}
-        return {"cursor": self.cursor, "ungraded": self._ungraded.count, **history}
+        return {
+            "cursor": self.cursor,
+            "ungraded": self._ungraded.count,
+            "useful_share": self._useful_share,
+            **history,
+        }
 
     def restore(self, state: Mapping[str, Any]) -> None:
         """Continue from what `state` returned."""
         self.cursor, self._ungraded.count = state["cursor"], state["ungraded"]
+        self._useful_share = state.get("useful_share", 1.0)  # older checkpoints lack it
         if self._history is not None:
             self._history.restore(state["history"])
 
@@ -126,7 +138,7 @@ class GroupSource:
         left = num_groups * (1 + self._max_resamples)
         self._num_skipped = 0
         while left > 0 and len(useful) < num_groups:
-            count = min(left, num_groups - len(useful))
+            count = min(left, self._groups_for(num_groups - len(useful)))
             for batch in self._pool.rollout(self._take(count)):
                 sample_s += batch.sample_s
                 score_s += batch.score_s
@@ -139,18 +151,24 @@ class GroupSource:
                     else:
                         zero_signal[cause] += 1
             left -= count
+        self._useful_share = (self._useful_share + len(useful) / len(sampled)) / 2
         if not any(group.samples for group in sampled):
             raise GraderError(f"no completion of an update could be graded: {sampled[-1].failure}")
         if self._history is not None:
             self._history.add((group.problem, [s.trace for s in group.samples]) for group in sampled)
         return RolloutBatch(
-            useful=tuple(useful),
+            useful=tuple(useful[:num_groups]),
             sampled=tuple(sampled),
             zero_signal=zero_signal,
             sample_s=sample_s,
             score_s=score_s,
             num_skipped=self._num_skipped,
         )
+
+    def _groups_for(self, num_useful: int) -> int:
+        """Groups to sample for so many useful ones; without dynamic sampling just as many."""
+        least_share = 1 / (1 + self._max_resamples)
+        return math.ceil(num_useful / max(self._useful_share, least_share))
 
     def _take(self, count: int) -> list[list[GroupRequest]]:
         requests = [self._next_request() for _ in range(count)]

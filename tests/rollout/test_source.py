@@ -141,13 +141,39 @@ def test_the_next_update_continues_where_the_last_one_ended() -> None:
 def test_a_restored_cursor_repeats_the_same_groups() -> None:
     source, _ = make(every(2), budget_frac=0.5)
     source.next_update(2)
-    at = source.cursor
+    state = source.state()
     expected = source.next_update(3)
     again, pool = make(every(2), budget_frac=0.5)
-    again.cursor = at
+    again.restore(state)
     assert again.next_update(3) == expected
     assert again.cursor == source.cursor
-    assert pool.requests[0].group_id == at
+    assert pool.requests[0].group_id == state["cursor"]
+
+
+def test_as_many_groups_are_asked_for_as_are_needed_at_the_share_of_useful_ones_so_far() -> None:
+    source, pool = make(every(2), problems_per_batch=100)
+    for _ in range(5):
+        source.next_update(6)
+    sizes = [len(batch) for call in pool.calls for batch in call]
+    # Half are useful. 6, 3, 2, 1 without an expectation; later the first call has nearly enough.
+    assert sizes == [6, 3, 2, 1, 8, 3, 2, 10, 2, 11, 11, 2]
+    assert source.cursor == 61
+
+
+def test_useful_groups_beyond_those_needed_are_not_trained_on() -> None:
+    source, _ = make(lambda group_id: USEFUL if group_id % 2 or group_id > 9 else ZERO_SIGNAL)
+    source.next_update(5)
+    rollouts = source.next_update(5)
+    assert len(rollouts.sampled) > len(rollouts.useful) == 5
+    assert rollouts.useful == rollouts.sampled[:5]
+    assert rollouts.zero_signal.total() == 0
+
+
+def test_without_dynamic_sampling_the_share_of_useful_groups_changes_nothing() -> None:
+    source, pool = make(every(3), dynamic_sampling=False, problems_per_batch=100)
+    for _ in range(3):
+        source.next_update(6)
+    assert [len(batch) for call in pool.calls for batch in call] == [6, 6, 6]
 
 
 @pytest.mark.parametrize("size", [1, 3, 4, 100])
@@ -240,13 +266,13 @@ def test_a_group_left_with_one_sample_is_zero_signal_and_is_replaced() -> None:
 
 
 def test_too_many_ungraded_completions_end_the_run() -> None:
-    source, _ = make(every(1), lost={0: 1, 7: 2}, max_ungraded=2)
+    source, _ = make(every(1), lost={0: 1, 8: 2}, max_ungraded=2)
     source.next_update(3)  # one, allowed
     source.next_update(3)
     with pytest.raises(
         GraderError,
         match=r"^3 completions could not be graded, more than rollout.max_ungraded \(2\); the last one, "
-        r"of directional/train/7: no grader$",
+        r"of directional/train/8: no grader$",
     ):
         source.next_update(3)
 
@@ -262,8 +288,8 @@ def test_rewards_see_the_updates_before_and_no_others() -> None:
     source.next_update(2)  # with dynamic sampling, whose groups do not see each other
     source.next_update(1)
     histories = [{request.history for batch in call for request in batch} for call in pool.calls]
-    assert [{history and history.update for history in call} for call in histories] == [{0}, {0}, {0}, {1}, {1}]
-    assert make(every(1))[0].state() == {"cursor": 0, "ungraded": 0}
+    assert [{history and history.update for history in call} for call in histories] == [{0}, {0}, {0}, {1}]
+    assert make(every(1))[0].state() == {"cursor": 0, "ungraded": 0, "useful_share": 1.0}
 
 
 def test_a_source_continues_from_its_state() -> None:

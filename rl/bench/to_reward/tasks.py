@@ -60,7 +60,7 @@ _SHARED: dict[str, Any] = {
         "tiny": {"hidden_size": 128, "num_layers": 3, "num_heads": 4, "intermediate_size": 256},
     },
     "warm_start": {"num_problems": 20_000, "batch_size": 16, "learning_rate": 3.0e-3},
-    "rollout": {"samples_per_problem": 8, "max_new_tokens": 256, "problems_per_batch": 8},
+    "rollout": {"samples_per_problem": 8, "max_new_tokens": 256, "problems_per_batch": 16},
     "grpo": {"updates": 40, "problems_per_update": 16, "learning_rate": 4.0e-4, "max_resamples": 2},
     "eval": {"splits": ["id"], "num_problems": 64, "num_samples": 0},
 }
