@@ -43,9 +43,9 @@ def word_problems(folder: Path) -> dict[str, Any]:
     write_word_problems(data, num_problems=_NUM_WORD_PROBLEMS)
     return {
         "env": {"name": "math", "settings": {"preset": "gsm8k", "train": str(data), "steps": "lines"}},
-        "warm_start": {"updates": 1800, "num_problems": 30_000, "skipped_frac": 0},
+        "warm_start": {"updates": 1150, "num_problems": 20_000, "skipped_frac": 0},
         "rollout": {"max_prompt_tokens": 160},
-        "grpo": {"updates": 60, "learning_rate": 1.0e-4},
+        "grpo": {"learning_rate": 2.0e-4},
         "rewards": {"terms": [{"name": "correct", "weight": 1.0}]},
     }
 
