@@ -12,8 +12,10 @@ A problem (of the task chain_sum) and the closing line of its answer::
     Thus, the answer is 9661.
 
 The answer is the one of the closing line or, if there is none, the content of a single pair of ``<answer>``
-tags at the end, or of the last ``\boxed{}``. An answer with several rows is one line here, with its rows joined
-by " / "; in tags it may also have its rows as lines.
+tags at the end, or of the last ``\boxed{}``. Where a text has none of these and is as short as an answer, it
+is the answer: most questions ask for the answer alone. An answer with several rows is one line here, with its
+rows joined by " / "; everywhere else it may also have its rows as lines. Spaces, line breaks in JSON, commas
+between thousands, a full stop and marks around an answer make no difference (`layout.py`).
 
 Steps: what stands before the answer, by `steps` (paragraphs, lines or sentences). Steps are counted, but not
 checked, so a trace is correct or not, but never verified. The package has no worked solutions, so there are no
@@ -25,9 +27,9 @@ The package is imported in separate processes, never in this one. One of them ge
 sees text from a model; another scores answers and may be killed at any time (`operations.py`).
 
 Source: reasoning-gym 0.1.25. The presets are the tasks of "How Much Backtracking is Enough?" (arXiv
-2505.24273).
-Differences: scorers that evaluate the answer as code are replaced, and scorers known to accept wrong answers
-run only after a stricter check (`scorers.py`). An answer that reasoning-gym scores below 1 is wrong.
+2505.24273). Differences: scorers that evaluate the answer as code, or refuse right ones, are replaced
+(`scorers.py`), and scorers known to accept wrong answers run only after a stricter check (`stricter.py`). An
+answer that reasoning-gym scores below 1 is wrong.
 """
 
 from __future__ import annotations
@@ -49,13 +51,23 @@ from envs.grading import Grade, GraderError, why_refused
 from envs.problem import Problem, Split
 from envs.sandbox import Reply, ReplyStatus, Sandbox
 from envs.seeding import derive_seed
-from envs.tasks.reasoning_gym.scorers import OWN, STRICTER
+from envs.tasks.reasoning_gym.layout import as_written
+from envs.tasks.reasoning_gym.scorers import OWN
 from envs.tasks.reasoning_gym.settings import ReasoningGymSettings
+from envs.tasks.reasoning_gym.shape import (
+    CLOSE,
+    OPEN,
+    ROW_BREAK,
+    AnswerShape,
+    Place,
+    after_closing,
+    between_tags,
+    in_box,
+)
+from envs.tasks.reasoning_gym.stricter import STRICTER
 from envs.trace import CLOSING, Status, Trace
 
 OPERATIONS = Path(__file__).with_name("operations.py")
-ROW_BREAK = " / "
-OPEN, CLOSE = "<answer>", "</answer>"
 
 _SETS = "it draws from sets of text, so its problems differ between processes with the same seed"
 REFUSED = {
@@ -96,10 +108,6 @@ class _Entry:
         """The right answer in one line."""
         return self.gold.replace("\n", ROW_BREAK)
 
-    def as_written(self, answer: str) -> str:
-        """A one-line answer in the rows that reasoning-gym expects."""
-        return answer.replace(ROW_BREAK, "\n") if "\n" in self.gold else answer
-
 
 class ReasoningGym(FreeTextEnv):
     """A task of reasoning-gym."""
@@ -126,7 +134,7 @@ class ReasoningGym(FreeTextEnv):
         for split in self.splits:
             self._check_config(split)
         self._entry = lru_cache(maxsize=_MAX_ENTRIES)(self._draw)
-        self._try_out()
+        self._shape = AnswerShape.of(self._try_out())
 
     def __getstate__(self) -> dict[str, Any]:
         """Everything but the cache, which cannot be pickled."""
@@ -157,8 +165,8 @@ class ReasoningGym(FreeTextEnv):
         if reason := self._ask("why_not", task=self._task, config=config):
             raise ValueError(f"reasoning-gym's {self._task} refuses the settings of {split}: {reason}")
 
-    def _try_out(self) -> None:
-        """Refuse a task if most of its own answers are not right.
+    def _try_out(self) -> list[str]:
+        """Right answers of the first problems; refuses a task if most of its own answers are not right.
 
         Some tasks store no answers, and generators can have errors.
         """
@@ -169,6 +177,9 @@ class ReasoningGym(FreeTextEnv):
                 f"reasoning-gym's {self._task} cannot be used: {len(reasons)} of {_CONTROLS} problems cannot "
                 f"be graded: {reasons[0]}"
             )
+        others = [split for split in self.splits if split not in (Split.TRAIN, Split.ID)]
+        found += [self._candidate(split, index, 0) for split in others for index in range(_CONTROLS // 4)]
+        return [one.gold for one in found if isinstance(one, _Entry)]
 
     @property
     def splits(self) -> tuple[Split, ...]:
@@ -234,12 +245,13 @@ class ReasoningGym(FreeTextEnv):
         entry = _Entry(
             question=made["question"], gold=made["answer"], data=made.get("entry"), facts=made.get("facts", {})
         )
-        if not entry.answer.strip() or entry.as_written(entry.answer) != entry.gold:
+        num_breaks = entry.gold.count("\n")
+        if not entry.answer.strip() or (num_breaks and entry.answer.count(ROW_BREAK) != num_breaks):
             return f"the answer {entry.gold[:80]!r} cannot be stated in one line"
         if reason := why_refused(entry.answer):
             return f"its answer has {reason}"
         # Scored in the process that generates entries, so draws do not depend on `timeout_s` or a busy machine.
-        grade = self._grade_entry(split, entry, entry.answer, _generator())
+        grade = self._grade_entry(split, entry, entry.gold, _generator())
         if grade is Grade.TIMEOUT:
             raise ValueError(self._too_slow)
         return entry if grade is Grade.CORRECT else f"its answer {entry.gold[:80]!r} is itself graded {grade}"
@@ -262,21 +274,38 @@ class ReasoningGym(FreeTextEnv):
     # ---- answers ----
 
     def parse(self, text: str, *, truncated: bool = False) -> Trace:
-        """Read free text; if there is no closing line, tags may state the answer.
+        """Read free text; without a closing line, tags or a box may state the answer, or it is the whole text.
 
-        They count only if there is exactly one pair and no text after it. Rows between the tags are no steps.
+        Tags count only if there is exactly one pair and no text after it. Rows of the answer are no steps.
         Takes time linear in the text.
         """
-        start, end = text.find(OPEN), text.find(CLOSE)
         trace = super().parse(text, truncated=truncated)
-        if trace.status is Status.TRUNCATED or CLOSING in text or (start < 0 and end < 0):
+        if trace.status is Status.TRUNCATED:
             return trace
-        alone = text.rfind(OPEN) == start and text.rfind(CLOSE) == end
-        if not alone or not 0 <= start < end or text[end + len(CLOSE) :].strip():
-            return replace(trace, answer=None, status=Status.MALFORMED)
-        rows = text[start + len(OPEN) : end].strip().split("\n")
-        answer = ROW_BREAK.join(rows)
-        return replace(super().parse(text[:start]), answer=answer, status=Status.COMPLETE)
+        if OPEN in text or CLOSE in text:
+            place = None if CLOSING in text else between_tags(text)
+            return self._stated(text, place) if place else replace(trace, answer=None, status=Status.MALFORMED)
+        if trace.status is Status.COMPLETE and CLOSING not in text:
+            if (place := in_box(text)) is None:
+                return trace
+            inside = text[slice(*place)]
+            flat = text[: place[0]] + inside.replace("\n", " ") + text[place[1] :]
+            steps = trace.steps if flat == text else self.read_steps(flat)
+            return replace(trace, steps=steps, answer=self._shape.in_one_line(inside))
+        if trace.status is Status.COMPLETE:
+            return trace
+        phrase = CLOSING.rstrip()
+        place = (after_closing(text) if self._shape.has_rows else None) if phrase in text else (0, len(text))
+        return self._stated(text, place) if place and self._shape.fits(text[slice(*place)]) else trace
+
+    def _stated(self, text: str, place: Place) -> Trace:
+        """The trace of a text that states its answer at a place; the steps are what stands before it."""
+        before = text[: place[0]].removesuffix(":").removesuffix(CLOSING.rstrip()).removesuffix(OPEN)
+        return Trace(
+            steps=self.read_steps(before),
+            answer=self._shape.in_one_line(text[slice(*place)]),
+            status=Status.COMPLETE,
+        )
 
     def grade_answer(self, problem: Problem, answer: str) -> Grade:
         """Right if it passes the stricter check and gets the full score.
@@ -290,12 +319,15 @@ class ReasoningGym(FreeTextEnv):
             raise GraderError(f"{problem.split} {problem.index} cannot be generated again: {error}") from error
         if entry.question != problem.question:
             raise GraderError(f"{problem.split} {problem.index} is a problem of other settings than these")
-        return self._grade_entry(problem.split, entry, answer, _scorer(self.settings.timeout_s))
-
-    def _grade_entry(self, split: Split, entry: _Entry, answer: str, sandbox: Sandbox) -> Grade:
         if _UNDERSCORE.search(answer) and not _UNDERSCORE.search(entry.gold):  # int() and float() accept it
             return Grade.MALFORMED
-        written = entry.as_written(answer)
+        has_rows = self._shape.has_rows or "\n" in entry.gold
+        written = as_written(entry.gold, answer.replace(ROW_BREAK, "\n") if has_rows else answer)
+        if written == entry.gold:
+            return Grade.CORRECT
+        return self._grade_entry(problem.split, entry, written, _scorer(self.settings.timeout_s))
+
+    def _grade_entry(self, split: Split, entry: _Entry, written: str, sandbox: Sandbox) -> Grade:
         if self._task in OWN:
             return OWN[self._task][0](entry.gold, entry.facts, written)
         stricter = STRICTER.get(self._task)

@@ -22,8 +22,10 @@ from envs import Grade, GraderError, Problem, Split, Status, Trace, render_trace
 from envs.check.contract import check_env
 from envs.generated import home
 from envs.sandbox import Reply, ReplyStatus
-from envs.tasks.reasoning_gym.scorers import OWN, STRICTER, read_sum
+from envs.tasks.reasoning_gym.layout import as_written
+from envs.tasks.reasoning_gym.scorers import OWN, read_sum
 from envs.tasks.reasoning_gym.settings import PRESETS, Preset
+from envs.tasks.reasoning_gym.stricter import STRICTER
 from envs.tasks.reasoning_gym.task import REFUSED, ReasoningGym, _generator, _grade_of
 from tests.kit import hostile
 
@@ -58,6 +60,11 @@ def right_measure(problem: Problem, trace: Trace) -> bool:
     return len(found) == len(right) and all(abs(a - b) <= far for a, b in zip(found, right, strict=True))
 
 
+def same_layout(problem: Problem, trace: Trace) -> bool:
+    """The right answer with other spaces."""
+    return "".join((trace.answer or "").split()) == "".join(problem.answer.split())
+
+
 JUDGES: dict[str, Callable[[Problem, Trace], bool]] = {
     "countdown": right_countdown,
     "advanced_geometry": right_measure,
@@ -80,12 +87,13 @@ def grade(env: ReasoningGym, problem: Problem, answer: str) -> Grade | None:
 def test_contract(preset: str) -> None:
     num = 3 if preset in ("zebra_puzzles", "sudoku", "countdown") else 8
     report = check_env(
-        ReasoningGym({"preset": preset}), num_problems=num, oracle=JUDGES.get(preset, lambda *_: False)
+        ReasoningGym({"preset": preset}), num_problems=num, oracle=JUDGES.get(preset, same_layout)
     )
     assert report.num_problems == 2 * num
     assert report.num_near_misses > 5 * report.num_problems
 
 
+@pytest.mark.slow
 def test_out_of_distribution_splits() -> None:
     settings = {
         "preset": "color_cube_rotation",
@@ -187,10 +195,11 @@ def test_every_name_here_is_a_task() -> None:
 
 
 def test_no_scorer_that_evaluates_is_ever_called() -> None:
-    for task in (*OWN, "intermediate_integration"):
+    evaluates = (*(OWN.keys() - {"futoshiki"}), "intermediate_integration")
+    for task in evaluates:
         reply = _generator().call("score", task=task, config={}, entry={}, answer="1")
         assert reply.status is ReplyStatus.CRASH and "evaluates answers as code" in reply.detail
-    assert len(OWN) + 1 == 9
+    assert len(evaluates) == 9
 
 
 def test_other_splits_have_no_problems() -> None:
@@ -225,18 +234,34 @@ def test_too_few_questions_for_a_split() -> None:
         ("a\n\n\\boxed{5}", "5", 2),
         ("<think>a</think>\n<answer>\\frac</answer>", "\\frac", 1),
         ("<answer></answer>", "", 0),
+        ("5", "5", 0),
+        ("\n 5\n", "5", 0),
+        ("1 2\n\n3 4\n", "1 2 / 3 4", 0),
+        ("a\nThus, the answer is:\n1 2\n3 4.", "1 2 / 3 4", 1),
+        ("a\n\n\\boxed{1 2\n\n3 4}", "1 2 / 3 4", 2),
+        ("[1,\n 2]", "[1, /  2]", 0),
     ],
 )
 def test_ways_to_state_an_answer(text: str, answer: str, num_steps: int) -> None:
-    trace = make("maze").parse(text)
+    trace = make("mini_sudoku").parse(text)
     assert (trace.answer, trace.num_steps, trace.status) == (answer, num_steps, Status.COMPLETE)
-    assert all(text[slice(*step.span)] == step.text or "<answer>" in text for step in trace.steps)
+    assert all(
+        text[slice(*step.span)] == step.text or "<answer>" in text or "\n\n3" in text for step in trace.steps
+    )
+
+
+def test_rows_mean_nothing_where_answers_have_one() -> None:
+    assert make("jugs").parse('["fill A",\n "empty A"]').answer == '["fill A", "empty A"]'
+    assert make("countdown").parse("6\n3").answer == "6 3", "no division"
+
+
+REASONING = "First I look at the walls. " * 4
 
 
 @pytest.mark.parametrize(
     "text",
     [
-        "a\n5",
+        f"{REASONING}\n5",
         "<answer>5",
         "5</answer>",
         "</answer>5<answer>",
@@ -247,7 +272,6 @@ def test_ways_to_state_an_answer(text: str, answer: str, num_steps: int) -> None
         "<answer>5 \\boxed{5}",
         "Thus, the answer is 5.\n<answer>5</answer>",
         "Thus, the answer is 5.\nThus, the answer is 5.",
-        "<Answer>5</Answer>",
     ],
 )
 def test_texts_without_an_answer(text: str) -> None:
@@ -291,6 +315,122 @@ def test_a_slash_is_a_row_break_only_in_answers_with_rows() -> None:
     env = make("countdown")
     problem = next(p for i in range(200) if "/" in (p := env.problem(Split.TRAIN, i)).answer)
     assert grade(env, problem, problem.answer.replace("/", " / ")) is Grade.CORRECT
+
+
+# ---- layout ----
+
+
+@pytest.mark.parametrize(
+    ("gold", "answer"),
+    [
+        ("1 2\n3 4", " 1  2 \n\n  3   4"),
+        ("1 2\n3 4", "```\n1 2\n3 4\n```"),
+        ("1 2\n3 4", "1 2 \\\\ 3 4"),
+        ("Sunday", "**Sunday**."),
+        ("Sunday", "sunday"),
+        ("Yes", "\\text{Yes}"),
+        ("Yes", "`yes`"),
+        ("He left.", "He left"),
+        ("He left.", '"He left."'),
+        ("1476", "1,476"),
+        ("1476", "$1476.00$"),
+        ("-2.50", "-2.5"),
+        ("9/20", "\\frac{9}{20}"),
+        ("2 × 7", "2 \\times 7"),
+        ("A → B", "A \\to B"),
+        ("[1,[2,3]]", "[\n 1,\n [2, 3]\n]"),
+        ('{"a": [1.0, true]}', '{"a":[1,true]}'),
+        ("['85.1', '93']", '["85.1","93"]'),
+        ("a, b", "a,b"),
+        ("❌✅\n✅❌", "❌ ✅\n✅ ❌"),
+    ],
+)
+def test_layout_makes_no_difference(gold: str, answer: str) -> None:
+    assert as_written(gold, answer) == gold
+
+
+@pytest.mark.parametrize(
+    ("gold", "answer"),
+    [
+        ("1 2\n3 4", "1 2 3 4"),
+        ("1 2\n3 4", "1 2\n3 4\n5 6"),
+        ("1 2\n3 4", "12\n34"),
+        ("Sunday", "Sunday or Monday"),
+        ("alice", "Alice"),
+        ("1476", "14,76"),
+        ("1476", "01476"),
+        ("1476", "+1476"),
+        ("1476", "1476 days"),
+        ("1", "1 / 1"),
+        ('{"a": 1}', '{"a": true}'),
+        ('{"a": 1}', '{"a": 2, "a": 1}'),
+        ("[1]", "[1, 1]"),
+        ("[1]", "[" * 1900),
+        ("[1]", "[" * 900 + "1" + "]" * 900),
+        ("['1.0']", "['1']"),
+        ("a, b", "b, a"),
+        ("BB", "B B"),
+    ],
+)
+def test_other_values_are_left_alone(gold: str, answer: str) -> None:
+    assert as_written(gold, answer) != gold
+
+
+def stated_forms(gold: str) -> dict[str, str]:
+    """Texts that state the right answer, as models write them."""
+    one_line = gold.replace("\n", " / ")
+    forms = {
+        "bare": gold,
+        "bare with a full stop": gold.removesuffix(".") + ".",
+        "closing line": f"So.\nThus, the answer is {one_line.removesuffix('.')}.",
+        "box": f"So.\n\n\\boxed{{{gold}}}",
+        "tags": f"So.\n<answer>\n{gold}\n</answer>",
+        "fence": f"```\n{gold}\n```",
+        "tags around a fence": f"So.\n<answer>\n```\n{gold}\n```\n</answer>",
+    }
+    if "{" not in gold and "\\" not in gold:
+        forms["text in a box"] = f"So $\\boxed{{\\text{{{gold}}}}}$"
+    if "\n" in gold:
+        forms["rows after the phrase"] = f"So.\nThus, the answer is:\n{gold}."
+        forms["wide columns"] = gold.replace(" ", "   ").replace("\n", "\n\n")
+    if gold[0] in "[{" and "'" not in gold:
+        forms["pretty-printed JSON"] = f"```json\n{json.dumps(json.loads(gold), indent=2)}\n```"
+    return forms
+
+
+UNUSABLE = ("boxnet", "graph_color", "propositional_logic", "rubiks_cube", "rush_hour", *REFUSED)
+QUICK = ("mini_sudoku", "jugs", "syllogism", "time_intervals", "knights_knaves", "list_functions")
+
+
+def check_forms(task: str, num: int) -> None:
+    env = make(task)
+    for index in range(num):
+        problem = env.problem(Split.TRAIN, index)
+        gold = env._entry(Split.TRAIN, index).gold
+        for name, text in stated_forms(gold).items():
+            trace = env.check(problem, env.parse(text))
+            assert trace.grade is Grade.CORRECT, (name, text, trace.answer)
+            assert trace.num_steps <= 2, (name, text)
+
+
+@pytest.mark.parametrize("task", QUICK)
+def test_right_answers_are_right_in_every_form(task: str) -> None:
+    check_forms(task, 4)
+
+
+@pytest.mark.slow
+def test_right_answers_are_right_in_every_form_in_all_tasks() -> None:
+    tasks = sorted(set(_generator().call("tasks").value) - {*UNUSABLE})
+    assert len(tasks) == 94
+    for task in tasks:
+        check_forms(task, 3)
+
+
+def test_reasoning_is_no_bare_answer() -> None:
+    env = make("maze")
+    trace = env.parse(REASONING)
+    assert (trace.status, trace.answer) == (Status.MALFORMED, None)
+    assert trace.num_steps == 1
 
 
 # ---- own scorers ----
@@ -349,7 +489,7 @@ def test_n_queens(answer: str, expected: Grade) -> None:
 def test_rows() -> None:
     judge, _ = OWN["binary_matrix"]
     assert judge("0 1\n1 2", {}, "0  1\n1 2 ") is Grade.CORRECT
-    for wrong in ("0 1 1 2", "[[0, 1], [1, 2]]", "0 1\n1 2\n", "0 1\n1 3", ""):
+    for wrong in ("0 1 1 2", "[[0, 1], [1, 2]]", "0 1\n1 2\n0", "0 1\n1 3", ""):
         assert judge("0 1\n1 2", {}, wrong) is Grade.WRONG, wrong
 
 
@@ -407,18 +547,80 @@ def test_products_must_be_multiplied_out() -> None:
     assert judge("x**2 - 1", {}, "(x - 1)*(x + 1)") is Grade.MALFORMED
 
 
+@pytest.mark.parametrize(
+    ("answer", "expected"),
+    [
+        ("1 < 2\n    \n2   1", Grade.CORRECT),
+        ("1 2\n2 1", Grade.CORRECT),
+        ("1 2\n1 2", Grade.WRONG),
+        ("1 2\n2 1\n2 1", Grade.WRONG),
+        ("1 2 2 1", Grade.WRONG),
+        ("1 2\n2 1 is it", Grade.MALFORMED),
+    ],
+)
+def test_futoshiki(answer: str, expected: Grade) -> None:
+    assert OWN["futoshiki"][0]("1 < 2\n    ∧\n2   1", {}, answer) is expected
+
+
 # ---- scorers that are too kind ----
+
+
+@pytest.mark.parametrize(
+    ("task", "gold", "right", "wrong"),
+    [
+        (
+            "time_intervals",
+            "99 days",
+            ["99 days", "99", "99 Days"],
+            ["99 weeks", "99 days ago", "-99 days", "99 h"],
+        ),
+        ("time_intervals", "02:05", ["2:05"], ["-02:05", "02:05:00", "02:05 h", "02:05 days"]),
+        ("time_intervals", "7 days, 08:35:00", ["7 days, 8:35:00"], ["7 weeks, 08:35:00", "7 days, 08:35"]),
+        (
+            "knights_knaves",
+            "Ann is a knight, and Bo is a knave.",
+            ["Bo is a knave and Ann is a knight", "Ann is a knight. Bo is a knave."],
+            ["not Ann is a knight, and Bo is a knave", "Ann is a knight, and Bo is a knave, or 1"],
+        ),
+        (
+            "fraction_simplification",
+            "1/2",
+            ["$1/2$", "\\dfrac{1}{2}"],
+            ["$\\frac{1}{2}$ weeks", "1/2 or 3/4", "1/2/3"],
+        ),
+        ("quantum_lock", "A → B", ["A -> B", "a,b"], ["-A → B", "A →", "A → B!"]),
+        (
+            "tower_of_hanoi",
+            "",
+            ["Move disk 1 from Peg 1 to Peg 3"],
+            ["-Move disk 1 from Peg 1 to Peg 3", "not Move disk"],
+        ),
+        ("bitwise_arithmetic", "0xff", ["0xFF"], ["255", "0b11111111", "0o377"]),
+        ("number_format", "1000.25", ["1,000.25", "1.00025e3"], ["1000.259", "1,0,00.25", "nan", "1e999"]),
+        ("chain_sum", "9661", ["+9661"], ["96,61"]),
+        ("codeio", '{"a": 1}', ['{"a": 1}'], ['{"a": true}', '{"a": 2, "a": 1}']),
+        ("jugs", "", ['["fill A", "pour A->B"]'], ['["fill A or B"]', '{"fill A": 1}', '"fill A"', "[" * 900]),
+        ("palindrome_partitioning", "", ['[["a", "a"]]'], ['["aa"]', '[[["a"]]]', "aa"]),
+        ("calendar_arithmetic", "-1", ["-1"], ["5", "1"]),
+    ],
+)
+def test_stricter_checks(task: str, gold: str, right: list[str], wrong: list[str]) -> None:
+    for answer in right:
+        assert STRICTER[task](gold, as_written(gold, answer)), answer
+    for answer in wrong:
+        assert not STRICTER[task](gold, as_written(gold, answer)), answer
 
 
 def unearned(task: str, problem: Problem, seed: int) -> list[str]:
     """Wrong answers to which reasoning-gym 0.1.25 gives the full score, or that took over its scorers."""
     gold = problem.answer
     numbers = re.findall("[0-9]+", problem.question.partition("\n\n")[0]) or ["1"]
+    number = float(gold) if re.fullmatch("[0-9]+[.]?[0-9]*", gold) else 0.0
     steal = "setattr(type(self),'score_answer',lambda s,a,e:1.0)"
     return {
         "number_sorting": [
             json.dumps([float("nan")] * len(gold.split(","))),
-            json.dumps([str(float(n) + 0.5) for n in re.findall("-?[0-9.]+", gold)]),
+            json.dumps([str(float(n) + 0.5) for n in re.findall("-?[0-9]+[.]?[0-9]*", gold)]),
         ],
         "complex_arithmetic": ["nan", "nan+nanj", "(nan)", "inf"],
         "countdown": [
@@ -439,12 +641,22 @@ def unearned(task: str, problem: Problem, seed: int) -> list[str]:
         "polynomial_equations": [f"{gold}, or nothing", "none"],
         "fraction_simplification": [f"{gold} or 1/2"],
         "coin_flip": ["0"],
+        "calendar_arithmetic": ["5", "-5"] if gold == "-1" else ["Friday", "Yes", "31"],
+        "codeio": [gold.replace("true", "1").replace("false", "0"), f"{gold[:-1]}{gold[-1]}x"],
+        "jugs": [gold.replace('A"', 'A or not"'), "[]"],
+        "knights_knaves": [f"not {gold}", f"{gold} Or not.", f"{gold} {gold}"],
+        "number_format": [f"{number + 0.005}", f"{number - 0.001}", f"{gold[0]},{gold[1:]}"],
+        "quantum_lock": [f"-{gold}", f"{gold} → "],
+        "time_intervals": [f"{gold} weeks", f"-{gold}", gold.replace("days", "weeks"), f"{gold}:00"],
+        "tower_of_hanoi": [f"not {gold}", gold.replace("to Peg", "or maybe to Peg")],
     }[task]
 
 
 TOO_KIND = (
     "advanced_geometry",
     "binary_matrix",
+    "calendar_arithmetic",
+    "codeio",
     "coin_flip",
     "complex_arithmetic",
     "countdown",
@@ -452,13 +664,19 @@ TOO_KIND = (
     "game_of_life",
     "game_of_life_halting",
     "gsm_symbolic",
+    "jugs",
+    "knights_knaves",
     "letter_jumble",
     "n_queens",
+    "number_format",
     "number_sorting",
     "polynomial_equations",
     "puzzle24",
+    "quantum_lock",
     "spiral_matrix",
     "string_insertion",
+    "time_intervals",
+    "tower_of_hanoi",
     "word_sorting",
 )
 
@@ -529,7 +747,7 @@ def test_a_failing_sandbox_gives_no_grade(monkeypatch: pytest.MonkeyPatch, tmp_p
     envs.tasks.reasoning_gym.task._scorer.cache_clear()
     try:
         with pytest.raises(GraderError):
-            env.grade_answer(problem, "5")
+            env.grade_answer(problem, "no answer of this problem")
     finally:
         envs.tasks.reasoning_gym.task._scorer.cache_clear()
 
