@@ -1,7 +1,7 @@
 """Verifiable reasoning tasks: problems, traces, and checks of every step."""
 
 from envs.base import Demonstration, Env
-from envs.generated import EnvSettings, GeneratedEnv
+from envs.generated import Draw, EnvSettings, GeneratedEnv
 from envs.grading import Grade, GraderError
 from envs.path import StepError
 from envs.problem import Problem, Split
@@ -13,6 +13,7 @@ __all__ = [
     "ENVS",
     "Backtrack",
     "Demonstration",
+    "Draw",
     "Env",
     "EnvSettings",
     "GeneratedEnv",

@@ -14,7 +14,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Generic
 
-from pydantic import BaseModel
+from pydantic import BaseModel, ConfigDict
 
 from envs.grading import Grade, why_refused
 from envs.path import State, follow
@@ -57,21 +57,28 @@ def spread(num: int, num_places: int, rng: random.Random) -> list[int]:
     return [each + (place in with_one_more) for place in range(num_places)]
 
 
+class NoSettings(BaseModel):
+    """The settings of an environment that has none."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
 class Env(ABC, Generic[State]):
     """A verifiable reasoning task.
 
-    A subclass sets `name` and `Settings` and implements the abstract methods: `problem`, `start`, `advance`,
-    `finished` and `grade_answer`. Everything else has a default.
+    A subclass implements the abstract methods: `problem`, `start`, `advance`, `finished` and `grade_answer`.
+    Everything else has a default.
 
     Attributes:
-        name: Name in the registry and in the config.
-        Settings: Schema of `env.settings` in the config.
+        name: Name in the registry, in the config and in records; by default that of the class.
+        Settings: Schema of `env.settings` in the config; by default there are no settings. A setting
+            `max_merge` is the largest number of elementary steps that one line may do.
         skip_kinds: Names of the hand-skip rules, the default one first; empty where `skipped_trace` is not
             defined.
         error_kinds: Kinds of wrong turns that `detour_trace` can write; empty where it is not defined.
         checks_steps: Whether steps are judged. If False, only the answer is: steps are counted, no trace is
             verified, and `start`, `advance` and `finished` are not asked.
-        has_solutions: Whether `full_trace` is defined. Only a task that judges answers alone can do without.
+        has_solutions: Whether `full_trace` is defined. Without it there is no warm start.
         example: Settings for trying the environment out, if it cannot be built without any.
         instruction: What to do, for a model that has not been trained on the task; empty if the questions say
             it.
@@ -80,7 +87,7 @@ class Env(ABC, Generic[State]):
     """
 
     name: ClassVar[str]
-    Settings: ClassVar[type[BaseModel]]
+    Settings: ClassVar[type[BaseModel]] = NoSettings
     skip_kinds: ClassVar[Sequence[str]] = ()
     error_kinds: ClassVar[Sequence[str]] = ()
     checks_steps: ClassVar[bool] = True
@@ -89,6 +96,15 @@ class Env(ABC, Generic[State]):
     instruction: ClassVar[str] = ""
     step_request: ClassVar[str] = "Let's solve it in {steps}."
     format_request: ClassVar[str] = f"Write one step per line. {ask_for_answer('the answer')}"
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        """Fill in what a class need not declare: its name, and whether it has worked solutions."""
+        super().__init_subclass__(**kwargs)
+        named = next((one for one in cls.__mro__ if "name" in vars(one)), None)
+        if named is None or vars(named)["name"] == named.__name__:
+            cls.name = cls.__name__
+        if "has_solutions" not in vars(cls):
+            cls.has_solutions = cls.full_trace is not Env.full_trace
 
     def __init__(self, settings: Mapping[str, Any] | BaseModel | None = None) -> None:
         """Build from settings.
@@ -104,6 +120,10 @@ class Env(ABC, Generic[State]):
     def splits(self) -> tuple[Split, ...]:
         """The splits that have problems; train is always one of them."""
         return tuple(Split)
+
+    def defines(self, method: str) -> bool:
+        """Whether this environment defines an optional method, such as `search_trace`, itself."""
+        return getattr(type(self), method) is not getattr(Env, method)
 
     def num_problems(self, split: Split) -> int | None:
         """Number of distinct problems in a split, or None if the split is endless."""
@@ -176,7 +196,7 @@ class Env(ABC, Generic[State]):
     def full_trace(self, problem: Problem) -> tuple[str, ...]:
         """The reference solution with every elementary step, one line each, without the closing line.
 
-        The default is for tasks without worked solutions (`has_solutions = False`).
+        The default is for tasks without worked solutions.
 
         Raises:
             ValueError: There is no worked solution to learn from.
@@ -184,7 +204,7 @@ class Env(ABC, Generic[State]):
         raise ValueError(f"{self.name} has no worked solutions to learn from; set warm_start to null")
 
     def skipped_trace(self, problem: Problem, kind: str, rng: random.Random) -> tuple[str, ...] | None:
-        """The reference solution with one step skipped by hand.
+        """The reference solution with steps skipped by hand: fewer than the full trace has.
 
         The default is None for every problem: the task has no hand-skip rules. A task that defines this method
         lists its rules in `skip_kinds`.
@@ -192,7 +212,7 @@ class Env(ABC, Generic[State]):
         Args:
             problem: The problem to solve.
             kind: The rule, one of `skip_kinds`.
-            rng: Draws which step is skipped, if the rule leaves a choice.
+            rng: Draws which steps are skipped, if the rule leaves a choice.
 
         Returns:
             The lines, or None where the rule does not apply to this problem.
@@ -287,7 +307,10 @@ class Env(ABC, Generic[State]):
             return Grade.MALFORMED
         if why_refused(trace.answer) is not None:
             return Grade.REFUSED
-        return self.grade_answer(problem, trace.answer)
+        grade = self.grade_answer(problem, trace.answer)
+        if not isinstance(grade, Grade):  # a bool would be taken for wrong
+            raise TypeError(f"grade_answer returned {grade!r}, which is no Grade")
+        return grade
 
 
 def checked_step(step: Step) -> str:

@@ -7,6 +7,9 @@ from difflib import get_close_matches
 from typing import Any
 
 from envs.base import Env
+from envs.grading import GraderError
+from envs.modules import describe_error
+from envs.own import find_own_env
 from envs.tasks.addition import Addition
 from envs.tasks.algebra.task import Algebra
 from envs.tasks.arc_1d.task import Arc1D
@@ -35,28 +38,55 @@ ENVS: dict[str, type[Env[Any]]] = {
 }
 
 
-def make_env(name: str, settings: Mapping[str, Any] | None = None) -> Env[Any]:
+def find_env(name: str, folder: str | None = None) -> type[Env[Any]]:
+    """The class of an environment: one of `ENVS`, or a user's own as `package.module:Class`.
+
+    Args:
+        name: The name.
+        folder: A folder in which to look for a user's module, as `envs.modules` does.
+
+    Raises:
+        ValueError: The name is unknown (the message gives the nearest one), or the user's class cannot be had.
+    """
+    if name in ENVS:
+        return ENVS[name]
+    if ":" in name:
+        return find_own_env(name, folder)
+    close = get_close_matches(name, ENVS, n=1)
+    hint = f"; did you mean '{close[0]}'?" if close else "."
+    raise ValueError(
+        f"unknown environment '{name}'{hint} known: {', '.join(sorted(ENVS))}, or your own as "
+        "package.module:Class"
+    )
+
+
+def make_env(name: str, settings: Mapping[str, Any] | None = None, folder: str | None = None) -> Env[Any]:
     """Build an environment.
 
     Args:
-        name: A key of `ENVS`.
+        name: A key of `ENVS`, or `package.module:Class`.
         settings: Its settings, as in the config's `env.settings`.
+        folder: A folder in which to look for a user's module.
 
     Raises:
-        ValueError: The name is unknown (the message gives the nearest one), a setting is wrong, or the data
-            that the settings name is wrong.
+        ValueError: The name is unknown (the message gives the nearest one), a setting is wrong, the data that
+            the settings name is wrong, or a user's class cannot be built.
     """
-    if name not in ENVS:
-        close = get_close_matches(name, ENVS, n=1)
-        hint = f"; did you mean '{close[0]}'?" if close else "."
-        raise ValueError(f"unknown environment '{name}'{hint} known: {', '.join(sorted(ENVS))}")
-    return ENVS[name](settings)
+    found = find_env(name, folder)
+    try:
+        return found(settings)
+    except (ValueError, GraderError):
+        raise
+    except Exception as error:
+        if name in ENVS:
+            raise
+        raise ValueError(f"building '{name}' raised {describe_error(error)}") from None
 
 
-def make_example(name: str, **settings: object) -> Env[Any]:
+def make_example(name: str, folder: str | None = None, /, **settings: object) -> Env[Any]:
     """Build an environment with its example settings; `settings` are added or replace them.
 
     Raises:
         ValueError: For the same reasons as `make_env`.
     """
-    return make_env(name, {**(ENVS[name].example if name in ENVS else {}), **settings})
+    return make_env(name, {**find_env(name, folder).example, **settings}, folder)

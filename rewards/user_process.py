@@ -7,7 +7,6 @@ process fails; an exception in the function is part of the answer.
 from __future__ import annotations
 
 import contextlib
-import importlib
 import math
 import os
 import signal
@@ -18,6 +17,8 @@ from multiprocessing import Pipe
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
+
+from envs.modules import UserModuleError, find_object
 
 START_S = 300.0
 _CODE = str(Path(__file__).resolve().parent.parent)
@@ -101,29 +102,10 @@ def load_function(name: str, folder: str | None) -> tuple[Callable[..., Any], st
     Raises:
         ValueError: It cannot be imported.
     """
-    module_name, _, function_name = name.partition(":")
-    for place in (str(Path.cwd()), folder):
-        if place and place not in sys.path:
-            sys.path.append(place)
     try:
-        module = importlib.import_module(module_name)
-    except (Exception, SystemExit) as error:
-        raise ValueError(
-            f"reward '{name}': cannot import {module_name}: {type(error).__name__}: {error}; give "
-            "package.module:function, with the module in the current folder or on PYTHONPATH"
-        ) from None
-    function = getattr(module, function_name, None)
-    if not callable(function):
-        there = [key for key, value in vars(module).items() if callable(value) and not key.startswith("_")]
-        raise ValueError(
-            f"reward '{name}': {module_name} has no function '{function_name}'; it has: "
-            f"{', '.join(there) or 'none'}"
-        )
-    file = getattr(module, "__file__", None)
-    if file is None:
-        raise ValueError(f"reward '{name}': {module_name} is built in; give a function of your own")
-    path = Path(file).resolve()
-    return function, str(path.parents[module_name.count(".") + (path.name == "__init__.py")])
+        return find_object(name, folder, kind="function", form="package.module:function", fits=callable)
+    except UserModuleError as error:
+        raise ValueError(f"reward '{name}': {error}") from None
 
 
 def main() -> None:

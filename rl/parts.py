@@ -15,7 +15,10 @@ from pydantic import ValidationError
 
 from configs import Config, ConfigError, describe_errors
 from configs.schema.config import RewardTermConfig
-from envs import ENVS, Env, Split, make_env
+from envs import Env, Split, make_env
+from envs.modules import add_folder
+from envs.own import is_own, own_fault
+from envs.registry import find_env
 from rewards import RewardSum, Term, When
 from rl.memory.machine import check_tiny_model
 from rl.models.files import PolicyError
@@ -55,6 +58,7 @@ def build_parts(config: Config, *, find_model: bool = True) -> Parts:
             to one message.
         PolicyError: The only mistake is that the model cannot be found.
     """
+    add_folder(config.modules_dir)
     mistakes: list[ValueError] = []
     env: Env[Any] | None = None
     rewards: RewardSum | None = None
@@ -163,20 +167,27 @@ def build_env(config: Config) -> Env[Any]:
     Raises:
         ConfigError: The name or a setting is wrong.
     """
+    name, folder = config.env.name, config.modules_dir
     try:
-        env = make_env(config.env.name, config.env.settings)
-    except ValidationError as error:
-        reason = describe_errors(error, ENVS[config.env.name].Settings)
-        raise ConfigError(f"env.settings of '{config.env.name}': {reason}") from None
+        settings = find_env(name, folder).Settings
     except ValueError as error:
-        key = "settings" if config.env.name in ENVS else "name"
-        raise ConfigError(f"env.{key}: {error}") from None
+        raise ConfigError(f"env.name: {error}") from None
+    try:
+        env = make_env(name, config.env.settings, folder)
+    except ValidationError as error:
+        raise ConfigError(f"env.settings of '{name}': {describe_errors(error, settings)}") from None
+    except ValueError as error:
+        raise ConfigError(f"env.settings: {error}") from None
     try:
         for split in env.splits:
             env.problem(split, 0)
         sizes = {name: env.num_problems(Split(name)) for name in config.eval.splits}
     except ValueError as error:
         raise ConfigError(f"env.settings: {error}") from None
+    except Exception as error:
+        if not is_own(env):
+            raise
+        raise ConfigError(f"{own_fault(env, error)}; try it with `stride check {name}`") from None
     for name, size in sizes.items():
         if size is not None and size < config.eval.num_problems:
             raise ConfigError(

@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from envs import Env, GraderError, Problem, Trace
+from envs.own import is_own, own_fault
 from envs.seeding import derive_seed
 from rewards import Score, Scorer, UnscoredError
 from rollout.encoder import Encoder
@@ -110,7 +111,7 @@ class RolloutWorker:
         Raises:
             PromptTooLongError: A prompt is over the limit; names the problem, its length and the limit.
         """
-        problems = [self.env.problem(r.split, r.index, budget=r.budget) for r in requests]
+        problems = [self.env.with_budget(self.env.problem(r.split, r.index), r.budget) for r in requests]
         return self.answer(requests, problems, sampling)
 
     def answer(
@@ -160,7 +161,7 @@ class RolloutWorker:
             text = self.encoder.decode(completion.ids)
             truncated = completion.finish_reason is FinishReason.LENGTH
             try:
-                trace = self.env.check(problem, read_trace(self.env, self.encoder, text, truncated=truncated))
+                trace = self._check(problem, text, truncated=truncated)
             except GraderError as error:
                 failure = str(error)
             else:
@@ -186,6 +187,22 @@ class RolloutWorker:
             ungraded=len(completions) - len(samples),
             failure=failure,
         )
+
+    def _check(self, problem: Problem, text: str, *, truncated: bool) -> Trace:
+        """The judged trace.
+
+        Raises:
+            GraderError: It could not be judged: the grader failed, or a user's environment raised.
+        """
+        try:
+            return self.env.check(problem, read_trace(self.env, self.encoder, text, truncated=truncated))
+        except GraderError:
+            raise
+        except Exception as error:
+            if not is_own(self.env):
+                raise
+            where = f"{problem.env}/{problem.split}/{problem.index}"
+            raise GraderError(f"{own_fault(self.env, error)}, on {where}, text {text[:60]!r}") from None
 
 
 def sample_seed(request: GroupRequest, sample: int) -> int:

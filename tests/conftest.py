@@ -27,6 +27,7 @@ GROUPS = {
     "tests/scripts/test_job_submit.py": "ray",
     "tests/rl/ablation/test_run.py": "ray",
     "tests/rollout/pools/test_ray_pool.py": "ray",
+    "tests/rl/test_own_env.py": "ray",
     "tests/rl/test_resume.py": "ray",
     "tests/rl/viewer/test_page.py": "browser",
     "tests/envs/sandbox/test_sandbox.py": "timing",

@@ -42,7 +42,7 @@ from configs.schema.yaml_text import ConfigError, read_yaml
 _NAME = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]*")
 _WARM = "warm-"
 _OURS = {"seed": "seeds", "name": "name", "output_dir": "--output"}  # keys that a plan sets, and from what
-_AFTER_WARM_START = ("name", "output_dir", "seed", "rewards", "grpo")
+_AFTER_WARM_START = ("name", "output_dir", "modules_dir", "seed", "rewards", "grpo")
 
 
 class AblationConfig(Section):

@@ -35,7 +35,7 @@ class EnvConfig(Section):
 
     name: str
     """Registered environment, for example `addition`, `countdown` or `sudoku`; an unknown name lists all of
-    them."""
+    them. Your own as `package.module:Class`, from a file beside this one."""
     settings: dict[str, Any] = {}
     """The environment's own settings, for example difficulty buckets per split, `max_merge` and the data
     `seed`."""
@@ -552,6 +552,9 @@ class Config(Section):
     sample_tables: SampleTableConfig = SampleTableConfig()
     push_to_hub: HubConfig | None = None
     """Upload the trained models to the hub. null: never."""
+    modules_dir: str | None = None
+    """Folder of modules of your own that `env.name` and `rewards.terms` name; a relative path starts in this
+    file's folder. null: the folder of this file. The current folder and PYTHONPATH are searched too."""
     env: EnvConfig
     policy: PolicyConfig = PolicyConfig()
     prompt: PromptConfig = PromptConfig()

@@ -52,7 +52,27 @@ def load_config(
         preset_keys = expand_presets(data, folder) or preset_keys
     if isinstance(data.get("rewards"), dict):
         data["rewards"] = {**preset_keys, **data["rewards"]}
+    _set_modules_dir(data, folder)
     return check_config(data, source=str(path))
+
+
+def _set_modules_dir(data: dict[str, Any], folder: Path) -> None:
+    """Where modules of the user's own are: the whole path, since a run may continue from another folder."""
+    given = data.get("modules_dir")
+    if isinstance(given, str) or (given is None and _names_modules(data.get("env"), data.get("rewards"))):
+        data["modules_dir"] = str((folder / (given or "")).resolve())
+
+
+def _names_modules(*sections: Any) -> bool:
+    """Whether something in the sections has a name `package.module:object`."""
+    for section in sections:
+        if isinstance(section, dict):
+            name = section.get("name")
+            if (isinstance(name, str) and ":" in name) or _names_modules(*section.values()):
+                return True
+        elif isinstance(section, list) and _names_modules(*section):
+            return True
+    return False
 
 
 def check_config(data: dict[str, Any], *, source: str = "config") -> Config:
@@ -70,6 +90,18 @@ def check_config(data: dict[str, Any], *, source: str = "config") -> Config:
 def dump_config(config: Config) -> str:
     """The whole resolved config as YAML, defaults included; loading it gives the same config."""
     return yaml.dump(config.model_dump(mode="json"), Dumper=Dumper, sort_keys=False)
+
+
+def read_overrides(overrides: Sequence[str]) -> dict[str, Any]:
+    """The mapping that `dotted.key=value` overrides make by themselves.
+
+    Raises:
+        ConfigError: One cannot be read.
+    """
+    data: dict[str, Any] = {}
+    for key, value, source in map(_read_override, overrides):
+        _set(data, key, value, source=source)
+    return data
 
 
 def _read_override(override: str) -> tuple[str, Any, str]:

@@ -2,7 +2,7 @@
 
 In: an environment. Out: an `EnvReport` with figures, or an `EnvContractError` that names the environment, the
 split, the index and what failed. `near_misses.py` derives almost right answers and traces from the
-environment's own. A new environment is ready when `check_env` passes; `command.py` runs it from the shell.
+environment's own. A new environment is ready when `check_env` passes; `stride check` runs it from the shell.
 """
 
 from __future__ import annotations
@@ -10,13 +10,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from copy import deepcopy
 from dataclasses import dataclass
+from inspect import signature
 from time import perf_counter
 from typing import Any
 
 from envs.base import Env, checked_step
-from envs.check.near_misses import HOSTILE, wrong_answers, wrong_traces
+from envs.check.near_misses import HOSTILE, max_merge, wrong_answers, wrong_traces
 from envs.check.oracles import ORACLES, Oracle
 from envs.generated import GeneratedEnv
+from envs.modules import describe_error
 from envs.problem import Problem, Split
 from envs.seeding import derive_random
 from envs.trace import Status, Step, StepKind, Trace, Verdict, render_trace
@@ -42,6 +44,7 @@ class EnvReport:
         num_near_misses: Wrong answers and traces that were refused.
         mean_full_steps: Mean number of steps in the full traces.
         problems_per_s: Problems generated per second by one process, with equally many from each split.
+        not_checked: What the environment does not define, and so could not be checked.
     """
 
     name: str
@@ -50,6 +53,7 @@ class EnvReport:
     num_near_misses: int
     mean_full_steps: float
     problems_per_s: float
+    not_checked: tuple[str, ...] = ()
 
 
 def check_env(
@@ -75,7 +79,9 @@ def check_env(
     oracle = oracle or ORACLES.get(env.name)
     _check_optional_traces(env)
     problems = _check_problems(env, num_problems)
-    num_traces = sum(_check_references(env, problem) for problem in problems)
+    num_traces = 0
+    if env.has_solutions or not env.checks_steps:
+        num_traces = sum(_check_references(env, problem) for problem in problems)
     for kind in env.skip_kinds:
         if all(_skipped(env, problem, kind) is None for problem in problems):
             raise EnvContractError(
@@ -98,7 +104,19 @@ def check_env(
         num_near_misses=num_near_misses,
         mean_full_steps=sum(problem.num_full_steps for problem in problems) / len(problems),
         problems_per_s=problems_per_s,
+        not_checked=_not_checked(env),
     )
+
+
+def _not_checked(env: Env[Any]) -> tuple[str, ...]:
+    """The optional parts of the contract that this environment leaves out."""
+    found = [] if env.has_solutions else ["full_trace (no warm start)"]
+    found += [] if env.checks_steps else ["steps (checks_steps is False)"]
+    found += [] if env.skip_kinds else ["skipped_trace"]
+    found += [name for name in ("detour_trace", "padded_trace", "search_trace") if not env.defines(name)]
+    if env.checks_steps and max_merge(env) is None:
+        found.append("the setting max_merge (lines that do too much)")
+    return tuple(found)
 
 
 def _fail(env: Env[Any], problem: Problem, what: str) -> EnvContractError:
@@ -112,14 +130,12 @@ def _check_optional_traces(env: Env[Any]) -> None:
         ("error_kinds", bool(env.error_kinds), "detour_trace"),
         ("has_solutions", env.has_solutions, "full_trace"),
     ):
-        defined = getattr(type(env), method) is not getattr(Env, method)
+        defined = env.defines(method)
         value = getattr(env, attribute)
         if declared and not defined:
             raise EnvContractError(f"{env.name}: {attribute} is {value!r}, but {method} is not defined")
         if defined and not declared:
             raise EnvContractError(f"{env.name}: {method} is defined, but {attribute} is {value!r}")
-    if env.checks_steps and not env.has_solutions:
-        raise EnvContractError(f"{env.name}: checks_steps is True, but has_solutions is False")
 
 
 # ---- problems ----
@@ -160,8 +176,10 @@ def _check_prompts(env: Env[Any], problem: Problem) -> None:
         raise _fail(env, problem, f"budget is {problem.budget}, but none was requested")
     if not problem.prompt.endswith("Answer:\n"):
         raise _fail(env, problem, "the prompt does not end with 'Answer:\\n'")
-    asked = env.problem(problem.split, problem.index, budget=37)
-    if asked != env.with_budget(problem, 37) or env.with_budget(asked, None) != problem:
+    asked = env.with_budget(problem, 37)
+    takes_budget = "budget" in signature(env.problem).parameters
+    same = asked if not takes_budget else env.problem(problem.split, problem.index, budget=37)
+    if asked != same or env.with_budget(asked, None) != problem:
         raise _fail(env, problem, "the problem is not the same with and without a budget")
     plain, prompt = problem.prompt, asked.prompt
     before = next((i for i, (a, b) in enumerate(zip(plain, prompt, strict=False)) if a != b), len(plain))
@@ -175,7 +193,7 @@ def _check_prompts(env: Env[Any], problem: Problem) -> None:
 
 def _check_references(env: Env[Any], problem: Problem) -> int:
     full = solution(env, problem)
-    _check_reference(env, problem, "full trace", full, problem.num_full_steps)
+    _check_reference(env, problem, "full trace", full, [problem.num_full_steps])
     _check_states(env, problem, full)
     num_traces = 1
     for kind in env.skip_kinds:
@@ -183,7 +201,7 @@ def _check_references(env: Env[Any], problem: Problem) -> int:
         if skipped != _skipped(type(env)(env.settings), problem, kind):
             raise _fail(env, problem, f"the {kind} trace differs between two copies of the environment")
         if skipped is not None:
-            _check_reference(env, problem, f"{kind} trace", skipped, problem.num_full_steps - 1)
+            _check_reference(env, problem, f"{kind} trace", skipped, range(1, problem.num_full_steps))
             num_traces += 1
     return num_traces
 
@@ -193,7 +211,9 @@ def _skipped(env: Env[Any], problem: Problem, kind: str) -> tuple[str, ...] | No
     return env.skipped_trace(problem, kind, rng)
 
 
-def _check_reference(env: Env[Any], problem: Problem, what: str, lines: Sequence[str], num_steps: int) -> None:
+def _check_reference(
+    env: Env[Any], problem: Problem, what: str, lines: Sequence[str], allowed: Sequence[int]
+) -> None:
     parsed = env.parse(env.demonstrate(lines, problem.answer))
     if (
         tuple(step.text for step in parsed.steps) != tuple(lines)
@@ -202,8 +222,9 @@ def _check_reference(env: Env[Any], problem: Problem, what: str, lines: Sequence
         or parsed.status is not Status.COMPLETE
     ):
         raise _fail(env, problem, f"the {what} does not parse back into its lines and answer")
-    if parsed.num_steps != num_steps:
-        raise _fail(env, problem, f"the {what} has {parsed.num_steps} steps, should have {num_steps}")
+    if parsed.num_steps not in allowed:
+        should = f"{allowed[0]}" if len(allowed) == 1 else f"fewer than {problem.num_full_steps}"
+        raise _fail(env, problem, f"the {what} has {parsed.num_steps} steps, should have {should}")
     trace = _judge(env, problem, lines, problem.answer)
     if not trace.passed:
         wrong = next((step for step in trace.steps if step.verdict is Verdict.INVALID), None)
@@ -228,7 +249,7 @@ def _check_states(env: Env[Any], problem: Problem, lines: Sequence[str]) -> None
 
 
 def solution(env: Env[Any], problem: Problem) -> tuple[str, ...]:
-    """The full trace, or placeholder lines for a task without worked solutions, whose steps are not checked."""
+    """The full trace, or placeholder lines for a task without worked solutions."""
     return env.full_trace(problem) if env.has_solutions else ("A step.",) * problem.num_full_steps
 
 
@@ -242,14 +263,15 @@ def _check_near_misses(env: Env[Any], problem: Problem, other: Problem, oracle: 
     def check(what: str, missed: list[str], stated: str, shown: str) -> None:
         nonlocal num_misses
         trace = _judge(env, problem, missed, stated)
-        if not trace.passed:
+        accepted = trace.passed if env.has_solutions else trace.correct
+        if not accepted:
             num_misses += 1
         elif oracle is None or not oracle(problem, trace):
             raise _fail(env, problem, f"{what} is accepted: {shown!r}")
 
     for what, stated in wrong_answers(env, problem, other):
         check(what, lines, stated, stated)
-    if not env.checks_steps:
+    if not env.checks_steps or not env.has_solutions:
         return num_misses
     for what, missed in wrong_traces(env, problem, other, lines):
         check(what, missed, answer, "\n".join(missed))
@@ -280,9 +302,8 @@ def _judge(env: Env[Any], problem: Problem, lines: Sequence[str], answer: str) -
     try:
         return env.check(problem, env.parse(text))
     except Exception as error:
-        raise _fail(
-            env, problem, f"check raised {type(error).__name__} on a text that ends {text[-60:]!r}"
-        ) from error
+        said = describe_error(error)
+        raise _fail(env, problem, f"check raised {said} on a text that ends {text[-60:]!r}") from error
 
 
 def _measure(env: Env[Any], num_problems: int) -> float:

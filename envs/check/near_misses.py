@@ -90,13 +90,20 @@ def wrong_traces(
 
     for i, line in enumerate(lines):
         yield "a trace with a step written twice", [*lines[:i], line, *lines[i:]]
-    gap = env.settings.max_merge
-    for i in range(len(lines) - gap):
-        dropped = [*lines[:i], *lines[i + gap :]]
-        yield f"a trace with {gap + 1} steps in one line (at most {gap} may be)", dropped
+    gap = max_merge(env)
+    if gap is not None:
+        for i in range(len(lines) - gap):
+            dropped = [*lines[:i], *lines[i + gap :]]
+            yield f"a trace with {gap + 1} steps in one line (at most {gap} may be)", dropped
     # The steps of another problem lead to its answer. If that answer is wrong here, one of the steps must be.
     if env.grade_answer(problem, other.answer) is not Grade.CORRECT:
         yield "a trace with the steps of another problem", list(env.full_trace(other))
+
+
+def max_merge(env: Env[Any]) -> int | None:
+    """The largest number of elementary steps that one line may do; None where the settings do not say."""
+    given = getattr(env.settings, "max_merge", None)
+    return given if isinstance(given, int) else None
 
 
 def _edits(text: str, alphabet: str) -> Iterator[str]:

@@ -18,7 +18,7 @@ from configs.schema.config import RewardTermConfig
 ABSENT = "–"
 """Shown where a config does not have the key."""
 
-OF_THE_RUN = ("seed", "name", "output_dir")
+OF_THE_RUN = ("seed", "name", "output_dir", "modules_dir")
 """Keys that identify a run and do not change what it does."""
 
 

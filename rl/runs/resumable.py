@@ -23,6 +23,7 @@ from rl.runs.record import Stage
 # other keys define the run.
 _MAY_CHANGE = (
     "output_dir",
+    "modules_dir",
     "report_to",
     "sample_tables",
     "trajectories",

@@ -130,8 +130,8 @@ def _check(env: Env[Any], config: WarmStartConfig) -> None:
         if unknown := sorted(set(kinds) - set(known)):
             names = ", ".join(known) or "none"
             mistakes.append(f"warm_start.{key} has {unknown}, which '{env.name}' does not know; known: {names}")
-    writes_search = type(env).search_trace is not Env.search_trace
-    can_pad = type(env).padded_trace is not Env.padded_trace
+    writes_search = env.defines("search_trace")
+    can_pad = env.defines("padded_trace")
     control_frac = config.detour_frac * config.detour_control
     for key, share, can, reason, value in (
         ("skipped_frac", config.skipped_frac, bool(env.skip_kinds), "has no rule to skip a step by", "0"),

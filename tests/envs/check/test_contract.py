@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import re
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
@@ -11,10 +12,10 @@ import pytest
 from pydantic import BaseModel
 
 from envs.base import Demonstration, Env
-from envs.check.command import main
 from envs.check.contract import EnvContractError, check_env
 from envs.check.near_misses import wrong_answers, wrong_traces
-from envs.generated import Draw
+from envs.check.table import check_all
+from envs.generated import Draw, GeneratedEnv
 from envs.grading import Grade
 from envs.path import StepError
 from envs.problem import Problem, Split
@@ -54,54 +55,18 @@ def test_the_contract_holds_at_other_widths(name: str, max_merge: int) -> None:
         check_env(env, num_problems=5)
 
 
-def test_the_table(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(ENVS, "directional", SmallDirectional)
-    assert main(["directional"]) == 0
+def test_the_table(capsys: pytest.CaptureFixture[str]) -> None:
+    assert check_all({"directional": SmallDirectional()}, num_problems=200) == 0
     header, row = capsys.readouterr().out.splitlines()
     assert header.split() == ["environment", "problems", "steps", "traces", "near", "misses", "problems/s"]
-    assert row.split()[:3] == ["directional", "800", "3.75"]  # 3, 3, 4 and 5 steps
+    assert row.split()[:3] == ["directional", "800", "3.75"]  # four splits; 3, 3, 4 and 5 steps
 
 
-def test_the_table_says_what_failed(
-    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setitem(ENVS, "directional", RefusesGold)
-    assert main(["directional"]) == 1
-    assert "directional   FAILED: directional train 0: the gold answer" in capsys.readouterr().out
-
-
-def test_an_unknown_name_is_a_message_not_a_traceback(capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["adition"]) == 2
-    assert capsys.readouterr().err == (
-        f"unknown environment 'adition'; did you mean 'addition'? known: {', '.join(sorted(ENVS))}\n"
-    )
-
-
-def test_help_explains_the_command(capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(SystemExit) as left:
-        main(["--help"], prog="stride check")
-    assert left.value.code == 0
-    text = capsys.readouterr().out
-    assert text.startswith("usage: stride check [-h] [-n NUM_PROBLEMS] [NAME ...]\n")
-    assert f"environments: {', '.join(sorted(ENVS))}\n" in text
-    assert "exit status: 0 if all pass, 1 if one breaks the contract" in text
-
-
-@pytest.mark.parametrize("number", ["0", "-3", "many", "²"])
-def test_a_wrong_number_of_problems_is_reported(number: str, capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(SystemExit) as left:
-        main([f"--num-problems={number}"])
-    assert left.value.code == 2
-    message = f"argument -n/--num-problems: {number!r} is not a whole number from 1 up"
-    assert capsys.readouterr().err.splitlines()[-1].endswith(message)
-
-
-def test_the_number_of_problems_can_be_set(
-    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setitem(ENVS, "directional", SmallDirectional)
-    assert main(["-n", "5", "directional"]) == 0
-    assert capsys.readouterr().out.splitlines()[1].split()[:2] == ["directional", "20"]  # four splits
+def test_the_table_says_what_failed(capsys: pytest.CaptureFixture[str]) -> None:
+    assert check_all({"a": RefusesGold(), "b": SmallDirectional()}, num_problems=2) == 1
+    _, failed, row = capsys.readouterr().out.splitlines()
+    assert failed.startswith("a             FAILED: directional train 0: the gold answer")
+    assert row.startswith("b ")
 
 
 def test_a_wrong_setting_is_a_value_error() -> None:
@@ -173,7 +138,54 @@ def test_without_worked_solutions_there_is_no_full_trace() -> None:
     with pytest.raises(
         ValueError, match=r"^odd has no worked solutions to learn from; set warm_start to null$"
     ):
-        ChecksStepsWithoutSolutions().full_trace(Odd().problem(Split.TRAIN, 0))
+        WithoutSolutions().full_trace(Odd().problem(Split.TRAIN, 0))
+
+
+class WithoutSolutions(Odd):
+    full_trace = Env.full_trace
+
+
+class WithoutSettings(Odd):
+    Settings = Env.Settings
+
+
+def test_what_an_environment_leaves_out_is_not_checked_and_said() -> None:
+    assert not WithoutSolutions().has_solutions
+    bare = check_env(WithoutSolutions(), num_problems=3)
+    assert (bare.num_traces, bare.num_near_misses > 100) == (0, True)
+    others = ("skipped_trace", "detour_trace", "padded_trace", "search_trace")
+    assert bare.not_checked == ("full_trace (no warm start)", *others)
+    assert check_env(Odd(), num_problems=3).not_checked == others
+    lines = "the setting max_merge (lines that do too much)"
+    assert check_env(WithoutSettings(), num_problems=3).not_checked == (*others, lines)
+    assert "skipped_trace" not in check_env(SmallDirectional(), num_problems=3).not_checked
+
+
+class TakesAnyAnswer(WithoutSolutions):
+    def grade_answer(self, problem: Problem, answer: str) -> Grade:
+        return Grade.CORRECT
+
+
+class NoBudget(Odd):
+    def problem(self, split: Split, index: int) -> Problem:  # type: ignore[override]
+        return super().problem(split, index)
+
+
+def test_near_misses_of_answers_need_no_solution() -> None:
+    with pytest.raises(EnvContractError, match="an edited answer is accepted"):
+        check_env(TakesAnyAnswer(), num_problems=3)
+
+
+def test_a_problem_need_not_take_a_budget() -> None:
+    assert check_env(NoBudget(), num_problems=3).num_problems == 12
+
+
+def test_the_name_is_that_of_the_class_unless_one_is_given() -> None:
+    class Unnamed(GeneratedEnv[int]): ...
+
+    class Child(Unnamed): ...
+
+    assert (Unnamed.name, Child.name, NoBudget.name) == ("Unnamed", "Child", "odd")
 
 
 # ---- broken environments, each in one way ----
@@ -358,16 +370,12 @@ class HasDetoursWithoutAnErrorKind(Odd):
 
 
 class PromisesSolutions(Odd):
+    has_solutions = True
     full_trace = Env.full_trace
 
 
 class DeniesItsSolutions(Odd):
     has_solutions = False
-
-
-class ChecksStepsWithoutSolutions(Odd):
-    has_solutions = False
-    full_trace = Env.full_trace
 
 
 class TakesHostileSteps(SmallDirectional):
@@ -436,7 +444,7 @@ class RaisesAStepErrorOnAnAnswer(SmallDirectional):
                 "actions]"
             ),
         ),
-        (SkipsNothing, "directional train 0: the cancel_pair trace has 3 steps, should have 2"),
+        (SkipsNothing, "directional train 0: the cancel_pair trace has 3 steps, should have fewer than 3"),
         (
             SkipsWithItsOwnGenerator,
             "directional train 0: the any_pair trace differs between two copies of the environment",
@@ -486,7 +494,6 @@ class RaisesAStepErrorOnAnAnswer(SmallDirectional):
         (HasDetoursWithoutAnErrorKind, "odd: detour_trace is defined, but error_kinds is ()"),
         (PromisesSolutions, "odd: has_solutions is True, but full_trace is not defined"),
         (DeniesItsSolutions, "odd: full_trace is defined, but has_solutions is False"),
-        (ChecksStepsWithoutSolutions, "odd: checks_steps is True, but has_solutions is False"),
         (TakesHostileSteps, "directional train 0: the step 'nan' is accepted"),
         (TakesHostileAnswers, "directional train 0: the answer 'nan' is accepted"),
         (
@@ -508,7 +515,9 @@ class RaisesAStepErrorOnAnAnswer(SmallDirectional):
 def test_broken_environments_are_caught(broken: type[Env[Any]], message: str) -> None:
     with pytest.raises(EnvContractError) as caught:
         check_env(broken(), num_problems=10)
-    assert str(caught.value) == message
+    where = rf"(?<=Error)(: [^\n]*?)? \({re.escape(__file__)}, line [0-9]+\)"  # what was raised here, and where
+    assert re.sub(where, "", str(caught.value)) == message
+    assert ("check raised" in message) is bool(re.search(where, str(caught.value)))
 
 
 def test_too_slow_is_an_error_only_where_a_limit_is_given() -> None:

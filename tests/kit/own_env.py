@@ -1,0 +1,21 @@
+"""The environment of the docs page "Your own task", as a user would have it: in a file of their own."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+PAGE = Path(__file__).parents[2] / "docs" / "recipes" / "own_task.md"
+
+
+def block_of(language: str) -> str:
+    """The code block of the page in this language."""
+    (found,) = re.findall(rf"^```{language}\n(.*?)^```$", PAGE.read_text(), re.MULTILINE | re.DOTALL)
+    return str(found)
+
+
+def write_own_env(folder: Path, module: str = "my_env") -> Path:
+    """Write the environment of the page to a file; returns the file."""
+    file = folder / f"{module}.py"
+    file.write_text(block_of("python"))
+    return file
