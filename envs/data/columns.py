@@ -22,6 +22,7 @@ class Columns:
         solution: The full worked solution: a text, a list of steps, or a list of chat messages.
         skipped: Shorter solutions.
         detours: Solutions with a wrong turn.
+        equation: An equation that is worked out where there is no solution (`equations.py`).
         choices: The choices of a multiple-choice question.
         messages: A chat with one question of the user's and the assistant's solution.
         level: Difficulty, a number or text such as "Level 3".
@@ -34,6 +35,7 @@ class Columns:
     solution: str | None = "solution"
     skipped: str | None = "skipped"
     detours: str | None = "detours"
+    equation: str | None = "equation"
     choices: str | None = "choices"
     messages: str | None = None
     level: str | None = "level"
@@ -62,7 +64,7 @@ PRESETS: dict[Preset | None, Columns] = {
     "gsm8k": Columns(solution="answer", answer=None),
     # Hendrycks et al., arXiv 2103.03874: the answer is in the last box of the solution.
     "math": Columns(question=("problem",)),
-    "svamp": Columns(question=("Body", "Question"), answer="Answer"),
+    "svamp": Columns(question=("Body", "Question"), answer="Answer", equation="Equation"),
     "asdiv": Columns(question=("body", "question")),
     "aqua": Columns(solution="rationale", answer="correct", choices="options"),
     "arc": Columns(answer="answerKey"),

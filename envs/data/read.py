@@ -13,6 +13,7 @@ from typing import Any
 
 from envs.data.choices import letter_choices, right_letter
 from envs.data.columns import PRESETS, Columns, Preset, find_preset
+from envs.data.equations import work_out
 from envs.data.rows import Detour, FaultKind, Row, RowFault
 from envs.data.sources import Record, read_source
 from envs.data.values import (
@@ -150,6 +151,12 @@ class _Reader:
         if (value := self._value(record, columns.choices)) is not None:
             choices = to_choices(value)
             question = letter_choices(question, choices.texts)
+        level = self._level(record)
+        if not solution and isinstance(equation := self._value(record, columns.equation), str):
+            solution, shorter = work_out(equation) or ((), ())
+            level = level or len(solution)
+            if shorter and not skipped:
+                skipped.append(shorter)
         answer = self._answer(record, found, choices)
         stated = tuple((name, self._as_choice(text, choices)) for name, text in found.stated)
         split = self._value(record, columns.split)
@@ -161,7 +168,7 @@ class _Reader:
             solution=solution,
             skipped=tuple(skipped),
             detours=tuple(detours),
-            level=self._level(record),
+            level=level,
             split=None if split is None else to_split(split),
             stated=stated,
         )
