@@ -5,7 +5,7 @@ In: ``( ( 80.0 + 54.0 ) - 36.0 )``. Out: the full solution, an operation a line,
     80 + 54 = 134                        (80 + 54) - 36 = 98
     134 - 36 = 98
 
-Each operation stands in parentheses of its own. Results that are no whole numbers or short decimals are refused:
+Each operation stands in parentheses of its own. Results that are neither whole nor short decimals are refused:
 a model would have to round them.
 """
 

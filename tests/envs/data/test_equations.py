@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from envs.data.equations import work_out
 from envs.data.columns import Preset
+from envs.data.equations import work_out
 from envs.data.read import read_rows
 from envs.data.rows import Row
 
