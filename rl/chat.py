@@ -225,11 +225,12 @@ def _verdict(question: Question, trace: Trace) -> str:
     answer = "no answer" if trace.answer is None else f"answer {trace.answer}"
     steps = f"{trace.num_steps} step{'' if trace.num_steps == 1 else 's'}"
     if question.answer_known and question.in_form:
-        of = f" of {question.problem.num_full_steps}"
+        of = f" of {question.problem.num_full_steps}" if trace.steps_checked else " counted"
         grade = trace.grade.value if trace.grade is not None else "not judged"
         verified = ", verified" if trace.verified else ""
         return f"{answer}: {grade}{verified}; {steps}{of}; {trace.status.value}, {trace.num_tokens} tokens"
     if not question.in_form:
         return f"{answer}: not checked, because the question does not have the form of this task's questions"
     judged = "correct" if trace.grade is Grade.CORRECT else "not judged; give --answer to judge it"
-    return f"{answer}: {judged}; {steps}, {trace.num_invalid} invalid; {trace.num_tokens} tokens"
+    found = f", {trace.num_invalid} invalid" if trace.steps_checked else " counted"
+    return f"{answer}: {judged}; {steps}{found}; {trace.num_tokens} tokens"

@@ -90,6 +90,12 @@ class Study:
         """Results of all cases, stages and splits, including splits that cannot be compared."""
         return entries(self.cases)
 
+    @property
+    def steps_checked(self) -> bool:
+        """Whether some of the results that can be compared are of checked steps; True without any."""
+        found = [entry.mean().steps_checked for split in self.compared().values() for entry in split]
+        return any(found) or not found
+
     def compared(self) -> dict[str, list[Entry]]:
         """Results by split, for the splits that can be compared."""
         every = self.entries

@@ -15,6 +15,7 @@ import yaml
 from huggingface_hub import ModelCard
 
 from rl.pages.decoding import decoding
+from rl.pages.steps import COUNTED, are_checked
 from rl.runs.log import read_summary
 from rl.runs.models import TrainedModel
 from rl.runs.read import read_config
@@ -74,7 +75,8 @@ def model_card(model: TrainedModel, name: str) -> str:
         f"- Task: `{config['env']['name']}`.\n- Base model: {made}.\n"
         f"- Weights {_when(model)}: {_TRAINED[model.stage]}.\n- Reward: {terms}.",
         "\n".join(rows),
-        f"{decoding(every)}; no problem of these splits was trained on, unless it is named `train`.",
+        f"{decoding(every)}; no problem of these splits was trained on, unless it is named `train`."
+        f"{'' if are_checked(every) else f' {COUNTED}.'}",
         f"Config:\n\n```yaml\n{yaml.safe_dump(shown, sort_keys=False).strip()}\n```",
     ]
     return "\n\n".join(parts) + "\n"

@@ -13,6 +13,7 @@ from rich.console import Console
 from rich.table import Table
 
 from rl.pages.decoding import decoding
+from rl.pages.steps import COUNTED, are_checked
 from rl.runs.record import SplitResult
 from rl.stats.format import table_number
 
@@ -42,9 +43,10 @@ def result_table(results: Iterable[tuple[str, Mapping[str, SplitResult]]]) -> st
     table = text_table(
         _COLUMNS, [[stage, split, *_cells(result)] for stage, split, result in found], num_left=2
     )
-    if all(result.greedy for *_, result in found):
-        return table
-    return f"{table}\n\n{decoding(result for *_, result in found)}."
+    every = [result for *_, result in found]
+    notes = [] if all(result.greedy for result in every) else [f"{decoding(every)}."]
+    notes += [] if are_checked(every) else [f"{COUNTED}."]
+    return "\n\n".join([table, " ".join(notes)]) if notes else table
 
 
 def text_table(head: Sequence[str], rows: Sequence[Sequence[str]], *, num_left: int) -> str:

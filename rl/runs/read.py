@@ -55,6 +55,12 @@ class RunRecord:
         return all(one.greedy for results in self.summary.stages.values() for one in results.values())
 
     @property
+    def steps_checked(self) -> bool:
+        """Whether some results are of checked steps; True before the first result."""
+        found = [one.steps_checked for results in self.summary.stages.values() for one in results.values()]
+        return any(found) or not found
+
+    @property
     def stages(self) -> list[Stage]:
         """Evaluated stages, in order."""
         return list(self.summary.stages)

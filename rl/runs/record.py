@@ -382,6 +382,11 @@ class SplitResult:
     buckets: dict[str, BucketResult]
     by_length: dict[str, LengthResult]
 
+    @property
+    def steps_checked(self) -> bool:
+        """Whether steps of some completions were checked; otherwise they were counted."""
+        return self.verified is not None
+
     def to_json(self) -> dict[str, Any]:
         """The result as a JSON object."""
         return asdict(self)

@@ -29,7 +29,10 @@ _TYPES: tuple[tuple[str, type[np.unsignedinteger[Any]]], ...] = (
     ("Uint32Array", np.uint32),
 )
 
-READ: Final = (*_NAMED, *_COUNTS, *_RENAMED.values(), *_NUMBERS, "group", "prompt", "answer", "parts")
+READ: Final = (
+    *(*_NAMED, *_COUNTS, *_RENAMED.values(), *_NUMBERS),
+    *("group", "prompt", "answer", "steps_checked", "parts"),
+)
 """The columns of a table of rows that are read here; `parts` may be missing."""
 
 _Integers = npt.NDArray[np.int64]
@@ -49,6 +52,7 @@ class Columns:
     backtracks              backtrack lines and markers
     invalid                 invalid lines
     right                   1 if the answer is right, else 0
+    checked                 1 if the task checks steps, else 0
     advantage               of the completion, or the mean over its tokens; NaN if not recorded
     part:NAME               a part of the reward; NaN if the row does not have it
     ======================= ===================================================================
@@ -75,6 +79,7 @@ class Columns:
             **{name: table[column].to_numpy() for name, column in _RENAMED.items()},
             **{name: _numbers(table[name]) for name in _NUMBERS},
             "right": np.isin(outcomes, _RIGHT).astype(np.int64)[places],
+            "checked": table["steps_checked"].to_numpy().astype(np.int64),
             "place": place,
             "problem": self._row_codes("problem", (place, *texts)),
             "group": self._row_codes("group", (sources, counts["update"], counts["group"], place)),

@@ -1,5 +1,10 @@
 // Finds the rows that match the state, by number.
 
+// Whether any of the tasks checks steps; otherwise they are counted, and none is valid or invalid.
+function anyChecked(data) {
+  return data.columns.checked.includes(1);
+}
+
 const HALF_A_DIGIT = 0.0005; // numbers are shown with three digits: 0.867 finds a row that is shown with 0.867
 
 // Conditions as ranges of columns; `unknown` names values in the state that the data does not have.

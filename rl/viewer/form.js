@@ -14,7 +14,7 @@ function filterForm(data, view) {
     choice("outcome", "Outcome", [["", "all"], ...outcomes]),
     view === "groups" ? choice("signal", "Rewards of the group", [["", "all"], ...signals]) : null,
     field("Contains", element("input", search)),
-    ...RANGES.map(([name, label]) => range(name, label)),
+    ...RANGES.filter(([name]) => name !== "invalid" || anyChecked(data)).map(([name, label]) => range(name, label)),
     choice("part", "Reward part", [["", "any"], ...named(parts.map((name) => name.slice(5)))]),
     range("part", "Its value"),
     ...displayChoices(view),

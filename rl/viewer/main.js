@@ -31,7 +31,7 @@ function frame(data) {
     element("div", { class: "bar" }, element("p", { id: "count", role: "status" }), pager("above")),
     element("div", { id: "results" }),
     pager("below"),
-    element("ul", { class: "signs", "aria-label": "signs" }, signs()),
+    element("ul", { class: "signs", "aria-label": "signs" }, signs(data)),
   );
 }
 
@@ -50,12 +50,12 @@ function pager(end) {
   );
 }
 
-function signs() {
+function signs(data) {
   const mark = (css, sign) => element("span", { class: `mark ${css}` }, sign);
+  const judged = [[mark("ok", "✓"), " valid step"], [mark("no", "✗"), " invalid step, with the reason"]];
   return [
-    [mark("ok", "✓"), " valid step"],
-    [mark("no", "✗"), " invalid step, with the reason"],
-    [mark("na", "·"), " not checked"],
+    ...(anyChecked(data) ? judged : []),
+    [mark("na", "·"), anyChecked(data) ? " not checked" : " step, counted and not checked"],
     ["↩ backtrack"],
     ["≈ marker of a backtrack in free text"],
     [element("s", {}, "struck through"), " undone later"],

@@ -34,7 +34,8 @@ function trajectoryBody(data, row, number) {
 function judgement(data, row, number, ...more) {
   const at = (name) => data.columns[name][number];
   const right = at("right") === 1;
-  const counts = [plural(at("steps"), "step"), plural(at("backtracks"), "backtrack")];
+  const steps = plural(at("steps"), "step");
+  const counts = [at("checked") ? steps : `${steps} counted`, plural(at("backtracks"), "backtrack")];
   if (at("invalid")) counts.push(`${at("invalid")} invalid`);
   counts.push(plural(row.tokens, "token"));
   const counted = element("span", {}, counts.join(" · "));

@@ -10,7 +10,7 @@ import pytest
 from configs import load_config
 from configs.schema.config import PolicyConfig, TinyModelConfig
 from envs import Split, make_env, make_example, render_trace
-from rl.chat import Reply, describe, read_question
+from rl.chat import Question, Reply, describe, read_question
 from rl.models.policy import load_policy
 from scripts.chat import main
 
@@ -106,6 +106,18 @@ def test_a_typed_question_is_checked_step_by_step() -> None:
         "  <backtrack>    [goes back]",
         *[f"  {line}    [valid]" for line in right],
         "answer 123: correct, verified; 4 steps of 3; complete, 0 tokens",
+    ]
+
+
+def test_steps_that_are_not_checked_are_counted() -> None:
+    env = make_example("math")
+    problem = env.problem(Split.ID, 0)
+    question = Question(problem=problem, in_form=True, answer_known=True)
+    trace = env.check(problem, env.parse(f"10 / 6 = 1\n\nThus, the answer is {problem.answer}."))
+    shown = describe(question, [Reply(text="", trace=trace)]).splitlines()
+    assert shown == [
+        "  10 / 6 = 1    [not checked]",
+        f"answer {problem.answer}: correct; 1 step counted; complete, 0 tokens",
     ]
 
 

@@ -13,6 +13,7 @@ from rl.compare.results import CaseRecord, Figure, Origin, same_results
 from rl.compare.study import CaseDifference, Study
 from rl.pages.figures import Fact, Tile
 from rl.pages.run.origin import viewer_command
+from rl.pages.steps import are_checked, worded
 from rl.runs.record import SplitResult
 from rl.stats.format import number, percent
 
@@ -32,6 +33,7 @@ class _Standing:
     accuracy: float
     steps: float | None
     greedy: bool
+    checked: bool
     difference: CaseDifference | None
 
     @property
@@ -178,6 +180,7 @@ def _standings(study: Study) -> list[_Standing]:
                     accuracy=accuracy or 0.0,
                     steps=steps,
                     greedy=all(one.greedy for one in results),
+                    checked=are_checked(results),
                     difference=difference,
                 )
             )
@@ -195,5 +198,7 @@ def _shortest(standings: list[_Standing]) -> _Standing | None:
 
 
 def _figures(one: _Standing) -> str:
-    steps = f" at {number(one.steps)} steps per correct answer" if one.steps is not None else ""
-    return f"{percent(one.accuracy)}{steps}"
+    if one.steps is None:
+        return percent(one.accuracy)
+    steps = worded("steps per correct answer", checked=one.checked)
+    return f"{percent(one.accuracy)} at {number(one.steps)} {steps}"

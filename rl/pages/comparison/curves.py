@@ -22,6 +22,7 @@ from rl.compare.results import CaseRecord
 from rl.compare.study import Study
 from rl.pages.comparison.legend import GROUP, case_style
 from rl.pages.figures import Plot
+from rl.pages.steps import worded
 from rl.pages.style import stand_in
 from rl.pages.svg import RC, name_y_axis, running_mean, spread, to_svg
 from rl.runs.record import UpdateRow
@@ -85,7 +86,8 @@ def learning_curves(study: Study) -> LearningCurves | None:
     places = {case.name: place for place, case in enumerate(study.cases)}
     rows: list[tuple[Plot, ...]] = []
     zero: list[str] = []
-    for number, (title, unit, metrics) in enumerate(PANELS):
+    for number, (figure, unit, metrics) in enumerate(PANELS):
+        title = worded(figure, checked=study.steps_checked)
         bands = {case.name: made for case in trained if (made := band(_series(case, metrics, unit), window))}
         if any(np.nanmax(made.high) > 0 for made in bands.values()):
             rows.append(_row(trained, bands, places, title, unit, number))

@@ -22,6 +22,7 @@ from rl.pages.decoding import decoding
 from rl.pages.render import render
 from rl.pages.run.backtracks import Rows, backtracks
 from rl.pages.run.buckets import by_bucket
+from rl.pages.steps import COUNTED
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -62,6 +63,8 @@ def render_comparison(study: Study) -> str:
         differences=difference_table(study) if is_comparable else None,
         is_single=_is_single(study),
         curves=learning_curves(study) if is_comparable else None,
+        steps_checked=study.steps_checked,
+        counted=COUNTED,
         decoding=decoding(entry.mean() for found in study.compared().values() for entry in found),
         headlines=headline_table(study) if is_comparable else None,
         figures=full_table(study) if is_comparable else None,

@@ -27,6 +27,7 @@ from rl.pages.comparison.labels import Place, place_labels
 from rl.pages.comparison.legend import Start, case_style, start_keys, start_name
 from rl.pages.figures import Plot
 from rl.pages.render import visible
+from rl.pages.steps import worded
 from rl.pages.style import stand_in
 from rl.pages.svg import RC, name_y_axis, to_svg
 from rl.runs.record import SplitResult
@@ -104,12 +105,13 @@ def trade_offs(study: Study) -> list[TradeOff]:
     starts = start_keys(study.cases, study.entries)
     made = []
     for cost in COSTS:
+        title = worded(cost.title, checked=study.steps_checked)
         plots: list[Plot] = []
         if any(cost.figure(entry.mean()) for found in study.compared().values() for entry in found):
             for place, split in enumerate(study.splits):
                 points, absent = _points(study, split, cost.figure, starts)
-                plots.append(_plot(split, cost.title, points, absent, f"front-{cost.name}-{place}"))
-        made.append(TradeOff(title=cost.title, plots=tuple(plots)))
+                plots.append(_plot(split, title, points, absent, f"front-{cost.name}-{place}"))
+        made.append(TradeOff(title=title, plots=tuple(plots)))
     return made
 
 

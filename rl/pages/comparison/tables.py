@@ -13,6 +13,7 @@ from rl.compare.config_differences import case_changes
 from rl.compare.results import Entry, Figure
 from rl.compare.study import MEASURES, Measure, Study
 from rl.pages.comparison.legend import entry_name
+from rl.pages.steps import worded
 from rl.pages.table import Cell, Group, Note, Row, Table, cells
 from rl.stats.format import ABSENT, number, percent, signed
 from rl.stats.intervals import mean_interval
@@ -55,15 +56,18 @@ def _between(mean: float, low: float, high: float, form: Callable[[float], str])
     return Cell(text=form(mean), notes=(Note(text=ends),))
 
 
-_HEADLINES: tuple[Column, ...] = (
-    ("Accuracy", _share(lambda result: result.accuracy)),
-    ("Every step valid", _share(lambda result: result.verified)),
-    ("Steps per correct", _over_seeds(lambda result: result.steps_per_correct)),
+_ACCURACY: Column = ("Accuracy", _share(lambda result: result.accuracy))
+_VERIFIED: Column = ("Every step valid", _share(lambda result: result.verified))
+_STEPS = _over_seeds(lambda result: result.steps_per_correct)
+_COSTS: tuple[Column, ...] = (
     ("Backtracks", _over_seeds(lambda result: result.backtracks)),
     ("Tokens", _over_seeds(lambda result: result.tokens, partial(number, digits=1))),
 )
-_MORE: tuple[Column, ...] = (
-    ("Sampled accuracy", _over_seeds(lambda result: result.sampled_accuracy, percent, most=1.0)),
+_SAMPLED: Column = (
+    "Sampled accuracy",
+    _over_seeds(lambda result: result.sampled_accuracy, percent, most=1.0),
+)
+_JUDGING: tuple[Column, ...] = (
     ("Invalid steps", _over_seeds(lambda result: result.invalid_steps)),
     ("Real backtracks", _over_seeds(lambda result: result.real_backtracks)),
     ("Fake backtracks", _over_seeds(lambda result: result.fake_backtracks)),
@@ -75,12 +79,14 @@ _LONGEST = 60  # characters of a config's value that are shown
 
 def headline_table(study: Study) -> Table:
     """The figures that most readers want, of every case, stage and split: means over seeds with intervals."""
-    return _results(study, "results", _HEADLINES)
+    checked = study.steps_checked
+    steps: Column = (worded("Steps per correct", checked=checked), _STEPS)
+    return _results(study, "results", (_ACCURACY, *(_VERIFIED,) * checked, steps, *_COSTS))
 
 
 def full_table(study: Study) -> Table:
     """The remaining figures."""
-    return _results(study, "more results", _MORE)
+    return _results(study, "more results", (_SAMPLED, *(_JUDGING if study.steps_checked else ())))
 
 
 def _results(study: Study, label: str, columns: Sequence[Column]) -> Table:

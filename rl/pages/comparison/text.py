@@ -10,6 +10,7 @@ from rl.compare.results import Figure
 from rl.compare.study import Study
 from rl.pages.comparison.legend import entry_name
 from rl.pages.decoding import decoding
+from rl.pages.steps import COUNTED
 from rl.pages.text import text_table
 from rl.stats.format import table_number
 
@@ -43,4 +44,5 @@ def comparison_text(study: Study) -> str:
         lines += [f"flag: {case.name}: {kind.value}: {where(splits)}" for kind, splits in found.items()]
     lines += [note] if (note := study.on_shared_problems()) else []
     lines += [f"not compared on {split}: {why}" for split, why in study.left_out.items()]
+    lines += [] if study.steps_checked else [f"{COUNTED}."]
     return "\n".join(lines)

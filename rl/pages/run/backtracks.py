@@ -15,6 +15,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from rl.pages.figures import Key, Plot
+from rl.pages.steps import are_checked
 from rl.pages.style import stand_in
 from rl.pages.svg import RC, to_svg
 from rl.pages.table import Group, Table, cells, name_of, row_of
@@ -51,7 +52,7 @@ class Backtracks:
     """The section's contents.
 
     Attributes:
-        kinds: Legend of the plots.
+        kinds: Legend of the plots; empty where no steps are checked, which leaves the kinds unknown.
         figures: One plot a split; empty where no stage went back.
         table: The figures behind them; None where no stage went back.
         errors: First errors by kind; None where the task names none.
@@ -72,16 +73,17 @@ def backtracks(results: Mapping[str, Rows]) -> Backtracks | None:
     every = [result for rows in results.values() for _, result in rows]
     most = max((result.backtracks for result in every), default=0.0)
     errors = sorted({name for result in every for name in result.errors})
+    checked = are_checked(every)
     if not most and not errors:
         return None
     return Backtracks(
-        kinds=tuple(Key(colour=colour, text=text) for _, text, colour, _ in _KINDS),
+        kinds=tuple(Key(colour=colour, text=text) for _, text, colour, _ in _KINDS if checked),
         figures=tuple(
             Plot(title=split, svg=_bars(rows, most, position))
             for position, (split, rows) in enumerate(results.items())
             if most
         ),
-        table=_table("backtracks per trace", results, _COLUMNS) if most else None,
+        table=_table("backtracks per trace", results, _COLUMNS if checked else _COLUMNS[:1]) if most else None,
         errors=_errors(results, errors) if errors else None,
     )
 

@@ -15,6 +15,7 @@ from markupsafe import Markup
 
 from rl.pages.figures import Key
 from rl.pages.run.plots import Curve, curves
+from rl.pages.steps import worded
 from rl.pages.style import stage_colour
 from rl.pages.svg import LINE_STYLES
 from rl.runs.read import RunRecord
@@ -48,6 +49,7 @@ class _Panel:
 
 def _grpo_panels(rows: Sequence[UpdateRow]) -> list[_Panel]:
     names = {name for row in rows for name in row.metrics}
+    checked = "outcome/verified" in names
     parts = sorted(n for n in names if n.startswith("reward/") and n != "reward/group_std")
     causes = sorted(n for n in names if n.startswith("groups/all_"))
     rare = [
@@ -60,7 +62,7 @@ def _grpo_panels(rows: Sequence[UpdateRow]) -> list[_Panel]:
     return [
         *(
             _Panel(
-                title=f"Evaluation: {title}",
+                title=worded(f"Evaluation: {title}", checked=checked),
                 unit=unit,
                 lines=tuple((f"{split}/{figure}", split.removeprefix("eval_")) for split in splits),
                 smooth=False,
@@ -84,7 +86,11 @@ def _grpo_panels(rows: Sequence[UpdateRow]) -> list[_Panel]:
             unit="%",
             lines=(("accuracy", "answer right"), ("outcome/verified", "and verified")),
         ),
-        _Panel(title="Steps per correct answer", unit="steps", lines=(("steps_per_correct", "correct only"),)),
+        _Panel(
+            title=worded("Steps per correct answer", checked=checked),
+            unit="steps",
+            lines=(("steps_per_correct", "correct only"),),
+        ),
         _Panel(title="Steps saved", unit="%", lines=(("steps_saved", "against full traces, correct only"),)),
         _Panel(
             title="Backtracks",

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
+from rl.pages.steps import worded
 from rl.pages.table import Cell, Group, Note, Row, Table
 from rl.runs.read import RunRecord
 from rl.runs.record import SplitResult
@@ -22,9 +23,12 @@ def headline_table(run: RunRecord) -> Table:
         "results",
         [
             ("Accuracy (95 % interval)", _accuracy),
-            ("Every step valid", _share(lambda result: result.verified)),
-            ("Steps per correct answer", _figure(lambda result: result.steps_per_correct)),
-            ("Steps saved", _share(lambda result: result.steps_saved)),
+            *_if_checked(run, ("Every step valid", _share(lambda result: result.verified))),
+            (
+                worded("Steps per correct answer", checked=run.steps_checked),
+                _figure(lambda result: result.steps_per_correct),
+            ),
+            *_if_checked(run, ("Steps saved", _share(lambda result: result.steps_saved))),
             ("Backtracks", _figure(lambda result: result.backtracks)),
             ("Tokens", _figure(lambda result: result.tokens, 1)),
             ("Truncated", _share(lambda result: result.truncated)),
@@ -46,13 +50,24 @@ def full_table(run: RunRecord) -> Table:
                 _share(lambda result: result.sampled_accuracy),
             ),
             *sampled,
-            ("Sampled steps per correct", _figure(lambda result: result.sampled_steps_per_correct)),
+            (
+                worded("Sampled steps per correct", checked=run.steps_checked),
+                _figure(lambda result: result.sampled_steps_per_correct),
+            ),
             ("Full steps, same problems", _figure(lambda result: result.full_steps_per_correct)),
-            ("Invalid steps", _figure(lambda result: result.invalid_steps)),
-            ("Real backtracks", _figure(lambda result: result.real_backtracks)),
-            ("Wasted steps", _figure(lambda result: result.wasted_steps)),
+            *_if_checked(
+                run,
+                ("Invalid steps", _figure(lambda result: result.invalid_steps)),
+                ("Real backtracks", _figure(lambda result: result.real_backtracks)),
+                ("Wasted steps", _figure(lambda result: result.wasted_steps)),
+            ),
         ],
     )
+
+
+def _if_checked(run: RunRecord, *columns: Column) -> tuple[Column, ...]:
+    """Columns that judge steps: none where the task checks no steps."""
+    return columns if run.steps_checked else ()
 
 
 def _table(run: RunRecord, label: str, columns: Sequence[Column]) -> Table:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from rl.pages.figures import Plot, Tile
 from rl.pages.run.plots import step_counts
 from rl.pages.run.trade_off import StagePoint, trade_off
+from rl.pages.steps import worded
 from rl.runs.read import RunRecord
 from rl.runs.record import SampleRow, SplitResult, Stage
 from rl.stats.format import bare_percent, number, percent
@@ -50,12 +51,18 @@ def tiles(run: RunRecord) -> list[Tile]:
     assert after is not None
     results = run.results(split)
     now, then = results[after], results[before] if before is not None else None
-    figures: tuple[tuple[str, Callable[[SplitResult], str]], ...] = (
+    figures: list[tuple[str, Callable[[SplitResult], str]]] = [
         (f"Correct on {split}", lambda result: percent(result.accuracy)),
-        ("Every step valid", lambda result: percent(result.verified)),
-        ("Steps per correct answer", lambda result: number(result.steps_per_correct)),
-        ("Steps saved against full traces", lambda result: percent(result.steps_saved)),
-    )
+        (
+            worded("Steps per correct answer", checked=run.steps_checked),
+            lambda result: number(result.steps_per_correct),
+        ),
+    ]
+    if run.steps_checked:
+        figures.insert(1, ("Every step valid", lambda result: percent(result.verified)))
+        figures.append(("Steps saved against full traces", lambda result: percent(result.steps_saved)))
+    else:
+        figures.append(("Tokens per completion", lambda result: number(result.tokens, 1)))
     made = []
     for place, (name, figure) in enumerate(figures):
         notes = []
@@ -87,8 +94,11 @@ def trade_offs(run: RunRecord) -> TradeOffs:
         full = next(iter(results.values())).full_steps
         lines.append((split, _sentence(results, full)))
         if points:
-            alt = f"Accuracy against steps per correct answer on {split}"
-            plots.append(Plot(title=split, svg=trade_off(points, full, name=f"trade{place}", alt=alt)))
+            steps = worded("steps per correct answer", checked=run.steps_checked)
+            svg = trade_off(
+                points, full, steps=steps, name=f"trade{place}", alt=f"Accuracy against {steps} on {split}"
+            )
+            plots.append(Plot(title=split, svg=svg))
     legend = tuple((stage, _SHAPES[stage]) for stage in run.stages)
     return TradeOffs(legend=legend, plots=tuple(plots), lines=tuple(lines))
 

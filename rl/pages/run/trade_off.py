@@ -36,21 +36,22 @@ class StagePoint:
     high: float
 
 
-def trade_off(points: Sequence[StagePoint], full_steps: float, *, name: str, alt: str) -> Markup:
+def trade_off(points: Sequence[StagePoint], full_steps: float, *, steps: str, name: str, alt: str) -> Markup:
     """Accuracy against steps per correct answer, an arrow from each stage to the next.
 
     Args:
         points: Stages in order; at least one.
         full_steps: Mean steps of the full traces, drawn as a vertical line.
+        steps: Label of the x axis.
         name: Prefix of the SVG's ids, unique on the page.
         alt: A description, for screen readers.
     """
     with mpl.rc_context(RC):
         figure = Figure(figsize=(4.6, 3.1), layout="constrained")
         axes = figure.subplots()
-        steps = [*(point.steps for point in points), full_steps]
-        span = max(1.0, max(steps) - min(steps))
-        axes.set_xlim(max(0.0, min(steps) - 0.5 * span), max(steps) + 0.5 * span)
+        places = [*(point.steps for point in points), full_steps]
+        span = max(1.0, max(places) - min(places))
+        axes.set_xlim(max(0.0, min(places) - 0.5 * span), max(places) + 0.5 * span)
         low = 100 * min(point.low for point in points)
         axes.set_ylim(max(0.0, min(80.0, 10 * np.floor((low - 4) / 10))), 102)
         axes.axvline(full_steps, color=stand_in("muted"), linewidth=1.1, linestyle=(0, (5, 3)), zorder=1)
@@ -106,7 +107,7 @@ def trade_off(points: Sequence[StagePoint], full_steps: float, *, name: str, alt
             )
         axes.xaxis.set_major_locator(MaxNLocator(6, steps=[1, 2, 5, 10]))
         axes.yaxis.set_major_locator(MaxNLocator(6, integer=True, steps=[1, 2, 5, 10]))
-        axes.set_xlabel("steps per correct answer")
+        axes.set_xlabel(steps)
         axes.set_ylabel("correct, %")
         return to_svg(figure, name, alt)
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from rl.pages.steps import worded
 from rl.runs.read import RunRecord
 from rl.runs.record import Stage
 from rl.stats.format import percent
@@ -18,7 +19,8 @@ def verdict(run: RunRecord) -> str:
     Example: GRPO: 99.5 % correct on id (warm start 97.5 %) with 2.30 steps per correct answer: 18 % fewer than
     the warm start, 19 % fewer than the full traces.
 
-    Percentages of steps compare the mean over each stage's correct answers.
+    Percentages of steps compare the mean over each stage's correct answers. Where no step is checked, steps are
+    counted, and not compared with the full traces.
     """
     sentences = []
     if run.splits:
@@ -59,11 +61,11 @@ def _main_sentence(run: RunRecord, split: str, before: Stage | None, after: Stag
     steps = now.steps_per_correct
     if steps is None:
         return sentence + ", so no steps per correct answer can be given."
-    sentence += f" with {steps:.2f} steps per correct answer"
+    sentence += f" with {steps:.2f} {worded('steps per correct answer', checked=now.steps_checked)}"
     than = []
     if before is not None and (earlier := results[before].steps_per_correct):
         than.append(_compare(steps, earlier, f"the {before.label}"))
-    if now.full_steps_per_correct:
+    if now.full_steps_per_correct and now.steps_checked:
         than.append(_compare(steps, now.full_steps_per_correct, "the full traces"))
     return sentence + (f": {', '.join(than)}." if than else ".")
 

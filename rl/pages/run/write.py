@@ -20,6 +20,7 @@ from rl.pages.run.origin import next_steps, provenance
 from rl.pages.run.results import full_table, headline_table
 from rl.pages.run.summary import distributions, tiles, trade_offs
 from rl.pages.run.verdict import verdict
+from rl.pages.steps import COUNTED
 from rl.runs.folder import write_text
 from rl.runs.read import RunRecord, read_run
 
@@ -66,6 +67,8 @@ def render_report(run: RunRecord, *, viewer: str | None = None) -> str:
         trade_offs=trade_offs(run),
         decoding=decoding(result for rows in results.values() for _, result in rows),
         is_greedy=run.greedy,
+        steps_checked=run.steps_checked,
+        counted=COUNTED,
         headlines=headline_table(run) if run.stages else None,
         figures=full_table(run) if run.stages else None,
         lengths=lengths(run),

@@ -16,6 +16,7 @@ from rl.runs.record import SampleRow
 from rl.viewer import Trajectories, make_server, read_trajectories, write_page
 from tests.kit.browser import CHROMIUM, Browser
 from tests.kit.file_rows import row_data, step_data, write_rows
+from tests.kit.judged_runs import checked_run, counted_run
 
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no chromium, chromium-browser or google-chrome")
 
@@ -410,6 +411,27 @@ def test_a_trajectory_leads_to_its_group(browser: Browser, groups: str) -> None:
     browser.until("location.hash.includes('view=groups')")
     browser.wait()
     assert shown_groups(browser) == ["update 1 · group 0"]
+
+
+@pytest.mark.parametrize("make", [counted_run, checked_run])
+def test_the_words_for_steps_are_those_of_the_task(
+    browser: Browser, tmp_path: Path, make: Callable[[Path], Path]
+) -> None:
+    """Where no step is checked, none is valid or invalid, and no answer verified: steps are counted."""
+    write_page(read_trajectories([make(tmp_path / "run")]), tmp_path / "p.html", overwrite=False)
+    shown = ""
+    for view in ("browse", "groups", "compare"):
+        browser.open(f"{(tmp_path / 'p.html').as_uri()}#view={view}")
+        shown += browser.run(
+            "[document.querySelector('main').textContent, ...Array.from(document.querySelectorAll('main *'), "
+            "(one) => `${one.title ?? ''} ${one.getAttribute('aria-label') ?? ''}`)].join(' ')"
+        )
+    claimed = [word for word in ("verified", "valid step", "invalid", "Invalid steps") if word in shown]
+    if make is counted_run:
+        assert claimed == [] and "1 step counted · 0 backtracks" in shown
+        assert "step, counted and not checked" in shown
+    else:
+        assert claimed == ["verified", "valid step", "invalid", "Invalid steps"] and "counted" not in shown
 
 
 def test_runs_without_groups_are_reported(browser: Browser, tmp_path: Path) -> None:
