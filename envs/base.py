@@ -40,6 +40,10 @@ class Demonstration:
     answer: str | None = None
 
 
+class NoSolutionError(ValueError):
+    """A problem has no worked solution to learn from."""
+
+
 def check_error_kinds(errors: Sequence[str], known: Sequence[str]) -> None:
     """Refuse error kinds that a task does not know.
 
@@ -138,6 +142,11 @@ class Env(ABC, Generic[State]):
         problems = [self.problem(split, index) for index in range(self.num_problems(split) or 8)]
         return hash_rows([(p.question, p.answer, p.num_full_steps, p.difficulty) for p in problems])
 
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What a user should know about the problems, such as rows of the data left out; a line each."""
+        return ()
+
     # ---- what a subclass defines: problems and the rules of the task ----
 
     @abstractmethod
@@ -199,9 +208,9 @@ class Env(ABC, Generic[State]):
         The default is for tasks without worked solutions.
 
         Raises:
-            ValueError: There is no worked solution to learn from.
+            NoSolutionError: There is none.
         """
-        raise ValueError(f"{self.name} has no worked solutions to learn from; set warm_start to null")
+        raise NoSolutionError(f"{self.name} has no worked solutions to learn from; set warm_start to null")
 
     def skipped_trace(self, problem: Problem, kind: str, rng: random.Random) -> tuple[str, ...] | None:
         """The reference solution with steps skipped by hand: fewer than the full trace has.
@@ -218,6 +227,13 @@ class Env(ABC, Generic[State]):
             The lines, or None where the rule does not apply to this problem.
         """
         return None
+
+    def count_steps(self, lines: Sequence[str]) -> int:
+        """Number of steps of a demonstration, for the budget in its prompt. The default is one for each line.
+
+        A task whose steps are not lines counts what its grammar finds in them.
+        """
+        return len(lines)
 
     def demonstrate(self, lines: Sequence[str], answer: str) -> str:
         """The completion that teaches these lines and this answer, in the form that prompts ask for."""

@@ -19,7 +19,7 @@ from envs.markers import mark
 from envs.maths.grader import find_answer
 from envs.problem import Problem
 from envs.segments import GAPS, Segmentation, find_blocks, segment
-from envs.trace import CLOSING, Status, Step, Trace, parse_steps, parse_trace, render_trace
+from envs.trace import CLOSING, Status, Step, StepKind, Trace, parse_steps, parse_trace, render_trace
 
 
 class FreeTextSettings(BaseModel):
@@ -57,6 +57,11 @@ class FreeTextEnv(Env[tuple[int, str]]):
     def demonstrate(self, lines: Sequence[str], answer: str) -> str:
         """The steps, as far apart as `steps` counts them, and the closing line."""
         return render_trace(lines, answer, gap=GAPS[self.settings.steps])
+
+    def count_steps(self, lines: Sequence[str]) -> int:
+        """Number of steps that the grammar finds in the lines."""
+        steps = self.read_steps(GAPS[self.settings.steps].join(lines))
+        return sum(step.kind is not StepKind.BACKTRACK for step in steps)
 
     def read_steps(self, text: str) -> tuple[Step, ...]:
         """The steps of the whole text, with markers."""

@@ -95,7 +95,7 @@ def run_stages(
         run.say(f"{config.name}: {parts.env.name}, {policy.num_parameters:,} parameters, in {folder.path}")
         for warning in config.grpo.warnings() if config.grpo else ():
             run.say(f"warning: {warning}")
-        for line in (*fit.lines(), *describe_devices(config), *warnings):
+        for line in (*parts.env.notes, *fit.lines(), *describe_devices(config), *warnings):
             run.say(line)
         pool.sleep()  # only evaluation and GRPO sample
         run.stage_base(policy, pool)

@@ -134,8 +134,13 @@ def _check_optional_traces(env: Env[Any]) -> None:
         value = getattr(env, attribute)
         if declared and not defined:
             raise EnvContractError(f"{env.name}: {attribute} is {value!r}, but {method} is not defined")
-        if defined and not declared:
+        if defined and not declared and not _is_by_data(env, attribute):
             raise EnvContractError(f"{env.name}: {method} is defined, but {attribute} is {value!r}")
+
+
+def _is_by_data(env: Env[Any], attribute: str) -> bool:
+    """Whether the class leaves an attribute to its instances, whose data decides."""
+    return isinstance(getattr(type(env), attribute), property)
 
 
 # ---- problems ----

@@ -30,6 +30,11 @@ class Detour:
     lines: tuple[str, ...]
     wrong: frozenset[int]
 
+    @property
+    def num_turns(self) -> int:
+        """Number of wrong turns; wrong lines in a row are one."""
+        return sum(place - 1 not in self.wrong for place in self.wrong)
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Row:
@@ -69,19 +74,16 @@ class FaultKind(StrEnum):
     """What is wrong with a row, as counts of faults name it."""
 
     RECORD = "not a row"
-    COLUMN = "missing column"
-    VALUE = "unreadable value"
-    GOLD = "right answer that cannot be graded against"
-    SPELLING = "right answer that refuses its own plain spelling"
+    COLUMN = "a column is missing"
+    VALUE = "a value cannot be read"
+    GOLD = "the right answer cannot be graded against"
+    SPELLING = "the right answer refuses its own plain spelling"
     CONTRADICTION = "two answers to one question"
-    SPLITS = "question in two splits"
-    TRACE_ANSWER = "trace that does not lead to the answer"
-    TRACE_STEP = "trace with a wrong step"
-    TRACE_LENGTH = "skipped trace that is no shorter"
-
-
-TRACE_FAULTS = frozenset((FaultKind.TRACE_ANSWER, FaultKind.TRACE_STEP, FaultKind.TRACE_LENGTH))
-"""Faults of a single trace; without the trace the row is sound."""
+    SPLITS = "a question in two splits"
+    TRACE_ANSWER = "a trace does not lead to the answer"
+    TRACE_STEP = "a trace is not verified"
+    TRACE_LENGTH = "a skipped trace is no shorter"
+    NO_FULL = "a skipped trace has no full one"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -108,7 +110,7 @@ class RowFault:
 def describe_faults(faults: Sequence[RowFault], *, max_listed: int = _MAX_LISTED) -> str:
     """One line with the number of faults of each kind and the first of them."""
     counts = Counter(fault.kind for fault in faults)
-    kinds = ", ".join(f"{counts[kind]:,} {kind}" for kind in FaultKind if counts[kind])
+    kinds = ", ".join(f"{kind} ({counts[kind]:,})" for kind in FaultKind if counts[kind])
     listed = "; ".join(str(fault) for fault in faults[:max_listed])
     more = f"; and {len(faults) - max_listed:,} more" if len(faults) > max_listed else ""
     return f"{kinds}: {listed}{more}"

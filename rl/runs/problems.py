@@ -14,8 +14,9 @@ _FILE = "problems.json"
 
 
 def record_problems(run: Path, env: Env[Any]) -> None:
-    """Write the number of problems and a hash of them, by split; see `Env.fingerprint`."""
-    (run / _FILE).write_text(json.dumps(_fingerprints(env), indent=2) + "\n")
+    """Write the number of problems and a hash of them, by split, and the notes of their loading; see `Env`."""
+    found = {**_fingerprints(env), "notes": env.notes}
+    (run / _FILE).write_text(json.dumps(found, indent=2) + "\n")
 
 
 def check_problems(run: Path, env: Env[Any]) -> None:

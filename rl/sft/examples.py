@@ -12,13 +12,15 @@ from __future__ import annotations
 
 import random
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from itertools import count, islice
 from typing import Any
 
 from configs.schema.config import WarmStartConfig
 from envs import Demonstration, Env, Problem, Split
+from envs.base import NoSolutionError
 from envs.seeding import derive_random
 
 
@@ -80,17 +82,17 @@ def make_phases(
     updates = [phase.updates for phase in config.curriculum]
     updates.append(config.updates - sum(updates))
     phases = []
-    for learnt, count in zip((*curriculum, env), updates, strict=True):
-        if not count:
+    for learnt, num_updates in zip((*curriculum, env), updates, strict=True):
+        if not num_updates:
             continue
-        num_problems = min(config.num_problems, count * config.batch_size)
+        num_problems = min(config.num_problems, num_updates * config.batch_size)
         examples = make_examples(learnt, config, num_problems=num_problems, seed=seed)
-        phases.append(Phase(examples=examples, updates=count))
+        phases.append(Phase(examples=examples, updates=num_updates))
     return phases
 
 
 def make_examples(env: Env[Any], config: WarmStartConfig, *, num_problems: int, seed: int) -> list[Example]:
-    """The mix: one example for each of the first `num_problems` problems of the train split.
+    """The mix: one example for each of the first `num_problems` problems of train that have a solution.
 
     The kind of each trace is drawn with the config's probabilities: full, with a step skipped, with detours (or
     its length-matched control), or of a search. If the environment cannot write that kind for a problem, the
@@ -102,18 +104,37 @@ def make_examples(env: Env[Any], config: WarmStartConfig, *, num_problems: int, 
     _check(env, config)
     kinds = config.skip_kinds or list(env.skip_kinds[:1])
     examples = []
-    for index in range(num_problems):
+    for index, full in islice(_with_solutions(env), num_problems):
         rng = derive_random(seed, "warm_start", index)
         problem = env.problem(Split.TRAIN, index)
         drawn, demonstration = _draw(env, config, problem, kinds, rng)
         written = drawn if demonstration is not None else TraceKind.FULL
-        demonstration = demonstration or Demonstration(lines=env.full_trace(problem))
+        demonstration = demonstration or Demonstration(lines=full)
         if rng.random() < config.budget_frac:
-            problem = env.with_budget(problem, len(demonstration.lines))
+            problem = env.with_budget(problem, env.count_steps(demonstration.lines))
         text = env.demonstrate(demonstration.lines, demonstration.answer or problem.answer)
-        ignored = _wrong_lines(demonstration) if config.mask_wrong_steps else ()
+        ignored = _wrong_lines(demonstration, text) if config.mask_wrong_steps else ()
         examples.append(Example(problem=problem, text=text, ignored=ignored, drawn=drawn, written=written))
     return examples
+
+
+def _with_solutions(env: Env[Any]) -> Iterator[tuple[int, tuple[str, ...]]]:
+    """The train problems that have a worked solution, without end: their index and full trace.
+
+    Raises:
+        NoSolutionError: None of them has one.
+    """
+    size = env.num_problems(Split.TRAIN)
+    last_found = -1
+    for index in count():
+        try:
+            full = env.full_trace(env.problem(Split.TRAIN, index))
+        except NoSolutionError:
+            if size is None or index - last_found >= 2 * size:
+                raise
+        else:
+            last_found = index
+            yield index, full
 
 
 def _check(env: Env[Any], config: WarmStartConfig) -> None:
@@ -121,7 +142,7 @@ def _check(env: Env[Any], config: WarmStartConfig) -> None:
 
     Without worked solutions no other mistake matters, so the error of `full_trace` comes first.
     """
-    env.full_trace(env.problem(Split.TRAIN, 0))
+    next(_with_solutions(env))
     mistakes = []
     for key, kinds, known in (
         ("skip_kinds", config.skip_kinds, env.skip_kinds),
@@ -180,11 +201,12 @@ def _draw(
     return TraceKind.FULL, None
 
 
-def _wrong_lines(demonstration: Demonstration) -> tuple[tuple[int, int], ...]:
-    """The offsets of the lines that must not be imitated."""
-    found, start = [], 0
+def _wrong_lines(demonstration: Demonstration, text: str) -> tuple[tuple[int, int], ...]:
+    """The offsets in the text of the lines that must not be imitated."""
+    found, end = [], 0
     for position, line in enumerate(demonstration.lines):
+        start = text.index(line, end)
+        end = start + len(line)
         if position in demonstration.wrong:
-            found.append((start, start + len(line)))
-        start += len(line) + 1
+            found.append((start, end))
     return tuple(found)

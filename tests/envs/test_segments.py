@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from envs import Split, StepKind, make_example, parse_trace
+from envs.data.worked import read_worked
 from envs.segments import GAPS, Segmentation, find_blocks, segment
-from envs.tasks.math.rows import solution_steps
 from envs.tasks.math.task import MathProblems
 
 RULES: tuple[Segmentation, ...] = ("lines", "paragraphs", "sentences")
@@ -160,12 +160,12 @@ SOLUTION = "First 1 + 1 = 2.\nThen\n\\[\n2 + 1\n= 3\n\\]\nDone. So 3."
     ],
 )
 def test_steps_of_the_data(rule: Segmentation, solution: str, steps: tuple[str, ...]) -> None:
-    assert solution_steps(solution, rule) == steps
+    assert read_worked(solution, rule).lines == steps
 
 
 @pytest.mark.parametrize("rule", RULES)
 def test_demonstrations_have_the_steps_that_are_counted(rule: Segmentation, tmp_path: Path) -> None:
-    rows = [{"question": f"Question {i}?", "answer": str(i), "solution": SOLUTION} for i in range(20)]
+    rows = [{"question": f"Question {i}?", "answer": "3", "solution": SOLUTION} for i in range(20)]
     data = tmp_path / "data.jsonl"
     data.write_text("".join(f"{json.dumps(row)}\n" for row in rows))
     env = MathProblems({"train": str(data), "steps": rule})

@@ -21,37 +21,43 @@ The answer is the one of the closing line or, if there is none, of the last ``\b
 Steps: what stands before the closing line, by `steps` (paragraphs, lines or sentences). Steps are counted and
 not checked, so a trace may be correct, never verified. The full trace is the data's own solution in steps
 of the same kind; one without blank lines, as in GSM8K, has a step on each line, and demonstrations put blank
-lines between them. `full_steps` is the step count of problems without a solution. There are no hand-skip rules,
-detours or searches.
+lines between them. `full_steps` is the step count of problems without a solution.
 
-Buckets: none. Splits are files; without a file for id, train gives one question in four to it.
+Rows may have shorter solutions written by hand (`skipped`, drawn by the skip rule `by_hand`) and solutions with
+wrong turns (`detours`, error kind `by_hand`). There are no searches.
 
-Right answers are read once, when the environment is built. A right answer that the grader cannot read is an
-error that names its row.
+Buckets: none. Splits are files, or named by the rows; without data for id, train gives one question in four to
+    it.
 
-Sources: GSM8K (Cobbe et al., arXiv 2110.14168) and MATH (Hendrycks et al., arXiv 2103.03874) have presets.
-Difference: `envs.maths` grades the answers, not the graders of the sources.
+Everything is read once, when the environment is built: right answers by the grader, traces by the grammar that
+reads the model's. What does not hold is named with file and row, and refused or left out by `on_bad_rows`.
+
+Sources: GSM8K (Cobbe et al., arXiv 2110.14168) and MATH (Hendrycks et al., arXiv 2103.03874) have presets, and
+others (`envs/data/columns.py`). Difference: `envs.maths` grades the answers, not the graders of the sources.
 """
 
 from __future__ import annotations
 
+import random
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 from pydantic import BaseModel, Field
 
+from envs.base import Demonstration, NoSolutionError, check_error_kinds
+from envs.data import Preset, Row
 from envs.free_text import FreeTextEnv, FreeTextSettings
-from envs.generated import home
 from envs.grading import Grade
-from envs.maths.grader import Gold, MathGrader, find_answer
+from envs.maths.grader import MathGrader, find_answer
 from envs.problem import Problem, Split, hash_rows
 from envs.seeding import derive_random
-from envs.tasks.math.rows import COLUMNS, Columns, Preset, Row, read_rows
+from envs.tasks.math.load import Item, Loader
 from envs.trace import Trace
 
+BY_HAND = "by_hand"
 EXAMPLE = Path(__file__).with_name("example.jsonl")
 
 
@@ -60,15 +66,26 @@ class MathSettings(FreeTextSettings):
 
     Attributes:
         seed: Data seed; it determines the order of the train problems.
-        preset: Layout of the data: `gsm8k`, `math`, or None for plain question and answer columns.
-        train: File or folder of the train split; `folder:split` if the folder has several splits.
-        id: File or folder of the id split; None takes one train question in four, by a hash of the question.
-        ood_easy: File or folder of the ood_easy split; None leaves the split out.
-        ood_hard: File or folder of the ood_hard split; None leaves the split out.
-        question: Column of the question, if it is not the preset's.
-        answer: Column of the right answer, if it is not the preset's.
-        solution: Column of the worked solution, if it is not the preset's.
-        level: Column of the difficulty, if it is not the preset's.
+        preset: Layout of the data. None is for columns named as below, and for TRL's forms: `prompt` and
+            `completion`, or `messages`.
+        train: File, folder or data set of the train split: JSONL, JSON, CSV, TSV or parquet; a folder saved by
+            `datasets`, as `folder:split` if it has several splits; or `owner/name:split@config` on the hub.
+        id: The same for the id split. None takes the rows whose `split` is id, test or validation; if there are
+            none, one train question in four, by a hash of the question.
+        ood_easy: The same for the ood_easy split; None leaves the split out, unless rows name it.
+        ood_hard: The same for the ood_hard split; None leaves the split out, unless rows name it.
+        question: Column of the question, if it is not the preset's, or several columns, which are joined.
+        answer: Column of the right answer. Without one, the answer is what the solution states.
+        solution: Column of the full worked solution: a step in each line, or a list of steps.
+        skipped: Column of shorter solutions written by hand: a text, a list of texts, or a list of lists of
+            steps.
+        detours: Column of solutions with a wrong turn, `{lines: […], wrong: [0]}`, one or a list.
+        choices: Column of the choices of a multiple-choice question; the prompt letters them.
+        messages: Column of chats whose assistant solves the user's question.
+        level: Column of the difficulty.
+        split: Column of the split; it is read in the data of `train`.
+        on_bad_rows: What happens to rows that cannot be used and traces that do not hold: `refuse` names them
+            and starts no run, `skip` leaves them out and says how many. A row whose trace is left out stays.
         full_steps: Step count of a problem whose solution is not in the data.
         tolerance: Largest relative difference from the right number; None requires equality.
         timeout_s: Time limit of one comparison that needs algebra.
@@ -80,31 +97,25 @@ class MathSettings(FreeTextSettings):
     id: str | None = None
     ood_easy: str | None = None
     ood_hard: str | None = None
-    question: str | None = None
+    question: str | tuple[str, ...] | None = None
     answer: str | None = None
     solution: str | None = None
+    skipped: str | None = None
+    detours: str | None = None
+    choices: str | None = None
+    messages: str | None = None
     level: str | None = None
+    split: str | None = None
+    on_bad_rows: Literal["refuse", "skip"] = "refuse"
     full_steps: int = Field(default=8, ge=1)
     tolerance: float | None = Field(default=None, gt=0, lt=1)
     timeout_s: float = Field(default=2.0, gt=0)
 
-    def columns(self) -> Columns:
-        """The columns of the preset, replaced by those set here."""
-        named = {
-            "question": self.question,
-            "answer": self.answer,
-            "solution": self.solution,
-            "level": self.level,
-        }
-        return replace(COLUMNS[self.preset], **{key: name for key, name in named.items() if name is not None})
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class _Item:
-    """A row with its parsed right answer."""
-
-    row: Row
-    gold: Gold
+    def names(self) -> dict[str, str | tuple[str, ...] | None]:
+        """The names of columns that are not the preset's; None for those that are."""
+        question = (self.question,) if isinstance(self.question, str) else self.question
+        fields = ("answer", "solution", "skipped", "detours", "choices", "messages", "level", "split")
+        return {"question": question, **{field: getattr(self, field) for field in fields}}
 
 
 class MathProblems(FreeTextEnv):
@@ -124,8 +135,9 @@ class MathProblems(FreeTextEnv):
         """
         super().__init__(settings)
         self._grader = MathGrader(tolerance=self.settings.tolerance, timeout_s=self.settings.timeout_s)
-        self._items = self._read_splits()
-        self._by_question = {item.row.question: item for items in self._items.values() for item in items}
+        self._by_question: dict[str, Item] = {}
+        loaded = Loader(self, self._grader, self._by_question).load()
+        self._items, self._notes = loaded.items, loaded.notes
         self._order = lru_cache(maxsize=4)(self._shuffled)
 
     def __getstate__(self) -> dict[str, Any]:
@@ -137,41 +149,20 @@ class MathProblems(FreeTextEnv):
         vars(self).update(state)
         self._order = lru_cache(maxsize=4)(self._shuffled)
 
-    def _read_splits(self) -> dict[Split, list[_Item]]:
-        found: dict[Split, list[_Item]] = {}
-        seen: dict[str, tuple[Split, Row]] = {}
-        for split in Split:
-            source = getattr(self.settings, split.value)
-            if source is None:
-                continue
-            found[split] = []
-            for row in read_rows(source, self.settings.preset, self.settings.columns(), self.settings.steps):
-                other, first = seen.setdefault(row.question, (split, row))
-                if other is not split or first.answer != row.answer:
-                    if other is split:
-                        problem = f"another answer to the question of {first.where}; keep one of the two"
-                    else:
-                        problem = (
-                            f"a question that is also in {other} ({first.where}); remove it from one of them"
-                        )
-                    raise ValueError(f"{row.where} has {problem}: {row.question[:80]!r}")
-                found[split].append(_Item(row=row, gold=self._read_gold(row)))
-        if Split.ID not in found:
-            items = found[Split.TRAIN]
-            for split in (Split.TRAIN, Split.ID):
-                found[split] = [item for item in items if home(item.row.question) is split]
-                if not found[split]:
-                    raise ValueError(
-                        f"{self.settings.train} has too few questions to split them into train and id: {split} "
-                        "would be empty; add rows, or name a file for the id split"
-                    )
-        return found
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What was left out of the data, and how it was understood."""
+        return self._notes
 
-    def _read_gold(self, row: Row) -> Gold:
-        try:
-            return self._grader.read_gold(row.answer)
-        except ValueError as error:
-            raise ValueError(f"{row.where}: {error}") from None
+    @property
+    def skip_kinds(self) -> Sequence[str]:  # type: ignore[override]
+        """`by_hand`, if the data holds skipped solutions."""
+        return (BY_HAND,) if any(item.row.skipped for item in self._items[Split.TRAIN]) else ()
+
+    @property
+    def error_kinds(self) -> Sequence[str]:  # type: ignore[override]
+        """`by_hand`, if the data holds solutions with a wrong turn."""
+        return (BY_HAND,) if any(item.row.detours for item in self._items[Split.TRAIN]) else ()
 
     @property
     def splits(self) -> tuple[Split, ...]:
@@ -199,17 +190,17 @@ class MathProblems(FreeTextEnv):
             question=item.row.question,
             prompt=self.render_prompt(item.row.question, budget),
             answer=item.row.answer,
-            num_full_steps=len(item.row.lines) or self.settings.full_steps,
+            num_full_steps=item.num_full_steps,
             difficulty=item.row.level,
             budget=budget,
         )
 
     def fingerprint(self, split: Split) -> str:
-        """A hash of all rows of a split: questions, answers, solutions and levels, in their order."""
+        """A hash of all rows of a split, traces included, in their order."""
         rows = [item.row for item in self._split(Split(split))]
-        return hash_rows([(row.question, row.answer, row.lines, row.level) for row in rows])
+        return hash_rows([(r.question, r.answer, r.solution, r.level, r.skipped, _plain(r)) for r in rows])
 
-    def _split(self, split: Split) -> list[_Item]:
+    def _split(self, split: Split) -> list[Item]:
         if split not in self._items:
             raise ValueError(f"no data for {split}; set env.settings.{split}, or leave it out of eval.splits")
         return self._items[split]
@@ -226,9 +217,27 @@ class MathProblems(FreeTextEnv):
             ValueError: The data has no solution for this problem.
         """
         row = self._by_question[problem.question].row
-        if not row.lines:
-            raise ValueError(f"{row.where} has no worked solution to learn from; set warm_start to null")
-        return row.lines
+        if not row.solution:
+            raise NoSolutionError(f"{row.where} has no worked solution to learn from; set warm_start to null")
+        return row.solution
+
+    def skipped_trace(self, problem: Problem, kind: str, rng: random.Random) -> tuple[str, ...] | None:
+        """One of the shorter solutions in the data, or None if it has none for this problem."""
+        skipped = self._by_question[problem.question].row.skipped
+        return rng.choice(skipped) if skipped else None
+
+    def detour_trace(self, problem: Problem, errors: Sequence[str], rng: random.Random) -> Demonstration | None:
+        """One of the solutions with wrong turns in the data that has as many of them as `errors`, or None.
+
+        Wrong lines in a row are one wrong turn.
+        """
+        check_error_kinds(errors, self.error_kinds)
+        detours = self._by_question[problem.question].row.detours
+        fitting = [detour for detour in detours if detour.num_turns == len(errors)]
+        if not fitting:
+            return None
+        detour = rng.choice(fitting)
+        return Demonstration(lines=detour.lines, wrong=detour.wrong)
 
     def demonstrate(self, lines: Sequence[str], answer: str) -> str:
         r"""The lines, then the answer in the closing line and in ``\boxed{}``, as prompts ask for it."""
@@ -243,3 +252,8 @@ class MathProblems(FreeTextEnv):
     def grade_answer(self, problem: Problem, answer: str) -> Grade:
         """Right if it is mathematically equal, in any spelling; see `envs.maths.grader`."""
         return self._grader.grade(self._by_question[problem.question].gold, answer)
+
+
+def _plain(row: Row) -> list[tuple[tuple[str, ...], list[int]]]:
+    """The detours of a row as plain values."""
+    return [(detour.lines, sorted(detour.wrong)) for detour in row.detours]

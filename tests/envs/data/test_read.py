@@ -244,7 +244,8 @@ def test_a_chat_of_several_turns_is_a_fault(tmp_path: Path) -> None:
 def test_all_faults_are_counted_and_the_first_listed(tmp_path: Path) -> None:
     rows = [{"question": "a", "answer": True}] * 11 + [{"ask": "b", "answer": "1"}] + [PENS]
     text = describe_faults(read(tmp_path / "a.jsonl", *rows).faults)
-    assert text.startswith(f"1 missing column, 11 unreadable value: {tmp_path}/a.jsonl row 1: 'answer' is True")
+    counts = "a column is missing (1), a value cannot be read (11)"
+    assert text.startswith(f"{counts}: {tmp_path}/a.jsonl row 1: 'answer' is True")
     assert " row 10: " in text and " row 11: " not in text and text.endswith("; and 2 more")
 
 

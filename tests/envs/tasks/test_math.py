@@ -4,28 +4,15 @@ from __future__ import annotations
 
 import json
 import random
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import datasets
 import pytest
 from pydantic import ValidationError
 
 from envs import Grade, Split, Status, Verdict, make_env, make_example
-from envs.tasks.math.rows import COLUMNS, Row, read_rows
 from envs.tasks.math.task import EXAMPLE, MathProblems
-
-GSM8K = {
-    "question": "Ann has 3 boxes of 4 pens and loses 2. How many are left?",
-    "answer": "She has 3*4 = <<3*4=12>>12 pens.\nThen 12-2 = <<12-2=10>>10 are left.\n#### 10",
-}
-MATH = {
-    "problem": "What is $\\frac{1}{2} + \\frac{1}{4}$?",
-    "solution": "Over 4 it is $2/4 + 1/4$.\n\nSo it is $\\boxed{\\frac{3}{4}}$.",
-    "level": "Level 3",
-    "type": "Prealgebra",
-}
 
 
 def write(path: Path, *rows: Mapping[str, Any]) -> str:
@@ -35,73 +22,6 @@ def write(path: Path, *rows: Mapping[str, Any]) -> str:
 
 def plain(count: int, *, start: int = 0) -> list[dict[str, Any]]:
     return [{"question": f"What is {n} + {n}?", "answer": str(2 * n)} for n in range(start, start + count)]
-
-
-# ---- layouts ----
-
-
-def test_gsm8k(tmp_path: Path) -> None:
-    source = write(tmp_path / "a.jsonl", GSM8K)
-    assert read_rows(source, "gsm8k", COLUMNS["gsm8k"], "lines") == [
-        Row(
-            where=f"{source} row 1",
-            question=GSM8K["question"],
-            answer="10",
-            lines=("She has 3*4 = 12 pens.", "Then 12-2 = 10 are left."),
-            level=0,
-        )
-    ]
-
-
-def test_math_takes_the_answer_from_the_box(tmp_path: Path) -> None:
-    (row,) = read_rows(write(tmp_path / "a.jsonl", MATH), "math", COLUMNS["math"], "lines")
-    assert (row.answer, row.level) == ("\\frac{3}{4}", 3)
-    assert row.lines == ("Over 4 it is $2/4 + 1/4$.", "So it is $\\boxed{\\frac{3}{4}}$.")
-
-
-def test_math_takes_the_answer_column_if_there_is_one(tmp_path: Path) -> None:
-    (row,) = read_rows(
-        write(tmp_path / "a.jsonl", {**MATH, "answer": "0.75", "level": 2}), "math", COLUMNS["math"], "lines"
-    )
-    assert (row.answer, row.level) == ("0.75", 2)
-
-
-def test_columns_can_be_named(tmp_path: Path) -> None:
-    source = write(
-        tmp_path / "a.jsonl", *[{"q": row["question"], "gold": int(row["answer"])} for row in plain(30)]
-    )
-    env = make_env("math", {"train": source, "question": "q", "answer": "gold", "full_steps": 3})
-    problem = env.problem(Split.TRAIN, 0)
-    assert problem.question.startswith("What is ") and problem.num_full_steps == 3
-
-
-def to_parquet(rows: Sequence[Mapping[str, Any]], path: Path) -> str:
-    datasets.Dataset.from_list(list(rows)).to_parquet(path / "a.parquet")
-    return str(path / "a.parquet")
-
-
-def to_csv(rows: Sequence[Mapping[str, Any]], path: Path) -> str:
-    datasets.Dataset.from_list(list(rows)).to_csv(path / "a.csv")
-    return str(path / "a.csv")
-
-
-def to_folder(rows: Sequence[Mapping[str, Any]], path: Path) -> str:
-    datasets.Dataset.from_list(list(rows)).save_to_disk(path / "saved")
-    return str(path / "saved")
-
-
-def to_split(rows: Sequence[Mapping[str, Any]], path: Path) -> str:
-    table = datasets.Dataset.from_list(list(rows))
-    datasets.DatasetDict(train=table, test=table.select([0])).save_to_disk(path / "both")
-    return f"{path / 'both'}:train"
-
-
-@pytest.mark.parametrize("save", [to_parquet, to_csv, to_folder, to_split])
-def test_files_written_by_datasets_are_read(
-    save: Callable[[Sequence[Mapping[str, Any]], Path], str], tmp_path: Path
-) -> None:
-    rows = read_rows(save(plain(5), tmp_path), None, COLUMNS[None], "lines")
-    assert [(row.question, row.answer) for row in rows] == [(r["question"], r["answer"]) for r in plain(5)]
 
 
 # ---- splits ----
@@ -165,7 +85,8 @@ def test_reference_solutions_are_right_and_counted() -> None:
     trace = env.check(problem, env.parse(env.demonstrate(lines, problem.answer)))
     assert trace.passed and not trace.verified and trace.num_steps == len(lines) == problem.num_full_steps
     assert {step.verdict for step in trace.steps} == {Verdict.UNCHECKED}
-    assert env.skipped_trace(problem, "any", random.Random(0)) is None
+    skipped = env.skipped_trace(problem, "by_hand", random.Random(0))
+    assert skipped is not None and env.count_steps(skipped) < len(lines)
 
 
 @pytest.mark.parametrize(
@@ -227,33 +148,15 @@ def test_tolerance_is_a_setting(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "text", "line"),
-    [
-        ("a.jsonl", '{"question": "a", "answer": "1"}\n{"question": "caf\u00e9", "answer": "2"}\n', 2),
-        ("a.csv", "question,answer\na,1\nb,2\ncaf\u00e9,3\n", 4),
-    ],
-)
-def test_another_encoding_names_file_and_line(tmp_path: Path, name: str, text: str, line: int) -> None:
-    path = tmp_path / name
-    path.write_bytes(text.encode("cp1252"))
-    column = text.split("\n")[line - 1].index("\u00e9") + 1
-    with pytest.raises(ValueError) as caught:
-        make_env("math", {"train": str(path)})
-    assert str(caught.value).startswith(
-        f"{path} line {line} is not UTF-8 (byte 0xe9 at column {column}); save the file as UTF-8"
-    )
-
-
-@pytest.mark.parametrize(
     ("text", "settings", "message"),
     [
-        ('{"question": "a", "answer": "1"}\n{oops\n', {}, "a.jsonl line 2 is not JSON"),
-        ("[1, 2]\n", {}, "a.jsonl line 1 is a list; each line must be an object"),
+        ('{"question": "a", "answer": "1"}\n{oops\n', {}, "a.jsonl row 2: line 2 is not JSON"),
+        ("[1, 2]\n", {}, "a.jsonl row 1: a list, not an object with columns"),
         ("\n", {}, "a.jsonl has no rows; it needs at least one problem"),
         (
             '{"ask": "a", "answer": "1"}',
             {},
-            ("a.jsonl row 1 has no column 'question', but ask, answer; name the right one in"),
+            ("a.jsonl row 1 has no column 'question', but ask, answer; name the column of the question"),
         ),
         ('{"question": "", "answer": "1"}', {}, "a.jsonl row 1: 'question' is ''; it must be a number or text"),
         (
@@ -264,12 +167,12 @@ def test_another_encoding_names_file_and_line(tmp_path: Path, name: str, text: s
         (
             '{"question": "a", "answer": "so 1"}',
             {"preset": "gsm8k"},
-            ("row 1: 'answer' has no '####'; preset gsm8k expects it"),
+            ("row 1: 'answer' states no answer ('#### 5', "),
         ),
         (
             '{"problem": "a", "solution": "so 1"}',
             {"preset": "math"},
-            "row 1: 'solution' has no \\boxed{}, and there is no column",
+            "row 1: 'solution' states no answer ('#### 5', \\boxed{5} or",
         ),
         (
             '{"question": "a", "answer": "1"}\n{"question": "b", "answer": "\\\\sum k"}',
@@ -280,7 +183,7 @@ def test_another_encoding_names_file_and_line(tmp_path: Path, name: str, text: s
         (
             '{"question": "a", "answer": "1"}\n{"question": "a", "answer": "2"}',
             {},
-            "a.jsonl row 2 has another answer to the question of ",
+            "a.jsonl row 2: another answer (2) to the question of ",
         ),
         (
             '{"question": "a", "answer": "1"}',
@@ -300,41 +203,15 @@ def test_bad_data_is_named(text: str, settings: dict[str, str], message: str, tm
 def test_a_question_in_two_splits_is_refused(tmp_path: Path) -> None:
     one, two = write(tmp_path / "a.jsonl", *plain(5)), write(tmp_path / "b.jsonl", *plain(5, start=4))
     with pytest.raises(
-        ValueError, match=r"b\.jsonl row 1 has a question that is also in train \(.*a\.jsonl row 5\); remove it"
+        ValueError, match=r"a\.jsonl row 5: a question that is also in id \(.*b\.jsonl row 1\): 'What is 4"
     ):
         make_env("math", {"train": one, "id": two})
-
-
-@pytest.mark.parametrize(
-    ("source", "message"),
-    [
-        ("nowhere.jsonl", "nowhere.jsonl is neither a file nor a folder"),
-        ("notes.txt", "notes.txt ends in '.txt'; give a file with .jsonl"),
-        ("a.jsonl:train", "a.jsonl:train: only a folder has splits; leave ':train' out"),
-        ("empty", "empty is not a folder saved by datasets"),
-        ("both", "both has the splits train, test; name one, as in '"),
-        ("both:dev", "both has the splits train, test; name one, as in '"),
-        ("saved:train", "saved has no splits; leave ':train' out"),
-        ("broken.parquet", "broken.parquet cannot be read"),
-    ],
-)
-def test_missing_sources(source: str, message: str, tmp_path: Path) -> None:
-    write(tmp_path / "a.jsonl", *plain(3))
-    for name in ("notes.txt", "broken.parquet"):
-        (tmp_path / name).write_text("no")
-    (tmp_path / "empty").mkdir()
-    to_split(plain(3), tmp_path)
-    to_folder(plain(3), tmp_path)
-    with pytest.raises(ValueError) as caught:
-        read_rows(str(tmp_path / source), None, COLUMNS[None], "lines")
-    assert message in str(caught.value)
-    assert "\n" not in str(caught.value)
 
 
 def test_settings_are_checked() -> None:
     with pytest.raises(ValidationError, match="train\n  Field required"):
         make_env("math")
-    with pytest.raises(ValidationError, match="'gsm8k' or 'math'"):
+    with pytest.raises(ValidationError, match="'gsm8k', 'math', 'svamp'"):
         make_env("math", {"train": str(EXAMPLE), "preset": "gsm"})
 
 
@@ -344,3 +221,159 @@ def test_data_without_solutions_has_no_full_trace(tmp_path: Path) -> None:
         ValueError, match=r"row \d+ has no worked solution to learn from; set warm_start to null"
     ):
         env.full_trace(env.problem(Split.TRAIN, 0))
+
+
+# ---- traces written by hand ----
+
+PENS = {"question": "Ann has 3 boxes of 4 pens and loses 2. How many are left?", "answer": "10"}
+FULL = ["She has 3 * 4 = 12 pens.", "Then 12 - 2 = 10 are left."]
+SHORT = ["3 * 4 - 2 = 10 are left."]
+DETOUR: dict[str, Any] = {
+    "lines": ["She has 3 + 4 = 7 pens.", "Wait, these are boxes of pens.", *FULL],
+    "wrong": [0],
+}
+
+
+def with_traces(path: Path, *rows: Mapping[str, Any], **settings: Any) -> MathProblems:
+    """The task of some rows in front of plain ones, which are for the id split."""
+    held_out = write(path / "id.jsonl", *plain(5))
+    return MathProblems(
+        {"train": write(path / "train.jsonl", *rows), "id": held_out, "steps": "lines", **settings}
+    )
+
+
+def test_skipped_solutions_and_detours_are_demonstrations(tmp_path: Path) -> None:
+    others = ["12 pens less 2 are 10."], ["3 * 4 - 2 is 10"]
+    env = with_traces(tmp_path, {**PENS, "solution": FULL, "skipped": [SHORT, *others], "detours": DETOUR})
+    assert (env.skip_kinds, env.error_kinds, env.notes) == (("by_hand",), ("by_hand",), ())
+    problem, rng = env.problem(Split.TRAIN, 0), random.Random(0)
+    assert (env.full_trace(problem), problem.num_full_steps) == (tuple(FULL), 2)
+    drawn = {env.skipped_trace(problem, "by_hand", rng) for _ in range(40)}
+    assert drawn == {tuple(lines) for lines in (SHORT, *others)}
+    found = env.detour_trace(problem, ["by_hand"], rng)
+    assert found is not None and (found.lines, found.wrong) == (tuple(DETOUR["lines"]), {0})
+    assert env.detour_trace(problem, ["by_hand"] * 2, rng) is None  # it has one wrong turn
+    with pytest.raises(ValueError, match=r"unknown error kinds \['up'\]; known: by_hand"):
+        env.detour_trace(problem, ["up"], rng)
+
+
+def test_rows_with_the_same_question_become_one_problem(tmp_path: Path) -> None:
+    """Answers may be spelt differently; the solution with the most steps is the full one."""
+    spaced = PENS["question"].replace(" and", "  and")
+    env = with_traces(
+        tmp_path,
+        {**PENS, "solution": SHORT},
+        {"question": spaced, "answer": "10.0", "solution": FULL},
+        {**PENS, "solution": ["In all 12.", "So 10."]},
+        PENS,
+    )
+    problem = env.problem(Split.TRAIN, 0)
+    assert env.num_problems(Split.TRAIN) == 1
+    assert env.full_trace(problem) == tuple(FULL)
+    assert env.skipped_trace(problem, "by_hand", random.Random(0)) == tuple(SHORT)
+    assert env.notes == (
+        "3 rows repeat a question and are joined with its first row; 1 of their solutions are as long as "
+        "another one and not used",
+    )
+
+
+def test_data_without_them_has_no_skip_rules(tmp_path: Path) -> None:
+    env = with_traces(tmp_path, {**PENS, "solution": FULL})
+    assert (env.skip_kinds, env.error_kinds) == ((), ())
+    assert env.skipped_trace(env.problem(Split.TRAIN, 0), "by_hand", random.Random(0)) is None
+
+
+@pytest.mark.parametrize(
+    ("row", "fault"),
+    [
+        ({"solution": [*FULL, "#### 11"]}, "the solution states the answer '11', the row '10'"),
+        ({"solution": [FULL[0], "So 9."]}, "the solution ends without the answer '10': 'So 9.'"),
+        (
+            {"solution": FULL, "skipped": ["2 + 7 = 9"]},
+            "the skipped solution 1 ends without the answer '10': '2 + 7",
+        ),
+        ({"solution": FULL, "skipped": [FULL]}, "the skipped solution 1 has 2 steps, the full one 2"),
+        ({"skipped": [SHORT]}, "skipped solutions without a full one"),
+        (
+            {"solution": FULL, "detours": {"lines": ["3", "Wait", "4"], "wrong": [0]}},
+            "the detour 1 ends without the",
+        ),
+    ],
+)
+def test_a_trace_that_does_not_hold_is_refused_or_left_out(row: Any, fault: str, tmp_path: Path) -> None:
+    bad, good = {**PENS, **row}, {"question": "1 + 1?", "answer": "2", "solution": ["1 + 1 = 2"]}
+    with pytest.raises(ValueError, match=r"^1 of 7 rows are refused: ") as caught:
+        with_traces(tmp_path, good, bad)
+    assert f"train.jsonl row 2: {fault}" in str(caught.value)
+    assert str(caught.value).endswith("Correct them, or leave them out with env.settings.on_bad_rows: skip")
+    env = with_traces(tmp_path, good, bad, on_bad_rows="skip")
+    assert env.num_problems(Split.TRAIN) == 2  # the row stays
+    assert (
+        len(env.notes) == 1 and env.notes[0].startswith("left out, 7 problems stay: ") and fault in env.notes[0]
+    )
+    problem = next(p for p in (env.problem(Split.TRAIN, i) for i in range(2)) if p.answer == "10")
+    assert env.skipped_trace(problem, "by_hand", random.Random(0)) is None
+
+
+# ---- the policy for bad rows ----
+
+BAD = [
+    {"question": "a?", "answer": "\\sum k"},
+    {"question": "b?", "answer": "9 (m)"},
+    {"question": "c?", "answer": "3"},
+    {"question": "c?", "answer": "4"},
+    {"question": "What is 1 + 1?", "answer": "2"},
+    {"question": "", "answer": "2"},
+]
+
+
+def test_all_bad_rows_are_refused_in_one_line(tmp_path: Path) -> None:
+    with pytest.raises(ValueError) as caught:
+        with_traces(tmp_path, *BAD, PENS)
+    text = str(caught.value)
+    assert text.startswith(
+        "5 of 12 rows are refused: a value cannot be read (1), the right answer cannot be graded "
+    )
+    assert "\n" not in text
+    for part in (
+        "train.jsonl row 1: the right answer '\\\\sum k' cannot be graded against",
+        "train.jsonl row 2: the right answer '9 (m)' is read so that '9' is wrong; write the answer alone",
+        "train.jsonl row 4: another answer (4) to the question of ",
+        "train.jsonl row 5: a question that is also in id (",
+        "train.jsonl row 6: 'question' is ''",
+    ):
+        assert part in text, part
+
+
+def test_bad_rows_are_left_out_and_counted(tmp_path: Path) -> None:
+    env = with_traces(tmp_path, *BAD, PENS, on_bad_rows="skip")
+    assert (env.num_problems(Split.TRAIN), env.num_problems(Split.ID)) == (1, 5)
+    (note,) = env.notes
+    assert note.startswith("left out, 6 problems stay: a value cannot be read (1), the right answer cannot be")
+    assert "two answers to one question (1)" in note and note.endswith("; and 2 more")
+    with pytest.raises(ValueError, match=r"^no row of train can be used; see env\.settings\.on_bad_rows"):
+        with_traces(tmp_path, *BAD, on_bad_rows="skip")
+
+
+def test_spellings_of_one_answer_do_not_contradict(tmp_path: Path) -> None:
+    rows = [{"question": "c?", "answer": answer} for answer in (3, 3.0, "3.0", "6/2", "$3")]
+    env = with_traces(tmp_path, *rows)
+    assert env.num_problems(Split.TRAIN) == 1 and env.notes[0].startswith("4 rows repeat a question")
+
+
+def test_rows_can_name_their_splits(tmp_path: Path) -> None:
+    splits = ["train", "train", "test", "ood_hard"]
+    rows = [{**row, "split": split} for row, split in zip(plain(4), splits, strict=True)]
+    env = MathProblems({"train": write(tmp_path / "a.jsonl", *rows)})
+    assert env.splits == (Split.TRAIN, Split.ID, Split.OOD_HARD)
+    assert [env.num_problems(split) for split in env.splits] == [2, 1, 1]
+    assert env.problem(Split.OOD_HARD, 0).answer == "6"
+
+
+def test_a_change_of_traces_changes_the_fingerprint(tmp_path: Path) -> None:
+    row = {**PENS, "solution": FULL}
+    prints = {
+        with_traces(tmp_path, {**row, **more}).fingerprint(Split.TRAIN)
+        for more in ({}, {"skipped": [SHORT]}, {"detours": DETOUR}, {"detours": {**DETOUR, "wrong": [0, 1]}})
+    }
+    assert len(prints) == 4

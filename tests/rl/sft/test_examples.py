@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import random
 from collections import Counter
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -247,3 +249,63 @@ def test_rows_are_ordered_by_phase_and_no_example_repeats_before_all_were_used(e
     assert rows[:10] != rows[10:20] != [*encode_examples(examples[:10], encoder)["input_ids"]]
     assert rows == encode_phases(phases, encoder, batch_size=4, seed=0)["input_ids"]
     assert rows != encode_phases(phases, encoder, batch_size=4, seed=1)["input_ids"]
+
+
+# ---- solutions from a user's data ----
+
+FULL = ["She has 3 * 4 = 12 pens.", "Then 12 - 2 = 10 are left."]
+PENS: dict[str, Any] = {
+    "answer": "10",
+    "solution": FULL,
+    "skipped": ["3 * 4 - 2 = 10 are left."],
+    "detours": {"lines": ["She has 3 + 4 = 7 pens.", "Wait, these are boxes.", *FULL], "wrong": [0]},
+}
+TWICE: dict[str, Any] = {"answer": "10", "solution": ["5 + 5 = 10"]}
+BARE: dict[str, Any] = {"answer": "10"}
+
+
+def own_data(folder: Path, *rows: dict[str, Any], **settings: Any) -> Env[Any]:
+    lines = [json.dumps({"question": f"Question {i}?", "split": "train", **row}) for i, row in enumerate(rows)]
+    lines.append(json.dumps({"question": "Held out?", "split": "test", "answer": "1"}))
+    (folder / "data.jsonl").write_text("\n".join(lines))
+    return make_env("math", {"train": str(folder / "data.jsonl"), **settings})
+
+
+@pytest.mark.parametrize("steps", ["lines", "paragraphs", "sentences"])
+def test_hand_written_traces_are_demonstrations(steps: str, tmp_path: Path) -> None:
+    """Wrong lines get no loss wherever the task puts them, and budgets count what the grammar counts."""
+    env = own_data(tmp_path, *[PENS] * 20, steps=steps)
+    settings = config(skipped_frac=0.4, detour_frac=0.4, budget_frac=1.0)
+    examples = make_examples(env, settings, num_problems=60, seed=0)
+    assert {example.written for example in examples} == {TraceKind.FULL, TraceKind.SKIPPED, TraceKind.DETOUR}
+    for example in examples:
+        trace = env.check(example.problem, env.parse(example.text))
+        assert trace.correct and trace.num_steps == example.problem.budget
+        wrong = [example.text[start:end] for start, end in example.ignored]
+        assert wrong == (["She has 3 + 4 = 7 pens."] if example.written is TraceKind.DETOUR else [])
+
+
+def test_rows_without_a_skipped_version_get_the_full_one_and_are_counted(tmp_path: Path) -> None:
+    env = own_data(tmp_path, *[PENS, TWICE] * 10)
+    examples = make_examples(env, config(skipped_frac=1.0), num_problems=20, seed=0)
+    assert describe_mix(examples) == (
+        "20 traces: 10 full, 10 with a step skipped; 10 of 20 with a step skipped did not fit their problem "
+        "and are full ones"
+    )
+
+
+def test_only_rows_with_a_solution_are_learnt_from(tmp_path: Path) -> None:
+    env = own_data(tmp_path, *[TWICE, BARE, BARE] * 7)
+    examples = make_examples(env, config(), num_problems=30, seed=0)
+    assert len(examples) == 30 and all(example.text.startswith("5 + 5 = 10") for example in examples)
+    assert len({example.problem.question for example in examples}) == 7
+    bare = own_data(tmp_path, BARE, BARE)
+    with pytest.raises(
+        ValueError, match=r"row \d has no worked solution to learn from; set warm_start to null"
+    ):
+        make_examples(bare, config(), num_problems=1, seed=0)
+
+
+def test_skipping_without_skipped_data_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=r"skipped_frac is 0\.5, but 'math' has no rule to skip a step by"):
+        make_examples(own_data(tmp_path, TWICE), config(skipped_frac=0.5), num_problems=1, seed=0)
