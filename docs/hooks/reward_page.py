@@ -55,6 +55,8 @@ def _reward(name: str, reward: Reward) -> str:
         facts.append("reads the history of the run")
     if declared.budget:
         facts.append("needs `grpo.budget_frac`")
+    if declared.checked_steps:
+        facts.append("needs a task that checks steps")
     arguments = [
         f"`{key}` (default `{_default(parameter)}`)"
         for key, parameter in inspect.signature(reward.function).parameters.items()

@@ -118,7 +118,7 @@ def _trace(env: Env[Any], problem: Problem, title: str, about: str, demonstratio
     facts = [f"{trace.num_steps} steps of {problem.num_full_steps}"]
     if backtracks := sum(step.kind is StepKind.BACKTRACK for step in trace.steps):
         facts.append(f"{backtracks} backtrack{'s' if backtracks > 1 else ''}, {trace.real_backtracks} real")
-    facts.append("verified" if trace.verified and env.checks_steps else "answer right, steps not checked")
+    facts.append("verified" if trace.verified else "answer right, steps not checked")
     invalid = [step for step in trace.steps if step.reason]
     why = "".join(f"\n`{step.text}` is taken back: {step.reason}.\n" for step in invalid)
     return f"**{title}**: {about} ({', '.join(facts)}).\n\n{_block(text)}{why}"

@@ -389,7 +389,7 @@ def controls(num_seeds: int) -> Finding:
         trace = env.check(problem, env.parse(render_trace(lines, problem.answer)))
         assert trace.grade is not None
         right += 1
-        if trace.grade.score != 1.0 or not trace.verified:
+        if trace.grade.score != 1.0 or not trace.passed:
             failures.append(f"{where}: the solver's answer is graded {trace.grade}")
         oracle = ORACLES.get(env.name)
         for _, answer in wrong_answers(env, problem, other):

@@ -51,4 +51,4 @@ def test_the_file_is_written_once_and_read_by_the_task(tmp_path: Path) -> None:
     for split in (Split.TRAIN, Split.ID):
         problem = env.problem(split, 0)
         text = env.demonstrate(env.full_trace(problem), problem.answer)
-        assert env.check(problem, env.parse(text)).verified
+        assert env.check(problem, env.parse(text)).passed
