@@ -15,6 +15,7 @@ from unicodedata import category
 MAX_ANSWER_CHARS = 2000
 # Unicode categories: control, format (bidi, zero-width), surrogate, private, unassigned, line separators.
 _FORBIDDEN = frozenset(("Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"))
+_FRACTIONS_AND_INDICES = frozenset("½⅓⅔¼¾⅕⅖⅗⅘⅙⅚⅛⅜⅝⅞⁰¹²³⁴⁵⁶⁷⁸⁹₀₁₂₃₄₅₆₇₈₉")
 
 
 class Grade(StrEnum):
@@ -49,7 +50,8 @@ def why_refused(text: str, *, max_chars: int = MAX_ANSWER_CHARS) -> str | None:
     """The reason why a text must not reach a parser, or None if it may.
 
     A text is refused if it has more than `max_chars` characters; a control, format (bidi, zero-width), private
-    or unassigned character; a lone surrogate; or a digit other than 0 to 9. Takes time linear in `max_chars`.
+    or unassigned character; a lone surrogate; or a digit other than 0 to 9, but for fractions such as ½ and
+    raised or lowered digits, which the task's grammar may read. Takes time linear in `max_chars`.
 
     Example: `why_refused("٣")` is "a digit other than 0 to 9".
     """
@@ -61,6 +63,6 @@ def why_refused(text: str, *, max_chars: int = MAX_ANSWER_CHARS) -> str | None:
         kind = category(character)
         if kind in _FORBIDDEN:
             return "a control, format, private or unassigned character"
-        if kind[0] == "N" and not character.isascii():
+        if kind[0] == "N" and not character.isascii() and character not in _FRACTIONS_AND_INDICES:
             return "a digit other than 0 to 9"
     return None

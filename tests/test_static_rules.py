@@ -75,10 +75,10 @@ def test_banned_calls_are_caught(source: str, code: str) -> None:
     assert code in codes(source, "envs/new_task.py")
 
 
-def test_only_the_worker_may_use_computer_algebra() -> None:
+def test_nothing_may_use_computer_algebra() -> None:
     source = 'import math_verify\nimport sympy\n\nmath_verify.parse("1")\nsympy.Integer(1)\n'
-    assert "TID251" not in codes(source, "envs/maths/operations.py")
     for name in (
+        "envs/maths/operations.py",
         "envs/sandbox/zygote.py",
         "envs/maths/grader.py",
         "rewards/new.py",

@@ -1,42 +1,37 @@
 r"""Grading of free-form mathematical answers, such as those of GSM8K and MATH.
 
 In: the right answer, and the text of one stated answer (the content of ``\boxed{}``, or the text after "the
-answer is"). Out: a `Grade`. An answer passes, in this order: the character and length gate (`why_refused`), the
-native reader (`envs.maths.reader`, exact, microseconds), the grammar gate (`envs.maths.gate`), and only then
-math-verify in a process that can be killed (`envs.sandbox`). That process gets LaTeX rebuilt from tokens, never
-the text.
+answer is"). Out: a `Grade`. An answer passes, in this order: everyday spellings (`envs.maths.spelling`), the
+character and length gate (`why_refused`), and the native reader (`envs.maths.reader`). Most answers are decided
+there, exactly and in microseconds. Formulas go as trees to a process that can be killed (`envs.sandbox`), which
+says which of them are equal (`envs.maths.operations`); it never gets text.
 
 An answer must state one value, and leave nothing to compute: if the right answer is a number, ``8*3`` and
 ``\sqrt{576}`` are not 24, since otherwise a model could save steps by not doing them. Several candidates ("1 or
 2", "1 ± 100"), equations that always hold (``x = x``), unequal sides (``2 = 24``), words around a number, nan
-and infinities are not right. `envs.maths.values` defines equality; where algebra is needed, math-verify decides
-on exact numbers.
+and infinities are not right. `envs.maths.values` defines equality.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from fractions import Fraction
 from functools import lru_cache
-from itertools import pairwise
 from pathlib import Path
 
-from envs.grading import Grade, why_refused
-from envs.maths.gate import is_mathematics, is_numeric, why_too_much
-from envs.maths.grammar import CLOSE, MAX_CHARS, OPEN, TooDeep, split_top, to_latex, tokenize
-from envs.maths.reader import before_approximation, name_of, read_answer, read_tokens, stated
-from envs.maths.values import Kind, MathAnswer, named, same_answer
-from envs.maths.vocabulary import FUNCTIONS
+from envs.grading import Grade
+from envs.maths.algebra import Tree
+from envs.maths.equality import Comparison
+from envs.maths.reader import RefusedError, read, read_answer
+from envs.maths.values import Kind, Known, MathAnswer, formulas
 from envs.sandbox import Reply, Sandbox
 
 __all__ = ["Gold", "MathAnswer", "MathGrader", "find_answer", "read_answer"]
 
 OPERATIONS = Path(__file__).with_name("operations.py")
 MAX_BOX_CHARS = 2000
+MAX_FORMULAS = 120
 _MAX_BOXES = 8
-_MAX_SIDES = 4
-_RELATIONS = frozenset(("=", "<", ">", "<=", ">=", "!=", "\\in"))
-_OPERATORS = FUNCTIONS | frozenset("+-*/^")
 _SPACES = str.maketrans("\t\r\n", "   ")
 
 
@@ -74,32 +69,23 @@ class Gold:
 
     Attributes:
         text: The text as given.
-        tokens: Its normalised tokens; an answer with the same tokens is right.
-        answer: The result of the native reader, or None.
-        name: The name it gives to the value (``x`` in ``x = 5``), or empty.
-        latex: LaTeX of the value, for math-verify.
-        is_relation: Whether it is an equation or inequality that does not just give a name to a value.
-        is_many: Whether it states several values.
+        answer: What it says.
     """
 
     text: str
-    tokens: tuple[str, ...]
-    answer: MathAnswer | None
-    name: str
-    latex: str
-    is_relation: bool
-    is_many: bool
+    answer: MathAnswer
 
 
 class MathGrader:
-    r"""Grades answers; holds the settings and the process that does the algebra.
+    r"""Grades answers; holds the settings and the process that compares formulas.
 
     Example: `grader.grade(grader.read_gold(r"\frac{1}{2}"), "50%")` is `Grade.CORRECT`.
 
     Args:
         tolerance: Largest relative difference of two numbers, between 0 and 1; None requires equality.
-        sandbox: The sandbox of math-verify; None for the shared one of this process, started when first needed.
-        timeout_s: Time limit of one comparison in the shared sandbox.
+        sandbox: The sandbox that compares formulas; None for the shared one of this process, started when first
+            needed.
+        timeout_s: Time limit of one comparison in the shared sandbox, in seconds of processor time.
     """
 
     def __init__(
@@ -107,8 +93,8 @@ class MathGrader:
     ) -> None:
         if tolerance is not None and not 0 < tolerance < 1:
             raise ValueError(f"tolerance is {tolerance}; give a number between 0 and 1, or None for exact")
-        self._tolerance = tolerance
-        self._exact_tolerance = None if tolerance is None else Fraction(tolerance)
+        self._tolerance = None if tolerance is None else Fraction(tolerance)
+        self._native = Comparison(self._tolerance)
         self._sandbox = sandbox
         self._timeout_s = timeout_s
 
@@ -116,41 +102,33 @@ class MathGrader:
         """Read a right answer.
 
         Raises:
-            ValueError: Neither the native reader nor math-verify can read it, or it exceeds a limit of the
-                gates.
+            ValueError: It states no value that the reader knows, or it exceeds a limit.
             GraderError: The sandbox failed.
         """
-        clean = _collapse(text)
-        if reason := why_refused(clean, max_chars=MAX_CHARS):
-            raise ValueError(f"the right answer {text[:80]!r} cannot be graded against: {reason}")
+        reason = answer = None
         try:
-            tokens = stated(tokenize(clean))
-        except TooDeep:
-            raise ValueError(f"the right answer {text[:80]!r} has brackets nested too deep") from None
-        answer = read_tokens(tokens)
-        name, sides = _split(tokens)
-        is_relation = answer is None and (len(sides) > 1 or not _RELATIONS.isdisjoint(sides[0]))
-        body = sides[0] if name and len(sides) == 1 else tokens
-        gold = Gold(
-            text=text,
-            tokens=tuple(token for token in tokens if token != " "),
-            answer=answer,
-            name=name if body is not tokens else "",
-            latex=to_latex(body),
-            is_relation=is_relation,
-            is_many=_is_many(body),
-        )
+            answer = read(_collapse(text))
+        except RefusedError as error:
+            reason = str(error)
         if answer is None:
-            reason = why_too_much(tokens)
-            if name and name == _glued(sides[-1]):
-                reason = "it states no value"
-            if reason is None and not is_mathematics(tokens):
-                reason = "it has words or commands that the grader does not know"
-            if reason is None and self._call("read_gold", gold=gold.latex).value is not True:
-                reason = "math-verify cannot read it"
-            if reason:
-                raise ValueError(f"the right answer {text[:80]!r} cannot be graded against: {reason}")
-        return gold
+            reason = reason or "it has words, commands or signs that the grader does not read as one value"
+        elif answer.kind is Kind.CHAIN:
+            reason = "its sides are not one value"
+        elif trees := _needed(answer):
+            reply = self._call("compare", trees=trees)
+            if reply.fault is not None:
+                reason = "it takes too long to compute"
+            elif any(number < 0 for number, _, _ in reply.value[0]):
+                reason = "it has no value, or one too large to compute"
+        if (
+            answer is not None
+            and reason is None
+            and self.grade(Gold(text=text, answer=answer), _collapse(text)) is not Grade.CORRECT
+        ):
+            reason = "it does not equal itself"
+        if reason is not None or answer is None:
+            raise ValueError(f"the right answer {text[:80]!r} cannot be graded against: {reason}")
+        return Gold(text=text, answer=answer)
 
     def grade(self, gold: Gold, text: str) -> Grade:
         """Grade one stated answer.
@@ -162,107 +140,48 @@ class MathGrader:
         Raises:
             GraderError: The sandbox failed. No text raises anything else.
         """
-        if why_refused(text, max_chars=MAX_CHARS) is not None:
-            return Grade.REFUSED
         try:
-            tokens = stated(tokenize(text))
-        except TooDeep:
+            answer = read(text)
+        except RefusedError:
             return Grade.REFUSED
-        if not tokens:
+        if answer is None:
             return Grade.MALFORMED
-        answer = read_tokens(tokens)
-        if answer is not None and gold.answer is not None:
-            same = same_answer(gold.answer, answer, self._exact_tolerance)
-            if same is not None:
-                return Grade.CORRECT if same else Grade.WRONG
-        elif answer is None and tuple(token for token in tokens if token != " ") == gold.tokens:
-            return Grade.CORRECT
-        elif answer is not None and answer.kind is Kind.WORD and not answer.is_bare:
-            return Grade.WRONG
-        if why_too_much(tokens) is not None:
+        same = self._native.same(gold.answer, answer)
+        if same is None:
+            return self._compute(gold.answer, answer)
+        return Grade.CORRECT if same else Grade.WRONG
+
+    def _compute(self, gold: MathAnswer, answer: MathAnswer) -> Grade:
+        """Grade an answer with the help of the worker."""
+        trees = list(dict.fromkeys([*formulas(gold), *formulas(answer)]))
+        if len(trees) > MAX_FORMULAS:
             return Grade.REFUSED
-        if (is_numeric(tokens) and answer is None) or not is_mathematics(tokens):
-            return Grade.MALFORMED
-        return self._compute(gold, tokens)
+        reply = self._call("compare", trees=trees)
+        if reply.fault is not None:
+            return reply.fault
+        for run in reply.value:
+            known = {tree: _known(*found) for tree, found in zip(trees, run, strict=True)}
+            if Comparison(self._tolerance, known).same(gold, answer):
+                return Grade.CORRECT
+        return Grade.WRONG
 
-    def _compute(self, gold: Gold, tokens: list[str]) -> Grade:
-        """Grade an answer that the native reader could not decide."""
-        if "\\approx" in tokens:
-            tokens = before_approximation(tokens)
-        name, sides = _split(tokens)
-        if len(sides) > _MAX_SIDES:
-            return Grade.REFUSED
-        if gold.is_relation or (gold.name and not name and len(sides) > 1):
-            if "=" in gold.tokens and _RELATIONS.isdisjoint(tokens):
-                return Grade.WRONG
-            return self._verify(to_latex(list(gold.tokens)), tokens)
-        if name and gold.name and name != gold.name:
-            return Grade.WRONG
-        if len(sides) > 1 and any(_glued(side) == _glued(other) for side, other in pairwise(sides)):
-            return Grade.WRONG  # x = x
-        if name and len(sides) == 1 and _glued(sides[0]) == name:
-            return Grade.WRONG
-        if not gold.is_many and any(_is_many(side) for side in sides):
-            return Grade.WRONG
-        for number, side in enumerate(sides, 1):
-            grade = self._grade_side(gold, side, is_last=number == len(sides))
-            if grade is not Grade.CORRECT:
-                return grade
-        return Grade.CORRECT
-
-    def _grade_side(self, gold: Gold, tokens: list[str], *, is_last: bool) -> Grade:
-        answer = read_tokens(tokens)
-        if is_last and answer is None and _is_plain_number(gold) and not _OPERATORS.isdisjoint(tokens):
-            return Grade.WRONG  # the number is left to compute
-        if answer is not None and not is_last:
-            answer = replace(answer, is_computed=False)
-        if answer is not None and gold.answer is not None:
-            expected = named(gold.answer, "") if not answer.name else gold.answer
-            same = same_answer(expected, answer, self._exact_tolerance)
-            if same is not None:
-                return Grade.CORRECT if same else Grade.WRONG
-        if not tokens:
-            return Grade.MALFORMED
-        return self._verify(gold.latex, tokens)
-
-    def _verify(self, gold: str, tokens: list[str]) -> Grade:
-        reply = self._call("verify", gold=gold, answer=to_latex(tokens), tolerance=self._tolerance)
-        return reply.fault or (Grade.CORRECT if reply.value is True else Grade.WRONG)
-
-    def _call(self, operation: str, **values: str | float | None) -> Reply:
+    def _call(self, operation: str, **values: list[Tree]) -> Reply:
         sandbox = self._sandbox or _shared_sandbox(self._timeout_s)
         return sandbox.call(operation, **values)
 
 
-def _is_plain_number(gold: Gold) -> bool:
-    answer = gold.answer
-    return answer is not None and answer.kind is Kind.NUMBER and not answer.is_computed
+def _known(number: int, mantissa: int | None, exponent: int) -> Known:
+    return Known(number, None if mantissa is None else mantissa * Fraction(2) ** exponent)
+
+
+def _needed(answer: MathAnswer) -> list[Tree]:
+    """The formulas of a right answer that must have a value."""
+    if answer.kind in (Kind.NUMBER, Kind.WORD) and not answer.items:
+        return []
+    return list(formulas(answer))
 
 
 @lru_cache(maxsize=8)
 def _shared_sandbox(timeout_s: float) -> Sandbox:
     """The sandbox of this process; a process forked from it starts its own (`Sandbox`)."""
     return Sandbox(OPERATIONS, timeout_s=timeout_s)
-
-
-def _split(tokens: list[str]) -> tuple[str, list[list[str]]]:
-    """The name given to a value (empty if the first side is no name), and the sides that state the value."""
-    if len(split_top(tokens, ",")) > 1 and "=" in tokens:
-        return "", [tokens]
-    sides = split_top(tokens, "=")
-    name = name_of(sides[0]) if len(sides) > 1 else ""
-    return (name, sides[1:]) if name else ("", sides)
-
-
-def _glued(tokens: list[str]) -> str:
-    return "".join(token for token in tokens if token != " ")
-
-
-def _is_many(tokens: list[str]) -> bool:
-    r"""Whether the tokens state several values: a comma outside brackets, ``\pm``, or a set."""
-    depth = 0
-    for token in tokens:
-        depth += (token in OPEN) - (token in CLOSE)
-        if token == "\\pm" or (token == "," and depth <= 0) or token == "\\{":
-            return True
-    return tokens[:1] == ["{"] and "," in tokens

@@ -1,19 +1,18 @@
-r"""Normalised tokens of mathematical text, and clean LaTeX made from them.
+r"""Normalised tokens of mathematical text.
 
-In: an answer in plain text or LaTeX that passed `envs.grading.why_refused`. Out: its tokens (`tokenize`), and
-the LaTeX that the sandbox gets instead of the text (`to_latex`).
+In: an answer in plain text or LaTeX that passed `envs.grading.why_refused`. Out: its tokens (`tokenize`).
 
 Normalisation: ``\dfrac``, ``\tfrac`` and ``\frac`` become ``\frac`` with both arguments in braces; ``\cdot``
-and ``×`` become ``*``; sizes, spaces and delimiters such as ``\left``, ``\,``, ``$`` and ``\[`` become one
-space or disappear; the words "and" and "or" become commas; ``\text{ cm}`` becomes the single token ``'cm``.
-Takes time linear in the text.
+and ``×`` become ``*``; sizes, spaces and delimiters such as ``\left``, ``\,``, ``\[`` and pairs of ``$`` become
+one space or disappear; "and" and "or" become ``\land`` and ``\lor``; words in text become single tokens such as
+``'cm`` or ``'no solution``. Takes time linear in the text.
 """
 
 from __future__ import annotations
 
 import re
 
-from envs.maths.vocabulary import ALIASES, AND, TEXT_COMMANDS
+from envs.maths.vocabulary import ALIASES, AND, OR, TEXT_COMMANDS
 
 MAX_CHARS = 512
 MAX_DEPTH = 20
@@ -21,11 +20,18 @@ MAX_DEPTH = 20
 _TOKEN = re.compile(r"\\[A-Za-z]+|\\.|[0-9]+|[A-Za-z]+|\*\*|[<>!]=|[ \t\r\n]+|.", re.DOTALL)
 _ARRAY = re.compile(r"\\left ?[\[(] ?\\begin\{array\}\{[lcr]{1,8}\}")
 _ARRAY_END = re.compile(r"\\end\{array\} ?\\right ?[\])]")
-_GROUPED = re.compile(r"[0-9][0-9.,]*")
+_PHRASE = re.compile(r"[A-Za-z]+(?:[ .'-]{1,2}[A-Za-z]+)*\.?")
+_WORD = re.compile(r"\\[A-Za-z]+|\\.|[0-9]+|[A-Za-z]+(?:['-][A-Za-z]+)*|[ \t\r\n]+|.", re.DOTALL)
 
 _OPEN = {"(": ")", "[": "]", "{": "}", r"\{": r"\}"}
 OPEN = frozenset(_OPEN)
 CLOSE = frozenset(_OPEN.values())
+
+
+_BOLD = frozenset((r"\mathbf", r"\mathit", r"\mathsf", r"\mathcal", r"\boldsymbol", r"\bm"))
+_SPACES = str.maketrans("\t\r\n\xa0", "    ")
+_DOLLAR = re.compile(r"(?<!\\)\$")
+_AMOUNT = re.compile(r"\$ ?-? ?[0-9.]|[0-9] ?\$$")
 
 
 class TooDeep(ValueError):
@@ -35,7 +41,7 @@ class TooDeep(ValueError):
 def tokenize(text: str) -> list[str]:
     r"""The normalised tokens of a text (see the head of this file), without spaces at the ends.
 
-    Example: ``$\dfrac12\text{ cm}$`` gives ``\frac { 1 } { 2 } 'cm``.
+    Example: ``$\dfrac12\text{ cm}$`` gives ``\frac { 1 } { 2 }`` and ``'cm``.
 
     Args:
         text: At most `MAX_CHARS` characters that passed `why_refused`.
@@ -49,7 +55,11 @@ def tokenize(text: str) -> list[str]:
         if "\\\\" in text and "matrix" not in text:
             text = text.replace("\\\\", "\\")
         if "\\circ" in text:
-            text = text.replace("^{\\circ}", "°").replace("^\\circ", "°")
+            text = text.replace("^{\\circ}", "°").replace("^\\circ", "°").replace("^ \\circ", "°")
+        if "\\prime" in text:
+            text = text.replace("^{\\prime}", "'").replace("^\\prime", "'")
+    if "$" in text:
+        text = _without_delimiters(text)
     raw = _TOKEN.findall(text)
     out: list[str] = []
     depth = deepest = at = 0
@@ -87,24 +97,32 @@ def tokenize(text: str) -> list[str]:
     return _brace(out) if takes_arguments else out
 
 
+def _without_delimiters(text: str) -> str:
+    """The text without the ``$`` around formulas; a single one beside a number is a currency."""
+    if len(_DOLLAR.findall(text)) == 1 and _AMOUNT.search(text):
+        return text
+    return _DOLLAR.sub(" ", text)
+
+
 def _put(token: str, out: list[str]) -> None:
     """Append a token, but no second space, and no second comma after one that stands for "and"."""
     if not token:
         return
-    if token == AND:
-        _put(" ", out)
-        token = ","
     if token.isspace():
         if out and out[-1] != " ":
             out.append(" ")
     elif token == "," and (out[-1:] == [","] or out[-2:] == [",", " "]):
         return
+    elif token in (AND, OR):
+        while out and out[-1] in (" ", ","):
+            out.pop()
+        out.append(token)
     else:
         out.append(token)
 
 
 def _read_text(raw: list[str], at: int, command: str, out: list[str]) -> int:
-    """Read ``{…}`` after a text command; words become one token, numbers and variables stay as they are."""
+    """Read ``{…}`` after a text command: each phrase becomes one token; numbers and signs stay as they are."""
     start = at
     while at < len(raw) and raw[at].isspace():
         at += 1
@@ -115,18 +133,29 @@ def _read_text(raw: list[str], at: int, command: str, out: list[str]) -> int:
     if "{" in raw[at + 1 : end]:
         out.append(command)
         return start
-    content = " ".join("".join(raw[at + 1 : end]).split())
+    content = "".join(raw[at + 1 : end]).translate(_SPACES)
+    if content[:1] == " ":
+        _put(" ", out)
+    content = " ".join(content.split())
     bare = content.strip(" ,")
-    alias = ALIASES.get(bare.removeprefix("\\"), "")
     if not content:
         _put(" ", out)
-    elif alias in (AND, "%") or (alias and command == "\\operatorname"):
+    elif (alias := ALIASES.get(bare.removeprefix("\\"), "")) and (
+        alias in (AND, OR, "%", "\\infty") or command == "\\operatorname"
+    ):
         _put(alias, out)
-    elif _GROUPED.fullmatch(content) or (command.startswith("\\math") and len(content) == 1):
-        for token in _TOKEN.findall(content):
-            _put(token, out)
-    else:
+    elif len(content) == 1 and (command in _BOLD or content in "ei"):
+        _put(content, out)
+    elif (
+        _PHRASE.fullmatch(content)
+        and AND not in (found := {ALIASES.get(word) for word in content.split()})
+        and OR not in found
+    ):
         out.append("'" + content)
+    else:
+        for token in _WORD.findall(content):
+            alias = ALIASES.get(token, token)
+            _put("'" + token if token[0].isalpha() and alias not in (AND, OR, "%") else alias, out)
     return end + 1
 
 
@@ -236,43 +265,16 @@ def strip(tokens: list[str]) -> list[str]:
     return tokens[first:last]
 
 
-def to_latex(tokens: list[str]) -> str:
-    r"""Clean LaTeX of tokens: decimals become exact fractions; degrees and a trailing unit are left out.
-
-    ``\pm`` is expanded to two values, unless the answer lists several.
-
-    Example: ``1.5 \pi 'cm`` gives ``(\frac{15}{10})\pi``.
-    """
-    if "\\pm" in tokens and "," not in tokens:
-        upper = {"\\pm": "+", "\\mp": "-"}
-        lower = {"\\pm": "-", "\\mp": "+"}
-        return ",".join(to_latex([signs.get(token, token) for token in tokens]) for signs in (upper, lower))
-    end = len(tokens)
-    while end > 1 and (tokens[end - 1] in (" ", ".", ",") or tokens[end - 1][0] == "'"):
-        end -= 1
-    out: list[str] = []
-    at = 0
-    while at < end:
-        token = tokens[at]
-        fraction = tokens[at + 2] if at + 2 < end and tokens[at + 1] == "." else ""
-        if token.isdecimal() and fraction.isdecimal():
-            out.append(f"(\\frac{{{token}{fraction}}}{{1{'0' * len(fraction)}}})")
-            at += 3
-            continue
-        at += 1
-        if token[0] == "'":
-            out.append(f"\\text{{{_letters(token)}}}")
-        elif token in _WRITTEN:
-            out.append(_WRITTEN[token])
-        elif token[0] == "\\" and token[1:].isalpha():
-            out.append(token if tokens[at : at + 1] == ["{"] else token + " ")
-        else:
-            out.append(token)
-    return "".join(out).strip()
+def glue(tokens: list[str]) -> str:
+    """The tokens as one string, without spaces."""
+    return "".join(token for token in tokens if token != " ")
 
 
-def _letters(token: str) -> str:
-    return "".join(letter for letter in token[1:] if letter.isascii() and (letter.isalnum() or letter == " "))
-
-
-_WRITTEN = {"*": "\\cdot ", "<=": "\\leq ", ">=": "\\geq ", "!=": "\\neq ", "°": "", "%": "\\%"}
+def closes(tokens: list[str], at: int) -> int:
+    """The position where the bracket opened at `at` closes, with any bracket, as in ``[0, 1)``; or -1."""
+    depth = 0
+    for place in range(at, len(tokens)):
+        depth += (tokens[place] in OPEN) - (tokens[place] in CLOSE)
+        if depth == 0:
+            return place
+    return -1

@@ -1,4 +1,4 @@
-r"""The native reader: reads common kinds of mathematical answers exactly, without a computer-algebra system.
+r"""The native reader: reads mathematical answers exactly, without computer algebra.
 
 In: one stated answer in plain text or LaTeX. Out: a `MathAnswer`, or None if it is none of the kinds below or
 does not state one value. No text raises, and reading takes time linear in the text.
@@ -6,14 +6,19 @@ does not state one value. No text raises, and reading takes time linear in the t
 Kinds::
 
     number    1,234   1{,}234   -2.5   .5   3/4   \frac34   1 1/2   50%   \$12   12 dollars   12\text{ cm}^2
-              2 + 3 \cdot 4   3 \times 10^8                     (plain arithmetic, by `envs.arithmetic`)
-    word      Monday   \text{even}   A   (A)   12:30   204_5
-    several   1, 2   1 and 2   1 \pm 2   \{1, 2\}   (1, 2, 3)
-    region    [0, 1)   (-\infty, 3]   [0, 1] \cup (2, 3)   x \in [0, 1)   0 \le x < 1   x > 5
+              3e8   2 + 3 \cdot 4   3 \times 10^8   2.5 million   twelve   0.\overline{3}
+    formula   \frac{\sqrt2}{2}   9\pi \text{ cm}^2   x^2 + 2x   1 + 2i   f'(x)
+    relation  2x + 4y = 3   y > 2x
+    word      Monday   \text{even}   A   (A)   E) 12   204_5   March 5, 2024
+    time      12:30   3:30 PM
+    several   1, 2   1 and 2   1 \pm \sqrt2   \{1, 2\}   (1, 2, 3)   \begin{pmatrix} 1 \\ 2 \end{pmatrix}
+    region    [0, 1)   (-\infty, 3]   [0, 1] \cup (2, 3)   x \in [0, 1)   0 \le x < \sqrt2   x > 5
+              x < 1 or x > 3   x \ne 2   \mathbb{R} \setminus \{2\}
     named     x = 5   (x, y) = (1, 2)   n = 1, 2   x = 1, y = 2   2 + 2 = 4
 
-A number has at most 40 digits on either side of its decimal point. The sides of an equation must be equal
-(``3 + 3 = 2`` states no value), except that the first side may be a name. Text after ``\approx`` is ignored.
+The sides of an equation between numbers must be equal (``3 + 3 = 2`` states no value), except that the first
+side may be a name. What follows ``\approx`` must be what precedes it, rounded; the value is what precedes,
+unless that is a name.
 """
 
 from __future__ import annotations
@@ -23,23 +28,58 @@ from dataclasses import replace
 from fractions import Fraction
 
 from envs.grading import why_refused
-from envs.maths.grammar import CLOSE, MAX_CHARS, OPEN, TooDeep, split_top, strip, tokenize
-from envs.maths.numbers import read_number, read_numeral
-from envs.maths.values import MAX_ITEMS, End, Kind, MathAnswer, Span, as_region, merge, named, same_answer
-from envs.maths.vocabulary import NO_VALUE
+from envs.maths.algebra import Tree, read_tree
+from envs.maths.equality import Comparison, is_rounding
+from envs.maths.grammar import CLOSE, MAX_CHARS, OPEN, TooDeep, closes, glue, split_top, strip, tokenize
+from envs.maths.regions import RELATIONS, as_spans, condition, exact_end, intersection, read_inequality, without
+from envs.maths.single import name_of, read_phrase, read_plain, read_single
+from envs.maths.spelling import respell
+from envs.maths.values import MAX_ITEMS, Kind, MathAnswer, Span
+from envs.maths.vocabulary import AND, OR
 
 MAX_NESTED = 4
-
-_NAME = re.compile(
-    r"[A-Za-z]{1,12}'?(?:_[A-Za-z0-9]{1,3}|_\{[A-Za-z0-9]{1,6}\})?(?:\([A-Za-z0-9,]{1,12}\))?"
-    r"|\([A-Za-z](?:,[A-Za-z]){1,5}\)|\\[A-Za-z]{1,10}"
-)
-_WORD = re.compile(r"[A-Za-z]+(?:[ '-][A-Za-z]+){0,4}")
+MAX_TOKENS = 300
+_MAX_SIDES = 6
+_PLAIN = re.compile(r"-?[0-9]{1,30}(?:,[0-9]{3}){0,5}(?:\.[0-9]{1,30})?|-?[0-9]{1,30}/[0-9]{1,30}")
 _DECIMAL_COMMA = re.compile(r"(-?)([0-9]{1,40}),([0-9]{1,40})")
-_SPLITS = frozenset(("=", ",", "<", ">", "<=", ">="))
-_SPLITS |= {"\\cup", "\\in", "\\pm", "\\approx", "\\infty", "\\emptyset", "\\begin", "\\boxed"}
-_RELATIONS = frozenset(("<", ">", "<=", ">="))
-_NO_LIMIT = Fraction(0)
+_SEPARATORS = (",", OR, AND)
+_SPLITS = RELATIONS | {
+    "=",
+    *_SEPARATORS,
+    "\\cup",
+    "\\cap",
+    "\\setminus",
+    "\\in",
+    "\\pm",
+    "\\mp",
+    "\\approx",
+    "\\boxed",
+}
+_OPTIONS = "ABCDEFGHIJ"
+_NATIVE = Comparison()
+
+
+class RefusedError(ValueError):
+    """The text exceeds a limit or has characters that no answer has; the message is the reason."""
+
+
+def read(text: str) -> MathAnswer | None:
+    """Read a stated answer; None if it is none of the kinds above.
+
+    Raises:
+        RefusedError: The text was not read.
+    """
+    if _PLAIN.fullmatch(text) and (found := read_plain(text)):
+        return found
+    if len(text) > MAX_CHARS:
+        raise RefusedError(f"{len(text)} characters, at most {MAX_CHARS}")
+    text = respell(text)
+    if reason := why_refused(text, max_chars=MAX_CHARS):
+        raise RefusedError(reason)
+    try:
+        return read_tokens(tokenize(text))
+    except TooDeep:
+        raise RefusedError("brackets nested too deep") from None
 
 
 def read_answer(text: str) -> MathAnswer | None:
@@ -47,24 +87,25 @@ def read_answer(text: str) -> MathAnswer | None:
 
     Example: `read_answer(r"\frac{3}{4}")` is `MathAnswer(kind=Kind.NUMBER, value=Fraction(3, 4))`.
     """
-    if why_refused(text, max_chars=MAX_CHARS) is not None:
-        return None
     try:
-        return read_tokens(tokenize(text))
-    except TooDeep:
+        return read(text)
+    except RefusedError:
         return None
 
 
 def read_tokens(tokens: list[str]) -> MathAnswer | None:
     """Like `read_answer`, for tokens from `envs.maths.grammar.tokenize`."""
     tokens = stated(tokens)
-    if not tokens or len(tokens) > 300:
+    if not tokens or len(tokens) > MAX_TOKENS:
         return None
     if _SPLITS.isdisjoint(tokens):
-        return _read_one(tokens, 0)
+        return _read_option(tokens) or _read_one(tokens, 0)
+    found = _read_option(tokens) or _read_long_phrase(tokens)
+    if found is not None:
+        return found
     if "\\approx" in tokens:
-        tokens = before_approximation(tokens)
-    return _read_equation(_merge_thousands(tokens))
+        return _read_rounded(tokens)
+    return _read_statement(tokens)
 
 
 def stated(tokens: list[str]) -> list[str]:
@@ -73,43 +114,13 @@ def stated(tokens: list[str]) -> list[str]:
         tokens = strip(tokens)
         if tokens[-1:] in (["."], [","]) and tokens[-2:-1] not in (["."], [","]):
             tokens = tokens[:-1]
-        elif tokens[:2] == ["\\boxed", "{"] and _closes(tokens, 1) == len(tokens) - 1:
+        elif tokens[:2] == ["\\boxed", "{"] and closes(tokens, 1) == len(tokens) - 1:
             tokens = tokens[2:-1]
         elif tokens[:2] == ["\\boxed", "{"]:
             tokens = tokens[1:]  # a unit follows the box
         else:
             return tokens
     return tokens
-
-
-def before_approximation(tokens: list[str]) -> list[str]:
-    r"""The tokens before ``\approx``; after a name, all tokens with ``=`` in place of ``\approx``."""
-    first = split_top(tokens, "\\approx")[0]
-    if _NAME.fullmatch(_glue(first)) and "=" not in tokens:
-        return ["=" if token == "\\approx" else token for token in tokens]
-    return first
-
-
-def name_of(tokens: list[str]) -> str:
-    """The tokens as a name, such as ``x``, ``f(x)`` or ``(x,y)``; empty if they are none."""
-    glued = _glue(tokens)
-    if glued[:1] == "'" and _WORD.fullmatch(glued[1:]):
-        return glued[1:]
-    return glued if _NAME.fullmatch(glued) else ""
-
-
-def _glue(tokens: list[str]) -> str:
-    return "".join(token for token in tokens if token != " ")
-
-
-def _closes(tokens: list[str], at: int) -> int:
-    """The position where the bracket opened at `at` closes, with any bracket, as in ``[0, 1)``; or -1."""
-    depth = 0
-    for place in range(at, len(tokens)):
-        depth += (tokens[place] in OPEN) - (tokens[place] in CLOSE)
-        if depth == 0:
-            return place
-    return -1
 
 
 def _merge_thousands(tokens: list[str]) -> list[str]:
@@ -137,37 +148,142 @@ def _merge_thousands(tokens: list[str]) -> list[str]:
     return out
 
 
-# ---- several values ----
+def _read_option(tokens: list[str]) -> MathAnswer | None:
+    r"""An option with its text: ``E)``, ``(E) 12``, ``E: a text``, ``\textbf{(E)}\ 12``, ``Option E``."""
+    at = 0
+    if tokens[0].lower().removeprefix("'") in ("option", "choice", "answer") and len(tokens) > 1:
+        at = 1 + (tokens[1] == " ")
+        if at == len(tokens):
+            return None
+    is_called = at > 0
+    opened = tokens[at] == "("
+    letter = tokens[at + opened].removeprefix("'") if at + opened < len(tokens) else ""
+    if len(letter) != 1 or letter not in _OPTIONS:
+        return None
+    at += opened + 1
+    sign = tokens[at] if at < len(tokens) else ""
+    if opened and sign != ")":
+        return None
+    if not opened and sign not in (")", ":", "."):
+        return MathAnswer(kind=Kind.WORD, word=letter) if is_called and not sign else None
+    rest = tokens[at + 1 :]
+    if opened and not rest:
+        return MathAnswer(kind=Kind.WORD, word=letter) if is_called else None
+    if rest and rest[0] != " ":
+        return None
+    rest = strip(rest)
+    for place in range(len(rest) - 1):
+        if (
+            rest[place].removeprefix("'") in _OPTIONS
+            and rest[place + 1] in (")", ":")
+            and len(rest[place].removeprefix("'")) == 1
+        ):
+            return None
+    if rest and rest[0] in (AND, OR, ","):
+        return None
+    content = read_tokens(rest) if rest else None
+    if opened and content is None:
+        return None
+    return MathAnswer(kind=Kind.WORD, word=letter, items=(content,) if content else ())
 
 
-def _read_equation(tokens: list[str]) -> MathAnswer | None:
-    parts = split_top(tokens, ",")
-    if len(parts) > 1 and all(len(split_top(part, "=")) == 2 for part in parts):
-        return _several(Kind.LIST, [_read_sides(split_top(part, "="), 0) for part in parts])
+def _read_long_phrase(tokens: list[str]) -> MathAnswer | None:
+    """A phrase with "and" or a comma: ``one hundred and five``, ``March 5, 2024``."""
+    if len(tokens) > 24 or not tokens[0].removeprefix("'")[0].isalnum():
+        return None
+    return read_phrase(["and" if token == AND else token for token in _spaced(tokens)])
+
+
+def _spaced(tokens: list[str]) -> list[str]:
+    out: list[str] = []
+    for at, token in enumerate(tokens):
+        before = at and tokens[at - 1] != " " and token == AND
+        out += [" ", token] if before else [token]
+    return out
+
+
+def _read_rounded(tokens: list[str]) -> MathAnswer | None:
+    r"""``\pi \approx 3.14``: a value and its rounding, or a rounding alone."""
+    sides = split_top(tokens, "\\approx")
+    if len(sides) != 2:
+        return None
+    if not sides[0]:
+        return _read_statement(sides[1])
+    if name_of(sides[0]) and sides[0] != ["\\pi"]:
+        return _read_statement([*sides[0], "=", *sides[1]])
+    exact, rounded = _read_statement(sides[0]), _read_statement(sides[1])
+    if exact is None or rounded is None or rounded.kind is not Kind.NUMBER:
+        return None
+    if exact.kind is Kind.NUMBER:
+        return exact if is_rounding(exact.value, rounded.value) else None
+    if exact.kind in (Kind.FORMULA, Kind.WORD) and exact.tree is not None and not exact.name:
+        return replace(exact, kind=Kind.FORMULA, word="", is_bare=False, items=(rounded,))
+    return None
+
+
+def _read_statement(tokens: list[str]) -> MathAnswer | None:
+    tokens = _merge_thousands(tokens)
+    if "=" in tokens:
+        parts = split_top(tokens, *_SEPARATORS)
+        if len(parts) > 1 and all(len(split_top(part, "=")) >= 2 for part in parts):
+            return _several(Kind.LIST, [_read_sides(split_top(part, "="), 0) for part in parts])
     return _read_sides(split_top(tokens, "="), 0)
 
 
 def _read_sides(sides: list[list[str]], depth: int) -> MathAnswer | None:
-    if len(sides) > 6:
+    if len(sides) > _MAX_SIDES:
         return None
-    name = name_of(sides[0]) if len(sides) > 1 else ""
-    answers = [_read_values(side, depth) for side in (sides[1:] if name else sides)]
-    answer = answers[-1]
-    if name and name == _glue(sides[-1]):
+    if len(sides) == 1:
+        return _read_values(sides[0], depth)
+    if not sides[0]:
+        return _read_sides(sides[1:], depth)
+    name = name_of(sides[0])
+    if name and len(sides) == 2 and name == name_of(sides[1]):
         return None  # x = x
-    if answer is None or any(other is None or not same_answer(other, answer) for other in answers):
+    answers = [_read_values(side, depth) for side in (sides[1:] if name else sides)]
+    if any(answer is None for answer in answers):
         return None
-    return named(answer, name) if name else answer
+    known = [answer for answer in answers if answer is not None]
+    relation = _equation(sides) if len(sides) == 2 else None
+    if len(known) == 1:
+        return replace(known[0], name=name, relation=relation if known[0].kind is Kind.FORMULA else None)
+    last = known[-1]
+    value = replace(last, is_computed=False)
+    found = [_NATIVE.same(replace(other, is_computed=False), value) for other in known]
+    if False in found and None not in found and all(answer.kind is Kind.NUMBER for answer in known):
+        return None
+    if all(found):
+        return replace(last, name=name) if name else last
+    if relation is not None:
+        return MathAnswer(kind=Kind.RELATION, relation=relation, items=_chained(known), name=name)
+    if any(answer.kind is Kind.RELATION for answer in known):
+        return None
+    return MathAnswer(kind=Kind.CHAIN, items=_chained(known), name=name)
+
+
+def _chained(answers: list[MathAnswer]) -> tuple[MathAnswer, ...]:
+    """The sides of a chain; all but the last may be left to compute."""
+    return (*(replace(answer, is_computed=False) for answer in answers[:-1]), answers[-1])
+
+
+def _equation(sides: list[list[str]]) -> Tree | None:
+    left, right = (read_tree(side) for side in sides)
+    return None if left is None or right is None else ("rel", "=", left, right)
 
 
 def _read_values(tokens: list[str], depth: int) -> MathAnswer | None:
-    parts = split_top(tokens, ",")
+    parts = split_top(tokens, *_SEPARATORS)
     if len(parts) == 1:
         return _read_region(parts[0], depth)
+    if len(parts) > MAX_ITEMS:
+        return None
     items = [_read_region(part, depth) for part in parts]
     if all(item is not None and item.kind is Kind.REGION for item in items):
-        spans = [span for item in items if item is not None for span in item.spans]
-        return MathAnswer(kind=Kind.REGION, spans=merge(spans))  # x < 1 or x > 3
+        regions = [item for item in items if item is not None]
+        is_both = AND in tokens or any("!=" in part for part in parts)
+        if is_both and all(region.name for region in regions):
+            return intersection(regions)
+        return MathAnswer(kind=Kind.REGION, spans=tuple(span for region in regions for span in region.spans))
     several = _several(Kind.LIST, items)
     if several is not None and (found := _DECIMAL_COMMA.fullmatch("".join(tokens))):
         sign, whole, decimals = found.groups()
@@ -188,92 +304,55 @@ def _several(kind: Kind, items: list[MathAnswer | None]) -> MathAnswer | None:
 
 def _read_region(tokens: list[str], depth: int) -> MathAnswer | None:
     r"""Read tokens without a top-level comma: a union, ``x \in``, an inequality, ``\pm``, or one value."""
-    if _SPLITS.isdisjoint(tokens):
+    if not tokens:
+        return None
+    if _SPLITS.isdisjoint(tokens) or (tokens[0] in OPEN and closes(tokens, 0) == len(tokens) - 1):
         return _read_one(tokens, depth)
     parts = split_top(tokens, "\\in")
     if len(parts) == 2 and (name := name_of(parts[0])):
         region = _read_region(parts[1], depth + 1) if depth < MAX_NESTED else None
-        spans = as_region(region) if region else None
-        return MathAnswer(kind=Kind.REGION, spans=spans, name=name) if spans else None
-    parts = split_top(tokens, "\\cup")
-    if len(parts) > 1:
-        answers = [_read_one(part, depth) for part in parts]
-        regions = [as_region(answer) if answer else None for answer in answers]
-        if len(parts) > MAX_ITEMS or any(region is None for region in regions):
+        if region is None or region.kind not in (Kind.REGION, Kind.SET, Kind.TUPLE):
             return None
-        return MathAnswer(kind=Kind.REGION, spans=merge([span for region in regions for span in region or ()]))
-    parts = split_top(tokens, *_RELATIONS)
+        return replace(region, name=name)
+    parts = split_top(tokens, "\\cup", "U")
     if len(parts) > 1:
-        return _read_inequality(tokens, parts)
-    parts = split_top(tokens, "\\pm")
+        answers = [_read_region(part, depth) for part in parts]
+        spans: list[Span] = []
+        for answer in answers:
+            region_spans = as_spans(answer)
+            if region_spans is None or len(spans) > MAX_ITEMS:
+                return None
+            spans += region_spans
+        return MathAnswer(kind=Kind.REGION, spans=tuple(spans))
+    parts = split_top(tokens, "\\setminus")
     if len(parts) == 2:
-        centre = read_number(parts[0]) if parts[0] else MathAnswer(kind=Kind.NUMBER)
-        radius = read_number(parts[1])
-        if centre is None or radius is None or centre.is_percent or radius.is_percent:
-            return None
-        low = MathAnswer(kind=Kind.NUMBER, value=centre.value - radius.value)
-        high = MathAnswer(kind=Kind.NUMBER, value=centre.value + radius.value)
-        return MathAnswer(kind=Kind.LIST, items=(low, high))
+        return without(_read_region(parts[0], depth), _read_region(parts[1], depth))
+    parts = split_top(tokens, *RELATIONS)
+    if len(parts) > 1:
+        return read_inequality(tokens, parts)
+    if "\\pm" in tokens or "\\mp" in tokens:
+        return _read_both_signs(tokens, depth)
     return _read_one(tokens, depth)
 
 
-def _read_inequality(tokens: list[str], parts: list[list[str]]) -> MathAnswer | None:
-    """Read an inequality such as ``x < 5``, ``5 >= x`` or ``0 <= x < 1``."""
-    signs = [token for token in tokens if token in _RELATIONS]
-    if len(signs) != len(parts) - 1 or len(parts) > 3:
+def _read_both_signs(tokens: list[str], depth: int) -> MathAnswer | None:
+    r"""The two values of a formula with ``\pm``, and with ``\mp`` for the opposite sign."""
+    if tokens.count("\\pm") != 1:
         return None
-    if len(parts) == 2:
-        at = 0 if name_of(parts[0]) else 1
-        name, number = name_of(parts[at]), _read_end(parts[1 - at])
-        if not name or number is None:
-            return None
-        below = (signs[0][0] == "<") == (at == 0)
-        is_open = len(signs[0]) == 1
-        low, high = (End(-1, _NO_LIMIT), number) if below else (number, End(1, _NO_LIMIT))
-        span = Span(low, high, (not below and is_open) or below, (below and is_open) or not below)
-        return MathAnswer(kind=Kind.REGION, spans=(span,), name=name)
-    name, first, last = name_of(parts[1]), _read_end(parts[0]), _read_end(parts[2])
-    if not name or first is None or last is None or signs[0][0] != signs[1][0]:
+    signs = ({"\\pm": "-", "\\mp": "+"}, {"\\pm": "+", "\\mp": "-"})
+    items = [_read_one([sign.get(token, token) for token in tokens], depth) for sign in signs]
+    if any(item is None or item.kind not in (Kind.NUMBER, Kind.FORMULA) or item.is_percent for item in items):
         return None
-    opens = [len(sign) == 1 for sign in signs]
-    if signs[0][0] == ">":
-        first, last = last, first
-        opens.reverse()
-    if first >= last:
-        return None
-    return MathAnswer(kind=Kind.REGION, spans=(Span(first, last, opens[0], opens[1]),), name=name)
-
-
-def _read_end(tokens: list[str]) -> End | None:
-    answer = _read_one(tokens, 0)
-    return answer.end() if answer is not None and answer.kind is Kind.NUMBER else None
-
-
-# ---- one value ----
+    return _several(Kind.LIST, [replace(item, is_computed=False) if item else None for item in items])
 
 
 def _read_one(tokens: list[str], depth: int) -> MathAnswer | None:
     tokens = strip(tokens)
     if not tokens or depth > MAX_NESTED:
         return None
-    first = tokens[0]
-    if first in OPEN and _closes(tokens, 0) == len(tokens) - 1:
+    if tokens[0] in OPEN and closes(tokens, 0) == len(tokens) - 1:
         return _read_group(tokens, depth)
-    if tokens[-1] in ("\\infty", "\\emptyset", "}") and (found := _read_constant(_glue(tokens))):
-        return found
-    if first[0].isdecimal() or first in ("-", "+", ".", "\\frac", "(", "{"):
-        return read_number(tokens) or read_numeral("".join(tokens))
-    return _read_word(tokens)
-
-
-def _read_constant(glued: str) -> MathAnswer | None:
-    if glued in ("\\infty", "+\\infty", "-\\infty"):
-        return MathAnswer(kind=Kind.NUMBER, infinity=-1 if glued[0] == "-" else 1)
-    if glued == "\\emptyset":
-        return MathAnswer(kind=Kind.SET)
-    if glued == "\\mathbb{R}":
-        return MathAnswer(kind=Kind.REGION, spans=(Span(End(-1, _NO_LIMIT), End(1, _NO_LIMIT), True, True),))
-    return None
+    return _read_matrix(tokens, depth) if tokens[0] == "\\begin" else read_single(tokens)
 
 
 def _read_group(tokens: list[str], depth: int) -> MathAnswer | None:
@@ -282,14 +361,22 @@ def _read_group(tokens: list[str], depth: int) -> MathAnswer | None:
     pair = opening + closing
     if pair == "\\{\\}" and not inner:
         return MathAnswer(kind=Kind.SET)
-    parts = split_top(inner, ",")
+    parts = split_top(inner, *_SEPARATORS)
     if len(parts) > MAX_ITEMS:
         return None
-    if len(parts) == 1 and pair in ("()", "{}"):
-        answer = read_number(tokens) or _read_region(inner, depth + 1)
-        if pair == "()" and answer is not None and answer.kind is Kind.WORD and len(answer.word) == 1:
-            return MathAnswer(kind=Kind.WORD, word=answer.word)  # a choice
-        return answer
+    if pair == "\\{\\}" and (inside := condition(inner)):
+        found = _read_values(inside, depth + 1)
+        return found if found is not None and found.kind is Kind.REGION else None
+    if len(parts) == 1 and pair in ("()", "{}", "[]"):
+        if (
+            pair == "()"
+            and len(inner) == 1
+            and len(letter := inner[0].removeprefix("'")) == 1
+            and letter.isalpha()
+        ):
+            tree = read_tree(inner)
+            return MathAnswer(kind=Kind.WORD, word=letter, tree=tree)  # an option
+        return _read_region(inner, depth + 1)
     items = [_read_region(part, depth + 1) for part in parts]
     if pair == "\\{\\}":
         return _several(Kind.SET, items)
@@ -298,23 +385,43 @@ def _read_group(tokens: list[str], depth: int) -> MathAnswer | None:
     if any(item is not None and item.kind is Kind.LIST for item in items):
         return None
     if pair in ("[)", "(]") or (pair == "[]" and len(items) == 2):
-        ends = [item.end() for item in items if item is not None and item.kind is Kind.NUMBER]
-        if len(ends) == len(items) == 2 and ends[0] < ends[1]:
-            return MathAnswer(kind=Kind.REGION, spans=(Span(ends[0], ends[1], opening == "(", closing == ")"),))
+        ends = [
+            item for item in items if item is not None and item.kind in (Kind.NUMBER, Kind.FORMULA, Kind.WORD)
+        ]
+        if len(ends) == len(items) == 2:
+            low, high = exact_end(ends[0]), exact_end(ends[1])
+            if low is None or high is None or low < high:
+                ends = [
+                    replace(end, kind=Kind.FORMULA, word="", is_bare=False) if end.kind is Kind.WORD else end
+                    for end in ends
+                ]
+                span = Span(ends[0], ends[1], opening == "(", closing == ")")
+                if all(end.kind is Kind.NUMBER or end.tree is not None for end in ends):
+                    return MathAnswer(kind=Kind.REGION, spans=(span,))
         if pair != "[]":
             return None
     return _several(Kind.TUPLE, items) if pair in ("()", "[]") else None
 
 
-def _read_word(tokens: list[str]) -> MathAnswer | None:
-    is_text = any(token[0] == "'" and len(token) > 1 for token in tokens)
-    joined = " ".join(
-        "".join(token[1:] if token[0] == "'" and len(token) > 1 else token for token in tokens).split()
-    )
-    if len(joined) == 3 and joined[0] == "(" and joined[2] == ")" and joined[1].isalpha() and joined.isascii():
-        return MathAnswer(kind=Kind.WORD, word=joined[1])
-    if len(joined) > 64 or not _WORD.fullmatch(joined) or joined.casefold() in NO_VALUE:
+def _read_matrix(tokens: list[str], depth: int) -> MathAnswer | None:
+    glued = glue(tokens[:4])
+    name = glued[len("\\begin{") : -1]
+    if (
+        name not in ("pmatrix", "bmatrix", "matrix", "vmatrix", "Bmatrix")
+        or glue(tokens[-4:]) != f"\\end{{{name}}}"
+    ):
         return None
-    if is_text or any(len(part) > 4 for part in joined.split()):
-        return MathAnswer(kind=Kind.WORD, word=joined if len(joined) == 1 else joined.casefold())
-    return MathAnswer(kind=Kind.WORD, word=joined if len(joined) == 1 else joined.casefold(), is_bare=True)
+    rows: list[MathAnswer | None] = []
+    body = strip(tokens[4:-4])
+    lines = split_top(body, "\\\\")
+    if lines and not lines[-1]:
+        lines.pop()
+    for line in lines:
+        cells = [_read_region(cell, depth + 1) for cell in split_top(line, "&")]
+        rows.append(None if None in cells or len(cells) > MAX_ITEMS else _several(Kind.TUPLE, cells))
+    if not rows or len(rows) > MAX_ITEMS or None in rows:
+        return None
+    kept = [row for row in rows if row is not None]
+    if len({len(row.items) for row in kept}) != 1 or len(kept) * len(kept[0].items) > MAX_ITEMS:
+        return None
+    return MathAnswer(kind=Kind.MATRIX, items=tuple(kept), word="determinant" if name == "vmatrix" else "")

@@ -1,10 +1,9 @@
 """The caller's side of the sandbox.
 
-In: the name of an operation and JSON arguments. Out: a `Reply`, in bounded time. A grader that runs sympy or
-math-verify on text from a model may never return: such text can hang it, use up the memory or kill the process.
-Here it runs in a worker that is confined before it reads the text and killed at a time limit. There are three
-processes: the caller's, a zygote that has imported the operations, and a worker forked from the zygote.
-Anything that the text causes is a reply, even the death of the worker. A failure of the sandbox itself is a
+In: the name of an operation and JSON arguments. Out: a `Reply`, in bounded time. A computation on what a model
+wrote may never return, use up the memory or kill its process. Here it runs in a worker that is confined before
+it reads anything and killed at a time limit. There are three processes: the caller's, a zygote that has
+imported the operations, and a worker forked from the zygote. Anything that the text causes is a reply, even the death of the worker. A failure of the sandbox itself is a
 `GraderError`.
 
 This process uses no signals or alarms, so any thread of any Ray task or actor can call. Linux only.

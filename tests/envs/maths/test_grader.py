@@ -1,4 +1,4 @@
-r"""Free-form mathematical answers: values worked by hand, math-verify's own cases, hostile text.
+r"""Free-form mathematical answers: values worked by hand, pairs by kind, math-verify's own cases, hostile text.
 
 Hostile material runs in a child process of its own (`hostile_run`), which is thrown away.
 """
@@ -11,6 +11,7 @@ import statistics
 import time
 from collections import Counter
 from collections.abc import Iterator
+from dataclasses import replace
 from fractions import Fraction
 from functools import partial
 from pathlib import Path
@@ -19,16 +20,24 @@ from typing import Any
 
 import pytest
 
-from envs.grading import Grade, GraderError, why_refused
-from envs.maths.gate import why_too_much
+from envs.grading import Grade, GraderError
+from envs.maths import operations
+from envs.maths.algebra import read_tree
+from envs.maths.equality import Comparison
+from envs.maths.exact import rational
 from envs.maths.grader import MathGrader, find_answer, read_answer
-from envs.maths.grammar import MAX_CHARS, TooDeep, to_latex, tokenize
-from envs.maths.values import End, Kind, MathAnswer, Span, merge
+from envs.maths.grammar import TooDeep, tokenize
+from envs.maths.phrases import Time
+from envs.maths.values import Kind, MathAnswer, Span
 from tests.kit.fuzz import mutate
 
 DATA = Path(__file__).parents[2] / "data"
 GOLDS = ("24", "1/2", "x^2")
-EQUAL_TO_A_GOLD = {("1/2", "50%"), ("1/2", "1⁄2")}  # the only right answers in hostile_answers.jsonl
+EQUAL_TO_A_GOLD = {
+    ("1/2", "50%"),
+    ("1/2", "1⁄2"),
+    ("24", "2.4e1"),
+}  # the only right answers in hostile_answers.jsonl
 
 
 def lines(name: str) -> list[dict[str, Any]]:
@@ -42,6 +51,11 @@ def grader() -> MathGrader:
 
 def number(value: Fraction | int | str, **more: Any) -> MathAnswer:
     return MathAnswer(kind=Kind.NUMBER, value=Fraction(value), **more)
+
+
+def bare(answer: MathAnswer | None) -> MathAnswer | None:
+    """The answer without its unit, and without the formula that it may also be."""
+    return None if answer is None else replace(answer, unit=None, tree=None)
 
 
 # ---- the native reader ----
@@ -77,12 +91,23 @@ NUMBERS = {
     r"$\boxed{5}$.": Fraction(5),
     r"\[ \left( 7 \right) \]": Fraction(7),
     r"\displaystyle \text{13}": Fraction(13),
+    "2.4e1": Fraction(24),
+    "1e5": Fraction(100_000),
+    "5 million": Fraction(5_000_000),
+    "½": Fraction(1, 2),
+    "9" * 81: Fraction(int("9" * 81)),
+    "-(1/2)": Fraction(-1, 2),
+    "2/(-3)": Fraction(-2, 3),
+    r"0.1\overline{6}": Fraction(1, 6),
+    "twenty-five": Fraction(25),
+    "**73**": Fraction(73),
+    "USD 29": Fraction(29),
 }
 
 
 @pytest.mark.parametrize("text", NUMBERS)
 def test_numbers(text: str) -> None:
-    assert read_answer(text) == number(NUMBERS[text])
+    assert bare(read_answer(text)) == number(NUMBERS[text])
 
 
 LEFT_TO_COMPUTE = {
@@ -100,11 +125,11 @@ def test_numbers_left_to_compute(text: str) -> None:
     assert read_answer(text) == number(LEFT_TO_COMPUTE[text], is_computed=True)
 
 
-LOW, HIGH = End(-1, Fraction(0)), End(1, Fraction(0))
+LOW, HIGH = number(0, infinity=-1), number(0, infinity=1)
 
 
-def end(value: int) -> End:
-    return End(0, Fraction(value))
+def end(value: int) -> MathAnswer:
+    return number(value)
 
 
 OTHERS = {
@@ -122,7 +147,11 @@ OTHERS = {
     "(A)": MathAnswer(kind=Kind.WORD, word="A"),
     r"\text{(A)}": MathAnswer(kind=Kind.WORD, word="A"),
     "A": MathAnswer(kind=Kind.WORD, word="A", is_bare=True),
-    "12:30": MathAnswer(kind=Kind.WORD, word="12:30"),
+    "12:30": MathAnswer(kind=Kind.TIME, time=Time("12:30", 750, is_stated=False)),
+    "3:30 PM": MathAnswer(kind=Kind.TIME, time=Time("3:30 pm", 930, is_stated=True)),
+    "March 5, 2024": MathAnswer(kind=Kind.WORD, word="2024-03-05"),
+    "E) 12": MathAnswer(kind=Kind.WORD, word="E", items=(number(12),)),
+    "E: some text": MathAnswer(kind=Kind.WORD, word="E", items=(MathAnswer(kind=Kind.WORD, word="some text"),)),
     "204_{5}": MathAnswer(kind=Kind.WORD, word="204_5"),
     "1, 2": MathAnswer(kind=Kind.LIST, items=(number(1), number(2))),
     r"1\text{ and }2": MathAnswer(kind=Kind.LIST, items=(number(1), number(2))),
@@ -135,7 +164,10 @@ OTHERS = {
     "(1,234)": MathAnswer(kind=Kind.TUPLE, items=(number(1), number(234))),
     "[0,1)": MathAnswer(kind=Kind.REGION, spans=(Span(end(0), end(1), False, True),)),
     r"(-\infty, 3]": MathAnswer(kind=Kind.REGION, spans=(Span(LOW, end(3), True, False),)),
-    r"[0,1] \cup [1,2)": MathAnswer(kind=Kind.REGION, spans=(Span(end(0), end(2), False, True),)),
+    r"[0,1] \cup [1,2)": MathAnswer(
+        kind=Kind.REGION, spans=(Span(end(0), end(1), False, False), Span(end(1), end(2), False, True))
+    ),
+    "x > 0 and x < 1": MathAnswer(kind=Kind.REGION, spans=(Span(end(0), end(1), True, True),), name="x"),
     r"\{0\} \cup (1,2)": MathAnswer(
         kind=Kind.REGION, spans=(Span(end(0), end(0), False, False), Span(end(1), end(2), True, True))
     ),
@@ -149,14 +181,15 @@ OTHERS = {
 
 @pytest.mark.parametrize("text", OTHERS)
 def test_other_kinds(text: str) -> None:
-    assert read_answer(text) == OTHERS[text]
+    assert bare(read_answer(text)) == OTHERS[text]
 
 
 UNREAD = [
-    "", " ", "$$$", ".", "...", "1, 2, ...", "nan", "oo", "inf", "1/0", r"\frac{1}{0}", "0/0", "11 7/6",
-    "4 0/0", "1e5", "2.4e1", "1_000", "0x10", "12 34", "1.2.3", "--", "5 million", "12x", "x^2", r"\sqrt{2}",
-    "3+3=2", "x=x", "5%0", "The answer is 24", "[3,1)", "(1", "1)", r"\frac{1}", "9" * 81, "1\n2", "١", "½",
-    "2²", r"\boxed{", "24 25",
+    "", " ", "$$$", ".", "...", "1, 2, ...", "nan", "oo", "inf", "4 0/0", "11 7/6", "1_000", "0x10", "12 34",
+    "1.2.3", "--", "x=x", "5%0", "The answer is 24", "[3,1)", "(1", "1)", r"\frac{1}", "1\n2", "١", "２４",
+    r"\boxed{", "24 25",
+    "3+3=2", "A) or B)", "24 \\approx 25", "x2", "1" * 600, "x^", "\\sqrt", "()", "x > 3 and x < 2",
+    "\\sum_{k=1}^3 k",
 ]  # fmt: skip
 
 
@@ -166,13 +199,18 @@ def test_text_without_a_value_is_not_read(text: str) -> None:
 
 
 def test_a_union_is_equal_in_any_order() -> None:
-    spans = [
+    spans = (
         Span(end(2), end(3), True, False),
         Span(end(0), end(2), False, True),
         Span(end(2), end(2), False, False),
-    ]
-    assert merge(spans) == merge(spans[::-1]) == (Span(end(0), end(3), False, False),)
-    assert len(merge(spans[:2])) == 2  # 2 itself is missing
+    )
+    whole = MathAnswer(kind=Kind.REGION, spans=(Span(end(0), end(3), False, False),))
+    for order in (spans, spans[::-1]):
+        assert Comparison().same(whole, MathAnswer(kind=Kind.REGION, spans=order)) is True
+        assert Comparison().same(MathAnswer(kind=Kind.REGION, spans=order), whole) is True
+    assert (
+        Comparison().same(whole, MathAnswer(kind=Kind.REGION, spans=spans[:2])) is False
+    )  # 2 itself is missing
 
 
 # ---- grades ----
@@ -183,7 +221,6 @@ GRADES = [
     ("24", "3 * 8", Grade.WRONG),  # left to compute
     ("24", "48/2", Grade.WRONG),
     ("24", "\\sqrt{576}", Grade.WRONG),
-    ("24", "4!", Grade.REFUSED),
     ("24", "3 * 8 = 24", Grade.CORRECT),
     ("24", "24 = 3 * 8", Grade.WRONG),
     ("24", "x = 20 + 4", Grade.WRONG),
@@ -202,25 +239,28 @@ GRADES = [
     ("24", r"\{24, 25\}", Grade.WRONG),
     ("24", r"(-\infty, \infty)", Grade.WRONG),
     ("24", r"x \in \mathbb{R}", Grade.WRONG),
-    ("24", "x = x", Grade.WRONG),
-    ("24", "2 = 24", Grade.WRONG),
+    ("24", "x = x", Grade.MALFORMED),
+    ("24", "2 = 24", Grade.MALFORMED),
     ("24", r"\infty", Grade.WRONG),
     ("24", "nan", Grade.MALFORMED),
     ("24", "The answer is 24", Grade.MALFORMED),
     ("24", "24 25", Grade.MALFORMED),
-    ("24", "1/0", Grade.MALFORMED),
+    ("24", "1/0", Grade.WRONG),
     ("24", "", Grade.MALFORMED),
-    ("24", "2.4e1", Grade.REFUSED),
-    ("24", "4!", Grade.REFUSED),
+    ("24", "2.4e1", Grade.CORRECT),
+    ("24", "4!", Grade.WRONG),
     ("24", "2^{3^{2}}", Grade.WRONG),  # 512
-    ("24", "x^{3^{2}}", Grade.REFUSED),
-    ("24", "9^{9^{9}}", Grade.REFUSED),
-    ("24", "(x+1)^{60}", Grade.REFUSED),
-    ("24", "1" * 31 + "x", Grade.REFUSED),
+    ("24", "x^{3^{2}}", Grade.WRONG),
+    ("24", "9^{9^{9}}", Grade.WRONG),
+    ("x^2", "9^{9^{9}}", Grade.WRONG),
+    ("x^2", "(x+1)^{60}", Grade.WRONG),
+    ("x^2", "e^{e^{e^{x}}} - e^{e^{e^{x}}} + x^2", Grade.CORRECT),
+    ("x^2", "e^{e^{e^{9x}}} + x^2", Grade.WRONG),
+    ("24", "1" * 31 + "x", Grade.WRONG),
     ("24", "(" * 30 + "24" + ")" * 30, Grade.REFUSED),
     ("24", "24" + " " * 600, Grade.REFUSED),
     ("24", "２４", Grade.REFUSED),
-    ("24", r"\sum_{k=1}^{24} 1", Grade.REFUSED),
+    ("24", r"\sum_{k=1}^{24} 1", Grade.MALFORMED),
     ("1/2", "50%", Grade.CORRECT),
     ("1/2", ".5", Grade.CORRECT),
     ("50%", "50", Grade.CORRECT),
@@ -231,14 +271,17 @@ GRADES = [
     (r"\sqrt{2}/2", r"\frac{1}{\sqrt2}", Grade.CORRECT),
     ("x^2", "x*x", Grade.CORRECT),
     ("x^2", "y = x^2", Grade.CORRECT),
-    ("x^2", "x = x", Grade.WRONG),
+    ("x^2", "x = x", Grade.MALFORMED),
     ("x^2", "x^2, x", Grade.WRONG),
     ("x^2", "x^2 = 5", Grade.WRONG),
     ("x = 5", "y = 5", Grade.WRONG),
     ("2x+4y=3", r"y = \frac{3-2x}{4}", Grade.CORRECT),
     ("2x+4y=3", "x = x", Grade.MALFORMED),
+    ("2x+4y=3", "x + y = y + x", Grade.WRONG),
+    ("y = 2x", "y = y + 2x - 2x", Grade.WRONG),
+    ("x < 1", "2x < 2", Grade.WRONG),  # left to solve
     ("2x+4y=3", "3", Grade.WRONG),
-    ("x^2+1=0", "x^2+2=0", Grade.WRONG),  # neither has a real solution; math-verify alone calls them equal
+    ("x^2+1=0", "x^2+2=0", Grade.WRONG),  # neither has a real solution
     (r"x > \sqrt2", r"(\sqrt{2}, \infty)", Grade.CORRECT),
     (r"(0, \sqrt2)", r"0 < x < \sqrt2", Grade.CORRECT),
     (r"\frac{-1\pm\sqrt5}{2}", r"\frac{-1-\sqrt5}{2}, \frac{\sqrt5-1}{2}", Grade.CORRECT),
@@ -254,7 +297,12 @@ GRADES = [
     ("(B)", "b", Grade.CORRECT),
     ("B", "A", Grade.WRONG),
     ("ab", "ba", Grade.CORRECT),
-    (r"\begin{pmatrix}1&2\\3&4\end{pmatrix}", r"\begin{bmatrix}1&2\\3&2^2\end{bmatrix}", Grade.CORRECT),
+    (r"\begin{pmatrix}1&2\\3&4\end{pmatrix}", r"\begin{bmatrix}1&2\\3&4.0\end{bmatrix}", Grade.CORRECT),
+    (
+        r"\begin{pmatrix}1&2\\3&4\end{pmatrix}",
+        r"\begin{pmatrix}1&2\\3&2^2\end{pmatrix}",
+        Grade.WRONG,
+    ),  # left to compute
     (r"\begin{pmatrix}1&2\\3&4\end{pmatrix}", r"\begin{pmatrix}1&2\\3&5\end{pmatrix}", Grade.WRONG),
 ]
 
@@ -283,8 +331,13 @@ def test_tolerance() -> None:
 
 
 @pytest.mark.parametrize(
-    "gold", ["", "x = x", "1/0", "the sum of both numbers is large", r"\sum_{k=0}^n k", "9^9^9", "nan", "²"]
-)
+    "gold",
+    [
+        "", "x = x", "1/0", "the sum of both numbers is large", r"\sum_{k=0}^n k", "9^9^9", "nan", "²",
+        "3 + 3 = 2", "24 25",
+        r"\pi \approx 3.2", r"\ln 0", "e^{e^{e^{e^{e}}}}", "(x+1)^2 = x^2 + 2x + 1", "x - x = 0",
+    ],
+)  # fmt: skip
 def test_a_right_answer_that_cannot_be_used_is_named(grader: MathGrader, gold: str) -> None:
     with pytest.raises(ValueError, match="the right answer"):
         grader.read_gold(gold)
@@ -332,39 +385,93 @@ def test_finding_is_fast_in_hostile_text() -> None:
     assert time.perf_counter() - start < 1
 
 
-# ---- the gate ----
+# ---- formulas ----
 
 
 @pytest.mark.parametrize(
-    ("text", "part"),
+    ("text", "value"),
     [
-        (r"\int x", r"\int"),
-        (r"\binom{9}{3}", r"\binom"),
-        ("5!", "!"),
-        ("9^9^9", "power of a power"),
-        ("9^{9^9}", "power of a power"),
-        ("{9^9}^9", None),  # a power of a power in braces: both exponents are bounded
-        ("2^{1000}", "exponent over 999"),
-        ("2^{999}", None),
-        ("x^{101}", "exponent over 100"),
-        ("(x+1)^{13}", "exponent over 12"),
-        ("1e9", "scientific"),
-        ("1E+9", "scientific"),
-        ("1" * 30, "30 digits"),
-        ("x+" * 150, "symbols"),
-        (r"\begin{pmatrix}" + "1&" * 16 + r"1\end{pmatrix}", "matrix"),
+        ("2^{4950}", 2**4950),
+        ("4.5e33", 45 * 10**32),
+        ("20!", 2432902008176640000),
+        (r"\binom{10}{3}", 120),
+        (r"\frac{1+\frac12}{3}", Fraction(1, 2)),
+        ("1/2/2", Fraction(1, 4)),
+        ("-2^2", -4),
+        (r"2\frac{1}{3}", Fraction(7, 3)),
+        ("9^9^9", None),
+        ("2^{100000}", None),
+        ("600!", None),
+        ("0^{-1}", None),
+        (r"\sqrt{4}", None),
+        ("2^{9000}2^{9000}2^{9000}2^{9000}2^{9000}", None),
     ],
 )
-def test_gate_in_front_of_algebra(text: str, part: str | None) -> None:
-    reason = why_too_much(tokenize(text))
-    assert reason is None if part is None else part in (reason or "")
+def test_exact_values_are_bounded(text: str, value: Fraction | int | None) -> None:
+    tree = read_tree(tokenize(text))
+    assert (tree and rational(tree)) == value
 
 
-def test_latex_is_rebuilt() -> None:
-    assert to_latex(tokenize(r"1.5 × π\,\left(x\right)^2\text{ cm}")) == r"(\frac{15}{10}) \cdot  \pi  (x)^{2}"
-    assert to_latex(tokenize("sqrt(2)/x^(1/2)")) == r"\sqrt{2}/x^{1/2}"
+def test_a_tree_keeps_case_order_and_precedence() -> None:
+    assert read_tree(tokenize(r"\frac{R}{r}")) == ("/", ("v", "R"), ("v", "r"))
+    assert read_tree(tokenize("1/2x")) == ("*", ("/", ("n", 1, 1), ("n", 2, 1)), ("v", "x"))
+    assert read_tree(tokenize("f'(x)")) == ("call", "f'", ("v", "x"))
+    assert read_tree(tokenize(r"\sin 2x + 1"))[0] == "+"  # type: ignore[index]
+    assert read_tree(tokenize(r"\sin^{-1} x")) == ("f", "arcsin", ("v", "x"))
     with pytest.raises(TooDeep):
         tokenize("(" * 21)
+
+
+def classes(*texts: str) -> list[int]:
+    trees = [json.loads(json.dumps(read_tree(tokenize(text)))) for text in texts]
+    return [number for number, _, _ in operations.compare(trees)[0]]
+
+
+def test_formulas_are_equal_only_if_every_digit_is() -> None:
+    assert classes(r"\frac{\sqrt2}{2^{99}}", r"\frac{\sqrt3}{2^{99}}") == [0, 1]
+    assert classes("e^{1000}+1", "e^{1000}+2") == [0, 1]
+    assert classes(r"\sqrt2", "1.41421356237309504880168872420969807856967187537694807317667974") == [0, 1]
+    assert classes(r"\sqrt2 + 10^{-200}", r"\sqrt2", r"\frac{2}{\sqrt2}") == [0, 1, 1]
+    assert classes(r"\sqrt{x^2}", "x", "|x|") == [0, 1, 0]
+    assert classes(r"\log 2", r"\ln 2", r"\log_{10} 2", r"\log_2 2") == [0, 0, 1, 2]
+    assert classes(r"\sin\pi", "0", r"\cos\frac{\pi}{2}", r"\ln 1", r"\sqrt2-\sqrt2", "10^{-300}") == [
+        0,
+        0,
+        0,
+        0,
+        0,
+        1,
+    ]
+    assert classes(r"\frac{1}{\sqrt2-\sqrt2}", r"\ln 0", "e^{e^{e^{20}}}") == [-1, -1, -1]
+    assert classes(r"\frac{(x+1)^2-1}{x}", "x+2", "x+3") == [0, 0, 1]
+    assert classes("f(x)", "f'(x)", "g(x)", "fx", "f(x+0)") == [0, 1, 2, 3, 0]
+    assert classes("e^{i\\pi}", "-1", "i^2", "i") == [0, 0, 0, 1]
+
+
+# ---- pairs by kind ----
+
+
+PAIRS = lines("grader_pairs.jsonl")
+
+
+@pytest.mark.parametrize("kind", sorted({pair["kind"] for pair in PAIRS}))
+def test_pairs(grader: MathGrader, kind: str) -> None:
+    """Every kind of answer that users reported as graded wrongly, with siblings of each."""
+    differing = [
+        (pair["gold"], pair["answer"], grade)
+        for pair in PAIRS
+        if pair["kind"] == kind
+        for grade in [grader.grade(grader.read_gold(pair["gold"]), pair["answer"])]
+        if (grade is Grade.CORRECT) != (pair["expected"] == "correct")
+    ]
+    assert not differing
+
+
+@pytest.mark.parametrize("pair", [pair for pair in PAIRS if pair["expected"] == "correct"][::3], ids=str)
+def test_equality_is_symmetric_for_plain_pairs(grader: MathGrader, pair: dict[str, Any]) -> None:
+    """An answer that equals the right one is itself a right answer that can be read."""
+    gold = grader.read_gold(pair["answer"])
+    assert grader.grade(gold, pair["answer"]) is Grade.CORRECT
 
 
 # ---- math-verify's own cases ----
@@ -424,12 +531,6 @@ def hostile_run() -> Iterator[tuple[str, Any]]:
         text = mutate(rng.choice(seeds), seeds, rng)
         start = time.perf_counter()
         read_answer(text)
-        if why_refused(text, max_chars=MAX_CHARS) is None:
-            try:
-                tokens = tokenize(text)
-                why_too_much(tokens), to_latex(tokens)
-            except TooDeep:
-                pass
         worst_read = max(worst_read, time.perf_counter() - start)
     yield "worst_read_s", worst_read
     yield "worst_grade_s", worst_grade
@@ -471,9 +572,9 @@ def test_the_native_reader_is_fast(grader: MathGrader) -> None:
     spent: list[float] = []
     for _ in range(200):
         for gold, text in golds:
-            start = time.perf_counter()
+            start = time.process_time_ns()
             grader.grade(gold, text)
-            spent.append(time.perf_counter() - start)
-    median = statistics.median(spent)
-    print(f"native grade: median {median * 1e6:.1f} µs")
-    assert median < 500e-6
+            spent.append(time.process_time_ns() - start)
+    median = statistics.median(spent) * 1e-9
+    print(f"native grade: median {median * 1e6:.1f} µs of CPU")
+    assert median < 100e-6

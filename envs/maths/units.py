@@ -1,0 +1,234 @@
+r"""Units and the things that are counted: what follows, or stands before, a number.
+
+In: the words behind a value, as tokens of `envs.maths.grammar`. Out: a `Unit`, or None if they are no unit. A
+right answer without a unit is equal to the number with any unit. If both name one, they must be the same, or be
+converted: ``5 m`` equals ``500 cm`` and ``5 meters``, but neither ``5 cm``, ``5 km`` nor ``5 kg``. Things
+counted must share a word (``8 red cars`` and ``8 (cars)``).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from fractions import Fraction
+from typing import NamedTuple
+
+from envs.maths.vocabulary import NOT_UNITS
+
+MAX_WORDS = 5
+
+
+class Unit(NamedTuple):
+    """A unit, such as km/h: `factor` times a product of base units, or the things counted.
+
+    Example: ``cm^2`` is `Unit(Fraction(1, 10000), (("m", 2),), frozenset())`.
+    """
+
+    factor: Fraction
+    powers: tuple[tuple[str, int], ...]
+    things: frozenset[str]
+
+
+class Reading(NamedTuple):
+    """A unit, and whether its words could also be letters of a formula, as in ``5 m/s``."""
+
+    unit: Unit
+    is_bare: bool
+
+
+_INCH = Fraction(254, 10000)
+_POUND = Fraction(45359237, 100000)
+_TABLE: list[tuple[str, Fraction | int, dict[str, int]]] = [
+    ("m meter meters metre metres", 1, {"m": 1}),
+    ("km kilometer kilometers kilometre kilometres kms", 1000, {"m": 1}),
+    ("dm decimeter decimeters decimetre decimetres", Fraction(1, 10), {"m": 1}),
+    ("cm centimeter centimeters centimetre centimetres cms", Fraction(1, 100), {"m": 1}),
+    ("mm millimeter millimeters millimetre millimetres", Fraction(1, 1000), {"m": 1}),
+    ("nm nanometer nanometers nanometre nanometres", Fraction(1, 10**9), {"m": 1}),
+    ("in inch inches", _INCH, {"m": 1}),
+    ("ft foot feet", 12 * _INCH, {"m": 1}),
+    ("yd yds yard yards", 36 * _INCH, {"m": 1}),
+    ("mi mile miles", 63360 * _INCH, {"m": 1}),
+    ("acre acres", 6272640 * _INCH**2, {"m": 2}),
+    ("ha hectare hectares", 10000, {"m": 2}),
+    ("L l liter liters litre litres", Fraction(1, 1000), {"m": 3}),
+    ("mL ml milliliter milliliters millilitre millilitres", Fraction(1, 10**6), {"m": 3}),
+    ("gal gallon gallons", 231 * _INCH**3, {"m": 3}),
+    ("qt quart quarts", 231 * _INCH**3 / 4, {"m": 3}),
+    ("pt pint pints", 231 * _INCH**3 / 8, {"m": 3}),
+    ("cup cups", 231 * _INCH**3 / 16, {"m": 3}),
+    ("g gram grams gramme grammes", 1, {"g": 1}),
+    ("kg kgs kilogram kilograms kilo kilos", 1000, {"g": 1}),
+    ("mg milligram milligrams", Fraction(1, 1000), {"g": 1}),
+    ("tonne tonnes", 10**6, {"g": 1}),
+    ("ton tons", 2000 * _POUND, {"g": 1}),
+    ("lb lbs pound pounds", _POUND, {"g": 1}),
+    ("oz ounce ounces", _POUND / 16, {"g": 1}),
+    ("s sec secs second seconds", 1, {"s": 1}),
+    ("ms millisecond milliseconds", Fraction(1, 1000), {"s": 1}),
+    ("min mins minute minutes", 60, {"s": 1}),
+    ("h hr hrs hour hours", 3600, {"s": 1}),
+    ("day days", 86400, {"s": 1}),
+    ("week weeks wk wks", 7 * 86400, {"s": 1}),
+    ("month months", 1, {"month": 1}),
+    ("yr yrs year years", 12, {"month": 1}),
+    ("decade decades", 120, {"month": 1}),
+    ("century centuries", 1200, {"month": 1}),
+    ("mph", 63360 * _INCH / 3600, {"m": 1, "s": -1}),
+    ("kph kmh", Fraction(1000, 3600), {"m": 1, "s": -1}),
+    ("N newton newtons", 1000, {"g": 1, "m": 1, "s": -2}),
+    ("J joule joules", 1000, {"g": 1, "m": 2, "s": -2}),
+    ("kJ kilojoule kilojoules", 10**6, {"g": 1, "m": 2, "s": -2}),
+    ("W watt watts", 1000, {"g": 1, "m": 2, "s": -3}),
+    ("kW kilowatt kilowatts", 10**6, {"g": 1, "m": 2, "s": -3}),
+    ("Pa pascal pascals", 1000, {"g": 1, "m": -1, "s": -2}),
+    ("Hz hertz", 1, {"s": -1}),
+    ("V volt volts", 1, {"volt": 1}),
+    ("A amp amps ampere amperes", 1, {"ampere": 1}),
+    ("ohm ohms", 1, {"ohm": 1}),
+    ("mol mole moles", 1, {"mole": 1}),
+    ("K kelvin kelvins", 1, {"kelvin": 1}),
+    ("° deg degree degrees", 1, {"degree": 1}),
+    ("rad rads radian radians", 1, {"radian": 1}),
+    ("°C celsius", 1, {"celsius": 1}),
+    ("°F fahrenheit", 1, {"fahrenheit": 1}),
+    ("$ dollar dollars USD US$ buck bucks", 1, {"usd": 1}),
+    ("cent cents ¢", Fraction(1, 100), {"usd": 1}),
+    ("€ EUR euro euros", 1, {"eur": 1}),
+    ("£ GBP", 1, {"gbp": 1}),
+    ("¥ JPY yen", 1, {"jpy": 1}),
+    ("CNY RMB yuan", 1, {"cny": 1}),
+    ("₹ INR Rs rupee rupees", 1, {"inr": 1}),
+]
+_KNOWN = {
+    name: Unit(Fraction(factor), tuple(sorted(powers.items())), frozenset())
+    for names, factor, powers in _TABLE
+    for name in names.split()
+}
+_FOLDED = {name.casefold(): unit for name, unit in reversed(_KNOWN.items()) if len(name) > 1}
+CURRENCIES = frozenset(
+    name
+    for name, unit in _KNOWN.items()
+    if {"usd", "eur", "gbp", "jpy", "cny", "inr"} & dict(unit.powers).keys()
+)
+_PREFIXES = frozenset(["$", "€", "£", "¥", "₹", "USD", "US$", "EUR", "GBP", "JPY", "CNY", "RMB", "INR", "Rs"])
+_SQUARES = {"square": 2, "sq": 2, "cubic": 3, "cu": 3}
+_ANY = frozenset(("unit", "units"))
+_NONE = Unit(Fraction(1), (), frozenset())
+
+
+def is_currency(token: str) -> bool:
+    """Whether a token may stand before an amount, such as ``$`` or ``USD``."""
+    return token.removeprefix("'") in _PREFIXES
+
+
+def known_unit(word: str) -> Unit | None:
+    """The unit of a word such as ``cm``; None if it is none."""
+    return _KNOWN.get(word) or (_FOLDED.get(word.casefold()) if len(word) > 1 else None)
+
+
+def read_unit(tokens: Sequence[str], *, after_space: bool) -> Reading | None:
+    """Read the tokens behind a number as a unit or as things counted; None if they are neither.
+
+    Args:
+        tokens: The tokens, without spaces at the ends.
+        after_space: Whether a space precedes them. Letters that touch the number are a product, unless they are
+            a unit of several letters or a long word.
+    """
+    if len(tokens) > 24:
+        return None
+    if tokens[:1] == ["("] and tokens[-1:] == [")"] and len(tokens) > 2:
+        found = read_unit(tokens[1:-1], after_space=True) if "(" not in tokens[1:] else None
+        long = any(len(token.strip("'")) > 2 for token in tokens[1:-1])
+        return found._replace(is_bare=False) if found and long else None
+    powers: dict[str, int] = {}
+    factor, things, words = Fraction(1), set(), 0
+    sign, square, is_bare, at = 1, 1, True, 0
+    has_slash = "/" in tokens
+    is_alone = after_space and sum(token[-1].isalpha() for token in tokens) == 1
+    while at < len(tokens):
+        token = tokens[at]
+        at += 1
+        if token in (" ", ".") or (token == "*" and words):
+            continue
+        if token == "/" or token == "per" or token == "'per":
+            if token != "/":
+                is_bare = False
+            sign = -1
+            continue
+        is_text = token[0] == "'" and len(token) > 1
+        if token == "°" and tokens[at : at + 1] in (["C"], ["F"], ["'C"], ["'F"]):
+            token += tokens[at].strip("'")
+            at += 1
+        for word in token.removeprefix("'").replace("-", " ").split() if is_text else [token]:
+            word = word.strip(".")
+            if not word:
+                continue
+            if word == "per":
+                sign = -1
+                continue
+            words += 1
+            if words > MAX_WORDS or word.casefold() in NOT_UNITS:
+                return None
+            if word.casefold() in _SQUARES:
+                square = _SQUARES[word.casefold()]
+                is_bare = False
+                continue
+            unit = known_unit(word)
+            if unit and len(word) == 1 and not (is_text or has_slash or is_alone or not word.isalpha()):
+                unit = None
+                if not powers:
+                    return None
+            if unit is not None:
+                power = square
+                if tokens[at : at + 2] == ["^", "{"]:
+                    end = at + 2 + (tokens[at + 2 : at + 3] == ["-"])
+                    if tokens[end : end + 2] not in (["1", "}"], ["2", "}"], ["3", "}"]):
+                        return None
+                    power = int("".join(tokens[at + 2 : end + 1]))
+                    at = end + 2
+                for base, exponent in unit.powers:
+                    powers[base] = powers.get(base, 0) + sign * power * exponent
+                factor *= unit.factor ** (sign * power)
+                is_bare = is_bare and not is_text and len(word) <= 3 and word.isalpha()
+                square = 1
+                continue
+            if word.casefold() in _ANY:
+                is_bare = False
+                continue
+            if not (word.isascii() and word.replace("'", "").isalpha()):
+                return None
+            if not is_text and not (len(word) >= (3 if after_space else 5)):
+                return None
+            is_bare = is_bare and not is_text and len(word) <= 4
+            things.add(word.casefold().removesuffix("es") if len(word) > 5 else word.casefold())
+            things.add(word.casefold().removesuffix("s"))
+    if not words:
+        return None
+    if powers:
+        things = set()
+    if not after_space and is_bare and max(len(token) for token in tokens) == 1 and not has_slash:
+        return None
+    kept = tuple(sorted((base, power) for base, power in powers.items() if power))
+    return Reading(Unit(factor, kept, frozenset(things)), is_bare)
+
+
+def conversion(gold: Unit | None, answer: Unit | None) -> Fraction | None:
+    """The factor from the unit of an answer to that of the right answer; None if they do not agree.
+
+    Example: from ``cm`` to ``m`` it is 1/100.
+    """
+    if (
+        gold is None
+        or answer is None
+        or not (gold.powers or gold.things)
+        or not (answer.powers or answer.things)
+    ):
+        return Fraction(1)
+    if gold.powers or answer.powers:
+        return answer.factor / gold.factor if gold.powers == answer.powers else None
+    return Fraction(1) if gold.things & answer.things else None
+
+
+def currency_unit(token: str) -> Unit:
+    """The unit of a currency sign or code."""
+    return known_unit(token.removeprefix("'")) or _NONE
