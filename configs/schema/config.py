@@ -358,8 +358,8 @@ class RewardTermConfig(Section):
     weight: float
     """Multiplies the reward's value; the logged value includes it."""
     gate: Literal["none", "correct", "verified"] = "none"
-    """Count this term only if the answer is right (`correct`), or right with every step valid (`verified`, where
-    the task checks steps)."""
+    """Count this term only if the answer is right (`correct`), or right with every step valid (`verified`,
+    where the task checks steps)."""
     when: WhenConfig = WhenConfig()
     """Count this term only in some groups."""
     schedule: dict[Annotated[int, Field(ge=0)], float] = {}
@@ -494,9 +494,10 @@ class EvalConfig(Section):
     """Splits of these evaluations, out of `splits`. []: the first one."""
     best: Literal["accuracy", "verified", "steps"] | None = "accuracy"
     """Keep the model of the best of these evaluations in `models/best`: the one with the highest `accuracy`,
-    with the most answers that are right with every step valid (`verified`, where the task checks steps), or with
-    the fewest `steps` per correct answer at an accuracy within one standard error of the highest. The first of
-    the splits decides; a tie goes to fewer steps, with `steps` to the higher accuracy. null: keep none."""
+    with the most answers that are right with every step valid (`verified`, where the task checks steps), or
+    with the fewest `steps` per correct answer at an accuracy within one standard error of the highest. The
+    first of the splits decides; a tie goes to fewer steps, with `steps` to the higher accuracy. null: keep
+    none."""
     patience: int | None = Field(None, ge=1)
     """Early stopping: end GRPO after this many of these evaluations in a row without a new best. null:
     never."""

@@ -13,16 +13,27 @@ from configs.schema.ablation import load_ablation
 from rl.ablation.report import write_comparison
 from rl.ablation.schedule import Failure
 from rl.compare import stored
+from rl.compare.stored import read_stored
 from rl.pages.comparison.write import compare_folders
 from rl.runs.errors import RunFolderError
 from scripts.report import main
 from tests.kit.runs_by_hand import on, study, traces
+
+RESULTS = Path(__file__).parents[3] / "docs" / "results"
 
 
 def make(folder: Path) -> Path:
     rows = {"a": traces(6) + on("ood_easy", traces(3)), "b": traces(9, steps=2, backtracks=1), "<c>": traces(6)}
     study(folder, rows, (0, 1))
     return folder
+
+
+@pytest.mark.parametrize(
+    "folder", sorted(path.parent for path in RESULTS.glob("*/comparison.json")), ids=lambda path: path.name
+)
+def test_the_results_in_the_docs_are_of_the_present_format(folder: Path) -> None:
+    _, cases = read_stored(folder)
+    assert all(case.last() for case in cases)
 
 
 @pytest.mark.slow
