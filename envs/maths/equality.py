@@ -32,7 +32,7 @@ from envs.maths.algebra import Tree
 from envs.maths.phrases import same_time
 from envs.maths.units import conversion
 from envs.maths.values import Kind, Known, MathAnswer, Span, as_region, number_tree
-from envs.maths.vocabulary import EMPTY
+from envs.maths.vocabulary import EMPTY, UNDEFINED
 
 _SINGLE = (Kind.NUMBER, Kind.FORMULA, Kind.WORD)
 _SEVERAL = (Kind.LIST, Kind.TUPLE, Kind.SET)
@@ -63,6 +63,8 @@ class Comparison:
         if answer.kind is Kind.FORMULA and answer.items:
             return self._same_rounded(gold, answer)
         if gold.name and answer.name and gold.name != answer.name:
+            if "y" in (gold.name, answer.name) and (gold.name + answer.name).endswith(("(x)", ")y")):
+                return self.same(replace(gold, name=""), replace(answer, name=""))  # y = 2x, f(x) = 2x
             if gold.relation and answer.relation and Kind.FORMULA in (gold.kind, answer.kind):
                 return self._same_formula(gold.relation, answer.relation)
             return (
@@ -73,6 +75,9 @@ class Comparison:
             return self._same_number(gold, answer)
         if kinds == (Kind.WORD, Kind.WORD):
             return self._same_word(gold, answer)
+        if Kind.TIME in kinds and Kind.NUMBER in kinds:
+            time, number = (gold, answer) if gold.time else (answer, gold)
+            return time.time is not None and time.time.ratio == number.value and not number.is_computed
         if Kind.WORD in kinds and (gold.items or answer.items):
             return self._same_option(gold, answer)
         if kinds == (Kind.TIME, Kind.TIME) and gold.time and answer.time:
@@ -180,7 +185,7 @@ class Comparison:
     def _same_word(self, gold: MathAnswer, answer: MathAnswer) -> bool | None:
         if gold.word == answer.word:
             return self.same(gold.items[0], answer.items[0]) if gold.items and answer.items else True
-        if gold.word in EMPTY and answer.word in EMPTY:
+        if any(gold.word.casefold() in same and answer.word.casefold() in same for same in (EMPTY, UNDEFINED)):
             return True
         if len(gold.word) == 1:
             return not gold.is_bare and gold.word.isupper() and gold.word.casefold() == answer.word.casefold()

@@ -84,7 +84,7 @@ class _Exact:
 
 
 def is_computed(tree: Tree) -> bool:
-    """Whether arithmetic is left to do; not in a number, a proper result such as ``-3/4``, or ``2*10^3``."""
+    """Whether arithmetic is left to do; not in a number, a proper result as ``-3/4``, ``2*10^3`` or ``10^3``."""
     while tree[0] == "neg":
         tree = tree[1]
         if tree[0] == "neg":
@@ -95,10 +95,9 @@ def is_computed(tree: Tree) -> bool:
         above, below = _unsigned(tree[1]), _unsigned(tree[2])
         whole = above is not None and below is not None
         return not whole or below == 0 or (above or 0) % (below or 1) == 0
-    if tree[0] == "*" and len(tree) == 3 and tree[1][0] == "n" and tree[2][0] == "^":
-        ten, power = tree[2][1:]
-        return bool(ten != ("n", 10, 1) or _unsigned(power) is None)
-    return True
+    if tree[0] == "*" and len(tree) == 3 and tree[1][0] == "n":
+        tree = tree[2]
+    return not (tree[0] == "^" and tree[1] == ("n", 10, 1) and _unsigned(tree[2]) is not None)
 
 
 def _unsigned(tree: Tree) -> int | None:

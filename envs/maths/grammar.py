@@ -133,7 +133,7 @@ def _read_text(raw: list[str], at: int, command: str, out: list[str]) -> int:
     if "{" in raw[at + 1 : end]:
         out.append(command)
         return start
-    content = "".join(raw[at + 1 : end]).translate(_SPACES)
+    content = "".join(raw[at + 1 : end]).replace("\\ ", " ").translate(_SPACES)
     if content[:1] == " ":
         _put(" ", out)
     content = " ".join(content.split())

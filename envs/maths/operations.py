@@ -7,9 +7,9 @@ Stride. The sandbox limits time and memory.
 Two formulas are equal if they have the same value wherever both have one: at `_NUM_POINTS` points if they have
 letters. All values are computed with mpmath to so many digits that the smallest part of a formula counts: the
 bits of its numbers, and the ratio of the largest to the smallest intermediate value, plus 200 bits. A letter is
-a real number, so points at which a part is not real are left out, unless ``i`` is written or no other points
-are there. A logarithm without a base is natural in both formulas or decimal in both. Unknown functions get
-values that no identity relates.
+a real number, so points at which a part of both is not real are left out, unless ``i`` is written or no other
+points are there. A logarithm without a base is natural in both formulas or decimal in both. Unknown functions
+get values that no identity relates.
 
 Two equations are equal if one is a constant multiple of the other, also after their denominators are multiplied
 out; two inequalities, if it is a positive multiple.
@@ -60,7 +60,12 @@ def compare(trees: Sequence[Any]) -> list[list[list[Any]]]:
         were decimal.
     """
     bases = [mp.e, mp.mpf(10)] if any(_has_free_log(tree) for tree in trees) else [mp.e]
-    return [_classes(_evaluate(trees, base)) for base in bases]
+    found = []
+    for base in bases:
+        formulas, bits = _evaluate(trees, base)
+        with mp.workprec(2 * bits):
+            found.append(_classes(formulas))
+    return found
 
 
 def _classes(formulas: Sequence[_Formula]) -> list[list[Any]]:
@@ -80,10 +85,11 @@ def _has_free_log(tree: Any) -> bool:
     return tree[:2] == ["log", None] or any(_has_free_log(part) for part in tree[1:] if isinstance(part, list))
 
 
-def _evaluate(trees: Sequence[Any], base: Any) -> list[_Formula]:
-    """The values of all formulas at common points, all with the same precision."""
+def _evaluate(trees: Sequence[Any], base: Any) -> tuple[list[_Formula], int]:
+    """The values of all formulas at common points, with the same precision, and the largest one in bits."""
     formulas = [_Formula(tree) for tree in trees]
     weight = max([formula.weight for formula in formulas if formula.weight <= _MAX_WEIGHT], default=0)
+    most = bits = weight + _SPARE_BITS + 64
     for number, point in enumerate(_points(_letters(trees))):
         waiting = [formula for formula in formulas if formula.wants(number)]
         if not waiting:
@@ -98,14 +104,15 @@ def _evaluate(trees: Sequence[Any], base: Any) -> list[_Formula]:
             if weight + spread + _SPARE_BITS <= bits:
                 break
             bits = weight + spread + _SPARE_BITS + 64
+        most = max(most, bits)
         with mp.workprec(64):
             least = mp.ldexp(mp.mpf(1), low - _EQUAL_BITS - weight)
         for formula, (walk, value) in zip(waiting, walks, strict=True):
             if walk is not None:
                 formula.add(number, value, least, walk.is_real)
     for formula in formulas:
-        formula.finish()
-    return formulas
+        formula.finish(weight)
+    return formulas, most
 
 
 def _walk(tree: Any, point: dict[str, Any], base: Any) -> tuple[_Walk | None, Any]:
@@ -139,7 +146,7 @@ def _points(names: Sequence[str]) -> list[dict[str, Any]]:
         for name in names:
             draw = _draw(f"{name} {number}")
             size = mp.mpf(draw % 10**12) / 10**12  # in [0, 1), never an integer in practice
-            value = size * (1, 3, 7, 1)[number % 4] + mp.mpf(1) / 97
+            value = size * (1, 3, 7, 200)[number % 4] + mp.mpf(1) / 97
             point[name] = -value if number % 2 and draw & (1 << 70) else value
         points.append(point)
     return points
@@ -159,6 +166,7 @@ class _Formula:
         self.is_complex = _has_i(tree)
         self.weight = _bits_of(tree)
         self.values: dict[int, tuple[Any, Any]] = {}
+        self.ratio_bits = 0  # to which equal ratios of values agree
         self.others: dict[int, tuple[Any, Any]] = {}  # where a part is not real
 
     def wants(self, number: int) -> bool:
@@ -173,10 +181,11 @@ class _Formula:
         """Keep the value at a point."""
         (self.values if is_real or self.is_complex else self.others)[number] = value, least
 
-    def finish(self) -> None:
-        """If too few points are real, take the others too."""
+    def finish(self, weight: int) -> None:
+        """If too few points are real, take the others too; `weight` is the largest of all formulas."""
+        self.ratio_bits = _EQUAL_BITS + weight
         if len(self.values) < (_ENOUGH if self.has_letters else 1):
-            self.values = {**self.others, **self.values}
+            self.values, self.others = {**self.others, **self.values}, {}
 
     @property
     def has_value(self) -> bool:
@@ -194,10 +203,15 @@ class _Formula:
             return all(_near(value, constant.values[0]) for value in letters.values.values())
         common = self.values.keys() & other.values.keys()
         if len(common) < _ENOUGH:
-            mine, its = {**self.others, **self.values}, {**other.others, **other.values}
-            common = mine.keys() & its.keys()
-            return len(common) >= _ENOUGH and all(_near(mine[at], its[at]) for at in common)
-        return all(_near(self.values[at], other.values[at]) for at in common)
+            return False
+        return all(_near(self.values[at], other.values[at]) for at in common) and not (
+            self._differs_where_one_is_real(other) or other._differs_where_one_is_real(self)
+        )
+
+    def _differs_where_one_is_real(self, other: _Formula) -> bool:
+        """Whether the values differ by more than a sign where a part of the other formula is not real."""
+        at_both = self.values.keys() & (other.others.keys() - other.values.keys())
+        return not all(_near_up_to_sign(self.values[at], other.others[at]) for at in at_both)
 
     def _same_relation(self, other: _Formula) -> bool:
         if self.tree[1] != other.tree[1]:
@@ -216,7 +230,7 @@ class _Formula:
                     continue
                 if self.tree[1] not in ("=", "!=") and not (abs(mp.im(first)) == 0 and mp.re(first) > 0):
                     continue
-                if all(abs(ratio / first - 1) < mp.mpf(2) ** -_EQUAL_BITS for ratio in ratios):
+                if all(abs(ratio / first - 1) < mp.ldexp(mp.mpf(1), -self.ratio_bits) for ratio in ratios):
                     return True
         return False
 
@@ -239,6 +253,10 @@ def _near(one: tuple[Any, Any], other: tuple[Any, Any]) -> bool:
     return bool(abs(one[0] - other[0]) <= min(one[1], other[1]))
 
 
+def _near_up_to_sign(one: tuple[Any, Any], other: tuple[Any, Any]) -> bool:
+    return _near(one, other) or bool(abs(one[0] + other[0]) <= min(one[1], other[1]))
+
+
 def _is_zero(value: tuple[Any, Any]) -> bool:
     number = value[0][0] if isinstance(value[0], tuple) else value[0]
     return bool(abs(number) <= value[1])
@@ -248,9 +266,18 @@ def _has_i(tree: Any) -> bool:
     return tree == ["c", "i"] or any(_has_i(part) for part in tree[1:] if isinstance(part, list))
 
 
+def _is_odd_root(exponent: Any) -> bool:
+    """Whether an exponent is a fraction such as 2/3, so that the power of a negative number is real."""
+    if exponent[0] != "/" or exponent[1][0] != "n" or exponent[2][0] != "n":
+        return False
+    return bool(exponent[1][2] == exponent[2][2] == 1 and exponent[2][1] % 2 == 1)
+
+
 def _bits_of(tree: Any) -> int:
     if tree[0] == "n":
         return int(tree[1]).bit_length() + int(tree[2]).bit_length()
+    if tree[0] in ("v", "c"):
+        return 0
     parts = sum(_bits_of(part) for part in tree[1:] if isinstance(part, list))
     power: Any = tree[2] if tree[0] == "^" else [""]
     power = power[1] if power[0] == "neg" else power
@@ -330,7 +357,10 @@ class _Walk:
         if kind == "neg":
             return -self.value(tree[1])
         if kind == "^":
-            return self._power(self.value(tree[1]), self.value(tree[2]))
+            base, exponent = self.value(tree[1]), self.value(tree[2])
+            if _is_odd_root(tree[2]) and not isinstance(base, mpmath.mpc) and base < 0:
+                return mp.power(-base, exponent) * (-1) ** int(tree[2][1][1])
+            return self._power(base, exponent)
         if kind == "root":
             return self._root(self.value(tree[1]), self.value(tree[2]))
         if kind == "log":

@@ -80,11 +80,25 @@ NUMBER_WORDS = frozenset((*_SMALL, *_TENS, *MULTIPLES, *_PARTS, "and", "a", "min
 
 
 class Time(NamedTuple):
-    """A time of day or a ratio: `text` as written, `minutes` after midnight, and whether am or pm is stated."""
+    """A time of day or a ratio.
+
+    Attributes:
+        text: The text as written.
+        minutes: After midnight; -1 if the numbers are no time.
+        is_stated: Whether am or pm is stated.
+    """
 
     text: str
     minutes: int
     is_stated: bool
+
+    @property
+    def ratio(self) -> Fraction | None:
+        """The ratio ``2:3`` as a number; None for a time, and for more than two numbers."""
+        parts = self.text.split(":")
+        if self.is_stated or self.minutes >= 0 or len(parts) != 2 or not int(parts[1]):
+            return None
+        return Fraction(int(parts[0]), int(parts[1]))
 
 
 def read_time(text: str) -> Time | None:
@@ -105,7 +119,9 @@ def read_time(text: str) -> Time | None:
 def same_time(gold: Time, answer: Time) -> bool:
     """Whether two times are the same: 3:30 pm is 15:30, and for a right answer 3:30 it may be am or pm."""
     if gold.is_stated == answer.is_stated:
-        return gold.minutes == answer.minutes if gold.is_stated else gold.text == answer.text
+        if gold.is_stated or (gold.minutes >= 0 and answer.minutes >= 0):
+            return gold.minutes == answer.minutes
+        return gold.text == answer.text or (gold.ratio is not None and gold.ratio == answer.ratio)
     if gold.is_stated:
         return gold.minutes == answer.minutes
     return gold.minutes >= 0 and gold.minutes in (
@@ -152,6 +168,9 @@ def read_number_words(text: str) -> Fraction | None:
     words = words[1:] if sign < 0 else words
     if not words or len(words) > 12 or not NUMBER_WORDS.issuperset(words):
         return None
+    if words[-3:-1] == ["and", "a"] and words[-1] in _PARTS:  # two and a half
+        whole = _count(words[:-3])
+        return None if whole is None else sign * (whole + Fraction(1, _PARTS[words[-1]]))
     if words[-1] in _PARTS:
         above = 1 if words[:-1] in ([], ["a"]) else _count(words[:-1])
         is_fraction = words[-1] != "half" or above == 1

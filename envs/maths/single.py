@@ -14,7 +14,7 @@ from envs.maths.algebra import Tree, has_letters, read_tree
 from envs.maths.exact import is_computed, rational
 from envs.maths.grammar import CLOSE, OPEN, closes, glue, strip
 from envs.maths.phrases import MULTIPLES, NUMBER_WORDS, read_based, read_date, read_number_words, read_time
-from envs.maths.units import currency_unit, is_currency, known_unit, read_unit
+from envs.maths.units import currency_unit, is_currency, known_unit, product, read_unit
 from envs.maths.values import ALL_NUMBERS, HIGH, LOW, Kind, MathAnswer
 from envs.maths.vocabulary import ALL_REALS, FUNCTIONS, NO_VALUE
 
@@ -151,8 +151,8 @@ def _read_money(tokens: list[str]) -> MathAnswer | None:
     if answer is None or answer.kind not in (Kind.NUMBER, Kind.FORMULA) or answer.is_percent:
         return None
     if answer.unit is not None and answer.unit.powers and answer.unit != unit:
-        return None
-    return replace(answer, unit=unit)
+        unit = product(unit, answer.unit, 1)  # $5 per hour
+    return replace(answer, unit=unit, tree=answer.tree if answer.kind is Kind.FORMULA else None)
 
 
 def read_phrase(tokens: list[str]) -> MathAnswer | None:
@@ -207,6 +207,8 @@ def _may_be_unit(tokens: list[str], at: int) -> bool:
         return True
     if token[0] == "'":
         return len(token) > 1
+    if token == "\\frac":
+        return any(part[0] == "'" and len(part) > 1 for part in tokens[at + 1 : at + 4])
     if token == "(":
         return tokens[at + 1 : at + 2] != [] and len(tokens[at + 1]) > 2 and tokens[at + 1].strip("'").isalpha()
     return token.isascii() and token.isalpha()
@@ -237,6 +239,8 @@ def _read_with_unit(before: list[str], suffix: list[str], *, after_space: bool) 
     if found is None or not before:
         return None
     answer = _read_formula(before)
+    if answer is None and len(before) == 1 and not found.is_bare and (tree := read_tree(before)):
+        answer = MathAnswer(kind=Kind.FORMULA, tree=tree)  # x meters
     if answer is None:
         return None
     if (

@@ -48,6 +48,9 @@ _ENTITIES = {
     "amp": "&", "nbsp": " ", "times": "*", "minus": "-", "pi": r"\pi ", "infin": r"\infty ",
     "radic": r"\sqrt ", "deg": "°", "frac12": r"\frac{1}{2}", "#60": "<", "#62": ">", "#39": "'", "quot": '"',
 }  # fmt: skip
+_RAISED_TAG = re.compile(r"<sup>([^<>]{1,20})</sup>")
+_TAG = re.compile(r"</?(?:b|i|u|p|em|strong|span|code)>")
+_TIMES_TEN = re.compile(r"([0-9]) ?[xX] ?10\^")
 _MARKS = ("**", "__", "``", "*", "_", "`", '"', "'")
 _HEDGE = re.compile(
     r"(?:approximately|approx\.?|about|around|roughly|nearly|equal to|equals)[ :]+(?=[^ ])"
@@ -66,6 +69,10 @@ def respell(text: str) -> str:
     text = text.strip(" ")
     if "&" in text:
         text = _ENTITY.sub(lambda found: _ENTITIES[found[1]], text)
+    if "<" in text and ">" in text:
+        text = _TAG.sub("", _RAISED_TAG.sub(r"^{\1}", text))
+    if "10^" in text:
+        text = _TIMES_TEN.sub(r"\1*10^", text)
     text = _without_marks(text)
     if text[:1].isalpha() or text[:1] in ("=", "~"):
         found = _HEDGE.match(text)

@@ -127,89 +127,89 @@ def known_unit(word: str) -> Unit | None:
 
 
 def read_unit(tokens: Sequence[str], *, after_space: bool) -> Reading | None:
-    """Read the tokens behind a number as a unit or as things counted; None if they are neither.
+    r"""Read the tokens behind a number as a unit or as things counted; None if they are neither.
 
     Args:
-        tokens: The tokens, without spaces at the ends.
+        tokens: The tokens, without spaces at the ends: words, ``/``, powers, ``\frac`` and brackets around
+            things.
         after_space: Whether a space precedes them. Letters that touch the number are a product, unless they are
             a unit of several letters or a long word.
     """
     if len(tokens) > 24:
         return None
-    if tokens[:1] == ["("] and tokens[-1:] == [")"] and len(tokens) > 2:
-        found = read_unit(tokens[1:-1], after_space=True) if "(" not in tokens[1:] else None
-        long = any(len(token.strip("'")) > 2 for token in tokens[1:-1])
-        return found._replace(is_bare=False) if found and long else None
-    powers: dict[str, int] = {}
-    factor, things, words = Fraction(1), set(), 0
-    sign, square, is_bare, at = 1, 1, True, 0
-    has_slash = "/" in tokens
+    if tokens[0] == "(":
+        found = read_unit(tokens[1:-1], after_space=True) if tokens[-1] == ")" and len(tokens) > 2 else None
+        is_word = any(len(token.strip("'")) > 2 for token in tokens)
+        return found._replace(is_bare=False) if found and is_word else None
+    has_slash = "/" in tokens or "\\frac" in tokens
     is_alone = after_space and sum(token[-1].isalpha() for token in tokens) == 1
+    unit = Unit(Fraction(1), (), frozenset())
+    words, sign, square, is_bare, at = 0, 1, 1, True, 0
     while at < len(tokens):
         token = tokens[at]
         at += 1
-        if token in (" ", ".") or (token == "*" and words):
+        if token in (" ", ".", "*", "\\frac", "{") or (token == "}" and tokens[at : at + 1] != ["{"]):
             continue
-        if token == "/" or token == "per" or token == "'per":
-            if token != "/":
-                is_bare = False
+        if token in ("/", "}"):
             sign = -1
             continue
-        is_text = token[0] == "'" and len(token) > 1
         if token == "°" and tokens[at : at + 1] in (["C"], ["F"], ["'C"], ["'F"]):
             token += tokens[at].strip("'")
             at += 1
-        for word in token.removeprefix("'").replace("-", " ").split() if is_text else [token]:
+        power, at = _power(tokens, at)
+        if power == 0:
+            return None
+        is_text = token[0] == "'" and len(token) > 1
+        for word in token[1:].replace("-", " ").split() if is_text else [token]:
             word = word.strip(".")
-            if not word:
-                continue
             if word == "per":
-                sign = -1
+                sign, is_bare = -1, False
                 continue
             words += 1
-            if words > MAX_WORDS or word.casefold() in NOT_UNITS:
+            if words > MAX_WORDS or not word or word.casefold() in NOT_UNITS:
                 return None
             if word.casefold() in _SQUARES:
-                square = _SQUARES[word.casefold()]
-                is_bare = False
-                continue
-            unit = known_unit(word)
-            if unit and len(word) == 1 and not (is_text or has_slash or is_alone or not word.isalpha()):
-                unit = None
-                if not powers:
-                    return None
-            if unit is not None:
-                power = square
-                if tokens[at : at + 2] == ["^", "{"]:
-                    end = at + 2 + (tokens[at + 2 : at + 3] == ["-"])
-                    if tokens[end : end + 2] not in (["1", "}"], ["2", "}"], ["3", "}"]):
-                        return None
-                    power = int("".join(tokens[at + 2 : end + 1]))
-                    at = end + 2
-                for base, exponent in unit.powers:
-                    powers[base] = powers.get(base, 0) + sign * power * exponent
-                factor *= unit.factor ** (sign * power)
-                is_bare = is_bare and not is_text and len(word) <= 3 and word.isalpha()
-                square = 1
+                square, is_bare = _SQUARES[word.casefold()], False
                 continue
             if word.casefold() in _ANY:
                 is_bare = False
                 continue
-            if not (word.isascii() and word.replace("'", "").isalpha()):
+            known = known_unit(word)
+            if known and len(word) == 1 and word.isalpha() and not (is_text or has_slash or is_alone):
+                known = None
+            if known is not None:
+                unit = product(unit, known, sign * power * square)
+                is_bare = is_bare and not is_text and len(word) <= 3 and word.isalpha()
+                square = 1
+                continue
+            if not word.isascii() or not word.replace("'", "").isalpha():
                 return None
-            if not is_text and not (len(word) >= (3 if after_space else 5)):
+            if not is_text and len(word) < (3 if after_space else 5):
                 return None
             is_bare = is_bare and not is_text and len(word) <= 4
-            things.add(word.casefold().removesuffix("es") if len(word) > 5 else word.casefold())
-            things.add(word.casefold().removesuffix("s"))
-    if not words:
+            unit = unit._replace(things=unit.things | {word.casefold().removesuffix("s"), word.casefold()})
+    if not words or (is_bare and not after_space and not has_slash and max(map(len, tokens)) == 1):
         return None
-    if powers:
-        things = set()
-    if not after_space and is_bare and max(len(token) for token in tokens) == 1 and not has_slash:
-        return None
-    kept = tuple(sorted((base, power) for base, power in powers.items() if power))
-    return Reading(Unit(factor, kept, frozenset(things)), is_bare)
+    return Reading(unit._replace(things=frozenset()) if unit.powers else unit, is_bare)
+
+
+def _power(tokens: Sequence[str], at: int) -> tuple[int, int]:
+    """The exponent at a place, 1 if there is none and 0 if it is none of a unit, and where it ends."""
+    if tokens[at : at + 2] != ["^", "{"]:
+        return 1, at
+    end = at + 2 + (tokens[at + 2 : at + 3] == ["-"])
+    if tokens[end : end + 2] not in (["1", "}"], ["2", "}"], ["3", "}"]):
+        return 0, at
+    return int("".join(tokens[at + 2 : end + 1])), end + 2
+
+
+def product(unit: Unit, other: Unit, power: int) -> Unit:
+    """A unit times a power of another."""
+    powers = dict(unit.powers)
+    for base, exponent in other.powers:
+        powers[base] = powers.get(base, 0) + power * exponent
+    kept = tuple(sorted((base, exponent) for base, exponent in powers.items() if exponent))
+    return Unit(unit.factor * other.factor**power, kept, unit.things)
 
 
 def conversion(gold: Unit | None, answer: Unit | None) -> Fraction | None:

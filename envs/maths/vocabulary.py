@@ -29,7 +29,7 @@ NOT_UNITS = _words(
     "factorial to by not of is are sin cos tan log exp more less than least most nor but if else true false "
     "nan oo zoo inf infinity undefined nani snan"
 )
-NO_VALUE = _words("so nan oo zoo inf infinity undefined nani snan")
+NO_VALUE = _words("so nan oo zoo inf infinity nani snan")
 NOT_LETTERS = NO_VALUE | _words(
     "and or not to of is are if than the for mod min max gcd lcm det deg cm mm km kg mg ft lb lbs oz hr hrs "
     "mph True None no on it in at an as am by go do so he be up us we me my"
@@ -38,6 +38,7 @@ EMPTY = _words("none empty") | {
     "no solution", "no solutions", "no real solution", "no real solutions", "empty set", "the empty set",
     "there is no solution", "there are no solutions", "no such numbers",
 }  # fmt: skip
+UNDEFINED = frozenset(("dne", "does not exist", "undefined", "not defined"))
 ALL_REALS = frozenset(("all real numbers", "all reals", "all real", "the real numbers", "real numbers"))
 OR, AND = r"\lor", r"\land"
 ALIASES = {

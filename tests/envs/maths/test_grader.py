@@ -446,6 +446,14 @@ def test_formulas_are_equal_only_if_every_digit_is() -> None:
     assert classes(r"\frac{(x+1)^2-1}{x}", "x+2", "x+3") == [0, 0, 1]
     assert classes("f(x)", "f'(x)", "g(x)", "fx", "f(x+0)") == [0, 1, 2, 3, 0]
     assert classes("e^{i\\pi}", "-1", "i^2", "i") == [0, 0, 0, 1]
+    assert classes(r"\ln|x|", r"\ln x", r"\sqrt{ab}", r"\sqrt{a}\sqrt{b}") == [0, 1, 2, 2]  # where one is real
+    assert classes("x", r"x + \lfloor |x|/100 \rfloor", "x^2", "x^2 + e^{-5000}") == [0, 1, 2, 3]
+
+
+def test_equations_are_equal_only_if_every_digit_is(grader: MathGrader) -> None:
+    gold = grader.read_gold("y = 2x - 3")
+    assert grader.grade(gold, "3y = 6x - 9") is Grade.CORRECT
+    assert grader.grade(gold, "y - 2x + 3 = 10^{-40}") is Grade.WRONG
 
 
 # ---- pairs by kind ----
