@@ -125,6 +125,15 @@ class Env(ABC, Generic[State]):
         """The splits that have problems; train is always one of them."""
         return tuple(Split)
 
+    @property
+    def parts(self) -> Mapping[str, Env[Any]]:
+        """What this environment is made of, by the `part` of a problem: itself, or the parts of a mixture."""
+        return {"": self}
+
+    def part_of(self, problem: Problem) -> Env[Any]:
+        """The environment that reads and writes texts for a problem, with `parse` and `demonstrate`."""
+        return self.parts[problem.part]
+
     def defines(self, method: str) -> bool:
         """Whether this environment defines an optional method, such as `search_trace`, itself."""
         return getattr(type(self), method) is not getattr(Env, method)

@@ -39,6 +39,7 @@ class Problem:
         num_full_steps: Number of lines in the full reference trace.
         difficulty: The environment's own measure; larger is harder.
         budget: Number of steps the prompt asks for, or None if it asks for none.
+        part: The part of a mixture that it is from; empty elsewhere.
     """
 
     env: str
@@ -50,6 +51,7 @@ class Problem:
     num_full_steps: int
     difficulty: int
     budget: int | None = None
+    part: str = ""
 
 
 def hash_rows(rows: Iterable[tuple[object, ...]]) -> str:

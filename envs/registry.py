@@ -38,8 +38,12 @@ ENVS: dict[str, type[Env[Any]]] = {
 }
 
 
+MIXTURE = "mixture"
+"""Name of the environment that is made of others; it is no task of its own, so it is not in `ENVS`."""
+
+
 def find_env(name: str, folder: str | None = None) -> type[Env[Any]]:
-    """The class of an environment: one of `ENVS`, or a user's own as `package.module:Class`.
+    """The class of an environment: one of `ENVS`, a mixture, or a user's own as `package.module:Class`.
 
     Args:
         name: The name.
@@ -52,10 +56,14 @@ def find_env(name: str, folder: str | None = None) -> type[Env[Any]]:
         return ENVS[name]
     if ":" in name:
         return find_own_env(name, folder)
-    close = get_close_matches(name, ENVS, n=1)
+    if name == MIXTURE:
+        from envs.mixture import Mixture  # which builds its parts with this module
+
+        return Mixture
+    close = get_close_matches(name, [*ENVS, MIXTURE], n=1)
     hint = f"; did you mean '{close[0]}'?" if close else "."
     raise ValueError(
-        f"unknown environment '{name}'{hint} known: {', '.join(sorted(ENVS))}, or your own as "
+        f"unknown environment '{name}'{hint} known: {', '.join([*sorted(ENVS), MIXTURE])}, or your own as "
         "package.module:Class"
     )
 
@@ -78,7 +86,7 @@ def make_env(name: str, settings: Mapping[str, Any] | None = None, folder: str |
     except (ValueError, GraderError):
         raise
     except Exception as error:
-        if name in ENVS:
+        if ":" not in name:
             raise
         raise ValueError(f"building '{name}' raised {describe_error(error)}") from None
 

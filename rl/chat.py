@@ -120,7 +120,8 @@ class Chat:
         encoder = self._worker.encoder
         text = encoder.decode(completion.ids)
         truncated = completion.finish_reason is FinishReason.LENGTH
-        trace = read_trace(self.env, encoder, text, truncated=truncated)
+        part = self.env.part_of(question.problem)
+        trace = read_trace(part, encoder, text, truncated=truncated)
         if question.in_form:
             trace = self.env.check(question.problem, trace)
         return Reply(text=text, trace=replace(trace, num_tokens=len(completion.ids)))
@@ -161,7 +162,21 @@ def open_chat(
 
 
 def read_question(env: Env[Any], text: str, answer: str | None) -> Question:
-    """A typed question as a problem, with as much as the task can tell of it."""
+    """A typed question as a problem, with as much as the task can tell of it.
+
+    Of a mixture, the first part that can read the question gets it; if none can, the first one.
+    """
+    found = []
+    for label, part in env.parts.items():
+        question = _read_question(part, text, answer)
+        problem = replace(question.problem, env=env.name, part=label)
+        found.append(replace(question, problem=problem))
+        if question.in_form:
+            return found[-1]
+    return found[0]
+
+
+def _read_question(env: Env[Any], text: str, answer: str | None) -> Question:
     blank = Problem(
         env=env.name,
         split=Split.TRAIN,

@@ -100,7 +100,7 @@ def evaluate(
             sampled,
             skipped=settings.num_problems - len(used),
             limits=length_limits(config, limit),
-            first_error=env.first_error,
+            first_error=lambda problem, trace: env.part_of(problem).first_error(trace),
             bucket=env.bucket,
         )
     return found

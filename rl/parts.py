@@ -16,6 +16,7 @@ from pydantic import ValidationError
 from configs import Config, ConfigError, describe_errors
 from configs.schema.config import RewardTermConfig
 from envs import Env, Split, make_env
+from envs.mixture import PartError
 from envs.modules import add_folder
 from envs.own import is_own, own_fault
 from envs.registry import find_env
@@ -123,16 +124,17 @@ def build_rewards(config: Config) -> RewardSum:
 
 def _check_judged_steps(config: Config, env: Env[Any] | None, rewards: RewardSum | None) -> None:
     """Refuse to judge by steps that the task only counts. What could not be built is None."""
-    if env is None or env.checks_steps:
+    counting = [] if env is None else [part for part in env.parts.values() if not part.checks_steps]
+    if env is None or not counting:
         return
-    counts = f"'{env.name}' counts steps and checks none"
-    check = "set env.settings.check_steps, or " if "check_steps" in env.Settings.model_fields else ""
+    counts = f"'{counting[0].name}' counts steps and checks none"
+    check = "set env.settings.check_steps, or " if "check_steps" in counting[0].Settings.model_fields else ""
     if rewards is not None and rewards.on_checked_steps:
         raise ConfigError(
             f"rewards: checked steps are needed for {', '.join(rewards.on_checked_steps)}, but {counts}; "
             f"{check}leave that out: 'correct' pays for a right answer"
         )
-    if config.eval.best == "verified":
+    if config.eval.best == "verified" and len(counting) == len(env.parts):
         raise ConfigError(
             f"eval.best is 'verified', but {counts}, so no completion is verified; {check}set it to 'accuracy'"
         )
@@ -176,8 +178,11 @@ def build_env(config: Config) -> Env[Any]:
         env = make_env(name, config.env.settings, folder)
     except ValidationError as error:
         raise ConfigError(f"env.settings of '{name}': {describe_errors(error, settings)}") from None
+    except PartError as error:
+        raise ConfigError(f"env.settings.{error.where}: {describe_errors(error.error, error.schema)}") from None
     except ValueError as error:
         raise ConfigError(f"env.settings: {error}") from None
+    own = next((part for part in env.parts.values() if is_own(part)), None)
     try:
         for split in env.splits:
             env.problem(split, 0)
@@ -185,9 +190,9 @@ def build_env(config: Config) -> Env[Any]:
     except ValueError as error:
         raise ConfigError(f"env.settings: {error}") from None
     except Exception as error:
-        if not is_own(env):
+        if own is None:
             raise
-        raise ConfigError(f"{own_fault(env, error)}; try it with `stride check {name}`") from None
+        raise ConfigError(f"{own_fault(own, error)}; try it with `stride check`") from None
     for name, size in sizes.items():
         if size is not None and size < config.eval.num_problems:
             raise ConfigError(

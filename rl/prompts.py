@@ -6,6 +6,7 @@ imported; what depends on the tokenizer is checked by `make_encoder`.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any, Literal
 
 from configs import Config, ConfigError
@@ -27,7 +28,9 @@ def build_prompt_format(config: Config, env: Env[Any]) -> PromptFormat:
     """
     prompts = make_prompt_format(config.prompt, env)
     silent = [split for split, template in prompts.templates.items() if "budget" not in slots_of(template)]
-    _check_prefill(config.prompt.prefill, env, Thinking() if prompts.thinking == "auto" else prompts.thinking)
+    thinking = Thinking() if prompts.thinking == "auto" else prompts.thinking
+    for part in env.parts.values():
+        _check_prefill(config.prompt.prefill, part, thinking)
     stages = {"warm_start": config.warm_start, "grpo": config.grpo}
     for name, stage in stages.items():
         if stage is not None and stage.budget_frac > 0 and Split.TRAIN in silent:
@@ -40,7 +43,7 @@ def build_prompt_format(config: Config, env: Env[Any]) -> PromptFormat:
 
 def _check_prefill(prefill: str, env: Env[Any], thinking: Thinking | None) -> None:
     """Refuse a prefill after which the task's own solution is no longer verified."""
-    if not prefill or not env.checks_steps:
+    if not prefill or not env.checks_steps or not env.has_solutions:
         return
     problem = env.problem(Split.TRAIN, 0)
     solution = env.demonstrate(env.full_trace(problem), problem.answer)
@@ -72,6 +75,13 @@ def make_prompt_format(config: PromptConfig, env: Env[Any]) -> PromptFormat:
         except ValueError as error:
             same = len({*config.template.values()}) == 1
             raise ConfigError(f"prompt.template{'' if same else f'.{split}'}: {error}") from None
+    formats = {label: _format_of(config, part) for label, part in env.parts.items()}
+    first, *others = formats.values()
+    return replace(first, parts=formats) if others else first
+
+
+def _format_of(config: PromptConfig, env: Env[Any]) -> PromptFormat:
+    """The format of a task that is no mixture."""
     shots = _shots(config, env)
     return PromptFormat(
         instruction=env.instruction,

@@ -22,7 +22,7 @@ def summarise(
     *,
     skipped: int = 0,
     limits: Sequence[int] = (),
-    first_error: Callable[[Trace], str | None] = lambda trace: None,
+    first_error: Callable[[Problem, Trace], str | None] = lambda problem, trace: None,
     bucket: Callable[[Problem], str | None] = lambda problem: None,
 ) -> SplitResult:
     """Figures of one split from its groups.
@@ -32,7 +32,7 @@ def summarise(
         sampled: k-sample groups of the same problems; may be empty if `greedy` is not.
         skipped: Problems that were left out.
         limits: Length limits in tokens to judge the same completions under.
-        first_error: Names what first went wrong in a trace.
+        first_error: Names what first went wrong in a trace of a problem.
         bucket: Names the difficulty of a problem.
 
     Raises:
@@ -72,7 +72,7 @@ def summarise(
         sampled_accuracy=len(right_samples) / len(samples) if samples else None,
         sampled_steps_per_correct=_mean([trace.num_steps for trace in right_samples]),
         pass_at_k=_pass_curve(sampled),
-        errors=_errors(traces, first_error),
+        errors=_errors(groups, first_error),
         buckets=_buckets(groups, first_error, bucket),
         by_length={str(limit): _within(groups, limit) for limit in limits},
     )
@@ -111,14 +111,17 @@ def _within(groups: Sequence[RolloutGroup], limit: int) -> LengthResult:
     )
 
 
-def _errors(traces: Sequence[Trace], first_error: Callable[[Trace], str | None]) -> dict[str, float]:
-    found = Counter([str(error) for error in map(first_error, traces) if error is not None])
-    return {name: count / len(traces) for name, count in sorted(found.items())}
+def _errors(
+    groups: Sequence[RolloutGroup], first_error: Callable[[Problem, Trace], str | None]
+) -> dict[str, float]:
+    errors = [first_error(group.problem, sample.trace) for group in groups for sample in group.samples]
+    found = Counter([str(error) for error in errors if error is not None])
+    return {name: count / len(errors) for name, count in sorted(found.items())}
 
 
 def _buckets(
     groups: Sequence[RolloutGroup],
-    first_error: Callable[[Trace], str | None],
+    first_error: Callable[[Problem, Trace], str | None],
     bucket: Callable[[Problem], str | None],
 ) -> dict[str, BucketResult]:
     buckets: dict[str, list[RolloutGroup]] = {}
@@ -136,7 +139,7 @@ def _buckets(
             accuracy=fmean(map(_is_right, samples)),
             accuracy_low=low,
             accuracy_high=high,
-            errors=_errors([sample.trace for sample in samples], first_error),
+            errors=_errors(found, first_error),
         )
     return results
 

@@ -81,6 +81,7 @@ class PromptFormat:
         chat_template: Whether to use the tokenizer's chat template; None uses it if there is one.
         chat_template_kwargs: Variables that the chat template reads.
         thinking: Marks of a thought; "auto" takes the usual ones if the chat template knows them.
+        parts: The format of each part of a mixture, which differ in the task's own wording and examples.
     """
 
     instruction: str = ""
@@ -94,9 +95,12 @@ class PromptFormat:
     chat_template: bool | None = None
     chat_template_kwargs: Mapping[str, Any] = field(default_factory=dict)
     thinking: Thinking | Literal["auto"] | None = None
+    parts: Mapping[str, PromptFormat] = field(default_factory=dict)
 
     def messages(self, problem: Problem) -> list[Message]:
         """The chat that ends with the problem's question."""
+        if problem.part in self.parts:
+            return self.parts[problem.part].messages(problem)
         found = [] if self.system_prompt is None else [Message("system", (Piece(self.system_prompt),))]
         for shot in self._shots_for(problem):
             found.append(Message("user", self._user_turn(problem.split, shot.question, None)))
@@ -105,6 +109,8 @@ class PromptFormat:
 
     def text(self, problem: Problem) -> tuple[Piece, ...]:
         """The prompt of a model without a chat template, prefill included."""
+        if problem.part in self.parts:
+            return self.parts[problem.part].text(problem)
         found: list[Piece] = []
         for shot in self._shots_for(problem):
             found += self._plain(problem.split, shot.question, shot.prompt, None)

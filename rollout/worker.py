@@ -194,15 +194,16 @@ class RolloutWorker:
         Raises:
             GraderError: It could not be judged: the grader failed, or a user's environment raised.
         """
+        part = self.env.part_of(problem)
         try:
-            return self.env.check(problem, read_trace(self.env, self.encoder, text, truncated=truncated))
+            return self.env.check(problem, read_trace(part, self.encoder, text, truncated=truncated))
         except GraderError:
             raise
         except Exception as error:
-            if not is_own(self.env):
+            if not is_own(part):
                 raise
             where = f"{problem.env}/{problem.split}/{problem.index}"
-            raise GraderError(f"{own_fault(self.env, error)}, on {where}, text {text[:60]!r}") from None
+            raise GraderError(f"{own_fault(part, error)}, on {where}, text {text[:60]!r}") from None
 
 
 def sample_seed(request: GroupRequest, sample: int) -> int:

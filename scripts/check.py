@@ -36,12 +36,13 @@ def main(argv: list[str] | None = None) -> int:
         parser.error(f"{overrides[0]} is a setting; give one NAME with it")
     from envs import ENVS
     from envs.check.table import check_all
+    from envs.registry import MIXTURE
 
     for name in names:
-        if ":" not in name and name not in ENVS:
+        if ":" not in name and name not in (*ENVS, MIXTURE):
             hint = closest(name, list(ENVS))
             parser.error(
-                f"unknown environment '{name}'{hint} known: {', '.join(ENVS)}, or your own as "
+                f"unknown environment '{name}'{hint} known: {', '.join([*ENVS, MIXTURE])}, or your own as "
                 "package.module:Class or FILE.py:Class"
             )
     with user_errors():
@@ -62,6 +63,7 @@ def _build(name: str, settings: Mapping[str, Any]) -> Env[Any]:
 
     from configs import ConfigError, describe_errors
     from envs import make_example
+    from envs.mixture import PartError
     from envs.registry import find_env
 
     module, colon, attribute = name.partition(":")
@@ -76,6 +78,8 @@ def _build(name: str, settings: Mapping[str, Any]) -> Env[Any]:
     except ValidationError as error:
         reason = describe_errors(error, find_env(name, folder).Settings)
         raise ConfigError(f"settings of '{name}': {reason}") from None
+    except PartError as error:
+        raise ConfigError(f"settings.{error.where}: {describe_errors(error.error, error.schema)}") from None
     except ValueError as error:
         raise ConfigError(f"environment '{name}': {error}") from None
 

@@ -35,7 +35,7 @@ class EnvConfig(Section):
 
     name: str
     """Registered environment, for example `addition`, `countdown` or `sudoku`; an unknown name lists all of
-    them. Your own as `package.module:Class`, from a file beside this one."""
+    them. `mixture` puts several together. Your own as `package.module:Class`, from a file beside this one."""
     settings: dict[str, Any] = {}
     """The environment's own settings, for example difficulty buckets per split, `max_merge` and the data
     `seed`."""

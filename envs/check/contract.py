@@ -76,12 +76,10 @@ def check_env(
     Raises:
         EnvContractError: The first check that fails.
     """
-    oracle = oracle or ORACLES.get(env.name)
-    _check_optional_traces(env)
+    for part in env.parts.values():
+        _check_optional_traces(part)
     problems = _check_problems(env, num_problems)
-    num_traces = 0
-    if env.has_solutions or not env.checks_steps:
-        num_traces = sum(_check_references(env, problem) for problem in problems)
+    num_traces = sum(_check_references(env, problem) for problem in problems)
     for kind in env.skip_kinds:
         if all(_skipped(env, problem, kind) is None for problem in problems):
             raise EnvContractError(
@@ -197,11 +195,14 @@ def _check_prompts(env: Env[Any], problem: Problem) -> None:
 
 
 def _check_references(env: Env[Any], problem: Problem) -> int:
+    part = env.part_of(problem)
+    if part.checks_steps and not part.has_solutions:
+        return 0
     full = solution(env, problem)
     _check_reference(env, problem, "full trace", full, [problem.num_full_steps])
     _check_states(env, problem, full)
     num_traces = 1
-    for kind in env.skip_kinds:
+    for kind in part.skip_kinds:
         skipped = _skipped(env, problem, kind)
         if skipped != _skipped(type(env)(env.settings), problem, kind):
             raise _fail(env, problem, f"the {kind} trace differs between two copies of the environment")
@@ -219,7 +220,8 @@ def _skipped(env: Env[Any], problem: Problem, kind: str) -> tuple[str, ...] | No
 def _check_reference(
     env: Env[Any], problem: Problem, what: str, lines: Sequence[str], allowed: Sequence[int]
 ) -> None:
-    parsed = env.parse(env.demonstrate(lines, problem.answer))
+    part = env.part_of(problem)
+    parsed = part.parse(part.demonstrate(lines, problem.answer))
     if (
         tuple(step.text for step in parsed.steps) != tuple(lines)
         or any(step.kind is not StepKind.FORWARD for step in parsed.steps)
@@ -255,20 +257,23 @@ def _check_states(env: Env[Any], problem: Problem, lines: Sequence[str]) -> None
 
 def solution(env: Env[Any], problem: Problem) -> tuple[str, ...]:
     """The full trace, or placeholder lines for a task without worked solutions."""
-    return env.full_trace(problem) if env.has_solutions else ("A step.",) * problem.num_full_steps
+    return (
+        env.full_trace(problem) if env.part_of(problem).has_solutions else ("A step.",) * problem.num_full_steps
+    )
 
 
 # ---- near misses ----
 
 
 def _check_near_misses(env: Env[Any], problem: Problem, other: Problem, oracle: Oracle | None) -> int:
-    lines, answer = list(solution(env, problem)), problem.answer
+    lines, answer, part = list(solution(env, problem)), problem.answer, env.part_of(problem)
+    oracle = oracle or ORACLES.get(part.name)
     num_misses = 0
 
     def check(what: str, missed: list[str], stated: str, shown: str) -> None:
         nonlocal num_misses
         trace = _judge(env, problem, missed, stated)
-        accepted = trace.passed if env.has_solutions else trace.correct
+        accepted = trace.passed if part.has_solutions else trace.correct
         if not accepted:
             num_misses += 1
         elif oracle is None or not oracle(problem, trace):
@@ -276,7 +281,7 @@ def _check_near_misses(env: Env[Any], problem: Problem, other: Problem, oracle: 
 
     for what, stated in wrong_answers(env, problem, other):
         check(what, lines, stated, stated)
-    if not env.checks_steps or not env.has_solutions:
+    if not part.checks_steps or not part.has_solutions:
         return num_misses
     for what, missed in wrong_traces(env, problem, other, lines):
         check(what, missed, answer, "\n".join(missed))
@@ -294,7 +299,7 @@ def _check_hostile(env: Env[Any], problem: Problem) -> None:
             raise _fail(env, problem, f"the answer {text[:40]!r} is accepted")
         for i in range(len(lines) + 1):
             trace = _judge(env, problem, [*lines[:i], text], problem.answer)
-            step = trace.steps[-1] if trace.steps and env.checks_steps else None
+            step = trace.steps[-1] if trace.steps and trace.steps_checked else None
             if step is not None and step.kind is StepKind.FORWARD and step.verdict is not Verdict.INVALID:
                 raise _fail(env, problem, f"the step {text[:40]!r} is accepted")
 
@@ -305,7 +310,7 @@ def _check_hostile(env: Env[Any], problem: Problem) -> None:
 def _judge(env: Env[Any], problem: Problem, lines: Sequence[str], answer: str) -> Trace:
     text = render_trace(lines, answer)
     try:
-        return env.check(problem, env.parse(text))
+        return env.check(problem, env.part_of(problem).parse(text))
     except Exception as error:
         said = describe_error(error)
         raise _fail(env, problem, f"check raised {said} on a text that ends {text[-60:]!r}") from error

@@ -90,13 +90,14 @@ def wrong_traces(
 
     for i, line in enumerate(lines):
         yield "a trace with a step written twice", [*lines[:i], line, *lines[i:]]
-    gap = max_merge(env)
+    gap = max_merge(env.part_of(problem))
     if gap is not None:
         for i in range(len(lines) - gap):
             dropped = [*lines[:i], *lines[i + gap :]]
             yield f"a trace with {gap + 1} steps in one line (at most {gap} may be)", dropped
     # The steps of another problem lead to its answer. If that answer is wrong here, one of the steps must be.
-    if env.grade_answer(problem, other.answer) is not Grade.CORRECT:
+    solved = env.part_of(other).has_solutions
+    if solved and env.grade_answer(problem, other.answer) is not Grade.CORRECT:
         yield "a trace with the steps of another problem", list(env.full_trace(other))
 
 

@@ -97,18 +97,21 @@ def _sample_texts(env: Env[Any], prompts: PromptFormat) -> list[str]:
             for budget in (None, 1, 2):
                 pieces = prompts.text(env.with_budget(problem, budget))
                 texts.append("".join([piece.text for piece in pieces]))
-            texts += [env.demonstrate(lines, problem.answer) for lines in _traces(env, problem)]
+            texts += [
+                env.part_of(problem).demonstrate(lines, problem.answer) for lines in _traces(env, problem)
+            ]
     return texts
 
 
 def _traces(env: Env[Any], problem: Problem) -> list[tuple[str, ...]]:
     """Traces of every kind that a warm start may teach."""
-    if not env.has_solutions:
+    part = env.part_of(problem)
+    if not part.has_solutions:
         return []
     rng = random.Random(0)
     full = env.full_trace(problem)
-    skipped = [env.skipped_trace(problem, kind, rng) for kind in env.skip_kinds]
-    demonstrations = [env.detour_trace(problem, [kind], rng) for kind in env.error_kinds]
+    skipped = [env.skipped_trace(problem, kind, rng) for kind in part.skip_kinds]
+    demonstrations = [env.detour_trace(problem, [kind], rng) for kind in part.error_kinds]
     demonstrations += [env.padded_trace(problem, len(full) + 6, rng), env.search_trace(problem, rng)]
     lines = [
         full,

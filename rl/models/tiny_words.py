@@ -17,11 +17,12 @@ def check_tiny_words(env: Env[Any]) -> None:
     Raises:
         PolicyError: It has none.
     """
-    if env.has_solutions:
-        try:
-            env.full_trace(env.problem(Split.TRAIN, 0))
-        except ValueError as error:
-            raise without_words(error) from None
+    for part in env.parts.values():
+        if part.has_solutions:
+            try:
+                part.full_trace(part.problem(Split.TRAIN, 0))
+            except ValueError as error:
+                raise without_words(error) from None
 
 
 def without_words(error: ValueError) -> PolicyError:

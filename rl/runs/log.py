@@ -188,7 +188,7 @@ def sample_rows(
             update=update,
             group=group.group_id,
             sample=number,
-            env=problem.env,
+            env=f"{problem.env}/{problem.part}" if problem.part else problem.env,
             split=problem.split.value,
             index=problem.index,
             prompt=problem.prompt,

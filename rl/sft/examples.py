@@ -102,17 +102,17 @@ def make_examples(env: Env[Any], config: WarmStartConfig, *, num_problems: int, 
         ValueError: The environment cannot write a kind that the config names, or its data holds no solution.
     """
     _check(env, config)
-    kinds = config.skip_kinds or list(env.skip_kinds[:1])
     examples = []
     for index, full in islice(_with_solutions(env), num_problems):
         rng = derive_random(seed, "warm_start", index)
         problem = env.problem(Split.TRAIN, index)
-        drawn, demonstration = _draw(env, config, problem, kinds, rng)
+        part = env.part_of(problem)
+        drawn, demonstration = _draw(env, config, problem, rng)
         written = drawn if demonstration is not None else TraceKind.FULL
         demonstration = demonstration or Demonstration(lines=full)
         if rng.random() < config.budget_frac:
-            problem = env.with_budget(problem, env.count_steps(demonstration.lines))
-        text = env.demonstrate(demonstration.lines, demonstration.answer or problem.answer)
+            problem = env.with_budget(problem, part.count_steps(demonstration.lines))
+        text = part.demonstrate(demonstration.lines, demonstration.answer or problem.answer)
         ignored = _wrong_lines(demonstration, text) if config.mask_wrong_steps else ()
         examples.append(Example(problem=problem, text=text, ignored=ignored, drawn=drawn, written=written))
     return examples
@@ -127,10 +127,12 @@ def _with_solutions(env: Env[Any]) -> Iterator[tuple[int, tuple[str, ...]]]:
     size = env.num_problems(Split.TRAIN)
     last_found = -1
     for index in count():
+        problem = env.problem(Split.TRAIN, index)
         try:
-            full = env.full_trace(env.problem(Split.TRAIN, index))
+            full = env.full_trace(problem)
         except NoSolutionError:
-            if size is None or index - last_found >= 2 * size:
+            others = env.has_solutions and not env.part_of(problem).has_solutions  # other parts of a mixture
+            if not others and (size is None or index - last_found >= 2 * size):
                 raise
         else:
             last_found = index
@@ -179,16 +181,21 @@ def describe_mix(examples: Sequence[Example]) -> str:
 
 
 def _draw(
-    env: Env[Any], config: WarmStartConfig, problem: Problem, kinds: Sequence[str], rng: random.Random
+    env: Env[Any], config: WarmStartConfig, problem: Problem, rng: random.Random
 ) -> tuple[TraceKind, Demonstration | None]:
     """The kind of trace drawn, and its demonstration; None for a full trace or where the problem has none."""
+    part = env.part_of(problem)
     number = rng.random()
     if number < config.skipped_frac:
-        lines = env.skipped_trace(problem, rng.choice(kinds), rng)
+        kinds = [kind for kind in config.skip_kinds or part.skip_kinds[:1] if kind in part.skip_kinds]
+        lines = env.skipped_trace(problem, rng.choice(kinds), rng) if kinds else None
         return TraceKind.SKIPPED, None if lines is None else Demonstration(lines=lines)
     number -= config.skipped_frac
     if number < config.detour_frac:
-        mix = config.error_mix or dict.fromkeys(env.error_kinds, 1.0)
+        mix = config.error_mix or dict.fromkeys(part.error_kinds, 1.0)
+        mix = {kind: weight for kind, weight in mix.items() if kind in part.error_kinds}
+        if not mix:
+            return TraceKind.CONTROL if config.detour_control else TraceKind.DETOUR, None
         errors = rng.choices(list(mix), list(mix.values()), k=rng.choice(config.num_detours))
         demonstration = env.detour_trace(problem, errors, rng)
         if not config.detour_control:

@@ -158,7 +158,7 @@ def test_figures_that_judge_steps_are_of_checked_steps_alone() -> None:
 
 
 def test_errors_are_counted_by_the_first_of_each_trace() -> None:
-    def first_error(trace: Trace) -> str | None:
+    def first_error(problem: Problem, trace: Trace) -> str | None:
         return None if trace.verified else f"{trace.num_invalid} wrong"
 
     texts = [FULL, BROKEN, WRONG, CUT, CUT]
@@ -169,7 +169,7 @@ def test_errors_are_counted_by_the_first_of_each_trace() -> None:
 
 
 def test_difficulty_buckets_are_counted_separately() -> None:
-    def first_error(trace: Trace) -> str | None:
+    def first_error(problem: Problem, trace: Trace) -> str | None:
         return None if trace.verified else "invalid"
 
     one = replace(PROBLEM, question="You face north. Actions: left", answer="west", num_full_steps=1)
