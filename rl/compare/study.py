@@ -29,6 +29,7 @@ class Measure:
         value: Its value for a completion.
         only_correct: Whether it is compared only on problems that both cases solve.
         is_share: Whether each value is 0 or 1; it is then shown in percentage points.
+        of_steps: Whether it counts steps. Steps that one case checks and the other counts are different units.
 
     Of several samples of a problem the mean is compared, over the correct ones with `only_correct`.
     """
@@ -37,11 +38,14 @@ class Measure:
     value: Callable[[TraceFacts], float]
     only_correct: bool = False
     is_share: bool = False
+    of_steps: bool = False
 
 
 MEASURES = (
     Measure(name="accuracy", value=lambda trace: float(trace.correct), is_share=True),
-    Measure(name="steps, where both are correct", value=lambda trace: trace.steps, only_correct=True),
+    Measure(
+        name="steps, where both are correct", value=lambda trace: trace.steps, only_correct=True, of_steps=True
+    ),
     Measure(name="backtracks per trace", value=lambda trace: trace.backtracks),
     Measure(name="tokens per trace", value=lambda trace: trace.tokens),
 )
@@ -165,8 +169,15 @@ def make_study(comparison: Comparison, cases: list[CaseRecord] | None = None) ->
 
 
 def _difference(case: CaseRecord, base: CaseRecord, split: str, measure: Measure) -> Difference | None:
+    if measure.of_steps and _steps_checked(case, split) != _steps_checked(base, split):
+        return None
     ours, theirs = [_figures(record, split, measure) for record in (case, base)]
     return paired_difference(ours, theirs, is_share=measure.is_share)
+
+
+def _steps_checked(case: CaseRecord, split: str) -> set[bool]:
+    found = case.traces(split).values()
+    return {one.steps_checked for problems in found for samples in problems.values() for one in samples}
 
 
 def _figures(case: CaseRecord, split: str, measure: Measure) -> Figures:

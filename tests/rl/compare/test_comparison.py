@@ -29,7 +29,7 @@ from rl.compare.folders import find_runs, folder_comparison
 from rl.compare.results import entries, facts_of, read_cases
 from rl.compare.runs import plan_comparison
 from rl.compare.shared import result_of
-from rl.compare.study import Study, make_study
+from rl.compare.study import MEASURES, Study, make_study
 from rl.pages.comparison.answer import answer, identical
 from rl.pages.comparison.curves import band, learning_curves
 from rl.pages.comparison.labels import CHARACTER, HEIGHT, place_labels
@@ -287,6 +287,26 @@ def test_runs_without_an_evaluation_limit_no_splits(tmp_path: Path) -> None:
 
 
 # ---- results ----
+
+
+def test_counted_steps_are_not_set_against_checked_ones(tmp_path: Path) -> None:
+    """A line and a checked step are different units; the other figures are compared all the same."""
+    counted = [
+        replace(row, steps_checked=False, outcome=Outcome.CORRECT if row.correct else row.outcome)
+        for row in traces(6, steps=2)
+    ]
+    study(tmp_path, {"checked": traces(6, steps=4), "counted": counted, "again": counted}, (0, 1))
+    for folders, compared in (
+        (sorted(tmp_path.glob("checked*")) + sorted(tmp_path.glob("counted*")), False),
+        (sorted(tmp_path.glob("counted*")) + sorted(tmp_path.glob("again*")), True),
+    ):
+        found = made(*folders)
+        (difference,) = found.differences()
+        has = dict(zip([measure.name for measure in MEASURES], difference.found, strict=True))
+        assert [name for name, one in has.items() if one is None] == (
+            [] if compared else ["steps, where both are correct"]
+        )
+        assert "NaN" not in render_comparison(found)
 
 
 def test_markers_of_free_text_are_steps_and_backtracks(tmp_path: Path) -> None:
