@@ -94,7 +94,7 @@ class Env(ABC, Generic[State]):
     Settings: ClassVar[type[BaseModel]] = NoSettings
     skip_kinds: ClassVar[Sequence[str]] = ()
     error_kinds: ClassVar[Sequence[str]] = ()
-    checks_steps: ClassVar[bool] = True
+    checks_steps: bool = True
     has_solutions: ClassVar[bool] = True
     example: ClassVar[Mapping[str, Any]] = {}
     instruction: ClassVar[str] = ""

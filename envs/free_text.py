@@ -10,10 +10,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from pydantic import BaseModel, ConfigDict
 
+from envs.arithmetic_steps import ArithmeticSteps
 from envs.base import Env
 from envs.markers import mark
 from envs.maths.grader import find_answer
@@ -36,23 +37,39 @@ class FreeTextSettings(BaseModel):
     steps: Segmentation = "paragraphs"
 
 
-class FreeTextEnv(Env[tuple[int, str]]):
-    """A task that judges only the answer. Its state is the number of steps and the last step."""
+class FreeTextEnv(Env[Any]):
+    """A task that judges only the answer, unless it has a checker of equations.
+
+    Without one, its state is the number of steps and the last step.
+
+    Attributes:
+        checker: Finds and judges equations, which are the steps then; None where steps are text.
+    """
 
     checks_steps = False
+    checker: ArithmeticSteps | None = None
     format_request: ClassVar[str] = "Please reason step by step, and put your final answer within \\boxed{}."
 
-    def start(self, problem: Problem) -> tuple[int, str]:
+    def check_equations(self, max_merge: int) -> None:
+        """Make every equation a step, and judge it."""
+        self.checker = ArithmeticSteps(max_merge)
+        self.checks_steps = True
+
+    def start(self, problem: Problem) -> Any:
         """The state with no step yet."""
-        return 0, ""
+        return (0, "") if self.checker is None else self.checker.start(problem)
 
-    def advance(self, state: tuple[int, str], line: str) -> tuple[int, str]:
-        """Accept any step and count it."""
-        return state[0] + 1, line
+    def advance(self, state: Any, line: str) -> Any:
+        """Judge the equations of a step; without a checker, accept any step and count it."""
+        return (state[0] + 1, line) if self.checker is None else self.checker.advance(state, line)
 
-    def finished(self, state: tuple[int, str]) -> bool:
-        """Always True: nothing is missing of steps that are not checked."""
-        return True
+    def solvable(self, state: Any) -> bool | None:
+        """Always None: which idea leads to the end is unknown."""
+        return None
+
+    def finished(self, state: Any) -> bool:
+        """Whether the last equation states the right answer; always True where nothing is checked."""
+        return True if self.checker is None else self.checker.finished(state)
 
     def demonstrate(self, lines: Sequence[str], answer: str) -> str:
         """The steps, as far apart as `steps` counts them, and the closing line."""
@@ -69,7 +86,11 @@ class FreeTextEnv(Env[tuple[int, str]]):
 
     def _segment(self, text: str, lines: Sequence[Step]) -> tuple[Step, ...]:
         blocks = find_blocks(text)
-        return mark(segment(text, lines, blocks, self.settings.steps), blocks)
+        if self.checker is None:
+            return mark(segment(text, lines, blocks, self.settings.steps), blocks)
+        sentences = mark(segment(text, lines, blocks, "sentences"), blocks)
+        others = [step for step in sentences if step.kind is not StepKind.FORWARD]
+        return self.checker.read_steps(text, others)
 
     def parse(self, text: str, *, truncated: bool = False) -> Trace:
         r"""Find steps, markers and the answer; without a closing line that is the last ``\boxed{}``."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 from envs.trace import Backtrack, Step, StepKind, Verdict
 
@@ -16,7 +16,15 @@ State = TypeVar("State")
 
 
 class StepError(Exception):
-    """A step is invalid; the message is the reason shown beside it."""
+    """A step is invalid; the message is the reason shown beside it.
+
+    Attributes:
+        after: The state after it, where its claim stands all the same; None where it changes nothing.
+    """
+
+    def __init__(self, reason: str, *, after: object = None) -> None:
+        super().__init__(reason)
+        self.after = after
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -43,7 +51,8 @@ def follow(
     """Take every step in order.
 
     Each step is judged from the current state of the path. An invalid step joins the path but does not change
-    the state. A backtrack is valid if it names an earlier point of the path.
+    the state, unless the task says what stands after it. A backtrack is valid if it names an earlier point of
+    the path.
 
     Args:
         steps: The steps as parsed.
@@ -65,11 +74,12 @@ def follow(
             path.extend(i, advance(path.states[-1], step.text))
         except StepError as error:
             reasons[i] = str(error)
-            path.extend_invalid(i)
+            path.extend_invalid(i, error.after)
     # Positional arguments build a named tuple in half the time; a trace can have thousands of steps.
     undone, judged = path.undone, []
     for i, (text, kind, span, target, *_) in enumerate(steps):
-        found = Verdict.INVALID if i in reasons else Verdict.VALID
+        claims = Verdict.UNCHECKED if kind is StepKind.MARKER else Verdict.VALID
+        found = Verdict.INVALID if i in reasons else claims
         judged.append(Step(text, kind, span, target, found, reasons.get(i, ""), i in undone))
     return Followed(steps=tuple(judged), backtracks=tuple(path.backtracks), state=path.states[-1])
 
@@ -97,10 +107,10 @@ class _Path(Generic[State]):
             self.backtracks[-1] = self.backtracks[-1]._replace(real=not again)
             self._pending = False
 
-    def extend_invalid(self, step: int) -> None:
+    def extend_invalid(self, step: int, after: Any) -> None:
         self._invalid.add(step)
         self.lines.append(step)
-        self.states.append(self.states[-1])
+        self.states.append(self.states[-1] if after is None else after)
 
     def backtrack(self, step: int, keep: int) -> None:
         places = range(keep, len(self.lines))

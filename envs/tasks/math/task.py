@@ -86,6 +86,9 @@ class MathSettings(FreeTextSettings):
         split: Column of the split; it is read in the data of `train`.
         on_bad_rows: What happens to rows that cannot be used and traces that do not hold: `refuse` names them
             and starts no run, `skip` leaves them out and says how many. A row whose trace is left out stays.
+        check_steps: Which steps are checked: `none`, or with `arithmetic` every equation, which is then a step
+            (`envs.arithmetic_steps`).
+        max_merge: Most operations in one equation, where they are checked.
         full_steps: Step count of a problem whose solution is not in the data.
         tolerance: Largest relative difference from the right number; None requires equality.
         timeout_s: Time limit of one comparison that needs algebra.
@@ -107,6 +110,8 @@ class MathSettings(FreeTextSettings):
     level: str | None = None
     split: str | None = None
     on_bad_rows: Literal["refuse", "skip"] = "refuse"
+    check_steps: Literal["none", "arithmetic"] = "none"
+    max_merge: int = Field(default=2, ge=1)
     full_steps: int = Field(default=8, ge=1)
     tolerance: float | None = Field(default=None, gt=0, lt=1)
     timeout_s: float = Field(default=2.0, gt=0)
@@ -134,6 +139,8 @@ class MathProblems(FreeTextEnv):
             GraderError: A right answer needs algebra, and the process for it failed.
         """
         super().__init__(settings)
+        if self.settings.check_steps == "arithmetic":
+            self.check_equations(self.settings.max_merge)
         self._grader = MathGrader(tolerance=self.settings.tolerance, timeout_s=self.settings.timeout_s)
         self._by_question: dict[str, Item] = {}
         loaded = Loader(self, self._grader, self._by_question).load()
