@@ -1,7 +1,7 @@
 """Word problems in the layout of GSM8K, made from templates, for a model small enough to train in minutes.
 
 In: a seed. Out: rows that the task `math` reads with its preset `gsm8k`: a question of a few sentences, a
-worked solution with an equation on each line, the answer. Each sentence changes a number of things; a model has
+worked solution with an equation on each line, a skipped one with two operations on each, the answer. Each sentence changes a number of things; a model has
 to find out how, and to calculate. Solutions have as many lines as those of GSM8K, 2 to 8 with the shares of its
 train split (Cobbe et al., arXiv 2110.14168), so completions differ in length as they do there. Numbers stay
 below 100.
@@ -48,14 +48,15 @@ EVENTS = (
 
 
 def make_word_problem(rng: random.Random) -> dict[str, str]:
-    """One row with the columns of GSM8K: `question`, and `answer` with the solution before ``####``.
+    """One row with the columns of GSM8K: `question`, and `answer` with the solution before ``####``; and `skipped`.
 
     Every result is from 1 to 99; an event or a number that leads elsewhere is drawn again.
     """
     name, thing = rng.choice(_NAMES), rng.choice(_THINGS)
     (num_lines,) = rng.choices(list(_NUM_LINES), list(_NUM_LINES.values()))
     now = rng.randint(2, 30)
-    sentences, lines = [f"{name} has {now} {thing}."], list[str]()
+    sentences, lines, skipped = [f"{name} has {now} {thing}."], list[str](), list[str]()
+    first = ""
     while len(lines) < num_lines:
         event = rng.choice(EVENTS)
         number = rng.randint(2, event.most)
@@ -63,9 +64,15 @@ def make_word_problem(rng: random.Random) -> dict[str, str]:
         if 1 <= after <= _LARGEST:
             sentences.append(event.sentence.format(name=name, number=number))
             lines.append(event.line.format(f"{now} {event.sign} {number} = {after}"))
+            if len(lines) % 2:
+                first = f"{now} {event.sign} {number}"
+            else:
+                both = f"({first}) {event.sign} {number}" if event.sign == "*" else f"{first} {event.sign} {number}"
+                skipped.append(event.line.format(f"{both} = {after}"))
             now = after
+    skipped += lines[2 * len(skipped) :]
     sentences.append(f"How many {thing} is that?")
-    return {"question": " ".join(sentences), "answer": "\n".join([*lines, f"#### {now}"])}
+    return {"question": " ".join(sentences), "answer": "\n".join([*lines, f"#### {now}"]), "skipped": "\n".join(skipped)}
 
 
 def write_word_problems(path: Path, *, num_problems: int, seed: int = 0) -> None:
