@@ -3,8 +3,8 @@
 In: the name of an operation and JSON arguments. Out: a `Reply`, in bounded time. A computation on what a model
 wrote may never return, use up the memory or kill its process. Here it runs in a worker that is confined before
 it reads anything and killed at a time limit. There are three processes: the caller's, a zygote that has
-imported the operations, and a worker forked from the zygote. Anything that the text causes is a reply, even the death of the worker. A failure of the sandbox itself is a
-`GraderError`.
+imported the operations, and a worker forked from the zygote. Anything that the text causes is a reply, even the
+death of the worker. A failure of the sandbox itself is a `GraderError`.
 
 This process uses no signals or alarms, so any thread of any Ray task or actor can call. Linux only.
 """

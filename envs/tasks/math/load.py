@@ -1,12 +1,12 @@
 """Loading the data of `math`: sources to problems whose right answers and traces hold.
 
 In: the settings. Out: the items of each split, and notes for the user. Faults of single rows are collected
-    first; then
-`on_bad_rows` decides whether they are refused or left out.
+first; then `on_bad_rows` decides whether they are refused or left out.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -96,6 +96,7 @@ class Loader:
     def _read(self) -> dict[Split, list[Row]]:
         settings = self._settings
         found: dict[Split, list[Row]] = {}
+        others = 0
         for split in Split:
             source = getattr(settings, split.value)
             if source is None:
@@ -106,7 +107,12 @@ class Loader:
             self._num_records += len(reading.rows) + len(reading.faults)
             for row in reading.rows:
                 named = row.split if split is Split.TRAIN else None
-                found.setdefault(named or split, []).append(row)
+                if settings.levels is None or row.level in settings.levels:
+                    found.setdefault(named or split, []).append(row)
+                else:
+                    others += 1
+        if others:
+            self._notes.append(f"{others:,} rows of other levels than {_names(settings.levels)} are not used")
         return found
 
     def _is_gradable(self, row: Row) -> bool:
@@ -172,6 +178,10 @@ class Loader:
             )
         kept = f"{num_kept:,} problems stay"
         self._notes.append(f"left out, {kept}: {describe_faults(self._faults, max_listed=_NOTED)}")
+
+
+def _names(levels: Sequence[int]) -> str:
+    return ", ".join(map(str, levels))
 
 
 def _hold_out(rows: dict[Split, list[Row]], source: str) -> dict[Split, list[Row]]:

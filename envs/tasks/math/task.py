@@ -80,9 +80,11 @@ class MathSettings(FreeTextSettings):
         skipped: Column of shorter solutions written by hand: a text, a list of texts, or a list of lists of
             steps.
         detours: Column of solutions with a wrong turn, `{lines: […], wrong: [0]}`, one or a list.
+        equation: Column of an equation that is worked out where there is no solution, as in SVAMP.
         choices: Column of the choices of a multiple-choice question; the prompt letters them.
         messages: Column of chats whose assistant solves the user's question.
-        level: Column of the difficulty.
+        level: Column of the difficulty. Where an equation is worked out, it is the number of operations.
+        levels: Only rows of these levels are used; None uses all.
         split: Column of the split; it is read in the data of `train`.
         on_bad_rows: What happens to rows that cannot be used and traces that do not hold: `refuse` names them
             and starts no run, `skip` leaves them out and says how many. A row whose trace is left out stays.
@@ -105,9 +107,11 @@ class MathSettings(FreeTextSettings):
     solution: str | None = None
     skipped: str | None = None
     detours: str | None = None
+    equation: str | None = None
     choices: str | None = None
     messages: str | None = None
     level: str | None = None
+    levels: tuple[int, ...] | None = Field(default=None, min_length=1)
     split: str | None = None
     on_bad_rows: Literal["refuse", "skip"] = "refuse"
     check_steps: Literal["none", "arithmetic"] = "none"
@@ -119,8 +123,9 @@ class MathSettings(FreeTextSettings):
     def names(self) -> dict[str, str | tuple[str, ...] | None]:
         """The names of columns that are not the preset's; None for those that are."""
         question = (self.question,) if isinstance(self.question, str) else self.question
-        fields = ("answer", "solution", "skipped", "detours", "choices", "messages", "level", "split")
-        return {"question": question, **{field: getattr(self, field) for field in fields}}
+        traces = ("solution", "skipped", "detours", "equation")
+        others = ("answer", "choices", "messages", "level", "split")
+        return {"question": question, **{field: getattr(self, field) for field in (*traces, *others)}}
 
 
 class MathProblems(FreeTextEnv):

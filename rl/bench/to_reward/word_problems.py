@@ -1,10 +1,10 @@
 """Word problems in the layout of GSM8K, made from templates, for a model small enough to train in minutes.
 
-In: a seed. Out: rows that the task `math` reads with its preset `gsm8k`: a question of a few sentences, a
-worked solution with an equation on each line, a skipped one with two operations on each, the answer. Each sentence changes a number of things; a model has
-to find out how, and to calculate. Solutions have as many lines as those of GSM8K, 2 to 8 with the shares of its
-train split (Cobbe et al., arXiv 2110.14168), so completions differ in length as they do there. Numbers stay
-below 100.
+In: a seed. Out: rows that the task `math` reads with its preset `gsm8k`: a question of a few sentences, the
+answer, a worked solution with an equation on each line, and a skipped one with two operations on each. Each
+sentence changes a number of things; a model has to find out how, and to calculate. Solutions have as many lines
+as those of GSM8K, 2 to 8 with the shares of its train split (Cobbe et al., arXiv 2110.14168), so completions
+differ in length as they do there. Numbers stay below 100.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ EVENTS = (
 
 
 def make_word_problem(rng: random.Random) -> dict[str, str]:
-    """One row with the columns of GSM8K: `question`, and `answer` with the solution before ``####``; and `skipped`.
+    """One row: `question`, `answer` with the full solution before ``####``, as GSM8K has it, and `skipped`.
 
     Every result is from 1 to 99; an event or a number that leads elsewhere is drawn again.
     """
@@ -67,12 +67,20 @@ def make_word_problem(rng: random.Random) -> dict[str, str]:
             if len(lines) % 2:
                 first = f"{now} {event.sign} {number}"
             else:
-                both = f"({first}) {event.sign} {number}" if event.sign == "*" else f"{first} {event.sign} {number}"
+                both = (
+                    f"({first}) {event.sign} {number}"
+                    if event.sign == "*"
+                    else f"{first} {event.sign} {number}"
+                )
                 skipped.append(event.line.format(f"{both} = {after}"))
             now = after
     skipped += lines[2 * len(skipped) :]
     sentences.append(f"How many {thing} is that?")
-    return {"question": " ".join(sentences), "answer": "\n".join([*lines, f"#### {now}"]), "skipped": "\n".join(skipped)}
+    return {
+        "question": " ".join(sentences),
+        "answer": "\n".join([*lines, f"#### {now}"]),
+        "skipped": "\n".join(skipped),
+    }
 
 
 def write_word_problems(path: Path, *, num_problems: int, seed: int = 0) -> None:

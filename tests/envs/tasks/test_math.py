@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import random
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -377,3 +378,22 @@ def test_a_change_of_traces_changes_the_fingerprint(tmp_path: Path) -> None:
         for more in ({}, {"skipped": [SHORT]}, {"detours": DETOUR}, {"detours": {**DETOUR, "wrong": [0, 1]}})
     }
     assert len(prints) == 4
+
+
+def test_equations_are_worked_out_and_levels_choose_rows(tmp_path: Path) -> None:
+    rows = [
+        {"question": f"{a} and {b} and {c}?", "answer": a + b * c, "equation": f"( {a}.0 + ( {b}.0 * {c}.0 ) )"}
+        for a, b, c in ((1, 2, 3), (4, 5, 6), (7, 8, 9))
+    ]
+    rows += [{"question": f"{a} and {a}?", "answer": 2 * a, "equation": f"( {a} + {a} )"} for a in range(20)]
+    task = with_traces(tmp_path, *rows)
+    problem = next(p for p in map(partial(task.problem, Split.TRAIN), range(23)) if p.difficulty == 2)
+    assert len(task.full_trace(problem)) == problem.num_full_steps == 2
+    skipped = task.skipped_trace(problem, "by_hand", random.Random(0))
+    assert skipped is not None and len(skipped) == 1
+    assert task.check(problem, task.parse(task.demonstrate(skipped, problem.answer))).correct
+    hard = with_traces(tmp_path, *rows, id=None, levels=[2, 1])
+    assert hard.num_problems(Split.TRAIN) + hard.num_problems(Split.ID) == 23
+    easy = with_traces(tmp_path, *rows, id=None, levels=[1])
+    assert easy.num_problems(Split.TRAIN) + easy.num_problems(Split.ID) == 20
+    assert "3 rows of other levels than 1 are not used" in easy.notes
