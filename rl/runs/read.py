@@ -61,6 +61,14 @@ class RunRecord:
         return any(found) or not found
 
     @property
+    def steps_partly_checked(self) -> bool:
+        """Whether some completions have checked steps and others counted ones, as in a mixture of tasks."""
+        rows = [
+            row for splits in self.completions.values() for found in splits.values() for row in found.values()
+        ]
+        return self.steps_checked and not all(row.steps_checked for row in rows)
+
+    @property
     def stages(self) -> list[Stage]:
         """Evaluated stages, in order."""
         return list(self.summary.stages)

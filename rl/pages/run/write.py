@@ -68,6 +68,7 @@ def render_report(run: RunRecord, *, viewer: str | None = None) -> str:
         decoding=decoding(result for rows in results.values() for _, result in rows),
         is_greedy=run.greedy,
         steps_checked=run.steps_checked,
+        partly_checked=run.steps_partly_checked,
         counted=COUNTED,
         headlines=headline_table(run) if run.stages else None,
         figures=full_table(run) if run.stages else None,

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from rewards import Outcome
 from rl.compare.folders import find_runs, folder_comparison
 from rl.compare.study import make_study
 from rl.models.card import model_card
@@ -18,7 +19,9 @@ from rl.pages.run.write import render_report
 from rl.pages.text import result_table
 from rl.runs.models import find_trained
 from rl.runs.read import read_run
+from rl.runs.record import Stage
 from tests.kit.judged_runs import checked_run, counted_run
+from tests.kit.runs_by_hand import sample, write_run
 
 CLAIMS = re.compile(r"verif|valid|\bsaved\b|\breal\b|\bfake\b|needless|undone|wasted", re.IGNORECASE)
 
@@ -56,6 +59,14 @@ def test_the_report(counted: Path, checked: Path) -> None:
     judged = read(render_report(read_run(checked)))
     assert claims(judged) == {"verif", "valid", "saved", "real", "fake", "needless", "undone", "wasted"}
     assert "steps counted" not in judged.lower()
+
+
+def test_a_run_of_both_kinds_says_which_figures_are_of_which(tmp_path: Path, checked: Path) -> None:
+    note = "valid steps and steps saved are of the others alone"
+    counted = sample(index=1, group=1, steps_checked=False, outcome=Outcome.CORRECT)
+    both = write_run(tmp_path / "both", {Stage.WARM: [sample(), counted]})
+    assert note in read(render_report(read_run(both)))
+    assert note not in read(render_report(read_run(checked)))
 
 
 def test_a_false_step_of_a_correct_answer_has_no_tick(counted: Path) -> None:
