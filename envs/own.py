@@ -8,6 +8,7 @@ so that an actor can import it wherever it runs.
 from __future__ import annotations
 
 import copyreg
+import inspect
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -58,6 +59,11 @@ def _is_env(value: object) -> bool:
 def is_own(env: Env[Any]) -> bool:
     """Whether the environment is a user's own."""
     return type(env) in _ORIGINS
+
+
+def own_file(env: Env[Any]) -> Path:
+    """The file of a user's environment."""
+    return Path(inspect.getfile(type(env)))
 
 
 def own_fault(env: Env[Any], error: Exception) -> str:

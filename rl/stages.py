@@ -50,7 +50,7 @@ from rl.runs.early_stopping import is_over
 from rl.runs.folder import RunFolder, open_run
 from rl.runs.log import sample_rows
 from rl.runs.planned_work import base_config, evaluation_work, planned_work, training_work
-from rl.runs.problems import record_problems
+from rl.runs.problems import changed_files, record_problems
 from rl.runs.progress import Progress
 from rl.runs.quiet import quiet_libraries
 from rl.runs.record import SampleRow, Stage
@@ -89,6 +89,7 @@ def run_stages(
         closing(open_run(config, resume=resume, overwrite=overwrite, model_commit=policy.commit)) as folder,
         closing(SampleTables(config.sample_tables, config.report_to, folder.path / "tensorboard")) as tables,
     ):
+        warnings += changed_files(folder.path, parts.env)
         record_problems(folder.path, parts.env)
         os.environ["TENSORBOARD_LOGGING_DIR"] = str(folder.path / "tensorboard")
         run = _Run(config, parts, folder, fit, out or sys.stderr, tables, repo_id)

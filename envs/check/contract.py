@@ -15,17 +15,15 @@ from time import perf_counter
 from typing import Any
 
 from envs.base import Env, checked_step
+from envs.check.judge import EnvContractError, fail, judge
 from envs.check.near_misses import HOSTILE, max_merge, wrong_answers, wrong_traces
 from envs.check.oracles import ORACLES, Oracle
 from envs.generated import GeneratedEnv
-from envs.modules import describe_error
 from envs.problem import Problem, Split
 from envs.seeding import derive_random
-from envs.trace import Status, Step, StepKind, Trace, Verdict, render_trace
+from envs.trace import Status, Step, StepKind, Trace, Verdict
 
-
-class EnvContractError(ValueError):
-    """An environment breaks its contract; the message names the place and the fault."""
+_MAX_WRITTEN = 10  # problems of a split whose other demonstrations are checked; some take a search
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -117,10 +115,6 @@ def _not_checked(env: Env[Any]) -> tuple[str, ...]:
     return tuple(found)
 
 
-def _fail(env: Env[Any], problem: Problem, what: str) -> EnvContractError:
-    return EnvContractError(f"{env.name} {problem.split} {problem.index}: {what}")
-
-
 def _check_optional_traces(env: Env[Any]) -> None:
     """What a class declares and which optional methods it defines must agree."""
     for attribute, declared, method in (
@@ -162,33 +156,33 @@ def _check_problems(env: Env[Any], num_problems: int) -> list[Problem]:
                 f"the problem's address is {problem.env} {problem.split} {problem.index}"
             )
         if problem != same:
-            raise _fail(env, problem, "two copies of the environment disagree, or the order of access matters")
+            raise fail(env, problem, "two copies of the environment disagree, or the order of access matters")
         if seen.setdefault(problem.question, split) is not split:
-            raise _fail(env, problem, f"the question is also in {seen[problem.question]}: {problem.question!r}")
+            raise fail(env, problem, f"the question is also in {seen[problem.question]}: {problem.question!r}")
         if isinstance(env, GeneratedEnv) and env.bucket(problem) not in env.settings.buckets(split):
-            raise _fail(env, problem, f"bucket '{env.bucket(problem)}' is not in this split")
+            raise fail(env, problem, f"bucket '{env.bucket(problem)}' is not in this split")
         _check_prompts(env, problem)
-        if _judge(env, problem, (), problem.answer).correct is not True:
-            raise _fail(env, problem, f"the gold answer {problem.answer!r} is refused")
+        if judge(env, problem, (), problem.answer).correct is not True:
+            raise fail(env, problem, f"the gold answer {problem.answer!r} is refused")
     return problems
 
 
 def _check_prompts(env: Env[Any], problem: Problem) -> None:
     """The step request must be one piece inserted into the plain prompt, and must contain the number."""
     if problem.budget is not None:
-        raise _fail(env, problem, f"budget is {problem.budget}, but none was requested")
+        raise fail(env, problem, f"budget is {problem.budget}, but none was requested")
     if not problem.prompt.endswith("Answer:\n"):
-        raise _fail(env, problem, "the prompt does not end with 'Answer:\\n'")
+        raise fail(env, problem, "the prompt does not end with 'Answer:\\n'")
     asked = env.with_budget(problem, 37)
     takes_budget = "budget" in signature(env.problem).parameters
     same = asked if not takes_budget else env.problem(problem.split, problem.index, budget=37)
     if asked != same or env.with_budget(asked, None) != problem:
-        raise _fail(env, problem, "the problem is not the same with and without a budget")
+        raise fail(env, problem, "the problem is not the same with and without a budget")
     plain, prompt = problem.prompt, asked.prompt
     before = next((i for i, (a, b) in enumerate(zip(plain, prompt, strict=False)) if a != b), len(plain))
     request = prompt[before : before + len(prompt) - len(plain)]
     if "37" not in request or plain != prompt[:before] + prompt[before + len(request) :]:
-        raise _fail(env, problem, "the prompts with and without a budget differ by more than the request")
+        raise fail(env, problem, "the prompts with and without a budget differ by more than the request")
 
 
 # ---- reference traces ----
@@ -205,11 +199,40 @@ def _check_references(env: Env[Any], problem: Problem) -> int:
     for kind in part.skip_kinds:
         skipped = _skipped(env, problem, kind)
         if skipped != _skipped(type(env)(env.settings), problem, kind):
-            raise _fail(env, problem, f"the {kind} trace differs between two copies of the environment")
+            raise fail(env, problem, f"the {kind} trace differs between two copies of the environment")
         if skipped is not None:
             _check_reference(env, problem, f"{kind} trace", skipped, range(1, problem.num_full_steps))
             num_traces += 1
+    if problem.index < _MAX_WRITTEN:
+        _check_demonstrations(env, problem, len(full))
     return num_traces
+
+
+def _check_demonstrations(env: Env[Any], problem: Problem, num_lines: int) -> None:
+    """Traces with detours, padded ones and that of a search must pass.
+
+    Where steps are checked, a trace with one detour has one backtrack, and a padded one none and its length.
+    """
+    part = env.part_of(problem)
+    rng = derive_random("check demonstrations", env.name, problem.split.value, problem.index)
+    found = {f"{kind} detour": env.detour_trace(problem, [kind], rng) for kind in part.error_kinds}
+    found["padded trace"] = env.padded_trace(problem, num_lines + 2, rng)
+    found["search trace"] = env.search_trace(problem, rng)
+    written = {what: one for what, one in found.items() if one is not None}
+    for what, one in written.items():
+        trace = judge(env, problem, one.lines, one.answer or problem.answer)
+        if not trace.passed:
+            standing = [step for step in trace.steps if not step.undone and step.verdict is Verdict.INVALID]
+            why = _why_refused(trace, next(iter(standing), None))
+            raise fail(env, problem, f"the {what} is refused: {why}")
+        if not {*one.wrong} <= {*range(len(one.lines))}:
+            wrong = sorted(one.wrong)
+            raise fail(env, problem, f"the {what} marks lines {wrong} of {len(one.lines)} as wrong")
+        if trace.steps_checked and what != "search trace":
+            expected = 0 if what == "padded trace" else 1
+            if trace.num_backtracks != expected:
+                count = trace.num_backtracks
+                raise fail(env, problem, f"the {what} has {count} backtracks, should have {expected}")
 
 
 def _skipped(env: Env[Any], problem: Problem, kind: str) -> tuple[str, ...] | None:
@@ -228,14 +251,14 @@ def _check_reference(
         or parsed.answer != problem.answer
         or parsed.status is not Status.COMPLETE
     ):
-        raise _fail(env, problem, f"the {what} does not parse back into its lines and answer")
+        raise fail(env, problem, f"the {what} does not parse back into its lines and answer")
     if parsed.num_steps not in allowed:
         should = f"{allowed[0]}" if len(allowed) == 1 else f"fewer than {problem.num_full_steps}"
-        raise _fail(env, problem, f"the {what} has {parsed.num_steps} steps, should have {should}")
-    trace = _judge(env, problem, lines, problem.answer)
+        raise fail(env, problem, f"the {what} has {parsed.num_steps} steps, should have {should}")
+    trace = judge(env, problem, lines, problem.answer)
     if not trace.passed:
         wrong = next((step for step in trace.steps if step.verdict is Verdict.INVALID), None)
-        raise _fail(env, problem, f"the {what} is refused: {_why_refused(trace, wrong)}")
+        raise fail(env, problem, f"the {what} is refused: {_why_refused(trace, wrong)}")
 
 
 def _why_refused(trace: Trace, wrong: Step | None) -> str:
@@ -251,7 +274,7 @@ def _check_states(env: Env[Any], problem: Problem, lines: Sequence[str]) -> None
         before = deepcopy(state)
         after = env.advance(state, line)
         if state != before:
-            raise _fail(env, problem, f"the step {line!r} changed the state it starts from")
+            raise fail(env, problem, f"the step {line!r} changed the state it starts from")
         state = after
 
 
@@ -272,12 +295,12 @@ def _check_near_misses(env: Env[Any], problem: Problem, other: Problem, oracle: 
 
     def check(what: str, missed: list[str], stated: str, shown: str) -> None:
         nonlocal num_misses
-        trace = _judge(env, problem, missed, stated)
+        trace = judge(env, problem, missed, stated)
         accepted = trace.passed if part.has_solutions else trace.correct
         if not accepted:
             num_misses += 1
         elif oracle is None or not oracle(problem, trace):
-            raise _fail(env, problem, f"{what} is accepted: {shown!r}")
+            raise fail(env, problem, f"{what} is accepted: {shown!r}")
 
     for what, stated in wrong_answers(env, problem, other):
         check(what, lines, stated, stated)
@@ -286,8 +309,8 @@ def _check_near_misses(env: Env[Any], problem: Problem, other: Problem, oracle: 
     for what, missed in wrong_traces(env, problem, other, lines):
         check(what, missed, answer, "\n".join(missed))
     for num_kept in range(len(lines)):
-        if _judge(env, problem, lines[:num_kept], answer).passed:
-            raise _fail(env, problem, f"the first {num_kept} of {len(lines)} steps pass as a full solution")
+        if judge(env, problem, lines[:num_kept], answer).passed:
+            raise fail(env, problem, f"the first {num_kept} of {len(lines)} steps pass as a full solution")
     return num_misses
 
 
@@ -295,25 +318,16 @@ def _check_hostile(env: Env[Any], problem: Problem) -> None:
     """None of the hostile texts may make the check raise, or pass as a step or an answer."""
     lines = solution(env, problem)
     for text in HOSTILE:
-        if _judge(env, problem, lines, text).correct:
-            raise _fail(env, problem, f"the answer {text[:40]!r} is accepted")
+        if judge(env, problem, lines, text).correct:
+            raise fail(env, problem, f"the answer {text[:40]!r} is accepted")
         for i in range(len(lines) + 1):
-            trace = _judge(env, problem, [*lines[:i], text], problem.answer)
+            trace = judge(env, problem, [*lines[:i], text], problem.answer)
             step = trace.steps[-1] if trace.steps and trace.steps_checked else None
             if step is not None and step.kind is StepKind.FORWARD and step.verdict is not Verdict.INVALID:
-                raise _fail(env, problem, f"the step {text[:40]!r} is accepted")
+                raise fail(env, problem, f"the step {text[:40]!r} is accepted")
 
 
-# ---- the environment's own check, and throughput ----
-
-
-def _judge(env: Env[Any], problem: Problem, lines: Sequence[str], answer: str) -> Trace:
-    text = render_trace(lines, answer)
-    try:
-        return env.check(problem, env.part_of(problem).parse(text))
-    except Exception as error:
-        said = describe_error(error)
-        raise _fail(env, problem, f"check raised {said} on a text that ends {text[-60:]!r}") from error
+# ---- throughput ----
 
 
 def _measure(env: Env[Any], num_problems: int) -> float:

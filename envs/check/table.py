@@ -7,7 +7,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from envs.base import Env
-from envs.check.contract import EnvContractError, check_env
+from envs.check.contract import check_env
+from envs.check.judge import EnvContractError
 from envs.modules import describe_error
 from envs.own import is_own
 

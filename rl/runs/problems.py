@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
 from envs import Env
+from envs.own import is_own, own_file
 from rl.runs.errors import RunFolderError
 
 _FILE = "problems.json"
 
 
 def record_problems(run: Path, env: Env[Any]) -> None:
-    """Write the number of problems and a hash of them, by split, and the notes of their loading; see `Env`."""
-    found = {**_fingerprints(env), "notes": env.notes}
+    """Write the number of problems and a hash of them, by split, notes of their loading, and users' files."""
+    found = {**_fingerprints(env), "notes": env.notes, "files": _own_files(env)}
     (run / _FILE).write_text(json.dumps(found, indent=2) + "\n")
 
 
@@ -42,6 +44,26 @@ def check_problems(run: Path, env: Env[Any]) -> None:
                 f"--resume: {where} are not those the run in {run} began with{how}; restore them, or start a "
                 "new run in another output_dir"
             )
+
+
+def changed_files(run: Path, env: Env[Any]) -> list[str]:
+    """A warning for each file of a user's environment that has changed since the run began.
+
+    The problems are the same, or the run would not go on, but the checks may have been mended.
+    """
+    path = run / _FILE
+    before: Mapping[str, str] = json.loads(path.read_text()).get("files", {}) if path.is_file() else {}
+    return [
+        f"warning: {file} has changed since the run began; what was judged before is as it was"
+        for file, found in _own_files(env).items()
+        if before.get(file, found) != found
+    ]
+
+
+def _own_files(env: Env[Any]) -> dict[str, str]:
+    """SHA-256 of the files of users' environments, by name."""
+    files = [own_file(part) for part in env.parts.values() if is_own(part)]
+    return {file.name: sha256(file.read_bytes()).hexdigest() for file in files}
 
 
 def _fingerprints(env: Env[Any]) -> dict[str, dict[str, Any]]:

@@ -123,7 +123,11 @@ def test_train_resume_and_evaluate(folder: Path, tmp_path: Path, capsys: pytest.
         build_parts(load_config(run / "config.yaml"))
     assert "\n" not in str(gone.value)
     longer = config_of(moved / "my_run.yaml", **{"output_dir": str(run), "grpo.updates": 3})
-    train(longer, resume=True, out=io.StringIO())
+    with (moved / "my_env.py").open("a") as file:
+        file.write("\n# mended\n")
+    out = io.StringIO()
+    train(longer, resume=True, out=out)
+    assert out.getvalue().count("warning: my_env.py has changed since the run began") == 1
     assert read_run(run).summary.done(Stage.GRPO, 3)
     assert main(["report", str(run)]) == 0
     text = (moved / "my_env.py").read_text()

@@ -12,7 +12,8 @@ import pytest
 from pydantic import BaseModel
 
 from envs.base import Demonstration, Env
-from envs.check.contract import EnvContractError, check_env
+from envs.check.contract import check_env
+from envs.check.judge import EnvContractError
 from envs.check.near_misses import wrong_answers, wrong_traces
 from envs.check.table import check_all
 from envs.generated import Draw, GeneratedEnv
@@ -369,6 +370,61 @@ class HasDetoursWithoutAnErrorKind(Odd):
         return None
 
 
+class HasDetours(Odd):
+    """A wrong number, taken back: the smallest detour."""
+
+    error_kinds = ("zero",)
+    lines: tuple[str, ...] = ("0", "<backtrack>")
+    wrong = frozenset({0})
+
+    def detour_trace(self, problem: Problem, errors: Sequence[str], rng: random.Random) -> Demonstration | None:
+        return Demonstration(lines=(*self.lines, *self.full_trace(problem)), wrong=self.wrong)
+
+    def search_trace(self, problem: Problem, rng: random.Random) -> Demonstration | None:
+        return self.detour_trace(problem, (), rng)
+
+
+class DetoursWithoutWay(HasDetours):
+    lines = ("0",)
+
+
+class DetoursTwice(HasDetours):
+    lines = ("0", "<backtrack>", "0", "<backtrack>")
+
+
+class DetoursMarkNothing(HasDetours):
+    wrong = frozenset({99})
+
+
+class PadsTooFew(HasDetours):
+    def padded_trace(self, problem: Problem, num_lines: int, rng: random.Random) -> Demonstration | None:
+        return Demonstration(lines=self.full_trace(problem)[1:])
+
+
+class PadsWithBacktracks(HasDetours):
+    def padded_trace(self, problem: Problem, num_lines: int, rng: random.Random) -> Demonstration | None:
+        return self.detour_trace(problem, (), rng)
+
+
+class BacktracksWithoutEnd(Odd):
+    def advance(self, state: int, line: str) -> int:
+        if re.fullmatch(r"([0-9]+,?)+x", line):
+            raise StepError("a list")
+        return super().advance(state, line)
+
+
+def test_a_check_that_does_not_end_is_stopped_and_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("envs.check.judge._MAX_CPU_S", 0.2)
+    with pytest.raises(
+        EnvContractError, match=r"check raised TimeoutError: it took more than 0.2 s; parse in "
+    ):
+        check_env(BacktracksWithoutEnd(), num_problems=1)
+
+
+def test_demonstrations_of_every_kind_are_checked() -> None:
+    assert check_env(HasDetours(), num_problems=3).not_checked == ("skipped_trace", "padded_trace")
+
+
 class PromisesSolutions(Odd):
     has_solutions = True
     full_trace = Env.full_trace
@@ -492,6 +548,11 @@ class RaisesAStepErrorOnAnAnswer(SmallDirectional):
         (WritesSkippedTracesWithoutARule, "odd: skipped_trace is defined, but skip_kinds is ()"),
         (NamesErrorsWithoutWritingThem, "odd: error_kinds is ('even',), but detour_trace is not defined"),
         (HasDetoursWithoutAnErrorKind, "odd: detour_trace is defined, but error_kinds is ()"),
+        (DetoursWithoutWay, "odd train 0: the zero detour is refused: 0  [invalid: not the next number]"),
+        (DetoursTwice, "odd train 0: the zero detour has 2 backtracks, should have 1"),
+        (DetoursMarkNothing, "odd train 0: the zero detour marks lines [99] of 5 as wrong"),
+        (PadsTooFew, "odd train 0: the padded trace is refused: 2  [invalid: not the next number]"),
+        (PadsWithBacktracks, "odd train 0: the padded trace has 1 backtracks, should have 0"),
         (PromisesSolutions, "odd: has_solutions is True, but full_trace is not defined"),
         (DeniesItsSolutions, "odd: full_trace is defined, but has_solutions is False"),
         (TakesHostileSteps, "directional train 0: the step 'nan' is accepted"),
