@@ -237,6 +237,8 @@ class _Parser:
         self.at += 1
         if token.isdecimal():
             return ("n", int(token), 1)
+        if not token:
+            raise Unreadable("a base is missing")
         return self.letters(token)
 
     def argument(self) -> Tree:

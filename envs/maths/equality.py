@@ -256,7 +256,7 @@ class Comparison:
         if Kind.SET in (gold.kind, answer.kind) and (right or given):
             return False
         if right is None and given is None:
-            if Kind.TUPLE in (gold.kind, answer.kind):
+            if Kind.TUPLE in (gold.kind, answer.kind) or _num_names(gold) > 1 or _num_names(answer) > 1:
                 return False
             return self.same(_unnamed(gold), _unnamed(answer))
         if _repeats_a_name(gold) or _repeats_a_name(answer):
@@ -360,9 +360,10 @@ def _repeats_a_name(answer: MathAnswer) -> bool:
     return len(set(names)) < len(names)
 
 
+def _num_names(answer: MathAnswer) -> int:
+    return len({item.name for item in answer.items})
+
+
 def _unnamed(answer: MathAnswer) -> MathAnswer:
     """The same values; ``x = 1 or x = 2`` is a list of values of x."""
-    names = {item.name for item in answer.items}
-    if len(names) > 1:
-        return replace(answer, name="")
     return replace(answer, name="", items=tuple(replace(item, name="") for item in answer.items))

@@ -84,7 +84,7 @@ class _Exact:
 
 
 def is_computed(tree: Tree) -> bool:
-    """Whether arithmetic is left to do; not in a number, a proper result as ``-3/4``, ``2*10^3`` or ``10^3``."""
+    """Whether arithmetic is left to do; not in a number, a proper result as ``-3/4``, or ``2*10^3``."""
     while tree[0] == "neg":
         tree = tree[1]
         if tree[0] == "neg":

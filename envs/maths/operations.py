@@ -33,6 +33,7 @@ _SPARE_BITS = 200
 _EQUAL_BITS = 100
 _ROUNDING_BITS = 40
 _MAX_ARGUMENT = 10**9
+_MAX_GAMMA_BITS = 2000  # of precision; the gamma function is slow beyond
 _REPLY_BITS = 200
 
 
@@ -372,6 +373,8 @@ class _Walk:
             return self._cleaned(mpmath.ln(argument), argument) / below
         if kind == "call":
             return self._unknown(tree[1], [self.value(part) for part in tree[2:]])
+        if kind == "binom" and mp.prec > _MAX_GAMMA_BITS:
+            raise Beyond("too large")
         if kind == "binom":
             return mpmath.binomial(self.value(tree[1]), self.value(tree[2]))
         argument = self.value(tree[2])
@@ -381,7 +384,7 @@ class _Walk:
                 return nearest
         if tree[1] == "ln" and not argument:
             raise Beyond("no logarithm")
-        if tree[1] == "factorial" and abs(argument) > 10_000:
+        if tree[1] == "factorial" and (abs(argument) > 10_000 or mp.prec > _MAX_GAMMA_BITS):
             raise Beyond("too large")
         if abs(argument) > _MAX_ARGUMENT and tree[1] != "abs" and tree[1] not in ("floor", "ceil", "ln"):
             raise Beyond("too large")

@@ -189,7 +189,7 @@ def _read_option(tokens: list[str]) -> MathAnswer | None:
 
 def _read_long_phrase(tokens: list[str]) -> MathAnswer | None:
     """A phrase with "and" or a comma: ``one hundred and five``, ``March 5, 2024``."""
-    if len(tokens) > 24 or not tokens[0].removeprefix("'")[0].isalnum():
+    if len(tokens) > 24 or not tokens[0].removeprefix("'")[:1].isalnum():
         return None
     return read_phrase(["and" if token == AND else token for token in _spaced(tokens)])
 

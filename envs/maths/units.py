@@ -135,7 +135,7 @@ def read_unit(tokens: Sequence[str], *, after_space: bool) -> Reading | None:
         after_space: Whether a space precedes them. Letters that touch the number are a product, unless they are
             a unit of several letters or a long word.
     """
-    if len(tokens) > 24:
+    if len(tokens) > 24 or tokens[-1] in ("/", "*") or ("{" in tokens) != ("}" in tokens):
         return None
     if tokens[0] == "(":
         found = read_unit(tokens[1:-1], after_space=True) if tokens[-1] == ")" and len(tokens) > 2 else None

@@ -82,6 +82,7 @@ ALIASES = {
     r"\e": "e",
     r"\backslash": r"\setminus",
     **{name[1:]: name for name in FUNCTIONS},
+    **{name[1:]: name for name in LETTERS if name != r"\ell"},
     "asin": r"\arcsin",
     "acos": r"\arccos",
     "atan": r"\arctan",
