@@ -296,6 +296,11 @@ class Env(ABC, Generic[State]):
         """The same problem with a prompt that asks for `budget` steps; None asks for none."""
         return replace(problem, budget=budget, prompt=self.render_prompt(problem.question, budget))
 
+    @property
+    def request(self) -> str:
+        """What a chat model is asked for after the question: the form of steps and answer."""
+        return self.format_request
+
     # ---- checking ----
 
     def parse(self, text: str, *, truncated: bool = False) -> Trace:

@@ -9,18 +9,18 @@ verified, and whether a backtrack is real or needed is unknown. Sentences that a
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import Any, ClassVar
 
 from pydantic import BaseModel, ConfigDict
 
+from envs.answers import DEFAULT_FORMS, is_bare, read_stated
 from envs.arithmetic_steps import ArithmeticSteps
 from envs.base import Env
 from envs.markers import mark
-from envs.maths.grader import find_answer
 from envs.problem import Problem
-from envs.segments import GAPS, Segmentation, find_blocks, segment
-from envs.trace import CLOSING, Status, Step, StepKind, Trace, parse_steps, parse_trace, render_trace
+from envs.segments import GAPS, Segmentation, Span, find_blocks, segment
+from envs.statements import collapse
+from envs.trace import AnswerForm, Status, Step, StepKind, Trace, parse_steps, render_trace
 
 
 class FreeTextSettings(BaseModel):
@@ -30,11 +30,17 @@ class FreeTextSettings(BaseModel):
         steps: What counts as one step: `paragraphs`, `lines` or `sentences`. The default suits pretrained
             models, which write paragraphs with formulas over several lines; `lines` counts every line of a
             formula.
+        answer_forms: Which ways of stating an answer are taken (`envs.answers`). The closing line always is;
+            `last_number`, for texts that state none, is not by default.
+        instruction: What a chat model is asked for: steps, and the form of the answer. None for the task's own
+            sentence.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     steps: Segmentation = "paragraphs"
+    answer_forms: tuple[AnswerForm, ...] = DEFAULT_FORMS
+    instruction: str | None = None
 
 
 class FreeTextEnv(Env[Any]):
@@ -93,11 +99,43 @@ class FreeTextEnv(Env[Any]):
         return self.checker.read_steps(text, others)
 
     def parse(self, text: str, *, truncated: bool = False) -> Trace:
-        r"""Find steps, markers and the answer; without a closing line that is the last ``\boxed{}``."""
-        trace = parse_trace(text, truncated=truncated)
-        trace = replace(trace, steps=self._segment(text, trace.steps))
-        if trace.status is Status.MALFORMED and CLOSING not in text:
-            answer = find_answer(text)
-            if answer is not None:
-                return replace(trace, answer=answer, status=Status.COMPLETE)
-        return trace
+        """Find the answer in any form that the settings take, and the steps before it."""
+        stated = read_stated(text, self.settings.answer_forms, self.same_answer, self.is_bare)
+        answer = stated.answer
+        if answer is not None and "\n" in answer:
+            answer = self.one_line(answer)
+        status = Status.MALFORMED if answer is None else Status.COMPLETE
+        return Trace(
+            steps=self.read_steps(_without(text, stated.spans)),
+            answer=answer,
+            status=Status.TRUNCATED if truncated else status,
+            form=stated.form,
+            why_malformed=stated.why_not,
+        )
+
+    @property
+    def request(self) -> str:
+        """The setting `instruction`, or the task's own sentence."""
+        instruction: str | None = self.settings.instruction
+        return self.format_request if instruction is None else instruction
+
+    def same_answer(self, one: str, other: str) -> bool:
+        """Whether two spellings are the same answer, for texts that state it more than once."""
+        return self.one_line(one) == self.one_line(other)
+
+    def is_bare(self, text: str) -> bool:
+        """Whether a whole text is nothing but an answer."""
+        return is_bare(text)
+
+    def one_line(self, answer: str) -> str:
+        """An answer with several lines in one; the default puts spaces between them."""
+        return collapse(answer)
+
+
+def _without(text: str, spans: Sequence[Span]) -> str:
+    """The text with line ends in place of some spans, which keeps all places."""
+    parts, at = [], 0
+    for start, end in spans:
+        parts += [text[at:start], "\n" * (end - start)]
+        at = end
+    return "".join([*parts, text[at:]])

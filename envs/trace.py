@@ -55,6 +55,27 @@ class Status(StrEnum):
     MALFORMED = "malformed"
 
 
+class AnswerForm(StrEnum):
+    """How a text states its answer. All but the first are for free text (`answers.py`)."""
+
+    CLOSING_LINE = "closing_line"
+    """The task's own: exactly one closing line, which ends the text, as demonstrations write it."""
+    SENTENCE = "sentence"
+    """"Therefore, the answer is 72.", with or without full stop or bold."""
+    LABEL = "label"
+    """`Answer: 72`, `**Final Answer:** 72`, or a heading with the answer below it."""
+    HASHES = "hashes"
+    """`#### 72`"""
+    TAGS = "tags"
+    """`<answer>72</answer>`"""
+    BOX = "box"
+    r"""`\boxed{72}`"""
+    BARE = "bare"
+    """Nothing but the answer."""
+    LAST_NUMBER = "last_number"
+    """The last number of a text that states no answer."""
+
+
 class Step(NamedTuple):
     """One line of reasoning. A named tuple for speed: a trace can have thousands, each built twice.
 
@@ -115,6 +136,8 @@ class Trace:
         finished: Whether the valid steps are a complete solution; None until checked, and where steps are not.
         backtracks: The judgement of each valid backtrack, in order.
         num_tokens: Number of tokens of the completion with its stop token; 0 for a text that was not sampled.
+        form: How the answer is stated; None if none is.
+        why_malformed: Why no answer was taken from a text that may state some, in a few words; else empty.
     """
 
     steps: tuple[Step, ...]
@@ -124,6 +147,13 @@ class Trace:
     finished: bool | None = None
     backtracks: tuple[Backtrack, ...] = ()
     num_tokens: int = 0
+    form: AnswerForm | None = None
+    why_malformed: str = ""
+
+    @property
+    def strictly_correct(self) -> bool:
+        """Whether it is correct and states its answer in the task's own form, the closing line."""
+        return bool(self.correct) and self.form in (None, AnswerForm.CLOSING_LINE)
 
     @property
     def correct(self) -> bool | None:
@@ -231,7 +261,9 @@ def parse_trace(text: str, *, truncated: bool = False) -> Trace:
         status = Status.COMPLETE
     else:
         status = Status.MALFORMED
-    return Trace(steps=tuple(steps), answer=answer if closings == 1 else None, status=status)
+    if closings != 1:
+        return Trace(steps=tuple(steps), answer=None, status=status)
+    return Trace(steps=tuple(steps), answer=answer, status=status, form=AnswerForm.CLOSING_LINE)
 
 
 def parse_steps(text: str) -> tuple[Step, ...]:

@@ -86,7 +86,7 @@ def _format_of(config: PromptConfig, env: Env[Any]) -> PromptFormat:
     return PromptFormat(
         instruction=env.instruction,
         step_request=env.step_request,
-        format_request=env.format_request,
+        format_request=env.request,
         templates={Split(split): template for split, template in config.template.items()},
         shots=shots,
         num_shots=config.few_shot or len(shots),

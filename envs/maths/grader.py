@@ -25,42 +25,12 @@ from envs.maths.equality import Comparison
 from envs.maths.reader import RefusedError, read, read_answer
 from envs.maths.values import Kind, Known, MathAnswer, formulas
 from envs.sandbox import Reply, Sandbox
+from envs.statements import collapse, find_answer
 
 __all__ = ["Gold", "MathAnswer", "MathGrader", "find_answer", "read_answer"]
 
 OPERATIONS = Path(__file__).with_name("operations.py")
-MAX_BOX_CHARS = 2000
 MAX_FORMULAS = 120
-_MAX_BOXES = 8
-_SPACES = str.maketrans("\t\r\n", "   ")
-
-
-def find_answer(text: str) -> str | None:
-    r"""The final answer of a completion: the content of its last balanced ``\boxed{}``, with spaces collapsed.
-
-    None if there is no such box. A box over `MAX_BOX_CHARS` characters counts as unbalanced, and only the last
-    `_MAX_BOXES` boxes are tried. Takes time linear in the text.
-
-    Example: `find_answer("so \\boxed{1} or \\boxed{\\frac{1}{2}}")` is "\\frac{1}{2}".
-    """
-    end = len(text)
-    for _ in range(_MAX_BOXES):
-        end = text.rfind("\\boxed", 0, end)
-        if end < 0:
-            return None
-        start = end + len("\\boxed")
-        window = text[start : start + MAX_BOX_CHARS + 2]
-        opened = len(window) - len(window.lstrip(" "))
-        depth = 0
-        for at in range(opened, len(window) if window[opened : opened + 1] == "{" else 0):
-            depth += (window[at] == "{") - (window[at] == "}")
-            if depth == 0:
-                return _collapse(window[opened + 1 : at])
-    return None
-
-
-def _collapse(text: str) -> str:
-    return " ".join(part for part in text.translate(_SPACES).split(" ") if part)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -107,7 +77,7 @@ class MathGrader:
         """
         reason = answer = None
         try:
-            answer = read(_collapse(text))
+            answer = read(collapse(text))
         except RefusedError as error:
             reason = str(error)
         if answer is None:
@@ -123,7 +93,7 @@ class MathGrader:
         if (
             answer is not None
             and reason is None
-            and self.grade(Gold(text=text, answer=answer), _collapse(text)) is not Grade.CORRECT
+            and self.grade(Gold(text=text, answer=answer), collapse(text)) is not Grade.CORRECT
         ):
             reason = "it does not equal itself"
         if reason is not None or answer is None:

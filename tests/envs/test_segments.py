@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from envs import Split, StepKind, make_example, parse_trace
+from envs.answers import read_stated
 from envs.data.worked import read_worked
 from envs.segments import GAPS, Segmentation, find_blocks, segment
 from envs.tasks.math.task import MathProblems
@@ -96,15 +97,16 @@ PIECES = st.lists(
 @pytest.mark.parametrize("rule", RULES)
 @given(text=PIECES | st.text(max_size=80))
 def test_spans_are_in_order_and_cover_what_is_written(rule: Segmentation, text: str) -> None:
-    trace = make_example("math", steps=rule).parse(text)
-    lines, at, covered = parse_trace(text).steps, 0, set()
+    env = make_example("math", steps=rule)
+    trace, stated = env.parse(text), read_stated(text, env.settings.answer_forms, env.same_answer)
+    at, covered = 0, {place for span in stated.spans for place in range(*span)}
     for step in trace.steps:
         start, end = step.span
         assert at <= start < end <= len(text)
         assert text[start:end].rstrip(" \n") == step.text.rstrip(" \n") and step.text.strip()
         covered.update(range(start, end))
         at = end
-    written = {place for line in lines for place in range(*line.span) if not text[place].isspace()}
+    written = {place for place, character in enumerate(text) if not character.isspace()}
     assert written == {place for place in covered if not text[place].isspace()}
 
 

@@ -79,6 +79,15 @@ def test_a_chat_turn_says_what_to_do_and_how_to_answer_and_has_no_cue() -> None:
     boxed = "Please reason step by step, and put your final answer within \\boxed{}."
     plain = make_prompt_format(PromptConfig(), env)
     assert chat_text(plain, problem) == [("user", f"{problem.question}\n\n{boxed}")]
+    # The task's setting replaces its request, in templates too.
+    own = make_prompt_format(PromptConfig(), make_example("math", instruction="End with: Answer: X"))
+    assert chat_text(own, problem) == [("user", f"{problem.question}\n\nEnd with: Answer: X")]
+    filled = make_prompt_format(
+        check_prompt({"template": "{question}\n{format}"}), make_example("math", instruction="Be brief.")
+    )
+    assert plain_text(filled, problem) == f"{problem.question}\nBe brief."
+    silent = make_prompt_format(PromptConfig(), make_example("math", instruction=""))
+    assert chat_text(silent, problem) == [("user", problem.question)]
 
 
 # ---- templates ----

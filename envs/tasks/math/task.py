@@ -40,7 +40,6 @@ from __future__ import annotations
 
 import random
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, ClassVar, Literal
@@ -51,11 +50,11 @@ from envs.base import Demonstration, NoSolutionError, check_error_kinds
 from envs.data import Preset, Row
 from envs.free_text import FreeTextEnv, FreeTextSettings
 from envs.grading import Grade
-from envs.maths.grader import MathGrader, find_answer
+from envs.maths.equality import Comparison
+from envs.maths.grader import MathGrader, read_answer
 from envs.problem import Problem, Split, hash_rows
 from envs.seeding import derive_random
 from envs.tasks.math.load import Item, Loader
-from envs.trace import Trace
 
 BY_HAND = "by_hand"
 EXAMPLE = Path(__file__).with_name("example.jsonl")
@@ -255,11 +254,10 @@ class MathProblems(FreeTextEnv):
         r"""The lines, then the answer in the closing line and in ``\boxed{}``, as prompts ask for it."""
         return super().demonstrate(lines, f"\\boxed{{{answer}}}")
 
-    def parse(self, text: str, *, truncated: bool = False) -> Trace:
-        r"""As all free text; an answer that is one ``\boxed{}`` is its content."""
-        trace = super().parse(text, truncated=truncated)
-        inside = None if trace.answer is None else find_answer(trace.answer)
-        return trace if trace.answer != f"\\boxed{{{inside}}}" else replace(trace, answer=inside)
+    def same_answer(self, one: str, other: str) -> bool:
+        """Whether the native reader finds the same value in both."""
+        first, second = read_answer(one), read_answer(other)
+        return first is not None and second is not None and Comparison().same(first, second) is True
 
     def grade_answer(self, problem: Problem, answer: str) -> Grade:
         """Right if it is mathematically equal, in any spelling; see `envs.maths.grader`."""

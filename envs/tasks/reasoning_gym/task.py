@@ -11,11 +11,11 @@ A problem (of the task chain_sum) and the closing line of its answer::
     Answer:
     Thus, the answer is 9661.
 
-The answer is the one of the closing line or, if there is none, the content of a single pair of ``<answer>``
-tags at the end, or of the last ``\boxed{}``. Where a text has none of these and is as short as an answer, it
-is the answer: most questions ask for the answer alone. An answer with several rows is one line here, with its
-rows joined by " / "; everywhere else it may also have its rows as lines. Spaces, line breaks in JSON, commas
-between thousands, a full stop and marks around an answer make no difference (`layout.py`).
+The answer is stated in the closing line, or in another form that `answer_forms` takes (`envs.answers`), such as
+``<answer>`` tags, which prompts ask for. Where a text has none of these and is as short as an answer, it is the
+answer: most questions ask for the answer alone. An answer with several rows is one line here, with its rows
+joined by " / "; everywhere else it may also have its rows as lines. Spaces, line breaks in JSON, commas between
+thousands, a full stop and marks around an answer make no difference (`layout.py`).
 
 Steps: what stands before the answer, by `steps` (paragraphs, lines or sentences). Steps are counted, but not
 checked, so a trace is correct or not, but never verified. The package has no worked solutions, so there are no
@@ -36,7 +36,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from difflib import get_close_matches
 from functools import lru_cache
 from importlib.util import find_spec
@@ -54,18 +54,8 @@ from envs.seeding import derive_seed
 from envs.tasks.reasoning_gym.layout import as_written
 from envs.tasks.reasoning_gym.scorers import OWN
 from envs.tasks.reasoning_gym.settings import ReasoningGymSettings
-from envs.tasks.reasoning_gym.shape import (
-    CLOSE,
-    OPEN,
-    ROW_BREAK,
-    AnswerShape,
-    Place,
-    after_closing,
-    between_tags,
-    in_box,
-)
+from envs.tasks.reasoning_gym.shape import ROW_BREAK, AnswerShape
 from envs.tasks.reasoning_gym.stricter import STRICTER
-from envs.trace import CLOSING, Status, Trace
 
 OPERATIONS = Path(__file__).with_name("operations.py")
 
@@ -273,39 +263,13 @@ class ReasoningGym(FreeTextEnv):
 
     # ---- answers ----
 
-    def parse(self, text: str, *, truncated: bool = False) -> Trace:
-        """Read free text; without a closing line, tags or a box may state the answer, or it is the whole text.
+    def is_bare(self, text: str) -> bool:
+        """Whether a whole text has the shape of an answer."""
+        return self._shape.fits(text)
 
-        Tags count only if there is exactly one pair and no text after it. Rows of the answer are no steps.
-        Takes time linear in the text.
-        """
-        trace = super().parse(text, truncated=truncated)
-        if trace.status is Status.TRUNCATED:
-            return trace
-        if OPEN in text or CLOSE in text:
-            place = None if CLOSING in text else between_tags(text)
-            return self._stated(text, place) if place else replace(trace, answer=None, status=Status.MALFORMED)
-        if trace.status is Status.COMPLETE and CLOSING not in text:
-            if (place := in_box(text)) is None:
-                return trace
-            inside = text[slice(*place)]
-            flat = text[: place[0]] + inside.replace("\n", " ") + text[place[1] :]
-            steps = trace.steps if flat == text else self.read_steps(flat)
-            return replace(trace, steps=steps, answer=self._shape.in_one_line(inside))
-        if trace.status is Status.COMPLETE:
-            return trace
-        phrase = CLOSING.rstrip()
-        place = (after_closing(text) if self._shape.has_rows else None) if phrase in text else (0, len(text))
-        return self._stated(text, place) if place and self._shape.fits(text[slice(*place)]) else trace
-
-    def _stated(self, text: str, place: Place) -> Trace:
-        """The trace of a text that states its answer at a place; the steps are what stands before it."""
-        before = text[: place[0]].removesuffix(":").removesuffix(CLOSING.rstrip()).removesuffix(OPEN)
-        return Trace(
-            steps=self.read_steps(before),
-            answer=self._shape.in_one_line(text[slice(*place)]),
-            status=Status.COMPLETE,
-        )
+    def one_line(self, answer: str) -> str:
+        """An answer with its rows joined by " / ", or by spaces where rows mean nothing."""
+        return self._shape.in_one_line(answer)
 
     def grade_answer(self, problem: Problem, answer: str) -> Grade:
         """Right if it passes the stricter check and gets the full score.

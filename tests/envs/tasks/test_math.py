@@ -96,8 +96,9 @@ def test_reference_solutions_are_right_and_counted() -> None:
         ("Some thought.\nThus, the answer is {gold}.", Status.COMPLETE, Grade.CORRECT),
         ("So it is \\boxed{{{gold}}}.", Status.COMPLETE, Grade.CORRECT),
         ("First \\boxed{{1}}, no: \\boxed{{{gold}.0}}", Status.COMPLETE, Grade.CORRECT),
-        ("So it is \\boxed{{{gold}}} or \\boxed{{1}}.", Status.COMPLETE, Grade.WRONG),
-        ("\\boxed{{{gold}}}\nThus, the answer is 1.", Status.COMPLETE, Grade.WRONG),
+        ("So it is \\boxed{{{gold}}} or \\boxed{{1}}.", Status.MALFORMED, Grade.MALFORMED),
+        ("\\boxed{{{gold}}}\nThus, the answer is 1.", Status.MALFORMED, Grade.MALFORMED),
+        ("\\boxed{{1}}\nThus, the answer is {gold}.", Status.MALFORMED, Grade.MALFORMED),
         (
             "Thus, the answer is 1.\nThus, the answer is 2.\n\\boxed{{{gold}}}",
             Status.MALFORMED,

@@ -231,23 +231,22 @@ def test_too_few_questions_for_a_split() -> None:
         ("a\nThus, the answer is 5.", "5", 1),
         ("a\n\nb <answer>5</answer>", "5", 2),
         ("a\n<answer>\n1 2\n3 4\n</answer>\n", "1 2 / 3 4", 1),
-        ("a\n\n\\boxed{5}", "5", 2),
+        ("a\n\n\\boxed{5}", "5", 1),
+        ("Thus, the answer is 5.\n<answer>5</answer>", "5", 0),
         ("<think>a</think>\n<answer>\\frac</answer>", "\\frac", 1),
         ("<answer></answer>", "", 0),
         ("5", "5", 0),
         ("\n 5\n", "5", 0),
         ("1 2\n\n3 4\n", "1 2 / 3 4", 0),
         ("a\nThus, the answer is:\n1 2\n3 4.", "1 2 / 3 4", 1),
-        ("a\n\n\\boxed{1 2\n\n3 4}", "1 2 / 3 4", 2),
+        ("a\n\n\\boxed{1 2\n\n3 4}", "1 2 / 3 4", 1),
         ("[1,\n 2]", "[1, /  2]", 0),
     ],
 )
 def test_ways_to_state_an_answer(text: str, answer: str, num_steps: int) -> None:
     trace = make("mini_sudoku").parse(text)
     assert (trace.answer, trace.num_steps, trace.status) == (answer, num_steps, Status.COMPLETE)
-    assert all(
-        text[slice(*step.span)] == step.text or "<answer>" in text or "\n\n3" in text for step in trace.steps
-    )
+    assert all(text[slice(*step.span)].rstrip() == step.text.rstrip() for step in trace.steps)
 
 
 def test_rows_mean_nothing_where_answers_have_one() -> None:
@@ -270,8 +269,8 @@ REASONING = "First I look at the walls. " * 4
         "<answer>5</answer></answer>",
         "<answer>5</answer> or 6",
         "<answer>5 \\boxed{5}",
-        "Thus, the answer is 5.\n<answer>5</answer>",
-        "Thus, the answer is 5.\nThus, the answer is 5.",
+        "Thus, the answer is 5.\n<answer>6</answer>",
+        "Thus, the answer is 5.\nThus, the answer is 6.",
     ],
 )
 def test_texts_without_an_answer(text: str) -> None:
