@@ -51,7 +51,8 @@ def task_page(name: str) -> str:
     title, _, rest = about.partition("\n\n")
     parts = [f"# {titles()[name]}\n\n{title}\n\n`env.name: {name}`\n"]
     parts += ["## Example\n", *_example(env), "## About\n", rest]
-    settings = " ".join((type(env.settings).__doc__ or "").partition("\n\nAttributes:")[0].split())
+    about_settings = inspect.cleandoc(type(env.settings).__doc__ or "")
+    settings = " ".join(about_settings.partition("\n\nAttributes:")[0].split())
     parts += [f"## Settings\n\nKeys of `env.settings`. {settings}\n", settings_table(type(env.settings))]
     return "\n".join(parts)
 
@@ -73,7 +74,7 @@ def _example(env: Env[Any]) -> Iterator[str]:
         return
     yield _trace(env, problem, "Full trace", "every elementary step", Demonstration(lines=tuple(full)))
     for kind, lines in _skipped(env, problem):
-        about = f"one step left out by hand, rule `{kind}`"
+        about = f"steps left out by hand, rule `{kind}`"
         yield _trace(env, problem, "Skipped trace", about, Demonstration(lines=lines))
     for error in env.error_kinds[:1]:
         detour = env.detour_trace(problem, [error], random.Random(0))

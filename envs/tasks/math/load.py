@@ -87,6 +87,7 @@ class Loader:
         self._faults += joined.faults
         self._notes += joined.notes
         self._settle(sum(map(len, joined.rows.values())))
+        self._note_solutions(joined.rows.get(Split.TRAIN, []))
         found = _hold_out(joined.rows, self._settings.train)
         self._by_question.clear()
         items = {split: [self._item(row) for row in found[split]] for split in found}
@@ -161,6 +162,11 @@ class Loader:
     def _item(self, row: Row) -> Item:
         full = self._num_steps.get(row.solution) or self._settings.full_steps
         return Item(row=row, gold=self._golds[row.where], num_full_steps=full)
+
+    def _note_solutions(self, train: list[Row]) -> None:
+        if 0 < (num_bare := sum(not row.solution for row in train)) < len(train):
+            text = f"{num_bare:,} of {len(train):,} train questions have no worked solution"
+            self._notes.append(f"{text}; a warm start is without them")
 
     def _settle(self, num_kept: int) -> None:
         """Apply `on_bad_rows`.

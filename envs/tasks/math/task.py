@@ -26,8 +26,8 @@ lines between them. `full_steps` is the step count of problems without a solutio
 Rows may have shorter solutions written by hand (`skipped`, drawn by the skip rule `by_hand`) and solutions with
 wrong turns (`detours`, error kind `by_hand`). There are no searches.
 
-Buckets: none. Splits are files, or named by the rows; without data for id, train gives one question in four to
-    it.
+Buckets: none. Splits are files, or named by the rows. Without data for id, one train question in four is held
+out.
 
 Everything is read once, when the environment is built: right answers by the grader, traces by the grammar that
 reads the model's. What does not hold is named with file and row, and refused or left out by `on_bad_rows`.
@@ -101,7 +101,7 @@ class MathSettings(FreeTextSettings):
     id: str | None = None
     ood_easy: str | None = None
     ood_hard: str | None = None
-    question: str | tuple[str, ...] | None = None
+    question: str | list[str] | None = None
     answer: str | None = None
     solution: str | None = None
     skipped: str | None = None
@@ -121,7 +121,8 @@ class MathSettings(FreeTextSettings):
 
     def names(self) -> dict[str, str | tuple[str, ...] | None]:
         """The names of columns that are not the preset's; None for those that are."""
-        question = (self.question,) if isinstance(self.question, str) else self.question
+        named = [self.question] if isinstance(self.question, str) else self.question
+        question = tuple(named) if named else None
         traces = ("solution", "skipped", "detours", "equation")
         others = ("answer", "choices", "messages", "level", "split")
         return {"question": question, **{field: getattr(self, field) for field in (*traces, *others)}}

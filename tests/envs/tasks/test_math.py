@@ -310,9 +310,7 @@ def test_a_trace_that_does_not_hold_is_refused_or_left_out(row: Any, fault: str,
     assert str(caught.value).endswith("Correct them, or leave them out with env.settings.on_bad_rows: skip")
     env = with_traces(tmp_path, good, bad, on_bad_rows="skip")
     assert env.num_problems(Split.TRAIN) == 2  # the row stays
-    assert (
-        len(env.notes) == 1 and env.notes[0].startswith("left out, 7 problems stay: ") and fault in env.notes[0]
-    )
+    assert env.notes[0].startswith("left out, 7 problems stay: ") and fault in env.notes[0]
     problem = next(p for p in (env.problem(Split.TRAIN, i) for i in range(2)) if p.answer == "10")
     assert env.skipped_trace(problem, "by_hand", random.Random(0)) is None
 
@@ -398,3 +396,9 @@ def test_equations_are_worked_out_and_levels_choose_rows(tmp_path: Path) -> None
     easy = with_traces(tmp_path, *rows, id=None, levels=[1])
     assert easy.num_problems(Split.TRAIN) + easy.num_problems(Split.ID) == 20
     assert "3 rows of other levels than 1 are not used" in easy.notes
+
+
+def test_rows_without_a_solution_are_counted_if_others_have_one(tmp_path: Path) -> None:
+    env = with_traces(tmp_path, {**PENS, "solution": FULL}, *plain(3, start=50))
+    assert env.notes == ("3 of 4 train questions have no worked solution; a warm start is without them",)
+    assert with_traces(tmp_path, *plain(3, start=50)).notes == ()
