@@ -25,9 +25,11 @@ DECORATIONS = _words(
 )
 NOT_UNITS = _words(
     "thousand thousands hundred hundreds million millions billion billions trillion dozen dozens half "
-    "halves third thirds quarter quarters pi sqrt squared cubed times plus minus over mod choose "
-    "factorial to by not of is are sin cos tan log exp more less than least most nor but if else true false "
-    "nan oo zoo inf infinity undefined nani snan"
+    "halves third thirds quarter quarters pi sqrt squared cubed times plus minus over mod choose fourth "
+    "fourths fifth fifths sixth sixths seventh sevenths eighth eighths ninth ninths tenth tenths "
+    "hundredth hundredths thousandth thousandths millionth millionths lakh lakhs crore crores score gross "
+    "grand mil mn bn negative below zero factorial to by not of is are sin cos tan log exp more less than "
+    "least most nor but if else true false nan oo zoo inf infinity undefined nani snan "
 )
 NO_VALUE = _words("so nan oo zoo inf infinity nani snan")
 NOT_LETTERS = NO_VALUE | _words(

@@ -20,7 +20,7 @@ from typing import Any
 
 import pytest
 
-from envs.grading import Grade, GraderError
+from envs.grading import Grade, GraderError, why_refused
 from envs.maths import operations
 from envs.maths.algebra import read_tree
 from envs.maths.equality import Comparison
@@ -197,6 +197,12 @@ UNREAD = [
 @pytest.mark.parametrize("text", UNREAD)
 def test_text_without_a_value_is_not_read(text: str) -> None:
     assert read_answer(text) is None
+
+
+def test_fractions_and_indices_pass_the_gate_in_front_of_all_tasks() -> None:
+    assert why_refused("½ x² a₁") is None
+    for text in ("٣", "２４", "Ⅳ", "①", "5\u200b"):
+        assert why_refused(text) is not None
 
 
 def test_a_union_is_equal_in_any_order() -> None:
@@ -543,7 +549,7 @@ def hostile_run() -> Iterator[tuple[str, Any]]:
         worst_read = max(worst_read, time.perf_counter() - start)
     pairs = lines("grader_pairs.jsonl")
     seeds = [pair["answer"] for pair in pairs]
-    for _ in range(2000):
+    for _ in range(600):
         pair = rng.choice(pairs)
         gold = grader.read_gold(pair["gold"])
         start = time.perf_counter()
