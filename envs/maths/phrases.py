@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 _COLONS = re.compile(r"[0-9]{1,4}(?: ?: ?[0-9]{1,4}){1,3}")
 _BASED = re.compile(r"([0-9A-F]{1,40})_(?:\{ ?([0-9]{1,2}|[a-z]{2,8}) ?\}|([0-9]{1,2}))")
-_TIME = re.compile(r"([0-9]{1,2})(?: ?: ?([0-9]{2}))? ?([ap])\.? ?m\.?", re.I)
+_TIME = re.compile(r"([0-9]{1,2})(?: ?: ?([0-9]{2}))? ?(?:\( ?)?([ap])\.? ?m\.?(?: ?\))?", re.I)
 _CLOCK = re.compile(r"([0-9]{1,2}):([0-9]{2})")
 _ISO = re.compile(r"([0-9]{4})-([0-9]{2})-([0-9]{2})")
 _MONTH_FIRST = re.compile(r"([a-z]{3,9})\.? ([0-9]{1,2})(?:st|nd|rd|th)?(?: ?,? ?([0-9]{4}))?", re.I)

@@ -14,7 +14,7 @@ from envs.maths.algebra import Tree, has_letters, read_tree
 from envs.maths.exact import is_computed, rational
 from envs.maths.grammar import CLOSE, OPEN, closes, glue, strip
 from envs.maths.phrases import MULTIPLES, NUMBER_WORDS, read_based, read_date, read_number_words, read_time
-from envs.maths.units import currency_unit, is_currency, known_unit, product, read_unit
+from envs.maths.units import conversion, currency_unit, is_currency, known_unit, product, read_unit
 from envs.maths.values import ALL_NUMBERS, HIGH, LOW, Kind, MathAnswer
 from envs.maths.vocabulary import ALL_REALS, FUNCTIONS, NO_VALUE
 
@@ -81,7 +81,7 @@ def read_single(tokens: list[str]) -> MathAnswer | None:
         found = _read_money(tokens)
         if found is not None:
             return found
-    return read_phrase(tokens) or _read_quantity(tokens) or _read_word(tokens)
+    return read_phrase(tokens) or _read_quantity(tokens) or _read_compound(tokens) or _read_word(tokens)
 
 
 def name_of(tokens: list[str]) -> str:
@@ -161,7 +161,7 @@ def read_phrase(tokens: list[str]) -> MathAnswer | None:
     if len(joined) > 80:
         return None
     if joined[0].isdecimal():
-        if ":" in joined or joined[-1] in "mM.":
+        if ":" in joined or joined[-1] in "mM.)":
             time = read_time(joined)
             if time is not None:
                 return MathAnswer(kind=Kind.TIME, time=time)
@@ -180,6 +180,8 @@ def _read_quantity(tokens: list[str]) -> MathAnswer | None:
     """A formula, also with a percent sign, a unit or the thing counted."""
     if "°" in tokens and not FUNCTIONS.isdisjoint(tokens):
         return _read_formula(tokens)  # \\sin 30°
+    if tokens[-3:] == ["(", "%", ")"]:
+        tokens = [*tokens[:-3], "%"]
     if tokens[-1] == "%":
         answer = _read_formula(strip(tokens[:-1]))
         return replace(answer, is_percent=True) if answer is not None and answer.kind is Kind.NUMBER else None
@@ -199,6 +201,23 @@ def _read_quantity(tokens: list[str]) -> MathAnswer | None:
                 return replace(answer, word="", tree=answer.tree or alternative)
         depth += (token in OPEN) - (token in CLOSE)
     return _read_formula(tokens)
+
+
+def _read_compound(tokens: list[str]) -> MathAnswer | None:
+    """``5 ft 3 in`` or ``3 hours 20 minutes``: two amounts of one kind, the smaller unit last."""
+    cut = next(
+        (at for at in range(2, len(tokens)) if tokens[at].isdecimal() and _is_word(tokens[at - 2 : at])), 0
+    )
+    if not cut or not tokens[0].isdecimal() or len(tokens) > 16:
+        return None
+    first, second = _read_quantity(strip(tokens[:cut])), _read_quantity(strip(tokens[cut:]))
+    if first is None or second is None or first.unit is None or second.unit is None:
+        return None
+    factor = conversion(first.unit, second.unit)
+    is_one_kind = first.unit.powers and first.unit.powers == second.unit.powers
+    if not is_one_kind or factor is None or factor >= 1 or second.value * factor >= 1 or second.is_computed:
+        return None
+    return MathAnswer(kind=Kind.NUMBER, value=first.value + second.value * factor, unit=first.unit)
 
 
 def _may_be_unit(tokens: list[str], at: int) -> bool:

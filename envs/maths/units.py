@@ -113,6 +113,7 @@ CURRENCIES = frozenset(
 _PREFIXES = frozenset(["$", "€", "£", "¥", "₹", "USD", "US$", "EUR", "GBP", "JPY", "CNY", "RMB", "INR", "Rs"])
 _SQUARES = {"square": 2, "sq": 2, "cubic": 3, "cu": 3}
 _ANY = frozenset(("unit", "units"))
+_LITTLE_WORDS = frozenset(("of", "the", "in", "for", "'of", "'the", "'in", "'for"))  # 2 (batches of cupcakes)
 _NONE = Unit(Fraction(1), (), frozenset())
 
 
@@ -138,7 +139,8 @@ def read_unit(tokens: Sequence[str], *, after_space: bool) -> Reading | None:
     if len(tokens) > 24 or tokens[-1] in ("/", "*") or ("{" in tokens) != ("}" in tokens):
         return None
     if tokens[0] == "(":
-        found = read_unit(tokens[1:-1], after_space=True) if tokens[-1] == ")" and len(tokens) > 2 else None
+        inside = [token for token in tokens[1:-1] if token not in _LITTLE_WORDS]
+        found = read_unit(inside, after_space=True) if inside and tokens[-1] == ")" else None
         is_word = any(len(token.strip("'")) > 2 for token in tokens)
         return found._replace(is_bare=False) if found and is_word else None
     has_slash = "/" in tokens or "\\frac" in tokens
