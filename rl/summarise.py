@@ -75,6 +75,7 @@ def summarise(
         errors=_errors(groups, first_error),
         buckets=_buckets(groups, first_error, bucket),
         by_length={str(limit): _within(groups, limit) for limit in limits},
+        strict_accuracy=fmean(trace.strictly_correct for trace in traces),
     )
 
 

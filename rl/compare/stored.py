@@ -156,7 +156,7 @@ def _read(folder: Path, index: Row) -> tuple[Comparison, list[CaseRecord]]:
 def _read_stages(folder: Path) -> dict[tuple[str, Stage], StageRecord]:
     results: dict[tuple[str, Stage], dict[str, SplitResult]] = {}
     for row in _rows(folder, "results"):
-        figures = {key: json.loads(row[key]) for key in _RESULTS}
+        figures = {key: json.loads(row[key]) for key in _RESULTS if key in row}
         found = results.setdefault((row["run"], Stage(row["stage"])), {})
         found[row["split"]] = SplitResult.from_json(figures)
     traces: dict[tuple[str, Stage], Traces] = {}

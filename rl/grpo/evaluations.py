@@ -27,7 +27,7 @@ from rl.runs.models import BEST, TrainedModel
 from rl.runs.record import BestModel, SampleRow, SplitResult, Stage
 from rollout.pools.base import RolloutPool
 
-_LOGGED = ("accuracy", "verified", "steps_per_correct", "tokens", "truncated")
+_LOGGED = ("accuracy", "strict_accuracy", "verified", "steps_per_correct", "tokens", "truncated")
 
 
 class Evaluations:

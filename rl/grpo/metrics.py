@@ -21,8 +21,9 @@ def rollout_metrics(rollouts: RolloutBatch, num_groups: int) -> dict[str, float]
 
     Returns:
         `reward` and `reward/<part>`; `reward/group_std` (mean within-group deviation); `outcome/<name>`
-        shares; `accuracy`; `ungraded` (completions left out because their grader failed); `steps` and, over
-        correct completions, `steps_per_correct`; `backtracks` per completion; `groups/sampled`,
+        shares; `accuracy` and `accuracy/strict_form`, which counts answers in the closing line alone;
+        `ungraded` (completions left out because their grader failed); `steps` and, over correct completions,
+        `steps_per_correct`; `backtracks` per completion; `groups/sampled`,
         `groups/useful_frac`, `groups/filled_frac` (useful groups over P) and `groups/<cause>` shares;
         `tokens/mean`, `tokens/max` per completion; `prompts/skipped`, problems whose prompts are too long. Only
         where steps are checked: `outcome/verified`, and of the completions with checked steps `steps_saved`
@@ -38,6 +39,7 @@ def rollout_metrics(rollouts: RolloutBatch, num_groups: int) -> dict[str, float]
         "reward": fmean(sample.score.total for _, sample in samples),
         "reward/group_std": fmean(pstdev(group.rewards) for group in rollouts.sampled if group.samples),
         "accuracy": len(correct) / num,
+        "accuracy/strict_form": sum(trace.strictly_correct for trace in traces) / num,
         "ungraded": float(sum(group.ungraded for group in rollouts.sampled)),
         "steps": fmean(trace.num_steps for trace in traces),
         "backtracks": fmean(trace.num_backtracks for trace in traces),

@@ -40,13 +40,20 @@ def result_table(results: Iterable[tuple[str, Mapping[str, SplitResult]]]) -> st
         results: Names of stages or models with their results by split, as `Summary.stages.items()`.
     """
     found = [(stage, split, result) for stage, splits in results for split, result in splits.items()]
-    table = text_table(
-        _COLUMNS, [[stage, split, *_cells(result)] for stage, split, result in found], num_left=2
-    )
     every = [result for *_, result in found]
+    head, forms = list(_COLUMNS), other_forms(every)
+    head[4:4] = ["strict form"] if forms else []
+    table = text_table(
+        head, [[stage, split, *_cells(result, forms)] for stage, split, result in found], num_left=2
+    )
     notes = [] if all(result.greedy for result in every) else [f"{decoding(every)}."]
     notes += [] if are_checked(every) else [f"{COUNTED}."]
     return "\n\n".join([table, " ".join(notes)]) if notes else table
+
+
+def other_forms(results: Iterable[SplitResult]) -> bool:
+    """Whether right answers were stated in other forms than the task's own, so that two accuracies differ."""
+    return any(one.strict_accuracy is not None and one.strict_accuracy != one.accuracy for one in results)
 
 
 def text_table(head: Sequence[str], rows: Sequence[Sequence[str]], *, num_left: int) -> str:
@@ -79,11 +86,12 @@ def plain_console(out: Any, *, width: int | None = None) -> Console:
     return Console(file=out, width=width, markup=False, highlight=False, emoji=False)
 
 
-def _cells(result: SplitResult) -> list[str]:
-    saved = result.steps_saved
+def _cells(result: SplitResult, forms: bool) -> list[str]:
+    saved, strict = result.steps_saved, result.strict_accuracy
     return [
         f"{result.accuracy:.3f}{'' if result.greedy else ' sampled'}",
         f"{result.accuracy_low:.3f}-{result.accuracy_high:.3f}",
+        *(["-" if strict is None else f"{strict:.3f}"] if forms else []),
         table_number(result.steps_per_correct),
         table_number(result.full_steps_per_correct),
         "-" if saved is None else f"{saved:.1%}",

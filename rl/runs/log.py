@@ -197,6 +197,7 @@ def sample_rows(
             full_steps=problem.num_full_steps,
             text=sample.text,
             stated=sample.trace.answer,
+            form=None if sample.trace.form is None else sample.trace.form.value,
             outcome=sample.score.outcome,
             reward=sample.score.total,
             parts=sample.score.parts,

@@ -113,6 +113,7 @@ class SampleRow:
         logprobs: Log-probability of each token under the sampler, rounded to 4 digits; None as `pieces`.
         advantage: The advantage it was trained with, or one for each token (their mean where tokens were left
             out of a Parquet file); None where it was not trained on.
+        form: How the answer is stated (`envs.answers`); None where none is.
         rendered_prompt: The prompt as the model got it, with chat template, examples and prefill. The first
             sample of a group has it, if it is not `prompt` itself.
     """
@@ -140,6 +141,7 @@ class SampleRow:
     logprobs: tuple[float, ...] | None = None
     advantage: float | tuple[float, ...] | None = None
     rendered_prompt: str | None = None
+    form: str | None = None
 
     @property
     def correct(self) -> bool:
@@ -183,6 +185,7 @@ class SampleRow:
             "full_steps": self.full_steps,
             "text": self.text,
             "stated": self.stated,
+            **({} if self.form is None else {"form": self.form}),
             "outcome": self.outcome.value,
             "reward": self.reward,
             "parts": dict(self.parts),
@@ -351,6 +354,8 @@ class SplitResult:
             (`Env.first_error`).
         buckets: Results by difficulty bucket, where the split has several.
         by_length: Results by length limit in tokens, the shortest first; the last is the evaluation's own.
+        strict_accuracy: Share answered correctly in the task's own form, the closing line. None where a result
+            was computed again from rows, and in results of versions that read no other form.
     """
 
     num_problems: int
@@ -381,6 +386,7 @@ class SplitResult:
     errors: dict[str, float]
     buckets: dict[str, BucketResult]
     by_length: dict[str, LengthResult]
+    strict_accuracy: float | None = None
 
     @property
     def steps_checked(self) -> bool:

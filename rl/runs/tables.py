@@ -26,7 +26,7 @@ TOKEN_COLUMNS: Final = ("pieces", "logprobs", "token_advantages")
 """Lists with an item for each token: its text, its log-probability under the sampler, and its advantage where
 the advantages of a completion differ by token. A file without tokens lacks all three."""
 
-_TEXTS = ("stage", "env", "split", "prompt", "rendered_prompt", "answer", "text", "stated", "outcome")
+_TEXTS = ("stage", "env", "split", "prompt", "rendered_prompt", "answer", "text", "stated", "form", "outcome")
 _INTEGERS = (
     *("update", "group", "sample", "index", "full_steps", "tokens", "weight_version"),
     *("num_steps", "num_backtracks", "num_invalid"),

@@ -26,6 +26,7 @@ SAMPLE = sample(
     logprobs=(-0.5, -1e-9, 0.0),
     advantage=0.25,
     rendered_prompt=ODD,
+    form="sentence",
 )
 RESULT = split_result(
     0.9,
@@ -34,6 +35,7 @@ RESULT = split_result(
     sampled_accuracy=0.5,
     sampled_steps_per_correct=2.5,
     pass_at_k={"1": 0.5, "2": 0.75},
+    strict_accuracy=0.25,
     errors={"queue": 0.1},
     buckets={"3": bucket_result(0.75, queue=0.25), "4": bucket_result(1.0)},
 )

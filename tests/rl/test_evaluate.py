@@ -278,6 +278,25 @@ def test_the_table_shows_the_figures() -> None:
     assert grpo.split() == ["grpo", "id", "1.000", "0.207-1.000", "2.00", "3.00", "33.3%", "0.00", "12.0"]
 
 
+def test_right_answers_in_other_words_are_no_strict_ones() -> None:
+    env = make_example("math")
+    problem = env.problem(Split.ID, 0)
+    right = problem.answer
+    texts = [f"Thus, the answer is {right}.", f"**Answer:** {right}", f"\\boxed{{{right}}}", f"#### {right}1"]
+    traces = [env.check(problem, env.parse(text)) for text in texts]
+    free = make_group(problem, score_texts(problem, traces, texts, [9] * 4, REWARDS))
+    result = summarise([], [free])
+    assert (result.accuracy, result.strict_accuracy) == (3 / 4, 1 / 4)
+    assert summarise([group(FULL)]).strict_accuracy == 1.0
+    assert [sample.trace.form for sample in free.samples] == ["closing_line", "label", "box", "hashes"]
+    # The table has both where they differ, and an older result has none.
+    old = replace(result, strict_accuracy=None)
+    shown = result_table([("base", {"id": result}), ("warm", {"id": old})]).split("\n")
+    assert shown[0].split("  ")[0] == "stage" and "strict form" in shown[0]
+    assert (shown[2].split()[5], shown[3].split()[5]) == ("0.250", "-")
+    assert "strict form" not in result_table([("base", {"id": summarise([group(FULL)])})])
+
+
 # ---- all splits ----
 
 

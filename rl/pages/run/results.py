@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 
 from rl.pages.steps import worded
 from rl.pages.table import Cell, Group, Note, Row, Table
+from rl.pages.text import other_forms
 from rl.runs.read import RunRecord
 from rl.runs.record import SplitResult
 from rl.stats.format import bare_percent, number, percent
@@ -23,6 +24,7 @@ def headline_table(run: RunRecord) -> Table:
         "results",
         [
             ("Accuracy (95 % interval)", _accuracy),
+            *([_STRICT] if other_forms(_results(run)) else []),
             *_if_checked(run, ("Every step valid", _share(lambda result: result.verified))),
             (
                 worded("Steps per correct answer", checked=run.steps_checked),
@@ -38,7 +40,7 @@ def headline_table(run: RunRecord) -> Table:
 
 def full_table(run: RunRecord) -> Table:
     """The remaining figures."""
-    results = [result for split in run.splits for result in run.results(split).values()]
+    results = _results(run)
     ks = sorted({int(k) for result in results for k in result.pass_at_k})
     sampled = [(f"Sampled pass@{k}", _pass_at(k)) for k in ks if k > 1]
     return _table(
@@ -63,6 +65,10 @@ def full_table(run: RunRecord) -> Table:
             ),
         ],
     )
+
+
+def _results(run: RunRecord) -> list[SplitResult]:
+    return [result for split in run.splits for result in run.results(split).values()]
 
 
 def _if_checked(run: RunRecord, *columns: Column) -> tuple[Column, ...]:
@@ -101,3 +107,6 @@ def _pass_at(k: int) -> Callable[[SplitResult], Cell]:
 
 def _figure(of: Callable[[SplitResult], float | None], digits: int = 2) -> Callable[[SplitResult], Cell]:
     return lambda result: Cell(text=number(of(result), digits))
+
+
+_STRICT: Column = ("Accuracy in the closing line", _share(lambda result: result.strict_accuracy))

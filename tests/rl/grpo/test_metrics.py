@@ -39,6 +39,7 @@ def test_worked_by_hand() -> None:
         "reward/step_count": -0.5 / 4,
         "reward/group_std": 0.25 / 2,  # deviations 0.25 and 0
         "accuracy": 1 / 4,
+        "accuracy/strict_form": 1 / 4,
         "steps": (3 + 0 + 0 + 1) / 4,
         "steps_per_correct": 3.0,
         "steps_saved": 0.0,

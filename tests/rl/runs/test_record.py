@@ -129,13 +129,13 @@ def test_fields_of_another_type_are_named(changes: dict[str, Any], says: str) ->
 
 def test_fields_that_are_missing_are_named() -> None:
     whole = SAMPLE.to_json()
-    for name in whole.keys() - {"format", "pieces", "logprobs", "advantage", "rendered_prompt"}:
+    for name in whole.keys() - {"format", "pieces", "logprobs", "advantage", "rendered_prompt", "form"}:
         with pytest.raises(RecordError, match=f"it has no '{name}'"):
             SampleRow.from_json({key: value for key, value in whole.items() if key != name})
     for name in ("stage", "update"):
         with pytest.raises(RecordError, match=f"it has no '{name}'"):
             UpdateRow.from_json({key: value for key, value in UPDATE.to_json().items() if key != name})
-    for name in RESULT.to_json():
+    for name in RESULT.to_json().keys() - {"strict_accuracy"}:
         with pytest.raises(RecordError, match=f"it has no '{name}'"):
             SplitResult.from_json({key: value for key, value in RESULT.to_json().items() if key != name})
 
