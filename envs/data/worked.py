@@ -1,6 +1,7 @@
 r"""Worked solutions as people write them: their lines, and the answer they state.
 
-In: a text. Out: its steps, without the lines that only state the answer, and the stated answer::
+In: a text. Out: its steps, without the lines that only state the answer, and the stated answer, in any form in
+which a model may state it (`envs/answers.py`)::
 
     She has 3 * 4 = <<3*4=12>>12 pens.        ->  "She has 3 * 4 = 12 pens.", "Then 12 - 2 = 10 are left."
     Then 12 - 2 = 10 are left.                    states "10"
@@ -14,17 +15,14 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
+from envs.answers import DEFAULT_FORMS, read_stated
 from envs.maths.grader import find_answer
 from envs.segments import Segmentation, find_blocks, join, segment
-from envs.trace import parse_trace
+from envs.trace import AnswerForm, parse_trace
 
 _CALCULATION = re.compile(r"<<[^<>\n]*>>")  # calculator annotations of GSM8K
-_STATEMENT = re.compile(
-    r"(?:####|(?:(?:thus|therefore|so|hence),? )?(?:the )?(?:final )?answer(?:(?: is)?:| is ))"
-    r"[ \t]*+(?P<answer>[^\n]+)",
-    re.IGNORECASE,
-)
-_MAX_STATEMENT = 300
+_MAY_STATE = re.compile(r"answer|boxed|####|(?:^|\n)[ *]*+A:", re.IGNORECASE)
+_FORMS = frozenset(DEFAULT_FORMS) - {AnswerForm.BARE}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -42,23 +40,18 @@ class Worked:
 
 def read_worked(text: str, rule: Segmentation) -> Worked:
     """Read a worked solution; by `paragraphs`, one without blank lines has a step on each line."""
-    body, stated = _take_statement(_CALCULATION.sub("", text))
-    if stated is None:
-        stated = find_answer(body)
-    return Worked(lines=_lines(body, rule), stated=stated)
-
-
-def _take_statement(text: str) -> tuple[str, str | None]:
-    """The text without a last line that only states the answer, and that answer."""
-    text = text.rstrip()
-    start = text.rfind("\n") + 1
-    line = text[start:].strip()
-    match = _STATEMENT.fullmatch(line) if len(line) <= _MAX_STATEMENT else None
-    if match is None:
-        return text, None
-    answer = match["answer"].strip().removesuffix(".").strip("*").strip()
-    inside = find_answer(answer)
-    return text[:start], answer if inside is None else inside
+    text = _CALCULATION.sub("", text).rstrip()
+    body, _, last = text.rpartition("\n")
+    if last.startswith("#### ") and _MAY_STATE.search(body) is None:  # GSM8K's form, for speed
+        return Worked(lines=_lines(body, rule), stated=last[5:].strip())
+    found = read_stated(text, _FORMS, str.__eq__)
+    if found.answer is None:  # where statements disagree, the last box counts
+        return Worked(lines=_lines(text, rule), stated=find_answer(text))
+    kept, end = [], 0
+    for start, stop in found.spans:
+        kept.append(text[end:start])
+        end = max(end, stop)
+    return Worked(lines=_lines("".join([*kept, text[end:]]).rstrip(), rule), stated=found.answer)
 
 
 def _lines(text: str, rule: Segmentation) -> tuple[str, ...]:

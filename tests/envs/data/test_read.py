@@ -171,6 +171,23 @@ def test_a_row_can_name_its_split(tmp_path: Path) -> None:
     assert [row.split for row in reading.rows] == [Split.TRAIN, Split.ID, Split.OOD_HARD, Split.ID, None]
 
 
+@pytest.mark.parametrize(
+    "ending",
+    [
+        "#### 10",
+        "Answer: 10",
+        "**Final Answer:** 10",
+        "A: 10",
+        "Therefore, the answer is $10$.",
+        "<answer>10</answer>",
+    ],
+)
+def test_a_statement_of_the_answer_is_no_step(ending: str, tmp_path: Path) -> None:
+    row = {"question": PENS["question"], "solution": "\n".join((*FULL, ending))}
+    found = read_one(tmp_path / "a.jsonl", row)
+    assert (found.answer.strip("$"), found.solution) == ("10", FULL)
+
+
 # ---- choices ----
 
 
