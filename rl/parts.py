@@ -128,7 +128,8 @@ def _check_judged_steps(config: Config, env: Env[Any] | None, rewards: RewardSum
     if env is None or not counting:
         return
     counts = f"'{counting[0].name}' counts steps and checks none"
-    check = "set env.settings.check_steps, or " if "check_steps" in counting[0].Settings.model_fields else ""
+    can_check = "check_steps" in counting[0].Settings.model_fields
+    check = "set its check_steps to 'arithmetic', or " if can_check else ""
     if rewards is not None and rewards.on_checked_steps:
         raise ConfigError(
             f"rewards: checked steps are needed for {', '.join(rewards.on_checked_steps)}, but {counts}; "

@@ -11,15 +11,18 @@ import yaml
 from configs import ConfigError, check_config
 from configs.schema.load import load_config
 from configs.schema.shipped import Shipped
-from envs import make_example
+from envs import Split, make_env, make_example
+from rewards import Outcome
 from rl.parts import build_parts
 
 CORRECT = {"name": "correct", "weight": 1.0}
 COUNTED = {"name": "step_count", "weight": -0.4, "gate": "correct"}
 
 
-def build(terms: list[dict[str, Any]], *, env: str = "math", **config: Any) -> None:
-    task = {"name": env, "settings": dict(make_example(env).example)}
+def build(
+    terms: list[dict[str, Any]], *, env: str = "math", settings: dict[str, Any] | None = None, **config: Any
+) -> None:
+    task = {"name": env, "settings": {**make_example(env).example, **(settings or {})}}
     made = {
         "env": task,
         "warm_start": None,
@@ -41,12 +44,26 @@ def test_rewards_that_judge_steps_are_refused_where_steps_are_counted() -> None:
     gated = {"name": "format", "weight": 0.1, "gate": "verified"}
     build([CORRECT, COUNTED])
     build([CORRECT, verified, gated, COUNTED], env="directional")
+    build([CORRECT, verified, gated, COUNTED], settings={"check_steps": "arithmetic"})
     line = refused([CORRECT, verified, gated, COUNTED])
-    assert line.startswith(
+    assert line == (
         "rewards: checked steps are needed for 'verified', the gate 'verified' of 'format', but 'math' counts "
-        "steps and checks none; "
+        "steps and checks none; set its check_steps to 'arithmetic', or leave that out: 'correct' pays for a "
+        "right answer"
     )
-    assert line.endswith("leave that out: 'correct' pays for a right answer") and "\n" not in line
+    assert "\n" not in line
+
+
+@pytest.mark.parametrize(
+    ("check_steps", "outcome"), [("none", Outcome.CORRECT), ("arithmetic", Outcome.VERIFIED)]
+)
+def test_whether_answers_are_verified_is_a_setting(check_steps: str, outcome: Outcome) -> None:
+    env = make_env("math", {**make_example("math").example, "check_steps": check_steps})
+    problem = env.problem(Split.ID, 0)
+    end = f"Thus, the answer is {problem.answer}."
+    texts = [env.demonstrate(env.full_trace(problem), problem.answer), f"10 / 6 = 1\n\n{end}", end]
+    found = [Outcome.of(env.check(problem, env.parse(text))) for text in texts]
+    assert found == [outcome, Outcome.CORRECT, Outcome.CORRECT]
 
 
 def test_a_best_model_by_verified_answers_is_refused_too() -> None:
