@@ -45,7 +45,8 @@ def _describe(config: Config, env: Env[Any], encoder: Encoder, index: int) -> It
     if config.warm_start is not None:
         *_, example = make_examples(env, config.warm_start, num_problems=index + 1, seed=config.seed)
         taught = encoder.encode_completion(example.text)
-        yield f"--- the warm start teaches, after train {index}: {len(taught)} tokens\n{encoder.show(taught)}"
+        where = f"train {example.problem.index}"
+        yield f"--- the warm start teaches, after {where}: {len(taught)} tokens\n{encoder.show(taught)}"
     stops = [f"{encoder.show([token])!r} ({token})" for token in encoder.stop_ids]
     yield f"--- a completion ends with {' or '.join(stops)}"
 

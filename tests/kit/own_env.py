@@ -5,12 +5,13 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-PAGE = Path(__file__).parents[2] / "docs" / "recipes" / "own_task.md"
+RECIPES = Path(__file__).parents[2] / "docs" / "recipes"
+PAGE = RECIPES / "own_task.md"
 
 
-def block_of(language: str) -> str:
-    """The code block of the page in this language."""
-    (found,) = re.findall(rf"^```{language}\n(.*?)^```$", PAGE.read_text(), re.MULTILINE | re.DOTALL)
+def block_of(language: str, page: Path = PAGE) -> str:
+    """The code block of a page in this language."""
+    (found,) = re.findall(rf"^```{language}\n(.*?)^```$", page.read_text(), re.MULTILINE | re.DOTALL)
     return str(found)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import sys
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ from rl.runs.record import Stage
 from rl.sft.examples import TraceKind, make_examples
 from rl.train import train
 from rollout.prompt_format import PromptFormat
-from tests.kit.own_env import write_own_env
+from tests.kit.own_env import RECIPES, block_of, write_own_env
 
 TURNS = {"name": "directional", "settings": {"train": ["3"], "ood_easy": ["4"], "ood_hard": ["5"]}}
 WORDS = {"name": "math", "settings": {"preset": "gsm8k", "train": str(EXAMPLE)}}
@@ -125,6 +126,16 @@ def test_a_typed_question_goes_to_the_part_that_can_read_it() -> None:
     assert trace.verified
     nobody = read_question(env, "What is love?", None)
     assert (nobody.problem.part, nobody.in_form) == ("countdown", False)
+
+
+def test_the_config_of_the_docs_is_right(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    monkeypatch.delitem(sys.modules, "my_env", raising=False)
+    write_own_env(tmp_path)
+    (tmp_path / "mixed.yaml").write_text(block_of("yaml", RECIPES / "mixture.md"))
+    env = build_parts(load_config(tmp_path / "mixed.yaml")).env
+    counts = Counter(env.problem(Split.TRAIN, index).part for index in range(8))
+    assert counts == {"addition": 4, "directional": 2, "sort": 2}
 
 
 @pytest.mark.slow
