@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from envs.data import FaultKind, Row, RowFault, describe_faults, read_rows
 from envs.data.golds import plain_spellings
 from envs.data.problems import join_rows
+from envs.data.report import BadRowsError, DataReport
 from envs.data.traces import check_traces
 from envs.generated import home
 from envs.grading import Grade
@@ -47,10 +48,12 @@ class Loaded:
     Attributes:
         items: The problems of each split that has some.
         notes: What a user should know, a line each.
+        report: The rows that were read, and what was left out of them.
     """
 
     items: dict[Split, list[Item]]
     notes: tuple[str, ...]
+    report: DataReport
 
 
 class Loader:
@@ -71,13 +74,17 @@ class Loader:
         self._num_steps: dict[tuple[str, ...], int] = {}
         self._faults: list[RowFault] = []
         self._notes: list[str] = []
-        self._num_records = 0
+        self._read_rows: list[Row] = []
+        self._num_rows: dict[str, int] = {}
+        self._left_out: dict[str, tuple[str, ...]] = {}
+        self._understood: tuple[str, ...] = ()
 
     def load(self) -> Loaded:
         """Read, check and join all rows.
 
         Raises:
-            ValueError: A source cannot be read, rows are refused, or a split is empty.
+            ValueError: A source cannot be read.
+            BadRowsError: Rows are refused, or a split is empty.
             GraderError: A right answer needs algebra, and the process for it failed.
         """
         rows = self._read()
@@ -86,13 +93,26 @@ class Loader:
         joined = join_rows(judged, self._agree, self._num_steps.__getitem__)
         self._faults += joined.faults
         self._notes += joined.notes
+        self._understood = tuple(self._notes)
         self._settle(sum(map(len, joined.rows.values())))
         self._note_solutions(joined.rows.get(Split.TRAIN, []))
-        found = _hold_out(joined.rows, self._settings.train)
+        try:
+            found = _hold_out(joined.rows, self._settings.train)
+        except ValueError as error:
+            raise BadRowsError(str(error), self._report()) from None
         self._by_question.clear()
         items = {split: [self._item(row) for row in found[split]] for split in found}
         self._by_question.update((item.row.question, item) for split in items for item in items[split])
-        return Loaded(items=items, notes=tuple(self._notes))
+        return Loaded(items=items, notes=tuple(self._notes), report=self._report())
+
+    def _report(self) -> DataReport:
+        return DataReport(
+            rows=tuple(self._read_rows),
+            num_rows=self._num_rows,
+            faults=tuple(self._faults),
+            notes=self._understood,
+            left_out=self._left_out,
+        )
 
     def _read(self) -> dict[Split, list[Row]]:
         settings = self._settings
@@ -105,7 +125,8 @@ class Loader:
             reading = read_rows(source, preset=settings.preset, names=settings.names(), steps=settings.steps)
             self._faults += reading.faults
             self._notes += reading.notes
-            self._num_records += len(reading.rows) + len(reading.faults)
+            self._num_rows[source] = len(reading.rows) + len(reading.faults)
+            self._read_rows += reading.rows
             for row in reading.rows:
                 named = row.split if split is Split.TRAIN else None
                 if settings.levels is None or row.level in settings.levels:
@@ -150,6 +171,8 @@ class Loader:
         judged = check_traces(self._env, problem, row)
         self._faults += judged.faults
         self._num_steps |= judged.num_steps
+        if row.solution and not judged.row.solution:
+            self._left_out[row.question] = row.solution
         return judged.row
 
     def _agree(self, row: Row, other: Row) -> bool:
@@ -172,15 +195,17 @@ class Loader:
         """Apply `on_bad_rows`.
 
         Raises:
-            ValueError: It is `refuse`, and there are faults; or no row is left.
+            BadRowsError: It is `refuse`, and there are faults.
         """
         if not self._faults:
             return
         bad = {(fault.source, fault.number) for fault in self._faults}
+        num_rows = sum(self._num_rows.values())
         if self._settings.on_bad_rows == "refuse":
-            raise ValueError(
-                f"{len(bad):,} of {self._num_records:,} rows are refused: {describe_faults(self._faults)}. "
-                "Correct them, or leave them out with env.settings.on_bad_rows: skip"
+            raise BadRowsError(
+                f"{len(bad):,} of {num_rows:,} rows are refused: {describe_faults(self._faults)}. "
+                "Correct them, or leave them out with env.settings.on_bad_rows: skip",
+                self._report(),
             )
         kept = f"{num_kept:,} problems stay"
         self._notes.append(f"left out, {kept}: {describe_faults(self._faults, max_listed=_NOTED)}")

@@ -48,6 +48,7 @@ from pydantic import BaseModel, Field
 
 from envs.base import Demonstration, NoSolutionError, check_error_kinds
 from envs.data import Preset, Row
+from envs.data.report import DataReport
 from envs.free_text import FreeTextEnv, FreeTextSettings
 from envs.grading import Grade
 from envs.maths.equality import Comparison
@@ -149,22 +150,32 @@ class MathProblems(FreeTextEnv):
         self._grader = MathGrader(tolerance=self.settings.tolerance, timeout_s=self.settings.timeout_s)
         self._by_question: dict[str, Item] = {}
         loaded = Loader(self, self._grader, self._by_question).load()
-        self._items, self._notes = loaded.items, loaded.notes
+        self._items, self._notes, self._report = loaded.items, loaded.notes, loaded.report
         self._order = lru_cache(maxsize=4)(self._shuffled)
 
     def __getstate__(self) -> dict[str, Any]:
-        """Everything but the cache, which cannot be pickled."""
-        return {name: value for name, value in vars(self).items() if name != "_order"}
+        """Everything but the cache, which cannot be pickled, and the report on the data."""
+        return {name: value for name, value in vars(self).items() if name not in ("_order", "_report")}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         """Start with an empty cache."""
         vars(self).update(state)
+        self._report = DataReport(rows=(), num_rows={})
         self._order = lru_cache(maxsize=4)(self._shuffled)
 
     @property
     def notes(self) -> tuple[str, ...]:
         """What was left out of the data, and how it was understood."""
         return self._notes
+
+    @property
+    def data_report(self) -> DataReport:
+        """The rows that were read, and what was left out of them; empty in another process."""
+        return self._report
+
+    def where(self, problem: Problem) -> str:
+        """Source and row of a problem, for messages."""
+        return self._by_question[problem.question].row.where
 
     @property
     def skip_kinds(self) -> Sequence[str]:  # type: ignore[override]
