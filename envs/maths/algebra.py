@@ -191,6 +191,9 @@ class _Parser:
             return ("f", "abs", tree)
         self.at += 1
         if token == "\\frac":
+            if (derivative := _derivative(self.tokens[self.at : self.at + 6])) is not None:
+                self.at += 6
+                return derivative
             above = self.group()
             return ("/", above, self.group())
         if token == "\\sqrt":
@@ -376,6 +379,13 @@ class _Parser:
                 value = whole + Fraction(above, below)
                 return ("n", value.numerator, value.denominator)
         return None
+
+
+def _derivative(tokens: list[str]) -> Tree | None:
+    r"""``\frac{dy}{dx}``, which is no quotient of products."""
+    if [len(token) for token in tokens] != [1, 2, 1, 1, 2, 1] or tokens[1][0] + tokens[4][0] != "dd":
+        return None
+    return ("v", f"{tokens[1]}/{tokens[4]}")
 
 
 def _letter(name: str) -> Tree:

@@ -237,6 +237,8 @@ def _read_sides(sides: list[list[str]], depth: int) -> MathAnswer | None:
         return _read_values(sides[0], depth)
     if not sides[0]:
         return _read_sides(sides[1:], depth)
+    if len(sides) == 2 and name_of(sides[1]) and not name_of(sides[0]):
+        sides = sides[::-1]  # 5 = x
     name = name_of(sides[0])
     if name and len(sides) == 2 and name == name_of(sides[1]):
         return None  # x = x

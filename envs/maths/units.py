@@ -124,7 +124,8 @@ def is_currency(token: str) -> bool:
 
 def known_unit(word: str) -> Unit | None:
     """The unit of a word such as ``cm``; None if it is none."""
-    return _KNOWN.get(word) or (_FOLDED.get(word.casefold()) if len(word) > 1 else None)
+    is_mega = len(word) == 2 and word[0] == "M" and word[1].islower()
+    return _KNOWN.get(word) or (None if len(word) < 2 or is_mega else _FOLDED.get(word.casefold()))
 
 
 def read_unit(tokens: Sequence[str], *, after_space: bool) -> Reading | None:
