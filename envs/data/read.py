@@ -26,6 +26,7 @@ from envs.data.values import (
     to_choices,
     to_detours,
     to_level,
+    to_number,
     to_solutions,
     to_split,
     to_text,
@@ -91,7 +92,7 @@ def read_rows(source: str, *, preset: Preset | None, names: Names, steps: Segmen
     if unused := [str(name) for name in seen if name not in used]:
         more = f" and {len(unused) - _MAX_NAMED} more" if len(unused) > _MAX_NAMED else ""
         notes.append(f"{source} has columns that are not used: {', '.join(unused[:_MAX_NAMED])}{more}")
-    notes += [f"{source}: {text} ({count:,} rows)" for text, count in reader.remarks.items()]
+    notes += [f"{source}: {text} (rows: {count:,})" for text, count in reader.remarks.items()]
     faults.sort(key=lambda fault: fault.number)
     return Reading(rows=tuple(rows), faults=tuple(faults), notes=tuple(notes))
 
@@ -152,12 +153,12 @@ class _Reader:
             choices = to_choices(value)
             question = letter_choices(question, choices.texts)
         level = self._level(record)
+        answer = self._answer(record, found, choices)
         if not solution and isinstance(equation := self._value(record, columns.equation), str):
-            solution, shorter = work_out(equation) or ((), ())
+            solution, shorter = self._work_out(equation, answer)
             level = level or len(solution)
             if shorter and not skipped:
                 skipped.append(shorter)
-        answer = self._answer(record, found, choices)
         stated = tuple((name, self._as_choice(text, choices)) for name, text in found.stated)
         split = self._value(record, columns.split)
         return Row(
@@ -172,6 +173,16 @@ class _Reader:
             split=None if split is None else to_split(split),
             stated=stated,
         )
+
+    def _work_out(self, equation: str, answer: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
+        """The solution of an equation and its short form; neither if it leads to another number."""
+        solution, shorter = work_out(equation) or ((), ())
+        result = to_number(solution[-1].rpartition("= ")[2]) if solution else None
+        right = to_number(answer)
+        if result is not None and right is not None and result != right:
+            self.remarks["equations that lead to another number than the answer are not used"] += 1
+            return (), ()
+        return solution, shorter
 
     def _value(self, record: Record, name: str | None) -> Any:
         value = None if name is None else look_up(record, name)

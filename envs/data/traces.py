@@ -16,11 +16,12 @@ from typing import Any
 
 from envs.base import Env, checked_step
 from envs.data.rows import FaultKind, Row, RowFault
+from envs.data.values import to_number
 from envs.grading import Grade
 from envs.problem import Problem
 from envs.trace import Verdict
 
-_NUMBER = re.compile(r"-?(?:[0-9][0-9,]*+(?:\.[0-9]+)?|\.[0-9]+)")
+_NUMBER = re.compile(r"-?(?:[0-9]{1,3}(?:,[0-9]{3})++|[0-9]++)(?:\.[0-9]++)?|-?\.[0-9]++")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -111,16 +112,10 @@ class _Judge:
         if stated is not None and stated != answer:
             right = self._env.grade_answer(self._problem, stated) is Grade.CORRECT
             return None if right else f"states the answer {stated[:80]!r}, the row {answer!r}"
-        number = None if stated is not None else _to_number(answer)
-        if number is None or any(_to_number(found) == number for found in _NUMBER.findall(lines[-1])):
+        number = None if stated is not None else to_number(answer)
+        if number is None or any(to_number(found) == number for found in _NUMBER.findall(lines[-1])):
             return None
         return f"ends without the answer {answer!r}: {_one_line(lines[-1])!r}"
-
-
-def _to_number(text: str) -> float | None:
-    if _NUMBER.fullmatch(text) is None:
-        return None
-    return float(text.replace(",", "")) if len(text) < 40 else None
 
 
 def _one_line(text: str) -> str:

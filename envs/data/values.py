@@ -10,6 +10,7 @@ import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from fractions import Fraction
 from typing import Any
 
 from envs.data.choices import without_letters
@@ -17,6 +18,8 @@ from envs.data.rows import FaultKind
 from envs.problem import Split
 
 _LEVEL = re.compile(r"(?:level )?([0-9]{1,3})(?:\.0)?", re.IGNORECASE)
+_NUMBER = re.compile(r"-?(?:[0-9]{1,3}(?:,[0-9]{3})++|[0-9]++)(?:\.[0-9]++)?|-?\.[0-9]++")
+_MAX_NUMBER = 40
 _MAX_EXACT_FLOAT = 1e15  # whole floats below it are written as integers
 _ROLES = {"human": "user", "gpt": "assistant"}  # ShareGPT's names
 _CHOICE_LIST = re.compile(r"(?:^|[ \n,\[;])\(?([a-zA-Z]) ?[).:][ \n]*+")  # "a ) 38 , b ) 27.6"
@@ -86,6 +89,13 @@ def to_text(value: Any) -> str | None:
     if isinstance(value, (int, float)) and not isinstance(value, bool):
         value = str(value)
     return value.strip() if isinstance(value, str) and value.strip() else None
+
+
+def to_number(text: str) -> Fraction | None:
+    """The exact value of a plain decimal number, thousands separators allowed; None for any other text."""
+    if len(text) > _MAX_NUMBER or _NUMBER.fullmatch(text) is None:
+        return None
+    return Fraction(text.replace(",", ""))
 
 
 def is_chat(value: object) -> bool:

@@ -207,6 +207,8 @@ class Loader:
                 "Correct them, or leave them out with env.settings.on_bad_rows: skip",
                 self._report(),
             )
+        if not num_kept:
+            raise ValueError(f"no row can be used: {describe_faults(self._faults)}")
         kept = f"{num_kept:,} problems stay"
         self._notes.append(f"left out, {kept}: {describe_faults(self._faults, max_listed=_NOTED)}")
 

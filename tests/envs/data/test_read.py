@@ -269,6 +269,16 @@ def test_all_faults_are_counted_and_the_first_listed(tmp_path: Path) -> None:
 # ---- what a user should know ----
 
 
+def test_an_equation_that_leads_elsewhere_is_left_out(tmp_path: Path) -> None:
+    """Row 352 of SVAMP's train set (arkilpatel/SVAMP, MIT) has another answer than its equation."""
+    rows = [{"question": "a?", "answer": "1", "equation": "( ( 4.0 - 2.0 ) + 3.0 )"}]
+    rows.append({"question": "b?", "answer": "5.0", "equation": "( ( 4.0 - 2.0 ) + 3.0 )"})
+    reading = read(tmp_path / "a.jsonl", *rows)
+    assert [len(row.solution) for row in reading.rows] == [0, 2] and not reading.rows[0].skipped
+    text = "equations that lead to another number than the answer are not used"
+    assert reading.notes == (f"{tmp_path}/a.jsonl: {text} (rows: 1)",)
+
+
 def test_columns_that_are_not_used_are_named(tmp_path: Path) -> None:
     reading = read(tmp_path / "a.jsonl", {**PENS, "id": 1, "type": "pens"})
     assert reading.notes == (f"{tmp_path}/a.jsonl has columns that are not used: id, type",)
@@ -278,8 +288,8 @@ def test_what_is_left_out_of_rows_is_counted(tmp_path: Path) -> None:
     chat = {"messages": [{"role": "system", "content": "Be brief."}, *CHAT, *REPLY], "level": "hard"}
     assert read(tmp_path / "a.jsonl", chat, chat).notes == (
         f"{tmp_path}/a.jsonl is read by the preset messages",
-        f"{tmp_path}/a.jsonl: system messages are left out; set prompt.system (2 rows)",
-        f"{tmp_path}/a.jsonl: no level is read from 'level', which is no number (2 rows)",
+        f"{tmp_path}/a.jsonl: system messages are left out; set prompt.system (rows: 2)",
+        f"{tmp_path}/a.jsonl: no level is read from 'level', which is no number (rows: 2)",
     )
 
 

@@ -351,6 +351,8 @@ def test_bad_rows_are_left_out_and_counted(tmp_path: Path) -> None:
     (note,) = env.notes
     assert note.startswith("left out, 6 problems stay: a value cannot be read (1), the right answer cannot be")
     assert "two answers to one question (1)" in note and note.endswith("; and 2 more")
+    with pytest.raises(ValueError, match=r"^no row can be used: a value cannot be read \(1\)"):
+        MathProblems({"train": write(tmp_path / "bad.jsonl", *BAD[:2], BAD[-1]), "on_bad_rows": "skip"})
     with pytest.raises(ValueError, match=r"^no row of train can be used; see env\.settings\.on_bad_rows"):
         with_traces(tmp_path, *BAD, on_bad_rows="skip")
 
