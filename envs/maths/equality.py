@@ -63,7 +63,7 @@ class Comparison:
         if answer.kind is Kind.FORMULA and answer.items:
             return self._same_rounded(gold, answer)
         if gold.name and answer.name and gold.name != answer.name:
-            if "y" in (gold.name, answer.name) and (gold.name + answer.name).endswith(("(x)", ")y")):
+            if {"y", "f(x)"} == {gold.name, answer.name}:
                 return self.same(replace(gold, name=""), replace(answer, name=""))  # y = 2x, f(x) = 2x
             if gold.relation and answer.relation and Kind.FORMULA in (gold.kind, answer.kind):
                 return self._same_formula(gold.relation, answer.relation)
@@ -77,7 +77,8 @@ class Comparison:
             return self._same_word(gold, answer)
         if Kind.TIME in kinds and Kind.NUMBER in kinds:
             time, number = (gold, answer) if gold.time else (answer, gold)
-            return time.time is not None and time.time.ratio == number.value and not number.is_computed
+            is_plain = number.unit is None and number.value.denominator > 1 and not number.is_computed
+            return is_plain and time.time is not None and time.time.ratio == number.value
         if Kind.WORD in kinds and (gold.items or answer.items):
             return self._same_option(gold, answer)
         if kinds == (Kind.TIME, Kind.TIME) and gold.time and answer.time:
@@ -120,6 +121,8 @@ class Comparison:
         if gold.is_percent == answer.is_percent:
             return self._near(gold.value, answer.value * factor)
         percent, number = (gold, answer) if gold.is_percent else (answer, gold)
+        if number.unit is not None and number.unit.powers:
+            return False
         values = [percent.value / 100]
         if (100 * percent.value).denominator == 1:
             values.append(percent.value)

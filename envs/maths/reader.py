@@ -31,7 +31,16 @@ from envs.grading import why_refused
 from envs.maths.algebra import Tree, read_tree
 from envs.maths.equality import Comparison, is_rounding
 from envs.maths.grammar import CLOSE, MAX_CHARS, OPEN, TooDeep, closes, glue, split_top, strip, tokenize
-from envs.maths.regions import RELATIONS, as_spans, condition, exact_end, intersection, read_inequality, without
+from envs.maths.regions import (
+    RELATIONS,
+    as_spans,
+    condition,
+    exact_end,
+    intersection,
+    overlap,
+    read_inequality,
+    without,
+)
 from envs.maths.single import name_of, read_phrase, read_plain, read_single
 from envs.maths.spelling import respell
 from envs.maths.values import MAX_ITEMS, Kind, MathAnswer, Span
@@ -285,7 +294,8 @@ def _read_values(tokens: list[str], depth: int) -> MathAnswer | None:
         is_both = AND in tokens or any("!=" in part for part in parts)
         if is_both and all(region.name for region in regions):
             return intersection(regions)
-        return MathAnswer(kind=Kind.REGION, spans=tuple(span for region in regions for span in region.spans))
+        spans = tuple(span for region in regions for span in region.spans)
+        return None if overlap(spans) else MathAnswer(kind=Kind.REGION, spans=spans)
     several = _several(Kind.LIST, items)
     if several is not None and (found := _DECIMAL_COMMA.fullmatch("".join(tokens))):
         sign, whole, decimals = found.groups()

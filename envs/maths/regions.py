@@ -7,6 +7,7 @@ order; None if there is none. Ends are numbers or formulas; formulas are put in 
 from __future__ import annotations
 
 from fractions import Fraction
+from itertools import pairwise
 
 from envs.maths.algebra import has_letters, read_tree
 from envs.maths.grammar import strip
@@ -33,6 +34,13 @@ def intersection(regions: list[MathAnswer]) -> MathAnswer | None:
                 met.append(Span(low[0], high[0], low[1], high[1]))
         spans = tuple(met)
     return MathAnswer(kind=Kind.REGION, spans=spans, name=regions[0].name) if spans else None
+
+
+def overlap(spans: tuple[Span, ...]) -> bool:
+    """Whether two intervals with rational ends have numbers in common, so that their union is left to find."""
+    ends = [(exact_end(span.low), exact_end(span.high)) for span in spans]
+    known = sorted((low, high) for low, high in ends if low is not None and high is not None)
+    return any(later[0] < earlier[1] for earlier, later in pairwise(known))
 
 
 def exact_end(end: MathAnswer) -> tuple[int, Fraction] | None:
