@@ -1,9 +1,9 @@
 r"""Tasks whose steps are ordinary text: steps are counted, but not checked.
 
-In: a completion. Out: a trace whose steps are paragraphs, lines or sentences (`segments.py`). The answer is the
-one of the closing line or, if there is none, of the last ``\boxed{}``. A trace is correct or not, but never
-verified, and whether a backtrack is real or needed is unknown. Sentences that announce a backtrack are marked
-(`markers.py`).
+In: a completion. Out: a trace whose steps are claims, paragraphs, lines or sentences (`segments.py`). The
+answer is that of the closing line or, if there is none, of the last ``\boxed{}``. A trace is correct or not,
+never verified, and whether a backtrack is real or needed is unknown. Sentences that announce a backtrack are
+marked (`markers.py`).
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from envs.arithmetic_steps import ArithmeticSteps
 from envs.base import Env
 from envs.markers import mark
 from envs.problem import Problem
-from envs.segments import GAPS, Segmentation, Span, find_blocks, segment
+from envs.segments import GAPS, Segmentation, Span, find_blocks, read_steps, segment
 from envs.statements import collapse
 from envs.trace import AnswerForm, Status, Step, StepKind, Trace, parse_steps, render_trace
 
@@ -27,9 +27,8 @@ class FreeTextSettings(BaseModel):
     """Settings of all tasks whose steps are free text.
 
     Attributes:
-        steps: What counts as one step: `paragraphs`, `lines` or `sentences`. The default suits pretrained
-            models, which write paragraphs with formulas over several lines; `lines` counts every line of a
-            formula.
+        steps: What counts as one step: by layout, `paragraphs`, `lines` or `sentences`; or `content`, a claim
+            (a relation such as ``=``, or a sentence that states something), whatever the layout.
         answer_forms: Which ways of stating an answer are taken (`envs.answers`). The closing line always is;
             `last_number`, for texts that state none, is not by default.
         instruction: What a chat model is asked for: steps, and the form of the answer. None for the task's own
@@ -91,9 +90,9 @@ class FreeTextEnv(Env[Any]):
         return self._segment(text, parse_steps(text))
 
     def _segment(self, text: str, lines: Sequence[Step]) -> tuple[Step, ...]:
-        blocks = find_blocks(text)
         if self.checker is None:
-            return mark(segment(text, lines, blocks, self.settings.steps), blocks)
+            return read_steps(text, self.settings.steps, lines)
+        blocks = find_blocks(text)
         sentences = mark(segment(text, lines, blocks, "sentences"), blocks)
         others = [step for step in sentences if step.kind is not StepKind.FORWARD]
         return self.checker.read_steps(text, others)

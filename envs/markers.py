@@ -1,14 +1,20 @@
-r"""Backtracks in free text: sentences that announce going back.
+r"""Backtracks in free text: where a text announces that it goes back.
 
-In: the steps of a completion in ordinary language. Out: the same steps, split before each sentence that starts
-with a marker ("Wait", "On second thought", "Let me try another", "That's wrong"); that sentence becomes a step
-of kind `MARKER`. A marker shows what the text claims, not what it does. No state is known, so none is restored,
-and the step counts as neither real nor fake.
+In: a text in ordinary language. Out: its markers, the openings of sentences that abandon or correct what stands
+before ("Wait, that's per hour.", "On second thought", "Let me redo this", "That can't be right", "I misread the
+table"). A marker shows what the text claims, not what it does: no state is known, so none is restored, and the
+step that it opens counts as neither real nor fake.
+
+Layout is no part of it: bullets, list numbers, headings, quotes, bold type, spaces and line breaks before an
+opening, and words of hesitation ("Okay, so", "Hmm..."), change nothing. Words that have an ordinary meaning too
+need a comma, a full stop or a clause behind them: "Wait, 5 are missing" and "Wait the problem says" are
+markers, "Wait 5 minutes for the bus" and "Back to school sales" are not; "That doesn't fit." is one, "That
+doesn't fit in the box" is not.
 
 Only announcements of going back count. A sentence that starts like one and then confirms ("Wait, that's
 correct.", "No, that seems right.") or only checks ("Hold on, let me verify.", "Let me check: yes.") is no
 marker, unless it turns in the end ("Wait, that's right, but I forgot one.", "Let me check: no, it is 5."). Nor
-are words of hesitation alone ("Hmm"), and formulas and code hold none.
+are words of hesitation alone ("Hmm"), and a "No" that answers a question.
 
 Source: "Cognitive Behaviors that Enable Self-Improving Reasoners" (arXiv 2503.01307) separates backtracking,
 which abandons an approach, from verification, which checks a result. Difference: a language model finds them
@@ -21,75 +27,21 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Sequence
 
-from envs.segments import Span, inside, split
+from envs.marker_words import CONFIRMS, OPENING, PLAIN
+from envs.spans import Span, inside, split
 from envs.trace import Step, StepKind
 
-_PHRASES = (
-    "wait",
-    "hold on",
-    "actually",
-    "alternatively",
-    "on second thought",
-    "scratch that",
-    "oops",
-    "my mistake",
-    "going back",
-    "back to",
-    "i made a mistake",
-    "i made an error",
-    "i was wrong",
-    "i miscalculated",
-    "i misread",
-    "hmm, no",
-    "no, wait",
-)
-_WHO = "let me|let['’]s|let us|i should|i need to|i have to|i['’]ll|i will|we should|we need to|we have to"
-_GO_BACK = (
-    "go back|backtrack|start over|start again|start from scratch|try again|try another|try a different|"
-    "try something else|redo|reconsider|rethink|think again|revise|recompute|recalculate|correct that|fix that"
-)
-_FAILS = (
-    "(?:['’]s| is| was) (?:wrong|incorrect|not right|not correct|not it|a mistake|an error)|"
-    " (?:isn['’]t|wasn['’]t) (?:right|correct|it)|"
-    " (?:does not|doesn['’]t|did not|didn['’]t|will not|won['’]t|can['’]?t|cannot|can not) "
-    "(?:work|fit|add up|make sense|(?:be|look|seem) (?:right|correct))"
-)
-_CHECK = (
-    rf"(?:{_WHO}|i want to)(?: just| quickly| also)? "
-    "(?:(?:double|re)[- ]?check|check|verify|confirm|make sure|see|look|think(?! again))"
-)
-# A sentence starts with a line, where a bullet may come first, or after another sentence.
-_START = r"""(?:^[-*+>#_ \t"'(]{0,12}|(?<=[.!?…] )|(?<=[.!?…]["')*_] ))["'(*_]{0,3}"""
-_LEAD = r"(?:(?:but|so|oh|ah|no|hm+|well|okay|ok|and|um|uh|yes|yeah)[,.…]{0,3} ){0,2}"
-_OPENS = re.compile(
-    rf"{_START}{_LEAD}(?:(?:{'|'.join(map(re.escape, _PHRASES))}|(?:{_WHO})(?: just)? (?:{_GO_BACK})|"
-    rf"(?:that|this)(?: approach)?(?:{_FAILS}))(?![A-Za-z])"
-    rf"|(?=no, th(?:at|is)(?![A-Za-z]))|(?={_CHECK}(?![A-Za-z])))",
-    re.IGNORECASE | re.ASCII | re.MULTILINE,
-)
-_SURELY = (
-    "(?: (?:indeed|actually|still|also|all|quite|just|probably|exactly|definitely|already|really|both|to be))*+"
-)
-_WHAT = "(?:that|this|it|they|everything|(?:the|my|our) [a-z]+)"
-_CONFIRMS = re.compile(
-    rf"[ ,.;:!?…—–-]*+(?:(?:but|so|no|and|well|just)[, ]++)*+(?:"
-    r"(?:yes|yeah|yep|ok|okay|right|correct|indeed|good|great|fine|perfect|never ?mind)"
-    rf"|{_WHAT}(?:['’]s|['’]re| is| are| was| were| seems?| looks?| sounds?| appears?){_SURELY}"
-    r" (?:right|correct|fine|good|ok|okay|true|consistent|valid|it|as expected|reasonable|plausible)"
-    rf"|{_WHAT}{_SURELY} (?:works?(?: out)?|does work|checks out|adds? up|holds?(?: up)?|fits?|match(?:es)?"
-    r"|makes? sense)"
-    rf"|(?:is|are|was) {_WHAT}{_SURELY} (?:right|correct|true|ok|okay|it)\?"
-    rf"|{_CHECK})(?![A-Za-z-])",
-    re.IGNORECASE | re.ASCII,
-)
-_TURNS = re.compile(
+_BUT = re.compile(
     r"(?<![A-Za-z])(?:but|however|except|although|though)(?![A-Za-z])|(?<![A-Za-z])no[,.;:]", re.IGNORECASE
 )
 _END = re.compile(r"""[.!?…]["')*_]?(?=[ \t\r\n]|$)|\n|$""")
+_MAX_SENTENCE = 400  # characters in which a confirmation may turn
+_LOOK_BACK = 16
+_QUOTES = " \n\"'*_)"
 
 
 def mark(steps: Iterable[Step], blocks: Sequence[Span] = ()) -> tuple[Step, ...]:
-    """Split steps before each sentence that announces going back; takes time linear in the text.
+    """Split steps before each of their markers; takes time linear in the text.
 
     Args:
         steps: The steps.
@@ -102,19 +54,43 @@ def mark(steps: Iterable[Step], blocks: Sequence[Span] = ()) -> tuple[Step, ...]
         if step.kind is not StepKind.FORWARD:
             found.append(step)
             continue
-        opens = _OPENS.finditer(step.text)
-        cuts = {match.start() for match in opens if _goes_back(step, match, blocks)}
+        cuts = {at for at in find_markers(step.text) if not inside(blocks, step.span[0] + at)}
         for part in split(step, cuts):
             is_marker = part.span[0] - step.span[0] in cuts
             found.append(part._replace(kind=StepKind.MARKER) if is_marker else part)
     return tuple(found)
 
 
-def _goes_back(step: Step, match: re.Match[str], blocks: Sequence[Span]) -> bool:
-    if inside(blocks, step.span[0] + match.start()):
-        return False
-    confirms = _CONFIRMS.match(step.text, match.end())
+def find_markers(text: str) -> list[int]:
+    """Offsets at which a sentence starts that announces going back; takes time linear in the text.
+
+    Bullets and quotes before a sentence at the start of a line belong to it.
+
+    Example: "So x = 3. Wait, that is 2x." has one, at 10.
+    """
+    plain = text.translate(PLAIN)
+    return [_start(plain, match) for match in OPENING.finditer(plain) if _goes_back(plain, match)]
+
+
+def _start(text: str, match: re.Match[str]) -> int:
+    """Where the sentence starts: with its bullet, or with its opening bracket, quote or bold type."""
+    first, start = match.start(), match.start("opening")
+    if first == 0 or text[first - 1] == "\n":
+        return first + len(text[first:start]) - len(text[first:start].lstrip())
+    while start > first and text[start - 1] not in " .!?…":
+        start -= 1
+    return start
+
+
+def _goes_back(text: str, match: re.Match[str]) -> bool:
+    if match["unsure"] is None:
+        return True
+    before = text[max(0, match.start() - _LOOK_BACK) : match.start("opening")].rstrip(_QUOTES)
+    if match["no"] is not None and before.endswith("?"):
+        return False  # the answer to a question
+    confirms = CONFIRMS.match(text, match.end())
     if confirms is None:
         return True
-    end = _END.search(step.text, confirms.end())
-    return bool(_TURNS.search(step.text, confirms.end(), end.end() if end else len(step.text)))
+    last = confirms.end() + _MAX_SENTENCE
+    end = _END.search(text, confirms.end(), last)
+    return bool(_BUT.search(text, confirms.end(), end.end() if end else last))

@@ -1,58 +1,71 @@
 r"""Steps of free text: which part of a text is one step.
 
-In: the lines of a completion in ordinary language. Out: steps, by one of three rules::
+In: the lines of a completion in ordinary language. Out: steps, by one of four rules::
 
+    content     every claim, whatever the layout: relations, and sentences that state something (`claims.py`)
     lines       every line that is not blank
     paragraphs  what stands between blank lines: a paragraph with the formulas and lists attached to it
     sentences   every sentence, and every line end
 
-Blocks are never divided by `paragraphs` or `sentences`, not even at their blank lines: displayed formulas
-(``\[ \]``, ``$$``, ``\begin{align}`` and the like), code between fences, and ``[asy]`` figures. An opening that
-nothing closes is ordinary text, so one stray fence does not turn the rest of a completion into one step.
+The last three follow layout, which a model can change without saying less. Blocks (`spans.py`) are never
+divided by `paragraphs` or `sentences`, not even at their blank lines. A list without blank lines is one step by
+`paragraphs`; with blank lines between its items, each item is one. Paragraphs between blank lines are what
+process reward models score as steps ("The Lessons of Developing Process Reward Models in Mathematical
+Reasoning", arXiv 2501.07301); difference: blocks stay whole.
 
-A list without blank lines is one step; with blank lines between its items, each item is one. A `<backtrack>`
-line is always a step of its own. Paragraphs between blank lines are what process reward models score as steps
-("The Lessons of Developing Process Reward Models in Mathematical Reasoning", arXiv 2501.07301); difference:
-blocks stay whole.
+A sentence that announces going back (`markers.py`) begins a step by every rule, and a `<backtrack>` line is
+always a step of its own.
 """
 
 from __future__ import annotations
 
 import re
-from bisect import bisect_left
-from collections.abc import Iterable, Sequence
-from itertools import pairwise
+from collections.abc import Sequence
 from typing import Literal
 
+from envs.claims import cut_claims
+from envs.markers import find_markers, mark
+from envs.spans import Span, find_blocks, inside, split
 from envs.trace import Step, StepKind
 
-Segmentation = Literal["lines", "paragraphs", "sentences"]
-Span = tuple[int, int]
+__all__ = ["GAPS", "Segmentation", "Span", "find_blocks", "join", "read_steps", "segment", "written_lines"]
 
-GAPS: dict[Segmentation, str] = {"lines": "\n", "paragraphs": "\n\n", "sentences": "\n"}
-"""What separates the steps of a text that is written for the rule."""
+Segmentation = Literal["content", "paragraphs", "lines", "sentences"]
 
-_DISPLAYS = (
-    "align|aligned|alignat|array|asy|bmatrix|cases|eqnarray|equation|flalign|gather|gathered|matrix|multline|"
-    "pmatrix|split|tabular|vmatrix"
-)
-# All quantifiers of runs are possessive: none is tried again, so the time is linear.
-_OPENING = re.compile(
-    rf"^[ \t]*+(?P<fence>`{{3,}}+|~{{3,}}+)[^`\n]*+$|(?<!\\)\\\[|(?<!\\)\$\$|\[asy\]"
-    rf"|\\begin\{{(?P<name>(?:{_DISPLAYS})\*?)\}}",
-    re.MULTILINE,
-)
-_CLOSINGS = {r"\[": r"\]", "$$": "$$", "[asy]": "[/asy]"}
-_MAX_FENCE = 4  # longer fences are read as this long, so that there are few kinds to look for
-_CLOSING_FENCES = {
-    fence: re.compile(rf"^[ \t]*+{fence}{fence[0]}*+[ \t\r]*+$", re.MULTILINE)
-    for fence in ("```", "````", "~~~", "~~~~")
-}
+GAPS: dict[Segmentation, str] = {"content": "\n\n", "lines": "\n", "paragraphs": "\n\n", "sentences": "\n"}
+"""What separates the lines of a demonstration that is written for the rule."""
+
 _SENTENCE_ENDS = re.compile(r"[.!?…][\"')\]*_]{0,3}[ \t]++(?=[^a-z \t\r\n])")
 _NO_END = re.compile(
     r"(?:(?:^|\n)[ \t]*[0-9]{1,3}|(?:^|[ \t\n(])(?:e\.g|i\.e|cf|vs|approx|Mr|Mrs|Ms|Dr|St|No|Eq|Fig))$"
 )
 _MAX_WORD = 12  # characters before a full stop that can hold one of these
+
+
+def read_steps(text: str, rule: Segmentation, lines: Sequence[Step]) -> tuple[Step, ...]:
+    """The steps of a text with its markers, in time linear in the text up to a logarithm.
+
+    Args:
+        text: The text.
+        rule: Which part is a step.
+        lines: Its lines, as `parse_trace` or `parse_steps` reads them.
+    """
+    blocks = find_blocks(text) if rule in ("paragraphs", "sentences") else []
+    steps = segment(text, lines, blocks, rule)
+    return tuple(steps) if rule == "content" else mark(steps, find_blocks(text))
+
+
+def written_lines(text: str, rule: Segmentation, lines: Sequence[Step]) -> tuple[str, ...]:
+    """The lines of a worked solution that demonstrations put apart, each at least one step.
+
+    By `content` these are its paragraphs, which may hold several claims. By `content` and `paragraphs`, a
+    solution without blank lines is taken line by line.
+    """
+    blocks = find_blocks(text)
+    found = segment(text, lines, blocks, "paragraphs" if rule == "content" else rule)
+    if rule in ("content", "paragraphs") and len(found) == 1:
+        found = join(text, lines, blocks, attached=False)
+    return tuple(step.text.strip() for step in found)
 
 
 def segment(text: str, lines: Sequence[Step], blocks: Sequence[Span], rule: Segmentation) -> list[Step]:
@@ -61,14 +74,17 @@ def segment(text: str, lines: Sequence[Step], blocks: Sequence[Span], rule: Segm
     Args:
         text: The text.
         lines: Its lines, as `parse_trace` reads them.
-        blocks: Its blocks, from `find_blocks`.
+        blocks: Its blocks, from `find_blocks`; not used by `content` and `lines`.
         rule: Which part is a step.
 
     Returns:
-        Steps in order. Their spans do not overlap, and cover everything in the lines but white space.
+        Steps in order. Their spans do not overlap, and cover everything in the lines but white space; by
+        `content`, a text that claims nothing has none.
 
     Example: by `paragraphs`, the lines "We get", "$$", "x = 1", "$$", an empty line and "So 1." are two steps.
     """
+    if rule == "content":
+        return _claims(text, lines)
     if rule == "lines":
         return list(lines)
     if rule == "paragraphs":
@@ -93,55 +109,35 @@ def join(text: str, lines: Sequence[Step], blocks: Sequence[Span], *, attached: 
     return [step._replace(text=text[slice(*span)], span=span) for step, span in zip(first, spans, strict=True)]
 
 
-def split(step: Step, cuts: Iterable[int]) -> list[Step]:
-    """Split a step at offsets in its text. Spaces at the end of a part belong to its span, not to its text."""
-    found = []
-    for start, end in pairwise(sorted({0, *cuts, len(step.text)})):
-        text = step.text[start:end]
-        if text.strip():
-            found.append(
-                step._replace(text=text.rstrip(" \n"), span=(step.span[0] + start, step.span[0] + end))
-            )
-    return found
+def _claims(text: str, lines: Sequence[Step]) -> list[Step]:
+    """The claims between backtracks. Spaces at the end of a claim belong to its span, not to its text."""
+    steps: list[Step] = []
+    for region in _regions(text, lines):
+        if isinstance(region, Step):
+            steps.append(region)
+            continue
+        first, last = region
+        part = text[first:last]
+        cuts = cut_claims(part, find_markers(part))
+        ends = [cut.start for cut in cuts[1:]] + [len(part)] * bool(cuts)
+        for cut, end in zip(cuts, ends, strict=True):
+            kind = StepKind.MARKER if cut.goes_back else StepKind.FORWARD
+            steps.append(Step(part[cut.start : end].rstrip(), kind, (first + cut.start, first + end)))
+    return steps
 
 
-def find_blocks(text: str) -> list[Span]:
-    """The displayed formulas, fenced code and figures of a text, in order; takes time linear in the text."""
-    blocks: list[Span] = []
-    unclosed: set[str] = set()
-    at = 0
-    while opening := _OPENING.search(text, at):
-        closing = _closing(opening)
-        end = -1 if closing in unclosed else _find_end(text, closing, opening.end())
-        if end < 0:
-            unclosed.add(closing)  # nothing further on closes another one either
-            at = opening.end()
+def _regions(text: str, lines: Sequence[Step]) -> list[Span | Step]:
+    """Backtrack lines, and the spans of the lines between which only white space stands."""
+    regions: list[Span | Step] = []
+    for line in lines:
+        last = regions[-1] if regions else None
+        if line.kind is StepKind.BACKTRACK:
+            regions.append(line)
+        elif isinstance(last, Step) or last is None or text[last[1] : line.span[0]].strip():
+            regions.append(line.span)
         else:
-            blocks.append((opening.start(), end))
-            at = end
-    return blocks
-
-
-def inside(blocks: Sequence[Span], offset: int) -> bool:
-    """Whether an offset is inside a block, after its first character."""
-    before = bisect_left(blocks, (offset, 0)) - 1
-    return before >= 0 and offset < blocks[before][1]
-
-
-def _closing(opening: re.Match[str]) -> str:
-    if opening["fence"]:
-        return opening["fence"][:_MAX_FENCE]
-    if opening["name"]:
-        return f"\\end{{{opening['name']}}}"
-    return _CLOSINGS[opening[0]]
-
-
-def _find_end(text: str, closing: str, start: int) -> int:
-    if closing in _CLOSING_FENCES:
-        match = _CLOSING_FENCES[closing].search(text, start)
-        return -1 if match is None else match.end()
-    end = text.find(closing, start)
-    return end if end < 0 else end + len(closing)
+            regions[-1] = last[0], line.span[1]
+    return regions
 
 
 def _sentences(step: Step, blocks: Sequence[Span]) -> list[int]:

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 
 from envs.answers import DEFAULT_FORMS, read_stated
 from envs.maths.grader import find_answer
-from envs.segments import Segmentation, find_blocks, join, segment
+from envs.segments import Segmentation, written_lines
 from envs.trace import AnswerForm, parse_trace
 
 _CALCULATION = re.compile(r"<<[^<>\n]*>>")  # calculator annotations of GSM8K
@@ -39,7 +39,7 @@ class Worked:
 
 
 def read_worked(text: str, rule: Segmentation) -> Worked:
-    """Read a worked solution; by `paragraphs`, one without blank lines has a step on each line."""
+    """Read a worked solution in the lines that demonstrations put apart (`written_lines`)."""
     text = _CALCULATION.sub("", text).rstrip()
     body, _, last = text.rpartition("\n")
     if last.startswith("#### ") and _MAY_STATE.search(body) is None:  # GSM8K's form, for speed
@@ -55,9 +55,4 @@ def read_worked(text: str, rule: Segmentation) -> Worked:
 
 
 def _lines(text: str, rule: Segmentation) -> tuple[str, ...]:
-    blocks = find_blocks(text)
-    lines = parse_trace(text).steps
-    found = segment(text, lines, blocks, rule)
-    if rule == "paragraphs" and len(found) == 1:
-        found = join(text, lines, blocks, attached=False)  # demonstrations have a blank line between steps
-    return tuple(step.text.strip() for step in found)
+    return written_lines(text, rule, parse_trace(text).steps)

@@ -13,7 +13,7 @@ from envs.answers import DISAGREE, GOES_BACK, GOES_ON, NOTHING_STATED, UNPAIRED,
 from envs.statements import find_answer
 from envs.trace import AnswerForm, Trace
 
-MATH = make_example("math")
+MATH = make_example("math", steps="paragraphs")
 CLOSING, SENTENCE, LABEL, HASHES, TAGS, BOX, BARE, LAST = AnswerForm
 
 

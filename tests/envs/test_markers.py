@@ -1,14 +1,16 @@
-"""Markers of free text: what announces going back and what only confirms; where steps are split."""
+"""Markers of free text: what announces going back, what only confirms, what is an ordinary sentence; splits."""
 
 from __future__ import annotations
 
+import json
 import random
 import time
+from pathlib import Path
 
 import pytest
 
 from envs import StepKind, Trace, Verdict, make_example, parse_trace
-from envs.markers import mark
+from envs.markers import find_markers, mark
 from envs.segments import find_blocks, segment
 
 GOES_BACK = """\
@@ -68,11 +70,42 @@ Hmm.
 Hmm, let me see.
 They wait for 3 hours.
 Waiters earn 12. He is actually 3.
-It costs 3.Wait, 4.
 Is it prime? No, 91 = 7 * 13.
 But that is not the question.
 Thatched roofs work.
 <backtrack> 0"""
+
+
+CORPUS = [
+    json.loads(line)
+    for line in (Path(__file__).parents[1] / "data" / "going_back.jsonl")
+    .read_text(encoding="utf-8")
+    .split("\n")
+    if line
+]
+BEFORE = ["", "So x = 3.\n", "So x = 3. ", "So x = 3.  ", "It is x = 3\n", "\\[ x = 3 \\]\n\n"]
+
+
+@pytest.mark.parametrize("before", BEFORE)
+@pytest.mark.parametrize("half", ["tuned", "held_out"])
+def test_openings_of_going_back_are_told_from_ordinary_sentences(half: str, before: str) -> None:
+    """The half `held_out` was written before the rules, and no rule was made for it."""
+    texts = {
+        goes_back: [row["text"] for row in CORPUS if (row["half"], row["goes_back"]) == (half, goes_back)]
+        for goes_back in (True, False)
+    }
+    missed = [text for text in texts[True] if not find_markers(before + text)]
+    false = [text for text in texts[False] if find_markers(before + text)]
+    assert min(len(texts[True]), len(texts[False])) >= 60
+    assert len(missed) <= 0.05 * len(texts[True]), missed
+    assert len(false) <= 0.03 * len(texts[False]), false
+
+
+@pytest.mark.parametrize(
+    "text", ["It costs 3.Wait, 4.", "It is 50, i.e. it's 5 — wait, no, 60", "It is 5; hold on, 6."]
+)
+def test_markers_inside_a_line(text: str) -> None:
+    assert len(find_markers(text)) == 1
 
 
 def kinds(text: str) -> set[StepKind]:
@@ -131,7 +164,7 @@ def checked(text: str) -> Trace:
 
 
 def test_markers_count_as_steps_and_as_backtracks_and_prove_nothing() -> None:
-    trace = checked("It is 5. Wait, I forgot one.\n\nSo 6.")
+    trace = checked("So it is 5. Wait, I forgot one.\n\nSo it is 6.")
     assert (trace.num_steps, trace.num_backtracks) == (3, 1)
     assert (trace.real_backtracks, trace.fake_backtracks, trace.needless_backtracks) == (0, 0, 0)
     assert trace.num_wasted == 0 and trace.correct and not trace.verified
@@ -160,6 +193,18 @@ PIECES = [
         "it seems ",
         "really ",
     ),
+    *(
+        "that can't ",
+        "let me ",
+        "I ",
+        "made the wrong ",
+        "another way ",
+        "actually ",
+        "alternatively, ",
+        "- ",
+        "; ",
+        "( ",
+    ),
     *(". ", "! ", "… ", '." ', ".", " ", ", ", "\n", "- ", "*"),
 ]
 
@@ -170,5 +215,5 @@ def test_hostile_text_takes_linear_time() -> None:
     texts += [f"wait{piece * 20_000}" for piece in PIECES] + [f"{piece}wait, yes" * 10_000 for piece in PIECES]
     for text in texts:
         start = time.process_time()
-        mark(parse_trace(text).steps)
+        find_markers(text)
         assert time.process_time() - start < 1.0  # at most 0.1 s on an idle machine

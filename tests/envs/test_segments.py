@@ -1,4 +1,4 @@
-r"""Steps of free text: the three rules on hand-worked texts, laws of spans on random texts, and linear time."""
+r"""Steps of free text: rules that follow layout on hand-worked texts, laws of spans, and linear time."""
 
 from __future__ import annotations
 
@@ -129,7 +129,7 @@ HOSTILE = [
 ]
 
 
-@pytest.mark.parametrize("rule", RULES)
+@pytest.mark.parametrize("rule", [*RULES, "content"])
 def test_hostile_text_takes_linear_time(rule: Segmentation) -> None:
     env = make_example("math", steps=rule)
 
@@ -158,6 +158,7 @@ SOLUTION = "First 1 + 1 = 2.\nThen\n\\[\n2 + 1\n= 3\n\\]\nDone. So 3."
         ("paragraphs", "a\nb\n\nc", ("a\nb", "c")),
         ("paragraphs", SOLUTION, ("First 1 + 1 = 2.", "Then", "\\[\n2 + 1\n= 3\n\\]", "Done. So 3.")),
         ("sentences", SOLUTION, ("First 1 + 1 = 2.", "Then", "\\[\n2 + 1\n= 3\n\\]", "Done.", "So 3.")),
+        ("content", SOLUTION, ("First 1 + 1 = 2.", "Then", "\\[\n2 + 1\n= 3\n\\]", "Done. So 3.")),
         ("paragraphs", "", ()),
     ],
 )
@@ -180,6 +181,19 @@ def test_demonstrations_have_the_steps_that_are_counted(rule: Segmentation, tmp_
     assert {step.kind for step in trace.steps} == {StepKind.FORWARD}
 
 
-def test_paragraphs_are_the_default() -> None:
-    assert make_example("math").settings.steps == "paragraphs"
+def test_by_content_hand_written_steps_are_counted_as_those_of_a_model() -> None:
+    rows = Path(__file__).parents[1] / "data" / "gsm8k_excerpt.jsonl"
+    env = MathProblems({"preset": "gsm8k", "train": str(rows), "steps": "content"})
+    for index in range(env.num_problems(Split.TRAIN) or 0):
+        problem = env.problem(Split.TRAIN, index)
+        lines = env.full_trace(problem)
+        written = env.demonstrate(lines, problem.answer)
+        assert env.parse(written).num_steps == env.count_steps(lines) == problem.num_full_steps > 0
+        body, _, closing = written.rpartition("\n\n")
+        on_one_line = f"{' '.join(body.split())}\n{closing}"
+        assert env.parse(on_one_line).num_steps == problem.num_full_steps
+
+
+def test_content_is_the_default_where_answers_are_mathematics() -> None:
+    assert make_example("math").settings.steps == "content"
     assert make_example("reasoning_gym").parse("a\nb\n\nc <answer>5</answer>").num_steps == 2

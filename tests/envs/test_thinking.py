@@ -65,7 +65,7 @@ def test_an_unfinished_thought_is_malformed_or_truncated() -> None:
 
 
 def test_a_mark_ends_a_paragraph() -> None:
-    env = make_example("math")
+    env = make_example("math", steps="paragraphs")
     text = f"<think>\na\nb\n\nc\n</think>\nd\n{Q1}"
     assert [step.text for step in THINK.parse(env, text).steps] == ["a\nb", "c"]
     assert [step.text for step in THINK.parse(env, f"a<think>b</think>{Q1}").steps] == ["a", "b"]

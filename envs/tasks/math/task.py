@@ -18,10 +18,11 @@ A problem and its full trace::
 
 The answer is the one of the closing line or, if there is none, of the last ``\boxed{}``.
 
-Steps: what stands before the closing line, by `steps` (paragraphs, lines or sentences). Steps are counted and
-not checked, so a trace may be correct, never verified. The full trace is the data's own solution in steps
-of the same kind; one without blank lines, as in GSM8K, has a step on each line, and demonstrations put blank
-lines between them. `full_steps` is the step count of problems without a solution.
+Steps: what stands before the closing line, by `steps`; the default counts claims (`envs.claims`), whatever the
+layout. Steps are counted and not checked, so a trace may be correct, never verified. The full trace is the
+data's own solution, with its steps counted in the same way. One without blank lines, as in GSM8K, is taken line
+by line, and demonstrations put blank lines between. `full_steps` is the step count of problems without a
+solution.
 
 Rows may have shorter solutions written by hand (`skipped`, drawn by the skip rule `by_hand`) and solutions with
 wrong turns (`detours`, error kind `by_hand`). There are no searches.
@@ -55,6 +56,7 @@ from envs.maths.equality import Comparison
 from envs.maths.grader import MathGrader, read_answer
 from envs.problem import Problem, Split, hash_rows
 from envs.seeding import derive_random
+from envs.segments import Segmentation
 from envs.tasks.math.load import Item, Loader
 
 BY_HAND = "by_hand"
@@ -65,6 +67,8 @@ class MathSettings(FreeTextSettings):
     """Settings of `math`: the files of the splits, their columns, and how answers are graded.
 
     Attributes:
+        steps: What counts as one step: `content`, a claim (a relation such as ``=``, or a sentence that states
+            something), whatever the layout; or, by layout, `paragraphs`, `lines` or `sentences`.
         seed: Data seed; it determines the order of the train problems.
         preset: Layout of the data. None is for columns named as below, and for TRL's forms: `prompt` and
             `completion`, or `messages`.
@@ -97,6 +101,7 @@ class MathSettings(FreeTextSettings):
     """
 
     seed: int = 0
+    steps: Segmentation = "content"
     preset: Preset | None = None
     train: str
     id: str | None = None

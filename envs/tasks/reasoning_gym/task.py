@@ -17,9 +17,9 @@ answer: most questions ask for the answer alone. An answer with several rows is 
 joined by " / "; everywhere else it may also have its rows as lines. Spaces, line breaks in JSON, commas between
 thousands, a full stop and marks around an answer make no difference (`layout.py`).
 
-Steps: what stands before the answer, by `steps` (paragraphs, lines or sentences). Steps are counted, but not
-checked, so a trace is correct or not, but never verified. The package has no worked solutions, so there are no
-traces to learn from; `full_steps` is the step count of all problems.
+Steps: what stands before the answer, by `steps` (paragraphs, lines, sentences or content). Steps are counted
+and not checked, so a trace is correct or not, but never verified. The package has no worked solutions, so there
+are no traces to learn from; `full_steps` is the step count of all problems.
 
 Buckets: none. Splits differ in the settings of the generator.
 
