@@ -258,7 +258,7 @@ PENS: dict[str, Any] = {
     "answer": "10",
     "solution": FULL,
     "skipped": ["3 * 4 - 2 = 10 are left."],
-    "detours": {"lines": ["She has 3 + 4 = 7 pens.", "Wait, these are boxes.", *FULL], "wrong": [0]},
+    "detours": {"lines": [FULL[0], "12 + 2 = 14 are left.", "Wait, she loses two.", FULL[1]], "wrong": [1]},
 }
 TWICE: dict[str, Any] = {"answer": "10", "solution": ["5 + 5 = 10"]}
 BARE: dict[str, Any] = {"answer": "10"}
@@ -282,7 +282,7 @@ def test_hand_written_traces_are_demonstrations(steps: str, tmp_path: Path) -> N
         trace = env.check(example.problem, env.parse(example.text))
         assert trace.correct and trace.num_steps == example.problem.budget
         wrong = [example.text[start:end] for start, end in example.ignored]
-        assert wrong == (["She has 3 + 4 = 7 pens."] if example.written is TraceKind.DETOUR else [])
+        assert wrong == (["12 + 2 = 14 are left."] if example.written is TraceKind.DETOUR else [])
 
 
 def test_rows_without_a_skipped_version_get_the_full_one_and_are_counted(tmp_path: Path) -> None:
