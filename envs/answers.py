@@ -46,14 +46,18 @@ _DENIES = re.compile(
     re.IGNORECASE,
 )
 _ADDS = re.compile(
-    r"[\s.,;:!)\]$*_'\"\\-]{0,12}(?:or|nor|but|however|although|though|unless|otherwise|alternatively)"
-    r"(?![A-Za-z])",
+    r"[ \t\r\n.,;:!)\]$*_'\"\\-]{0,12}(?:or|nor|but|however|although|though|unless|otherwise|alternatively"
+    r"|maybe|perhaps|possibly|on the other hand)(?![A-Za-z])",
     re.IGNORECASE,
 )
-_OR_BEFORE = re.compile(r"(?<![A-Za-z])(?:or|nor|not|n['’]t|either)[\s$*_(\\[]{0,6}$", re.IGNORECASE)
+_OR_BEFORE = re.compile(
+    r"(?<![A-Za-z])(?:or|nor|not|never|cannot|[a-z]{2,6}n['’]t|can['’]t|either)"
+    r"(?: be| equal| necessarily)?[ \n$*_(\\[]{0,6}$",
+    re.IGNORECASE,
+)
 _NUMBER = re.compile(r"-?(?:[0-9]{1,3}(?:,[0-9]{3})+(?![0-9])|[0-9]+)(?:\.[0-9]+)?|-?\.[0-9]+")
 _SAYS = re.compile(r"\\boxed|<|\?|(?<![A-Za-z])(?:is|are|was|be|it|not|answer)(?![A-Za-z])", re.IGNORECASE)
-_UNITS = re.compile(r"\\text\{[^{}]{0,40}\}|\\[$ ,!]|[$*_.]|(?<![A-Za-z\\])[A-Za-z]{2,}|\s")
+_UNITS = re.compile(r"\\text\{[^{}]{0,40}\}|\\[$ ,!]|[$*_.]|(?<![A-Za-z\\])[A-Za-z]{2,}|[ \t\r\n]")
 _BLANKS = re.compile(r"[ \t]*+")
 _MARKS = " \t\r\n$\\[]()*_.`"  # around a box
 _MOST_MARKS = 16
@@ -154,7 +158,8 @@ def is_bare(text: str) -> bool:
 def _first_after_going_back(text: str, found: Sequence[Statement]) -> int:
     """Position of the first statement behind the last place where the text goes back between two of them."""
     for number in range(len(found) - 1, 0, -1):
-        if _goes_back(text[found[number - 1].span[1] : found[number].at[0]]):
+        between = text[found[number - 1].span[1] : found[number].at[0]]
+        if _goes_back(between) and not _ADDS.match(between):
             return number
     return 0
 
@@ -187,7 +192,7 @@ def _at_the_end(text: str, found: Sequence[Statement]) -> tuple[Span, ...]:
     spans: list[Span] = []
     start = found[-1].span[0]
     for one in reversed(found):
-        if re.search(r"\w", text[one.span[1] : start]):
+        if re.search("[0-9A-Za-z]", text[one.span[1] : start]):
             break
         start = one.span[0]
         if "=" in one.answer and one.form is not AnswerForm.CLOSING_LINE:

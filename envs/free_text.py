@@ -1,9 +1,9 @@
 r"""Tasks whose steps are ordinary text: steps are counted, but not checked.
 
 In: a completion. Out: a trace whose steps are claims, paragraphs, lines or sentences (`segments.py`). The
-answer is that of the closing line or, if there is none, of the last ``\boxed{}``. A trace is correct or not,
-never verified, and whether a backtrack is real or needed is unknown. Sentences that announce a backtrack are
-marked (`markers.py`).
+answer is stated in the closing line or in other words (`answers.py`); statements at the end are no steps. A
+trace is correct or not, never verified, and whether a backtrack is real or needed is unknown. Sentences that
+announce a backtrack are marked (`markers.py`).
 """
 
 from __future__ import annotations

@@ -52,19 +52,19 @@ _START = (
 _ANSWER = re.compile(
     rf"{_START}(?:(?:{_LEADS})[,:]?(?: that)?[,:]? {{1,2}}){{0,4}}+"
     rf"[*_]{{0,3}}(?:(?:the|our|my|your) {{1,2}})?[*_]{{0,3}}(?:(?:{_KIND}) ){{0,2}}+"
-    rf"answers?(?:\(s\))?(?:{_TO})?[*_]{{0,3}}"
+    rf"(?:answers?(?:\(s\))?|ans\.?(?=[ ]?[:=]))(?:{_TO})?[*_]{{0,3}}"
     rf"(?:(?P<verb>,?(?: (?:therefore|then|thus|hence|indeed|simply))?,? {{1,2}}{_IS}{_NOT}"
     rf"(?: (?:therefore|thus|simply|just|equal to|given by))?[ \t]*+[:=]?)"
     rf"|[ \t]*+[:=：]{_NOT}|(?=[*_ \t\r]*+$|[*_ \t]{{0,6}}(?:\$|\\\(|\\\[)? ?\\boxed))",
     re.IGNORECASE | re.ASCII | re.MULTILINE,
 )
-_SENTENCE_END = re.compile(r"[.!?…]+(?=[\"')*_\]$]{0,4}(?:\s|$))")
+_SENTENCE_END = re.compile(r"[.!?…]+(?=[\"')*_\]$]{0,4}(?:[ \t\r\n]|$))")
 _DISPLAY = {"$$": "$$", "\\[": "\\]"}
-_HASHES = re.compile(r"^[ \t*]{0,4}#{4}[ \t]*+(\S[^\n]*)$", re.MULTILINE)
-_A_LINE = re.compile(r"^[*_]{0,3}A[*_]{0,3}:[*_]{0,3}[ \t]*(\S[^\n]*)$")
+_HASHES = re.compile(r"^[ \t*]{0,4}#{4}[ \t]*+([^ \t\r\n][^\n]*)$", re.MULTILINE)
+_A_LINE = re.compile(r"^[*_]{0,3}A[*_]{0,3}:[*_]{0,3}[ \t]*([^ \t\r\n][^\n]*)$")
 _NUMBER_ALONE = re.compile(r"[-+−$\\(]{0,4}[0-9][0-9,./]{0,40}[%)$]{0,3}")
 _CALCULATION = re.compile(r"<<[^<>\n]{0,200}>>")
-_EMPTY_BOX = re.compile(r"\\boxed ?\{\s{0,9}\}")
+_EMPTY_BOX = re.compile(r"\\boxed ?\{[ \t\r\n]{0,9}\}")
 _TAG = re.compile(f"{OPEN}|{CLOSE}")
 _DECORATION = " \t\r*_`"
 _BLANKS = " \t\r\n"
@@ -111,7 +111,7 @@ def find_statements(text: str, forms: Collection[AnswerForm]) -> list[Statement]
     if AnswerForm.BOX in forms:
         found += _boxes(text)
     stated = [one for one in found if not _EMPTY_BOX.search(one.answer)]  # the form of the request, repeated
-    return _inner(sorted(stated, key=lambda one: (one.at[0], -one.at[1]))[-_MAX_STATEMENTS:])
+    return _inner(text, sorted(stated, key=lambda one: (one.at[0], -one.at[1]))[-_MAX_STATEMENTS:])
 
 
 def find_answer(text: str) -> str | None:
@@ -195,10 +195,11 @@ def _answer_at(text: str, start: int, form: AnswerForm, last: int) -> tuple[int,
         return start, end, end
     if "?" in stop[0]:
         return None
+    ends = stop.start() if stop[0] == "!" else stop.end()
     closes = stop.end()
     while closes < end and text[closes] in "\"')*_]$":
         closes += 1
-    return start, closes, closes
+    return start, closes if ends == stop.end() else ends, closes
 
 
 def _answer_below(text: str, start: int, form: AnswerForm, last: int) -> tuple[int, int, int] | None:
@@ -271,13 +272,17 @@ def _boxes(text: str) -> list[Statement]:
     return kept
 
 
-def _inner(found: list[Statement]) -> list[Statement]:
+def _inner(text: str, found: list[Statement]) -> list[Statement]:
     """Leave out each statement in whose answer another one stands; the inner one takes over its span."""
     kept: list[Statement] = []
     for one in found:
         while kept and kept[-1].at[0] <= one.at[0] < kept[-1].at[1]:
             outer = kept.pop()
             around = outer.answer.replace(one.answer, "", 1)
+            first = clean(text[outer.at[0] : one.span[0]]).rstrip(" ,;:")
+            if AnswerForm.BOX not in (one.form, outer.form) and re.fullmatch(r"[-$]{0,2}[0-9][0-9.,/]*", first):
+                kept.append(outer._replace(answer=first, at=(outer.at[0], one.span[0])))  # "5; the answer is 6"
+                break
             if is_short(around) and not re.search("[0-9]", around):
                 one = one._replace(span=(min(outer.span[0], one.span[0]), max(outer.span[1], one.span[1])))
         kept.append(one)

@@ -10,6 +10,8 @@ from rewards.declare import reward
 def format(problem: Problem, trace: Trace) -> float:
     """1 where the text ends with exactly one closing line, else 0. A right answer always has one.
 
+    In free text any form that `answer_forms` takes counts as one.
+
     Example: two closing lines: 0.
     """
     return float(trace.status is Status.COMPLETE)

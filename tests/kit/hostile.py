@@ -28,11 +28,13 @@ from random import Random
 from typing import Any
 
 from envs import ENVS, Env, Grade, Problem, Split, Trace, make_example, parse_trace, render_trace
+from envs.answers import read_stated
 from envs.arithmetic import Expression, ExpressionError, evaluate
 from envs.check.contract import solution
 from envs.check.near_misses import wrong_answers
 from envs.check.oracles import ORACLES
 from envs.maths.grader import find_answer, read_answer
+from envs.trace import AnswerForm
 from rewards import RewardSum, Term
 from tests.kit.fuzz import EVERYTHING, mutate, random_expression
 from tests.kit.soak import soak
@@ -221,6 +223,7 @@ def natives() -> dict[str, Callable[[str], Call]]:
         "traces": lambda text: partial(parse_trace, text),
         "math answers": lambda text: partial(read_answer, text),
         "boxed answers": lambda text: partial(find_answer, text),
+        "stated answers": lambda text: partial(read_stated, text, tuple(AnswerForm), str.__eq__),
     }
     for name in sorted(ENVS):
         if ENVS[name].checks_steps:

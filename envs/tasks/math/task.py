@@ -16,7 +16,8 @@ A problem and its full trace::
 
     Thus, the answer is \boxed{151}.
 
-The answer is the one of the closing line or, if there is none, of the last ``\boxed{}``.
+The answer is stated in the closing line or in another form that `answer_forms` takes (`envs.answers`), such as
+``\boxed{}``, ``#### 151`` or "The answer is 151".
 
 Steps: what stands before the closing line, by `steps`; the default counts claims (`envs.claims`), whatever the
 layout. Steps are counted and not checked, so a trace may be correct, never verified. The full trace is the
