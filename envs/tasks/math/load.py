@@ -195,7 +195,7 @@ class Loader:
         """Apply `on_bad_rows`.
 
         Raises:
-            BadRowsError: It is `refuse`, and there are faults.
+            BadRowsError: It is `refuse` and there are faults, or no row is left.
         """
         if not self._faults:
             return
@@ -208,7 +208,7 @@ class Loader:
                 self._report(),
             )
         if not num_kept:
-            raise ValueError(f"no row can be used: {describe_faults(self._faults)}")
+            raise BadRowsError(f"no row can be used: {describe_faults(self._faults)}", self._report())
         kept = f"{num_kept:,} problems stay"
         self._notes.append(f"left out, {kept}: {describe_faults(self._faults, max_listed=_NOTED)}")
 
