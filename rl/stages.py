@@ -45,6 +45,7 @@ from rl.pages.run.write import write_report
 from rl.parts import Parts
 from rl.precision import all_float32, check_learner, prepare_learner
 from rl.prompt_lengths import describe_skipped, fits
+from rl.proxy_steps import warn_of_proxies
 from rl.runs.checkpoints import checkpoint_update, checkpoints, latest_checkpoint
 from rl.runs.early_stopping import is_over
 from rl.runs.folder import RunFolder, open_run
@@ -96,7 +97,14 @@ def run_stages(
         run.say(f"{config.name}: {parts.env.name}, {policy.num_parameters:,} parameters, in {folder.path}")
         for warning in config.grpo.warnings() if config.grpo else ():
             run.say(f"warning: {warning}")
-        for line in (*parts.env.notes, *fit.lines(), *describe_devices(config), *warnings):
+        proxies = warn_of_proxies(parts.rewards, parts.env)
+        for line in (
+            *([proxies] if proxies else []),
+            *parts.env.notes,
+            *fit.lines(),
+            *describe_devices(config),
+            *warnings,
+        ):
             run.say(line)
         pool.sleep()  # only evaluation and GRPO sample
         run.stage_base(policy, pool)
