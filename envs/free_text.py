@@ -1,9 +1,10 @@
-r"""Tasks whose steps are ordinary text: steps are counted, but not checked.
+r"""Tasks whose steps are ordinary text: steps are counted, and checked only where they are equations.
 
 In: a completion. Out: a trace whose steps are claims, paragraphs, lines or sentences (`segments.py`). The
 answer is stated in the closing line or in other words (`answers.py`); statements at the end are no steps. A
 trace is correct or not, never verified, and whether a backtrack is real or needed is unknown. Sentences that
-announce a backtrack are marked (`markers.py`).
+announce a backtrack are marked (`markers.py`). A task may check equations instead
+(`arithmetic_steps/`): these are its steps then.
 """
 
 from __future__ import annotations
@@ -105,7 +106,8 @@ class FreeTextEnv(Env[Any]):
             answer = self.one_line(answer)
         status = Status.MALFORMED if answer is None else Status.COMPLETE
         return Trace(
-            steps=self.read_steps(_without(text, stated.spans)),
+            # "48 + 24 = \boxed{72}" is an equation and a statement.
+            steps=self.read_steps(_without(text, stated.spans) if self.checker is None else text),
             answer=answer,
             status=Status.TRUNCATED if truncated else status,
             form=stated.form,

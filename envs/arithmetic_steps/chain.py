@@ -87,8 +87,9 @@ class Chain:
                 self.sides.append((side, self.draft))
         self.draft = None
         sides, self.sides = self.sides, []
-        while sides and not sides[0][0].num_operations:
-            sides = sides[1:]  # a label: "the cost of 3 apples = 3 * 2 = 6"
+        # What stands first without an operation is a label: "the cost of 3 apples = 3 * 2 = 6".
+        first = next((at for at, (side, _) in enumerate(sides) if side.num_operations), len(sides))
+        sides = sides[first:]
         if len(sides) > 1:
             self.found.append(
                 Equation(

@@ -191,12 +191,15 @@ class _Reader(Terms):
         elif (token.text, following) in OPERATOR_PAIRS and self.starts_operand(2):
             draft.put_operator(OPERATOR_PAIRS[token.text, following])
             self.at += 1
-        elif token.text == "of" and draft.is_share():
+        elif token.text == "of" and draft.num_words == 0 and draft.is_share():
             ahead = 1
             while ahead < _MAX_AHEAD and self.peek(ahead).text in ARTICLES:
                 ahead += 1
-            if not self.starts_operand(ahead):
+            if self.peek(ahead).kind is Kind.WORD or not self.starts_operand(ahead):
                 return False
+            if self.sides and len(draft.operators) <= 1:
+                self.stop()  # "3/3 - 2/3 = 1/3 of $150"
+                return True
             draft.put_operator("*")
             self.at += ahead - 1
         else:

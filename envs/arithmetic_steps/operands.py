@@ -63,13 +63,14 @@ for _names, _values in {
     "hexagon hexagons hexagonal": "6",
     "octagon octagons": "8",
     "pound pounds": "16",
+    "ton tons": "2000",
     "yard yards": "3",
     "gallon gallons": "4 8 16 128",
     "quart quarts pint pints": "16 32",
 }.items():
     for _name in _names.split():
         WORDS[_name] = WORDS.get(_name, ()) + tuple(map(Fraction, _values.split()))
-CONSTANTS = frozenset(map(Fraction, [*range(11), 100, 1000]))
+CONSTANTS = frozenset(map(Fraction, [*range(11), 100, 1000, "1/2"]))
 """Accepted whatever the question: things to count, and powers of ten."""
 CONVERSIONS: dict[str, tuple[Fraction, ...]] = {}
 for _names, _values in {
@@ -170,6 +171,11 @@ class _Numbers:
     def at(self, at: int) -> set[Fraction]:
         token = self.tokens[at]
         found = set(WORDS.get(token.text, ()))
+        if token.kind is Kind.STOP and ":" in token.text[1:]:  # a time, or a ratio
+            first, second = map(int, token.text.split(":"))
+            found |= {Fraction(first), Fraction(second), Fraction(first + 12)}
+        if token.text in ("half", "halves") and self.text(at - 1) == "a" and self.text(at - 2) == "and":
+            found.add(Fraction(3, 2))
         number = self.plain(at)
         if number is None:
             return found
@@ -200,7 +206,7 @@ class _Numbers:
             if under is not None and under[0]:
                 share, below = value / under[0], under[0]
                 found |= {share, 1 - share, 1 + share, below - value, below + value}
-                whole = self.plain(at - 1) if at else None
+                whole = self.plain(at - 1 - (self.text(at - 1) == "and")) if at > 1 else None
                 if whole is not None:
                     found.add(whole[0] + share)
         if following in ("%", "percent"):
@@ -217,6 +223,6 @@ class _Numbers:
         joined = after + 1 + (self.text(after + 1) == "and")
         size = SIZES.get((following, self.text(joined + 1)))
         if size is not None and (part := self.plain(joined)) is not None:
-            found.add(value * size + part[0])
+            found |= {value * size + part[0], value + part[0] / size}
         found |= {value * factor for factor in CONVERSIONS.get(following, ())}
         return found

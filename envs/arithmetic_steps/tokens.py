@@ -110,7 +110,8 @@ _COMMANDS: dict[str, tuple[Kind, str]] = {
     "\\\\": (Kind.NEWLINE, "\n"),
     **dict.fromkeys((r"\{", r"\}"), (Kind.STOP, "")),
 }
-_NOTHING = frozenset((*"_`~&", *"\u200b\ufeff\xa0\u2009\u202f\u3000\v\f", "\\ ", *(rf"\{name}" for name in ",;:!()[]"))) | frozenset(
+_SPACES = "\u200b\ufeff\xa0\u2009\u202f\u3000\v\f"
+_NOTHING = frozenset((*"_`~&", *_SPACES, "\\ ", *(rf"\{name}" for name in ",;:!()[]"))) | frozenset(
     rf"\{name}"
     for name in (
         "quad", "qquad", "left", "right", "big", "Big", "bigl", "bigr", "text", "textbf", "textit", "textrm",

@@ -4,7 +4,7 @@
 `python -m tests.kit.arithmetic_figures DIR` prints the tables of docs/arithmetic_steps.md. DIR has the files
 `gsm8k/train.jsonl`, `gsm8k/test.jsonl`, `gsm8k/example_model_solutions.jsonl` of openai/grade-school-math, and
 
-The reader was tuned on 2,000 of the train solutions, drawn with seed 0.
+The reader was tuned on 5,500 of the train solutions, drawn with seed 0.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from envs import Problem, Split, StepError
 from envs.arithmetic_steps import ArithmeticSteps, Equation, find_equations
 from envs.arithmetic_steps.checker import MERGED, UNKNOWN, WRONG
 
-NUM_TUNED = 2000
+NUM_TUNED = 5500
 _NOTE = re.compile(r"<<[^<>\n]*>>")
 _NUMBER = re.compile(r"[0-9][0-9,]*(?:\.[0-9]+)?|\.[0-9]+")
 _PLAIN = re.compile(r"([0-9.]+) ?([-+*/]) ?([0-9.]+) ?= ?([0-9.]+)")

@@ -23,7 +23,7 @@ Steps: what stands before the closing line, by `steps`; the default counts claim
 layout. Steps are counted and not checked, so a trace may be correct, never verified. The full trace is the
 data's own solution, with its steps counted in the same way. One without blank lines, as in GSM8K, is taken line
 by line, and demonstrations put blank lines between. `full_steps` is the step count of problems without a
-solution.
+solution. With `check_steps: arithmetic`, equations are the steps, and are checked (`envs.arithmetic_steps`).
 
 Rows may have shorter solutions written by hand (`skipped`, drawn by the skip rule `by_hand`) and solutions with
 wrong turns (`detours`, error kind `by_hand`). There are no searches.

@@ -158,6 +158,14 @@ def test_reward_is_for_computed_steps_alone(env: Any) -> None:
     assert earns("48/2 = 24. 48 + 24 = 72.", answer="71") <= 0
 
 
+@pytest.mark.parametrize("end", ["\\boxed{72}", "**72**", "72\n\n#### 72", "72. So the answer is 72."])
+def test_the_last_result_may_be_stated_in_any_form(env: Any, end: str) -> None:
+    trace = env.check(clips(env), env.parse(f"48/2 = 24 and 48 + 24 = {end}"))
+    assert trace.correct is ("**" not in end)
+    assert [step.verdict for step in trace.steps] == [Verdict.VALID, Verdict.VALID]
+    assert trace.finished
+
+
 def test_backtracks_in_words_are_marked_and_restore_nothing(env: Any) -> None:
     trace = judge(env, "48/2 = 25. Wait, that is wrong. 48/2 = 24. 48 + 24 = 72.")
     assert [step.kind for step in trace.steps].count(StepKind.MARKER) == 1
