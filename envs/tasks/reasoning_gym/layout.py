@@ -17,7 +17,7 @@ from typing import Any, NoReturn
 _MAX_WRAPS = 4
 _MAX_DEPTH = 50
 _WRAPS = (
-    re.compile(r"```[A-Za-z0-9]*\s(.*)```", re.DOTALL),
+    re.compile(r"```[A-Za-z0-9]*[ \n](.*)```", re.DOTALL),
     re.compile(r"`([^`]+)`", re.DOTALL),
     re.compile(r"\*\*(.+)\*\*", re.DOTALL),
     re.compile(r"\$\$([^$]+)\$\$", re.DOTALL),

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 ROW_BREAK = " / "
 _MORE_CHARS = 40
 _WORD = re.compile("[A-Za-z]{3}")
-_JSON = re.compile(r"\s*+(?:```[a-z]*+\s*+|`|\*\*)?+[\[{]")
+_JSON = re.compile(r"[ \n]*+(?:```[a-z]*+[ \n]*+|`|\*\*)?+[\[{]")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
