@@ -18,7 +18,7 @@ END = f"Thus, the answer is {PROBLEM.answer}."
 TEXTS = {
     "false arithmetic": f"2 + 2 = 5\n\n{END}",
     "bare": END,
-    "marker": f"So 3.\n\nWait, that is wrong.\n<backtrack>\nSo 4.\n\n{END}",
+    "marker": f"So it is 3.\n\nWait, that is wrong.\n<backtrack>\nSo it is 4.\n\n{END}",
     "wrong answer": "2 + 2 = 5\n\nThus, the answer is -17.",
     "no answer": "2 + 2 = 5",
 }
