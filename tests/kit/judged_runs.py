@@ -36,7 +36,7 @@ _CHECKED = (FULL + END, SKIP + END, f"west\n<backtrack>\n{FULL}{END}", f"east. a
 
 def counted_run(folder: Path) -> Path:
     """A run of word problems, of which the answer is judged and steps are counted: some correct, some not."""
-    env = make_example("math")
+    env = make_example("math", steps="paragraphs")
     problems = [env.problem(Split.ID, index) for index in range(len(_COUNTED))]
     return _write(folder, env, problems, _COUNTED, settings=dict(env.example))
 

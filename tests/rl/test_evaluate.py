@@ -140,7 +140,7 @@ JUDGING = (
 
 
 def test_figures_that_judge_steps_are_of_checked_steps_alone() -> None:
-    env = make_example("math")
+    env = make_example("math", steps="paragraphs")
     problem = replace(env.problem(Split.ID, 0), num_full_steps=4)
     end = f"Thus, the answer is {problem.answer}."
     texts = [f"2 + 2 = 5\n\n{end}", f"So 3.\n\nWait, no.\n<backtrack>\nSo 4.\n\n{end}"]
