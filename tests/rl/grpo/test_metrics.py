@@ -73,7 +73,7 @@ def test_what_judges_steps_is_logged_for_checked_steps_alone() -> None:
     """A task that counts steps logs nothing as verified or invalid, alone or beside one that checks them."""
     counting = make_example("math", steps="paragraphs")
     counted = counting.problem(Split.ID, 0)
-    texts = [f"2 + 2 = 5\n\nThus, the answer is {counted.answer}.", "So 3.\n\nWait, no.\n\nSo 4."]
+    texts = [f"2 + 2 = 5\n\nThus, the answer is {counted.answer}.", "So it is 3.\n\nWait, no.\n\nSo it is 4."]
     traces = [counting.check(counted, counting.parse(text)) for text in texts]
     group = make_group(counted, score_texts(counted, traces, texts, [9, 9], REWARDS), number=7)
     judging = {"outcome/verified", "steps_saved", "steps/invalid", "steps/wasted"}
