@@ -27,26 +27,21 @@ def addition(folder: Path) -> dict[str, Any]:
         },
         "warm_start": {"updates": 900, "skipped_frac": 0.4},
         "rollout": {"max_prompt_tokens": 32},
-        "rewards": {
-            "terms": [
-                {"name": "correct", "weight": 1.0},
-                {"name": "verified", "weight": 0.2},
-                {"name": "step_count", "weight": -0.5, "gate": "correct"},
-            ]
-        },
     }
 
 
 def word_problems(folder: Path) -> dict[str, Any]:
-    """Word problems in the layout of GSM8K, judged by the answer alone."""
+    """Word problems in the layout of GSM8K, each equation of a solution checked."""
     data = folder / "word_problems.jsonl"
     write_word_problems(data, num_problems=_NUM_WORD_PROBLEMS)
     return {
-        "env": {"name": "math", "settings": {"preset": "gsm8k", "train": str(data), "steps": "lines"}},
-        "warm_start": {"updates": 1150, "num_problems": 20_000, "skipped_frac": 0},
+        "env": {
+            "name": "math",
+            "settings": {"preset": "gsm8k", "train": str(data), "steps": "lines", "check_steps": "arithmetic"},
+        },
+        "warm_start": {"updates": 1150, "skipped_frac": 0.4},
         "rollout": {"max_prompt_tokens": 160},
-        "grpo": {"learning_rate": 2.0e-4},
-        "rewards": {"terms": [{"name": "correct", "weight": 1.0}]},
+        "grpo": {"learning_rate": 1.0e-4},
     }
 
 
@@ -62,6 +57,13 @@ _SHARED: dict[str, Any] = {
     "warm_start": {"num_problems": 20_000, "batch_size": 16, "learning_rate": 3.0e-3},
     "rollout": {"samples_per_problem": 8, "max_new_tokens": 256, "problems_per_batch": 16},
     "grpo": {"updates": 40, "problems_per_update": 16, "learning_rate": 4.0e-4, "max_resamples": 2},
+    "rewards": {
+        "terms": [
+            {"name": "correct", "weight": 1.0},
+            {"name": "verified", "weight": 0.2},
+            {"name": "step_count", "weight": -0.5, "gate": "correct"},
+        ]
+    },
     "eval": {"splits": ["id"], "num_problems": 64, "num_samples": 0},
 }
 
