@@ -39,7 +39,7 @@ def word_problems(folder: Path) -> dict[str, Any]:
             "name": "math",
             "settings": {"preset": "gsm8k", "train": str(data), "steps": "lines", "check_steps": "arithmetic"},
         },
-        "warm_start": {"updates": 1150, "skipped_frac": 0.4},
+        "warm_start": {"updates": 2200, "num_problems": 30_000, "skipped_frac": 0.4},
         "rollout": {"max_prompt_tokens": 160},
         "grpo": {"learning_rate": 1.0e-4},
     }
