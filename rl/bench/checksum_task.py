@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from tokenizers import Tokenizer, models, pre_tokenizers
 from transformers import LlamaForCausalLM, PreTrainedTokenizerFast
 
-from envs import Problem, Split, Trace, parse_trace
+from envs import Env, Grade, Problem, Split, Trace, parse_trace
 from rewards import History, Outcome, Score
 from rl.bench.models import NO_STOP, PAD, STOP, VOCABULARY
 from rl.bench.workload import Workload
@@ -66,20 +66,22 @@ def checksum(text: str) -> float:
     return zlib.crc32(text.encode()) / 2**32
 
 
-class ChecksumTask:
-    """Stands in for the environment: its problems are the workload's prompts, and it checks nothing."""
+class ChecksumTask(Env[int]):
+    """The workload's prompts as problems; nothing is checked."""
+
+    name = "bench"
+    checks_steps = False
+    has_solutions = False
 
     def __init__(self, workload: Workload) -> None:
+        super().__init__()
         self.prompts = [" ".join(map(_word, ids)) for ids in workload.prompts]
-
-    def num_problems(self, split: Split) -> None:
-        """Any number: prompts come again."""
 
     def problem(self, split: Split, index: int, *, budget: int | None = None) -> Problem:
         """The prompt with this index, again from the first after the last."""
         prompt = self.prompts[index % len(self.prompts)]
         return Problem(
-            env="bench",
+            env=self.name,
             split=split,
             index=index,
             question=prompt,
@@ -88,6 +90,26 @@ class ChecksumTask:
             num_full_steps=1,
             difficulty=1,
         )
+
+    def with_budget(self, problem: Problem, budget: int | None) -> Problem:
+        """The problem unchanged: its prompt has the workload's length."""
+        return problem
+
+    def start(self, problem: Problem) -> int:
+        """No step yet."""
+        return 0
+
+    def advance(self, state: int, line: str) -> int:
+        """Any line is a step."""
+        return state + 1
+
+    def finished(self, state: int) -> bool:
+        """Always."""
+        return True
+
+    def grade_answer(self, problem: Problem, answer: str) -> Grade:
+        """Never right: the checksum is the reward."""
+        return Grade.WRONG
 
     def parse(self, text: str, *, truncated: bool = False) -> Trace:
         """Every line as a step."""
