@@ -33,7 +33,8 @@ class Item:
     Attributes:
         row: The row.
         gold: Its right answer.
-        num_full_steps: Number of steps of its solution, or the setting `full_steps` without one.
+        num_full_steps: Number of steps of its solution, whether or not that was left out; the setting
+            `full_steps` without one.
     """
 
     row: Row
@@ -183,8 +184,10 @@ class Loader:
         )
 
     def _item(self, row: Row) -> Item:
-        full = self._num_steps.get(row.solution) or self._settings.full_steps
-        return Item(row=row, gold=self._golds[row.where], num_full_steps=full)
+        full = self._num_steps.get(row.solution)
+        if not full and (left_out := self._left_out.get(row.question)):
+            full = self._env.count_steps(left_out)  # nobody learns from it, but it is as long as it is
+        return Item(row=row, gold=self._golds[row.where], num_full_steps=full or self._settings.full_steps)
 
     def _note_solutions(self, train: list[Row]) -> None:
         if 0 < (num_bare := sum(not row.solution for row in train)) < len(train):

@@ -404,3 +404,16 @@ def test_rows_without_a_solution_are_counted_if_others_have_one(tmp_path: Path) 
     env = with_traces(tmp_path, {**PENS, "solution": FULL}, *plain(3, start=50))
     assert env.notes == ("3 of 4 train questions have no worked solution; a warm start is without them",)
     assert with_traces(tmp_path, *plain(3, start=50)).notes == ()
+
+
+def test_a_solution_that_is_left_out_still_says_how_many_steps_it_takes(tmp_path: Path) -> None:
+    row = {
+        "question": "Ada has 4 books and buys 5, 6, 7 and 8, then sells half. How many are left?",
+        "answer": 15,
+        "solution": "4 + 5 + 6 + 7 + 8 = 30\n30 / 2 = 15",
+    }
+    task = with_traces(tmp_path, row, check_steps="arithmetic", on_bad_rows="skip")
+    problem = task.problem(Split.TRAIN, 0)
+    assert problem.num_full_steps == 2
+    with pytest.raises(ValueError, match="no worked solution"):
+        task.full_trace(problem)
