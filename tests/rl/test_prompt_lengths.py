@@ -25,7 +25,7 @@ def write_rows(path: Path, num: int, long: set[int]) -> None:
         {
             "question": f"{'word ' * 40 if n in long else ''}{n} + 1 = ?",
             "answer": str(n + 1),
-            "solution": "It is.",
+            "solution": f"It is {n + 1}.",
         }
         for n in range(num)
     ]
