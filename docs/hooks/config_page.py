@@ -12,6 +12,7 @@ import yaml
 from docstrings import cell, field_docs
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
+from pydantic_core import to_jsonable_python
 
 from configs import Config
 from configs.schema.ablation import AblationConfig
@@ -121,8 +122,11 @@ def _default(field: FieldInfo) -> str:
     value = field.get_default(call_default_factory=True)
     if isinstance(value, BaseModel):
         return "defaults below"
-    value = value.value if isinstance(value, Enum) else value
-    text = yaml.safe_dump(value, default_flow_style=True, width=10_000).removesuffix("...\n").strip()
+    text = (
+        yaml.safe_dump(to_jsonable_python(value), default_flow_style=True, width=10_000)
+        .removesuffix("...\n")
+        .strip()
+    )
     return f"`{cell(text)}`" if len(text) <= 60 else f"`{cell(text[:57])}...`"
 
 

@@ -1,9 +1,9 @@
 """Traces written by hand, judged as a model's are.
 
 In: a task, and a row with its problem. Out: the row without the traces that do not hold, and a fault for each
-of them. A trace must lead to the row's answer: where it states an answer itself, the task grades it; where it states
-none and the answer is a number, its last step must mention that number. Then the demonstration of it must be
-right in the task's own grammar, with every step valid where the task checks steps.
+of them. A trace must lead to the row's answer: where it states an answer itself, the task grades it; where it
+states none and the answer is a number, its last step must mention that number. Then the demonstration of it has
+to be right in the task's own grammar, with every step valid where the task checks steps.
 """
 
 from __future__ import annotations
