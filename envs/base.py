@@ -332,6 +332,10 @@ class Env(ABC, Generic[State]):
             grade=self._grade(problem, trace),
         )
 
+    def check_demonstration(self, problem: Problem, lines: Sequence[str]) -> Trace:
+        """The judgement of a demonstration of these lines and the problem's answer, as that of a completion."""
+        return self.check(problem, self.parse(self.demonstrate(lines, problem.answer)))
+
     def _grade(self, problem: Problem, trace: Trace) -> Grade:
         if trace.status is not Status.COMPLETE or trace.answer is None:
             return Grade.MALFORMED

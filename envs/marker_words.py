@@ -116,15 +116,10 @@ _CLAUSE = (
 
 # ---- What is given up, and what takes its place. ----
 
+_WAYS = ("approach", "method", "way", "path", "route", "strategy", "idea")
 _THING = _any(
     *(
-        "approach",
-        "method",
-        "way",
-        "path",
-        "route",
-        "strategy",
-        "idea",
+        *_WAYS,
         "attempt",
         "guess",
         "assumption",
@@ -134,13 +129,7 @@ _THING = _any(
 )
 _METHOD = _any(
     *(
-        "approach",
-        "method",
-        "way",
-        "path",
-        "route",
-        "strategy",
-        "idea",
+        *_WAYS,
         "technique",
         "angle",
         "plan",

@@ -198,7 +198,7 @@ def inspect_report(task: str, settings: Mapping[str, Any], report: DataReport) -
 def _num_repeated(report: DataReport) -> int:
     """Number of rows that repeat a question and are joined with the row that has it first."""
     bad = {(one.source, one.number) for one in report.faults if one.kind not in _OF_A_TRACE}
-    questions = [" ".join(row.question.split()) for row in report.rows if (row.source, row.number) not in bad]
+    questions = [row.question_key for row in report.rows if (row.source, row.number) not in bad]
     return len(questions) - len(set(questions))
 
 
@@ -274,20 +274,17 @@ class _Inspector:
             lines = self._left_out.get(problem.question, ())
         if not lines:
             return
-        trace = self._read(problem, lines)
+        trace = env.check_demonstration(problem, lines)
         self._count(FULL, trace.num_steps)
         self._judge(problem, trace)
         for kind in env.skip_kinds:
             rng = derive_random("data check", env.name, kind, problem.split.value, problem.index)
             if skipped := env.skipped_trace(problem, kind, rng):
-                count = self._read(problem, skipped).num_steps
+                count = env.check_demonstration(problem, skipped).num_steps
                 self._count(kind, count)
                 self._saved.setdefault(kind, [0, 0])
                 self._saved[kind][0] += trace.num_steps - count
                 self._saved[kind][1] += trace.num_steps
-
-    def _read(self, problem: Problem, lines: tuple[str, ...]) -> Trace:
-        return self._env.check(problem, self._env.parse(self._env.demonstrate(lines, problem.answer)))
 
     def _count(self, kind: str, num_steps: int) -> None:
         self._lengths.setdefault(kind, Counter())[num_steps] += 1

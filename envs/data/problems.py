@@ -1,9 +1,8 @@
 """From the rows of all splits to problems: one for each question.
 
 In: the rows of each split. Out: rows with different questions, and a fault for every row that contradicts
-    another or
-leaks from one split to another. Rows that repeat a question with the same answer become one problem: the
-solution with the most steps is its full trace, and shorter ones are skipped versions of it.
+another or leaks from one split to another. Rows that repeat a question with the same answer become one problem:
+the solution with the most steps is its full trace, and shorter ones are skipped versions of it.
 """
 
 from __future__ import annotations
@@ -46,14 +45,14 @@ def join_rows(splits: Mapping[Split, Sequence[Row]], agree: Agree, count_steps: 
     same: dict[str, list[tuple[Split, Row]]] = {}
     for split in _KEPT_FIRST:
         for row in splits.get(split, ()):
-            same.setdefault(" ".join(row.question.split()), []).append((split, row))
+            same.setdefault(row.question_key, []).append((split, row))
     joined = Joined(rows={split: [] for split in splits}, faults=[], notes=[])
     num_merged = num_dropped = 0
     for group in same.values():
         split, first = group[0]
         if (other := next((row for _, row in group[1:] if not agree(first, row)), None)) is not None:
             reason = f"another answer ({other.answer}) to the question of {first.where} ({first.answer})"
-            joined.faults.append(_fault(other, FaultKind.CONTRADICTION, f"{reason}: {other.question[:80]!r}"))
+            joined.faults.append(other.fault(FaultKind.CONTRADICTION, f"{reason}: {other.question[:80]!r}"))
             continue
         kept = []
         for home, row in group:
@@ -61,24 +60,19 @@ def join_rows(splits: Mapping[Split, Sequence[Row]], agree: Agree, count_steps: 
                 kept.append(row)
             else:
                 reason = f"a question that is also in {split} ({first.where}): {row.question[:80]!r}"
-                joined.faults.append(_fault(row, FaultKind.SPLITS, reason))
+                joined.faults.append(row.fault(FaultKind.SPLITS, reason))
         row, dropped = _merge(kept, count_steps)
         num_merged += len(kept) - 1
         num_dropped += dropped
         if row.skipped and not row.solution:
-            joined.faults.append(_fault(row, FaultKind.NO_FULL, "skipped solutions without a full one"))
+            joined.faults.append(row.fault(FaultKind.NO_FULL, "skipped solutions without a full one"))
             row = replace(row, skipped=())
         joined.rows[split].append(row)
     if num_merged:
         text = f"{num_merged:,} rows repeat a question and are joined with its first row"
-        joined.notes.append(
-            text
-            + (
-                f"; {num_dropped:,} of their solutions are as long as another one and not used"
-                if num_dropped
-                else ""
-            )
-        )
+        if num_dropped:
+            text += f"; {num_dropped:,} of their solutions are as long as another one and not used"
+        joined.notes.append(text)
     return joined
 
 
@@ -105,7 +99,3 @@ def _merge(rows: Sequence[Row], count_steps: CountSteps) -> tuple[Row, int]:
 
 def _distinct(traces: Iterable[tuple[str, ...]]) -> list[tuple[str, ...]]:
     return list(dict.fromkeys(traces))
-
-
-def _fault(row: Row, kind: FaultKind, reason: str) -> RowFault:
-    return RowFault(source=row.source, number=row.number, kind=kind, reason=reason)

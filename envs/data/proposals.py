@@ -18,7 +18,7 @@ from typing import Any
 from envs.base import Env
 from envs.data.inspection import Progress
 from envs.data.report import DataReport
-from envs.data.rows import Row
+from envs.data.rows import Row, question_key
 from envs.data.skip import Proposal, propose
 from envs.problem import Problem
 
@@ -69,7 +69,7 @@ def write_proposals(
     num_proposed = num_versions = num_steps = num_left = 0
     with out.open("x", encoding="utf-8") as file:
         for done, row in enumerate(report.rows, 1):
-            problem = problems.get(_key(row.question))
+            problem = problems.get(row.question_key)
             reason = faults.get((row.source, row.number), "")
             if problem is None:
                 found = Proposal(versions=(), num_steps=(), note=f"left out: {reason or 'a repeated question'}")
@@ -99,11 +99,7 @@ def write_proposals(
 
 def _problems(env: Env[Any]) -> dict[str, Problem]:
     found = (env.problem(split, index) for split in env.splits for index in range(env.num_problems(split) or 0))
-    return {_key(problem.question): problem for problem in found}
-
-
-def _key(question: str) -> str:
-    return " ".join(question.split())
+    return {question_key(problem.question): problem for problem in found}
 
 
 def _record(row: Row, found: Proposal) -> dict[str, Any]:

@@ -69,6 +69,20 @@ class Row:
         """Source and row, for messages."""
         return f"{self.source} row {self.number}"
 
+    @property
+    def question_key(self) -> str:
+        """What tells questions apart: all but the spaces."""
+        return question_key(self.question)
+
+    def fault(self, kind: FaultKind, reason: str) -> RowFault:
+        """Something that is wrong with the row."""
+        return RowFault(source=self.source, number=self.number, kind=kind, reason=reason)
+
+
+def question_key(question: str) -> str:
+    """A question without what does not tell it from others: its spaces."""
+    return " ".join(question.split())
+
 
 class FaultKind(StrEnum):
     """What is wrong with a row, as counts of faults name it."""

@@ -60,7 +60,7 @@ def propose(env: Env[Any], problem: Problem, lines: Sequence[str]) -> Proposal:
         At most two versions: one with a single move, and one with as many as the task verifies.
     """
     full = tuple(lines)
-    trace = _check(env, problem, full)
+    trace = env.check_demonstration(problem, full)
     if not _holds(trace):
         return Proposal(versions=(), num_steps=(trace.num_steps,), note=f"not verified: {_why_not(trace)}")
     if len(full) > _MAX_LINES:
@@ -112,7 +112,7 @@ def _move(env: Env[Any], problem: Problem, lines: tuple[str, ...], at: int) -> _
 def _verified(
     env: Env[Any], problem: Problem, lines: tuple[str, ...], *, note: str, is_merge: bool
 ) -> _Move | None:
-    trace = _check(env, problem, lines)
+    trace = env.check_demonstration(problem, lines)
     if not _holds(trace):
         return None
     return _Move(lines=lines, is_merge=is_merge, note=note, num_steps=trace.num_steps)
@@ -176,12 +176,8 @@ def _steps(env: Env[Any], line: str) -> list[Step]:
     return [step for step in env.read_steps(line) if step.kind is StepKind.FORWARD]
 
 
-def _check(env: Env[Any], problem: Problem, lines: tuple[str, ...]) -> Trace:
-    return env.check(problem, env.parse(env.demonstrate(lines, problem.answer)))
-
-
 def _holds(trace: Trace) -> bool:
-    return bool(trace.correct and trace.finished and trace.is_clean and trace.num_steps)
+    return trace.verified and trace.num_steps > 0
 
 
 def _why_not(trace: Trace) -> str:

@@ -8,19 +8,16 @@ to be right in the task's own grammar, with every step valid where the task chec
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 from envs.base import Env, checked_step
 from envs.data.rows import FaultKind, Row, RowFault
-from envs.data.values import to_number
+from envs.data.values import NUMBER, to_number
 from envs.grading import Grade
 from envs.problem import Problem
 from envs.trace import Verdict
-
-_NUMBER = re.compile(r"-?(?:[0-9]{1,3}(?:,[0-9]{3})++|[0-9]++)(?:\.[0-9]++)?|-?\.[0-9]++")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -82,11 +79,11 @@ class _Judge:
         if reason := self._why_not_led(name, lines):
             return self._refuse(FaultKind.TRACE_ANSWER, f"the {name} {reason}")
         answer = self._problem.answer
-        trace = self._env.check(self._problem, self._env.parse(self._env.demonstrate(lines, answer)))
+        trace = self._env.check_demonstration(self._problem, lines)
         if not trace.correct:
             reason = f"is not read back with the answer {answer!r} ({trace.grade}): {lines[-1][:80]!r}"
             return self._refuse(FaultKind.TRACE_ANSWER, f"the {name} {reason}")
-        if self._env.checks_steps and not (trace.finished and trace.is_clean):
+        if not trace.passed:
             wrong = next((step for step in trace.steps if step.verdict is Verdict.INVALID), None)
             reason = "its steps do not reach the answer" if wrong is None else checked_step(wrong)
             return self._refuse(FaultKind.TRACE_STEP, f"the {name} is not verified: {_one_line(reason)}")
@@ -101,8 +98,7 @@ class _Judge:
         return True
 
     def _refuse(self, kind: FaultKind, reason: str) -> tuple[str, ...]:
-        row = self._row
-        self.faults.append(RowFault(source=row.source, number=row.number, kind=kind, reason=reason))
+        self.faults.append(self._row.fault(kind, reason))
         return ()
 
     def _why_not_led(self, name: str, lines: Sequence[str]) -> str | None:
@@ -112,7 +108,7 @@ class _Judge:
             right = self._env.grade_answer(self._problem, stated) is Grade.CORRECT
             return None if right else f"states the answer {stated[:80]!r}, the row {answer!r}"
         number = None if stated is not None else to_number(answer)
-        if number is None or any(to_number(found) == number for found in _NUMBER.findall(lines[-1])):
+        if number is None or any(to_number(found) == number for found in NUMBER.findall(lines[-1])):
             return None
         return f"ends without the answer {answer!r}: {_one_line(lines[-1])!r}"
 

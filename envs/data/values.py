@@ -18,7 +18,7 @@ from envs.data.rows import FaultKind
 from envs.problem import Split
 
 _LEVEL = re.compile(r"(?:level )?([0-9]{1,3})(?:\.0)?", re.IGNORECASE)
-_NUMBER = re.compile(r"-?(?:[0-9]{1,3}(?:,[0-9]{3})++|[0-9]++)(?:\.[0-9]++)?|-?\.[0-9]++")
+NUMBER = re.compile(r"-?(?:[0-9]{1,3}(?:,[0-9]{3})++|[0-9]++)(?:\.[0-9]++)?|-?\.[0-9]++")
 _MAX_NUMBER = 40
 _MAX_EXACT_FLOAT = 1e15  # whole floats below it are written as integers
 _ROLES = {"human": "user", "gpt": "assistant"}  # ShareGPT's names
@@ -93,7 +93,7 @@ def to_text(value: Any) -> str | None:
 
 def to_number(text: str) -> Fraction | None:
     """The exact value of a plain decimal number, thousands separators allowed; None for any other text."""
-    if len(text) > _MAX_NUMBER or _NUMBER.fullmatch(text) is None:
+    if len(text) > _MAX_NUMBER or NUMBER.fullmatch(text) is None:
         return None
     return Fraction(text.replace(",", ""))
 

@@ -105,11 +105,6 @@ _KNOWN = {
     for name in names.split()
 }
 _FOLDED = {name.casefold(): unit for name, unit in reversed(_KNOWN.items()) if len(name) > 1}
-CURRENCIES = frozenset(
-    name
-    for name, unit in _KNOWN.items()
-    if {"usd", "eur", "gbp", "jpy", "cny", "inr"} & dict(unit.powers).keys()
-)
 _PREFIXES = frozenset(["$", "€", "£", "¥", "₹", "USD", "US$", "EUR", "GBP", "JPY", "CNY", "RMB", "INR", "Rs"])
 _SQUARES = {"square": 2, "sq": 2, "cubic": 3, "cu": 3}
 _ANY = frozenset(("unit", "units"))

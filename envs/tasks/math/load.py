@@ -152,7 +152,7 @@ class Loader:
         return True
 
     def _fault(self, row: Row, kind: FaultKind, reason: str) -> bool:
-        self._faults.append(RowFault(source=row.source, number=row.number, kind=kind, reason=reason))
+        self._faults.append(row.fault(kind, reason))
         return False
 
     def _judge(self, row: Row) -> Row:
