@@ -83,3 +83,11 @@ def find_preset(columns: Collection[str]) -> Preset | None:
         if {"prompt", "completion"} <= set(columns):
             return "prompt-completion"
     return None
+
+
+def has_plain_names(columns: Collection[str]) -> bool:
+    """Whether data has a question, an answer and a solution by their plain names, as `stride data skip` writes.
+
+    A run may train on such a file and be evaluated on the data set that it was made from, with one preset.
+    """
+    return {"question", "answer", "solution"} <= set(columns)

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from envs.data.choices import letter_choices, right_letter
-from envs.data.columns import PRESETS, Columns, Preset, find_preset
+from envs.data.columns import PRESETS, Columns, Preset, find_preset, has_plain_names
 from envs.data.equations import work_out
 from envs.data.rows import Detour, FaultKind, Row, RowFault
 from envs.data.sources import Record, read_source
@@ -59,7 +59,8 @@ def read_rows(source: str, *, preset: Preset | None, names: Names, steps: Segmen
 
     Args:
         source: A path or the id of a data set; see `sources.read_source`.
-        preset: Layout of the data; None for columns with plain names, or for one of TRL's forms.
+        preset: Layout of the data; None for columns with plain names, or for one of TRL's forms. A source that
+            has a question, an answer and a solution by their plain names needs none, whatever the preset.
         names: Names of columns that are not the preset's, by field of `Columns`; None for the preset's.
         steps: What counts as one step of a solution.
 
@@ -71,7 +72,10 @@ def read_rows(source: str, *, preset: Preset | None, names: Names, steps: Segmen
         raise ValueError(f"{source} has no rows; it needs at least one problem")
     seen = dict.fromkeys(name for _, record in table.records for name in record)
     notes = []
-    if preset is None and names.get("question") is None and (preset := find_preset(seen)) is not None:
+    if preset is not None and has_plain_names(seen):
+        preset = None
+        notes.append(f"{source} has columns with plain names and is read by those")
+    elif preset is None and names.get("question") is None and (preset := find_preset(seen)) is not None:
         notes.append(f"{source} is read by the preset {preset}")
     columns = PRESETS[preset].renamed(**names)
     if table.records:

@@ -121,6 +121,15 @@ def test_presets(preset: Preset, row: Any, question: str, answer: str, tmp_path:
     assert (found.question, found.answer) == (question, answer)
 
 
+@pytest.mark.parametrize("preset", ["gsm8k", "svamp", "metamath"])
+def test_plain_names_need_no_preset(preset: Preset, tmp_path: Path) -> None:
+    """A file of `stride data skip` beside the data set that it was made from."""
+    row = {"question": "1 + 1?", "answer": "2", "solution": ["1 + 1 = 2"], "skipped": [["2"]]}
+    reading = read(tmp_path / "a.jsonl", row, preset=preset)
+    assert [(r.question, r.answer, r.solution) for r in reading.rows] == [("1 + 1?", "2", ("1 + 1 = 2",))]
+    assert reading.notes == (f"{tmp_path}/a.jsonl has columns with plain names and is read by those",)
+
+
 def test_columns_can_be_named_fields_of_objects_included(tmp_path: Path) -> None:
     row = {"q": ["1 + 1?"], "more": "In words.", "reward_model": {"ground_truth": "two"}}
     found = read_one(tmp_path / "a.jsonl", row, question=("q", "more"), answer="reward_model.ground_truth")

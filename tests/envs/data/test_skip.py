@@ -143,7 +143,9 @@ def test_every_row_is_written_and_the_file_loads(tmp_path: Path) -> None:
 def test_a_solution_that_only_the_mark_ends_keeps_its_answer(tmp_path: Path) -> None:
     file, out = tmp_path / "a.jsonl", tmp_path / "b.jsonl"
     row = {"question": "5 and 6, each twice.", "answer": "5 + 6 = 11\n11 * 2 = 22, both ways.\nDone.\n#### 22"}
-    file.write_text("".join(json.dumps(one) + "\n" for one in (row, {**OTHER, "answer": "3 + 4 = 7\n#### 7"})))
+    file.write_text(
+        "".join(json.dumps(one) + "\n" for one in (row, {"question": "3 and 4", "answer": "3 + 4 = 7\n#### 7"}))
+    )
     env: Any = make_env("math", {"train": str(file), "preset": "gsm8k", "check_steps": "arithmetic"})
     write_proposals(env, env.data_report, out)
     first = json.loads(out.read_text().splitlines()[0])
