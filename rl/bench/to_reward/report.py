@@ -85,6 +85,6 @@ def plot(duels: Sequence[Duel], path: Path) -> None:
                     )
                     if reached is not None:
                         axes.plot([reached.seconds], [reached.reward], "o", color=colour, markersize=4)
-            axes.legend(frameon=False, loc="lower right")
+            axes.legend(frameon=False, loc="best")
         metadata: dict[str, Any] = {"Date": None} if path.suffix == ".svg" else {}
         figure.savefig(path, metadata=metadata)
