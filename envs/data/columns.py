@@ -86,8 +86,10 @@ def find_preset(columns: Collection[str]) -> Preset | None:
 
 
 def has_plain_names(columns: Collection[str]) -> bool:
-    """Whether data has a question, an answer and a solution by their plain names, as `stride data skip` writes.
+    """Whether data has a question, an answer and a solution or an equation by their plain names.
 
-    A run may train on such a file and be evaluated on the data set that it was made from, with one preset.
+    A run may train on a file that `stride data skip` has written, which has them, and be evaluated on the data
+    set that it was made from, with one preset.
     """
-    return {"question", "answer", "solution"} <= set(columns)
+    names = set(columns)
+    return {"question", "answer"} <= names and not names.isdisjoint({"solution", "equation"})

@@ -60,7 +60,7 @@ def read_rows(source: str, *, preset: Preset | None, names: Names, steps: Segmen
     Args:
         source: A path or the id of a data set; see `sources.read_source`.
         preset: Layout of the data; None for columns with plain names, or for one of TRL's forms. A source that
-            has a question, an answer and a solution by their plain names needs none, whatever the preset.
+            has a question, an answer and a solution or an equation by their plain names needs none.
         names: Names of columns that are not the preset's, by field of `Columns`; None for the preset's.
         steps: What counts as one step of a solution.
 

@@ -122,11 +122,12 @@ def test_presets(preset: Preset, row: Any, question: str, answer: str, tmp_path:
 
 
 @pytest.mark.parametrize("preset", ["gsm8k", "svamp", "metamath"])
-def test_plain_names_need_no_preset(preset: Preset, tmp_path: Path) -> None:
+@pytest.mark.parametrize("more", [{"solution": ["1 + 1 = 2"], "skipped": [["2"]]}, {"equation": "1 + 1"}])
+def test_plain_names_need_no_preset(preset: Preset, more: Any, tmp_path: Path) -> None:
     """A file of `stride data skip` beside the data set that it was made from."""
-    row = {"question": "1 + 1?", "answer": "2", "solution": ["1 + 1 = 2"], "skipped": [["2"]]}
+    row = {"question": "1 + 1?", "answer": "2", **more}
     reading = read(tmp_path / "a.jsonl", row, preset=preset)
-    assert [(r.question, r.answer, r.solution) for r in reading.rows] == [("1 + 1?", "2", ("1 + 1 = 2",))]
+    assert [(r.question, r.answer) for r in reading.rows] == [("1 + 1?", "2")]
     assert reading.notes == (f"{tmp_path}/a.jsonl has columns with plain names and is read by those",)
 
 
