@@ -13,7 +13,7 @@ JOBS ?= 2
 # Further arguments of a run, for example ARGS="--overwrite grpo.updates=20".
 ARGS ?=
 
-.PHONY: help install install-vllm quickstart quickstart-search smollm2 gsm8k svamp test test-fast test-hostile test-gpu test-vllm check docs format pages clean
+.PHONY: help install install-vllm quickstart quickstart-search smollm2 gsm8k svamp test test-fast test-hostile test-chaos test-gpu test-vllm check docs format pages clean
 
 help:  ## List the targets.
 	@grep -E '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 14
@@ -76,6 +76,9 @@ test-fast: install  ## The quick tests, up to about two seconds each, for the in
 
 test-hostile: install  ## The graders under hostile text, at full size; prints a table.
 	$(BIN)/python -m tests.kit.hostile
+
+test-chaos: install  ## Runs that are killed, starved and damaged, at full size; prints a table (ARGS="kills --scale 0.1").
+	$(BIN)/python -m tests.kit.chaos $(ARGS)
 
 # With what is installed: a machine with a GPU may have no package index.
 test-gpu:  ## Everything that wants a GPU, in at most ten minutes; prints a table, writes build/gpu.json.

@@ -22,7 +22,7 @@ from rewards.declare import Range
 from rewards.history import History
 from rewards.registry import Reward, find_reward
 from rewards.types import Outcome, Score
-from rewards.user import UserReward
+from rewards.user import MEMORY_GIB, TIMEOUT_S, UserReward
 
 _GATES = ("none", "correct", "verified")
 
@@ -125,7 +125,8 @@ class RewardSum:
         terms: Sequence[Term],
         *,
         allow_wrong_above_right: bool = False,
-        timeout_s: float = 10.0,
+        timeout_s: float = TIMEOUT_S,
+        memory_gib: float = MEMORY_GIB,
         length_limit: int | None = None,
     ) -> None:
         """Check the terms.
@@ -134,6 +135,7 @@ class RewardSum:
             terms: The terms.
             allow_wrong_above_right: Accept weights with which a wrong answer can earn as much as a right one.
             timeout_s: Seconds that a user's own reward may take for a sample (or a group).
+            memory_gib: Memory that the process of each user's own reward may hold, in GiB.
             length_limit: Most new tokens of a completion, for the rewards that declare `limit`; None: each term
                 of such a reward gives its own.
 
@@ -142,7 +144,7 @@ class RewardSum:
                 twice, a weight is not finite, or a wrong answer could earn as much as a right one (unless
                 allowed).
         """
-        self._rewards = [find_reward(term.name, timeout_s=timeout_s) for term in terms]
+        self._rewards = [find_reward(term.name, timeout_s=timeout_s, memory_gib=memory_gib) for term in terms]
         self.terms = tuple(
             replace(term, args={"limit": length_limit, **term.args})
             if reward.declared.limit and length_limit is not None

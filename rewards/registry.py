@@ -11,7 +11,7 @@ from envs import Problem, Trace
 from rewards import backtracks, correctness, format, length, steps
 from rewards.declare import Declaration, declaration_of
 from rewards.history import History
-from rewards.user import UserReward
+from rewards.user import MEMORY_GIB, TIMEOUT_S, UserReward
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -80,19 +80,22 @@ REWARDS: dict[str, Reward] = {
 }
 
 
-def find_reward(name: str, *, timeout_s: float = 10.0) -> Reward | UserReward:
+def find_reward(
+    name: str, *, timeout_s: float = TIMEOUT_S, memory_gib: float = MEMORY_GIB
+) -> Reward | UserReward:
     """Find a reward: a built-in one by its name, a user's own as `package.module:function`.
 
     Args:
         name: The name.
         timeout_s: Seconds that one call of a user's own reward may take.
+        memory_gib: Memory that the process of a user's own reward may hold, in GiB.
 
     Raises:
         ValueError: The name is unknown (the message gives the nearest one), or the user's function cannot be
             loaded.
     """
     if ":" in name:
-        return UserReward(name, timeout_s=timeout_s)
+        return UserReward(name, timeout_s=timeout_s, memory_gib=memory_gib)
     if name not in REWARDS:
         close = get_close_matches(name, REWARDS, n=1)
         hint = f"; did you mean '{close[0]}'?" if close else "."

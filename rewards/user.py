@@ -1,9 +1,9 @@
 """A user's own reward: a function in their file, called in a process that can be killed.
 
 In: `package.module:function`. Out: a `UserReward`, which a term uses like a built-in one. A failure is never a
-score. A value that is not finite or outside the declared range, a wrong number of values, an exception, a hang
-and the end of the process are an `UnscoredError`, which names the samples and the reason. After an exception
-the call is repeated once in a fresh process. A reward that fails 8 times in a row ends the run.
+score. A value that is not finite or outside the declared range, a wrong number of values, an exception, a hang,
+too much memory and the end of the process are an `UnscoredError`, which names the samples and the reason. After
+an exception the call is repeated once in a fresh process. A reward that fails 8 times in a row ends the run.
 
 ::
 
@@ -23,9 +23,11 @@ from typing import Any
 from envs import GraderError, Problem, Trace
 from rewards.declare import declaration_of
 from rewards.history import History
-from rewards.user_process import START_S, LateStartError, RewardProcess, load_function
+from rewards.user_process import START_S, EndedError, LateStartError, RewardProcess, load_function
 
 MAX_IN_A_ROW = 8
+TIMEOUT_S = 10.0
+MEMORY_GIB = 8.0
 
 
 class UnscoredError(Exception):
@@ -50,12 +52,20 @@ class UserReward:
         declared: Its declaration.
     """
 
-    def __init__(self, name: str, *, timeout_s: float, folder: str | None = None) -> None:
+    def __init__(
+        self,
+        name: str,
+        *,
+        timeout_s: float = TIMEOUT_S,
+        memory_gib: float = MEMORY_GIB,
+        folder: str | None = None,
+    ) -> None:
         """Import the function here, to read its declaration; it is called in another process.
 
         Args:
             name: `package.module:function`.
             timeout_s: Seconds that a call may take.
+            memory_gib: Memory that its process, with what it has started, may hold, in GiB.
             folder: Folder of its module, if that is neither the current folder nor on the path.
 
         Raises:
@@ -63,14 +73,21 @@ class UserReward:
         """
         self.name = name
         self.function, self._folder = load_function(name, folder)
-        self._timeout_s = timeout_s
+        self._timeout_s, self._memory_gib = timeout_s, memory_gib
         self._process: RewardProcess | None = None
         self._in_a_row = 0
         self.declared = declaration_of(self.function, name)
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Pickle by name; the process that calls the function stays behind."""
-        return partial(UserReward, self.name, timeout_s=self._timeout_s, folder=self._folder), ()
+        again = partial(
+            UserReward,
+            self.name,
+            timeout_s=self._timeout_s,
+            memory_gib=self._memory_gib,
+            folder=self._folder,
+        )
+        return again, ()
 
     def __call__(
         self, problem: Problem, traces: Sequence[Trace], history: History | None = None, **args: object
@@ -111,7 +128,9 @@ class UserReward:
         """Call the function: its values, each a number or an error text, and why the call failed or ""."""
         failure = ""
         for _ in range(2):
-            self._process = self._process or RewardProcess(self.name, self._folder, timeout_s=self._timeout_s)
+            self._process = self._process or RewardProcess(
+                self.name, self._folder, timeout_s=self._timeout_s, memory_gib=self._memory_gib
+            )
             try:
                 kind, answer = self._process.ask((problem, scored, dict(args)))
             except LateStartError:
@@ -121,8 +140,12 @@ class UserReward:
                 self.close()
                 failure = f"took more than {self._timeout_s:g} s (rewards.timeout_s)"
                 break
-            except (EOFError, OSError):
-                kind, answer = "failure", f"ended its process ({self._process.how_it_ended()})"
+            except MemoryError:
+                self.close()
+                failure = f"held more than {self._memory_gib:g} GiB of memory (rewards.memory_gib)"
+                break
+            except EndedError as error:
+                kind, answer = "failure", f"ended its process ({error})"
             if kind == "values":
                 self._in_a_row = 0
                 return answer, ""

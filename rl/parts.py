@@ -110,6 +110,7 @@ def build_rewards(config: Config) -> RewardSum:
             [_term(term) for term in config.rewards.terms],
             allow_wrong_above_right=config.rewards.allow_wrong_above_right,
             timeout_s=config.rewards.timeout_s,
+            memory_gib=config.rewards.memory_gib,
             length_limit=config.rollout.max_new_tokens,
         )
     except ValueError as error:

@@ -8,7 +8,7 @@ import pytest
 
 from envs import ENVS
 from tests.kit import hostile
-from tests.kit.hostile import Finding
+from tests.kit.finding import Finding
 
 pytestmark = pytest.mark.slow
 

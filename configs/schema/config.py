@@ -408,6 +408,10 @@ class RewardsConfig(Section):
     throughout, or wrong throughout, then have no signal. null: advantages are those of the total rewards."""
     timeout_s: float = Field(10.0, gt=0)
     """Seconds that a reward function of your own may take per sample, or per group if it takes groups."""
+    memory_gib: float = Field(8.0, gt=0)
+    """Memory in GiB that the process of a reward function of your own may hold, together with the processes it
+    has started; each actor has one. Pages of files and a GPU's memory do not count. Beyond it the process is
+    ended, and the sample (or the group) stays unscored."""
 
 
 class UpdatesConfig(Section):

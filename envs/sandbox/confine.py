@@ -5,6 +5,9 @@ in a session of its own with an empty environment, no files but its pipes and li
 Landlock and seccomp, it also cannot change files, start processes, reach the network or signal other processes.
 It can still read files, because libraries import lazily.
 
+`adopt_orphans`, `end_with_parent` and `kill_children` make sure that no process outlives the one it works for;
+users' rewards use them too.
+
 This file uses only the standard library, since the zygote loads it by its path. A layer that the system lacks
 is left out without an error. Linux only.
 """
@@ -18,7 +21,9 @@ import signal
 import struct
 import sys
 from collections.abc import Collection
+from contextlib import suppress
 from enum import StrEnum
+from pathlib import Path
 
 MAX_FILES = 64
 
@@ -84,6 +89,46 @@ def adopt_orphans() -> None:
     _prctl(_PR_SET_CHILD_SUBREAPER, 1)
 
 
+def end_with_parent(parent: int) -> None:
+    """Let the kernel kill this process as soon as its parent ends. Call it in a newly forked process.
+
+    Args:
+        parent: Process id of the parent. It must have forked in its only thread: the kernel goes by the thread.
+    """
+    _prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() != parent:  # the parent ended before the line above
+        os._exit(1)
+
+
+def kill_children() -> None:
+    """Kill all children of this process, and with `adopt_orphans` all its descendants, and wait for their end.
+
+    It goes on until there are none, since a child may have forked in between.
+    """
+    while children := child_pids("self"):
+        for pid in children:
+            kill_process(pid)
+        for pid in children:
+            with suppress(ChildProcessError):
+                os.waitpid(pid, 0)
+
+
+def child_pids(pid: int | str) -> list[int]:
+    """The children of a process, dead ones too; empty if it has ended or the kernel does not list them."""
+    found: list[int] = []
+    with suppress(OSError):
+        for task in Path(f"/proc/{pid}/task").iterdir():
+            found += map(int, (task / "children").read_text().split())
+    return found
+
+
+def kill_process(pid: int) -> None:
+    """Kill a process and its process group, if it leads one."""
+    for kill in (os.killpg, os.kill):
+        with suppress(ProcessLookupError):
+            kill(pid, signal.SIGKILL)
+
+
 def confine(
     *, parent: int, memory_mb: int, cpu_s: int, keep: Collection[int], layers: Collection[str]
 ) -> list[Layer]:
@@ -100,9 +145,7 @@ def confine(
         The layers now in force.
     """
     os.setsid()
-    _prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-    if os.getppid() != parent:  # the parent ended before the line above
-        os._exit(1)
+    end_with_parent(parent)
     _offer_to_the_oom_killer()
     os.environ.clear()
     sys.dont_write_bytecode = True

@@ -438,16 +438,12 @@ class Zygote:
             time.sleep(0 if how else 0.001)
         # Before it is reaped, its process id cannot belong to another process.
         if not how:
-            _kill(worker.pid)
+            self._confine.kill_process(worker.pid)
             how = _reap(worker.pid)
         if worker.pid_fd is not None:
             os.close(worker.pid_fd)
         worker.lines.close()
-        while orphans := _children():
-            for pid in orphans:
-                _kill(pid)
-            for pid in orphans:
-                _reap(pid)
+        self._confine.kill_children()
         return how
 
 
@@ -466,12 +462,6 @@ def _cpu_s(pid: int) -> float:
         return 0.0
 
 
-def _kill(pid: int) -> None:
-    for kill in (os.killpg, os.kill):
-        with contextlib.suppress(ProcessLookupError):
-            kill(pid, signal.SIGKILL)
-
-
 def _reap(pid: int, options: int = 0) -> str:
     """How a child ended; empty if it has not ended."""
     try:
@@ -487,15 +477,6 @@ def _reap(pid: int, options: int = 0) -> str:
         return signal.Signals(-code).name
     except ValueError:
         return f"signal {-code}"
-
-
-def _children() -> list[int]:
-    """The children of this process, including dead ones; empty if the kernel does not list them."""
-    children: list[int] = []
-    with contextlib.suppress(OSError):
-        for task in Path("/proc/self/task").iterdir():
-            children += map(int, (task / "children").read_text().split())
-    return children
 
 
 def _address_space_mb() -> int:

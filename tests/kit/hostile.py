@@ -20,7 +20,6 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from copy import deepcopy
-from dataclasses import dataclass
 from fractions import Fraction
 from functools import cache, partial
 from pathlib import Path
@@ -36,6 +35,8 @@ from envs.check.oracles import ORACLES
 from envs.maths.grader import find_answer, read_answer
 from envs.trace import AnswerForm
 from rewards import RewardSum, Term
+from tests.kit.family import descendants
+from tests.kit.finding import Finding, print_table
 from tests.kit.fuzz import EVERYTHING, mutate, random_expression
 from tests.kit.soak import soak
 
@@ -50,23 +51,6 @@ REWARDS = RewardSum(
         Term(name="step_count", weight=-0.5, gate="correct"),
     ]
 )
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Finding:
-    """One line of the table.
-
-    Attributes:
-        test: Name of the test.
-        size: Number of trials.
-        figures: The results, in words.
-        failures: Results that should not occur; empty if there are none.
-    """
-
-    test: str
-    size: int
-    figures: str
-    failures: tuple[str, ...]
 
 
 @cache
@@ -112,7 +96,12 @@ def replay(name: str, grace_s: float) -> dict[str, Any]:
                     failures.append(f"{where}: earns more than an honest wrong answer")
             if problem != before:
                 failures.append(f"{where}: changed the problem")
-    return {"failures": failures, "grades": grades, "worst_s": worst_s, "family": descendants(os.getpid())}
+    return {
+        "failures": failures,
+        "grades": grades,
+        "worst_s": worst_s,
+        "family": list(descendants(os.getpid())),
+    }
 
 
 def replays(names: Sequence[str], *, grace_s: float = GRACE_S) -> Finding:
@@ -165,15 +154,6 @@ def replays(names: Sequence[str], *, grace_s: float = GRACE_S) -> Finding:
         figures=f"{named}; worst call {worst_s * 1e3:.0f} ms; {len(canaries)} canaries unwritten",
         failures=tuple(failures),
     )
-
-
-def descendants(pid: int) -> list[int]:
-    """All descendants of a process."""
-    found: list[int] = []
-    for path in Path(f"/proc/{pid}/task").glob("*/children"):
-        for child in map(int, path.read_text().split()):
-            found += [child, *descendants(child)]
-    return found
 
 
 def _alive(family: Sequence[int], session: int) -> list[int]:
@@ -461,20 +441,8 @@ def main() -> int:
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
         sys.stdout.write(json.dumps(replay(arguments.replay, arguments.grace)))
         return 0
-    failed = False
-    print("| test | size | figures | failures | seconds |\n|---|---|---|---|---|")
-    for name in arguments.sections or SECTIONS:
-        start = time.perf_counter()
-        found = SECTIONS[name]()
-        elapsed = time.perf_counter() - start
-        print(
-            f"| {found.test} | {found.size:,} | {found.figures} | {len(found.failures)} | {elapsed:.0f} |",
-            flush=True,
-        )
-        for failure in found.failures[:20]:
-            print(f"  {failure}", file=sys.stderr)
-        failed |= bool(found.failures)
-    return int(failed)
+    findings = (SECTIONS[name]() for name in arguments.sections or SECTIONS)
+    return 0 if print_table(findings) else 1
 
 
 if __name__ == "__main__":

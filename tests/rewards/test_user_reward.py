@@ -6,8 +6,9 @@ import os
 import pickle
 import signal
 import sys
+import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
@@ -70,14 +71,43 @@ def dies(problem, trace):
 
 def holds_on(problem, trace):
     import re
-    Path(problem.prompt).write_text(str(os.getpid()))
+    sleeper = start_sleeper()
+    Path(problem.prompt).write_text(f"{os.getpid()} {os.getppid()} {sleeper} .")
     return float(bool(re.match(r"(a+)+$", "a" * 60 + "b")))
 
-def starts_others(problem, trace):
+def start_sleeper():
     import subprocess
-    child = subprocess.Popen(["sleep", "600"])
-    Path(problem.prompt).write_text(str(child.pid))
+    return subprocess.Popen(["sleep", "600"], start_new_session=True).pid
+
+def starts_others(problem, trace):
+    Path(problem.prompt).write_text(f"{start_sleeper()} .")
     time.sleep(600)
+
+def fills(problem, trace):
+    if trace.num_tokens == 13:
+        held = [bytearray(b"x") * 2**24 for _ in range(20)]
+        time.sleep(600)
+    return 1.0
+
+def fills_together(problem, trace):
+    mine = bytearray(b"x") * (150 * 2**20)
+    if trace.num_tokens == 13 and os.fork() == 0:
+        theirs = bytearray(b"x") * (150 * 2**20)
+        time.sleep(600)
+    time.sleep(0.5 if trace.num_tokens != 13 else 600)
+    return 1.0
+
+def reserves(problem, trace):
+    import mmap
+    shared = bytearray(b"x") * (150 * 2**20)
+    with open(problem.prompt, "rb") as file:
+        mapped = mmap.mmap(file.fileno(), 0, prot=mmap.PROT_READ)
+    reserved = mmap.mmap(-1, 2**31, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+    if os.fork() == 0:  # shares what this one holds
+        time.sleep(600)
+    read = sum(mapped[at] for at in range(0, len(mapped), 4096))
+    time.sleep(0.5)
+    return 1.0
 
 def needs(problem, trace, *, limit):
     return 1.0
@@ -172,8 +202,8 @@ def own() -> Iterator[list[UserReward]]:
         each.close()
 
 
-def find(own: list[UserReward], function: str, timeout_s: float = 60.0) -> UserReward:
-    found = find_reward(f"house.rules:{function}", timeout_s=timeout_s)
+def find(own: list[UserReward], function: str, timeout_s: float = 60.0, **limits: float) -> UserReward:
+    found = find_reward(f"house.rules:{function}", timeout_s=timeout_s, **limits)
     assert isinstance(found, UserReward)
     own.append(found)
     return found
@@ -291,38 +321,81 @@ def test_a_reward_that_keeps_failing_ends_the_run(own: list[UserReward]) -> None
         found(TURNS, [right(13)])
 
 
-def gone(pid: int) -> bool:
-    """Whether a process has ended, waiting for it for a while."""
+def started(mark: Path) -> list[int]:
+    """The process ids that a function writes to a file, once it has."""
     deadline = time.monotonic() + 60
-    while Path(f"/proc/{pid}/exe").exists() and time.monotonic() < deadline:
-        time.sleep(0.05)
-    return not Path(f"/proc/{pid}/exe").exists()
+    while not (mark.exists() and mark.read_text().endswith(".")) and time.monotonic() < deadline:
+        time.sleep(0.02)
+    return [int(pid) for pid in mark.read_text().split()[:-1]]
+
+
+def left(pids: list[int], *, within_s: float = 2.0) -> list[int]:
+    """The processes that have not ended in time."""
+    deadline = time.monotonic() + within_s
+    while (found := [pid for pid in pids if Path(f"/proc/{pid}/exe").exists()]) and time.monotonic() < deadline:
+        time.sleep(0.02)
+    return found
 
 
 @pytest.mark.slow
 def test_processes_that_it_started_end_with_it(own: list[UserReward], tmp_path: Path) -> None:
-    problem = replace(TURNS, prompt=str(tmp_path / "pid"))
+    mark = tmp_path / "pids"
     with pytest.raises(UnscoredError, match="took more than 3 s"):
-        find(own, "starts_others", timeout_s=3.0)(problem, [right(1)])
-    assert gone(int((tmp_path / "pid").read_text()))
+        find(own, "starts_others", timeout_s=3.0)(replace(TURNS, prompt=str(mark)), [right(1)])
+    assert left(started(mark), within_s=0) == []
 
 
 @pytest.mark.slow
 def test_it_does_not_outlive_a_run_that_is_killed(tmp_path: Path) -> None:
     """Not even if it holds the interpreter lock, so that none of its threads could notice."""
-    mark = tmp_path / "pid"
+    mark = tmp_path / "pids"
     child = os.fork()
     if child == 0:
         try:
-            UserReward("house.rules:holds_on", timeout_s=3)(replace(TURNS, prompt=str(mark)), [right(1)])
+            UserReward("house.rules:holds_on", timeout_s=600)(replace(TURNS, prompt=str(mark)), [right(1)])
         finally:
             os._exit(0)
-    deadline = time.monotonic() + 60
-    while not (mark.exists() and mark.read_text()) and time.monotonic() < deadline:
-        time.sleep(0.02)
+    pids = started(mark)
+    assert len(pids) == 3 and left(pids, within_s=0) == pids
     os.kill(child, signal.SIGKILL)
     os.waitpid(child, 0)
-    assert gone(int(mark.read_text()))
+    assert left(pids) == []
+
+
+def test_it_does_not_end_with_the_thread_that_asked_first(own: list[UserReward], tmp_path: Path) -> None:
+    found, mark = find(own, "own_pid"), tmp_path / "pid"
+    problem, pids = replace(TURNS, prompt=str(mark)), []
+    for ask in (lambda act: run_in_thread(act), lambda act: act()):
+        ask(lambda: found(problem, [right(1)]))
+        pids.append(int(mark.read_text()))
+        time.sleep(0.3)  # a few looks of its supervisor
+    assert pids[0] == pids[1]
+
+
+def run_in_thread(act: Callable[[], object]) -> None:
+    thread = threading.Thread(target=act)
+    thread.start()
+    thread.join()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("function", ["fills", "fills_together"])
+def test_too_much_memory_ends_it(own: list[UserReward], function: str) -> None:
+    found = find(own, function, memory_gib=0.25)
+    with pytest.raises(UnscoredError) as caught:
+        found(TURNS, [right(1), right(13), right(2)])
+    assert list(caught.value.failures) == [1]
+    assert str(caught.value).startswith(
+        f"reward 'house.rules:{function}' held more than 0.25 GiB of memory (rewards.memory_gib), on "
+    )
+    assert found(TURNS, [right(1)]) == [1.0]
+
+
+def test_memory_counts_once_and_only_if_it_is_held(own: list[UserReward], tmp_path: Path) -> None:
+    """Neither what is reserved, nor the pages of a file, nor twice what two processes share."""
+    big = tmp_path / "big"
+    big.write_bytes(bytes(150 * 2**20))
+    assert find(own, "reserves", memory_gib=0.25)(replace(TURNS, prompt=str(big)), [right(1)]) == [1.0]
 
 
 def test_its_folder_may_hold_anything(own: list[UserReward], tmp_path: Path) -> None:
