@@ -10,6 +10,7 @@ import os
 import torch
 
 from configs import Config, ConfigError
+from rl.ray_job import describe_reservation
 from rollout.pools.room import ActorSize, leaves_first_gpu
 
 _REMEDY = (
@@ -68,6 +69,8 @@ def describe_devices(config: Config) -> list[str]:
     if not torch.cuda.is_available():
         return []
     lines, count = [], torch.cuda.device_count()
+    if find_device(config) == "cuda":
+        lines += describe_reservation()
     if find_device(config) == "cuda" and count > 1:
         lines.append(f"learner: GPU 0 ({torch.cuda.get_device_name(0)}) of {count}; {_others(config, count)}")
     if _on_cpu_by_default(config):

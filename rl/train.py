@@ -10,6 +10,7 @@ from typing import TextIO
 from configs import Config
 from rl.launcher import check_launcher
 from rl.parts import build_parts
+from rl.ray_job import check_job_output, in_job
 from rl.runs.folder import RunFolder, check_run_folder, run_path
 from rl.runs.problems import check_problems
 from rollout.threads import let_threads_sleep
@@ -34,6 +35,8 @@ def train(
             user's, found before anything is written.
     """
     check_launcher()
+    if in_job():
+        check_job_output(config)
     let_threads_sleep()
     parts = build_parts(config)
     check_run_folder(config, resume=resume, overwrite=overwrite)

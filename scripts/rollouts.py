@@ -2,7 +2,8 @@
 
 The page is served on this machine until Ctrl-C and loads what is shown, so a run may have a million
 trajectories; --html writes it to one self-contained file, which holds some ten thousand. Several runs are
-shown side by side. To look from another machine: ssh -L 8000:127.0.0.1:8000 HOST, with --port 8000 there.
+shown side by side. To look from another machine: ssh -L 8000:127.0.0.1:8000 HOST, with --port 8000 there; or
+--host 0.0.0.0, which answers whoever has the token in the printed link.
 """
 
 from __future__ import annotations
@@ -32,6 +33,11 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("runs", type=Path, nargs="+", metavar="RUN", help="folder of a run")
     where = parser.add_mutually_exclusive_group()
     where.add_argument("--port", type=int, default=0, help="port of the server; default: a free one")
+    parser.add_argument(
+        "--host",
+        default="127.0.0.1",
+        help="address to listen on; default: 127.0.0.1, which only this machine reaches",
+    )
     where.add_argument("--html", type=Path, metavar="FILE", help="write the page to a file and serve nothing")
     parser.add_argument(
         "--updates",
@@ -52,7 +58,12 @@ def main(argv: list[str] | None = None) -> int:
             print(f"{trajectories.num} trajectories: {arguments.html}")
         else:
             about = f"{trajectories.num} trajectories; Ctrl-C ends the server"
-            serve(trajectories, arguments.port, on_ready=lambda url: print(f"{url}  ({about})", flush=True))
+            serve(
+                trajectories,
+                arguments.port,
+                host=arguments.host,
+                on_ready=lambda link: print(f"{link}  ({about})", flush=True),
+            )
     return 0
 
 

@@ -9,8 +9,8 @@ from scripts.arguments import Arguments
 from scripts.exits import ended_by_signals, user_errors
 
 
-def main(argv: list[str] | None = None) -> int:
-    """Parse arguments, train, print the result table."""
+def make_parser() -> Arguments:
+    """The arguments of a run; `stride submit` checks those of a job with it."""
     parser = Arguments(
         "train", about=f"{__doc__}", example="stride train quickstart grpo.updates=60 output_dir=runs/short"
     )
@@ -19,7 +19,12 @@ def main(argv: list[str] | None = None) -> int:
     what = parser.add_mutually_exclusive_group()
     what.add_argument("--resume", action="store_true", help="continue the run in the output folder")
     what.add_argument("--overwrite", action="store_true", help="replace the run in the output folder")
-    arguments = parser.parse_intermixed_args(argv)
+    return parser
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Parse arguments, train, print the result table."""
+    arguments = make_parser().parse_intermixed_args(argv)
     with ended_by_signals("stopped; --resume continues from the newest checkpoint"), user_errors():
         from configs import load_config
 

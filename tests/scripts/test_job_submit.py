@@ -1,9 +1,10 @@
-"""A run as a Ray job, on a real head node on this machine."""
+"""Runs as Ray jobs, on a real head node on this machine that asks for a token."""
 
 from __future__ import annotations
 
 import json
 import os
+import re
 import secrets
 import shutil
 import signal
@@ -12,6 +13,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import zipfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +23,9 @@ import pytest
 from configs import load_config
 from rl.runs.trajectories import trajectory_log
 from scripts import submit
+from scripts.jobs.errors import SubmitError
+from scripts.jobs.follow import follow_job
+from scripts.jobs.head import reach_head
 
 pytestmark = pytest.mark.slow
 
@@ -37,14 +42,15 @@ PORTS = (
     "object-manager-port",
     "node-manager-port",
 )
-# The cluster's config, cut down to two CPU actors and three updates of a model that knows nothing.
+NUM_UPDATES = 6
+# The cluster's config, cut down to a CPU actor and some updates of a model that knows nothing.
 TINY = (
     "env.settings.train={'1_1': 1}",
     "env.settings.ood_easy={'2_1': 1}",
     "env.settings.ood_hard={'2_2': 1}",
     "policy.tiny={hidden_size: 32, num_layers: 1, num_heads: 2, intermediate_size: 64, max_positions: 128}",
     "warm_start={updates: 2, num_problems: 16, batch_size: 8}",
-    "rollout.num_actors=2",
+    "rollout.num_actors=1",
     "rollout.cpus_per_actor=0.5",
     "rollout.gpus_per_actor=0",
     "rollout.threads=1",
@@ -52,34 +58,45 @@ TINY = (
     "rollout.max_prompt_tokens=32",
     "rollout.max_new_tokens=40",
     "rollout.problems_per_batch=1",
-    "grpo={updates: 3, problems_per_update: 2, max_resamples: 0}",
-    "eval={num_problems: 2, num_samples: 0}",
+    f"grpo={{updates: {NUM_UPDATES}, problems_per_update: 2, max_resamples: 0}}",
+    "eval={num_problems: 2, num_samples: 0, splits: [id]}",
     "device=cpu",
     "threads=1",
     "report_to=[]",
 )
 
 
+# A reward beside the config. It is slow while there is a file `hold`, and tells whose code it runs with.
+OWN_REWARD = """
+import time
+from pathlib import Path
+import rewards
+
+@rewards.reward(when_right=(0, 1), when_wrong=(0, 0))
+def gate(problem, trace, *, folder):
+    Path(folder, "code.txt").write_text(rewards.__file__)
+    if Path(folder, "hold").exists():
+        time.sleep(0.3)
+    return 0.0
+"""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Head:
-    """A running head node: where it is, what a client needs to talk to it, and a copy of the code."""
+    """A running head node: its address, and what a client's environment is."""
 
     address: str
     environment: dict[str, str]
-    code: Path
 
-    def run(self, *command: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            command, cwd=self.code, env=self.environment, capture_output=True, text=True, timeout=200
-        )
+    def start(self, folder: Path, *arguments: str) -> subprocess.Popen[str]:
+        """`stride submit` in a folder."""
+        command = [sys.executable, "-m", "scripts.cli", "submit", "--address", self.address, *arguments]
+        pipe = subprocess.PIPE
+        return subprocess.Popen(command, cwd=folder, env=self.environment, stdout=pipe, stderr=pipe, text=True)
 
 
 @pytest.fixture(scope="module")
-def head(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Head]:
-    code = tmp_path_factory.mktemp("code")
-    for name in ("envs", "rewards", "rollout", "rl", "configs", "scripts", ".rayignore", "pyproject.toml"):
-        copy = shutil.copytree if (ROOT / name).is_dir() else shutil.copy
-        copy(ROOT / name, code / name)
+def head() -> Iterator[Head]:
     temp = Path(tempfile.mkdtemp(prefix="sj-", dir="/tmp"))  # sockets need a short path
     ports = dict(zip(PORTS, free_ports(len(PORTS)), strict=True))
     environment = {
@@ -108,8 +125,9 @@ def head(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Head]:
             capture_output=True,
             timeout=60,
         )
-        client = {**environment, "PYTHONPATH": str(code)}
-        yield Head(address=f"http://127.0.0.1:{ports['dashboard-port']}", environment=client, code=code)
+        client = {**environment, "PYTHONPATH": str(ROOT)}
+        client.pop("RAY_AUTH_MODE")  # stride submit needs no word from the user
+        yield Head(address=f"http://127.0.0.1:{ports['dashboard-port']}", environment=client)
     finally:
         left = end_processes(str(temp))
         shutil.rmtree(temp, ignore_errors=True)
@@ -161,40 +179,126 @@ def marked_processes(mark: str) -> list[int]:
     return sorted(marked)
 
 
-def test_a_job_trains_and_leaves_its_results(head: Head, tmp_path: Path) -> None:
+@pytest.fixture
+def project(tmp_path: Path) -> Path:
+    """A folder with a config and a reward of one's own, and a virtual environment that no job needs."""
+    folder = tmp_path / "project"
+    (folder / "venv").mkdir(parents=True)
+    (folder / "venv" / "large").write_bytes(b"." * 10_000_000)
+    (folder / "own.py").write_text(OWN_REWARD)
+    (folder / "run.yaml").write_text((ROOT / "configs" / "cluster.yaml").read_text())
+    return folder
+
+
+def test_a_run_is_followed_left_stopped_and_resumed(head: Head, project: Path, tmp_path: Path) -> None:
     output = tmp_path / "run"
-    done = head.run(
-        *(str(BIN / "ray"), "job", "submit", "--address", head.address, "--working-dir", ".", "--"),
-        *("python", "scripts/train.py", "configs/cluster.yaml", *TINY, f"output_dir={output}"),
+    terms = f"[{{name: correct, weight: 1}}, {{name: 'own:gate', weight: 0.1, args: {{folder: {tmp_path}}}}}]"
+    what = ["run.yaml", *TINY, f"rewards.terms={terms}", f"output_dir={output}"]
+    (tmp_path / "hold").touch()
+    first = head.start(project, *what)
+    until = time.monotonic() + 120
+    while not updates(output):
+        assert time.monotonic() < until and first.poll() is None, first.communicate()
+        time.sleep(0.1)
+    first.send_signal(signal.SIGINT)
+    _, err = first.communicate(timeout=60)
+    assert first.returncode == 130, err
+    assert re.search(r"^sending \d+ files, [0-4]\.\d MiB .*; left here: venv$", err, re.MULTILINE), err
+    match = re.search(
+        r"job (cluster-\w+) goes on\. Follow it again: stride submit --address \S+ --follow \1", err
     )
-    assert done.returncode == 0, done.stdout + done.stderr
-    rows = [json.loads(line) for line in (output / "metrics.jsonl").read_text().splitlines()]
-    assert [row["update"] for row in rows if row["stage"] == "grpo"] == [1, 2, 3]
+    assert match is not None, err
+
+    again = head.start(project, "--follow", match[1])
+    stop = head.start(project, "--stop", match[1])
+    out, err = stop.communicate(timeout=120)
+    assert stop.returncode == 0, out + err
+    assert out.startswith("stopped; ")
+    log, err = again.communicate(timeout=60)
+    assert again.returncode == 143, log + err
+    assert log.endswith(out)
+    done = updates(output)
+    assert 0 < len(done) < NUM_UPDATES
+
+    (tmp_path / "hold").unlink()
+    resumed = head.start(project, *what, "--resume")
+    log, err = resumed.communicate(timeout=200)
+    assert resumed.returncode == 0, log + err
+    assert updates(output) == [*range(1, NUM_UPDATES + 1)]
     stages = json.loads((output / "summary.json").read_text())["stages"]
     assert list(stages) == ["base", "warm", "grpo"]
-    assert set(stages["grpo"]) == {"id", "ood_easy", "ood_hard"}
-    assert all(0 <= result["accuracy"] <= 1 for result in stages["grpo"].values())
     versions = {row.weight_version for row in trajectory_log(output).read(tokens=False)}
-    assert versions == {0, 1, 2}  # each update was published
+    assert versions == {*range(NUM_UPDATES)}  # each update was published
+    assert "working_dir_files" in (tmp_path / "code.txt").read_text()  # the code that was sent, not another
 
 
-def test_submit_gives_the_exit_code_of_the_job(head: Head, tmp_path: Path) -> None:
-    done = head.run(
-        *(sys.executable, "scripts/submit.py", "--address", head.address, "configs/cluster.yaml"),
-        *(*TINY, "rollout.num_actors=1000", f"output_dir={tmp_path / 'run'}"),
-    )
-    assert done.returncode == 2, done.stdout + done.stderr
-    assert "error: rollout.num_actors=1000" in done.stdout  # the job's own log
-    assert "failed: " in done.stderr
-    assert "Traceback" not in done.stdout + done.stderr
+def updates(output: Path) -> list[int]:
+    """The updates of GRPO in the metrics of a run."""
+    try:
+        rows = [json.loads(line) for line in (output / "metrics.jsonl").read_text().splitlines()]
+    except (FileNotFoundError, json.JSONDecodeError):
+        return []
+    return [row["update"] for row in rows if row["stage"] == "grpo"]
+
+
+def test_submit_gives_the_exit_code_of_the_job(
+    head: Head, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    project = tmp_path / "empty"
+    project.mkdir()
+    # Only the job can tell that its output folder is taken.
+    real = head.start(project, "cluster", *TINY, f"output_dir={tmp_path}")
+    archive = tmp_path / "job.zip"
+    with zipfile.ZipFile(archive, "w") as file:
+        file.writestr("note.txt", "x")
+    monkeypatch.setenv("RAY_API_SERVER_ADDRESS", "")  # restored afterwards
+    monkeypatch.setenv("RAY_AUTH_TOKEN", head.environment["RAY_AUTH_TOKEN"])
+    reached = reach_head(head.address)
+    entrypoints = {1: "exit 1", 75: "exit 75", 143: "kill -TERM $$"}
+    for code, entrypoint in entrypoints.items():
+        submit.send(reached, f"ends-{code}", f"ls; {entrypoint}", archive, gpus=0)
+    for code in entrypoints:
+        assert follow_job(reached, f"ends-{code}") == code
+    captured = capfd.readouterr()
+    assert captured.out.count("note.txt") == len(entrypoints)
+    assert captured.err.count(" failed: ") == len(entrypoints)
+    with pytest.raises(SubmitError, match="knows no job other"):
+        follow_job(reached, "other")
+    assert reached.num_gpus() == 0
+    out, err = real.communicate(timeout=120)
+    assert real.returncode == 2, out + err
+    assert f"error: output_dir {tmp_path} is not empty" in out  # the job's own log
+    assert "failed: " in err and "Traceback" not in out + err
+
+
+def test_a_head_wants_its_own_token(head: Head, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.delenv("RAY_AUTH_TOKEN", raising=False)
+    with pytest.raises(
+        SubmitError, match=r"asks for a token \(401\), and there is none in \$RAY_AUTH_TOKEN or"
+    ):
+        reach_head(head.address)
+    monkeypatch.setenv("RAY_AUTH_TOKEN", secrets.token_hex(32))
+    with pytest.raises(SubmitError, match=r"refuses the token in \$RAY_AUTH_TOKEN \(403\)"):
+        reach_head(head.address)
 
 
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["configs/cluster.yaml", "rollout.num_actor=3"], "did you mean 'num_actors'?"),
+        (["cluster", "rollout.num_actor=3"], "did you mean 'num_actors'?"),
         (["configs/none.yaml"], "cannot read config configs/none.yaml"),
-        (["configs/cluster.yaml"], "the cluster did not take the job: Failed to connect to Ray at address"),
+        (["cluster", "output_dir=runs/a"], "output_dir is runs/a, which a job would write into its own folder"),
+        (["cluster", "output_dir=/shared/a"], "no Ray head answers at http://127.0.0.1:"),
+        (["--follow", "x"], "no Ray head answers at http://127.0.0.1:"),
+        (["--stop", "x"], "no Ray head answers at http://127.0.0.1:"),
+        ([], "give one of CONFIG, --follow JOB, --stop JOB and --make-token"),
+        (["--follow", "x", "cluster"], "give one of CONFIG, --follow JOB, --stop JOB and --make-token"),
+        (
+            ["cluster", "--resumee", "output_dir=/shared/a"],
+            "unknown argument --resumee; did you mean --resume?",
+        ),
+        (["--resume"], "CONFIG is missing"),
     ],
 )
 def test_a_mistake_is_one_line(
@@ -202,60 +306,25 @@ def test_a_mistake_is_one_line(
     message: str,
     capsys: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
 ) -> None:
-    monkeypatch.chdir(ROOT)
-    monkeypatch.setenv("RAY_API_SERVER_ADDRESS", "")  # restored afterwards, whatever main() sets it to
+    monkeypatch.chdir(tmp_path)
     (port,) = free_ports(1)
-    try:
-        code = submit.main(["--address", f"http://127.0.0.1:{port}", *arguments])
-    except SystemExit as error:
-        code = error.code if isinstance(error.code, int) else -1
+    with pytest.raises(SystemExit) as ended:
+        submit.main(["--address", f"http://127.0.0.1:{port}", *arguments])
     captured = capsys.readouterr()
-    assert code == 2
+    assert ended.value.code == 2
     assert captured.err.startswith("error: ") and captured.err.count("\n") == 1
     assert message in captured.err
 
 
-def test_the_job_gets_the_config_by_its_place_in_the_repository(tmp_path: Path) -> None:
-    config = tmp_path / "configs" / "my run.yaml"
-    command = submit.make_entrypoint(config, ["name=x y", "--resume"], tmp_path, code=tmp_path)
-    assert command == "python scripts/train.py 'configs/my run.yaml' 'name=x y' --resume"
-    with pytest.raises(submit.SubmitError, match="is outside"):
-        submit.make_entrypoint(Path("/elsewhere/a.yaml"), [], tmp_path, code=tmp_path)
-
-
-def test_an_installed_stride_sends_the_current_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    code, here = tmp_path / "site-packages", tmp_path / "work"
-    here.mkdir()
-    monkeypatch.chdir(here)
-    assert submit.upload_folder(code) == here  # no pyproject.toml beside the packages
-    assert submit.upload_folder(ROOT) == ROOT
-    own = submit.make_entrypoint(here / "mine.yaml", ["seed=1"], here, code=code)
-    assert own == "stride train mine.yaml seed=1"
-    shipped = submit.make_entrypoint(code / "configs" / "cluster.yaml", [], here, code=code)
-    assert shipped == "stride train cluster"  # the nodes have it by its name
-    with pytest.raises(submit.SubmitError, match="is outside"):
-        submit.make_entrypoint(tmp_path / "other.yaml", [], here, code=code)
-
-
-def test_a_large_upload_is_refused_by_name(tmp_path: Path) -> None:
-    (tmp_path / ".gitignore").write_text("runs/\n")
-    (tmp_path / ".rayignore").write_text("# a comment\n.venv*\n*.bin\n")
-    for name, size in (("a/x", 300), ("a/b/y", 200), ("c.txt", 40), ("runs/z", 9000), (".venv-2/z", 9000)):
-        path = tmp_path / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(b"." * size)
-    (tmp_path / "a" / "weights.bin").write_bytes(b"." * 9000)
-    sizes = submit.measure_upload(tmp_path)
-    assert sizes["a"] == 500 and sizes["c.txt"] == 40  # runs, .venv-2 and *.bin are not sent
-    assert sizes.keys() == {"a", "c.txt", ".gitignore", ".rayignore"}
-    submit.check_upload(tmp_path, limit=1000)
-    with pytest.raises(submit.SubmitError, match=r"largest: a \(0.0 MiB\), c.txt"):
-        submit.check_upload(tmp_path, limit=100)
-
-
-def test_the_repository_is_small_enough_to_send() -> None:
-    assert sum(submit.measure_upload(ROOT).values()) < 5 * 2**20
+def test_a_token_is_made_with_the_next_step(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("RAY_AUTH_TOKEN_PATH", str(tmp_path / "token"))
+    assert submit.main(["--make-token"]) == 0
+    assert "RAY_AUTH_MODE=token ray start --head" in capsys.readouterr().out
+    assert (tmp_path / "token").stat().st_mode & 0o777 == 0o600
 
 
 def test_the_cluster_config_is_for_a_cluster() -> None:

@@ -92,6 +92,20 @@ def test_it_serves_until_it_is_terminated(run: Path, how: signal.Signals) -> Non
     assert (process.returncode, out, err) == (0, "", "")
 
 
+@pytest.mark.slow
+def test_a_server_that_listens_further_prints_a_link_with_its_token(run: Path) -> None:
+    command = [sys.executable, str(ROOT / "scripts" / "rollouts.py"), str(run), "--host", "0.0.0.0"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        link = re.match(r"http://[^/]+:(\d+)/(\?token=\S+)  ", process.stdout.readline())
+        assert link is not None
+        opener = urllib.request.build_opener(urllib.request.HTTPCookieProcessor())
+        with opener.open(f"http://127.0.0.1:{link[1]}/{link[2]}", timeout=120) as answer:
+            assert answer.url.endswith("/") and b"<title>done: trajectories</title>" in answer.read()
+        process.terminate()
+        assert process.wait(timeout=120) == 0
+
+
 def test_a_page_and_a_port_exclude_each_other(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as ended:
         main([str(run), "--port", "8000", "--html", "page.html"])

@@ -11,6 +11,7 @@ import socket
 import threading
 from collections.abc import Iterator
 from pathlib import Path
+from urllib.parse import SplitResult, quote, urlsplit
 
 import pytest
 
@@ -37,10 +38,21 @@ def port(data: Trajectories) -> Iterator[int]:
         thread.join()
 
 
-def get(port: int, path: str, **headers: str) -> tuple[int, dict[str, str], bytes]:
+@pytest.fixture
+def open_link(data: Trajectories) -> Iterator[SplitResult]:
+    """The link to a server that listens on all interfaces."""
+    with make_server(data, host="0.0.0.0") as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        yield urlsplit(server.link)
+        server.shutdown()
+        thread.join()
+
+
+def get(port: int, path: str, method: str = "GET", **headers: str) -> tuple[int, dict[str, str], bytes]:
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=120)
     try:
-        connection.putrequest("GET", path, skip_host=True)
+        connection.putrequest(method, path, skip_host=True)
         for name, value in {"Host": f"127.0.0.1:{port}", **headers}.items():
             connection.putheader(name, value)
         connection.endheaders()
@@ -78,6 +90,56 @@ def test_a_request_for_another_host_is_refused(port: int, host: str) -> None:
 
 def test_the_end_of_a_tunnel_may_have_another_port(port: int) -> None:
     assert get(port, "/columns", Host="localhost:9")[0] == 200
+
+
+def test_two_host_headers_are_refused(port: int) -> None:
+    with socket.create_connection(("127.0.0.1", port), timeout=60) as connection:
+        connection.sendall(b"GET /columns HTTP/1.1\r\nHost: localhost\r\nHost: evil.example\r\n\r\n")
+        assert connection.recv(100).startswith(b"HTTP/1.0 403 ")
+
+
+def test_it_answers_head_and_get_alone(port: int, data: Trajectories) -> None:
+    status, headers, content = get(port, "/columns", method="HEAD")
+    assert (status, int(headers["Content-Length"]), content) == (200, len(data.columns), b"")
+    for method in ("POST", "PUT", "DELETE", "PATCH", "OPTIONS"):
+        status, headers, _ = get(port, "/columns", method=method)
+        assert (status, headers["Allow"]) == (405, "GET, HEAD")
+    assert get(port, "/columns", method="TRACE")[0] == 501
+
+
+def test_listening_further_takes_a_token(open_link: SplitResult, data: Trajectories) -> None:
+    port = open_link.port
+    assert port is not None and open_link.hostname == socket.gethostname().lower()
+    token = open_link.query.removeprefix("token=")
+    assert len(token) >= 32
+    name = f"stride-{port}"
+    for path in ("/", "/columns", "/chunk-0", "/?token=", "/?token=x", f"/?token={token[:-1]}", "/?token=é"):
+        for cookie in ("", f"{name}={token[:-1]}", f"other={token}", "=;=", f"{name}=\xe9"):
+            status, headers, content = get(port, quote(path, safe="/?="), Cookie=cookie)
+            assert status == 401 and len(content) < 100 and "Set-Cookie" not in headers, (path, cookie)
+    assert get(port, f"/columns?token={token}")[0] == 401  # the link alone hands out the cookie
+    status, headers, content = get(port, f"/?token={token}")
+    assert (status, headers["Location"], content) == (303, "/", b"")
+    cookie, *attributes = headers["Set-Cookie"].split("; ")
+    assert cookie == f"{name}={token}" and {"HttpOnly", "SameSite=Lax"} <= {*attributes}
+    assert get(port, "/columns", Cookie=f"a=b; {cookie}")[2] == data.columns
+    assert get(port, "/", Cookie=cookie)[0] == 200
+
+
+def test_listening_further_answers_to_its_own_names_alone(open_link: SplitResult) -> None:
+    port = open_link.port
+    assert port is not None
+    cookie = f"stride-{port}={open_link.query.removeprefix('token=')}"
+    for host in ("localhost", "127.0.0.1", socket.gethostname()):
+        assert get(port, "/columns", Host=f"{host}:{port}", Cookie=cookie)[0] == 200
+    for host in ("evil.example", "0.0.0.0", "10.9.8.7", ""):
+        assert get(port, "/columns", Host=f"{host}:{port}", Cookie=cookie)[0] == 403
+
+
+def test_a_host_of_another_machine_is_one_line(data: Trajectories) -> None:
+    for host in ("192.0.2.250", "::1"):
+        with pytest.raises(ConfigError, match=f"--host {host} is no IPv4 address or name of this machine"):
+            make_server(data, host=host)
 
 
 def test_the_policy_allows_the_pages_own_script_and_style_alone(
