@@ -4,7 +4,7 @@
 
     base --warm_start--> warm --grpo--> grpo        each evaluated on the same problems
                  |                |
-            checkpoints      checkpoints            a resumed run continues from the newest complete one
+            checkpoints      checkpoints            a resumed run continues from the newest that verifies
 
 A stage that is in `summary.json` is done and not repeated on resume.
 """
@@ -46,8 +46,10 @@ from rl.parts import Parts
 from rl.precision import all_float32, check_learner, prepare_learner
 from rl.prompt_lengths import describe_skipped, fits
 from rl.proxy_steps import warn_of_proxies
-from rl.runs.checkpoints import checkpoint_update, checkpoints, latest_checkpoint
+from rl.runs.checkpoints import checkpoint_to_resume, checkpoint_update, checkpoints
+from rl.runs.disk import disk_errors
 from rl.runs.early_stopping import is_over
+from rl.runs.errors import RunFolderError
 from rl.runs.folder import RunFolder, open_run
 from rl.runs.log import sample_rows
 from rl.runs.planned_work import base_config, evaluation_work, planned_work, training_work
@@ -55,6 +57,7 @@ from rl.runs.problems import changed_files, record_problems
 from rl.runs.progress import Progress
 from rl.runs.quiet import quiet_libraries
 from rl.runs.record import SampleRow, Stage
+from rl.runs.saving import remove_leftovers, whole_folder
 from rl.sample_tables import SampleTables
 from rl.sft.examples import describe_mix, make_phases
 from rl.sft.trainer import warm_start
@@ -73,6 +76,7 @@ def run_stages(
     Raises:
         ConfigError, PolicyError, RunFolderError, ResourceError, VllmError, DecodingError: A mistake of the
             user's, found before anything is written.
+        DiskError: A file of the run could not be written.
     """
     check_backends(config)
     torch.set_num_threads(config.threads)
@@ -88,8 +92,10 @@ def run_stages(
     with (
         closing(pool),
         closing(open_run(config, resume=resume, overwrite=overwrite, model_commit=policy.commit)) as folder,
+        disk_errors(folder.path),
         closing(SampleTables(config.sample_tables, config.report_to, folder.path / "tensorboard")) as tables,
     ):
+        remove_leftovers(folder.path / "models")
         warnings += changed_files(folder.path, parts.env)
         record_problems(folder.path, parts.env)
         os.environ["TENSORBOARD_LOGGING_DIR"] = str(folder.path / "tensorboard")
@@ -153,23 +159,22 @@ class _Run:
             self.folder.write_summary(summary.with_stop(None))
 
     def done(self, stage: Stage, updates: int = 0) -> bool:
-        """Whether a stage was trained for at least so many updates and evaluated."""
-        return self.folder.summary().done(stage, updates)
+        """Whether a stage was trained for at least so many updates and evaluated, and its model is there."""
+        return self.folder.summary().done(stage, updates) and self.folder.model(stage).is_dir()
 
     def stage_base(self, policy: Policy, pool: RolloutPool) -> None:
-        if self.done(Stage.BASE):
+        if self.config.warm_start is None and not self.folder.model(Stage.BASE).is_dir():
+            self._save(Stage.BASE, policy)
+        if self.folder.summary().done(Stage.BASE):
             return
-        if self.config.warm_start is None:
-            policy.save(self.folder.model(Stage.BASE))
         self.evaluate(Stage.BASE, policy, pool, base_config(self.config))
 
     def stage_warm(self, policy: Policy, pool: RolloutPool) -> Policy:
         config, model = self.config, self.folder.model(Stage.WARM)
         assert config.warm_start is not None
         if not self.done(Stage.WARM, config.warm_start.updates):
-            resume_from = latest_checkpoint(self.folder.path, Stage.WARM)
             started = time.perf_counter()
-            done = self._rewind(Stage.WARM, resume_from)
+            resume_from, done = self._rewind(Stage.WARM)
             parts = self.parts
             phases = make_phases(parts.env, parts.curriculum, config.warm_start, seed=config.seed)
             for phase in phases:
@@ -187,7 +192,7 @@ class _Run:
                     callbacks=[UpdateCallback(Stage.WARM, self.folder.metrics, task)],
                     resume_from=resume_from,
                 )
-            policy.save(model)
+            self._save(Stage.WARM, policy)
             self._trained(Stage.WARM, config.warm_start.updates, time.perf_counter() - started)
             self.evaluate(Stage.WARM, policy, pool, config)
         # Loaded from its folder: without the SFT trainer's hooks, and with a path for GRPO's reference.
@@ -206,8 +211,7 @@ class _Run:
             return
         if config.warm_start is None:
             policy = self._loaded(self.folder.model(Stage.BASE), policy)
-        resume_from = latest_checkpoint(self.folder.path, Stage.GRPO)
-        done = self._rewind(Stage.GRPO, resume_from)
+        resume_from, done = self._rewind(Stage.GRPO)
         weight, decoupled = config.rewards.advantage_weight, config.rewards.decoupled
         source = GroupSource(
             pool,
@@ -262,7 +266,7 @@ class _Run:
             )
             trainer = StrideTrainer(policy, updates, arguments, callbacks, evaluations=evaluations)
             trainer.run(resume_from)
-        policy.save(self.folder.model(Stage.GRPO))
+        self._save(Stage.GRPO, policy)
         num_updates = self.folder.summary().stopped or config.grpo.updates
         self._trained(Stage.GRPO, num_updates, time.perf_counter() - started)
         self.evaluate(Stage.GRPO, policy, pool, config)
@@ -311,16 +315,33 @@ class _Run:
             shown = islice(rows(tokens=False), self.config.sample_tables.num_samples)
             self.tables.show(Stage.GRPO.value, update, list(shown))
 
-    def _rewind(self, stage: Stage, checkpoint: Path | None) -> int:
-        """Drop the rows logged after the checkpoint, which are logged again; returns its update."""
+    def _rewind(self, stage: Stage) -> tuple[Path | None, int]:
+        """Drop the rows logged after the checkpoint to go on from, which are logged again.
+
+        Returns:
+            The checkpoint, or None, and its update.
+
+        Raises:
+            RunFolderError: The stage has no usable checkpoint, and had some.
+        """
+        checkpoint = checkpoint_to_resume(self.folder.path, stage, self.say)
         update = checkpoint_update(checkpoint) if checkpoint else 0
+        if checkpoint is None and (trained := self.folder.summary().updates.get(stage, 0)):
+            raise RunFolderError(
+                f"--resume: {stage.label} was trained for {trained} updates, but neither its model "
+                f"({self.folder.model(stage)}) nor a checkpoint of it is left; put back a copy of either"
+            )
         self.folder.metrics.forget_after(stage, update)
         if stage is Stage.GRPO:
             self.folder.trajectories.forget_after(update)
             self.folder.during.forget_after(update)
         if update:
             self.say(f"{stage.label}: continuing from update {update}")
-        return update
+        return checkpoint, update
+
+    def _save(self, stage: Stage, policy: Policy) -> None:
+        with whole_folder(self.folder.model(stage)) as new:
+            policy.save(new)
 
     def _trained(self, stage: Stage, updates: int, seconds: float) -> None:
         self.folder.write_summary(self.folder.summary().with_training(stage, updates, seconds))

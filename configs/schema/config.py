@@ -201,6 +201,8 @@ class WarmStartConfig(Section):
     """Share of prompts that state the number of steps of their trace as a budget."""
     save_every: int | None = Field(None, ge=1)
     """Updates between checkpoints. null: only after the last update."""
+    keep_checkpoints: int = Field(2, ge=1)
+    """Number of newest checkpoints that stay on disk. With 1 there is none to fall back to if it is damaged."""
 
     @model_validator(mode="after")
     def _shares_fit(self) -> WarmStartConfig:
@@ -455,7 +457,7 @@ class UpdatesConfig(Section):
     save_every: int | None = Field(None, ge=1)
     """Updates between checkpoints. null: only after the last update."""
     keep_checkpoints: int = Field(2, ge=1)
-    """Number of newest checkpoints that stay on disk."""
+    """Number of newest checkpoints that stay on disk. With 1 there is none to fall back to if it is damaged."""
     max_logprob_diff: Annotated[float, Field(gt=0)] | Literal["auto"] | None = "auto"
     """Stop if, with the same weights, sampler and learner disagree on a token's log-probability by more than
     this. `auto`: 0.01 where both compute in float32; in bfloat16, where rounding alone moves an unlikely token

@@ -8,7 +8,6 @@ evaluations, and every seed is that of its own purpose, so evaluations do not ch
 from __future__ import annotations
 
 import math
-import shutil
 import time
 from collections.abc import Callable
 from itertools import chain
@@ -25,6 +24,7 @@ from rl.runs.folder import RunFolder
 from rl.runs.log import sample_rows
 from rl.runs.models import BEST, TrainedModel
 from rl.runs.record import BestModel, SampleRow, SplitResult, Stage
+from rl.runs.saving import whole_folder
 from rollout.pools.base import RolloutPool
 
 _LOGGED = ("accuracy", "strict_accuracy", "verified", "steps_per_correct", "tokens", "truncated")
@@ -128,14 +128,10 @@ class Evaluations:
         self._folder.write_summary(summary)
 
     def _save(self, best: BestModel) -> None:
-        path = self._folder.best_model
-        new = path.with_name(f"{BEST}.tmp")
-        shutil.rmtree(new, ignore_errors=True)
-        self._policy.save(new)
-        trained = TrainedModel(path=new, run=self._folder.path, stage=Stage.GRPO, best=best)
-        write_model_card(trained, f"{self._config.name}-{BEST}")
-        shutil.rmtree(path, ignore_errors=True)
-        new.rename(path)
+        with whole_folder(self._folder.best_model) as new:
+            self._policy.save(new)
+            trained = TrainedModel(path=new, run=self._folder.path, stage=Stage.GRPO, best=best)
+            write_model_card(trained, f"{self._config.name}-{BEST}")
 
 
 def during_config(config: Config) -> Config:

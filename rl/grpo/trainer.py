@@ -30,13 +30,14 @@ from rl.grpo.micro_batches import MicroBatch
 from rl.grpo.regularisation import regularisation
 from rl.grpo.update import Updates, combine_figures
 from rl.models.policy import Policy, trainable_weights
-from rl.runs.checkpoints import GRPO_STATE
+from rl.runs.checkpoints import STATE
 from rl.trainer_arguments import adapter_kept
 from rl.trainer_callback import StopIfNotFinite, check_figures, check_weights
+from rl.trainer_checkpoints import WholeCheckpoints
 from rollout.engines.cpu_linear import speed_up_linears
 
 
-class StrideTrainer(GRPOTrainer):
+class StrideTrainer(WholeCheckpoints, GRPOTrainer):
     """GRPO on the micro-batches of `Updates`."""
 
     def __init__(
@@ -79,7 +80,7 @@ class StrideTrainer(GRPOTrainer):
     def run(self, resume_from: Path | None = None) -> None:
         """Train to the last update, from a checkpoint folder written by this class if there is one."""
         if resume_from is not None:
-            self._updates.restore(json.loads((resume_from / GRPO_STATE).read_text()))
+            self._updates.restore(json.loads((resume_from / STATE).read_text()))
         try:
             self.train(resume_from_checkpoint=str(resume_from) if resume_from else None)
         finally:
@@ -187,12 +188,8 @@ class StrideTrainer(GRPOTrainer):
         super()._save(output_dir, state_dict)
         shutil.rmtree(Path(output_dir or str(self.args.output_dir)) / "ref", ignore_errors=True)
 
-    def _save_checkpoint(self, model: torch.nn.Module, trial: Any) -> None:
-        super()._save_checkpoint(model, trial)
-        update = self.state.global_step
-        # Written last: a checkpoint without it was cut off and is passed over on resume.
-        state = json.dumps({"update": update, **self._updates.state})
-        (Path(str(self.args.output_dir)) / f"checkpoint-{update}" / GRPO_STATE).write_text(state)
+    def _data_state(self) -> dict[str, Any]:
+        return self._updates.state
 
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
         """Add the figures the Trainer does not know, then log."""

@@ -30,6 +30,7 @@ from rl.models.saved_adapter import base_config, find_adapter
 from rl.models.tiny import make_model, make_tokenizer
 from rl.models.tiny_words import without_words
 from rl.prompts import make_prompt_format
+from rl.runs.manifest import find_damage, has_manifest
 from rollout.encoder import Encoder, make_encoder
 from rollout.engines.precision import cast_weights
 from rollout.prompt_format import PromptFormat
@@ -105,6 +106,8 @@ def load_policy(
     prompts = make_prompt_format(PromptConfig(), env) if prompts is None else prompts
     if dtype is None:
         dtype = getattr(torch, config.dtype or "float32")
+    if checkpoint is not None:
+        _check_undamaged(checkpoint)
     started_from: str | None = None  # the adapter that policy.model is
     if checkpoint is not None and not _is_adapter(checkpoint):
         if not (checkpoint / "config.json").is_file():
@@ -144,6 +147,19 @@ def load_policy(
         # Whoever loads the trained model ends its turns as Stride did.
         model.generation_config.eos_token_id = list(encoder.stop_ids)
     return Policy(model=wrapped, encoder=encoder, commit=None if checkpoint else hub_commit(config))
+
+
+def _check_undamaged(folder: Path) -> None:
+    """Refuse a model folder whose files are not those that a run has written.
+
+    Raises:
+        PolicyError: Names the file.
+    """
+    if has_manifest(folder) and (damage := find_damage(folder)):
+        raise PolicyError(
+            f"model folder '{folder}' is damaged: {damage}; put back a copy of it. That of a stage is written "
+            "again by --resume once the folder is removed"
+        )
 
 
 def _declared_stops(model: PreTrainedModel) -> list[int]:

@@ -16,11 +16,12 @@ from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalToken
 from huggingface_hub.utils import validate_repo_id
 
 from rl.models.card import model_card
+from rl.runs.manifest import find_damage, has_manifest
 from rl.runs.models import TrainedModel, find_trained
 
 _NOT_UPLOADED = [
     *("*.tmp", ".lock", "optimizer.pt", "scheduler.pt", "rng_state*", "training_args.bin"),
-    *("trainer_state.json", "stride_state.json"),
+    *("trainer_state.json", "stride_state.json", "stride_manifest.json"),
 ]
 _STATUS = {
     401: "no token, or one that is not valid; run `hf auth login`, or set HF_TOKEN",
@@ -77,8 +78,10 @@ def push_model(model: TrainedModel, repo_id: str, *, revision: str | None = None
     """Upload a model folder to a repository that exists; returns the address of the commit.
 
     Raises:
-        PushError: The hub cannot be reached or refuses.
+        PushError: The hub cannot be reached or refuses, or the folder is damaged.
     """
+    if has_manifest(model.path) and (damage := find_damage(model.path)):
+        raise PushError(f"{model.path} is not uploaded: {damage}; put back a copy")
     api = HfApi()
     with _refusals(repo_id):
         commit = api.upload_folder(

@@ -32,6 +32,7 @@ _MAY_CHANGE = (
     "grpo.updates",
     "grpo.save_every",
     "grpo.keep_checkpoints",
+    "warm_start.keep_checkpoints",
     "grpo.max_logprob_diff",
     "rollout.actor_device",
     "rollout.backend",

@@ -21,7 +21,12 @@ from rl.sft.encode import encode_phases
 from rl.sft.examples import Phase
 from rl.trainer_arguments import adapter_kept, pin_one_device, trainer_arguments
 from rl.trainer_callback import StopIfNotFinite
+from rl.trainer_checkpoints import WholeCheckpoints
 from rollout.engines.cpu_linear import speed_up_linears
+
+
+class WarmStartTrainer(WholeCheckpoints, SFTTrainer):
+    """TRL's trainer, whose checkpoints are written whole."""
 
 
 def warm_start(
@@ -66,7 +71,7 @@ def warm_start(
         gradient_accumulation_steps=config.batch_size // micro,
         lr_scheduler_type="cosine",
         warmup_steps=round(config.warmup_frac * config.updates),
-        save_total_limit=1,
+        save_total_limit=config.keep_checkpoints,
         packing=False,
         max_length=None,
         dataset_kwargs={"skip_prepare_dataset": True},
@@ -74,7 +79,7 @@ def warm_start(
     pin_one_device(arguments)
     speed_up_linears(policy.model)
     with adapter_kept(policy.model):
-        trainer = SFTTrainer(
+        trainer = WarmStartTrainer(
             model=policy.model,
             args=arguments,
             train_dataset=rows,

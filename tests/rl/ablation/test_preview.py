@@ -17,6 +17,7 @@ from rl.ablation.time_left import Measured, estimate
 from rl.runs.record import Stage, Summary
 from rollout.pools.room import ResourceError
 from tests.kit import runs_by_hand
+from tests.kit.checkpoints import write_checkpoint
 
 BASE: dict[str, Any] = {
     "device": "cpu",
@@ -78,13 +79,11 @@ def test_skipped_groups_are_not_replaced(tmp_path: Path) -> None:
 def test_the_cost_of_the_remaining_work(study: Plan) -> None:
     warm, plain, hot = study.trials[:3]
     write_summary(warm, [Stage.BASE, Stage.WARM], {Stage.WARM: 5}, {}, {})
-    # Cut off after update 5: the checkpoint of update 4 is whole, that of update 6 is not.
+    # Cut off after update 5: the checkpoint of update 4 is whole, of that of update 6 a file is missing.
     write_summary(plain, [Stage.BASE], {}, {}, {})
-    for update, state in ((2, True), (4, True), (6, False)):
-        checkpoint = plain.folder / "checkpoints" / "grpo" / f"checkpoint-{update}"
-        checkpoint.mkdir(parents=True)
-        if state:
-            (checkpoint / "stride_state.json").write_text("{}")
+    for update in (2, 4, 6):
+        checkpoint = write_checkpoint(plain.folder, Stage.GRPO, update)
+    (checkpoint / "optimizer.pt").unlink()
     assert cost_of([plain], left=True) == Cost(
         runs=1,
         grpo_updates=2,

@@ -16,6 +16,7 @@ from rl.runs.log import read_summary
 from rl.runs.problems import check_problems, record_problems
 from rl.runs.record import Stage
 from rl.runs.resumable import check_resumable
+from tests.kit.checkpoints import write_checkpoint
 
 AHEAD = {"rollout": {"backend": "ray", "max_staleness": 1}}
 
@@ -80,13 +81,14 @@ def test_a_stage_does_not_start_over(tmp_path: Path) -> None:
     before = [{"grpo": {"updates": 4}}]
     summary = read_summary(tmp_path).with_training(Stage.GRPO, 4, 1.0)
     (tmp_path / "summary.json").write_text(json.dumps(summary.to_json()))
-    checkpoint = tmp_path / "checkpoints" / "grpo" / "checkpoint-4"
-    checkpoint.mkdir(parents=True)
+    checkpoint = write_checkpoint(tmp_path, Stage.GRPO, 4)
+    state = (checkpoint / "stride_state.json").read_text()
+    (checkpoint / "stride_state.json").unlink()
     longer = {"grpo": {"updates": 6}}
-    # A checkpoint that was cut off is none.
+    # A checkpoint without one of its files is none.
     assert "GRPO has been trained for 4 updates and cannot go on to 6" in why_not(tmp_path, before, longer)
     assert why_not(tmp_path, before, {"grpo": {"updates": 4}}) == ""
-    (checkpoint / "stride_state.json").write_text("{}")
+    (checkpoint / "stride_state.json").write_text(state)
     assert why_not(tmp_path, before, longer) == ""
 
 
