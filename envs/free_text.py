@@ -17,6 +17,7 @@ from pydantic import BaseModel, ConfigDict
 from envs.answers import DEFAULT_FORMS, is_bare, read_stated
 from envs.arithmetic_steps import ArithmeticSteps
 from envs.base import Env
+from envs.equation_steps import EquationSteps
 from envs.markers import mark
 from envs.problem import Problem
 from envs.segments import GAPS, Segmentation, Span, find_blocks, read_steps, segment
@@ -53,12 +54,12 @@ class FreeTextEnv(Env[Any]):
     """
 
     checks_steps = False
-    checker: ArithmeticSteps | None = None
+    checker: ArithmeticSteps | EquationSteps | None = None
     format_request: ClassVar[str] = "Please reason step by step, and put your final answer within \\boxed{}."
 
-    def check_equations(self, max_merge: int) -> None:
+    def check_equations(self, checker: ArithmeticSteps | EquationSteps) -> None:
         """Make every equation a step, and judge it."""
-        self.checker = ArithmeticSteps(max_merge)
+        self.checker = checker
         self.checks_steps = True
 
     def start(self, problem: Problem) -> Any:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, TypeVar, cast
 
 from envs.trace import Backtrack, Step, StepKind, Verdict
 
@@ -25,6 +25,10 @@ class StepError(Exception):
     def __init__(self, reason: str, *, after: object = None) -> None:
         super().__init__(reason)
         self.after = after
+
+
+class UncheckedStep(StepError):
+    """A step that claims nothing that can be checked; `after` is the state after it."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -57,11 +61,12 @@ def follow(
     Args:
         steps: The steps as parsed.
         start: The first state; like all states, an immutable, hashable value.
-        advance: Takes one step, or raises `StepError`.
+        advance: Takes one step, or raises `StepError`, or `UncheckedStep`.
         solvable: Whether the end can still be reached from a state; None if that is unknown.
     """
     path = _Path(start, solvable)
     reasons: dict[int, str] = {}
+    unchecked: set[int] = set()
     for i, step in enumerate(steps):
         if step.kind is StepKind.BACKTRACK:
             keep = len(path.lines) - 1 if step.target is None else step.target
@@ -72,13 +77,16 @@ def follow(
             continue
         try:
             path.extend(i, advance(path.states[-1], step.text))
+        except UncheckedStep as error:
+            path.extend(i, path.states[-1] if error.after is None else cast(State, error.after))
+            unchecked.add(i)
         except StepError as error:
             reasons[i] = str(error)
             path.extend_invalid(i, error.after)
     # Positional arguments build a named tuple in half the time; a trace can have thousands of steps.
     undone, judged = path.undone, []
     for i, (text, kind, span, target, *_) in enumerate(steps):
-        claims = Verdict.UNCHECKED if kind is StepKind.MARKER else Verdict.VALID
+        claims = Verdict.UNCHECKED if kind is StepKind.MARKER or i in unchecked else Verdict.VALID
         found = Verdict.INVALID if i in reasons else claims
         judged.append(Step(text, kind, span, target, found, reasons.get(i, ""), i in undone))
     return Followed(steps=tuple(judged), backtracks=tuple(path.backtracks), state=path.states[-1])

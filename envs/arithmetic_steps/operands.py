@@ -67,6 +67,9 @@ for _names, _values in {
     "yard yards": "3",
     "gallon gallons": "4 8 16 128",
     "quart quarts pint pints": "16 32",
+    "die dice": "6 36",
+    "deck decks": "52 13 4",
+    "angle angles": "90 180 360",
 }.items():
     for _name in _names.split():
         WORDS[_name] = WORDS.get(_name, ()) + tuple(map(Fraction, _values.split()))

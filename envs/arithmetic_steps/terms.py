@@ -97,8 +97,8 @@ class Terms(Chain):
         if (
             draft.last != self.at - 1
             or (token.text != "000" and (not self.sides or draft.operators))
-            or self.peek(1).kind in (Kind.OPERATOR, Kind.PERCENT)
-            or self.peek(1).text in OPERATOR_WORDS
+            or (token.text != "000" and self.peek(1).kind in (Kind.OPERATOR, Kind.PERCENT))
+            or (token.text != "000" and self.peek(1).text in OPERATOR_WORDS)
             or token.start != draft.end + 1
             or not (len(token.text) == 3 and token.text.isdecimal())
             or not (draft.pieces[-1].isdecimal() and len(draft.pieces[-1]) <= 3)

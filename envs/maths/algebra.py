@@ -18,11 +18,10 @@ makes.
 from __future__ import annotations
 
 from fractions import Fraction
-from typing import Any
 
+from envs.maths.numerals import Numerals, Tree, Unreadable
 from envs.maths.vocabulary import DECORATIONS, FUNCTIONS, LETTERS, NOT_LETTERS
 
-Tree = tuple[Any, ...]
 MAX_TOKENS = 300
 MAX_LEVELS = 60
 _INVERSES = {
@@ -38,10 +37,6 @@ _CLOSES = {"(": ")", "[": "]", "{": "}", "\\lfloor": "\\rfloor", "\\lceil": "\\r
 _ENDS = frozenset((")", "]", "}", "\\}", "\\rfloor", "\\rceil", ",", "=", "<", ">", "<=", ">=", "!="))
 
 
-class Unreadable(ValueError):
-    """The tokens are no formula of the grammar."""
-
-
 def read_tree(tokens: list[str]) -> Tree | None:
     """The formula, or None if the tokens are none or exceed a limit."""
     if not tokens or len(tokens) > MAX_TOKENS:
@@ -55,25 +50,11 @@ def read_tree(tokens: list[str]) -> Tree | None:
     return tree if parser.at == len(tokens) else None
 
 
-class _Parser:
+class _Parser(Numerals):
     def __init__(self, tokens: list[str]) -> None:
-        self.tokens = tokens
-        self.at = 0
+        super().__init__(tokens)
         self.level = 0
         self.bars = 0
-
-    def skip(self) -> None:
-        while self.at < len(self.tokens) and self.tokens[self.at] == " ":
-            self.at += 1
-
-    def peek(self) -> str:
-        self.skip()
-        return self.tokens[self.at] if self.at < len(self.tokens) else ""
-
-    def take(self, token: str) -> None:
-        if self.peek() != token:
-            raise Unreadable(token)
-        self.at += 1
 
     # ---- sums and products ----
 
@@ -323,63 +304,6 @@ class _Parser:
             return ("call", name, *arguments)
         return _letter(name)
 
-    # ---- numbers ----
-
-    def number(self) -> Tree:
-        tokens = self.tokens
-        whole = self.digits()
-        places = repeated = ""
-        if tokens[self.at : self.at + 1] == ["."]:
-            self.at += 1
-            places = self.digits()
-            if tokens[self.at : self.at + 2] in (["\\overline", "{"], ["\\dot", "{"]) and tokens[
-                self.at + 3 : self.at + 4
-            ] == ["}"]:
-                repeated = tokens[self.at + 2]
-                if not (repeated.isascii() and repeated.isdecimal()):
-                    raise Unreadable("a repeated part")
-                self.at += 4
-        if not whole and not places and not repeated:
-            raise Unreadable("a point alone")
-        if tokens[self.at : self.at + 1] == ["_"]:
-            raise Unreadable("a numeral in another base")
-        value = Fraction(int(whole + places or "0"), 10 ** len(places))
-        if repeated:
-            value += Fraction(int(repeated), (10 ** len(repeated) - 1) * 10 ** len(places))
-        after = tokens[self.at : self.at + 3]
-        if after[:1] in (["e"], ["E"]) and len(after) > 1:
-            step = 2 if after[1] in ("+", "-") else 1
-            power = tokens[self.at + step] if self.at + step < len(tokens) else ""
-            if power.isdecimal() and len(power) <= 4:
-                self.at += step + 1
-                exponent = -int(power) if after[1] == "-" else int(power)
-                return ("n", *(value * Fraction(10) ** exponent).as_integer_ratio())
-        if len(after) >= 3 and not places and after[0] == " " and after[1].isdecimal():
-            mixed = self.mixed(value)
-            if mixed is not None:
-                return mixed
-        return ("n", value.numerator, value.denominator)
-
-    def digits(self) -> str:
-        if self.at < len(self.tokens) and self.tokens[self.at].isdecimal() and self.tokens[self.at].isascii():
-            self.at += 1
-            return self.tokens[self.at - 1]
-        return ""
-
-    def mixed(self, whole: Fraction) -> Tree | None:
-        """``1 1/2``: a whole number, a space and a proper fraction."""
-        rest = [token for token in self.tokens[self.at + 1 : self.at + 6] if token != " "][:3]
-        if len(rest) == 3 and rest[1] == "/" and rest[0].isdecimal() and rest[2].isdecimal():
-            above, below = int(rest[0]), int(rest[2])
-            if 0 < above < below:
-                left = 3
-                while left:
-                    left -= self.tokens[self.at] != " "
-                    self.at += 1
-                value = whole + Fraction(above, below)
-                return ("n", value.numerator, value.denominator)
-        return None
-
 
 def _derivative(tokens: list[str]) -> Tree | None:
     r"""``\frac{dy}{dx}``, which is no quotient of products."""
@@ -418,3 +342,9 @@ def _mixed(whole: Tree, fraction: Tree) -> Tree | None:
 def has_letters(tree: Tree) -> bool:
     """Whether a formula has letters or unknown functions, so that it is no constant."""
     return tree[0] in ("v", "call") or any(has_letters(part) for part in tree[1:] if isinstance(part, tuple))
+
+
+def letters_of(tree: Tree) -> frozenset[str]:
+    """The letters and unknown functions of a formula."""
+    inner = frozenset[str]().union(*(letters_of(part) for part in tree[1:] if isinstance(part, tuple)))
+    return inner | {tree[1]} if tree[0] in ("v", "call") else inner

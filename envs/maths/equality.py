@@ -28,7 +28,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from fractions import Fraction
 
-from envs.maths.algebra import Tree
+from envs.maths.numerals import Tree
 from envs.maths.phrases import same_time
 from envs.maths.units import conversion
 from envs.maths.values import Kind, Known, MathAnswer, Span, as_region, number_tree
@@ -269,6 +269,8 @@ class Comparison:
         return self._same_in_order(one, other)
 
     def _same_matrix(self, gold: MathAnswer, answer: MathAnswer) -> bool | None:
+        if answer.is_computed and not gold.is_computed:
+            return False
         if gold.kind is answer.kind:
             return self._same_in_order(gold.items, answer.items)
         matrix, other = (gold, answer) if gold.kind is Kind.MATRIX else (answer, gold)

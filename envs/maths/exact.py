@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from fractions import Fraction
 
-from envs.maths.algebra import Tree, Unreadable
+from envs.maths.numerals import Tree, Unreadable
 
 _MAX_BITS = 60_000
 _MAX_EXPONENT = 10_000

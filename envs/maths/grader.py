@@ -4,7 +4,7 @@ In: the right answer, and the text of one stated answer (the content of ``\boxed
 answer is"). Out: a `Grade`. An answer passes, in this order: everyday spellings (`envs.maths.spelling`), the
 character and length gate (`why_refused`), and the native reader (`envs.maths.reader`). Most answers are decided
 there, exactly and in microseconds. Formulas go as trees to a process that can be killed (`envs.sandbox`), which
-says which of them are equal (`envs.maths.operations`); it never gets text.
+says which of them are equal (`envs.maths.worker`); it never gets text.
 
 An answer must state one value, and leave nothing to compute: if the right answer is a number, ``8*3`` and
 ``\sqrt{576}`` are not 24, since otherwise a model could save steps by not doing them. Several candidates ("1 or
@@ -14,14 +14,17 @@ and infinities are not right. `envs.maths.values` defines equality.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 from envs.grading import Grade
-from envs.maths.algebra import Tree
+from envs.maths.conditions import conditions
 from envs.maths.equality import Comparison
+from envs.maths.numerals import Tree
 from envs.maths.reader import RefusedError, read, read_answer
 from envs.maths.values import Kind, Known, MathAnswer, formulas
 from envs.sandbox import Reply, Sandbox
@@ -29,7 +32,7 @@ from envs.statements import collapse, find_answer
 
 __all__ = ["Gold", "MathAnswer", "MathGrader", "find_answer", "read_answer"]
 
-OPERATIONS = Path(__file__).with_name("operations.py")
+OPERATIONS = Path(__file__).with_name("worker")
 MAX_FORMULAS = 120
 
 
@@ -117,9 +120,33 @@ class MathGrader:
         if answer is None:
             return Grade.MALFORMED
         same = self._native.same(gold.answer, answer)
-        if same is None:
-            return self._compute(gold.answer, answer)
-        return Grade.CORRECT if same else Grade.WRONG
+        grade = self._compute(gold.answer, answer) if same is None else Grade.CORRECT if same else Grade.WRONG
+        if grade is Grade.WRONG and (both := conditions(gold.answer, answer)) is not None:
+            reply = self._call("same_solutions", gold=both[0], answer=both[1])
+            return reply.fault or (Grade.CORRECT if reply.value else Grade.WRONG)
+        return grade
+
+    def compare(self, trees: Sequence[Tree]) -> list[list[Known]] | None:
+        """What the worker knows of some formulas: twice if a logarithm has no base; None if it did not finish.
+
+        Raises:
+            GraderError: The sandbox failed.
+        """
+        reply = self._call("compare", trees=list(trees))
+        return None if reply.fault else [[_known(*found) for found in run] for run in reply.value]
+
+    def shared_roots(self, one: Sequence[Sequence[int]], other: Sequence[Sequence[int]]) -> list[int] | None:
+        """The numbers of real roots of two polynomials and of both; None if the worker did not finish.
+
+        Args:
+            one: Its coefficients from the constant up, as numerator and denominator.
+            other: The same.
+
+        Raises:
+            GraderError: The sandbox failed.
+        """
+        reply = self._call("shared_roots", one=one, other=other)
+        return None if reply.fault else reply.value
 
     def _compute(self, gold: MathAnswer, answer: MathAnswer) -> Grade:
         """Grade an answer with the help of the worker."""
@@ -135,7 +162,7 @@ class MathGrader:
                 return Grade.CORRECT
         return Grade.WRONG
 
-    def _call(self, operation: str, **values: list[Tree]) -> Reply:
+    def _call(self, operation: str, **values: Any) -> Reply:
         sandbox = self._sandbox or _shared_sandbox(self._timeout_s)
         return sandbox.call(operation, **values)
 

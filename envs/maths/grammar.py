@@ -278,3 +278,28 @@ def closes(tokens: list[str], at: int) -> int:
         if depth == 0:
             return place
     return -1
+
+
+def merge_thousands(tokens: list[str]) -> list[str]:
+    """Join ``1,234`` to one token outside brackets; ``1,2`` and ``1, 234`` stay lists."""
+    if "," not in tokens:
+        return tokens
+    out: list[str] = []
+    at = depth = 0
+    while at < len(tokens):
+        token = tokens[at]
+        at += 1
+        depth += (token in OPEN) - (token in CLOSE)
+        if depth == 0 and token.isdecimal() and len(token) <= 3 and token[0] != "0" and out[-1:] != ["."]:
+            end = at
+            while end + 1 < len(tokens) and tokens[end] == "," and tokens[end + 1].isdecimal():
+                end += 2
+            if end > at and all(len(part) == 3 for part in tokens[at + 1 : end : 2]):
+                token = "".join([token, *tokens[at + 1 : end : 2]])
+                at = end
+            else:
+                out += [token, *tokens[at:end]]
+                at = end
+                continue
+        out.append(token)
+    return out

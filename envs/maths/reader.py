@@ -28,9 +28,21 @@ from dataclasses import replace
 from fractions import Fraction
 
 from envs.grading import why_refused
-from envs.maths.algebra import Tree, read_tree
+from envs.maths.algebra import read_tree
 from envs.maths.equality import Comparison, is_rounding
-from envs.maths.grammar import CLOSE, MAX_CHARS, OPEN, TooDeep, closes, glue, split_top, strip, tokenize
+from envs.maths.grammar import (
+    MAX_CHARS,
+    OPEN,
+    TooDeep,
+    closes,
+    merge_thousands,
+    split_top,
+    strip,
+    tokenize,
+)
+from envs.maths.matrices import read_matrix
+from envs.maths.numerals import Tree
+from envs.maths.options import split_option
 from envs.maths.regions import (
     RELATIONS,
     as_spans,
@@ -64,7 +76,6 @@ _SPLITS = RELATIONS | {
     "\\approx",
     "\\boxed",
 }
-_OPTIONS = "ABCDEFGHIJ"
 _NATIVE = Comparison()
 
 
@@ -132,68 +143,15 @@ def stated(tokens: list[str]) -> list[str]:
     return tokens
 
 
-def _merge_thousands(tokens: list[str]) -> list[str]:
-    """Join ``1,234`` to one token outside brackets; ``1,2`` and ``1, 234`` stay lists."""
-    if "," not in tokens:
-        return tokens
-    out: list[str] = []
-    at = depth = 0
-    while at < len(tokens):
-        token = tokens[at]
-        at += 1
-        depth += (token in OPEN) - (token in CLOSE)
-        if depth == 0 and token.isdecimal() and len(token) <= 3 and token[0] != "0" and out[-1:] != ["."]:
-            end = at
-            while end + 1 < len(tokens) and tokens[end] == "," and tokens[end + 1].isdecimal():
-                end += 2
-            if end > at and all(len(part) == 3 for part in tokens[at + 1 : end : 2]):
-                token = "".join([token, *tokens[at + 1 : end : 2]])
-                at = end
-            else:
-                out += [token, *tokens[at:end]]
-                at = end
-                continue
-        out.append(token)
-    return out
-
-
 def _read_option(tokens: list[str]) -> MathAnswer | None:
     r"""An option with its text: ``E)``, ``(E) 12``, ``E: a text``, ``\textbf{(E)}\ 12``, ``Option E``."""
-    at = 0
-    if tokens[0].lower().removeprefix("'") in ("option", "choice", "answer") and len(tokens) > 1:
-        at = 1 + (tokens[1] == " ")
-        if at == len(tokens):
-            return None
-    is_called = at > 0
-    opened = tokens[at] == "("
-    letter = tokens[at + opened].removeprefix("'") if at + opened < len(tokens) else ""
-    if len(letter) != 1 or letter not in _OPTIONS:
+    option = split_option(tokens)
+    if option is None:
         return None
-    at += opened + 1
-    sign = tokens[at] if at < len(tokens) else ""
-    if opened and sign != ")":
+    content = read_tokens(option.text) if option.text else None
+    if option.in_brackets and option.text and content is None:
         return None
-    if not opened and sign not in (")", ":", "."):
-        return MathAnswer(kind=Kind.WORD, word=letter) if is_called and not sign else None
-    rest = tokens[at + 1 :]
-    if opened and not rest:
-        return MathAnswer(kind=Kind.WORD, word=letter) if is_called else None
-    if rest and rest[0] != " ":
-        return None
-    rest = strip(rest)
-    for place in range(len(rest) - 1):
-        if (
-            rest[place].removeprefix("'") in _OPTIONS
-            and rest[place + 1] in (")", ":")
-            and len(rest[place].removeprefix("'")) == 1
-        ):
-            return None
-    if rest and rest[0] in (AND, OR, ","):
-        return None
-    content = read_tokens(rest) if rest else None
-    if opened and content is None:
-        return None
-    return MathAnswer(kind=Kind.WORD, word=letter, items=(content,) if content else ())
+    return MathAnswer(kind=Kind.WORD, word=option.letter, items=(content,) if content else ())
 
 
 def _read_long_phrase(tokens: list[str]) -> MathAnswer | None:
@@ -231,7 +189,7 @@ def _read_rounded(tokens: list[str]) -> MathAnswer | None:
 
 
 def _read_statement(tokens: list[str]) -> MathAnswer | None:
-    tokens = _merge_thousands(tokens)
+    tokens = merge_thousands(tokens)
     if "=" in tokens:
         parts = split_top(tokens, *_SEPARATORS)
         if len(parts) > 1 and all(len(split_top(part, "=")) >= 2 for part in parts):
@@ -364,7 +322,9 @@ def _read_one(tokens: list[str], depth: int) -> MathAnswer | None:
         return None
     if tokens[0] in OPEN and closes(tokens, 0) == len(tokens) - 1:
         return _read_group(tokens, depth)
-    return _read_matrix(tokens, depth) if tokens[0] == "\\begin" else read_single(tokens)
+    if "\\begin" in tokens:
+        return read_matrix(tokens, lambda cell: _read_region(cell, depth + 1))
+    return read_single(tokens)
 
 
 def _read_group(tokens: list[str], depth: int) -> MathAnswer | None:
@@ -413,27 +373,3 @@ def _read_group(tokens: list[str], depth: int) -> MathAnswer | None:
         if pair != "[]":
             return None
     return _several(Kind.TUPLE, items) if pair in ("()", "[]") else None
-
-
-def _read_matrix(tokens: list[str], depth: int) -> MathAnswer | None:
-    glued = glue(tokens[:4])
-    name = glued[len("\\begin{") : -1]
-    if (
-        name not in ("pmatrix", "bmatrix", "matrix", "vmatrix", "Bmatrix")
-        or glue(tokens[-4:]) != f"\\end{{{name}}}"
-    ):
-        return None
-    rows: list[MathAnswer | None] = []
-    body = strip(tokens[4:-4])
-    lines = split_top(body, "\\\\")
-    if lines and not lines[-1]:
-        lines.pop()
-    for line in lines:
-        cells = [_read_region(cell, depth + 1) for cell in split_top(line, "&")]
-        rows.append(None if None in cells or len(cells) > MAX_ITEMS else _several(Kind.TUPLE, cells))
-    if not rows or len(rows) > MAX_ITEMS or None in rows:
-        return None
-    kept = [row for row in rows if row is not None]
-    if len({len(row.items) for row in kept}) != 1 or len(kept) * len(kept[0].items) > MAX_ITEMS:
-        return None
-    return MathAnswer(kind=Kind.MATRIX, items=tuple(kept), word="determinant" if name == "vmatrix" else "")

@@ -112,7 +112,8 @@ def read_inequality(tokens: list[str], parts: list[list[str]]) -> MathAnswer | N
     if not name or first is None or last is None:
         items = [_inequality(signs[0], parts[:2]), _inequality(signs[1], parts[1:])]
         known = tuple(item for item in items if item is not None)
-        return MathAnswer(kind=Kind.LIST, items=known) if len(known) == 2 else None
+        both = ("and", *(item.relation for item in known))
+        return MathAnswer(kind=Kind.LIST, items=known, relation=both) if len(known) == 2 else None
     opens = [len(sign) == 1 for sign in signs]
     if signs[0][0] == ">":
         first, last = last, first

@@ -10,9 +10,10 @@ import re
 from dataclasses import replace
 from fractions import Fraction
 
-from envs.maths.algebra import Tree, has_letters, read_tree
+from envs.maths.algebra import has_letters, read_tree
 from envs.maths.exact import is_computed, rational
 from envs.maths.grammar import CLOSE, OPEN, closes, glue, strip
+from envs.maths.numerals import Tree
 from envs.maths.phrases import MULTIPLES, NUMBER_WORDS, read_based, read_date, read_number_words, read_time
 from envs.maths.units import conversion, currency_unit, is_currency, known_unit, product, read_unit
 from envs.maths.values import ALL_NUMBERS, HIGH, LOW, Kind, MathAnswer

@@ -11,7 +11,7 @@ from enum import StrEnum
 from fractions import Fraction
 from typing import NamedTuple
 
-from envs.maths.algebra import Tree
+from envs.maths.numerals import Tree
 from envs.maths.phrases import Time
 from envs.maths.units import Unit
 
@@ -63,10 +63,12 @@ class MathAnswer:
         value: NUMBER: the number as written, so 50 for ``50%``; 0 for an infinity.
         infinity: NUMBER: -1 or 1 for an infinity, else 0.
         is_percent: NUMBER: whether a percent sign follows.
-        is_computed: NUMBER: whether it is left to compute, such as ``8*3`` or ``48/2`` for 24.
+        is_computed: NUMBER: whether it is left to compute, such as ``8*3`` or ``48/2`` for 24. MATRIX: whether
+            it is a sum, product or power of matrices.
         unit: NUMBER, FORMULA: its unit, or None.
         tree: FORMULA, RELATION: the formula. WORD, NUMBER: the formula that the same text may also be, or None.
-        relation: The equation that ``y = 2x`` also is; None if there is none.
+        relation: The equation that ``y = 2x`` also is; None if there is none. LIST: the inequalities of
+            ``1 < 2x + 1 < 5``, joined by "and"; None for other lists.
         word: WORD: the text in lower case, or a single letter as written, since it may be a variable.
         is_bare: WORD: whether it may be a variable or a product of variables.
         time: TIME: the time.
@@ -112,7 +114,7 @@ def formulas(answer: MathAnswer) -> Iterator[Tree]:
         yield answer.tree
     if answer.kind is Kind.NUMBER and not answer.infinity:
         yield number_tree(answer)
-    if answer.relation is not None:
+    if answer.relation is not None and answer.kind is not Kind.LIST:
         yield answer.relation
     for item in answer.items:
         yield from formulas(item)

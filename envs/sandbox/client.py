@@ -114,9 +114,10 @@ class Sandbox:
         """Store the settings; nothing starts before the first call.
 
         Args:
-            operations: A Python file. Each of its public functions is an operation that takes and returns JSON.
-                It may import installed packages, but not the files next to it. A function `warm_up` runs once
-                before workers are forked, and must leave no threads or processes behind.
+            operations: A Python file or package. Each of its public functions is an operation that takes and
+                returns JSON. It may import installed packages and its own modules, but nothing next to it. A
+                function `warm_up` runs once before workers are forked, `warm_up_NAME` once before the first
+                call of operation NAME; they must leave no threads or processes behind.
             timeout_s: Time limit of an operation, in seconds of its process's processor time, so that a busy
                 machine changes no verdict.
             wall_timeout_s: Time limit in seconds of waiting, for an operation that does not compute; None for

@@ -241,18 +241,34 @@ class Zygote:
             RuntimeError: The memory limit leaves a worker no memory to work with.
         """
         self._settings = settings
-        self._operations = operations
+        self._operations = {name: act for name, act in operations.items() if not name.startswith(_WARM_UP)}
+        self._warm_ups = {
+            name.removeprefix(_WARM_UP + "_"): operations[name]
+            for name in operations.keys() - self._operations.keys()
+        }
         self._client = client
         self._client_fds = client_fds
-        held_mb = _address_space_mb()
-        if settings.memory_mb < held_mb + _HEADROOM_MB:
-            raise RuntimeError(
-                f"memory_mb={settings.memory_mb} is too little: the operations take {held_mb} MiB before the "
-                f"first call; give at least {held_mb + _HEADROOM_MB}"
-            )
+        self._check_memory()
         self._confine = _load(Path(__file__).with_name("confine.py"), "confine")
         self._confine.adopt_orphans()
         self._worker: _Worker | None = self._fork()
+
+    def _check_memory(self) -> None:
+        """Refuse a memory limit that the operations exceed before they are called."""
+        held_mb, memory_mb = _address_space_mb(), self._settings.memory_mb
+        if memory_mb < held_mb + _HEADROOM_MB:
+            raise RuntimeError(
+                f"memory_mb={memory_mb} is too little: the operations take {held_mb} MiB before the "
+                f"first call; give at least {held_mb + _HEADROOM_MB}"
+            )
+
+    def _warm_up(self, operation: str) -> None:
+        """Before the first call of an operation, run its own `warm_up`; later workers have what it left."""
+        if warm_up := self._warm_ups.pop(operation, None):
+            warm_up()
+            self._check_memory()
+            _freeze()
+            self._end()
 
     def serve(self) -> None:
         """Send the operations to the client, then answer its calls until it ends."""
@@ -261,6 +277,7 @@ class Zygote:
             self._reply({"layers": self._ready().layers, "operations": parameters})
             while True:
                 request = json.loads(self._next_line())
+                self._warm_up(request["operation"])
                 reply = self._call(request["operation"], request["arguments"])
                 self._reply({"id": request["id"], **reply})
                 self._renew()
@@ -527,7 +544,10 @@ def _write(fd: int, line: bytes) -> None:
 
 
 def _load(path: Path, name: str) -> ModuleType:
-    spec = importlib.util.spec_from_file_location(name, path)
+    inside = [str(path)] if path.is_dir() else None
+    spec = importlib.util.spec_from_file_location(
+        name, path / "__init__.py" if inside else path, submodule_search_locations=inside
+    )
     if spec is None or spec.loader is None:
         raise ImportError("not a Python file")
     module = importlib.util.module_from_spec(spec)
@@ -537,7 +557,7 @@ def _load(path: Path, name: str) -> ModuleType:
 
 
 def _operations_of(path: Path) -> Operations:
-    """The public functions that a file defines; runs its `warm_up` first."""
+    """The public functions that a file or package defines; runs its `warm_up` first."""
     module = _load(path, "operations")
     found = {
         name: act
@@ -547,6 +567,12 @@ def _operations_of(path: Path) -> Operations:
     if warm_up := found.pop(_WARM_UP, None):
         warm_up()
     return found
+
+
+def _freeze() -> None:
+    """Keep what is imported out of later collections, which would copy its memory into each worker."""
+    gc.collect()
+    gc.freeze()
 
 
 def _parameters(act: Callable[..., Any]) -> dict[str, bool]:
@@ -573,8 +599,7 @@ def main() -> int:
     except BaseException as error:
         sys.stderr.write(f"cannot load {path}: {type(error).__name__}: {' '.join(str(error).split())}\n")
         return 1
-    gc.collect()
-    gc.freeze()
+    _freeze()
     client = Lines(*fds, max_bytes=MAX_REQUEST_BYTES)
     try:
         Zygote(settings, operations, client, set(fds)).serve()

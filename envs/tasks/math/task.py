@@ -23,7 +23,8 @@ Steps: what stands before the closing line, by `steps`; the default counts claim
 layout. Steps are counted and not checked, so a trace may be correct, never verified. The full trace is the
 data's own solution, with its steps counted in the same way. One without blank lines, as in GSM8K, is taken line
 by line, and demonstrations put blank lines between. `full_steps` is the step count of problems without a
-solution. With `check_steps: arithmetic`, equations are the steps, and are checked (`envs.arithmetic_steps`).
+solution. With `check_steps`, equations are the steps, and are checked (`envs.arithmetic_steps`,
+`envs.equation_steps`).
 
 Rows may have shorter solutions written by hand (`skipped`, drawn by the skip rule `by_hand`) and solutions with
 wrong turns (`detours`, error kind `by_hand`). There are no searches.
@@ -48,9 +49,11 @@ from typing import Any, ClassVar, Literal
 
 from pydantic import BaseModel, Field
 
+from envs.arithmetic_steps import ArithmeticSteps
 from envs.base import Demonstration, NoSolutionError, check_error_kinds
 from envs.data import Preset, Row
 from envs.data.report import DataReport
+from envs.equation_steps import EquationSteps
 from envs.free_text import FreeTextEnv, FreeTextSettings
 from envs.grading import Grade
 from envs.maths.equality import Comparison
@@ -93,8 +96,9 @@ class MathSettings(FreeTextSettings):
         split: Column of the split; it is read in the data of `train`.
         on_bad_rows: What happens to rows that cannot be used and traces that do not hold: `refuse` names them
             and starts no run, `skip` leaves them out and says how many. A row whose trace is left out stays.
-        check_steps: Which steps are checked: `none`, or with `arithmetic` every equation, which is then a step
-            (`envs.arithmetic_steps`).
+        check_steps: Which steps are checked: `none`; or every equation, which is then a step: with `arithmetic`
+            those of word problems (`envs.arithmetic_steps`), with `equations` also those with letters, as in
+            MATH (`envs.equation_steps`).
         max_merge: Most operations in one equation, where they are checked.
         full_steps: Step count of a problem whose solution is not in the data.
         tolerance: Largest relative difference from the right number; None requires equality.
@@ -120,7 +124,7 @@ class MathSettings(FreeTextSettings):
     levels: tuple[int, ...] | None = Field(default=None, min_length=1)
     split: str | None = None
     on_bad_rows: Literal["refuse", "skip"] = "refuse"
-    check_steps: Literal["none", "arithmetic"] = "none"
+    check_steps: Literal["none", "arithmetic", "equations"] = "none"
     max_merge: int = Field(default=2, ge=1)
     full_steps: int = Field(default=8, ge=1)
     tolerance: float | None = Field(default=None, gt=0, lt=1)
@@ -151,9 +155,13 @@ class MathProblems(FreeTextEnv):
             GraderError: A right answer needs algebra, and the process for it failed.
         """
         super().__init__(settings)
-        if self.settings.check_steps == "arithmetic":
-            self.check_equations(self.settings.max_merge)
         self._grader = MathGrader(tolerance=self.settings.tolerance, timeout_s=self.settings.timeout_s)
+        if self.settings.check_steps == "arithmetic":
+            self.check_equations(ArithmeticSteps(self.settings.max_merge))
+        elif self.settings.check_steps == "equations":
+            self.check_equations(
+                EquationSteps(MathGrader(timeout_s=self.settings.timeout_s), self.settings.max_merge)
+            )
         self._by_question: dict[str, Item] = {}
         loaded = Loader(self, self._grader, self._by_question).load()
         self._items, self._notes, self._report = loaded.items, loaded.notes, loaded.report

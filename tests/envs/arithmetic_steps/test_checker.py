@@ -98,7 +98,14 @@ def test_steps_have_the_text_and_the_place_of_their_equation(env: Any) -> None:
         ("48/2 = 24 = 25", ["wrong arithmetic"]),  # every equality of a chain is checked
         ("48 * 50% = 24, and 24 + 48 = 72", ["", ""]),  # half
         ("48 * 1/2 = 24; 24 + 48 = 72", ["", ""]),
-        ("She sold many clips. x = 72.", []),
+        ("She sold many clips.", []),
+        ("x = 72", [""]),  # sets x, and is not checked
+        ("2x + 48 = 192, so 2x = 144 and x = 72.", ["", "", ""]),
+        ("2x = 48, so x = 25.", ["", "wrong arithmetic"]),
+        ("2x = 48, so x = 24. Now 3x = 48.", ["", "", ""]),  # another x
+        ("6x / 6 = 48 feet / 6, so x = 8", [""]),  # units cut it off
+        ("2 x 3 = 6 and 2 x 48 = 96", ["", ""]),  # no letter
+        ("x + 2x + 2x + 4 = 48, so x = 8.8", ["", "too much merged"]),
     ],
 )
 def test_each_equation_has_its_verdict(env: Any, text: str, expected: list[str]) -> None:
@@ -125,6 +132,8 @@ def test_a_percentage_needs_its_number() -> None:
         "",  # a bare answer
         "She sold 24 clips in May and 72 in all.",
         "x = 72",
+        "x + 1 = 73, so x = 72.",  # 73 comes from nowhere
+        "x = 72. x = 72.",
         "48/2 = 24",  # half way
         "48/2 = 24. 48 + 24 = 72. 72 - 1 = 71.",  # the last result is another
         "60 + 12 = 72",  # constants alone lead nowhere
@@ -156,6 +165,14 @@ def test_reward_is_for_computed_steps_alone(env: Any) -> None:
     for text in ("", "72", "71 + 1 = 72", "48/2 = 25. 48 + 25 = 72.", "48 + 24 = 72", "48/2 + 48 - 0 = 72"):
         assert earns(text) <= in_two, text
     assert earns("48/2 = 24. 48 + 24 = 72.", answer="71") <= 0
+
+
+def test_a_letter_that_is_solved_for_is_a_result(env: Any) -> None:
+    trace = judge(env, "Let x be all clips. x - 48 = 48/2, x - 48 = 24, x = 72.")
+    assert [step.verdict for step in trace.steps] == [Verdict.UNCHECKED, Verdict.VALID, Verdict.VALID]
+    assert trace.verified
+    assert judge(env, "48/2 = 24. x - 24 = 48. x = 72.").verified
+    assert not judge(env, "48/2 = 24. x - 24 = 48. x = 73.", answer="73").verified
 
 
 @pytest.mark.parametrize("end", ["\\boxed{72}", "**72**", "72\n\n#### 72", "72. So the answer is 72."])

@@ -21,7 +21,7 @@ from typing import Any
 import pytest
 
 from envs.grading import Grade, GraderError, why_refused
-from envs.maths import operations
+from envs.maths import worker
 from envs.maths.algebra import read_tree
 from envs.maths.equality import Comparison
 from envs.maths.exact import rational
@@ -287,6 +287,10 @@ GRADES = [
     ("2x+4y=3", "x + y = y + x", Grade.WRONG),
     ("y = 2x", "y = y + 2x - 2x", Grade.WRONG),
     ("x < 1", "2x < 2", Grade.WRONG),  # left to solve
+    ("x < 1", "-x > -1", Grade.WRONG),
+    ("(-2, 2)", "x^2 < 4", Grade.WRONG),
+    ("x = 3", "2x = 6", Grade.WRONG),
+    ("x^2 = 4", r"x = \pm 2", Grade.WRONG),  # an equation was asked for
     ("2x+4y=3", "3", Grade.WRONG),
     ("x^2+1=0", "x^2+2=0", Grade.WRONG),  # neither has a real solution
     (r"x > \sqrt2", r"(\sqrt{2}, \infty)", Grade.CORRECT),
@@ -431,7 +435,7 @@ def test_a_tree_keeps_case_order_and_precedence() -> None:
 
 def classes(*texts: str) -> list[int]:
     trees = [json.loads(json.dumps(read_tree(tokenize(text)))) for text in texts]
-    return [number for number, _, _ in operations.compare(trees)[0]]
+    return [number for number, _, _ in worker.compare(trees)[0]]
 
 
 def test_formulas_are_equal_only_if_every_digit_is() -> None:
@@ -461,6 +465,115 @@ def test_equations_are_equal_only_if_every_digit_is(grader: MathGrader) -> None:
     gold = grader.read_gold("y = 2x - 3")
     assert grader.grade(gold, "3y = 6x - 9") is Grade.CORRECT
     assert grader.grade(gold, "y - 2x + 3 = 10^{-40}") is Grade.WRONG
+
+
+# ---- inequalities left to solve, and matrices left to compute ----
+
+# The right answer, answers with the same solutions, and others.
+UNSOLVED: list[tuple[str, list[str], list[str]]] = [
+    (
+        "x^2 < 4",
+        ["x^2 - 4 < 0", "|x| < 2", "-2 < x < 2", "(-2, 2)", "4 > x^2", "x^4 < 16"],
+        ["x < 2", "[-2, 2]", "y^2 < 4", "x^2 > 4", r"\emptyset", "x^2 = 4", "2", "-2 < y < 2"],
+    ),
+    (
+        "2x - 3 > 5",
+        ["x > 4", r"(4, \infty)", "3 - 2x < -5", r"\frac{x}{2} > 2"],
+        ["x < 4", r"x \ge 4", "x = 4", "4"],
+    ),
+    (
+        "1 < 2x + 1 < 5",
+        ["0 < x < 2", "(0, 2)", "3 < 2x + 3 < 7", "x^2 < 2x"],
+        ["x > 0", r"[0, 2]", "1 < 2x + 1"],
+    ),
+    (
+        r"\frac{1}{x} < 2",
+        [r"x < 0 \text{ or } x > \frac12", r"(-\infty, 0) \cup (\tfrac12, \infty)"],
+        ["x > 1/2"],
+    ),
+    (
+        r"x^2 \le 2",
+        [r"-\sqrt2 \le x \le \sqrt2", r"[-\sqrt{2}, \sqrt{2}]"],
+        [r"(-\sqrt2, \sqrt2)", "[-1.41, 1.41]"],
+    ),
+    ("2^x < 8", ["x < 3"], ["x < 8", r"x \le 3"]),
+    (r"\sqrt{x} < 2", [r"0 \le x < 4", "[0, 4)"], ["x < 4"]),
+    # without solutions all are alike, and so are those that always hold
+    ("x^2 + 1 < 0", ["x^2 + 1 < 0", "2x^2 + 2 < 0"], ["x^2 + 2 < 0", r"\emptyset"]),
+    ("x^2 + 1 > 0", ["-1 < x^2"], ["x^2 + 2 > 0", r"\mathbb{R}"]),
+    ("y > 2x", ["2x - y < 0"], ["y > x"]),  # of two letters, multiples only
+]
+
+
+@pytest.mark.parametrize(("gold", "right", "wrong"), UNSOLVED, ids=[gold for gold, _, _ in UNSOLVED])
+def test_an_inequality_may_be_left_to_solve_only_if_the_right_answer_is(
+    grader: MathGrader, gold: str, right: list[str], wrong: list[str]
+) -> None:
+    read = grader.read_gold(gold)
+    found = {text: grader.grade(read, text) for text in right + wrong}
+    assert {text for text, grade in found.items() if grade is Grade.CORRECT} == set(right)
+
+
+MATRIX = r"\begin{pmatrix}6&8\\10&12\end{pmatrix}"
+ONE, OTHER = r"\begin{pmatrix}1&2\\3&4\end{pmatrix}", r"\begin{pmatrix}5&6\\7&8\end{pmatrix}"
+MATRICES = [
+    (MATRIX, r"2\begin{pmatrix}3&4\\5&6\end{pmatrix}", True),
+    (r"\begin{pmatrix}\frac12&1\\\frac32&2\end{pmatrix}", rf"\frac{{1}}{{2}} {ONE}", True),
+    (rf"\frac12 {ONE}", r"\begin{pmatrix}.5&1\\1.5&2\end{pmatrix}", True),
+    (rf"-{ONE}", r"\begin{pmatrix}-1&-2\\-3&-4\end{pmatrix}", True),
+    (MATRIX, f"{ONE} + {OTHER}", False),  # left to add
+    (f"{ONE} + {OTHER}", MATRIX, True),
+    (f"{ONE} + {OTHER}", f"{OTHER} + {ONE}", True),
+    (f"{ONE} + {OTHER}", f"{OTHER} - {ONE}", False),
+    (rf"{ONE} \cdot {OTHER}", r"\begin{pmatrix}19&22\\43&50\end{pmatrix}", True),
+    (rf"{ONE}{OTHER}", f"{OTHER}{ONE}", False),  # products have an order
+    (f"{ONE}^{{-1}}", r"\begin{pmatrix}-2&1\\3/2&-1/2\end{pmatrix}", True),
+    (f"{ONE}^2", r"\begin{pmatrix}7&10\\15&22\end{pmatrix}", True),
+    (f"{ONE}^T", r"\begin{pmatrix}1&3\\2&4\end{pmatrix}", True),
+    (r"x\begin{pmatrix}1\\2\end{pmatrix}", r"\begin{pmatrix}x\\2x\end{pmatrix}", True),
+    (r"\begin{pmatrix}x\\2x\end{pmatrix}", r"x\begin{pmatrix}1\\3\end{pmatrix}", False),
+]
+
+
+@pytest.mark.parametrize(("gold", "text", "expected"), MATRICES)
+def test_matrices_are_worked_out(grader: MathGrader, gold: str, text: str, expected: bool) -> None:
+    assert (grader.grade(grader.read_gold(gold), text) is Grade.CORRECT) is expected
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        f"{ONE} + 1",
+        rf"{ONE}\begin{{pmatrix}}1\end{{pmatrix}}",  # shapes that do not fit
+        rf"{ONE} + \begin{{pmatrix}}1\end{{pmatrix}}",
+        r"\begin{pmatrix}1&2\\2&4\end{pmatrix}^{-1}",  # has no inverse
+        f"{ONE}^{{99}}",
+        f"{ONE} +",
+        f"{ONE} * * {ONE}",
+        r"\begin{pmatrix}",
+        r"2\begin{pmatrix}1",
+        r"\begin{pmatrix}1\end{pmatrix}^",
+        "*".join([ONE] * 5),
+    ],
+)
+def test_no_matrix(text: str) -> None:
+    assert read_answer(text) is None
+
+
+def test_sympy_is_given_no_text(monkeypatch: pytest.MonkeyPatch) -> None:
+    import sympy.parsing.sympy_parser as parser
+
+    worker.warm_up_same_solutions()  # sympy evaluates texts of its own while it is imported
+    monkeypatch.setattr(parser, "parse_expr", lambda text, **_: pytest.fail(text))
+    x, name = ["v", "x"], ["v", "__import__('os').abort()"]
+    assert worker.same_solutions(
+        ["rel", "<", ["^", x, ["n", 2, 1]], ["n", 4, 1]], ["rel", "<", ["f", "abs", x], ["n", 2, 1]]
+    )
+    assert worker.same_solutions(
+        ["rel", "<", ["n", 1, 1], name], ["rel", "<", ["n", 2, 1], ["*", ["n", 2, 1], name]]
+    )
+    assert worker.shared_roots([[-6, 1], [1, 1], [1, 1]], [[-2, 1], [1, 1]]) == [2, 1, 1]  # x^2 + x - 6, x - 2
+    assert worker.shared_roots([[1, 1], [0, 1], [1, 1]], [[1, 1], [0, 1], [1, 1]]) == [0, 0, 0]  # no real root
 
 
 # ---- pairs by kind ----

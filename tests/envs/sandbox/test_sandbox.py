@@ -453,6 +453,39 @@ def test_operations_warm_up_once_and_may_print(tmp_path: Path) -> None:
         assert sandbox.call("no_json").detail.startswith("TypeError: ")
 
 
+def test_a_package_warms_up_an_operation_before_its_first_call(tmp_path: Path) -> None:
+    """What a warm-up imports is there for all later workers, and costs none of a call's time."""
+    folder = tmp_path / "operations"
+    folder.mkdir()
+    (folder / "__init__.py").write_text(
+        textwrap.dedent("""
+        import time
+        from . import heavy
+
+        def warm_up_use():
+            end = time.process_time() + 0.6
+            while time.process_time() < end:
+                pass
+            heavy.USED.append("warm")
+
+        def use() -> list[str]:
+            heavy.USED.append("call")
+            return heavy.USED
+
+        def look() -> list[str]:
+            return heavy.USED
+        """)
+    )
+    (folder / "heavy.py").write_text("USED = []\n")
+    with Sandbox(folder, timeout_s=0.4, calls_per_worker=2) as sandbox:
+        assert sandbox.call("look") == ok([])
+        assert sandbox.call("use") == ok(["warm", "call"])
+        assert sandbox.call("use") == ok(["warm", "call", "call"])
+        assert sandbox.call("use") == ok(["warm", "call"])  # of a new worker
+        with pytest.raises(ValueError, match=r"unknown operation 'warm_up_use'"):
+            sandbox.call("warm_up_use")
+
+
 def test_a_worker_is_replaced_after_its_calls() -> None:
     with make(calls_per_worker=3) as sandbox:
         pids = [sandbox.call("describe").value["pid"] for _ in range(7)]
