@@ -13,7 +13,9 @@ ROOT = Path(__file__).resolve().parents[1]
 # Each may import those before it.
 ORDER = ("envs", "rewards", "rollout", "rl", "scripts")
 PACKAGES = (*ORDER, "configs")
-WORKER = ROOT / "envs" / "maths" / "worker"  # the sandbox loads it by its path, so its modules import each other so
+WORKER = (
+    ROOT / "envs" / "maths" / "worker"
+)  # the sandbox loads it by its path, so its modules import each other so
 
 
 def files(package: str) -> list[Path]:

@@ -95,8 +95,8 @@ class EquationSteps:
 def _judge(judge: Judge, chain: Chain) -> tuple[Claim, str]:
     """The judgement of a chain, and what is wrong with it.
 
-    It fails if an equation in it does, and holds if all do from one of them on. Those before may give names and values,
-    as in ``A = ab = 3 * 4 = 12``.
+    It fails if an equation in it does, and holds if all do from one of them on. Those before may give names
+    and values, as in ``A = ab = 3 * 4 = 12``.
     """
     claims = []
     fault = ""

@@ -113,7 +113,7 @@ class Judge:
     # ---- an equation ----
 
     def claim(self, left: Tree, right: Tree, about: bool, *, may_set: bool) -> Claim:
-        """What is known of an equation; `may_set`: it may set something up, such as another value of a letter."""
+        """What is known of an equation; `may_set`: it may set something up, such as a new value of a letter."""
         self._contradicts = False
         same = self.same(left, right, about)
         self._is_identity = same is True
@@ -215,7 +215,7 @@ class Judge:
         return left == last[0] or difference(left, ("neg", last[0])) == {}
 
     def _remainder(self, left: Tree, right: Tree, name: str = "") -> Polynomial | None:
-        """What remains of an equation if multiples of earlier ones are taken from it; None if that says nothing."""
+        """What remains of an equation without multiples of earlier ones; None if that says nothing."""
         values = {key: value for key, value in self.known.values if key != name}
         claimed = difference(_substituted(left, values), _substituted(right, values))
         earlier: list[Polynomial] = []
@@ -271,9 +271,9 @@ class Judge:
         return self.known.numbers.union(*(_leaves(result) for result in self.known.results))
 
     def rests(self, side: Tree) -> bool:
-        """Whether a side says something that rests on the question: a letter of it, or numbers that are all known."""
+        """Whether a side rests on the question: on a letter or a number of it, or on known numbers alone."""
         if has_letters(side):
-            return not letters_of(side).isdisjoint(self.known.grounded)
+            return not letters_of(side).isdisjoint(self.known.grounded) or not self._new_numbers(side)
         return side[0] != "n" and self.knows(_leaves(side))
 
     def knows(self, found: Iterable[Fraction]) -> bool:

@@ -60,8 +60,8 @@ def coefficients(polynomial: Polynomial, name: str) -> list[list[int]] | None:
 def remainder(claim: Polynomial, known: Iterable[Polynomial]) -> Polynomial | None:
     """A polynomial without a sum of multiples of others, as far as that shortens it.
 
-    Where the others are zero, so is the claim if nothing remains, and it is not if a number remains. None if the others
-    cannot all be zero, and would prove anything.
+    Where the others are zero, so is the claim if nothing remains, and it is not if a number remains. None if
+    the others cannot all be zero, and would prove anything.
     """
     rows: list[tuple[Monomial, dict[Monomial, Fraction]]] = []
     for polynomial in known:
