@@ -214,6 +214,7 @@ class Trace:
     def verified(self) -> bool:
         """Whether the answer is right, the solution complete, and every step valid that was not taken back.
 
+        A step that claims nothing, such as an equation that sets up a letter, is unchecked: it is neither.
         False where steps are not checked; `passed` counts a right answer there.
         """
         return bool(self.correct and self.finished) and self.is_clean

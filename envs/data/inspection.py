@@ -17,7 +17,7 @@ from envs.data.rows import FaultKind, RowFault
 from envs.grading import Grade
 from envs.problem import Problem, Split
 from envs.seeding import derive_random
-from envs.trace import Trace, Verdict
+from envs.trace import StepKind, Trace, Verdict
 
 FULL = "full"
 _MAX_CONSTANTS = 5
@@ -76,6 +76,7 @@ class Checks:
     Attributes:
         num_steps: Number of steps.
         reasons: Number of invalid steps by reason.
+        num_unchecked: Number of steps that claim nothing that can be checked.
         num_traces: Number of traces.
         num_verified: Traces that are verified.
         num_unfinished: Traces whose steps are valid but do not reach the answer.
@@ -88,6 +89,7 @@ class Checks:
     num_verified: int
     num_unfinished: int
     num_without: int
+    num_unchecked: int = 0
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -251,6 +253,7 @@ class _Inspector:
                 num_verified=checked["verified"],
                 num_unfinished=checked["unfinished"],
                 num_without=checked["without"],
+                num_unchecked=checked["unchecked"],
             )
             if env.checks_steps and checked["traces"]
             else None,
@@ -307,6 +310,9 @@ class _Inspector:
         invalid = [step for step in trace.steps if step.verdict is Verdict.INVALID]
         totals["traces"] += 1
         totals["steps"] += trace.num_steps
+        totals["unchecked"] += sum(
+            step.kind is StepKind.FORWARD and step.verdict is Verdict.UNCHECKED for step in trace.steps
+        )
         totals["verified"] += trace.verified
         totals["without"] += not trace.num_steps
         totals["unfinished"] += bool(trace.num_steps and not invalid and not trace.finished)

@@ -117,8 +117,9 @@ def _length(length: Length, shown: Sequence[int], rest: Sequence[int]) -> str:
 
 def _checks(checks: Checks) -> Iterator[str]:
     num_invalid = sum(checks.reasons.values())
-    reasons = ", ".join(f"{reason} {count:,}" for reason, count in checks.reasons.items())
-    valid = checks.num_steps - num_invalid
+    unchecked = {"not checked": checks.num_unchecked} if checks.num_unchecked else {}
+    reasons = ", ".join(f"{reason} {count:,}" for reason, count in {**checks.reasons, **unchecked}.items())
+    valid = checks.num_steps - num_invalid - checks.num_unchecked
     share = _percent(valid, checks.num_steps)
     yield from _share("verified", share, f"of {checks.num_steps:,} steps", reasons)
     others = {
