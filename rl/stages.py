@@ -32,6 +32,7 @@ from rl.evaluate import evaluate
 from rl.evaluation_files import write_evaluation
 from rl.grpo.advantages import AdvantageWeight
 from rl.grpo.arguments import grpo_arguments
+from rl.grpo.checkpoint_state import logged_until
 from rl.grpo.evaluations import Evaluations
 from rl.grpo.trainer import StrideTrainer
 from rl.grpo.update import Updates
@@ -191,6 +192,7 @@ class _Run:
                     report_to=config.report_to,
                     callbacks=[UpdateCallback(Stage.WARM, self.folder.metrics, task)],
                     resume_from=resume_from,
+                    say=self.say,
                 )
             self._save(Stage.WARM, policy)
             self._trained(Stage.WARM, config.warm_start.updates, time.perf_counter() - started)
@@ -264,7 +266,9 @@ class _Run:
                 say=self.say,
                 show=lambda split, update, rows: self.tables.show(f"eval/{split}", update, rows),
             )
-            trainer = StrideTrainer(policy, updates, arguments, callbacks, evaluations=evaluations)
+            trainer = StrideTrainer(
+                policy, updates, arguments, callbacks, evaluations=evaluations, say=self.say
+            )
             trainer.run(resume_from)
         self._save(Stage.GRPO, policy)
         num_updates = self.folder.summary().stopped or config.grpo.updates
@@ -325,16 +329,17 @@ class _Run:
             RunFolderError: The stage has no usable checkpoint, and had some.
         """
         checkpoint = checkpoint_to_resume(self.folder.path, stage, self.say)
-        update = checkpoint_update(checkpoint) if checkpoint else 0
+        update = logged = checkpoint_update(checkpoint) if checkpoint else 0
         if checkpoint is None and (trained := self.folder.summary().updates.get(stage, 0)):
             raise RunFolderError(
                 f"--resume: {stage.label} was trained for {trained} updates, but neither its model "
                 f"({self.folder.model(stage)}) nor a checkpoint of it is left; put back a copy of either"
             )
-        self.folder.metrics.forget_after(stage, update)
         if stage is Stage.GRPO:
+            logged = logged_until(checkpoint) if checkpoint else 0
             self.folder.trajectories.forget_after(update)
-            self.folder.during.forget_after(update)
+            self.folder.during.forget_after(logged)
+        self.folder.metrics.forget_after(stage, logged)
         if update:
             self.say(f"{stage.label}: continuing from update {update}")
         return checkpoint, update

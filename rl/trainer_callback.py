@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -26,6 +27,37 @@ _FIGURES: dict[str, Callable[[float], str]] = {
     "groups/useful_frac": lambda value: f"signal {percent(value)}",
     "tokens_per_s": lambda value: f"{number(value, 0)} tokens/s",
 }
+
+
+class SaveByTime(TrainerCallback):
+    """Asks for a checkpoint after the first update that ends so long after the last one.
+
+    Comes before `StopIfNotFinite`, which checks the weights where a checkpoint follows.
+    """
+
+    def __init__(self, minutes: float | None, *, clock: Callable[[], float] = time.monotonic) -> None:
+        self._every_s = math.inf if minutes is None else 60 * minutes
+        self._clock = clock
+        self._saved_at = clock()
+
+    def on_train_begin(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> None:
+        """Start the clock."""
+        self._saved_at = self._clock()
+
+    def on_save(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> None:
+        """Start it again, whatever the checkpoint was written for."""
+        self._saved_at = self._clock()
+
+    def on_step_end(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> None:
+        """Ask for a checkpoint if it is time."""
+        if self._clock() - self._saved_at >= self._every_s:
+            control.should_save = True
 
 
 class StopIfNotFinite(TrainerCallback):

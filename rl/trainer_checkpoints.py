@@ -34,6 +34,7 @@ class WholeCheckpoints(Trainer):
             self._writing_to = new.parent
             try:
                 super(WholeCheckpoints, self)._save_checkpoint(model, trial=None)
+                self._write_data(new)
             finally:
                 self._writing_to = None
 
@@ -49,6 +50,9 @@ class WholeCheckpoints(Trainer):
     def _data_state(self) -> dict[str, Any]:
         """Where the stage's data stands, as plain JSON; empty if the Trainer's own files say it."""
         return {}
+
+    def _write_data(self, folder: Path) -> None:
+        """Write what else the stage's data needs and is no JSON."""
 
     def _save_checkpoint(self, model: torch.nn.Module, trial: Any) -> None:
         self.save_checkpoint()

@@ -5,17 +5,19 @@
     weights of update n --publish, sample--> rollout batch n                         max_staleness 0, on-policy
                         '------------------> rollout batch n + 1, during update n    max_staleness 1, off-policy
 
-The weights that sample a rollout batch follow from its number alone, not from timing, so a run that samples
-ahead is as repeatable as one that does not.
+The weights that sample a rollout batch follow from its number alone, not from timing: those that the learner
+had `max_staleness` batches before, or at first the initial ones. A run that samples ahead is therefore as
+repeatable as one that does not. To go on from any batch it needs the weights of the batches sampled ahead.
 """
 
 from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any, TypeVar
 
 from rollout.engines.base import Weights
@@ -42,6 +44,27 @@ class Delivery:
     rollout_s: float
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class AheadBatch:
+    """What a later rollout batch is sampled with.
+
+    Attributes:
+        version: Version of the weights.
+        weights: A copy of them in host memory.
+    """
+
+    version: int
+    weights: Weights
+
+
+@dataclass(kw_only=True, slots=True)
+class _Pending:
+    """A later rollout batch; no future yet: nothing is sampled past the end, which may still be moved."""
+
+    batch: AheadBatch
+    future: Future[Delivery] | None = None
+
+
 class RolloutStream:
     """Publishes weights and samples rollout batches, in order, one at a time."""
 
@@ -60,8 +83,18 @@ class RolloutStream:
         self._num_groups = num_groups
         self._max_staleness = max_staleness
         self._published: int | None = None
-        self._pending: deque[Future[Delivery]] = deque()
+        self._pending: deque[_Pending] = deque()
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="rollout") if max_staleness else None
+
+    @property
+    def ahead(self) -> tuple[AheadBatch, ...]:
+        """What the next rollout batches are sampled with, as far as that is settled; for a checkpoint."""
+        return tuple(pending.batch for pending in self._pending)
+
+    def restore(self, ahead: Sequence[AheadBatch]) -> None:
+        """Continue where `ahead` was read, with a source that was restored to the same point."""
+        if self._thread is not None:
+            self._pending = deque(_Pending(batch=batch) for batch in ahead)
 
     def next(self, weights: Weights, version: int, *, left: int) -> Delivery:
         """The next rollout batch; sampling of further ones continues after the return.
@@ -69,20 +102,26 @@ class RolloutStream:
         Args:
             weights: The learner's current weights.
             version: Their version.
-            left: Rollout batches wanted from here on, this one included, up to the next point where nothing may
-                be pending (a checkpoint or the end). The first one after such a point is on-policy.
+            left: Rollout batches wanted from here on, this one included; no more are sampled.
 
         Raises:
             Exception: Whatever publishing or sampling raised.
         """
         if self._thread is None:
             return self._fetch(weights, version)
-        missing = min(self._max_staleness + 1, left) - len(self._pending)
+        missing = self._max_staleness + 1 - len(self._pending)
         if missing > 0:
             # The learner changes its own; in host memory, where actors get them from.
-            snapshot = {name: tensor.detach().to("cpu", copy=True) for name, tensor in weights.items()}
-            self._pending.extend(self._thread.submit(self._fetch, snapshot, version) for _ in range(missing))
-        return self._pending.popleft().result()
+            copied = {name: tensor.detach().to("cpu", copy=True) for name, tensor in weights.items()}
+            batch = AheadBatch(version=version, weights=copied)
+            self._pending.extend(_Pending(batch=batch) for _ in range(missing))
+        for pending in islice(self._pending, left):
+            if pending.future is None:
+                batch = pending.batch
+                pending.future = self._thread.submit(self._fetch, batch.weights, batch.version)
+        due = self._pending.popleft().future
+        assert due is not None
+        return due.result()
 
     def between(self, weights: Weights, version: int, work: Callable[[], T]) -> T:
         """Do something else with the pool, once it holds these weights and samples nothing.

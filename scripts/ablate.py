@@ -12,8 +12,9 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from rollout.interruption import ended_by_signals
 from scripts.arguments import Arguments
-from scripts.exits import RUN_FAILED, ended_by_signals, user_errors
+from scripts.exits import RUN_FAILED, user_errors
 
 if TYPE_CHECKING:
     from rl.ablation.schedule import Failure

@@ -15,6 +15,7 @@ from scripts.arguments import closest
 COMMANDS = {
     "train": "run a config: warm start, GRPO, evaluation, report",
     "evaluate": "evaluate a model on the splits of a config",
+    "runs": "list runs: what has become of each, and what to type to go on",
     "ablate": "run the cases and seeds of an ablation, and compare them",
     "report": "write the report of a run again, or compare runs",
     "rollouts": "browse every completion of a run in a browser",

@@ -5,8 +5,9 @@ CONFIG is a YAML file or the name of a shipped config. Every key of the config c
 
 from __future__ import annotations
 
+from rollout.interruption import ended_by_signals
 from scripts.arguments import Arguments
-from scripts.exits import ended_by_signals, user_errors
+from scripts.exits import user_errors
 
 
 def make_parser() -> Arguments:
@@ -25,10 +26,14 @@ def make_parser() -> Arguments:
 def main(argv: list[str] | None = None) -> int:
     """Parse arguments, train, print the result table."""
     arguments = make_parser().parse_intermixed_args(argv)
-    with ended_by_signals("stopped; --resume continues from the newest checkpoint"), user_errors():
+    with ended_by_signals("stopped before the run began") as signals, user_errors():
         from configs import load_config
 
         config = load_config(arguments.config, arguments.overrides)
+        from rl.runs.folder import run_path
+        from rl.runs.state import describe_next
+
+        signals.last_words = lambda: f"stopped; {describe_next(run_path(config))}"
         from rl.pages.text import result_table
         from rl.train import train
 

@@ -200,7 +200,11 @@ class WarmStartConfig(Section):
     budget_frac: float = Field(0.0, ge=0, le=1)
     """Share of prompts that state the number of steps of their trace as a budget."""
     save_every: int | None = Field(None, ge=1)
-    """Updates between checkpoints. null: only after the last update."""
+    """Updates between checkpoints. null: they follow from `save_minutes` alone."""
+    save_minutes: float | None = Field(10.0, gt=0)
+    """Minutes after which a checkpoint is due, beside those of `save_every`; it is written at the end of the
+    update. The last update is always saved, and at SIGTERM and SIGINT the last whole one. null: `save_every`
+    alone decides."""
     keep_checkpoints: int = Field(2, ge=1)
     """Number of newest checkpoints that stay on disk. With 1 there is none to fall back to if it is damaged."""
 
@@ -265,7 +269,7 @@ class RolloutConfig(Section):
     max_staleness: int = Field(0, ge=0)
     """Rollout batches that actors sample ahead while the learner works; needs `backend: ray`. Completions are
     then up to this many batches off-policy, which the importance ratio in the loss corrects. 0: strictly
-    on-policy. Nothing is sampled ahead across a checkpoint, so that resuming stays exact."""
+    on-policy. A checkpoint holds the weights that these batches are sampled with too, one copy for each."""
     num_actors: int = Field(2, ge=1)
     """Ray actors."""
     cpus_per_actor: float = Field(1, ge=0)
@@ -455,7 +459,11 @@ class UpdatesConfig(Section):
     budget_frac: float = Field(0.0, ge=0, le=1)
     """Share of prompts that state a step budget, drawn between half and all of the full trace's steps."""
     save_every: int | None = Field(None, ge=1)
-    """Updates between checkpoints. null: only after the last update."""
+    """Updates between checkpoints. null: they follow from `save_minutes` alone."""
+    save_minutes: float | None = Field(10.0, gt=0)
+    """Minutes after which a checkpoint is due, beside those of `save_every`; it is written at the end of the
+    update. The last update is always saved, and at SIGTERM and SIGINT the last whole one. null: `save_every`
+    alone decides."""
     keep_checkpoints: int = Field(2, ge=1)
     """Number of newest checkpoints that stay on disk. With 1 there is none to fall back to if it is damaged."""
     max_logprob_diff: Annotated[float, Field(gt=0)] | Literal["auto"] | None = "auto"
@@ -609,13 +617,11 @@ class Config(Section):
                 "to 0, or rollout.backend to ray"
             )
         if self.grpo is not None:
-            passes = self.grpo.num_iterations
-            for key, value in (("updates", self.grpo.updates), ("save_every", self.grpo.save_every)):
-                if value is not None and value % passes:
-                    raise ValueError(
-                        f"grpo.{key} ({value}) must be a multiple of grpo.num_iterations ({passes}): a batch "
-                        "of completions is trained on that many times, and a checkpoint cannot cut it in two"
-                    )
+            if self.grpo.updates % self.grpo.num_iterations:
+                raise ValueError(
+                    f"grpo.updates ({self.grpo.updates}) must be a multiple of grpo.num_iterations "
+                    f"({self.grpo.num_iterations}): a batch of completions is trained on that many times"
+                )
             if self.policy.lora is not None and self.policy.lora.dropout > 0:
                 raise ValueError(
                     f"policy.lora.dropout is {self.policy.lora.dropout}; GRPO needs 0, because with "

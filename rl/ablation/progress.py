@@ -11,10 +11,8 @@ from pathlib import Path
 
 from configs.schema.ablation import Trial
 from rl.runs.checkpoints import checkpoint_update, latest_checkpoint
-from rl.runs.log import metrics_log, read_summary
-from rl.runs.record import Stage, UpdateRow
-
-_TAIL = 1 << 16  # bytes read from the end of a file; a row has about one thousand
+from rl.runs.log import metrics_log, read_summary, read_tail
+from rl.runs.record import Stage
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -68,7 +66,7 @@ def read_progress(trial: Trial) -> Progress:
     Raises:
         RunFolderError: A file of the run has another format or is damaged.
     """
-    row = _last_row(trial.folder)
+    row = metrics_log(trial.folder).last()
     stages = trained_stages(trial)
     if row is None or row.stage not in stages:
         return Progress()
@@ -94,26 +92,10 @@ def resume_updates(trial: Trial) -> dict[Stage, int]:
 
 def last_line(log: Path) -> str:
     """The last line of a log that is not empty."""
-    lines = _tail(log).decode(errors="replace").replace("\r", "\n").split("\n")
+    lines = read_tail(log).decode(errors="replace").replace("\r", "\n").split("\n")
     return next((line.strip() for line in reversed(lines) if line.strip()), "")
 
 
 def _newest_checkpoint(folder: Path, stage: Stage) -> int:
     newest = latest_checkpoint(folder, stage)
     return 0 if newest is None else checkpoint_update(newest)
-
-
-def _last_row(folder: Path) -> UpdateRow | None:
-    log = metrics_log(folder)
-    whole = [line for line in _tail(log.path).split(b"\n")[:-1] if line.strip()]
-    return log.parse(whole[-1]) if whole else None
-
-
-def _tail(path: Path) -> bytes:
-    try:
-        with path.open("rb") as file:
-            size = file.seek(0, 2)
-            file.seek(max(0, size - _TAIL))
-            return file.read()
-    except FileNotFoundError:
-        return b""

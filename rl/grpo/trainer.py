@@ -2,16 +2,15 @@
 
 `update.py` makes the data of an update; TRL sees placeholder rows only. One update is as many of TRL's
 steps as there are micro-batches. A checkpoint holds the state of the updates beside the Trainer's own files, so
-a resumed run repeats the uninterrupted one exactly.
+a resumed run repeats the uninterrupted one exactly, from any update.
 
 Everything relied on beyond TRL's public interface is listed in tests/rl/grpo/test_trl_contract.py.
 """
 
 from __future__ import annotations
 
-import json
 import shutil
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
@@ -22,6 +21,7 @@ from transformers import PrinterCallback, TrainerCallback
 from trl import GRPOConfig, GRPOTrainer
 from trl.trainer.utils import use_adapter
 
+from rl.grpo.checkpoint_state import GrpoState
 from rl.grpo.evaluation_mode import switch_to_evaluation
 from rl.grpo.evaluations import Evaluations
 from rl.grpo.importance import importance_ratio
@@ -30,15 +30,18 @@ from rl.grpo.micro_batches import MicroBatch
 from rl.grpo.regularisation import regularisation
 from rl.grpo.update import Updates, combine_figures
 from rl.models.policy import Policy, trainable_weights
-from rl.runs.checkpoints import STATE
+from rl.runs.record import Stage
 from rl.trainer_arguments import adapter_kept
-from rl.trainer_callback import StopIfNotFinite, check_figures, check_weights
+from rl.trainer_callback import SaveByTime, StopIfNotFinite, check_figures, check_weights
 from rl.trainer_checkpoints import WholeCheckpoints
+from rl.update_boundary import InterruptibleTrainer
 from rollout.engines.cpu_linear import speed_up_linears
 
 
-class StrideTrainer(WholeCheckpoints, GRPOTrainer):
+class StrideTrainer(InterruptibleTrainer, WholeCheckpoints, GRPOTrainer):
     """GRPO on the micro-batches of `Updates`."""
+
+    stage = Stage.GRPO
 
     def __init__(
         self,
@@ -48,6 +51,7 @@ class StrideTrainer(WholeCheckpoints, GRPOTrainer):
         callbacks: list[TrainerCallback],
         *,
         evaluations: Evaluations | None = None,
+        say: Callable[[str], None] = lambda line: None,
     ) -> None:
         """Set up TRL's trainer.
 
@@ -57,6 +61,7 @@ class StrideTrainer(WholeCheckpoints, GRPOTrainer):
             arguments: TRL's settings, of `grpo_arguments`.
             callbacks: Notified of every update.
             evaluations: Judges the policy every few updates; None: nothing does.
+            say: Shows a line.
         """
         assert arguments.num_generations is not None
         speed_up_linears(policy.model)
@@ -68,19 +73,23 @@ class StrideTrainer(WholeCheckpoints, GRPOTrainer):
                 args=arguments,
                 train_dataset=Dataset.from_dict({"prompt": [""] * num_prompts}),
                 processing_class=policy.tokenizer,
-                callbacks=[StopIfNotFinite(), *callbacks],
+                callbacks=[SaveByTime(updates.config.save_minutes), StopIfNotFinite(), *callbacks],
             )
         self.remove_callback(PrinterCallback)  # progress is shown by our own
         self.beta = 0.0  # TRL's KL term is off; ours is in `regularisation.py`
+        self.say = say
         self._updates = updates
         self._evaluations = evaluations
         self._micro_batches: list[MicroBatch] = []
+        self._unevaluated: Mapping[str, Any] | None = None
         self._scored = (torch.empty(0), torch.empty(0))
 
     def run(self, resume_from: Path | None = None) -> None:
         """Train to the last update, from a checkpoint folder written by this class if there is one."""
         if resume_from is not None:
-            self._updates.restore(json.loads((resume_from / STATE).read_text()))
+            state = GrpoState.read(resume_from, device=self.accelerator.device)
+            self._updates.restore(state.source, state.ahead, on_policy=state.on_policy)
+            self._micro_batches, self._unevaluated = list(state.micro_batches), state.unevaluated
         try:
             self.train(resume_from_checkpoint=str(resume_from) if resume_from else None)
         finally:
@@ -188,8 +197,39 @@ class StrideTrainer(WholeCheckpoints, GRPOTrainer):
         super()._save(output_dir, state_dict)
         shutil.rmtree(Path(output_dir or str(self.args.output_dir)) / "ref", ignore_errors=True)
 
+    def _write_data(self, folder: Path) -> None:
+        self._state.write_tensors(folder)
+
     def _data_state(self) -> dict[str, Any]:
-        return self._updates.state
+        return self._state.to_json()
+
+    def begin(self) -> None:
+        """What was loaded is what was saved; an evaluation that was interrupted is done first."""
+        super().begin()
+        if self._unevaluated is not None:
+            logs = dict(self._unevaluated["logs"])
+            model = self.accelerator.unwrap_model(self.model)
+            model.training = True  # by which TRL tells whose figures these are
+            self._metrics["train"].update(self._unevaluated["metrics"])
+            self.begin_update_end()
+            logs.update(self._evaluate_update(logs, self.state.global_step))
+            super().log(logs)
+            self.end_update_end()
+
+    def mark_boundary(self, unevaluated: Mapping[str, Any] | None = None) -> None:
+        """An update is whole, except for its evaluation if there are figures without it."""
+        super().mark_boundary()
+        self._state = GrpoState(
+            source=self._updates.state,
+            ahead=self._updates.ahead,
+            micro_batches=() if self._first_pass else self._micro_batches,
+            on_policy=self._updates.on_policy,
+            unevaluated=unevaluated,
+        )
+
+    def _run_epoch(self, *args: Any, **kwargs: Any) -> None:
+        if not self.control.should_training_stop:  # by the evaluation that was done first
+            super()._run_epoch(*args, **kwargs)
 
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
         """Add the figures the Trainer does not know, then log."""
@@ -210,7 +250,9 @@ class StrideTrainer(WholeCheckpoints, GRPOTrainer):
         model = self.accelerator.unwrap_model(self.model)
         check_figures(logs, update)
         check_weights(model, update)
-        figures = self._updates.between(trainable_weights(model), update, evaluations.evaluate)
+        self.mark_boundary({"logs": dict(logs), "metrics": dict(self._metrics["train"])})
+        with self.interruptible():
+            figures = self._updates.between(trainable_weights(model), update, evaluations.evaluate)
         if evaluations.stopped:
             self.control.should_training_stop = self.control.should_save = True
         return figures

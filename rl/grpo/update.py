@@ -35,7 +35,7 @@ from rl.grpo.zero_signal import ZeroSignalWatch
 from rollout.engines.base import Weights
 from rollout.pools.base import RolloutPool
 from rollout.source import GroupSource, RolloutBatch
-from rollout.stream import Delivery, RolloutStream
+from rollout.stream import AheadBatch, Delivery, RolloutStream
 from rollout.types import RolloutGroup
 
 _CPU_TOKENS, _GPU_TOKENS = 768, 16384  # of a micro-batch, where the config leaves it open
@@ -60,6 +60,7 @@ class Updates:
     Attributes:
         config: The `grpo` section.
         state: The source's, after the last rollout batch given out, as plain JSON.
+        on_policy: Whether that batch was sampled with the weights it was first trained with.
     """
 
     def __init__(
@@ -109,12 +110,20 @@ class Updates:
         self._ended_at = clock()
         self._prepare_s = 0.0
         self._logprobs = LogprobCheck(config.max_logprob_diff, float32=float32, warn=warn)
-        self._on_policy = True
+        self.on_policy = True
 
-    def restore(self, state: Mapping[str, Any]) -> None:
-        """Continue from the state in a checkpoint."""
+    @property
+    def ahead(self) -> tuple[AheadBatch, ...]:
+        """What the next rollout batches are sampled with, for a checkpoint."""
+        return self._stream.ahead
+
+    def restore(
+        self, state: Mapping[str, Any], ahead: Sequence[AheadBatch] = (), *, on_policy: bool = True
+    ) -> None:
+        """Continue from what `state`, `ahead` and `on_policy` were when a checkpoint was written."""
         self._source.restore(state)
-        self.state = self._source.state()
+        self._stream.restore(ahead)
+        self.state, self.on_policy = self._source.state(), on_policy
 
     def between(
         self, weights: Weights, update: int, work: Callable[[int], dict[str, float]]
@@ -196,7 +205,7 @@ class Updates:
         prepared = self._clock()
         self._prepare_s += prepared - started
         delivery_metrics = _delivery_metrics(delivery, update)
-        self._on_policy = delivery_metrics["staleness/max"] == 0
+        self.on_policy = delivery_metrics["staleness/max"] == 0
         metrics = {
             **rollout_metrics(rollouts, self.config.problems_per_update),
             **delivery_metrics,
@@ -229,7 +238,7 @@ class Updates:
         total = now - self._ended_at
         metrics = {"seconds/update": total - self._prepare_s, "seconds/total": total}
         self._ended_at, self._prepare_s = now, 0.0
-        return {**metrics, **self._logprobs.take(update, on_policy=self._on_policy)}
+        return {**metrics, **self._logprobs.take(update, on_policy=self.on_policy)}
 
     def _advantages(self, groups: Sequence[RolloutGroup]) -> list[list[float]]:
         compared = [group.rewards if self._decoupled is None else group.right for group in groups]
@@ -250,10 +259,8 @@ class Updates:
         return advantages
 
     def _batches_left(self, update: int) -> int:
-        """Rollout batches up to the next checkpoint or the end; nothing is sampled ahead across either."""
-        every = self.config.save_every or self.config.updates
-        stop = min(self.config.updates, (update // every + 1) * every)
-        return (stop - update) // self.config.num_iterations
+        """Rollout batches up to the end."""
+        return (self.config.updates - update) // self.config.num_iterations
 
 
 def _delivery_metrics(delivery: Delivery, update: int) -> dict[str, float]:

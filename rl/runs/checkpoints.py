@@ -46,7 +46,7 @@ def checkpoint_update(path: Path) -> int:
 def latest_checkpoint(run: Path, stage: Stage) -> Path | None:
     """A stage's newest complete checkpoint; None if there is none. Sizes are compared, no content is read."""
     return next(
-        (path for path in _newest_first(checkpoints(run, stage)) if not find_fault(path, hashes=False)), None
+        (path for path in newest_first(checkpoints(run, stage)) if not find_fault(path, hashes=False)), None
     )
 
 
@@ -66,7 +66,7 @@ def checkpoint_to_resume(run: Path, stage: Stage, say: Callable[[str], None]) ->
     folder = checkpoints(run, stage)
     remove_leftovers(folder)
     damaged: list[tuple[Path, str]] = []
-    for path in _newest_first(folder):
+    for path in newest_first(folder):
         if fault := find_fault(path):
             damaged.append((path, fault))
             continue
@@ -116,11 +116,11 @@ def save_checkpoint(
         if not find_fault(path):
             return path
         _set_aside(path)
-    before = next(iter(_newest_first(folder)), None)
+    before = next(iter(newest_first(folder)), None)
     with whole_folder(path, needed=folder_bytes(before) if before else needed) as new:
         write(new)
         (new / STATE).write_text(json.dumps({"format": _FORMAT, "update": update, **state}))
-    for old in _newest_first(folder)[keep:]:
+    for old in newest_first(folder)[keep:]:
         remove_folder(old)
     return path
 
@@ -142,7 +142,8 @@ def find_fault(path: Path, *, hashes: bool = True) -> str:
     return ""
 
 
-def _newest_first(folder: Path) -> list[Path]:
+def newest_first(folder: Path) -> list[Path]:
+    """The checkpoints in a stage's folder, damaged or not, without those that were set aside."""
     found = [path for path in folder.glob("checkpoint-*") if re.fullmatch(r"checkpoint-[0-9]+", path.name)]
     return sorted(found, key=checkpoint_update, reverse=True)
 

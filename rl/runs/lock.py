@@ -5,11 +5,13 @@ from __future__ import annotations
 import fcntl
 import os
 import socket
+import time
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO, ClassVar
 
 NAME = ".lock"
+_LOOK_S = 0.05
 
 
 class RunBusyError(RuntimeError):
@@ -30,14 +32,37 @@ def lock_folder(folder: Path, *, key: str) -> IO[str]:
         OSError: The folder cannot be written.
     """
     lock = (folder / NAME).open("a+")
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
+    if not _take(lock, fcntl.LOCK_EX):
+        time.sleep(_LOOK_S)  # `lock_holder` may be looking
+        if _take(lock, fcntl.LOCK_EX):
+            return lock
         with lock:
-            lock.seek(0)
-            holder = lock.read().strip() or "another process"
-        raise RunBusyError(f"{key} {folder} is in use by {holder}; wait for it or give another") from None
+            holder = _holder(lock)
+        raise RunBusyError(f"{key} {folder} is in use by {holder}; wait for it or give another")
     return lock
+
+
+def lock_holder(folder: Path) -> str | None:
+    """Who holds the lock of a folder, as `process 17 on host since ...`; None if nobody does."""
+    try:
+        lock = (folder / NAME).open()
+    except OSError:
+        return None
+    with lock:
+        return None if _take(lock, fcntl.LOCK_SH) else _holder(lock)
+
+
+def _take(lock: IO[str], kind: int) -> bool:
+    try:
+        fcntl.flock(lock, kind | fcntl.LOCK_NB)
+    except OSError:
+        return False
+    return True
+
+
+def _holder(lock: IO[str]) -> str:
+    lock.seek(0)
+    return lock.read().strip() or "another process"
 
 
 def sign_lock(lock: IO[str]) -> None:

@@ -24,6 +24,7 @@ if TYPE_CHECKING:  # readers of a run need not import torch
 
 Row = TypeVar("Row", SampleRow, UpdateRow)
 T = TypeVar("T")
+_TAIL = 1 << 16
 
 
 class RowLog(Generic[Row]):
@@ -71,6 +72,15 @@ class RowLog(Generic[Row]):
                 "the folder"
             ) from None
 
+    def last(self) -> Row | None:
+        """The last whole row, read from the end of the file; None without one.
+
+        Raises:
+            RunFolderError: As `read`.
+        """
+        lines = [line for line in read_tail(self.path).split(b"\n")[:-1] if line.strip()]
+        return self.parse(lines[-1]) if lines else None
+
     def forget_after(self, stage: Stage, update: int) -> None:
         """Drop the rows of `stage` beyond `update`: a resumed run writes them again.
 
@@ -109,6 +119,16 @@ class RowLog(Generic[Row]):
                         yield number, line[:-1]
         except OSError as error:
             raise RunFolderError(f"{self.path} cannot be read: {error.strerror or error}") from None
+
+
+def read_tail(path: Path) -> bytes:
+    """The last 64 KiB of a file; nothing where there is none. A row of metrics has about one thousand bytes."""
+    try:
+        with path.open("rb") as file:
+            file.seek(max(0, file.seek(0, 2) - _TAIL))
+            return file.read()
+    except FileNotFoundError:
+        return b""
 
 
 def metrics_log(folder: Path) -> RowLog[UpdateRow]:

@@ -6,7 +6,7 @@ completions get a loss.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pyarrow.compute as pc
@@ -17,16 +17,26 @@ from trl import SFTConfig, SFTTrainer
 from configs.schema.config import WarmStartConfig
 from rl.models.policy import Policy
 from rl.precision import Passes
+from rl.runs.record import Stage
 from rl.sft.encode import encode_phases
 from rl.sft.examples import Phase
 from rl.trainer_arguments import adapter_kept, pin_one_device, trainer_arguments
-from rl.trainer_callback import StopIfNotFinite
+from rl.trainer_callback import SaveByTime, StopIfNotFinite
 from rl.trainer_checkpoints import WholeCheckpoints
+from rl.update_boundary import InterruptibleTrainer
 from rollout.engines.cpu_linear import speed_up_linears
 
 
-class WarmStartTrainer(WholeCheckpoints, SFTTrainer):
-    """TRL's trainer, whose checkpoints are written whole."""
+class WarmStartTrainer(InterruptibleTrainer, WholeCheckpoints, SFTTrainer):
+    """TRL's trainer, which can be interrupted, and whose checkpoints are written whole."""
+
+    stage = Stage.WARM
+
+    def begin(self) -> None:
+        """Training begins; the tokens that TRL has counted go on from the last row of the log."""
+        super().begin()
+        counted = [row["num_tokens"] for row in self.state.log_history if "num_tokens" in row]
+        self._total_train_tokens = int(counted[-1]) if counted else 0
 
 
 def warm_start(
@@ -41,6 +51,7 @@ def warm_start(
     callbacks: list[TrainerCallback],
     pass_tokens: int | None = None,
     resume_from: Path | None = None,
+    say: Callable[[str], None] = lambda line: None,
 ) -> None:
     """Train `policy.model` in place.
 
@@ -55,6 +66,7 @@ def warm_start(
         callbacks: Notified of every update.
         pass_tokens: Tokens of a forward pass at most, where `micro_batch_size` is open; None: any number.
         resume_from: Checkpoint folder to continue from.
+        say: Shows a line.
 
     Raises:
         ConfigError: A demonstration does not fit into the model's context.
@@ -84,8 +96,9 @@ def warm_start(
             args=arguments,
             train_dataset=rows,
             processing_class=policy.tokenizer,
-            callbacks=[StopIfNotFinite(), *callbacks],
+            callbacks=[SaveByTime(config.save_minutes), StopIfNotFinite(), *callbacks],
         )
+    trainer.say = say
     trainer.remove_callback(PrinterCallback)  # progress is shown by our own
     trainer.train(resume_from_checkpoint=str(resume_from) if resume_from else None)
 

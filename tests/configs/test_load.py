@@ -193,10 +193,6 @@ def test_wrong_values_name_key_value_and_what_is_allowed(
             ["grpo.num_iterations=3", "grpo.updates=10"],
             ["grpo.updates (10) must be a multiple of grpo.num_iterations (3)"],
         ),
-        (
-            ["grpo.num_iterations=5", "grpo.save_every=8"],
-            ["grpo.save_every (8) must be a multiple of grpo.num_iterations (5)"],
-        ),
         # 800 + 256 = 1056 > 1024.
         (
             ["rollout.max_prompt_tokens=800"],

@@ -151,24 +151,32 @@ def test_killed_and_resumed_equals_uninterrupted(
     assert one == two
 
 
-def test_a_run_sampled_ahead_resumes_exactly(tmp_path: Path) -> None:
-    """Killed while actors sample for later updates. All groups are one update old except the first after a
-    checkpoint."""
-    ahead = (
-        "rollout.backend=ray",
-        "rollout.max_staleness=1",
-        "rollout.num_actors=1",
-        "rollout.cpus_per_actor=0.5",
-        "grpo.num_iterations=1",
-    )
-    whole, folder = tmp_path / "whole", tmp_path / "run"
-    finish(start(whole, *ahead))
-    kill_at(start(folder, *ahead), folder, "grpo", 6)
-    finish(start(folder, *ahead, "--resume"))
-    assert digest(folder, "grpo") == digest(whole, "grpo")
-    assert untimed_rows(folder) == untimed_rows(whole)
+AHEAD = (
+    "rollout.backend=ray",
+    "rollout.max_staleness=1",
+    "rollout.num_actors=1",
+    "rollout.cpus_per_actor=0.5",
+    "grpo.num_iterations=1",
+)
+
+
+@pytest.fixture(scope="module")
+def sampled_ahead(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("ahead") / "run"
+    finish(start(folder, *AHEAD))
     staleness = [row["staleness/max"] for row in rows(folder) if row["stage"] == "grpo"]
-    assert staleness == [0, 1, 1, 1] * 3
+    assert staleness == [0] + [1] * 11
+    return folder
+
+
+def test_a_run_sampled_ahead_resumes_exactly(sampled_ahead: Path, tmp_path: Path) -> None:
+    """Killed while actors sample for later updates, and made longer from an end where they were not."""
+    folder = tmp_path / "run"
+    kill_at(start(folder, *AHEAD, "grpo.updates=8"), folder, "grpo", 6)
+    finish(start(folder, *AHEAD, "grpo.updates=8", "--resume"))
+    finish(start(folder, *AHEAD, "--resume"))
+    assert digest(folder, "grpo") == digest(sampled_ahead, "grpo")
+    assert untimed_rows(folder) == untimed_rows(sampled_ahead)
 
 
 def test_a_finished_run_can_be_made_longer(uninterrupted: Path, tmp_path: Path) -> None:
@@ -189,15 +197,21 @@ def test_an_incomplete_checkpoint_is_ignored(uninterrupted: Path, tmp_path: Path
     assert digest(folder, "grpo") == digest(uninterrupted, "grpo")
 
 
-def test_a_terminated_run_releases_everything_and_says_how_to_resume(tmp_path: Path) -> None:
+def test_a_terminated_run_saves_releases_everything_and_says_how_to_resume(
+    sampled_ahead: Path, tmp_path: Path
+) -> None:
     folder = tmp_path / "run"
-    process = start(folder, "rollout.backend=ray", "rollout.num_actors=1", "rollout.cpus_per_actor=0.5")
+    process = start(folder, *AHEAD)
     wait_for(process, folder, "grpo", 5)
     process.terminate()
     output, _ = process.communicate(timeout=240)
     assert process.returncode == 128 + signal.SIGTERM
-    assert output.decode().rstrip().endswith("stopped; --resume continues from the newest checkpoint")
-    finish(start(folder, "--resume"))
+    saved, stopped = output.decode().splitlines()[-2:]
+    update = int(saved.removeprefix("GRPO: saved update ").partition(" ")[0])
+    assert update >= 5 and stopped == f"stopped; --resume continues GRPO from update {update}"
+    finish(start(folder, *AHEAD, "--resume"))
+    assert digest(folder, "grpo") == digest(sampled_ahead, "grpo")
+    assert untimed_rows(folder) == untimed_rows(sampled_ahead)
 
 
 LORA = ("policy.lora={r: 4, alpha: 8}", "grpo.num_iterations=1", "grpo.save_every=2", "grpo.updates=6")

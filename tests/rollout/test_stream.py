@@ -4,20 +4,21 @@ from __future__ import annotations
 
 import threading
 from collections import Counter
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
 import torch
 
 from rollout.source import RolloutBatch
-from rollout.stream import Delivery, RolloutStream
+from rollout.stream import AheadBatch, Delivery, RolloutStream
 
 
 class PoolAndSource:
     """Pool and source in one; records the requests in order."""
 
     def __init__(self, fails_at: int | None = None) -> None:
-        self.cursor = 0
+        self.cursor = self.asked = 0
         self.log: list[tuple[Any, ...]] = []
         self.published = (-1, -1.0)
         self.fails_at = fails_at
@@ -33,6 +34,7 @@ class PoolAndSource:
         return {"cursor": self.cursor}
 
     def next_update(self, num_groups: int) -> RolloutBatch:
+        self.asked += 1
         assert self.may_sample.wait(timeout=30)
         if self.cursor == self.fails_at:
             raise RuntimeError(f"no rollout batch {self.cursor}")
@@ -49,17 +51,25 @@ class PoolAndSource:
     def close(self) -> None: ...
 
 
-def learn(side: PoolAndSource, max_staleness: int, updates: int, every: int, passes: int = 1) -> list[Delivery]:
-    """Like the learner: weights change in place, and nothing is pending after each `every` updates."""
+def learn(
+    side: PoolAndSource,
+    max_staleness: int,
+    updates: int,
+    passes: int = 1,
+    *,
+    first: int = 0,
+    ahead: Sequence[AheadBatch] = (),
+) -> tuple[list[Delivery], tuple[AheadBatch, ...]]:
+    """Like the learner, whose weights change in place; the deliveries, and what a checkpoint would hold."""
     stream = RolloutStream(side, side, num_groups=1, max_staleness=max_staleness)  # type: ignore[arg-type]
+    stream.restore(ahead)
     weight = torch.zeros(())
     deliveries = []
-    for version in range(0, updates, passes):
+    for version in range(first, updates, passes):
         weight.fill_(version)
-        stop = min(updates, (version // every + 1) * every)
-        deliveries.append(stream.next({"w": weight}, version, left=(stop - version) // passes))
+        deliveries.append(stream.next({"w": weight}, version, left=(updates - version) // passes))
     stream.close()
-    return deliveries
+    return deliveries, stream.ahead
 
 
 def sampled_with(side: PoolAndSource) -> list[int]:
@@ -97,7 +107,7 @@ def test_work_between_batches_waits_for_those_sampled_ahead() -> None:
 def test_work_between_batches_has_the_newest_weights_and_changes_no_batch(max_staleness: int) -> None:
     """After updates 2 and 5 the pool is used for something else."""
     quiet, side = PoolAndSource(), PoolAndSource()
-    learn(quiet, max_staleness, updates=8, every=8)
+    learn(quiet, max_staleness, updates=8)
     stream = RolloutStream(side, side, num_groups=1, max_staleness=max_staleness)  # type: ignore[arg-type]
     weight = torch.zeros(())
     seen = []
@@ -112,20 +122,17 @@ def test_work_between_batches_has_the_newest_weights_and_changes_no_batch(max_st
 
 
 @pytest.mark.parametrize(
-    ("max_staleness", "every", "expected"),
+    ("max_staleness", "expected"),
     [
-        (0, 8, [0, 1, 2, 3, 4, 5, 6, 7]),
-        (1, 8, [0, 0, 1, 2, 3, 4, 5, 6]),
-        (2, 8, [0, 0, 0, 1, 2, 3, 4, 5]),
-        (1, 4, [0, 0, 1, 2, 4, 4, 5, 6]),  # nothing is pending after 4, so a run resumed there does the same
-        (3, 2, [0, 0, 2, 2, 4, 4, 6, 6]),
-        (1, 5, [0, 0, 1, 2, 3, 5, 5, 6]),
-        (99, 8, [0] * 8),
+        (0, [0, 1, 2, 3, 4, 5, 6, 7]),
+        (1, [0, 0, 1, 2, 3, 4, 5, 6]),
+        (2, [0, 0, 0, 1, 2, 3, 4, 5]),
+        (99, [0] * 8),
     ],
 )
-def test_staleness_is_bounded_and_known_in_advance(max_staleness: int, every: int, expected: list[int]) -> None:
+def test_staleness_is_bounded_and_known_in_advance(max_staleness: int, expected: list[int]) -> None:
     side = PoolAndSource()
-    deliveries = learn(side, max_staleness, updates=8, every=every)
+    deliveries, _ = learn(side, max_staleness, updates=8)
     assert sampled_with(side) == expected
     assert all(version - used <= max_staleness for version, used in enumerate(expected))
     assert [delivery.state["cursor"] for delivery in deliveries] == list(range(1, 9))
@@ -133,9 +140,24 @@ def test_staleness_is_bounded_and_known_in_advance(max_staleness: int, every: in
     assert published == sorted(set(expected))  # each version once
 
 
+@pytest.mark.parametrize("max_staleness", [0, 1, 3])
+@pytest.mark.parametrize("until", [1, 2, 5])
+def test_a_run_goes_on_from_any_batch_with_what_is_ahead(max_staleness: int, until: int) -> None:
+    """Whether it ended there or was stopped: nothing past its end had been sampled."""
+    whole, first, second = PoolAndSource(), PoolAndSource(), PoolAndSource()
+    learn(whole, max_staleness, updates=8)
+    _, ahead = learn(first, max_staleness, updates=until)
+    assert len(ahead) == max_staleness and first.cursor == until
+    second.cursor = first.cursor
+    learn(second, max_staleness, updates=8, first=until, ahead=ahead)
+    assert [e for side in (first, second) for e in side.log if e[0] == "sample"] == [
+        e for e in whole.log if e[0] == "sample"
+    ]
+
+
 def test_a_batch_may_serve_several_updates() -> None:
     side = PoolAndSource()
-    learn(side, max_staleness=1, updates=8, every=8, passes=2)
+    learn(side, max_staleness=1, updates=8, passes=2)
     assert sampled_with(side) == [0, 0, 2, 4]
 
 
@@ -158,7 +180,7 @@ def test_the_next_rollout_batch_is_sampled_while_the_learner_works() -> None:
 def test_an_error_of_sampling_is_raised_when_its_rollout_batch_is_due(max_staleness: int) -> None:
     side = PoolAndSource(fails_at=2)
     with pytest.raises(RuntimeError, match="no rollout batch 2"):
-        learn(side, max_staleness, updates=8, every=8)
+        learn(side, max_staleness, updates=8)
     assert side.cursor == 2
 
 
@@ -169,7 +191,7 @@ def test_after_close_no_further_batch_is_sampled() -> None:
     side.may_sample.clear()
     waiting = threading.Thread(target=lambda: stream.next({"w": torch.ones(())}, 1, left=4))
     waiting.start()
-    while not any(entry[:2] == ("publish", 1) for entry in side.log):
+    while side.asked < 2:
         threading.Event().wait(0.01)  # the first of four is being sampled
     stream.close()
     side.may_sample.set()
@@ -192,5 +214,5 @@ def test_a_pool_that_sleeps_gets_its_weights_again() -> None:
 def test_a_pool_that_samples_ahead_does_not_sleep() -> None:
     side = PoolAndSource()
     side.sleeps = True
-    learn(side, max_staleness=1, updates=4, every=2)
+    learn(side, max_staleness=1, updates=4)
     assert not [entry for entry in side.log if entry[0] == "sleep"]

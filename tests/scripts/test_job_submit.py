@@ -213,7 +213,7 @@ def test_a_run_is_followed_left_stopped_and_resumed(head: Head, project: Path, t
     stop = head.start(project, "--stop", match[1])
     out, err = stop.communicate(timeout=120)
     assert stop.returncode == 0, out + err
-    assert out.startswith("stopped; ")
+    assert "\nstopped; --resume " in f"\n{out}"
     log, err = again.communicate(timeout=60)
     assert again.returncode == 143, log + err
     assert log.endswith(out)

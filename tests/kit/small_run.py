@@ -1,0 +1,59 @@
+"""A run of seconds with a warm start, GRPO in two updates a batch, a reward with a history, and evaluations.
+
+In: a folder and arguments of `stride train`. Out: what must be equal in two runs that were the same.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+from typing import Any
+
+from rl.runs.log import metrics_log
+from scripts.train import main
+
+CONFIG = """
+name: interrupt
+device: cpu
+threads: 1
+report_to: []
+env:
+  name: addition
+  settings: {train: ["1_1"], ood_easy: ["2_1"], ood_hard: ["2_2"]}
+policy:
+  tiny: {hidden_size: 32, num_layers: 1, num_heads: 2, intermediate_size: 32, max_positions: 128}
+warm_start: {updates: 6, num_problems: 24, batch_size: 8, micro_batch_size: 4, learning_rate: 3.0e-3}
+rollout: {samples_per_problem: 4, max_prompt_tokens: 40, max_new_tokens: 24, threads: 1}
+rewards:
+  terms:
+    - {name: correct, weight: 1.0}
+    - {name: format, weight: 0.2}
+    - {name: length_over_history, weight: -0.1}
+    - {name: token_count, weight: -0.2}
+grpo: {updates: 6, problems_per_update: 2, num_iterations: 2, learning_rate: 1.0e-3, max_resamples: 1}
+eval: {splits: [id], num_problems: 3, num_samples: 0, every: 3, every_problems: 2}
+"""
+
+
+def train(folder: Path, *arguments: str) -> None:
+    """Run it in this process."""
+    config = folder.parent / "small.yaml"
+    config.write_text(CONFIG)
+    main([str(config), f"output_dir={folder}", *arguments])
+
+
+def digests(folder: Path) -> list[str]:
+    """The final weights of each stage, and the best ones."""
+    return [
+        hashlib.sha256((folder / "models" / name / "model.safetensors").read_bytes()).hexdigest()
+        for name in ("warm", "grpo", "best")
+    ]
+
+
+def untimed(folder: Path) -> list[tuple[Any, ...]]:
+    """The logged updates without what tells the time."""
+    times = ("seconds", "_per_s", "time")
+    return [
+        (row.stage, row.update, {k: v for k, v in row.metrics.items() if not any(time in k for time in times)})
+        for row in metrics_log(folder).read()
+    ]
