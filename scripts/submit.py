@@ -8,6 +8,7 @@ Ctrl-C leaves the job running; --follow takes up its log again, --stop has it sa
 from __future__ import annotations
 
 import argparse
+import logging
 import os
 import secrets
 import shlex
@@ -115,7 +116,7 @@ def _run(words: list[str], arguments: argparse.Namespace) -> int:
     words[words.index(run.config)] = package.config
     entrypoint = shlex.join([*command, *words])
     head = _head(arguments)
-    gpus = choose_gpus(config, head) if arguments.gpus is None else arguments.gpus
+    gpus = choose_gpus(config, head, arguments.gpus)
     for line in package.describe():
         print(line, file=sys.stderr)
     job = f"{config.name}-{secrets.token_hex(4)}"
@@ -133,16 +134,21 @@ def _run(words: list[str], arguments: argparse.Namespace) -> int:
     return follow_job(head, job)
 
 
-def choose_gpus(config: Config, head: Head) -> float:
-    """GPUs to reserve for the learner: one where it will use one."""
-    if config.device == "cpu":
+def choose_gpus(config: Config, head: Head, asked: float | None = None) -> float:
+    """GPUs to reserve for the learner: as many as are asked for, else one where it will use one."""
+    if asked == 0 or (asked is None and config.device == "cpu"):
         return 0
     there = head.num_gpus()
-    if there == 0 and config.device == "auto":
+    if there == 0 and asked is None and config.device == "auto":
         return 0
-    if there == 0:
-        print("the cluster has no GPU now; the job waits until a node with one joins", file=sys.stderr)
-    return 1
+    gpus = 1 if asked is None else asked
+    if there is not None and there < gpus:
+        print(
+            f"the cluster has {there:g} GPUs now, and the learner asks for {gpus:g}: the job waits until a "
+            "node with enough of them joins (--gpus 0 asks for none)",
+            file=sys.stderr,
+        )
+    return gpus
 
 
 def send(head: Head, job: str, entrypoint: str, archive: Path, *, gpus: float) -> None:
@@ -165,6 +171,7 @@ def send(head: Head, job: str, entrypoint: str, archive: Path, *, gpus: float) -
 
     os.environ[ADDRESS_VARIABLE] = head.address  # Ray prefers the environment to an argument
     grace = os.environ.get(GRACE_VARIABLE, str(GRACE_S))
+    logging.disable(logging.INFO)  # the sizes have been said
     try:
         client = JobSubmissionClient(head.address, headers=head.headers)
         client.submit_job(
@@ -175,6 +182,8 @@ def send(head: Head, job: str, entrypoint: str, archive: Path, *, gpus: float) -
         )
     except (OSError, RuntimeError, ValueError, RayError) as error:
         raise SubmitError(f"the head at {head.address} did not take the job: {error}") from None
+    finally:
+        logging.disable(logging.NOTSET)
 
 
 if __name__ == "__main__":

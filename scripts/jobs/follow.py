@@ -18,7 +18,7 @@ from typing import Any
 
 import aiohttp
 
-from scripts.exits import RUN_FAILED
+from scripts.exits import RUN_FAILED, TRY_AGAIN
 from scripts.jobs.errors import HeadLostError, SubmitError
 from scripts.jobs.head import TIMEOUT_S, Head
 
@@ -134,7 +134,7 @@ class _Follower:
 
     async def follow(self) -> JobState:
         limits = aiohttp.ClientTimeout(total=None, sock_connect=TIMEOUT_S, sock_read=TIMEOUT_S)
-        async with aiohttp.ClientSession(headers=self._headers, timeout=limits) as session:
+        async with aiohttp.ClientSession(headers=self._headers, timeout=limits, trust_env=True) as session:
             lost: float | None = None
             while True:
                 broken = await self._tail(session)
@@ -224,7 +224,8 @@ def stop_job(head: Head, job: str) -> int:
     """Ask a job to save and end, wait for its end, and show what it said meanwhile.
 
     Returns:
-        0 if it has ended by itself, 1 if Ray had to kill it, 130 if Ctrl-C ended the waiting.
+        0 if it has ended by itself, 1 if Ray had to kill it, 75 if it has not started, which Ray waits for, 130
+        if Ctrl-C ended the waiting.
 
     Raises:
         SubmitError: The head does not know the job.
@@ -238,7 +239,11 @@ def stop_job(head: Head, job: str) -> int:
     head.request(f"/api/jobs/{job}/stop", method="POST")
     _say(f"job {job} was asked to save and stop; waiting for its end")
     try:
+        asked = time.monotonic()
         while not (state := _state(head, job)).ended:
+            if state.status == "PENDING" and time.monotonic() - asked > SILENT_S:
+                _say(f"job {job} still waits for a node; Ray ends it as soon as it starts, not before")
+                return TRY_AGAIN
             time.sleep(POLL_S / 2)
     except KeyboardInterrupt:
         _say(f"job {job} ends by itself; its last words: stride submit --address {head.address} --follow {job}")

@@ -172,7 +172,9 @@ def _send(url: str, headers: dict[str, str], method: str) -> tuple[int, bytes]:
     except urllib.error.HTTPError as error:
         with error:
             return error.code, error.read()
-    except (OSError, http.client.HTTPException) as error:
+    except http.client.HTTPException:
+        raise _UnreachableError("what listens there does not speak HTTP") from None
+    except OSError as error:
         reason = getattr(error, "reason", error)
         if isinstance(reason, TimeoutError):
             raise _UnreachableError(f"no answer within {TIMEOUT_S:g} s") from None

@@ -135,7 +135,7 @@ def pack(config: Config, file: Path, here: Path, *, code: Path = CODE) -> Packag
     return Package(
         files=files,
         config=given,
-        left_out=sorted({name for name in left_out if name not in sent}),
+        left_out=sorted(set(left_out) - sent, key=lambda name: (name.startswith("."), name)),
         absolute=sorted(set(absolute)),
     )
 

@@ -287,6 +287,16 @@ def test_a_job_that_was_killed_before_it_saved_says_so(
     assert "was killed before it had saved: Ray waits $RAY_JOB_STOP_WAIT_TIME_S" in capsys.readouterr().err
 
 
+def test_a_job_that_has_not_started_is_not_waited_for(
+    scripted: tuple[Scripted, Head], capsys: pytest.CaptureFixture[str]
+) -> None:
+    script, head = scripted
+    script.pending = True
+    assert stop_job(head, "j") == 75
+    assert script.stopped  # Ray was told
+    assert "still waits for a node; Ray ends it as soon as it starts" in capsys.readouterr().err
+
+
 def test_a_state_is_read_as_the_head_gives_it() -> None:
     state = follow.read_state({"status": "FAILED", "driver_exit_code": 7, "message": "a\n b", "type": "x"})
     assert state == JobState(status="FAILED", code=7, message="a b")

@@ -60,9 +60,11 @@ def serving(answer: Answer, headers: dict[str, str] | None = None) -> Iterator[t
     with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
         thread = threading.Thread(target=server.serve_forever)
         thread.start()
-        yield f"http://127.0.0.1:{server.server_port}", seen
-        server.shutdown()
-        thread.join()
+        try:
+            yield f"http://127.0.0.1:{server.server_port}", seen
+        finally:
+            server.shutdown()
+            thread.join()
 
 
 def protected(sent: str | None) -> tuple[int, Any]:
@@ -125,6 +127,18 @@ def test_a_head_that_does_not_answer_is_said_in_time(monkeypatch: pytest.MonkeyP
         with pytest.raises(SubmitError, match=r"\(no answer within 0.2 s\)"):
             reach_head(address)
         assert time.monotonic() - started < 5
+    with socket.create_server(("127.0.0.1", 0)) as other:
+
+        def answer() -> None:
+            with other.accept()[0] as connection:
+                connection.recv(10_000)
+                connection.sendall(b"\0\1\2@\r\n\r\n")
+
+        thread = threading.Thread(target=answer)
+        thread.start()
+        with pytest.raises(SubmitError, match="what listens there does not speak HTTP"):
+            reach_head(f"http://127.0.0.1:{other.getsockname()[1]}")
+        thread.join()
     with pytest.raises(SubmitError, match=r"no Ray head answers at http://no-such-host.invalid:1"):
         reach_head("http://no-such-host.invalid:1")
 
@@ -211,7 +225,9 @@ def test_requests_say_what_went_wrong() -> None:
         ("auto", None, 1),
     ],
 )
-def test_the_learners_gpu_is_reserved_where_it_uses_one(device: str, there: float | None, gpus: int) -> None:
+def test_the_learners_gpu_is_reserved_where_it_uses_one(
+    device: str, there: float | None, gpus: int, capsys: pytest.CaptureFixture[str]
+) -> None:
     nodes = [
         {"state": "ALIVE", "resources_total": {"CPU": 4.0, **({"GPU": there} if there else {})}},
         {"state": "DEAD", "resources_total": {"GPU": 8.0}},
@@ -219,4 +235,10 @@ def test_the_learners_gpu_is_reserved_where_it_uses_one(device: str, there: floa
     answer = {"data": {"result": {"result": nodes}}} if there is not None else {"msg": "what?"}
     with serving(lambda _: (200, answer)) as (address, _):
         config = load_config("cluster", [f"device={device}"])
-        assert submit.choose_gpus(config, Head(address=address, token=None)) == gpus
+        head = Head(address=address, token=None)
+        assert submit.choose_gpus(config, head) == gpus
+        waits = "the job waits until a node with enough of them joins"
+        assert (waits in capsys.readouterr().err) == (gpus > 0 and there == 0)
+        assert submit.choose_gpus(config, head, 0) == 0
+        assert submit.choose_gpus(config, head, 16) == 16
+        assert (waits in capsys.readouterr().err) == (there is not None)
