@@ -93,6 +93,24 @@ def test_a_task_with_checked_steps() -> None:
     assert all(length.saved_frac and length.saved_frac > 0 for length in found.lengths[1:])
 
 
+def test_equations_that_set_something_up_are_not_counted_as_valid(tmp_path: Path) -> None:
+    solution = ["x + 3 = 7", "x = 4"]
+    rows = [
+        {
+            "question": f"{name} has some pens, gets 3 and has 7.",
+            "answer": "4",
+            "solution": solution,
+            "split": split,
+        }
+        for name, split in (("Ann", "train"), ("Bo", "train"), ("Cy", "test"))
+    ]
+    for kind in ("arithmetic", "equations"):
+        found = look(tmp_path / "rows.jsonl", rows, check_steps=kind)
+        assert found.checks is not None
+        assert (found.checks.num_verified, found.checks.num_steps, found.checks.num_unchecked) == (3, 6, 3)
+        assert "50.0 %  of 6 steps (not checked 3)" in render(found).replace("50.0%", "50.0 %")
+
+
 def test_a_constant_earns_what_the_task_grades_as_right() -> None:
     found = inspect(make_env("reasoning_gym", {"task": "syllogism"}), num_problems=60)
     shares = {one.answer: one.right_frac for one in found.constants}
