@@ -7,7 +7,7 @@ import inspect
 import pytest
 import torch
 from transformers import LlamaConfig, LlamaForCausalLM, Trainer
-from trl import GRPOTrainer
+from trl import GRPOTrainer, SFTTrainer
 from trl.trainer.utils import add_fused_lm_head, use_adapter
 
 
@@ -19,6 +19,7 @@ from trl.trainer.utils import add_fused_lm_head, use_adapter
         ("_compute_loss", ["model", "inputs"]),
         ("_get_per_token_logps_and_entropies", ["model", "input_ids", "attention_mask", "logits_to_keep"]),
         ("_save_checkpoint", ["model", "trial"]),
+        ("_get_output_dir", ["trial"]),
         ("log", ["logs", "start_time"]),
     ],
 )
@@ -27,6 +28,17 @@ def test_overridden_methods_have_the_parameters_they_are_overridden_with(
 ) -> None:
     signature = inspect.signature(getattr(GRPOTrainer, name))
     assert list(signature.parameters)[1 : 1 + len(parameters)] == parameters
+
+
+def test_a_checkpoint_is_a_folder_in_the_output_dir_and_nothing_else_is_written() -> None:
+    """TRL adds its model card, which `WholeCheckpoints` leaves out."""
+    save = inspect.getsource(Trainer._save_checkpoint)
+    assert 'f"{PREFIX_CHECKPOINT_DIR}-{self.state.global_step}"' in save
+    assert "run_dir = self._get_output_dir(trial=trial)" in save
+    assert "output_dir = os.path.join(run_dir, checkpoint_folder)" in save
+    assert "self.args.output_dir" not in save and save.count("run_dir") == 4
+    for trainer in (GRPOTrainer, SFTTrainer):
+        assert inspect.getsource(trainer._save_checkpoint).count("self.create_model_card(") == 1
 
 
 def test_metrics_are_lists_that_log_means_and_clears() -> None:
