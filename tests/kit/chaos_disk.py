@@ -33,6 +33,7 @@ from tests.kit.finding import Finding, share
 _ROOT = Path(__file__).resolve().parents[2]
 _MOUNT = 'mount -t tmpfs -o size=48m tmpfs "$1" && shift && exec "$@"'
 _SIZE = 20
+_SHORT = "warm_start=null"
 
 
 def run(scale: float) -> Iterator[Finding]:
@@ -56,7 +57,7 @@ def fill_disks(folder: Path, size: int) -> Iterator[Finding]:
     own = os.path.ismount(folder)
     place = "a file system of 48 MiB" if own else "a limit on the size of a file"
     whole = folder / "whole"
-    train_in(whole)
+    train_in(whole, _SHORT)
     saved = checkpoints(whole, Stage.GRPO) / "checkpoint-4"
     room = folder_bytes(saved) if own else max(file.stat().st_size for file in saved.iterdir())
     failures: list[str] = []
@@ -126,7 +127,7 @@ def _train(folder: Path) -> tuple[int, str]:
     shown = io.StringIO()
     try:
         with contextlib.redirect_stdout(shown), contextlib.redirect_stderr(shown):
-            code = main([str(write_config(folder.parent)), f"output_dir={folder}"])
+            code = main([str(write_config(folder.parent)), f"output_dir={folder}", _SHORT])
     except SystemExit as ended:
         code = int(ended.code or 0)
     except Exception:
@@ -136,7 +137,7 @@ def _train(folder: Path) -> tuple[int, str]:
 
 def _finish(folder: Path) -> str:
     """The weights of a run that goes on with room; its folder is removed."""
-    train_in(folder, resume=True)
+    train_in(folder, _SHORT, resume=True)
     found = weights(folder)
     shutil.rmtree(folder)
     return found
