@@ -25,7 +25,7 @@ _REMEDIES = {
     errno.ESTALE: "mount the network file system again",
 }
 _OF_RUST = re.compile(r"\(os error (\d+)\)")
-_OF_PYTORCH = re.compile("PytorchStreamWriter|inline_container")
+_OF_PYTORCH = re.compile("PytorchStreamWriter|inline_container|iostream error")
 _PROBE_BYTES = 1 << 20
 
 
@@ -78,15 +78,15 @@ def error_number(error: BaseException | None, folder: Path) -> int | None:
 
     Args:
         error: What was raised.
-        folder: Where it was raised; where PyTorch hides the reason, writing there once more tells it.
+        folder: Where it was raised. PyTorch hides the reason, so something is written there once more.
     """
     while error is not None:
         if isinstance(error, OSError) and error.errno is not None:
             return error.errno
         if found := _OF_RUST.search(str(error)):
             return int(found[1])
-        if isinstance(error, RuntimeError) and _OF_PYTORCH.search(str(error)):
-            return _probe(folder)
+        if isinstance(error, RuntimeError) and (number := _probe(folder)) is not None:
+            return number
         error = error.__cause__ or error.__context__
     return None
 

@@ -51,9 +51,10 @@ def whole_folder(path: Path, *, needed: int = 0) -> Iterator[Path]:
         _flush(new)
         _put_in_place(new, path)
     except Exception as error:
-        if not is_writers(error):
+        number = error_number(error, temporary if temporary.is_dir() else path.parent)
+        if number is None and not is_writers(error):
             raise
-        failed, number = error, error_number(error, temporary if temporary.is_dir() else path.parent)
+        failed = error
     finally:
         _remove_leftovers_of(path)
     if failed is not None:
