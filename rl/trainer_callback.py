@@ -141,6 +141,7 @@ class UpdateCallback(TrainerCallback):
         """Write and show one update."""
         if not logs or "loss" not in logs:
             return
+        del state.log_history[:-1]  # the Trainer would keep all rows, and write them into each checkpoint
         numbers = {key: value for key, value in logs.items() if isinstance(value, int | float)}
         self._log.append(UpdateRow(stage=self._stage, update=state.global_step, metrics=numbers))
         # A second pass over a rollout batch logs no rollout figures; those of the first one stay.

@@ -20,13 +20,15 @@ def show(folder: Path, *rows: dict[str, float]) -> list[str]:
     """Log the updates and the summary a Trainer logs at the end; the lines that a file gets."""
     out, ticks = io.StringIO(), iter(range(0, 10000, 60))
     work = Work(label="GRPO", kind=Kind.GRPO_UPDATE, units=len(rows))
-    log, state = metrics_log(folder), SimpleNamespace(global_step=0)
+    log, state = metrics_log(folder), SimpleNamespace(global_step=0, log_history=[])
     with Progress(out, [work], clock=lambda: float(next(ticks))).showing(work) as task:
         callback: Any = UpdateCallback(Stage.GRPO, log, task)
         for update, row in enumerate(rows, start=1):
             state.global_step = update
+            state.log_history.append(row)  # as the Trainer does, before it calls
             callback.on_log(None, state, None, logs={**row, "note": "no number"})
         callback.on_log(None, state, None, logs={"train_runtime": 1.0})
+    assert state.log_history == [rows[-1]]  # a run of thousands of updates must not keep them
     return out.getvalue().splitlines()
 
 
