@@ -101,6 +101,9 @@ def test_two_host_headers_are_refused(port: int) -> None:
 def test_it_answers_head_and_get_alone(port: int, data: Trajectories) -> None:
     status, headers, content = get(port, "/columns", method="HEAD")
     assert (status, int(headers["Content-Length"]), content) == (200, len(data.columns), b"")
+    with socket.create_connection(("127.0.0.1", port), timeout=60) as connection:  # http.client reads no body
+        connection.sendall(b"HEAD /columns HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        assert b"".join(iter(lambda: connection.recv(10_000), b"")).endswith(b"\r\n\r\n")
     for method in ("POST", "PUT", "DELETE", "PATCH", "OPTIONS"):
         status, headers, _ = get(port, "/columns", method=method)
         assert (status, headers["Allow"]) == (405, "GET, HEAD")
