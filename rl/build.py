@@ -267,7 +267,9 @@ def build_pool(config: Config, parts: Parts, policy: Policy, fit: Fit) -> Rollou
         cpus_per_actor=rollout.cpus_per_actor,
         gpus_per_actor=rollout.gpus_per_actor,
         deadline_s=rollout.deadline_s,
-        max_restarts=rollout.max_restarts,
+        max_restarts=4 * rollout.num_actors if rollout.max_restarts is None else rollout.max_restarts,
+        restart_window_s=rollout.restart_window_s,
+        start_deadline_s=rollout.start_deadline_s,
     )
 
 

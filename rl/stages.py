@@ -37,6 +37,7 @@ from rl.grpo.evaluations import Evaluations
 from rl.grpo.trainer import StrideTrainer
 from rl.grpo.update import Updates
 from rl.grpo.zero_signal import describe_zero_signal
+from rl.memory.exhausted import memory_errors
 from rl.memory.fit import Fit
 from rl.models.adapter import share_base
 from rl.models.policy import Policy, trainable_weights
@@ -116,9 +117,11 @@ def run_stages(
         pool.sleep()  # only evaluation and GRPO sample
         run.stage_base(policy, pool)
         if config.warm_start is not None:
-            policy = run.stage_warm(policy, pool)
+            with memory_errors(config, fit, Stage.WARM):
+                policy = run.stage_warm(policy, pool)
         if config.grpo is not None:
-            run.stage_grpo(policy, pool)
+            with memory_errors(config, fit, Stage.GRPO):
+                run.stage_grpo(policy, pool)
         run.upload_final()
         run.say(f"report: {write_report(folder.path)}")
         updates = [row.metrics for row in folder.metrics.read() if row.stage is Stage.GRPO]

@@ -259,8 +259,9 @@ class RolloutConfig(Section):
     """Groups that an engine samples in one batch. It affects the last bits of log-probabilities, so it does not
     depend on the number of actors."""
     max_rows: int | None = Field(None, ge=1)
-    """Completions that an engine decodes at the same time, at least one group; others wait for a free row.
-    null: the whole batch; on a GPU, at most that of training in evaluation too."""
+    """Completions that an engine decodes at the same time, at least one group; others wait for a free row. It
+    affects the last bits of log-probabilities. null: the whole batch; on a GPU, at most that of training in
+    evaluation too."""
     kv_cache_gib: float | None = Field(None, gt=0)
     """Memory of an engine's KV cache in GiB (2^30 bytes). A batch that could need more starts all the same;
     when the cache is full, the completions with the fewest tokens are preempted: they wait for memory, and
@@ -299,8 +300,15 @@ class RolloutConfig(Section):
     `kv_cache_dtype`, `max_num_batched_tokens` or `enforce_eager`. Those that Stride sets itself are refused."""
     deadline_s: float = Field(600, gt=0)
     """Seconds after which an actor that has not returned a batch is replaced and the batch sampled again."""
-    max_restarts: int = Field(8, ge=0)
-    """Actor replacements in a run before it stops."""
+    start_deadline_s: float = Field(600, gt=0)
+    """Seconds until Ray must have placed an actor, and again until it must have loaded its model. While there
+    is no room for an actor the others work, and it is tried again; a run without any actor ends with exit
+    code 75 (try again later)."""
+    max_restarts: int | None = Field(None, ge=0)
+    """Actors that may be replaced within `restart_window_s`; one more ends the run. null: four times
+    `num_actors`."""
+    restart_window_s: float = Field(3600, gt=0)
+    """Seconds within which `max_restarts` counts."""
     max_ungraded: int = Field(32, ge=0)
     """Completions that may be left out because a grader or a reward failed on them, before the run stops."""
 

@@ -9,7 +9,7 @@ could work. What is chosen here leaves some of it free.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import torch
@@ -297,6 +297,17 @@ def check_fit(config: Config, fit: Fit) -> None:
             )
 
 
+def what_helps(config: Config, fit: Fit, stage: Stage) -> str:
+    """The keys that help where a stage of the learner runs out of memory all the same."""
+    if stage is Stage.GRPO:
+        first = f"grpo.micro_batch_tokens below {fit.pass_tokens}"
+    elif config.warm_start is not None and config.warm_start.micro_batch_size != 1:
+        first = "a smaller warm_start.micro_batch_size"
+    else:
+        first = "shorter demonstrations"
+    return _join(dict.fromkeys([first, *_remedies(config, fit)]))
+
+
 def _remedies(config: Config, fit: Fit) -> Iterator[str]:
     """The keys that help, those that cost least first."""
     policy, on_gpu = config.policy, fit.devices.on_gpu
@@ -328,5 +339,5 @@ def _cache_remedies(config: Config) -> Iterator[str]:
     yield "a smaller rollout.max_new_tokens, rollout.samples_per_problem or rollout.problems_per_batch"
 
 
-def _join(remedies: Iterator[str]) -> str:
+def _join(remedies: Iterable[str]) -> str:
     return f"what helps: {', '.join(remedies)}"

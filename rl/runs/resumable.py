@@ -42,6 +42,8 @@ _MAY_CHANGE = (
     "rollout.long_prompts",
     "rollout.max_prompt_tokens",
     "rollout.max_restarts",
+    "rollout.restart_window_s",
+    "rollout.start_deadline_s",
     "rollout.max_ungraded",
 )
 _NEW_RUN = "start a new run in another output_dir"

@@ -2,7 +2,7 @@
 
 In: number and size of the actors. Out: a `Cluster` with enough resources for them, or a `ResourceError` that
 says what is missing; Ray itself would wait for ever without a message. A private cluster has its own folder and
-access token and ends with its handle: no process and no file is left behind.
+access token and ends with its handle, or with this process: no process and no file is left behind.
 """
 
 from __future__ import annotations
@@ -13,49 +13,60 @@ import logging
 import os
 import secrets
 import shutil
-import signal
 import site
-import socket
 import tempfile
-import threading
+import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import ray
 
+from rollout.pools.ray_thread import HungError, RayThread
 from rollout.pools.room import (
     GPUS,
     ActorSize,
     ResourceError,
+    TryAgainError,
     check_room,
     check_size,
     leaves_first_gpu,
     visible_gpus,
 )
+from rollout.pools.watchdog import Watchdog
 
 _MODE, _TOKEN, _ADDRESS, _PATH = "RAY_AUTH_MODE", "RAY_AUTH_TOKEN", "RAY_ADDRESS", "PYTHONPATH"
 _CODE = str(Path(__file__).resolve().parents[2])
 # Ray puts sockets below its folder, and the path of a socket has at most 107 characters.
 _LONGEST_FOLDER = 30
-_KNOCK_S = 5.0
+_JOIN_S, _START_S, _END_S = 20.0, 180.0, 30.0
+_KILL_S, _CLEAN_S = 1.0, 10.0
+_SILENT_S = 25.0  # after 60 s Ray ends the process
 
 
 class Cluster:
     """A Ray cluster that this process is connected to; `connect` makes one."""
 
-    def __init__(self, *, folder: Path | None, environment: Mapping[str, str | None], joined: bool) -> None:
+    def __init__(
+        self,
+        *,
+        thread: RayThread | None = None,
+        folder: Path | None = None,
+        environment: Mapping[str, str | None] | None = None,
+    ) -> None:
         """Keep what `close` has to undo.
 
         Args:
+            thread: Where Ray is started and ended; None if this process was connected before.
             folder: Folder of the private cluster; None if one was joined.
             environment: Environment variables to restore at the end; None removes one.
-            joined: Whether this process was not connected before.
         """
         self.folder = folder
-        self._environment = dict(environment)
-        self._joined = joined
-        if joined:
+        self._thread = thread
+        self._environment = dict(environment or {})
+        self._answered = time.monotonic()
+        self._watchdog = None if folder is None else Watchdog(folder)
+        if thread is not None:
             atexit.register(self.close)
 
     @property
@@ -63,13 +74,73 @@ class Cluster:
         """Whether this process started it."""
         return self.folder is not None
 
+    def check(self) -> None:
+        """Ask whether the cluster is still there; Ray's own calls would wait, or end the process.
+
+        Raises:
+            TryAgainError: The head has not answered for a while, or this machine's node is dead.
+        """
+        from rollout.pools.joining import alive_nodes, listens
+
+        context = ray.get_runtime_context()
+        lost = "the Ray cluster is lost"
+        try:
+            alive = alive_nodes(context.gcs_address)
+        except ResourceError as error:
+            silent_s = time.monotonic() - self._answered
+            if silent_s > _SILENT_S:
+                raise TryAgainError(
+                    f"{lost}: its head has not answered for {silent_s:.0f} s ({error})"
+                ) from None
+            return
+        self._answered = time.monotonic()
+        here = alive.get(context.get_node_id())
+        if here is None or not listens(here):
+            raise TryAgainError(f"{lost}: this machine's node (the process raylet) has died")
+
     def close(self) -> None:
         """End a private cluster, leave a joined one. Closing twice is fine."""
-        if not self._joined:
+        thread, self._thread = self._thread, None
+        if thread is None:
             return
-        self._joined = False
+        try:
+            thread.call(ray.shutdown, limit_s=_END_S)
+        except HungError:
+            self._leave()
+            return
+        thread.end()
+        self._clean_up(ended=True, limit_s=_CLEAN_S)
+
+    def start(self, *, limit_s: float, **arguments: Any) -> None:
+        """Call `ray.init`.
+
+        Raises:
+            HungError: It has not come back in time.
+            Exception: What it raised.
+        """
+        assert self._thread is not None
+        try:
+            self._thread.call(ray.init, limit_s=limit_s, **arguments)
+        except Exception as error:
+            if isinstance(error, HungError):
+                self._leave()
+            else:
+                self.close()
+            raise
+        except BaseException:  # a signal
+            self._leave()
+            raise
+
+    def _leave(self) -> None:
+        """Let a call into Ray hang that has not come back; a private cluster is killed."""
+        self._thread = None
+        atexit.unregister(ray.shutdown)  # it would wait for that call
+        self._clean_up(ended=False, limit_s=_KILL_S)
+
+    def _clean_up(self, *, ended: bool, limit_s: float) -> None:
         atexit.unregister(self.close)
-        ray.shutdown()
+        if self._watchdog is not None:
+            self._watchdog.finish(ended=ended, limit_s=limit_s)
         if self.folder is not None:
             shutil.rmtree(self.folder, ignore_errors=True)
         _set_environment(self._environment)
@@ -88,6 +159,7 @@ def connect(*, num_actors: int, size: ActorSize, learner_on_gpu: bool = False) -
     Raises:
         ResourceError: The resources do not suffice (the message names available and requested ones and the
             keys to change), or the cluster at `RAY_ADDRESS` cannot be joined.
+        TryAgainError: A cluster does not answer, or does not start.
     """
     check_size(size)
     gpus = visible_gpus() if learner_on_gpu else []
@@ -108,35 +180,38 @@ def _nodes() -> list[dict[str, Any]]:
 
 def _connect(*, cpus_wanted: float, gpus: Sequence[str]) -> Cluster:
     if ray.is_initialized():
-        return Cluster(folder=None, environment={}, joined=False)
-    handler = signal.getsignal(signal.SIGTERM)
+        return Cluster()
+    # In a thread of its own Ray takes over no signal handler, and warns about that.
+    logging.getLogger("ray._private.worker").addFilter(_not_about_signals)
     address = os.environ.get(_ADDRESS)
-    try:
-        if address:
-            return _join(address)
-        num_cpus = max(1, min(len(os.sched_getaffinity(0)), -int(-cpus_wanted // 1)))
-        return _start(num_cpus=num_cpus, gpus=gpus)
-    finally:
-        # Ray replaces the handler, which may save a checkpoint.
-        if callable(handler) and threading.current_thread() is threading.main_thread():
-            signal.signal(signal.SIGTERM, handler)
+    if address:
+        return _join(address)
+    num_cpus = max(1, min(len(os.sched_getaffinity(0)), -int(-cpus_wanted // 1)))
+    return _start(num_cpus=num_cpus, gpus=gpus)
+
+
+def _not_about_signals(record: logging.LogRecord) -> bool:
+    return "SIGTERM handler is not set" not in record.getMessage()
 
 
 def _join(address: str) -> Cluster:
+    from rollout.pools.joining import check_reachable
+
+    problem = f"cannot join the Ray cluster at {_ADDRESS}={address}"
     try:
-        _knock(address)
-        ray.init(logging_level=logging.WARNING)
+        check_reachable(address)
+    except ResourceError as error:
+        raise type(error)(f"{problem}: {error}") from None
+    cluster = Cluster(thread=RayThread())
+    try:
+        cluster.start(limit_s=_JOIN_S, logging_level=logging.WARNING)
+    except HungError:
+        raise TryAgainError(
+            f"{problem}: its head answers, but ray.init() has waited {_JOIN_S:g} s for this machine's node"
+        ) from None
     except (OSError, RuntimeError, ValueError, ray.exceptions.RayError) as error:
-        reason = " ".join(str(error).split())[:300]
-        raise ResourceError(f"cannot join the Ray cluster at {_ADDRESS}={address}: {reason}") from None
-    return Cluster(folder=None, environment={}, joined=True)
-
-
-def _knock(address: str) -> None:
-    """Try the address first: Ray takes minutes to report that nothing listens there."""
-    host, _, port = address.rpartition(":")
-    if "/" not in host and port.isdigit():
-        socket.create_connection((host.strip("[]"), int(port)), timeout=_KNOCK_S).close()
+        raise ResourceError(f"{problem}: {' '.join(str(error).split())[:300]}") from None
+    return cluster
 
 
 def _start(*, num_cpus: int, gpus: Sequence[str]) -> Cluster:
@@ -149,12 +224,13 @@ def _start(*, num_cpus: int, gpus: Sequence[str]) -> Cluster:
         # Without a mode, Ray requires tokens (it reads the variable when imported, so setting it here would
         # be too late). With a token in the environment it writes none into the home folder.
         os.environ.setdefault(_TOKEN, _token())
-    cluster = Cluster(folder=folder, environment=environment, joined=True)
+    cluster = Cluster(thread=RayThread(), folder=folder, environment=environment)
     visible = os.environ.get(GPUS)
     try:
         if gpus:  # Ray hands out those that are visible as it starts
             os.environ[GPUS] = ",".join(gpus)
-        ray.init(
+        cluster.start(
+            limit_s=_START_S,
             address="local",
             num_cpus=num_cpus,
             include_dashboard=False,
@@ -162,9 +238,8 @@ def _start(*, num_cpus: int, gpus: Sequence[str]) -> Cluster:
             log_to_driver=False,
             _temp_dir=str(folder),
         )
-    except BaseException:
-        cluster.close()
-        raise
+    except HungError:
+        raise TryAgainError(f"Ray has not started on this machine within {_START_S:g} s") from None
     finally:
         _set_environment({GPUS: visible})
     return cluster

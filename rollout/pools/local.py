@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from rollout.engines.base import Weights
+from rollout.out_of_memory import ENGINE_REMEDY, SamplingMemoryError, first_line, is_out_of_memory
 from rollout.types import Batch, GroupRequest, Sampling
 from rollout.worker import RolloutWorker
 
@@ -26,10 +27,21 @@ class LocalPool:
         *,
         on_batch: Callable[[Batch], None] = lambda batch: None,
     ) -> list[Batch]:
-        """See `RolloutPool.rollout`."""
+        """See `RolloutPool.rollout`.
+
+        Raises:
+            SamplingMemoryError: The engine ran out of memory; names the keys that help.
+        """
         done = []
         for batch in batches:
-            done.append(self._worker.rollout(batch, sampling))
+            try:
+                done.append(self._worker.rollout(batch, sampling))
+            except (MemoryError, RuntimeError) as error:
+                if not is_out_of_memory(error):
+                    raise
+                raise SamplingMemoryError(
+                    f"the engine ran out of memory ({first_line(error)}); {ENGINE_REMEDY}"
+                ) from error
             on_batch(done[-1])
         return done
 

@@ -3,7 +3,8 @@
 Ray restarts and retries nothing. Each batch goes to the next free actor. An actor that dies or misses its
 deadline is replaced: the new one loads the current weights, and the batch is assigned again. A batch is one
 engine call with its own seeds, so tokens depend neither on the number of actors, nor on which actor samples a
-batch, nor on which one dies.
+batch, nor on which one dies. While Ray has no room for an actor, its slot is vacant: the others work, and a
+node that joins later fills it.
 
 Published weights are put into Ray's object store once; each actor reads them from there before it next samples.
 """
@@ -15,85 +16,36 @@ import threading
 import time
 from collections import Counter, deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
-from enum import StrEnum
-from typing import Any, ClassVar
+from dataclasses import replace
+from typing import Any
 
 import ray
 import torch
+from ray._private import state
 from ray.exceptions import ActorDiedError, RayError, RayTaskError
 
 from rollout.engines.base import Weights
+from rollout.out_of_memory import is_out_of_memory
 from rollout.pools.cluster import connect
+from rollout.pools.losses import LateError, LostError, RestartLimit, RolloutError, died, out_of_memory
 from rollout.pools.ray_actor import RolloutActor, pack_weights
-from rollout.pools.room import ActorSize, ResourceError
+from rollout.pools.room import ActorSize, TryAgainError
+from rollout.pools.slots import Call, Slot
 from rollout.threads import wait_policy
 from rollout.types import Batch, GroupRequest, Sampling
 from rollout.worker import WorkerSpec
 
 MAX_FAILURES = 3
-START_DEADLINE_S = 300.0
 PING_DEADLINE_S = 60.0
+_CHECK_S = 5.0
 
 _log = logging.getLogger(__name__)
-
-
-class RolloutError(RuntimeError):
-    """Actors keep failing, and going on would not help."""
-
-    exit_code: ClassVar[int] = 1
-
-
-class _Call(StrEnum):
-    """The call that an actor is working on."""
-
-    BUILD = "start"
-    PING = "answer a ping"
-    LOAD = "load weights"
-    SLEEP = "give its memory back"
-    ROLLOUT = "return its batch"
-
-
-@dataclass(kw_only=True)
-class _Slot:
-    """The slot of one actor; a replacement takes the same slot.
-
-    Attributes:
-        number: From 0.
-        actor: Ray's handle.
-        call: The current or last call.
-        ref: The future result of the current call; None while the actor is idle.
-        deadline_s: Seconds that the call may take.
-        due: Time by which it must have answered, on the monotonic clock.
-        batch: Number of the batch it works on; None if the result is not wanted.
-        publication: Number of the weights it holds.
-        pid: Process id once it has started.
-    """
-
-    number: int
-    actor: Any
-    call: _Call = _Call.BUILD
-    ref: Any = None
-    deadline_s: float = 0.0
-    due: float = 0.0
-    batch: int | None = None
-    publication: int = 0
-    pid: int | None = None
-
-
-class _LostError(Exception):
-    """An actor is lost; says what happened."""
-
-
-class _LateError(_LostError):
-    """An actor missed its deadline."""
 
 
 class RayPool:
     """Rollout workers in Ray actors.
 
     Attributes:
-        restarts: Actors replaced so far.
         cluster: The cluster of the actors.
     """
 
@@ -106,7 +58,8 @@ class RayPool:
         gpus_per_actor: float,
         deadline_s: float,
         max_restarts: int,
-        start_deadline_s: float = START_DEADLINE_S,
+        restart_window_s: float = 3600.0,
+        start_deadline_s: float = 600.0,
     ) -> None:
         """Check the resources and start the actors; returns while they are still starting.
 
@@ -116,23 +69,26 @@ class RayPool:
             cpus_per_actor: Cores reserved for each. `spec.engine.threads` says how many threads it uses.
             gpus_per_actor: GPUs reserved for each. Above 0 it samples on the GPU, else on the CPU.
             deadline_s: Most seconds that a batch may take.
-            max_restarts: Most replacements of actors.
-            start_deadline_s: Most seconds that an actor may take to start.
+            max_restarts: Most replacements of actors within `restart_window_s`.
+            restart_window_s: Seconds, see `max_restarts`.
+            start_deadline_s: Most seconds until Ray has placed an actor, and again until it has loaded its
+                model.
 
         Raises:
             ResourceError: No cluster has enough resources for them.
         """
-        self.restarts = 0
+        self._restarts = RestartLimit(max_restarts, restart_window_s)
         self._rolling_out = threading.Lock()  # held by the thread that samples; another one may close
         self._closed = False
         self._size = ActorSize(cpus=cpus_per_actor, gpus=gpus_per_actor)
         self._deadline_s = deadline_s
         self._start_deadline_s = start_deadline_s
-        self._max_restarts = max_restarts
         self._publication = 0
         self._published: tuple[Any, int] | None = None
-        self._slots: list[_Slot] = []
+        self._slots: list[Slot] = []
         self._sleeps = spec.engine.sleeps
+        self._incomplete = False
+        self._was_ready = False
         self.cluster = connect(
             num_actors=num_actors, size=self._size, learner_on_gpu=spec.engine.device == "cuda"
         )
@@ -142,6 +98,8 @@ class RayPool:
                 num_gpus=gpus_per_actor,
                 max_restarts=0,
                 max_task_retries=0,
+                # A node takes few actors with it. Inside a placement group its bundles decide.
+                scheduling_strategy="SPREAD" if ray.util.get_current_placement_group() is None else None,
                 # Workers of a private cluster inherit it.
                 runtime_env=None if self.cluster.private else {"env_vars": wait_policy()},
             )
@@ -153,8 +111,18 @@ class RayPool:
             self.close()
             raise
 
+    @property
+    def restarts(self) -> int:
+        """Actors replaced so far."""
+        return self._restarts.total
+
     def publish(self, weights: Weights, version: int) -> None:
-        """See `RolloutPool.publish`. The tensors are copied, so later changes to them have no effect."""
+        """See `RolloutPool.publish`. The tensors are copied, so later changes to them have no effect.
+
+        Raises:
+            TryAgainError: The cluster is lost.
+        """
+        self.cluster.check()
         self._published = ray.put(pack_weights(weights)), version
         self._publication += 1
         if self._sleeps and torch.cuda.is_available():
@@ -164,7 +132,7 @@ class RayPool:
         """See `RolloutPool.sleep`. It returns when the memory is free; actors load their weights again.
 
         Raises:
-            RolloutError, ResourceError: As `rollout`.
+            RolloutError, TryAgainError: As `rollout`.
         """
         if self._sleeps:
             with self._rolling_out:
@@ -172,19 +140,19 @@ class RayPool:
         return False
 
     def _put_to_sleep(self) -> None:
-        awake = {slot.number for slot in self._slots}
-        while awake or any(slot.ref is not None for slot in self._slots):
+        awake = {slot.number for slot in self._slots if not slot.vacant}
+        while awake or any(slot.ref is not None for slot in self._slots if not slot.vacant):
             for slot in self._slots:
                 if slot.ref is None and slot.number in awake:
                     awake.remove(slot.number)
-                    self._call(slot, _Call.SLEEP)
+                    self._call(slot, Call.SLEEP)
             for slot in self._answered_or_due():
                 try:
                     self._take(slot, wanted=False)
-                except _LostError as loss:
+                except LostError as loss:
                     self._replace(slot, loss)
                     awake.add(slot.number)
-            awake &= {slot.number for slot in self._slots}
+            awake -= {slot.number for slot in self._slots if slot.vacant}
 
     def rollout(
         self,
@@ -198,7 +166,7 @@ class RayPool:
         Raises:
             RolloutError: More than `max_restarts` actors were lost, or three with the same batch, or no actor
                 can be created.
-            ResourceError: No actor could be started in time.
+            TryAgainError: No actor could be placed in time, or the cluster is lost.
             Exception: Whatever a worker raised.
         """
         with self._rolling_out:
@@ -216,7 +184,7 @@ class RayPool:
         # An actor may have died since the last call; no batch is to blame for that.
         for slot in self._slots:
             if slot.ref is None:
-                self._call(slot, _Call.PING)
+                self._call(slot, Call.PING)
         try:
             while len(results) < len(batches):
                 for slot in self._slots:
@@ -226,7 +194,7 @@ class RayPool:
                     number, slot.batch = slot.batch, None
                     try:
                         batch = self._take(slot, wanted=number is not None)
-                    except _LostError as loss:
+                    except LostError as loss:
                         if number is not None:
                             todo.appendleft(number)
                             failures[number] += 1
@@ -243,12 +211,12 @@ class RayPool:
         return [results[number] for number in range(len(batches))]
 
     def pids(self) -> list[int]:
-        """Process ids of the actors, by slot; waits until all have started."""
-        while any(slot.pid is None for slot in self._slots):
+        """Process ids of the actors, by slot; waits until all have loaded their models."""
+        while not all(slot.ready for slot in self._slots):
             for slot in self._answered_or_due():
                 try:
                     self._take(slot, wanted=False)
-                except _LostError as loss:
+                except LostError as loss:
                     self._replace(slot, loss)
         return [slot.pid for slot in self._slots if slot.pid is not None]
 
@@ -270,121 +238,151 @@ class RayPool:
             for slot in list(self._slots):
                 ray.kill(slot.actor)
 
-    def _start(self, number: int) -> _Slot:
-        slot = _Slot(number=number, actor=self._actor_class.remote())
-        self._call(slot, _Call.BUILD, self._spec)
+    def _start(self, number: int) -> Slot:
+        slot = Slot(number=number, actor=self._actor_class.remote())
+        slot.begin(Call.BUILD, slot.actor.build.remote(self._spec), self._start_deadline_s)
         return slot
 
     def _give_work(
         self,
-        slot: _Slot,
+        slot: Slot,
         todo: deque[int],
         batches: Sequence[Sequence[GroupRequest]],
         sampling: Sampling | None,
     ) -> None:
         if slot.publication != self._publication:
             assert self._published is not None
-            self._call(slot, _Call.LOAD, *self._published, self._publication)
+            self._call(slot, Call.LOAD, *self._published, self._publication)
         else:
             slot.batch = todo.popleft()
-            self._call(slot, _Call.ROLLOUT, list(batches[slot.batch]), sampling, self._publication)
+            self._call(slot, Call.ROLLOUT, list(batches[slot.batch]), sampling, self._publication)
 
-    def _call(self, slot: _Slot, call: _Call, *args: Any) -> None:
+    def _call(self, slot: Slot, call: Call, *args: Any) -> None:
         method = {
-            _Call.BUILD: slot.actor.build,
-            _Call.PING: slot.actor.ping,
-            _Call.LOAD: slot.actor.load,
-            _Call.SLEEP: slot.actor.sleep,
-            _Call.ROLLOUT: slot.actor.rollout,
+            Call.PING: slot.actor.ping,
+            Call.LOAD: slot.actor.load,
+            Call.SLEEP: slot.actor.sleep,
+            Call.ROLLOUT: slot.actor.rollout,
         }[call]
-        longest = {_Call.BUILD: self._start_deadline_s, _Call.PING: min(PING_DEADLINE_S, self._deadline_s)}
-        slot.call, slot.ref = call, method.remote(*args)
-        slot.deadline_s = longest.get(call, self._deadline_s)
-        slot.due = time.monotonic() + slot.deadline_s
+        limit_s = min(PING_DEADLINE_S, self._deadline_s) if call is Call.PING else self._deadline_s
+        slot.begin(call, method.remote(*args), limit_s)
 
-    def _answered_or_due(self) -> list[_Slot]:
-        """Slots whose call has ended or is late; waits for the first."""
+    def _answered_or_due(self) -> list[Slot]:
+        """Slots whose call has ended or is late; waits for the first.
+
+        Raises:
+            TryAgainError: The cluster is lost.
+        """
         busy = [slot for slot in self._slots if slot.ref is not None]
         assert busy
-        wait_s = min(slot.due for slot in busy) - time.monotonic()
-        done, _ = ray.wait([slot.ref for slot in busy], num_returns=1, timeout=max(0.0, wait_s))
-        now = time.monotonic()
-        return [slot for slot in busy if slot.ref in done or slot.due <= now]
+        while True:
+            wait_s = min(slot.due for slot in busy) - time.monotonic()
+            done, _ = ray.wait(
+                [slot.ref for slot in busy], num_returns=1, timeout=max(0.0, min(wait_s, _CHECK_S))
+            )
+            ended = [slot for slot in busy if slot.ref in done or slot.late]
+            if ended:
+                return ended
+            self.cluster.check()
 
-    def _take(self, slot: _Slot, *, wanted: bool) -> Any:
+    def _take(self, slot: Slot, *, wanted: bool) -> Any:
         """Result of the slot's call.
 
         Raises:
-            _LostError: The actor died or is late.
+            LostError: The actor died or is late.
             Exception: What the worker raised, unless its batch is no longer wanted.
         """
         ref, slot.ref = slot.ref, None
         if not ray.wait([ref], timeout=0)[0]:
-            raise _LateError(f"did not {slot.call} within {slot.deadline_s:g} s")
+            if slot.call is Call.BUILD and slot.pid is None and (pid := _placed(slot)):
+                slot.pid, slot.vacant = pid, False
+                slot.begin(Call.BUILD, ref, self._start_deadline_s)
+                return None
+            raise LateError(f"did not {slot.call} within {slot.deadline_s:g} s")
         try:
             value = ray.get(ref)
         except RayTaskError as error:
             cause = error.cause
             if isinstance(cause, RayError):
-                raise _LostError(_one_line(cause)) from None
-            if slot.call is not _Call.ROLLOUT or wanted:
+                raise died(cause) from None
+            if is_out_of_memory(cause):
+                raise out_of_memory(cause) from None
+            if slot.call is not Call.ROLLOUT or wanted:
                 raise (cause if isinstance(cause, Exception) else error) from error
             return None
         except ActorDiedError as error:
             if error.actor_init_failed:
                 reason = str(error).strip().splitlines()[-1]
                 raise RolloutError(f"rollout actors cannot be created: {reason}") from error
-            raise _LostError(_one_line(error)) from None
+            raise died(error) from None
         except RayError as error:
-            raise _LostError(_one_line(error)) from None
-        if slot.call in (_Call.BUILD, _Call.PING):
+            raise died(error) from None
+        if slot.call in (Call.BUILD, Call.PING):
             slot.pid = value
-        if slot.call in (_Call.LOAD, _Call.SLEEP):
+        if slot.call in (Call.LOAD, Call.SLEEP):
             slot.publication = value
+        if slot.call is Call.BUILD:
+            slot.ready, slot.vacant, self._was_ready = True, False, True
+            self._say_if_complete()
         return value
 
-    def _replace(self, slot: _Slot, loss: _LostError) -> None:
-        """Start a new actor in the slot; drop the slot if no actor can be placed while others work."""
+    def _say_if_complete(self) -> None:
+        """Say it when all actors are there after some were not."""
+        if self._incomplete and all(slot.ready for slot in self._slots):
+            self._incomplete = False
+            _log.warning("all %d rollout actors are there again", len(self._slots))
+
+    def _replace(self, slot: Slot, loss: LostError) -> None:
+        """Start a new actor in the slot."""
         if self._closed:
             raise RolloutError("the pool was closed while it was sampling")
+        self.cluster.check()
         ray.kill(slot.actor)
-        if slot.call is _Call.BUILD and isinstance(loss, _LateError):
-            self._give_up(slot)
-            return
-        if self.restarts == self._max_restarts:
-            raise RolloutError(
-                f"{self.restarts + 1} rollout actors were lost, more than rollout.max_restarts "
-                f"({self._max_restarts}); the last one {loss}"
-            )
-        self.restarts += 1
-        _log.warning(
-            "rollout actor %d (pid %s) %s; replaced (%d of at most %d)",
-            slot.number,
-            slot.pid,
-            loss,
-            self.restarts,
-            self._max_restarts,
-        )
-        self._slots[self._slots.index(slot)] = self._start(slot.number)
+        slow_start = slot.call is Call.BUILD and isinstance(loss, LateError)
+        vacant = slow_start and slot.pid is None
+        if vacant:
+            self._leave_vacant(slot)
+        else:
+            if slow_start and not self._was_ready:
+                raise RolloutError(
+                    f"rollout actor {slot.number} (pid {slot.pid}) {loss}, nor did another one; if it needs "
+                    "longer, raise rollout.start_deadline_s"
+                )
+            count = self._restarts.count(loss)
+            _log.warning("rollout actor %d (pid %s) %s; replaced (%s)", slot.number, slot.pid, loss, count)
+        self._incomplete = True
+        again = self._start(slot.number)
+        again.vacant = vacant
+        self._slots[self._slots.index(slot)] = again
 
-    def _give_up(self, slot: _Slot) -> None:
+    def _leave_vacant(self, slot: Slot) -> None:
+        """Ray has no room for the slot's actor now.
+
+        Raises:
+            TryAgainError: Nor for any other.
+        """
         free = ray.available_resources()  # type: ignore[no-untyped-call]
         message = (
-            f"rollout actor {slot.number} did not start within {slot.deadline_s:g} s: it needs "
-            f"{self._size.cpus:g} CPU and {self._size.gpus:g} GPU on one node, and Ray has "
-            f"{free.get('CPU', 0):g} CPU and {free.get('GPU', 0):g} GPU free in all"
+            f"Ray has not placed rollout actor {slot.number} within rollout.start_deadline_s "
+            f"({self._start_deadline_s:g} s): it needs {self._size.cpus:g} CPU and {self._size.gpus:g} GPU on "
+            f"one node, and Ray has {free.get('CPU', 0):g} CPU and {free.get('GPU', 0):g} GPU free in all"
         )
-        self._slots.remove(slot)
-        if all(other.pid is None for other in self._slots):
-            raise ResourceError(f"{message}; wait for other work to end or lower rollout.num_actors")
-        _log.warning("%s; going on with %d actors", message, len(self._slots))
+        others = [other for other in self._slots if other is not slot]
+        if all((other.vacant or other.late) and not _placed(other) for other in others):
+            raise TryAgainError(f"{message}; wait for other work to end, or add nodes")
+        if not slot.vacant:
+            there = sum(_placed(other) > 0 for other in others)
+            _log.warning("%s; going on with %d of %d actors until it has", message, there, len(self._slots))
 
 
-def _one_line(error: BaseException) -> str:
-    first = str(error).strip().partition("\n")[0]
-    return f"died: {type(error).__name__}: {first[:300]}"
+def _placed(slot: Slot) -> int:
+    """Process id of the slot's actor; 0: Ray has not found room for it."""
+    table: dict[str, Any] = state.actors(slot.actor._actor_id.hex())
+    return int(table.get("Pid", 0))
 
 
-def _blame(requests: Sequence[GroupRequest], loss: _LostError) -> str:
+def _blame(requests: Sequence[GroupRequest], loss: LostError) -> str:
     what = ", ".join(f"group {r.group_id} ({r.split.value}/{r.index})" for r in requests)
-    return f"{MAX_FAILURES} rollout actors were lost with the same batch, {what}; the last one {loss}"
+    return (
+        f"{MAX_FAILURES} rollout actors were lost with the same batch, {what}; the last one {loss.at_the_end()}"
+    )

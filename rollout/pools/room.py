@@ -21,6 +21,12 @@ class ResourceError(ValueError):
     exit_code: ClassVar[int] = 2
 
 
+class TryAgainError(ResourceError):
+    """The resources are not there now, and may be later."""
+
+    exit_code: ClassVar[int] = 75
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ActorSize:
     """Resources of one actor.

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
-import socket
 import sys
 import threading
 import time
@@ -21,11 +20,13 @@ from envs import Problem, Split, Trace, make_env
 from rewards import History, RewardSum, Score, Term
 from rollout.engines.base import Engine, Weights
 from rollout.engines.spec import EngineSpec
+from rollout.out_of_memory import SamplingMemoryError
 from rollout.pools.cluster import Cluster, connect
 from rollout.pools.local import LocalPool
+from rollout.pools.losses import RolloutError
 from rollout.pools.ray_actor import RolloutActor, StaleWeightsError, pack_weights, unpack_weights
-from rollout.pools.ray_pool import RayPool, RolloutError
-from rollout.pools.room import ActorSize, ResourceError, check_room
+from rollout.pools.ray_pool import RayPool
+from rollout.pools.room import ActorSize, ResourceError, TryAgainError, check_room
 from rollout.types import Batch, Completion, GroupRequest, Prompt, PromptTooLongError, RolloutGroup, Sampling
 from rollout.worker import WorkerSpec
 from tests.kit.tiny_policy import tiny_policy, worker_spec
@@ -38,6 +39,7 @@ ray.cloudpickle.register_pickle_by_value(sys.modules[__name__])
 BUCKETS = {"train": {"2": 1.0, "3": 1.0}, "ood_easy": {"4": 1.0}, "ood_hard": {"5": 1.0}}
 TERMS = [Term(name="correct", weight=1.0), Term(name="step_count", weight=-0.5, gate="correct")]
 KILLED_ONCE, STOPPED_ONCE, RAISES, ALWAYS_KILLED = 1001, 1002, 1003, 1004
+NO_ROOM_ONCE, NEVER_FITS = 1006, 1007
 
 
 class CrashingScorer:
@@ -59,6 +61,10 @@ class CrashingScorer:
             raise ValueError(f"no score for {problem.index}")
         if problem.index == ALWAYS_KILLED or (problem.index == KILLED_ONCE and self.first(problem)):
             os.kill(os.getpid(), signal.SIGKILL)
+        if problem.index == NEVER_FITS:
+            torch.empty(2**60)  # more than any machine has
+        if problem.index == NO_ROOM_ONCE and self.first(problem):
+            raise MemoryError("no room")
         if problem.index == STOPPED_ONCE and self.first(problem):
             os.kill(os.getpid(), signal.SIGSTOP)
         return self.rewards(problem, traces, history, user_rewards=user_rewards)
@@ -83,6 +89,15 @@ class SleepySpec(EngineSpec):
 
     def build(self) -> Engine:
         return ForgetfulEngine(super().build())
+
+
+@dataclass(frozen=True, kw_only=True)
+class SlowSpec(EngineSpec):
+    """The embedded engine, from a slow disk."""
+
+    def build(self) -> Engine:
+        time.sleep(60)
+        return super().build()
 
 
 class ForgetfulEngine:
@@ -154,14 +169,23 @@ def single(cluster: Cluster, spec: WorkerSpec, tmp_path_factory: pytest.TempPath
     pool.close()
 
 
-def make_pool(spec: WorkerSpec, *, num_actors: int, deadline_s: float, max_restarts: int = 8) -> RayPool:
+def make_pool(
+    spec: WorkerSpec,
+    *,
+    num_actors: int,
+    deadline_s: float,
+    max_restarts: int = 8,
+    start_deadline_s: float = 60,
+    cpus_per_actor: float = CPUS_PER_ACTOR,
+) -> RayPool:
     return RayPool(
         spec,
         num_actors=num_actors,
-        cpus_per_actor=CPUS_PER_ACTOR,
+        cpus_per_actor=cpus_per_actor,
         gpus_per_actor=0,
         deadline_s=deadline_s,
         max_restarts=max_restarts,
+        start_deadline_s=start_deadline_s,
     )
 
 
@@ -414,19 +438,76 @@ def test_an_actor_that_cannot_be_placed_does_not_wait_for_ever(
     num_held = len(pair.pids()) + len(single.pids())  # their actors are there
     blocker = ray.remote(RolloutActor).options(num_cpus=free_cpus(num_held)).remote()
     ray.get(blocker.ping.remote(), timeout=60)
-    pool = RayPool(
-        spec,
-        num_actors=1,
-        cpus_per_actor=1,
-        gpus_per_actor=0,
-        deadline_s=60,
-        max_restarts=0,
-        start_deadline_s=0.5,
-    )
-    with pytest.raises(ResourceError, match=r"did not start within 0.5 s: it needs 1 CPU .* Ray has 0"):
+    pool = make_pool(spec, num_actors=1, deadline_s=60, start_deadline_s=0.5)
+    with pytest.raises(
+        TryAgainError, match=r"not placed rollout actor 0 .*\(0.5 s\): it needs 0.5 CPU .* Ray has 0"
+    ):
         pool.rollout(BATCHES)
+    assert TryAgainError.exit_code == 75
     pool.close()
     ray.kill(blocker)
+
+
+def test_a_vacant_slot_is_filled_when_there_is_room(
+    pair: RayPool, single: RayPool, spec: WorkerSpec, caplog: pytest.LogCaptureFixture
+) -> None:
+    num_held = len(pair.pids()) + len(single.pids())
+    size = free_cpus(num_held) / 2
+    blocker = ray.remote(RolloutActor).options(num_cpus=size).remote()  # leaves room for one actor
+    ray.get(blocker.ping.remote(), timeout=60)
+    expected = groups(LocalPool(spec.build()).rollout(BATCHES))
+    with contextlib.closing(make_pool(spec, num_actors=2, deadline_s=60, cpus_per_actor=size)) as pool:
+        assert groups(pool.rollout(BATCHES)) == expected  # one of them does all the work
+        (waiting,) = [slot for slot in pool._slots if not slot.ready]
+        waiting.due = 0.0  # its time is up
+        assert groups(pool.rollout(BATCHES)) == expected
+        assert len(caplog.messages) == 1 and pool.restarts == 0
+        assert f"has not placed rollout actor {waiting.number} within" in caplog.text
+        assert "going on with 1 of 2 actors until it has" in caplog.text
+        assert not pool.sleep()  # which does not wait for the other one
+        ray.kill(blocker)
+        assert len({*pool.pids()}) == 2
+        assert caplog.messages[1:] == ["all 2 rollout actors are there again"]
+        assert groups(pool.rollout(BATCHES)) == expected and pool.restarts == 0
+
+
+def test_an_actor_that_is_slow_to_load_is_not_blamed_on_room(cluster: Cluster, spec: WorkerSpec) -> None:
+    slow = SlowSpec(**{field.name: getattr(spec.engine, field.name) for field in fields(spec.engine)})
+    pool = make_pool(replace(spec, engine=slow), num_actors=1, deadline_s=60, start_deadline_s=5)
+    with (
+        contextlib.closing(pool),
+        pytest.raises(
+            RolloutError, match=r"did not load its model within 5 s.* raise rollout.start_deadline_s"
+        ),
+    ):
+        pool.rollout(BATCHES)
+
+
+def test_an_actor_without_memory_is_replaced(
+    single: RayPool, spec: WorkerSpec, caplog: pytest.LogCaptureFixture
+) -> None:
+    single.publish(changed_weights(spec), 6)
+    local, restarts = LocalPool(spec.build()), single.restarts
+    local.publish(changed_weights(spec), 6)
+    assert groups(single.rollout([order(NO_ROOM_ONCE)])) == groups(local.rollout([order(NO_ROOM_ONCE)]))
+    assert single.restarts == restarts + 1
+    assert "ran out of memory (MemoryError: no room)" in caplog.text
+
+
+def test_a_batch_that_never_fits_names_the_keys(cluster: Cluster, spec: WorkerSpec, tmp_path: Path) -> None:
+    scorer = CrashingScorer(tmp_path)
+    broken = replace(spec, rewards=scorer)
+    with (
+        contextlib.closing(make_pool(broken, num_actors=1, deadline_s=60)) as pool,
+        pytest.raises(
+            RolloutError, match=r"group 1007 .*ran out of memory.*rollout.max_rows.*rollout.kv_cache_gib"
+        ),
+    ):
+        pool.rollout([order(NEVER_FITS)])
+    with pytest.raises(
+        SamplingMemoryError, match=r"ran out of memory .*rollout.max_rows.*rollout.kv_cache_gib"
+    ):
+        LocalPool(broken.build()).rollout([order(NEVER_FITS)])
 
 
 def test_resources_are_counted_per_node_and_per_gpu() -> None:
@@ -482,16 +563,3 @@ def test_the_private_cluster_leaves_nothing_behind(
     assert not cluster.folder.exists()
     assert not ray.is_initialized()
     assert "RAY_AUTH_TOKEN" not in os.environ
-
-
-def test_a_missing_cluster_is_reported_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    """After the cluster has ended, because a connected process would keep its cluster."""
-    assert not ray.is_initialized()
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        address = f"127.0.0.1:{free.getsockname()[1]}"
-    monkeypatch.setenv("RAY_ADDRESS", address)
-    started = time.monotonic()
-    with pytest.raises(ResourceError, match=f"cannot join the Ray cluster at RAY_ADDRESS={address}: .*refused"):
-        connect(num_actors=1, size=ActorSize(cpus=1, gpus=0))
-    assert time.monotonic() - started < 10

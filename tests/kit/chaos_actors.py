@@ -1,0 +1,218 @@
+"""Actors that are killed and stopped while a run trains: nothing is lost, counts twice or changes.
+
+In: how many of four actors are killed after each update, and how many are stopped in all. Out: the run's groups
+and weights, beside those of a calm run without actors. ``python -m tests.kit.chaos actors`` prints the figures.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from rl.runs.trajectories import trajectory_log
+from tests.kit.family import command, descendants
+from tests.kit.finding import Finding, share
+
+ROOT = Path(__file__).resolve().parents[2]
+ACTOR = "ray::RolloutActor"
+NUM_ACTORS, UPDATES = 4, 10
+LIMIT_S = 900.0
+CONFIG = """
+name: chaos
+device: cpu
+threads: 1
+report_to: []
+env:
+  name: addition
+  settings: {train: ["1_1"], ood_easy: ["2_1"], ood_hard: ["2_2"]}
+policy:
+  tiny: {hidden_size: 32, num_layers: 2, num_heads: 2, intermediate_size: 64, max_positions: 128}
+warm_start: null
+rollout:
+  backend: ray
+  cpus_per_actor: 0.1
+  samples_per_problem: 2
+  problems_per_batch: 1
+  max_prompt_tokens: 40
+  max_new_tokens: 40
+  deadline_s: 15
+  max_restarts: 1000
+rewards:
+  allow_wrong_above_right: true
+  terms:
+    - {name: format, weight: 1.0}
+    - {name: token_count, weight: -0.3}
+grpo: {problems_per_update: 8, max_resamples: 0, learning_rate: 1.0e-3}
+eval: {splits: [id], num_problems: 2, num_samples: 0}
+"""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Outcome:
+    """What a run has trained.
+
+    Attributes:
+        weights: SHA-256 of the final weights.
+        groups: Update and number of every group that was sampled, sorted.
+        faults: Processes that were killed or stopped.
+        seconds: Its time.
+        log: What it printed.
+    """
+
+    weights: str
+    groups: list[tuple[int, int]]
+    faults: int
+    seconds: float
+    log: str
+
+
+def run(scale: float) -> Iterator[Finding]:
+    """Kill 1, 2 and 4 of four actors after each update, and stop some."""
+    updates = max(2, share(UPDATES, scale))
+    with tempfile.TemporaryDirectory() as folder:
+        untroubled = train(Path(folder) / "calm", "rollout.backend=local", updates=updates)
+        for kills, stops in ((1, 0), (2, 0), (4, 0), (1, 2)):
+            name = f"{kills} of {NUM_ACTORS} actors killed per update" + (f", {stops} stopped" if stops else "")
+            trouble = Trouble(kills=kills, stops=stops)
+            yield compare(
+                name, untroubled, train(Path(folder) / f"{kills}-{stops}", updates=updates, trouble=trouble)
+            )
+
+
+def compare(name: str, calm: Outcome, tried: Outcome) -> Finding:
+    """The line of a run beside the calm one."""
+    lost, twice = set(calm.groups) - set(tried.groups), len(tried.groups) - len(set(tried.groups))
+    failures = [f"{name}: group {group} of update {update} was lost" for update, group in sorted(lost)]
+    if twice:
+        failures.append(f"{name}: {twice} groups counted twice")
+    if tried.weights != calm.weights:
+        failures.append(f"{name}: other weights, {tried.weights[:12]} instead of {calm.weights[:12]}")
+    same = "the calm run's weights" if tried.weights == calm.weights else "other weights"
+    return Finding(
+        test=name,
+        size=tried.faults,
+        figures=(
+            f"{len(tried.groups)} of {len(calm.groups)} groups, {len(lost)} lost, {twice} twice; {same}; "
+            f"{tried.seconds:.0f} s (calm: {calm.seconds:.0f} s)"
+        ),
+        failures=tuple(failures),
+    )
+
+
+class Trouble:
+    """Kills so many actors after each update, and stops one after each of the first updates."""
+
+    def __init__(self, *, kills: int, stops: int, seed: int = 0) -> None:
+        self._kills, self._stops, self._draw = kills, stops, random.Random(seed)
+
+    def __call__(self, update: int, driver: int) -> int:
+        """Do so after an update of a driver; returns how many there were."""
+        time.sleep(self._draw.random() * 0.3)  # while the learner works, or while the actors do
+        actors = rollout_actors(driver)
+        chosen = self._draw.sample(actors, min(self._kills, len(actors)))
+        done = sum(_send(pid, signal.SIGKILL) for pid in chosen)
+        if update <= self._stops and (left := [pid for pid in actors if pid not in chosen]):
+            done += _send(self._draw.choice(left), signal.SIGSTOP)
+        return done
+
+
+def calm(update: int, driver: int) -> int:
+    """No trouble."""
+    return 0
+
+
+def train(
+    folder: Path,
+    *keys: str,
+    updates: int,
+    trouble: Callable[[int, int], int] = calm,
+    environment: Mapping[str, str] | None = None,
+) -> Outcome:
+    """Train in a process of its own, and trouble it.
+
+    Args:
+        folder: For the run.
+        keys: Further keys of its config.
+        updates: Its length.
+        trouble: Called after each update but the last, with its number and the driver's process id; returns how
+            many processes it has killed or stopped.
+        environment: Further variables of the driver.
+    """
+    config, log = folder.with_suffix(".yaml"), folder.with_suffix(".log")
+    config.write_text(CONFIG)
+    own = [f"output_dir={folder}", f"rollout.num_actors={NUM_ACTORS}", f"grpo.updates={updates}"]
+    variables = {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT), "RAY_ADDRESS": "", **(environment or {})}
+    began, seen, faults = time.monotonic(), 0, 0
+    with log.open("wb") as out:
+        driver = subprocess.Popen(
+            [sys.executable, "scripts/train.py", str(config), *own, *keys],
+            cwd=ROOT,
+            env={**os.environ, **variables},
+            stdout=out,
+            stderr=subprocess.STDOUT,
+        )
+        try:
+            while driver.poll() is None:
+                done = logged_updates(folder)
+                while seen < min(done, updates - 1):
+                    seen += 1
+                    faults += trouble(seen, driver.pid)
+                time.sleep(0.02)
+                if time.monotonic() - began > LIMIT_S:
+                    raise RuntimeError(f"the run has not ended within {LIMIT_S:g} s: {log.read_text()[-2000:]}")
+        finally:
+            driver.kill()
+            driver.wait()
+    if driver.returncode:
+        raise RuntimeError(f"the run ended with exit code {driver.returncode}: {log.read_text()[-2000:]}")
+    return Outcome(
+        weights=weights_digest(folder),
+        groups=trained_groups(folder),
+        faults=faults,
+        seconds=time.monotonic() - began,
+        log=log.read_text(),
+    )
+
+
+def _send(pid: int, number: signal.Signals) -> bool:
+    """Send a signal; returns whether the process was there."""
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(pid, number)
+        return True
+    return False
+
+
+def rollout_actors(driver: int) -> list[int]:
+    """The rollout actors among the descendants of a driver, by their exact titles."""
+    return sorted(
+        pid for pid in descendants(driver) if command(pid).partition(" ")[0].partition(".")[0] == ACTOR
+    )
+
+
+def logged_updates(folder: Path) -> int:
+    """How many updates of GRPO a run has logged."""
+    path = folder / "metrics.jsonl"
+    rows = path.read_text().split("\n")[:-1] if path.exists() else []
+    return sum(json.loads(row)["stage"] == "grpo" for row in rows)
+
+
+def weights_digest(folder: Path) -> str:
+    """SHA-256 of a run's final weights."""
+    return hashlib.sha256((folder / "models" / "grpo" / "model.safetensors").read_bytes()).hexdigest()
+
+
+def trained_groups(folder: Path) -> list[tuple[int, int]]:
+    """Update and number of every group in the trajectories, sorted."""
+    rows = trajectory_log(folder).read(tokens=False)
+    return sorted((row.update, row.group) for row in rows if row.sample == 0)

@@ -1,0 +1,64 @@
+"""Nodes that die while a run trains on three of them: it finishes on the rest, with the same weights.
+
+In: when to kill which node, and whether another one joins. Out: the run's groups and weights, beside those of a
+calm run. ``python -m tests.kit.chaos nodes`` prints the figures.
+"""
+
+from __future__ import annotations
+
+import random
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+from tests.kit.chaos_actors import Outcome, compare, train
+from tests.kit.finding import Finding, share
+from tests.kit.ray_nodes import RayNodes
+
+UPDATES, MOMENTS = 10, 3
+
+
+def run(scale: float) -> Iterator[Finding]:
+    """Kill one node, then two, and one that is replaced, at random moments of a run."""
+    updates = max(3, share(UPDATES, scale))
+    with tempfile.TemporaryDirectory() as folder:
+        untroubled = train(Path(folder) / "calm", "rollout.backend=local", updates=updates)
+        for moment in range(share(MOMENTS, scale)):
+            for nodes, added in ((1, 0), (1, 1), (2, 0)):
+                name = f"{nodes} of 3 nodes killed" + (", 1 added" if added else "")
+                tried = lose_nodes(
+                    Path(folder) / f"{moment}-{nodes}-{added}", updates, nodes, added, seed=moment
+                )
+                yield compare(name, untroubled, tried)
+
+
+def lose_nodes(
+    folder: Path, *keys: str, updates: int, lost: int, added: int, workers: int = 2, seed: int = 0
+) -> Outcome:
+    """Train on a head with worker nodes, of which some are killed and replaced.
+
+    Args:
+        folder: For the run.
+        keys: Further keys of its config.
+        updates: Its length.
+        lost: Nodes that are killed, each within a second after another update.
+        added: Nodes that join after each.
+        workers: Worker nodes.
+        seed: Of the moments.
+    """
+    draw = random.Random(seed)
+    at = sorted(draw.sample(range(1, updates), lost))
+    with RayNodes(head_cpus=1, worker_cpus=2, workers=workers) as nodes:
+
+        def trouble(update: int, driver: int) -> int:
+            if update not in at:
+                return 0
+            time.sleep(draw.random())
+            nodes.kill(0)
+            for _ in range(added):
+                nodes.add()
+            return 1
+
+        keys = ("rollout.cpus_per_actor=1", "rollout.start_deadline_s=20", *keys)
+        return train(folder, *keys, updates=updates, trouble=trouble, environment=nodes.environment)

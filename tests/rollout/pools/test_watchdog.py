@@ -1,0 +1,96 @@
+"""A private cluster ends with its driver, however that ends."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import pytest
+
+from rollout.pools.watchdog import Watchdog, cluster_processes
+
+STARTS = """
+import os, signal, sys, time
+def leave(number, frame): raise KeyboardInterrupt
+signal.signal(signal.SIGTERM, leave)
+import ray
+from rollout.pools import cluster
+from rollout.pools.room import ActorSize
+make = cluster._make_folder
+def show():
+    folder = make(); print(folder, flush=True); return folder
+cluster._make_folder = show
+try:
+    cluster.connect(num_actors=1, size=ActorSize(cpus=1, gpus=0))
+    class Stopped:
+        def pid(self): return os.getpid()
+        def stop(self): os.kill(os.getpid(), signal.SIGSTOP)
+    actor = ray.remote(Stopped).remote()
+    print(ray.get(actor.pid.remote()), flush=True)
+    actor.stop.remote()
+    time.sleep(600)
+except KeyboardInterrupt:
+    sys.exit(143)
+"""
+
+
+def wait_for_nothing(folder: Path, limit_s: float) -> None:
+    until = time.monotonic() + limit_s
+    while (folder.exists() or cluster_processes(folder)) and time.monotonic() < until:
+        time.sleep(0.05)
+    assert not cluster_processes(folder) and not folder.exists()
+
+
+@pytest.mark.parametrize("ended", [True, False])
+def test_what_is_left_is_killed_and_removed(ended: bool) -> None:
+    folder = Path(tempfile.mkdtemp(prefix="stride-watched-"))
+    with (folder / "out").open("w") as out:
+        left = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"], stdout=out)
+    left.send_signal(signal.SIGSTOP)
+    assert cluster_processes(folder) == [left.pid]
+    watchdog = Watchdog(folder)
+    watchdog.finish(ended=ended, limit_s=20)
+    assert left.wait(5) == -signal.SIGKILL
+    assert not folder.exists()
+
+
+@pytest.mark.slow
+def test_nothing_outlives_a_driver_that_is_killed() -> None:
+    driver = subprocess.Popen(
+        [sys.executable, "-c", STARTS], env={**os.environ, "RAY_ADDRESS": ""}, stdout=subprocess.PIPE, text=True
+    )
+    assert driver.stdout is not None
+    folder, pid = Path(driver.stdout.readline().strip()), int(driver.stdout.readline())
+    until = time.monotonic() + 30
+    while "T" not in Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]:
+        assert time.monotonic() < until
+        time.sleep(0.05)
+    assert pid in cluster_processes(folder)
+    driver.kill()
+    driver.wait()
+    wait_for_nothing(folder, 20)
+    driver.stdout.close()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_while_ray_starts(number: signal.Signals) -> None:
+    """The program's own handler answers at once, and what has been started is killed."""
+    driver = subprocess.Popen(
+        [sys.executable, "-c", STARTS], env={**os.environ, "RAY_ADDRESS": ""}, stdout=subprocess.PIPE, text=True
+    )
+    assert driver.stdout is not None
+    folder = Path(driver.stdout.readline().strip())
+    until = time.monotonic() + 30
+    while not cluster_processes(folder):
+        assert time.monotonic() < until
+        time.sleep(0.01)
+    driver.send_signal(number)
+    assert driver.wait(20) == 143
+    wait_for_nothing(folder, 20)
+    driver.stdout.close()
