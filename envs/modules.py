@@ -12,7 +12,7 @@ import os
 import sys
 import sysconfig
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from difflib import get_close_matches
 from importlib.machinery import PathFinder
 from pathlib import Path
@@ -102,6 +102,30 @@ def _import(module_name: str, form: str, folder: str | None) -> ModuleType:
                 f"{beside.origin} is hidden by {origin}, which Python finds first; rename one of them"
             )
     return module
+
+
+def loaded_files(modules: Iterable[str]) -> dict[str, Path]:
+    """The files of users' modules, and of the others of theirs beside them that are imported too.
+
+    Args:
+        modules: Dotted names of modules that have been imported.
+
+    Returns:
+        Files by their path within the folder they were found in.
+    """
+    folders: dict[Path, None] = {}
+    for name in modules:
+        if file := getattr(sys.modules.get(name), "__file__", None):
+            path = Path(file).resolve()
+            folders[path.parents[name.count(".") + (path.name == "__init__.py")]] = None
+    loaded = [getattr(module, "__file__", None) for module in list(sys.modules.values())]
+    files = sorted({Path(file).resolve() for file in loaded if isinstance(file, str) and _is_users(file)})
+    return {
+        str(file.relative_to(folder)): file
+        for folder in folders
+        for file in files
+        if file.is_relative_to(folder) and file.is_file()
+    }
 
 
 def describe_error(error: BaseException) -> str:

@@ -8,15 +8,15 @@ so that an actor can import it wherever it runs.
 from __future__ import annotations
 
 import copyreg
-import inspect
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from pydantic import BaseModel
 
 from envs.base import Env
 from envs.modules import UserModuleError, describe_error, find_object
+from envs.problem import Problem, Split
 
 
 def find_own_env(name: str, folder: str | None = None) -> type[Env[Any]]:
@@ -61,14 +61,30 @@ def is_own(env: Env[Any]) -> bool:
     return type(env) in _ORIGINS
 
 
-def own_file(env: Env[Any]) -> Path:
-    """The file of a user's environment."""
-    return Path(inspect.getfile(type(env)))
-
-
 def own_fault(env: Env[Any], error: Exception) -> str:
     """What a user's environment raised, as a clause that names it and the line."""
     return f"environment '{_ORIGINS[type(env)].name}' raised {describe_error(error)}"
+
+
+class OwnEnvError(RuntimeError):
+    """A user's environment failed where there is nothing to judge; one line that names it and the place."""
+
+    exit_code: ClassVar[int] = 1
+
+
+def draw_problem(env: Env[Any], split: Split, index: int) -> Problem:
+    """`env.problem`, where an exception of a user's environment, such as a data file that is gone, is one line.
+
+    Raises:
+        OwnEnvError: A user's environment raised.
+    """
+    try:
+        return env.problem(split, index)
+    except Exception as error:
+        own = next((part for part in env.parts.values() if is_own(part)), None)
+        if own is None:
+            raise
+        raise OwnEnvError(f"{own_fault(own, error)}, on {env.name}/{split}/{index}") from None
 
 
 @dataclass(frozen=True, slots=True)

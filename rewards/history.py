@@ -119,6 +119,10 @@ class RunHistory:
             "num_samples": self._num_samples,
         }
 
+    def begin_at(self, update: int) -> None:
+        """Begin empty after so many updates, as where no reward of the run read its history before."""
+        self._update = update
+
     def restore(self, state: dict[str, Any]) -> None:
         """Continue from what `state` returned."""
         self._update = state["update"]

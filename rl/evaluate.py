@@ -13,6 +13,7 @@ from typing import Any
 
 from configs.schema.config import Config
 from envs import Env, GraderError, Problem, Split
+from envs.own import draw_problem
 from rl.runs.record import SplitResult
 from rl.summarise import summarise
 from rollout.pools.base import RolloutPool
@@ -81,7 +82,7 @@ def evaluate(
     for name in settings.splits:
         limit = settings.max_new_tokens.get(name, config.rollout.max_new_tokens)
         greedy, sampled = list[RolloutGroup](), list[RolloutGroup]()
-        used = [index for index in range(settings.num_problems) if fits(env.problem(Split(name), index))]
+        used = [index for index in range(settings.num_problems) if fits(draw_problem(env, Split(name), index))]
         if settings.greedy:
             best = Sampling(temperature=0.0, max_new_tokens=limit)
             greedy = _sample(pool, config, name, used, 1, best, ungraded, count)

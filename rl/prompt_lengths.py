@@ -11,6 +11,7 @@ from typing import Any
 
 from configs import Config, ConfigError
 from envs import Env, Problem, Split
+from envs.own import draw_problem
 from rollout.encoder import Encoder
 
 _TRIED = 64  # train problems of an endless split
@@ -87,5 +88,5 @@ def _problems(config: Config, env: Env[Any], split: Split) -> Iterator[Problem]:
     num = (size or _TRIED) if trained_on else min(size or config.eval.num_problems, config.eval.num_problems)
     asked = trained_on and config.grpo is not None and config.grpo.budget_frac > 0
     for index in range(num):
-        problem = env.problem(split, index)
+        problem = draw_problem(env, split, index)
         yield env.with_budget(problem, problem.num_full_steps) if asked else problem

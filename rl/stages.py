@@ -43,6 +43,7 @@ from rl.models.adapter import share_base
 from rl.models.policy import Policy, trainable_weights
 from rl.models.push import create_repository
 from rl.models.upload import HubUploads
+from rl.numerics import describe_numerics
 from rl.pages.run.write import write_report
 from rl.parts import Parts
 from rl.precision import all_float32, check_learner, prepare_learner
@@ -55,7 +56,7 @@ from rl.runs.errors import RunFolderError
 from rl.runs.folder import RunFolder, open_run
 from rl.runs.log import sample_rows
 from rl.runs.planned_work import base_config, evaluation_work, planned_work, training_work
-from rl.runs.problems import changed_files, record_problems
+from rl.runs.problems import Problems
 from rl.runs.progress import Progress
 from rl.runs.quiet import quiet_libraries
 from rl.runs.record import SampleRow, Stage
@@ -71,9 +72,27 @@ from rollout.source import GroupSource, RolloutBatch
 
 
 def run_stages(
-    config: Config, parts: Parts, *, resume: bool, overwrite: bool, out: TextIO | None = None
+    config: Config,
+    parts: Parts,
+    *,
+    resume: bool,
+    overwrite: bool,
+    problems: Problems | None = None,
+    allow: Sequence[str] = (),
+    warnings: Sequence[str] = (),
+    out: TextIO | None = None,
 ) -> RunFolder:
     """Run the stages of a config whose parts are built; see `rl.train.train`.
+
+    Args:
+        config: The run.
+        parts: Its parts.
+        resume: Continue the run in the output folder.
+        overwrite: Replace the run in the output folder.
+        problems: The problems of the parts, which are recorded and compared; None: they are not.
+        allow: Keys that may change in a resumed run.
+        warnings: Lines for its start.
+        out: Where progress is shown; None: stderr.
 
     Raises:
         ConfigError, PolicyError, RunFolderError, ResourceError, VllmError, DecodingError: A mistake of the
@@ -86,20 +105,28 @@ def run_stages(
     quiet_libraries()
     policy = build_policy(config, parts)
     check_learner(config, policy.model)
-    warnings = check_lengths(config, parts, policy)
+    warnings = [*warnings, *check_lengths(config, parts, policy)]
     hub = config.push_to_hub
     repo_id = create_repository(hub.repo_id, private=hub.private) if hub else None
     fit = checked_memory(config, policy)
     pool = build_pool(config, parts, policy, fit)
     with (
         closing(pool),
-        closing(open_run(config, resume=resume, overwrite=overwrite, model_commit=policy.commit)) as folder,
+        closing(
+            open_run(
+                config,
+                resume=resume,
+                overwrite=overwrite,
+                problems=problems,
+                allow=allow,
+                numerics=describe_numerics(config),
+                model_commit=policy.commit,
+            )
+        ) as folder,
         disk_errors(folder.path),
         closing(SampleTables(config.sample_tables, config.report_to, folder.path / "tensorboard")) as tables,
     ):
         remove_leftovers(folder.path / "models")
-        warnings += changed_files(folder.path, parts.env)
-        record_problems(folder.path, parts.env)
         os.environ["TENSORBOARD_LOGGING_DIR"] = str(folder.path / "tensorboard")
         run = _Run(config, parts, folder, fit, out or sys.stderr, tables, repo_id)
         run.say(f"{config.name}: {parts.env.name}, {policy.num_parameters:,} parameters, in {folder.path}")
@@ -108,6 +135,7 @@ def run_stages(
         proxies = warn_of_proxies(parts.rewards, parts.env)
         for line in (
             *([proxies] if proxies else []),
+            *folder.notes,
             *parts.env.notes,
             *fit.lines(),
             *describe_devices(config),
@@ -345,6 +373,7 @@ class _Run:
         self.folder.metrics.forget_after(stage, logged)
         if update:
             self.say(f"{stage.label}: continuing from update {update}")
+            self.folder.continued(stage, update)
         return checkpoint, update
 
     def _save(self, stage: Stage, policy: Policy) -> None:

@@ -20,6 +20,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from envs import Env, GraderError, Problem, Split
+from envs.own import draw_problem
 from envs.seeding import derive_random
 from rewards import Outcome, RunHistory
 from rollout.pools.base import RolloutPool
@@ -122,7 +123,10 @@ class GroupSource:
         self.cursor, self._ungraded.count = state["cursor"], state["ungraded"]
         self._useful_share = state.get("useful_share", 1.0)  # older checkpoints lack it
         if self._history is not None:
-            self._history.restore(state["history"])
+            if "history" in state:
+                self._history.restore(state["history"])
+            else:  # a reward that reads it has come in on resume
+                self._history.begin_at(state["update"])
 
     def next_update(self, num_groups: int) -> RolloutBatch:
         """Sample until there are `num_groups` useful groups, or as many groups as dynamic sampling allows.
@@ -191,7 +195,7 @@ class GroupSource:
 
     def _problem(self, group_id: int) -> Problem:
         """The problem of a group, with the budget that is drawn for it."""
-        problem = self._env.problem(Split.TRAIN, group_id)
+        problem = draw_problem(self._env, Split.TRAIN, group_id)
         if self._budget_frac > 0:
             rng = derive_random(self._seed, "budget", group_id)
             if rng.random() < self._budget_frac:

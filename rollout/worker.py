@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from envs import Env, GraderError, Problem, Trace
-from envs.own import is_own, own_fault
+from envs.own import draw_problem, is_own, own_fault
 from envs.seeding import derive_seed
 from rewards import Score, Scorer, UnscoredError
 from rollout.encoder import Encoder
@@ -111,7 +111,7 @@ class RolloutWorker:
         Raises:
             PromptTooLongError: A prompt is over the limit; names the problem, its length and the limit.
         """
-        problems = [self.env.with_budget(self.env.problem(r.split, r.index), r.budget) for r in requests]
+        problems = [self.env.with_budget(draw_problem(self.env, r.split, r.index), r.budget) for r in requests]
         return self.answer(requests, problems, sampling)
 
     def answer(

@@ -20,12 +20,22 @@ def make_parser() -> Arguments:
     what = parser.add_mutually_exclusive_group()
     what.add_argument("--resume", action="store_true", help="continue the run in the output folder")
     what.add_argument("--overwrite", action="store_true", help="replace the run in the output folder")
+    parser.add_argument(
+        "--allow-change",
+        metavar="KEY",
+        action="append",
+        default=[],
+        help="with --resume: a key or section that may change though it decides what is trained; repeatable",
+    )
     return parser
 
 
 def main(argv: list[str] | None = None) -> int:
     """Parse arguments, train, print the result table."""
-    arguments = make_parser().parse_intermixed_args(argv)
+    parser = make_parser()
+    arguments = parser.parse_intermixed_args(argv)
+    if arguments.allow_change and not arguments.resume:
+        parser.error("--allow-change goes with --resume")
     with ended_by_signals("stopped before the run began") as signals, user_errors():
         from configs import load_config
 
@@ -37,7 +47,9 @@ def main(argv: list[str] | None = None) -> int:
         from rl.pages.text import result_table
         from rl.train import train
 
-        folder = train(config, resume=arguments.resume, overwrite=arguments.overwrite)
+        folder = train(
+            config, resume=arguments.resume, overwrite=arguments.overwrite, allow=arguments.allow_change
+        )
         print(result_table(folder.summary().stages.items()))
         print(f"report: {folder.path / 'report.html'}")
     return 0

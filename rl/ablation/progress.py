@@ -13,6 +13,7 @@ from configs.schema.ablation import Trial
 from rl.runs.checkpoints import checkpoint_update, latest_checkpoint
 from rl.runs.log import metrics_log, read_summary, read_tail
 from rl.runs.record import Stage
+from rl.runs.recover import recovered_summary
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -55,7 +56,7 @@ def trained_stages(trial: Trial) -> dict[Stage, int]:
 
 def is_done(trial: Trial) -> bool:
     """Whether every stage of a run is trained and evaluated."""
-    summary = read_summary(trial.folder)
+    summary = recovered_summary(trial.folder)  # a run whose summary is damaged goes on and mends it
     wanted = {Stage.BASE: 0, **trained_stages(trial)}
     return all(summary.done(stage, updates) for stage, updates in wanted.items())
 

@@ -18,7 +18,7 @@ from rl.compare.study import make_study
 from rl.pages.comparison.page import render_comparison
 from rl.pages.comparison.text import comparison_text
 from rl.runs.errors import RunFolderError
-from rl.runs.folder import write_text
+from rl.runs.files import write_text
 
 
 def write_comparison(plan: Plan, failures: Sequence[FailedRun] = (), *, store_in: Path | None = None) -> Path:

@@ -7,7 +7,6 @@ evaluations, and every seed is that of its own purpose, so evaluations do not ch
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Callable
 from itertools import chain
@@ -19,7 +18,7 @@ from rl.evaluate import evaluate
 from rl.models.card import write_model_card
 from rl.models.policy import Policy
 from rl.prompt_lengths import fits
-from rl.runs.early_stopping import is_over
+from rl.runs.early_stopping import is_over, next_best
 from rl.runs.folder import RunFolder
 from rl.runs.log import sample_rows
 from rl.runs.models import BEST, TrainedModel
@@ -144,45 +143,3 @@ def during_config(config: Config) -> Config:
         "length_limits": [],
     }
     return config.model_copy(update={"eval": settings.model_copy(update=changed)})
-
-
-def next_best(best: BestModel | None, update: int, metric: str, split: str, result: SplitResult) -> BestModel:
-    """The best model after one more evaluation: the one before, or that of `update`.
-
-    The one before only counts if it was judged by the same metric on the same problems. With the metric `steps`
-    an accuracy is good enough if it is within one standard error of the highest so far (the one-standard-error
-    rule; Breiman et al. 1984, section 3.4.3).
-
-    Args:
-        best: The best so far, or None.
-        update: The update that was evaluated.
-        metric: `eval.best`.
-        split: Split of the problems.
-        result: The result on them.
-    """
-    num = result.num_problems
-    judged = (metric, split, num)
-    same = best if best and (best.metric, best.split, best.num_problems) == judged else None
-    peak = max(result.accuracy, same.highest_accuracy if same else 0.0)
-    new = BestModel(
-        update=update,
-        metric=metric,
-        split=split,
-        num_problems=num,
-        accuracy=result.accuracy,
-        verified=result.verified,
-        steps_per_correct=result.steps_per_correct,
-        highest_accuracy=peak,
-    )
-    if same is None or _rank(new, peak) > _rank(same, peak):
-        return new
-    return same
-
-
-def _rank(model: BestModel, peak: float) -> tuple[float, float]:
-    """The better of two models has the larger rank; the second number decides where the first is equal."""
-    steps = math.inf if model.steps_per_correct is None else model.steps_per_correct
-    if model.metric == "steps":
-        error = math.sqrt(peak * (1 - peak) / model.num_problems)
-        return (-steps, model.accuracy) if model.accuracy >= peak - error else (-math.inf, model.accuracy)
-    return (model.verified or 0.0 if model.metric == "verified" else model.accuracy), -steps

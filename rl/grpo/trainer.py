@@ -34,11 +34,12 @@ from rl.runs.record import Stage
 from rl.trainer_arguments import adapter_kept
 from rl.trainer_callback import SaveByTime, StopIfNotFinite, check_figures, check_weights
 from rl.trainer_checkpoints import WholeCheckpoints
+from rl.trainer_rates import ConfiguredRates
 from rl.update_boundary import InterruptibleTrainer
 from rollout.engines.cpu_linear import speed_up_linears
 
 
-class StrideTrainer(InterruptibleTrainer, WholeCheckpoints, GRPOTrainer):
+class StrideTrainer(InterruptibleTrainer, WholeCheckpoints, ConfiguredRates, GRPOTrainer):
     """GRPO on the micro-batches of `Updates`."""
 
     stage = Stage.GRPO

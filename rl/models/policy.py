@@ -217,6 +217,11 @@ def _load_folder(
             **in_memory,
         )
     except Exception as error:  # damaged files raise whatever their readers do
+        if "trust_remote_code" in str(error) and not config.trust_remote_code:
+            raise PolicyError(
+                f"{called} comes with Python code of its own; read it, and let it run with "
+                "policy.trust_remote_code=true"
+            ) from None
         first = " ".join(str(error).split())[:300] or type(error).__name__
         raise PolicyError(f"{called} cannot be loaded: {first}") from None
     model, report = loaded

@@ -20,25 +20,29 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
-import platform
 import shutil
-import subprocess
-import sys
+import tempfile
 import weakref
-from datetime import UTC, datetime
-from importlib.metadata import version
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import IO, Any
+from typing import IO
 
 from configs import Config, dump_config
+from rl.runs import provenance
 from rl.runs.errors import RunFolderError
+from rl.runs.files import write_text
 from rl.runs.lock import NAME as LOCK
 from rl.runs.lock import lock_folder, sign_lock
 from rl.runs.log import RowLog, evaluation_log, metrics_log, read_summary
 from rl.runs.models import BEST
+from rl.runs.problems import NAME as PROBLEMS
+from rl.runs.problems import Problems
+from rl.runs.problems import to_json as problems_text
 from rl.runs.record import SampleRow, Stage, Summary
+from rl.runs.recover import mend, read_or_empty
 from rl.runs.resumable import check_resumable
 from rl.runs.trajectories import during_log, trajectory_log
 
@@ -46,10 +50,23 @@ _LEFTOVERS = (LOCK, "config.yaml.tmp")  # all that a run leaves if it is killed 
 
 
 class RunFolder:
-    """Paths and small files of one run. It holds the lock until it is closed or dropped or the process ends."""
+    """Paths and small files of one run. It holds the lock until it is closed or dropped or the process ends.
 
-    def __init__(self, path: Path, lock: IO[str]) -> None:
+    Attributes:
+        path: The folder.
+        notes: What is not as it was when the run was resumed, and what was mended, a line each.
+    """
+
+    def __init__(self, path: Path, lock: IO[str], notes: Sequence[str] = ()) -> None:
+        """Set up.
+
+        Args:
+            path: The folder.
+            lock: Its lock, held.
+            notes: What was found and done as a run was resumed, a line each.
+        """
         self.path = path
+        self.notes = tuple(notes)
         self._lock = lock
         weakref.finalize(self, lock.close)
         self.metrics = metrics_log(path)
@@ -81,22 +98,25 @@ class RunFolder:
         """
         return read_summary(self.path)
 
+    def continued(self, stage: Stage, update: int) -> None:
+        """Record that a stage of a resumed run goes on from an update."""
+        path = self.path / provenance.NAME
+        if (facts := read_or_empty(path)).get("resumed"):
+            write_text(path, provenance.to_text(provenance.continued(facts, stage.value, update)))
+
     def write_summary(self, summary: Summary) -> None:
         """Replace `summary.json` atomically."""
         write_text(self.path / "summary.json", json.dumps(summary.to_json(), indent=2) + "\n")
 
 
-def write_text(path: Path, text: str) -> None:
-    """Write a file atomically: a kill leaves the old file or the new one."""
-    temporary = path.with_name(path.name + ".tmp")
-    with temporary.open("w") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    temporary.replace(path)
-
-
-def check_run_folder(config: Config, *, resume: bool, overwrite: bool) -> None:
+def check_run_folder(
+    config: Config,
+    *,
+    resume: bool,
+    overwrite: bool,
+    problems: Problems | None = None,
+    allow: Sequence[str] = (),
+) -> None:
     """Refuse early what `open_run` would refuse, without changing anything.
 
     Raises:
@@ -108,7 +128,8 @@ def check_run_folder(config: Config, *, resume: bool, overwrite: bool) -> None:
             lock_folder(path, key="output_dir").close()
         _check_usable(path, resume=resume, overwrite=overwrite)
         if resume:
-            check_resumable(path, config)
+            check_resumable(path, config, problems=problems, allow=allow)
+        _check_writable(path)
     except OSError as error:
         raise _unwritable(path, error) from None
 
@@ -118,51 +139,93 @@ def run_path(config: Config) -> Path:
     return Path(config.output_dir or f"runs/{config.name}").absolute()
 
 
+def _check_writable(path: Path) -> None:
+    """Try to write where the folder is or will be; nothing is left of it.
+
+    Raises:
+        OSError: Nothing can be written there.
+    """
+    with contextlib.suppress(FileNotFoundError):
+        path.lstat()  # raises for a place below a file, or a name that is too long
+    there = next(folder for folder in (path, *path.parents) if os.path.lexists(folder))
+    with tempfile.TemporaryFile(dir=there):
+        return
+
+
 def _unwritable(path: Path, error: OSError) -> RunFolderError:
     return RunFolderError(f"output_dir {path} cannot be written: {error.strerror or error}; give another")
 
 
-def open_run(config: Config, *, resume: bool, overwrite: bool, model_commit: str | None = None) -> RunFolder:
+def open_run(
+    config: Config,
+    *,
+    resume: bool,
+    overwrite: bool,
+    problems: Problems | None = None,
+    allow: Sequence[str] = (),
+    numerics: Mapping[str, str] | None = None,
+    model_commit: str | None = None,
+) -> RunFolder:
     """Create or reopen the folder of a run and lock it.
 
     Args:
         config: The run.
         resume: Continue the run in the folder.
         overwrite: Replace the run in the folder.
+        problems: Its problems, which are recorded, and of a resumed run compared; None: neither.
+        allow: Keys that may change in a resumed run though they decide what is trained.
+        numerics: What the last bits of numbers depend on here, by name, for `provenance.json`.
         model_commit: The commit of `policy.model` on the hub, for `provenance.json`.
 
     Raises:
         RunFolderError: The folder cannot be written, or it is not empty and either holds no run, or holds one
-            while neither `resume` nor `overwrite` is set, or the run to resume has another config, or lacks
-            the checkpoint to go on from.
+            while neither `resume` nor `overwrite` is set, or the run to resume has another config or other
+            problems, or lacks the checkpoint to go on from.
         RunBusyError: Another process is writing to it.
     """
     path = run_path(config)
     lock: IO[str] | None = None
+    notes: list[str] = []
     try:
         # If there is a lock, take it first: a folder in use is reported as such, whatever else is wrong.
         if (path / LOCK).is_file():
             lock = lock_folder(path, key="output_dir")
         existing = _check_usable(path, resume=resume, overwrite=overwrite)
-        if resume:
-            check_resumable(path, config)
+        resumption = check_resumable(path, config, problems=problems, allow=allow) if resume else None
         if lock is None:
             path.mkdir(parents=True, exist_ok=True)
             lock = lock_folder(path, key="output_dir")
+            existing = _check_usable(
+                path, resume=resume, overwrite=overwrite
+            )  # another run may have come and gone
         sign_lock(lock)
         if existing and overwrite:
             _clear(path)
-        write_text(path / "config.yaml", dump_config(config))  # written first: it marks the folder as a run's
+        numbers = numerics or {}
+        if resumption is not None:
+            notes = [*resumption.lines(), *mend(path)]
+            facts = provenance.resume(
+                read_or_empty(path / provenance.NAME), resumption.changes(config), resumption.notes(), numbers
+            )
+            if other := provenance.not_bit_for_bit(facts, resumption.config.changes):
+                notes.append(f"not bit for bit: {'; '.join(other)}")
+            # Before the config, so that no change of it goes unrecorded.
+            write_text(path / provenance.NAME, provenance.to_text(facts))
+        write_text(path / "config.yaml", dump_config(config))  # it marks a new folder as a run's
         for name in ("eval", "models", "checkpoints"):
             (path / name).mkdir(exist_ok=True)
-        write_text(path / "provenance.json", json.dumps(_provenance(config, model_commit), indent=2) + "\n")
+        if resumption is None:
+            facts = provenance.begin(config, model_commit, numbers)
+            write_text(path / provenance.NAME, provenance.to_text(facts))
+        if problems is not None:
+            write_text(path / PROBLEMS, problems_text(problems))
     except Exception as error:
         if lock is not None:
             lock.close()
         if isinstance(error, OSError):
             raise _unwritable(path, error) from None
         raise
-    return RunFolder(path, lock)
+    return RunFolder(path, lock, notes)
 
 
 def _check_usable(path: Path, *, resume: bool, overwrite: bool) -> bool:
@@ -196,45 +259,3 @@ def _clear(path: Path) -> None:
             shutil.rmtree(child)
         else:
             child.unlink()
-
-
-def _provenance(config: Config, model_commit: str | None) -> dict[str, Any]:
-    packages = ("torch", "transformers", "trl", "ray", "peft", "numpy")
-    return {
-        "command": [Path(sys.argv[0]).name, *sys.argv[1:]],
-        "started": _now(),
-        "model": {
-            "name": config.policy.model,
-            "revision": config.policy.revision,
-            "commit": model_commit,
-        },
-        "git_revision": git_revision(),
-        "git_changed_files": len((_git("status", "--porcelain", "-uno") or "").splitlines()),
-        "python": platform.python_version(),
-        "packages": {name: version(name) for name in packages},
-        "machine": {"system": platform.platform(), "cores": os.cpu_count()},
-    }
-
-
-def git_revision() -> str | None:
-    """The commit of this checkout; None outside one."""
-    return _git("rev-parse", "HEAD")
-
-
-def _git(*arguments: str) -> str | None:
-    try:
-        done = subprocess.run(
-            ["git", *arguments],
-            cwd=Path(__file__).parent,
-            capture_output=True,
-            text=True,
-            timeout=10,
-            check=True,
-        )
-    except (OSError, subprocess.SubprocessError):
-        return None
-    return done.stdout.strip()
-
-
-def _now() -> str:
-    return datetime.now(UTC).isoformat(timespec="seconds")

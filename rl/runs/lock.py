@@ -12,6 +12,7 @@ from typing import IO, ClassVar
 
 NAME = ".lock"
 _LOOK_S = 0.05
+_SIGNED_WITHIN_S = 2.0
 
 
 class RunBusyError(RuntimeError):
@@ -37,7 +38,7 @@ def lock_folder(folder: Path, *, key: str) -> IO[str]:
         if _take(lock, fcntl.LOCK_EX):
             return lock
         with lock:
-            holder = _holder(lock)
+            holder = _holder(lock, wait_s=_SIGNED_WITHIN_S)
         raise RunBusyError(f"{key} {folder} is in use by {holder}; wait for it or give another")
     return lock
 
@@ -60,9 +61,16 @@ def _take(lock: IO[str], kind: int) -> bool:
     return True
 
 
-def _holder(lock: IO[str]) -> str:
-    lock.seek(0)
-    return lock.read().strip() or "another process"
+def _holder(lock: IO[str], *, wait_s: float = 0.0) -> str:
+    """Who holds a lock; one that has just been taken is not signed yet, which is waited for."""
+    last = time.monotonic() + wait_s
+    while True:
+        lock.seek(0)
+        if found := lock.read().strip():
+            return found
+        if time.monotonic() >= last:
+            return "another process"
+        time.sleep(0.02)
 
 
 def sign_lock(lock: IO[str]) -> None:

@@ -9,14 +9,17 @@ everywhere. What grows with every update is not JSON (`trajectories.py`).
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Generic, TypeVar
 
 import numpy as np
+import yaml
 
-from rl.runs.errors import RunFolderError
-from rl.runs.record import FormatError, SampleRow, Stage, StepRow, Summary, UpdateRow
+from rl.runs.errors import DamagedFileError, OtherFormatError, RunFolderError
+from rl.runs.files import set_aside, sync_folder
+from rl.runs.record import FORMAT, FormatError, SampleRow, Stage, StepRow, Summary, UpdateRow
 
 if TYPE_CHECKING:  # readers of a run need not import torch
     from rollout.encoder import Encoder
@@ -25,6 +28,8 @@ if TYPE_CHECKING:  # readers of a run need not import torch
 Row = TypeVar("Row", SampleRow, UpdateRow)
 T = TypeVar("T")
 _TAIL = 1 << 16
+
+_BLANK = b"\0 \t\r\n"
 
 
 class RowLog(Generic[Row]):
@@ -67,10 +72,44 @@ class RowLog(Generic[Row]):
             raise other_format(self.path, error) from None
         except (ValueError, RecursionError) as error:
             where = "its last row" if number is None else f"row {number}"
-            raise RunFolderError(
-                f"{self.path} cannot be read: {where} is damaged ({error}); restore the file or move it out of "
-                "the folder"
-            ) from None
+            raise damaged(self.path, f"{where} is damaged ({error})") from None
+
+    def mend(self) -> str:
+        """Set a file with damaged rows aside and go on with the others; what a kill has cut off goes.
+
+        Returns:
+            A line about it; empty where no row is damaged.
+
+        Raises:
+            OtherFormatError: A row has a format that is not read.
+        """
+        if not self.path.exists():
+            return ""
+        kept, lost = [], []
+        with self.path.open("rb") as file:
+            for number, line in enumerate(file, start=1):
+                if not (text := line.strip(_BLANK)):
+                    continue
+                try:
+                    self.parse(text, number, tokens=False)
+                except DamagedFileError:
+                    if line.endswith(b"\n"):  # else a kill has cut it off
+                        lost.append(number)
+                else:
+                    kept.append(text + b"\n")
+        whole = b"".join(kept)
+        if whole == self.path.read_bytes():
+            return ""
+        aside = set_aside(self.path) if lost else None
+        self._replace(whole)
+        if aside is None:
+            return ""
+        rows = f"row{'s' * (len(lost) > 1)} {', '.join(map(str, lost[:5]))}{', ...' if len(lost) > 5 else ''}"
+        return (
+            f"{self.path}: {rows} damaged, and left out; the other {len(kept)} go on, and the file as it "
+            "was is "
+            f"{aside.name}"
+        )
 
     def last(self) -> Row | None:
         """The last whole row, read from the end of the file; None without one.
@@ -94,29 +133,42 @@ class RowLog(Generic[Row]):
             row = self.parse(line, number, tokens=False)
             if row.stage is not stage or row.update <= update:
                 kept.append(line + b"\n")
+        self._replace(b"".join(kept))
+
+    def _replace(self, content: bytes) -> None:
         temporary = self.path.with_suffix(".tmp")
-        temporary.write_bytes(b"".join(kept))
+        with temporary.open("wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
         temporary.replace(self.path)
+        sync_folder(self.path.parent)
 
     def check_format(self) -> None:
-        """Refuse a file of another format by its first row.
+        """Refuse a file of another format by its first row that is not damaged.
 
         Raises:
-            RunFolderError: It has another format, or that row is damaged.
+            OtherFormatError: It has a format that is not read.
         """
         for number, line in self._numbered():
-            self.parse(line, number, tokens=False)
+            try:
+                self.parse(line, number, tokens=False)
+            except DamagedFileError:
+                continue
             return
 
     def _numbered(self) -> Iterator[tuple[int, bytes]]:
-        """The whole lines that are not empty, with their numbers from 1."""
+        """The whole lines that are not empty, with their numbers from 1.
+
+        NULs, which a power cut can leave in place of text, count as nothing.
+        """
         if not self.path.exists():
             return
         try:
             with self.path.open("rb") as file:
                 for number, line in enumerate(file, start=1):
-                    if line.endswith(b"\n") and line.strip():
-                        yield number, line[:-1]
+                    if line.endswith(b"\n") and (text := line.strip(_BLANK)):
+                        yield number, text
         except OSError as error:
             raise RunFolderError(f"{self.path} cannot be read: {error.strerror or error}") from None
 
@@ -148,9 +200,24 @@ def read_summary(folder: Path) -> Summary:
         RunFolderError: It cannot be read, has another format or is damaged.
     """
     path = folder / "summary.json"
-    return (
-        readable(path, lambda: Summary.from_json(json.loads(path.read_text()))) if path.exists() else Summary()
-    )
+    if not path.exists():
+        return Summary()
+
+    def read() -> Summary:
+        data = json.loads(path.read_text())
+        old = isinstance(data, dict) and data.get("format") != FORMAT
+        return Summary.from_json(data, env=_env_name(folder / "config.yaml") if old else "")
+
+    return readable(path, read)
+
+
+def _env_name(config: Path) -> str:
+    """`env.name` of a run; empty where it cannot be read."""
+    try:
+        found = yaml.safe_load(config.read_text())
+        return str(found["env"]["name"])
+    except (OSError, ValueError, yaml.YAMLError, KeyError, TypeError):
+        return ""
 
 
 def readable(path: Path, read: Callable[[], T]) -> T:
@@ -164,9 +231,7 @@ def readable(path: Path, read: Callable[[], T]) -> T:
     except FormatError as error:
         raise other_format(path, error) from None
     except (ValueError, OSError, RecursionError) as error:
-        raise RunFolderError(
-            f"{path} cannot be read: {error}; restore it or move it out of the folder"
-        ) from None
+        raise damaged(path, str(error)) from None
 
 
 def without_tokens(line: bytes) -> bytes:
@@ -236,9 +301,16 @@ def sample_rows(
     ]
 
 
-def other_format(path: Path, error: FormatError) -> RunFolderError:
-    """The refusal of a file of another format."""
-    return RunFolderError(
-        f"{path} has {error}; read it with the version that wrote it (git_revision in provenance.json), or "
-        "start the run again in another folder"
+def other_format(path: Path, error: FormatError) -> OtherFormatError:
+    """The refusal of a file of a format that is not read."""
+    return OtherFormatError(
+        f"{path} has {error}; read it with the version that wrote it (stride and git_revision in "
+        "provenance.json), or start the run again in another folder"
+    )
+
+
+def damaged(path: Path, why: str) -> DamagedFileError:
+    """The refusal of a file that cannot be read."""
+    return DamagedFileError(
+        f"{path} cannot be read: {why}; restore it, or continue the run with --resume, which sets it aside"
     )

@@ -130,9 +130,9 @@ def read_config(folder: Path) -> PlainConfig:
     """
     path = folder / "config.yaml"
     try:
-        config = readable(path, lambda: yaml.safe_load(path.read_text()))
-    except yaml.YAMLError as error:
-        raise RunFolderError(f"{path} cannot be read: {error}") from None
+        config = yaml.safe_load(path.read_text())
+    except (OSError, ValueError, RecursionError, yaml.YAMLError) as error:
+        raise RunFolderError(f"{path} cannot be read: {error}; restore it") from None
     if not isinstance(config, dict):
         raise RunFolderError(f"{path} holds no config; give the folder of a run")
     return config

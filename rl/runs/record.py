@@ -23,13 +23,21 @@ from envs import StepKind, Verdict
 from rewards import Outcome
 from rl.runs import json_fields as check
 from rl.runs.json_fields import RecordError
+from rl.runs.older_formats import sample_of_today, summary_of_today
 
 FORMAT = 3
-"""Version of the records. Raise it with every change that an older reader would misread."""
+"""Version of the records. Raise it with every change that an older reader would misread; `older_formats.py`
+then says how those of before are read."""
 
 
 class FormatError(RecordError):
     """A record of another format than this version reads; the message says which."""
+
+    @classmethod
+    def of(cls, found: str | None) -> FormatError:
+        """The error for the format found, as text; None: there is none."""
+        has = "no format number" if found is None else f"format {found}"
+        return cls(f"{has}, and this version of Stride reads formats 1 to {FORMAT}")
 
 
 class Stage(StrEnum):
@@ -212,11 +220,11 @@ class SampleRow:
         """The row of a JSON object.
 
         Raises:
-            FormatError: It has another format.
+            FormatError: It has a format that is not read.
             RecordError: It is no such row.
         """
-        check_format(data)
-        return _read_sample(data)
+        old = check_format(data) < FORMAT
+        return _read_sample(sample_of_today(data) if old else data)
 
 
 def _advantage(value: Any) -> float | tuple[float, ...]:
@@ -269,7 +277,7 @@ class UpdateRow:
         """The row of a JSON object.
 
         Raises:
-            FormatError: It has another format.
+            FormatError: It has a format that is not read.
             RecordError: It is no such row.
         """
         check_format(data)
@@ -520,14 +528,19 @@ class Summary:
         }
 
     @classmethod
-    def from_json(cls, data: Any) -> Summary:
+    def from_json(cls, data: Any, *, env: str = "") -> Summary:
         """The summary of a JSON object.
 
+        Args:
+            data: The object.
+            env: `env.name` of the run, by which results of older formats are read.
+
         Raises:
-            FormatError: It has another format.
+            FormatError: It has a format that is not read.
             RecordError: It is no summary.
         """
-        check_format(data)
+        if check_format(data) < FORMAT:
+            data = summary_of_today(data, env)
         for name in ("stages", "updates", "seconds"):
             if name not in data:
                 raise RecordError(f"it has no {name!r}")
@@ -553,16 +566,16 @@ def _by_stage(found: Mapping[str, Any]) -> dict[Stage, Any]:
     return {stage: named[stage] for stage in Stage if stage in named}
 
 
-def check_format(data: Any) -> None:
-    """Refuse anything but an object of this format.
+def check_format(data: Any) -> int:
+    """The format of an object that this version reads.
 
     Raises:
-        FormatError: It has another format or names none.
+        FormatError: It names none, or one that is not read.
         RecordError: It is no object.
     """
     if type(data) is not dict:
         raise RecordError(f"{check.shown(data)} is not a JSON object")
     found = data.get("format")
-    if type(found) is not int or found != FORMAT:
-        has = "no format number" if found is None else f"format {check.shown(found)}"
-        raise FormatError(f"{has}, and this version of Stride reads format {FORMAT}")
+    if type(found) is not int or not 1 <= found <= FORMAT:
+        raise FormatError.of(None if found is None else check.shown(found))
+    return found

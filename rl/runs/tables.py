@@ -17,6 +17,8 @@ from typing import Any, Final
 import numpy as np
 import pyarrow as pa
 
+from rewards import Outcome
+from rl.runs.older_formats import is_counted
 from rl.runs.record import FORMAT, SampleRow, StepRow
 
 FORMAT_KEY: Final = b"stride_format"
@@ -89,6 +91,21 @@ def to_rows(table: pa.Table) -> list[SampleRow]:
         RecordError: It is no table of completions.
     """
     return [SampleRow.from_json(_row_data(values)) for values in table.to_pylist()]
+
+
+def table_of_today(table: pa.Table) -> pa.Table:
+    """A table of an older format as this version would have written it, as far as it has the columns."""
+    if "steps_checked" in table.column_names or not {"env", "outcome"} <= {*table.column_names}:
+        return table
+    counted = [is_counted(str(env)) for env in table["env"].to_pylist()]
+    outcomes = [
+        Outcome.CORRECT.value if only_counted and outcome == Outcome.VERIFIED else outcome
+        for only_counted, outcome in zip(counted, table["outcome"].to_pylist(), strict=True)
+    ]
+    place = table.column_names.index("outcome")
+    table = table.set_column(place, "outcome", pa.array(outcomes, pa.string()))
+    checked = pa.array([not only_counted for only_counted in counted], pa.bool_())
+    return table.append_column("steps_checked", checked)
 
 
 def _row_data(values: dict[str, Any]) -> dict[str, Any]:

@@ -8,6 +8,7 @@ the files of their updates. `pandas.read_parquet` reads a file or the whole fold
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -17,15 +18,19 @@ from typing import Final, TypeVar
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from rl.runs.errors import RunFolderError
+from rl.runs.files import sync_folder
 from rl.runs.json_fields import RecordError
-from rl.runs.log import other_format
+from rl.runs.log import damaged, other_format
 from rl.runs.record import FORMAT, FormatError, SampleRow
-from rl.runs.tables import FORMAT_KEY, TOKEN_COLUMNS, has_tokens, part_names, to_rows, to_table
+from rl.runs.tables import FORMAT_KEY, TOKEN_COLUMNS, has_tokens, part_names, table_of_today, to_rows, to_table
 
 T = TypeVar("T")
 
 _NAME: Final = re.compile(r"update-([0-9]{6,})\.parquet")
+_READ: Final = tuple(str(number).encode() for number in range(1, FORMAT + 1))
+_MAGIC: Final = b"PAR1"
+"""What a Parquet file begins and ends with."""
+
 _ROWS = 8192
 _TOKENS = 1_000_000
 """A row group ends after this many rows or tokens."""
@@ -51,10 +56,9 @@ class TrajectoryFile:
         """
         file = self._readable(lambda: pq.ParquetFile(self.path))
         found = (file.schema_arrow.metadata or {}).get(FORMAT_KEY)
-        if found != str(FORMAT).encode():
-            says = "no format number" if found is None else f"format {found.decode(errors='replace')}"
+        if found not in _READ:
             raise other_format(
-                self.path, FormatError(f"{says}, and this version of Stride reads format {FORMAT}")
+                self.path, FormatError.of(None if found is None else found.decode(errors="replace"))
             )
         return file
 
@@ -71,7 +75,9 @@ class TrajectoryFile:
         with self.open() as file:
             kept = None if columns is None else [name for name in columns if name in file.schema_arrow.names]
             numbers = range(file.num_row_groups) if row_group is None else [row_group]
-            return self._readable(lambda: file.read_row_groups(list(numbers), columns=kept, use_threads=False))
+            return self._readable(
+                lambda: table_of_today(file.read_row_groups(list(numbers), columns=kept, use_threads=False))
+            )
 
     def rows(self, *, tokens: bool = True) -> list[SampleRow]:
         """The rows.
@@ -94,14 +100,21 @@ class TrajectoryFile:
         """
         return self._readable(lambda: to_rows(table))
 
+    def is_whole(self) -> bool:
+        """Whether it begins and ends as such a file does; nothing between is read."""
+        try:
+            with self.path.open("rb") as file:
+                first = file.read(len(_MAGIC))
+                file.seek(-len(_MAGIC), os.SEEK_END)
+                return first == file.read() == _MAGIC
+        except OSError:
+            return False
+
     def _readable(self, read: Callable[[], T]) -> T:
         try:
             return read()
         except (pa.ArrowException, RecordError, OSError, KeyError) as error:
-            says = str(error).partition("\n")[0]
-            raise RunFolderError(
-                f"{self.path} cannot be read: {says}; restore the file or move it out of the folder"
-            ) from None
+            raise damaged(self.path, str(error).partition("\n")[0]) from None
 
 
 class TrajectoryLog:
@@ -144,7 +157,10 @@ class TrajectoryLog:
             writer.write_table(table)
             for batch in batches:
                 writer.write_table(to_table(batch, parts=parts, tokens=tokens))
+        with temporary.open("rb") as written:
+            os.fsync(written.fileno())
         temporary.replace(path)
+        sync_folder(self.path)
 
     def read(self, *, tokens: bool = True) -> list[SampleRow]:
         """All rows, by update.

@@ -23,12 +23,13 @@ from rl.sft.examples import Phase
 from rl.trainer_arguments import adapter_kept, pin_one_device, trainer_arguments
 from rl.trainer_callback import SaveByTime, StopIfNotFinite
 from rl.trainer_checkpoints import WholeCheckpoints
+from rl.trainer_rates import ConfiguredRates
 from rl.update_boundary import InterruptibleTrainer
 from rollout.engines.cpu_linear import speed_up_linears
 
 
-class WarmStartTrainer(InterruptibleTrainer, WholeCheckpoints, SFTTrainer):
-    """TRL's trainer, which can be interrupted, and whose checkpoints are written whole."""
+class WarmStartTrainer(InterruptibleTrainer, WholeCheckpoints, ConfiguredRates, SFTTrainer):
+    """TRL's trainer, which can be interrupted, whose checkpoints are whole and whose rates are the config's."""
 
     stage = Stage.WARM
 

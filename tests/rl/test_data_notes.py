@@ -11,7 +11,7 @@ import pytest
 from configs import check_config
 from envs import make_env
 from envs.tasks.addition import Addition
-from rl.runs.problems import check_problems
+from rl.runs.problems import compare_problems, describe_problems
 from rl.train import train
 
 NOTE = "left out, 12 problems stay: a value cannot be read (1): a.jsonl row 3: 'answer' is True"
@@ -36,6 +36,6 @@ def test_a_run_prints_and_keeps_the_notes(tmp_path: Path, monkeypatch: pytest.Mo
     train(check_config(config), out=out)
     assert NOTE in out.getvalue().splitlines()
     assert json.loads((run / "problems.json").read_text())["notes"] == [NOTE]
-    check_problems(
-        run, make_env("addition", {"train": ["1_1"]})
-    )  # notes do not decide whether problems changed
+    # Notes do not decide whether problems have changed.
+    again = describe_problems(make_env("addition", {"train": ["1_1"]}))
+    assert compare_problems(json.loads((run / "problems.json").read_text()), again) == []

@@ -14,7 +14,7 @@ from rl.pages.comparison.page import render_comparison
 from rl.pages.comparison.text import comparison_text
 from rl.pages.render import is_page
 from rl.runs.errors import RunFolderError
-from rl.runs.folder import write_text
+from rl.runs.files import write_text
 
 
 def compare_folders(

@@ -11,6 +11,7 @@ from pathlib import PurePath
 from typing import Any
 
 from rl.pages.figures import Fact
+from rl.runs.config_changes import show
 from rl.runs.models import BEST
 from rl.runs.read import RunRecord
 from rl.runs.record import BestModel, Stage
@@ -94,11 +95,22 @@ def provenance(run: RunRecord) -> list[Fact]:
     ]
     if machine:
         facts.append(Fact(name="Machine", text=", ".join(machine)))
+    facts += [Fact(name="Resumed", text=_resumption(entry)) for entry in about.get("resumed", [])]
     for stage in Stage:
         for verb, times in (("training", run.summary.train_s), ("evaluating", run.summary.eval_s)):
             if stage in times:
                 facts.append(Fact(name=f"Time {verb} {stage.label}", text=duration(times[stage])))
     return facts
+
+
+def _resumption(entry: dict[str, Any]) -> str:
+    """When a run was resumed, from where, and what was not as before."""
+    updates = entry.get("updates", {})
+    where = [f"update {update} of {Stage(stage).label}" for stage, update in updates.items()]
+    changed = [f"{one['key']} was {show(one['was'])}, is {show(one['is'])}" for one in entry.get("changed", [])]
+    differs = [f"{name} was {was}, is {now}" for name, (was, now) in entry.get("differs", {}).items() if was]
+    parts = [str(entry.get("time", "")), *(["from " + " and ".join(where)] if where else [])]
+    return "; ".join([", ".join(parts), *changed, *differs, *entry.get("notes", [])])
 
 
 def _revision(about: dict[str, Any]) -> dict[str, Any]:

@@ -21,7 +21,7 @@ from rl.pages.run.results import full_table, headline_table
 from rl.pages.run.summary import distributions, tiles, trade_offs
 from rl.pages.run.verdict import verdict
 from rl.pages.steps import COUNTED
-from rl.runs.folder import write_text
+from rl.runs.files import write_text
 from rl.runs.read import RunRecord, read_run
 
 _EXAMPLES = (8, 3)

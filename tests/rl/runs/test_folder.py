@@ -12,14 +12,17 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
 
 from configs import Config, check_config
+from rl.runs import provenance
 from rl.runs.checkpoints import checkpoints
 from rl.runs.errors import RunFolderError
-from rl.runs.folder import RunFolder, open_run, write_text
+from rl.runs.files import write_text
+from rl.runs.folder import RunFolder, open_run
 from rl.runs.lock import RunBusyError
 from rl.runs.record import Stage, Summary, UpdateRow
 
@@ -186,15 +189,15 @@ def test_resume_needs_a_run(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("changes", "parts"),
     [
-        ({"seed": 4}, ["seed was 0, is 4"]),
-        ({"env": {"name": "algebra"}}, ["env.name was 'addition', is 'algebra'"]),
-        ({"env": {"name": "addition", "settings": {"seed": 1}}}, ["env.settings.seed was None, is 1"]),
+        ({"env": {"name": "addition", "settings": {"seed": 1}}}, ["env.settings.seed was not set, is 1"]),
         ({"grpo": {"learning_rate": 1e-6}}, ["grpo.learning_rate was 1e-05, is 1e-06"]),
         ({"rollout": {"samples_per_problem": 4}}, ["rollout.samples_per_problem was 8, is 4"]),
-        ({"policy": {"lora": {}}}, ["policy.lora.r was None, is 16", "policy.lora.alpha was None, is 32"]),
-        ({"rewards": {"terms": [{"name": "correct", "weight": 2.0}]}}, ["'weight': 1.0", "'weight': 2.0"]),
+        ({"rewards": {"terms": [{"name": "correct", "weight": 2.0}]}}, ["correct.weight was 1.0, is 2.0"]),
         # All of them at once.
-        ({"seed": 4, "grpo": {"beta": 0.1}}, ["seed was 0, is 4", "grpo.beta was 0.0, is 0.1"]),
+        (
+            {"prompt": {"few_shot": 2}, "grpo": {"beta": 0.1}},
+            ["few_shot was 0, is 2", "grpo.beta was 0.0, is 0.1"],
+        ),
     ],
 )
 def test_a_run_cannot_be_resumed_with_another_config(
@@ -202,7 +205,7 @@ def test_a_run_cannot_be_resumed_with_another_config(
 ) -> None:
     before = contents(run)
     message = refuse(config(run, **changes), resume=True)
-    assert message.startswith(f"--resume: the config differs from the run in {run}: ")
+    assert message.startswith(f"--resume: the config differs from the run in {run} in what is trained: ")
     for part in parts:
         assert part in message
     assert "another output_dir" in message
@@ -323,3 +326,87 @@ def test_a_kill_while_writing_leaves_the_old_text(tmp_path: Path) -> None:
     assert path.read_text() == "old"
     write_text(path, "new")
     assert contents(tmp_path) == {"summary.json": b"new"}
+
+
+# ---- where a run comes from, and what changed as it was resumed ----
+
+
+def provenance_of(run: Path) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads((run / "provenance.json").read_text())
+    return found
+
+
+def reopen(config: Config, *allow: str, **numerics: str) -> tuple[str, ...]:
+    folder = open_run(config, resume=True, overwrite=False, allow=allow, numerics=numerics)
+    folder.continued(Stage.GRPO, 7)
+    folder.close()
+    return folder.notes
+
+
+def test_a_resumption_is_recorded_with_what_changed(run: Path) -> None:
+    begun = provenance_of(run)
+    assert begun["resumed"] == [] and begun["stride"]
+    changed = config(run, grpo={"learning_rate": 2e-5}, rollout={"num_actors": 4})
+    assert reopen(changed, "grpo.learning_rate") == (
+        "changed: rollout.num_actors was 2, is 4",
+        "changed: grpo.learning_rate was 1e-05, is 2e-05; allowed by --allow-change",
+    )
+    facts = provenance_of(run)
+    (entry,) = facts.pop("resumed")
+    assert facts == {key: value for key, value in begun.items() if key != "resumed"}  # the start stays
+    assert entry["updates"] == {"grpo": 7}
+    assert entry["changed"] == [
+        {"key": "rollout.num_actors", "was": 2, "is": 4, "kind": "operational"},
+        {"key": "grpo.learning_rate", "was": 1e-5, "is": 2e-5, "kind": "identity"},
+    ]
+    assert reopen(changed) == ()
+    assert [one["changed"] for one in provenance_of(run)["resumed"]] == [entry["changed"], []]
+
+
+def test_the_same_command_goes_on_again(run: Path) -> None:
+    """A scheduler starts a job that was killed with the same line; the change has been made then."""
+    changed = config(run, grpo={"learning_rate": 2e-5})
+    reopen(changed, "grpo.learning_rate")
+    assert reopen(changed, "grpo.learning_rate") == reopen(changed, "grpo") == ()
+    # Back again is a change, and the earlier one no longer stands for it.
+    with pytest.raises(RunFolderError, match=r"learning_rate was 2e-05, is 1e-05"):
+        reopen(config(run))
+    reopen(config(run), "grpo.learning_rate")
+    with pytest.raises(RunFolderError, match=r"--allow-change grpo\.beta: it has not changed"):
+        reopen(config(run), "grpo.beta")
+
+
+def test_what_numbers_depend_on_is_compared_with_the_time_before(
+    run: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    here = {"device": "cpu", "CPU capability": "AVX2"}
+    assert reopen(config(run), **here) == ()  # the start has not said it
+    assert reopen(config(run), **here) == ()
+    assert reopen(config(run), **{**here, "CPU capability": "AVX512"}) == (
+        "not bit for bit: CPU capability was AVX2, is AVX512",
+    )
+    versions = provenance.version
+    newer = {"torch": "99.0", "ray": "98.0"}  # Ray's does not change any number
+    monkeypatch.setattr(provenance, "version", lambda name: newer.get(name) or versions(name))
+    (note,) = reopen(config(run), **{**here, "CPU capability": "AVX512"})
+    assert note == f"not bit for bit: torch was {versions('torch')}, is 99.0"
+    assert provenance_of(run)["resumed"][-1]["differs"].keys() == {"torch", "ray"}
+    assert reopen(config(run), **{**here, "CPU capability": "AVX512"}) == ()
+    # A key that has changed says it already.
+    (note,) = reopen(config(run, threads=1), **{**here, "CPU capability": "AVX512", "threads": "1"})
+    assert note == "changed: threads was 2, is 1; the run goes on, not bit for bit"
+
+
+def test_a_change_is_recorded_before_the_config_has_it(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A kill between the two leaves a change that must be allowed again, not one that nobody knows of."""
+
+    def killed(config: Config) -> str:
+        raise ValueError("killed")
+
+    monkeypatch.setattr("rl.runs.folder.dump_config", killed)
+    with pytest.raises(ValueError, match="killed"):
+        reopen(config(run, grpo={"beta": 0.1}), "grpo.beta")
+    monkeypatch.undo()
+    assert provenance_of(run)["resumed"][0]["changed"][0]["key"] == "grpo.beta"
+    with pytest.raises(RunFolderError, match=r"grpo\.beta was 0\.0, is 0\.1"):
+        reopen(config(run, grpo={"beta": 0.1}))

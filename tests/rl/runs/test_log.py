@@ -13,7 +13,7 @@ import pytest
 from configs import check_config
 from configs.schema.ablation import Plan, load_ablation
 from rl.ablation.preview import preview
-from rl.ablation.progress import read_progress
+from rl.ablation.progress import is_done, read_progress
 from rl.ablation.report import write_comparison
 from rl.ablation.run import run_plan
 from rl.compare.folders import find_runs, folder_comparison
@@ -102,7 +102,9 @@ def test_a_damaged_row_is_named_with_its_file(tmp_path: Path) -> None:
         with pytest.raises(RunFolderError) as refused:
             read()
         assert str(refused.value).startswith(f"{log.path} cannot be read: row 3 is damaged (")
-        assert str(refused.value).endswith("; restore the file or move it out of the folder")
+        assert str(refused.value).endswith(
+            "; restore it, or continue the run with --resume, which sets it aside"
+        )
 
 
 def test_a_summary_is_empty_before_the_first_result(tmp_path: Path) -> None:
@@ -193,19 +195,32 @@ def test_other_formats_are_refused_in_one_line(
     with pytest.raises(RunFolderError) as refused:
         reader(plan)
     assert str(refused.value) == (
-        f"{path} {says}, and this version of Stride reads format {FORMAT}; read it with the version that wrote "
-        "it (git_revision in provenance.json), or start the run again in another folder"
+        f"{path} {says}, and this version of Stride reads formats 1 to {FORMAT}; read it with the version that "
+        "wrote it (stride and git_revision in provenance.json), or start the run again in another folder"
     )
     assert all(file.read_bytes() == text for file, text in before.items())
 
 
-@pytest.mark.parametrize(("reader", "name"), CASES, ids=[f"{reader.__name__}-{name}" for reader, name in CASES])
+READING = [(reader, name) for reader, name in CASES if reader not in (resume, ablate)]  # these two go on
+
+
+@pytest.mark.parametrize(
+    ("reader", "name"), READING, ids=[f"{reader.__name__}-{name}" for reader, name in READING]
+)
 def test_damaged_files_are_refused_in_one_line(plan: Plan, reader: Callable[[Plan], object], name: str) -> None:
     path = plan.trials[0].folder / name
     path.write_text(path.read_text().replace('"', "'", 1))
     with pytest.raises(RunFolderError) as refused:
         reader(plan)
     assert str(refused.value).startswith(f"{path} cannot be read: ") and "\n" not in str(refused.value)
+
+
+def test_a_run_whose_summary_is_damaged_is_not_done(plan: Plan) -> None:
+    (trial,) = plan.trials
+    assert not is_done(trial)
+    (trial.folder / "summary.json").write_text("{")
+    assert not is_done(trial)
+    resume(plan)
 
 
 def test_every_reader_accepts_an_intact_run(plan: Plan) -> None:

@@ -83,7 +83,8 @@ RECORDS = {"sample": SAMPLE, "update": UPDATE, "summary": SUMMARY}
     ("found", "says"),
     [
         (None, "no format number"),
-        (2, "format 2"),
+        (0, "format 0"),
+        (4, "format 4"),
         ("3", "format '3'"),
         (True, "format True"),
         (3.0, "format 3.0"),
@@ -96,7 +97,7 @@ def test_other_formats_are_refused(name: str, found: object, says: str) -> None:
         del plain["format"]
     with pytest.raises(FormatError) as refused:
         type(record).from_json(plain)
-    assert str(refused.value) == f"{says}, and this version of Stride reads format 3"
+    assert str(refused.value) == f"{says}, and this version of Stride reads formats 1 to 3"
 
 
 @pytest.mark.parametrize(

@@ -153,8 +153,14 @@ def test_a_killed_write_leaves_the_file_before(log: TrajectoryLog, monkeypatch: 
 @pytest.mark.parametrize(
     ("written", "says"),
     [
-        ({b"stride_format": b"7"}, "has format 7, and this version of Stride reads format 3; read it with"),
-        (None, "has no format number, and this version of Stride reads format 3; read it with the version"),
+        (
+            {b"stride_format": b"7"},
+            "has format 7, and this version of Stride reads formats 1 to 3; read it with",
+        ),
+        (
+            None,
+            "has no format number, and this version of Stride reads formats 1 to 3; read it with the version",
+        ),
     ],
 )
 def test_another_format_is_refused(log: TrajectoryLog, written: dict[bytes, bytes] | None, says: str) -> None:
@@ -182,7 +188,7 @@ def test_rows_that_are_no_completions_are_refused(log: TrajectoryLog) -> None:
     (file,) = log.files()
     table = pq.read_table(file.path)
     pq.write_table(table.drop_columns(["prompt"]), file.path)
-    with pytest.raises(RunFolderError, match="cannot be read: it has no 'prompt'; restore the file"):
+    with pytest.raises(RunFolderError, match="cannot be read: it has no 'prompt'; restore it, or"):
         log.read()
 
 

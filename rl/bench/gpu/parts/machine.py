@@ -13,7 +13,7 @@ import torch
 from rl.bench.floor import memory_rate
 from rl.bench.gpu.figure import Figure, Setting
 from rl.bench.machine import describe_cpu
-from rl.runs.folder import git_revision
+from rl.runs.provenance import git_revision
 
 _LIBRARIES = ("transformers", "trl", "peft", "vllm")
 
