@@ -12,6 +12,7 @@ import pytest
 
 from configs import Config, ConfigError, load_config
 from envs import GraderError, Split, make_env
+from envs.own import OwnEnvError
 from rewards import RewardSum, Term
 from rl.parts import build_parts
 from rl.runs.errors import RunFolderError
@@ -213,6 +214,19 @@ def test_what_it_raises_on_a_completion_is_no_score(folder: Path) -> None:
         batch.groups[0].failure.startswith(start)
         and ", on SortBySwaps/train/0, text " in batch.groups[0].failure
     )
+
+
+def test_a_data_file_that_is_gone_is_one_line(folder: Path) -> None:
+    env = make_env("my_env:SortBySwaps", SMALL["env.settings"], str(folder))
+    gone = folder / "rows.txt"
+    with PoolOf(env) as pool:
+        env.problem = lambda split, index, *, budget=None: gone.read_text()  # type: ignore[method-assign]
+        with pytest.raises(OwnEnvError) as failed:
+            pool.rollout([REQUESTS])
+    says = "environment 'my_env:SortBySwaps' raised FileNotFoundError: [Errno 2] No such file or directory: "
+    assert str(failed.value).startswith(f"{says}'{gone}'")
+    assert str(failed.value).endswith(", on SortBySwaps/train/0")
+    assert failed.value.exit_code == 1
 
 
 class PoolOf:

@@ -6,6 +6,7 @@ import pytest
 
 from configs import ConfigError
 from envs import GraderError
+from envs.own import OwnEnvError
 from rl.finite import NotFiniteError
 from rl.grpo.logprob_check import LogprobMismatchError
 from rl.grpo.zero_signal import StalledError
@@ -33,6 +34,7 @@ CODES = {
     NotFiniteError: RUN_FAILED,
     RolloutError: RUN_FAILED,
     GraderError: RUN_FAILED,
+    OwnEnvError: RUN_FAILED,
 }
 
 
