@@ -30,6 +30,7 @@ from rl.grpo.micro_batches import MicroBatch
 from rl.grpo.regularisation import regularisation
 from rl.grpo.update import Updates, combine_figures
 from rl.models.policy import Policy, trainable_weights
+from rl.runs.checkpoints import checkpoint_update
 from rl.runs.record import Stage
 from rl.trainer_arguments import adapter_kept
 from rl.trainer_callback import SaveByTime, StopIfNotFinite, check_figures, check_weights
@@ -89,7 +90,8 @@ class StrideTrainer(InterruptibleTrainer, WholeCheckpoints, ConfiguredRates, GRP
         """Train to the last update, from a checkpoint folder written by this class if there is one."""
         if resume_from is not None:
             state = GrpoState.read(resume_from, device=self.accelerator.device)
-            self._updates.restore(state.source, state.ahead, on_policy=state.on_policy)
+            source = {"update": checkpoint_update(resume_from), **state.source}
+            self._updates.restore(source, state.ahead, on_policy=state.on_policy)
             self._micro_batches, self._unevaluated = list(state.micro_batches), state.unevaluated
         try:
             self.train(resume_from_checkpoint=str(resume_from) if resume_from else None)
