@@ -19,7 +19,7 @@ from pydantic import BaseModel, ConfigDict
 from envs.grading import Grade, why_refused
 from envs.path import State, follow
 from envs.problem import Problem, Split, hash_rows
-from envs.requests import ask_for_answer, ask_for_steps
+from envs.requests import ANSWER_CUE, ask_for_answer, ask_for_steps
 from envs.trace import Status, Step, Trace, parse_steps, parse_trace, render_trace
 
 
@@ -82,6 +82,9 @@ class Env(ABC, Generic[State]):
         error_kinds: Kinds of wrong turns that `detour_trace` can write; empty where it is not defined.
         checks_steps: Whether steps are judged. If False, only the answer is: steps are counted, no trace is
             verified, and `start`, `advance` and `finished` are not asked.
+        checks_backtracks: Whether a backtrack restores an earlier state, where steps are checked. If False,
+            backtracks are only announced and counted: none is real, fake, needed or needless, and no step is
+            wasted.
         has_solutions: Whether `full_trace` is defined. Without it there is no warm start.
         example: Settings for trying the environment out, if it cannot be built without any.
         instruction: What to do, for a model that has not been trained on the task; empty if the questions say
@@ -95,6 +98,7 @@ class Env(ABC, Generic[State]):
     skip_kinds: ClassVar[Sequence[str]] = ()
     error_kinds: ClassVar[Sequence[str]] = ()
     checks_steps: bool = True
+    checks_backtracks: bool = True
     has_solutions: ClassVar[bool] = True
     example: ClassVar[Mapping[str, Any]] = {}
     instruction: ClassVar[str] = ""
@@ -290,7 +294,7 @@ class Env(ABC, Generic[State]):
     def render_prompt(self, question: str, budget: int | None = None) -> str:
         """The prompt of a model without a chat template: question, step request (with a budget), answer cue."""
         request = "" if budget is None else f"{ask_for_steps(self.step_request, budget)}\n"
-        return f"{question}\n{request}Answer:\n"
+        return f"{question}\n{request}{ANSWER_CUE}"
 
     def with_budget(self, problem: Problem, budget: int | None) -> Problem:
         """The same problem with a prompt that asks for `budget` steps; None asks for none."""
@@ -300,6 +304,11 @@ class Env(ABC, Generic[State]):
     def request(self) -> str:
         """What a chat model is asked for after the question: the form of steps and answer."""
         return self.format_request
+
+    @property
+    def plain_request(self) -> str:
+        """What a model without a chat template is asked for; by default nothing."""
+        return ""
 
     # ---- checking ----
 

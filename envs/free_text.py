@@ -33,8 +33,8 @@ class FreeTextSettings(BaseModel):
             (a relation such as ``=``, or a sentence that states something), whatever the layout.
         answer_forms: Which ways of stating an answer are taken (`envs.answers`). The closing line always is;
             `last_number`, for texts that state none, is not by default.
-        instruction: What a chat model is asked for: steps, and the form of the answer. None for the task's own
-            sentence.
+        instruction: What a model is asked for: steps, and the form of the answer. None for the task's own
+            sentence, which chat models alone get.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -54,6 +54,7 @@ class FreeTextEnv(Env[Any]):
     """
 
     checks_steps = False
+    checks_backtracks = False
     checker: ArithmeticSteps | EquationSteps | None = None
     format_request: ClassVar[str] = "Please reason step by step, and put your final answer within \\boxed{}."
 
@@ -120,6 +121,11 @@ class FreeTextEnv(Env[Any]):
         """The setting `instruction`, or the task's own sentence."""
         instruction: str | None = self.settings.instruction
         return self.format_request if instruction is None else instruction
+
+    @property
+    def plain_request(self) -> str:
+        """The setting `instruction`: a request of the user's own is for every model."""
+        return self.settings.instruction or ""
 
     def same_answer(self, one: str, other: str) -> bool:
         """Whether two spellings are the same answer, for texts that state it more than once."""

@@ -124,6 +124,7 @@ class Mixture(Env[tuple[str, Any]]):
         parts = self._parts.values()
         vars(self).update(
             checks_steps=all(env.checks_steps for env in parts),
+            checks_backtracks=all(env.checks_backtracks for env in parts),
             has_solutions=any(env.has_solutions for env in parts),
             skip_kinds=tuple(dict.fromkeys(kind for env in parts for kind in env.skip_kinds)),
             error_kinds=tuple(dict.fromkeys(kind for env in parts for kind in env.error_kinds)),

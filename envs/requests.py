@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from envs.trace import CLOSING
 
+ANSWER_CUE = "Answer:\n"
+"""What a prompt without a chat template ends with."""
+
 
 def ask_for_steps(request: str, budget: int) -> str:
     """A task's step request for a budget: `{steps}` becomes "1 step", "2 steps" and so on."""

@@ -151,9 +151,14 @@ class Trace:
     why_malformed: str = ""
 
     @property
+    def in_strict_form(self) -> bool:
+        """Whether it is complete and states its answer in the task's own form, the closing line."""
+        return self.status is Status.COMPLETE and self.form in (None, AnswerForm.CLOSING_LINE)
+
+    @property
     def strictly_correct(self) -> bool:
-        """Whether it is correct and states its answer in the task's own form, the closing line."""
-        return bool(self.correct) and self.form in (None, AnswerForm.CLOSING_LINE)
+        """Whether it is correct and states its answer in the task's own form."""
+        return bool(self.correct) and self.in_strict_form
 
     @property
     def correct(self) -> bool | None:

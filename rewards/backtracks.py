@@ -15,7 +15,7 @@ def backtrack_count(problem: Problem, trace: Trace, *, cap: int = 4) -> float:
     return min(1.0, trace.num_backtracks / cap)
 
 
-@reward(checked_steps=True)
+@reward(checked_backtracks=True)
 def fake_backtracks(problem: Problem, trace: Trace, *, cap: int = 4) -> float:
     """min(1, fake backtracks / `cap`): those that restore no earlier state or take the same branch again.
 
@@ -24,7 +24,7 @@ def fake_backtracks(problem: Problem, trace: Trace, *, cap: int = 4) -> float:
     return min(1.0, trace.fake_backtracks / cap)
 
 
-@reward(checked_steps=True)
+@reward(checked_backtracks=True)
 def needless_backtracks(problem: Problem, trace: Trace, *, cap: int = 4) -> float:
     """min(1, needless backtracks / `cap`): those that leave a branch from which the end could be reached.
 
@@ -65,7 +65,7 @@ def backtracks_off_density(
     return min(1.0, density / ceiling - 1.0) if ceiling else 1.0
 
 
-@reward(checked_steps=True)
+@reward(checked_backtracks=True)
 def wasted_steps(problem: Problem, trace: Trace) -> float:
     """Steps that were taken back, as a share of all steps; 1 where an invalid line stands.
 

@@ -216,6 +216,12 @@ class RewardSum:
         gates = [f"the gate 'verified' of '{term.name}'" for term, _ in pairs if term.gate == "verified"]
         return (*terms, *gates)
 
+    @property
+    def on_checked_backtracks(self) -> tuple[str, ...]:
+        """Names of the terms that judge backtracks, so that the task must check what they restore."""
+        pairs = zip(self.terms, self._rewards, strict=True)
+        return tuple(term.name for term, reward in pairs if reward.declared.checked_backtracks)
+
     def close(self) -> None:
         """End the processes of users' own rewards."""
         for reward in self._rewards:

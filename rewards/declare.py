@@ -40,6 +40,7 @@ class Declaration:
             tokens cost 1.
         budget: It compares with the step budget in the prompt, so `grpo.budget_frac` must be above 0.
         checked_steps: It judges steps or backtracks by the verdicts of the task, so the task must check steps.
+        checked_backtracks: It judges backtracks by what they restore, so the task must check them too.
         ascending: Keywords whose values must not decrease in this order: `("floor", "ceiling")`.
     """
 
@@ -51,6 +52,7 @@ class Declaration:
     per_tokens: bool = False
     budget: bool = False
     checked_steps: bool = False
+    checked_backtracks: bool = False
     ascending: tuple[str, ...] = ()
 
     def ranges(self, args: Mapping[str, Any]) -> tuple[Range, Range]:
@@ -70,6 +72,7 @@ def reward(
     per_tokens: bool = False,
     budget: bool = False,
     checked_steps: bool = False,
+    checked_backtracks: bool = False,
     ascending: tuple[str, ...] = (),
 ) -> Callable[[F], F]:
     """Declare a reward; see `Declaration` for the arguments. The function itself stays as it is.
@@ -84,7 +87,8 @@ def reward(
         limit=limit,
         per_tokens=per_tokens,
         budget=budget,
-        checked_steps=checked_steps,
+        checked_steps=checked_steps or checked_backtracks,
+        checked_backtracks=checked_backtracks,
         ascending=ascending,
     )
 

@@ -18,6 +18,18 @@ def format(problem: Problem, trace: Trace) -> float:
 
 
 @reward()
+def strict_form(problem: Problem, trace: Trace) -> float:
+    """1 where the text is complete and states its answer in the task's own form, the closing line, else 0.
+
+    In free text other forms of an answer are taken too (`answer_forms`); this pays for the one that
+    demonstrations teach. In other tasks it is `format`.
+
+    Example: "The answer is 5." where the closing line is "Thus, the answer is 5.": 0.
+    """
+    return float(trace.in_strict_form)
+
+
+@reward()
 def repetition(problem: Problem, trace: Trace, *, words: int = 20) -> float:
     """Share of the text's n-grams, of `words` words each, that have occurred before.
 

@@ -42,6 +42,7 @@ _FUNCTIONS: dict[str, Callable[..., Any]] = {
     "correct": correctness.correct,
     "verified": correctness.verified,
     "format": format.format,
+    "strict_form": format.strict_form,
     "repetition": format.repetition,
     "step_count": steps.step_count,
     "steps_saved": steps.steps_saved,

@@ -78,6 +78,8 @@ def build_parts(config: Config, *, find_model: bool = True) -> Parts:
     with _collected(mistakes):
         _check_judged_steps(config, env, rewards)
     with _collected(mistakes):
+        _check_judged_backtracks(env, rewards)
+    with _collected(mistakes):
         check_tiny_model(config)
     if find_model:
         with _collected(mistakes):
@@ -140,6 +142,25 @@ def _check_judged_steps(config: Config, env: Env[Any] | None, rewards: RewardSum
         raise ConfigError(
             f"eval.best is 'verified', but {counts}, so no completion is verified; {check}set it to 'accuracy'"
         )
+
+
+def _check_judged_backtracks(env: Env[Any] | None, rewards: RewardSum | None) -> None:
+    """Refuse to judge backtracks that a task with checked steps only announces: the reward would never change.
+
+    Tasks that check no steps are `_check_judged_steps`'s.
+    """
+    if env is None or rewards is None or not rewards.on_checked_backtracks:
+        return
+    parts = env.parts.values()
+    announcing = [part for part in parts if part.checks_steps and not part.checks_backtracks]
+    if not announcing or not all(part.checks_steps for part in parts):
+        return
+    names = ", ".join(f"'{name}'" for name in rewards.on_checked_backtracks)
+    raise ConfigError(
+        f"rewards: checked backtracks are needed for {names}, but '{announcing[0].name}' only finds sentences "
+        "that announce one ('Wait, ...'): none is real, fake or needless, and no step is wasted; leave that "
+        "out, or price all of them with 'backtrack_count'"
+    )
 
 
 def _term(term: RewardTermConfig) -> Term:

@@ -87,6 +87,7 @@ def _format_of(config: PromptConfig, env: Env[Any]) -> PromptFormat:
         instruction=env.instruction,
         step_request=env.step_request,
         format_request=env.request,
+        plain_request=env.plain_request,
         templates={Split(split): template for split, template in config.template.items()},
         shots=shots,
         num_shots=config.few_shot or len(shots),

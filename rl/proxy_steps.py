@@ -1,6 +1,7 @@
-"""Warns where a run has a price on steps or backtracks that its task only counts.
+"""Says where a run has a price on steps or backtracks that its task only counts.
 
-In: the reward and the task. Out: one line that says what is counted, and which setting checks it.
+In: the reward and the task. Out: one line that says what is counted, and which setting checks it. A run prints
+it at its start and keeps it for its report.
 """
 
 from __future__ import annotations
@@ -25,22 +26,28 @@ _COUNTED = {
 }
 
 
-def warn_of_proxies(rewards: RewardSum, env: Env[Any]) -> str:
-    """A warning about terms on steps or backtracks of a task that checks none; "" without any."""
-    priced = [term.name for term in rewards.terms if term.weight and term.name in STEPS | BACKTRACKS]
-    counting = [part for part in env.parts.values() if not part.checks_steps]
-    if not counting or not priced:
+def describe_proxies(rewards: RewardSum, env: Env[Any]) -> str:
+    """The terms on steps and backtracks that a task counts and does not check; "" without any."""
+    priced = [term.name for term in rewards.terms if term.weight]
+    parts = env.parts.values()
+    counting = [part for part in parts if not part.checks_steps]
+    announcing = [part for part in parts if not (part.checks_steps and part.checks_backtracks)]
+    of_steps = [name for name in priced if name in STEPS and counting]
+    of_backtracks = [name for name in priced if name in BACKTRACKS and announcing]
+    if not of_steps and not of_backtracks:
         return ""
-    task = counting[0]
+    task = (counting if of_steps else announcing)[0]
     counted = []
-    if STEPS & set(priced):
+    remedy = ""
+    if of_steps:
         rule = getattr(task.settings, "steps", None)
         counted.append(f"steps are {_COUNTED[rule]}" if rule in _COUNTED else "steps are counted")
-    if BACKTRACKS & set(priced):
+        if "check_steps" in type(task.settings).model_fields:
+            remedy = "; check_steps: arithmetic in its settings checks steps"
+    if of_backtracks:
         counted.append("backtracks are sentences that announce going back ('Wait, ...')")
-    can_check = "check_steps" in type(task.settings).model_fields
-    remedy = "; check_steps: arithmetic in its settings checks steps" if can_check else ""
+    named = [*of_steps, *of_backtracks]
     return (
-        f"warning: {', '.join(dict.fromkeys(priced))} price what {task.name} counts and does not check, so "
+        f"{', '.join(named)} price{'s' * (len(named) == 1)} what {task.name} counts and does not check, so "
         f"wording can earn what reasoning should: {'; '.join(counted)}{remedy}"
     )

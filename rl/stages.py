@@ -16,6 +16,7 @@ import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
+from dataclasses import replace
 from functools import partial
 from itertools import islice
 from pathlib import Path
@@ -48,7 +49,7 @@ from rl.pages.run.write import write_report
 from rl.parts import Parts
 from rl.precision import all_float32, check_learner, prepare_learner
 from rl.prompt_lengths import describe_skipped, fits
-from rl.proxy_steps import warn_of_proxies
+from rl.proxy_steps import describe_proxies
 from rl.runs.checkpoints import checkpoint_to_resume, checkpoint_update, checkpoints
 from rl.runs.disk import disk_errors
 from rl.runs.early_stopping import is_over
@@ -130,11 +131,9 @@ def run_stages(
         os.environ["TENSORBOARD_LOGGING_DIR"] = str(folder.path / "tensorboard")
         run = _Run(config, parts, folder, fit, out or sys.stderr, tables, repo_id)
         run.say(f"{config.name}: {parts.env.name}, {policy.num_parameters:,} parameters, in {folder.path}")
-        for warning in config.grpo.warnings() if config.grpo else ():
+        for warning in run.keep_warnings():
             run.say(f"warning: {warning}")
-        proxies = warn_of_proxies(parts.rewards, parts.env)
         for line in (
-            *([proxies] if proxies else []),
             *folder.notes,
             *parts.env.notes,
             *fit.lines(),
@@ -189,6 +188,17 @@ class _Run:
         summary = self.folder.summary()
         if summary.stopped is not None and not is_over(self.config.eval, summary.best, summary.stopped):
             self.folder.write_summary(summary.with_stop(None))
+
+    def keep_warnings(self) -> tuple[str, ...]:
+        """What readers of the results must know, kept for the report."""
+        if self.config.grpo is None:
+            return ()
+        proxies = describe_proxies(self.parts.rewards, self.parts.env)
+        warnings = (*self.config.grpo.warnings(), *([proxies] if proxies else []))
+        summary = self.folder.summary()
+        if warnings != summary.warnings:
+            self.folder.write_summary(replace(summary, warnings=warnings))
+        return warnings
 
     def done(self, stage: Stage, updates: int = 0) -> bool:
         """Whether a stage was trained for at least so many updates and evaluated, and its model is there."""

@@ -24,7 +24,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final, Literal, NamedTuple
 
 from envs import Problem, Split, Thinking
-from envs.requests import ask_for_steps
+from envs.requests import ANSWER_CUE, ask_for_steps
 
 SLOTS: Final = ("question", "budget", "format")
 _SLOT = re.compile(r"\{\{[A-Za-z_]\w*\}\}|\{[A-Za-z_]\w*\}")
@@ -64,14 +64,15 @@ class PromptFormat:
     """Everything but the tokenizer that a prompt depends on.
 
     Without a chat template, the default prompt is the task's own (`Problem.prompt`), which ends in a cue for
-    the answer. Inside a chat turn there is no such cue; the default states the question, the step request, and
-    the form of the answer.
+    the answer; a request of the user's own stands before the cue. Inside a chat turn there is no such cue; the
+    default states the question, the step request, and the form of the answer.
 
     Attributes:
         instruction: What the task asks, for models that have not been trained on it; empty if the question says
             it.
         step_request: Request for a number of steps, with the slot `{steps}` ("3 steps", "1 step").
         format_request: Request for the form of the answer.
+        plain_request: The request of a prompt without chat template or template of the user's; empty for none.
         templates: Template of each split; a split without one gets the default.
         shots: Worked examples, one more than are shown, because a problem is never its own example.
         num_shots: How many of them a prompt shows.
@@ -87,6 +88,7 @@ class PromptFormat:
     instruction: str = ""
     step_request: str = "Let's solve it in {steps}."
     format_request: str = ""
+    plain_request: str = ""
     templates: Mapping[Split, str] = field(default_factory=dict)
     shots: tuple[Shot, ...] = ()
     num_shots: int = 0
@@ -133,7 +135,11 @@ class PromptFormat:
     def _plain(self, split: Split, question: str, prompt: str, budget: int | None) -> tuple[Piece, ...]:
         if split in self.templates:
             return self._fill(self.templates[split], question, budget)
-        return (Piece(prompt, is_data=True),)
+        if not self.plain_request:
+            return (Piece(prompt, is_data=True),)
+        before, cue, after = prompt.rpartition(ANSWER_CUE)
+        request = Piece(f"{self.plain_request}\n")
+        return (Piece(before, is_data=True), request, Piece(f"{cue}{after}", is_data=True))
 
     def _question(self, question: str) -> tuple[Piece, ...]:
         instruction = (Piece(f"{self.instruction}\n\n"),) if self.instruction else ()

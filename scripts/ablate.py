@@ -7,7 +7,6 @@ command again continues where it stopped. On a cluster --output must be an absol
 from __future__ import annotations
 
 import argparse
-import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -45,7 +44,7 @@ def _ablate(arguments: argparse.Namespace) -> int:
         if arguments.dry_run:
             from rl.ablation.preview import preview
 
-            _print_to_reader(preview(plan))
+            print(preview(plan))
             return 0
         failures: tuple[Failure, ...] = ()
         if not arguments.report:
@@ -60,15 +59,6 @@ def _ablate(arguments: argparse.Namespace) -> int:
     for failure in failures:
         print(f"failed: {failure.trial}: {failure.reason}", file=sys.stderr)
     return RUN_FAILED if failures else 0
-
-
-def _print_to_reader(text: str) -> None:
-    """Print to a reader that may stop reading early, as `head` does."""
-    try:
-        print(text, flush=True)
-    except BrokenPipeError:
-        # The interpreter flushes again when it exits, and would print an error then.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 if __name__ == "__main__":

@@ -5,12 +5,12 @@ Only the chosen command's file is imported, so that help appears at once.
 
 from __future__ import annotations
 
-import os
 import sys
 from importlib import import_module
 from importlib.metadata import version
 
 from scripts.arguments import closest
+from scripts.closed_pipes import closed_pipes
 
 COMMANDS = {
     "train": "run a config: warm start, GRPO, evaluation, report",
@@ -50,9 +50,13 @@ def main(argv: list[str] | None = None) -> int:
     if not arguments:
         print(HELP, file=sys.stderr)
         return 2
-    command, *rest = arguments
+    with closed_pipes():
+        return _run(*arguments)
+
+
+def _run(command: str, *rest: str) -> int:
     if command in ("-h", "--help", "help"):
-        _show_help()
+        print(HELP)
         return 0
     if command == "--version":
         print(f"stride {version('stride-rl')}")
@@ -61,17 +65,8 @@ def main(argv: list[str] | None = None) -> int:
         hint = closest(command, list(COMMANDS))
         print(f"error: unknown command '{command}'{hint} known: {', '.join(COMMANDS)}", file=sys.stderr)
         return 2
-    code: int = import_module(f"scripts.{command}").main(rest)
+    code: int = import_module(f"scripts.{command}").main([*rest])
     return code
-
-
-def _show_help() -> None:
-    """Print the help to a reader that may leave early, as `head` does."""
-    try:
-        print(HELP, flush=True)
-    except BrokenPipeError:
-        # The interpreter flushes again at exit and would complain.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 if __name__ == "__main__":

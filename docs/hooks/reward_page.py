@@ -56,7 +56,7 @@ def _reward(name: str, reward: Reward) -> str:
     if declared.budget:
         facts.append("needs `grpo.budget_frac`")
     if declared.checked_steps:
-        facts.append("needs a task that checks steps")
+        facts.append("needs a task that checks steps" + " and backtracks" * declared.checked_backtracks)
     arguments = [
         f"`{key}` (default `{_default(parameter)}`)"
         for key, parameter in inspect.signature(reward.function).parameters.items()

@@ -102,11 +102,16 @@ class ArithmeticSteps:
 
     def start(self, problem: Problem) -> Known:
         """What is known before the first equation."""
-        answer = read_answer(problem.answer)
-        right: frozenset[Fraction] = frozenset()
-        if answer is not None and answer.kind is Kind.NUMBER and not answer.infinity:
-            right = frozenset((answer.value, answer.value / 100) if answer.is_percent else (answer.value,))
-        return Known(given=numbers(problem.question), results=frozenset(), last=frozenset(), answer=right)
+        return Known(
+            given=numbers(problem.question),
+            results=frozenset(),
+            last=frozenset(),
+            answer=_values(problem.answer),
+        )
+
+    def can_state(self, answer: str) -> bool:
+        """Whether an equation can state a right answer: whether it is a number."""
+        return bool(_values(answer))
 
     def advance(self, known: Known, text: str) -> Known:
         """Judge the equations of a text, usually one.
@@ -181,6 +186,14 @@ def place_steps(text: str, found: Sequence[Step], others: Sequence[Step]) -> tup
         if shown := text[start:end].rstrip():
             placed.append(other._replace(text=shown, span=(start, end)))
     return tuple(sorted(placed, key=lambda step: step.span))
+
+
+def _values(answer: str) -> frozenset[Fraction]:
+    """The number of a right answer, in every way it may be read; empty if it is none."""
+    found = read_answer(answer)
+    if found is None or found.kind is not Kind.NUMBER or found.infinity:
+        return frozenset()
+    return frozenset((found.value, found.value / 100) if found.is_percent else (found.value,))
 
 
 def _accounted(known: Known, side: Side) -> bool:

@@ -242,8 +242,7 @@ class _Reader(Terms):
         else:
             if draft.num_words == 0 and word in UNITS:
                 draft.units.add(word)
-                if follows_number:
-                    draft.end = token.end
+                draft.end = token.end
             draft.num_words += 1
             if draft.num_words > MAX_UNIT_WORDS:
                 self.stop()

@@ -69,11 +69,16 @@ GLYPHS = {
     "⅒": (1, 10),
 }
 _LETTERS = r"A-Za-z\u00c0-\u00d6\u00d8-\u00f6\u00f8-\u02af\u0370-\u1fff"
-_THOUSANDS = r"(?:,|\{,\}|\\,|\\!|,\\!)"
+_THOUSANDS = r"(?:,|\{,\}|\\,|\\!|,\\!|[\u2009\u202f\xa0])"
+# Spaces separate thousands after a currency sign, or before a last 000, which is no number of its own.
+_SPACED = (
+    r"(?<=[$€£¥₹])[1-9][0-9]{0,2}(?: [0-9]{3}){1,8}+(?![0-9])"
+    r"|[1-9][0-9]{0,2}(?: [0-9]{3}){0,7} 000(?![0-9])"
+)
 _TOKEN = re.compile(
     r"(?P<note><<[^<>\n]{0,200}+>>)"
     r"|(?P<time>[0-9]{1,2}:[0-5][0-9](?![0-9]))"
-    rf"|(?P<number>(?:[0-9]{{1,3}}(?:{_THOUSANDS}[0-9]{{3}}){{1,8}}+(?![0-9])|[0-9]++)(?:\.[0-9]++)?+|\.[0-9]++)"
+    rf"|(?P<number>(?:{_SPACED}|[0-9]{{1,3}}(?:{_THOUSANDS}[0-9]{{3}}){{1,8}}+(?![0-9])|[0-9]++)(?:\.[0-9]++)?+|\.[0-9]++)"
     rf"|(?P<glyph>[{''.join(GLYPHS)}])"
     rf"|(?P<word>[{_LETTERS}]++(?:['’][{_LETTERS}]++|\.[{_LETTERS}]++(?=[ .,)]))?+)"
     r"|(?P<command>\\(?:[A-Za-z]++|.))"

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from envs.base import Env
+from envs.check.references import written_solution
 from envs.grading import Grade
 from envs.problem import Problem
 from envs.seeding import derive_random
@@ -95,10 +96,14 @@ def wrong_traces(
         for i in range(len(lines) - gap):
             dropped = [*lines[:i], *lines[i + gap :]]
             yield f"a trace with {gap + 1} steps in one line (at most {gap} may be)", dropped
-    # The steps of another problem lead to its answer. If that answer is wrong here, one of the steps must be.
-    solved = env.part_of(other).has_solutions
-    if solved and env.grade_answer(problem, other.answer) is not Grade.CORRECT:
-        yield "a trace with the steps of another problem", list(env.full_trace(other))
+    yield from steps_of_another(env, problem, other)
+
+
+def steps_of_another(env: Env[Any], problem: Problem, other: Problem) -> Iterator[tuple[str, list[str]]]:
+    """The steps of another problem, which lead to its answer: if that is wrong here, so is one of them."""
+    written = written_solution(env, other)
+    if written is not None and env.grade_answer(problem, other.answer) is not Grade.CORRECT:
+        yield "a trace with the steps of another problem", list(written)
 
 
 def max_merge(env: Env[Any]) -> int | None:

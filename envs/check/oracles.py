@@ -18,6 +18,7 @@ from itertools import pairwise
 from envs.problem import Problem
 from envs.trace import Trace
 
+_NUMBER = re.compile(r"[-+]?[0-9]*\.?[0-9]+", re.ASCII)
 _OPERATORS: dict[type[ast.operator], Callable[[Fraction, Fraction], Fraction]] = {
     ast.Add: operator.add,
     ast.Sub: operator.sub,
@@ -28,11 +29,13 @@ Oracle = Callable[[Problem, Trace], bool]
 """Returns True if an edited trace is right after all."""
 
 
-def same_whole_number(problem: Problem, trace: Trace) -> bool:
-    """Whether the answer equals the gold answer apart from a plus sign, spaces, leading zeros and commas."""
-    plain = (trace.answer or "").strip().removeprefix("+").replace(",", "")
+def same_number(problem: Problem, trace: Trace) -> bool:
+    """Whether the answer is the number of the gold answer: signs, spaces, zeros and commas may differ."""
+    plain = (trace.answer or "").strip().replace(",", "")
     gold = problem.answer.replace(",", "")
-    return plain.isascii() and plain.isdigit() and gold.isdigit() and plain.lstrip("0") == gold.lstrip("0")
+    if not (_NUMBER.fullmatch(plain) and _NUMBER.fullmatch(gold)):
+        return False
+    return Fraction(plain) == Fraction(gold)
 
 
 def another_shortest_path(problem: Problem, trace: Trace) -> bool:
@@ -129,6 +132,6 @@ ORACLES: dict[str, Oracle] = {
     "countdown": same_target,
     "geometry": another_near_decimal,
     "graph_search": another_shortest_path,
-    "math": same_whole_number,
+    "math": same_number,
 }
 """The oracle of each environment that needs one, by name."""

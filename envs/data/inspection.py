@@ -8,16 +8,18 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 from envs.base import Env
+from envs.data.figures import Checks, Constant, Inspection, Length, Source, Worst
 from envs.data.report import DataReport, HasReport
-from envs.data.rows import FaultKind, RowFault
+from envs.data.rows import FaultKind
+from envs.data.traces import num_unchecked
 from envs.grading import Grade
 from envs.problem import Problem, Split
 from envs.seeding import derive_random
-from envs.trace import StepKind, Trace, Verdict
+from envs.trace import Step, Trace, Verdict
 
 FULL = "full"
 _MAX_CONSTANTS = 5
@@ -27,132 +29,6 @@ _OTHER_FAULT = "another fault"
 # Faults of a trace; without the trace the row makes a problem.
 _OF_A_TRACE = (FaultKind.TRACE_ANSWER, FaultKind.TRACE_STEP, FaultKind.TRACE_LENGTH, FaultKind.NO_FULL)
 Progress = Callable[[int, int], None]
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Source:
-    """The rows of one file, folder or data set.
-
-    Attributes:
-        name: As the settings name it.
-        num_rows: Rows in it.
-        num_refused: Rows that cannot be used, or of which a trace cannot.
-    """
-
-    name: str
-    num_rows: int
-    num_refused: int
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Length:
-    """Step counts of one kind of trace.
-
-    Attributes:
-        kind: `full`, or the skip rule.
-        counts: Number of traces by number of steps.
-        saved_frac: Share of the steps that skipped traces save of their full ones; None for full traces.
-    """
-
-    kind: str
-    counts: Mapping[int, int]
-    saved_frac: float | None = None
-
-    @property
-    def num_traces(self) -> int:
-        """Number of traces."""
-        return sum(self.counts.values())
-
-    @property
-    def mean(self) -> float:
-        """Mean number of steps."""
-        return sum(steps * count for steps, count in self.counts.items()) / max(1, self.num_traces)
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Checks:
-    """The verdicts on full traces as they are written, those that are left out included.
-
-    Attributes:
-        num_steps: Number of steps.
-        reasons: Number of invalid steps by reason.
-        num_unchecked: Number of steps that claim nothing that can be checked.
-        num_traces: Number of traces.
-        num_verified: Traces that are verified.
-        num_unfinished: Traces whose steps are valid but do not reach the answer.
-        num_without: Traces in which no step was found.
-    """
-
-    num_steps: int
-    reasons: Mapping[str, int]
-    num_traces: int
-    num_verified: int
-    num_unfinished: int
-    num_without: int
-    num_unchecked: int = 0
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Worst:
-    """A problem whose full trace has invalid steps or, where steps are not checked, is long.
-
-    Attributes:
-        where: Source and row, or split and index.
-        num_steps: Number of steps.
-        num_invalid: Number of invalid ones; None where steps are not checked.
-        shown: The first invalid step with the reason, or the question.
-    """
-
-    where: str
-    num_steps: int
-    num_invalid: int | None
-    shown: str
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Constant:
-    """What one answer earns on all problems.
-
-    Attributes:
-        answer: The answer.
-        right_frac: Share of problems for which it is right.
-    """
-
-    answer: str
-    right_frac: float
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Inspection:
-    """All that `stride data check` shows.
-
-    Attributes:
-        task: Name of the task.
-        settings: Its settings that are not the default ones.
-        sources: The data, empty for a task that draws its problems.
-        faults: What is wrong with rows, in their order.
-        notes: How the data was understood.
-        num_problems: Problems by split.
-        num_repeated: Rows, or problems of an endless task, that repeat a question.
-        lengths: Step counts of full and skipped traces.
-        checks: Verdicts on full traces; None where steps are not checked.
-        worst: The problems with most invalid steps or, unchecked, with most steps.
-        constants: What the most frequent answers earn.
-        num_graded: Number of problems that these were graded on.
-    """
-
-    task: str
-    settings: Mapping[str, Any] = field(default_factory=dict)
-    sources: tuple[Source, ...] = ()
-    faults: tuple[RowFault, ...] = ()
-    notes: tuple[str, ...] = ()
-    num_problems: Mapping[str, int] = field(default_factory=dict)
-    num_repeated: int = 0
-    lengths: tuple[Length, ...] = ()
-    checks: Checks | None = None
-    worst: tuple[Worst, ...] = ()
-    constants: tuple[Constant, ...] = ()
-    num_graded: int = 0
 
 
 def inspect(env: Env[Any], *, num_problems: int, progress: Progress | None = None) -> Inspection:
@@ -167,7 +43,7 @@ def inspect(env: Env[Any], *, num_problems: int, progress: Progress | None = Non
         GraderError: The grader failed.
     """
     report = env.data_report if isinstance(env, HasReport) else None
-    found = _Inspector(env, {} if report is None else report.left_out).inspect(num_problems, progress)
+    found = _Inspector(env, report).inspect(num_problems, progress)
     if report is None:
         return found
     return replace(
@@ -204,17 +80,38 @@ def _num_repeated(report: DataReport) -> int:
     return len(questions) - len(set(questions))
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Judgement:
+    """What is shown of a judged trace; fields as in `Trace`."""
+
+    num_steps: int
+    verified: bool
+    finished: bool | None
+    num_unchecked: int
+    invalid: tuple[Step, ...] = ()
+
+
+def _judgement(trace: Trace) -> _Judgement:
+    return _Judgement(
+        num_steps=trace.num_steps,
+        verified=trace.verified,
+        finished=trace.finished,
+        num_unchecked=num_unchecked(trace),
+        invalid=tuple(step for step in trace.steps if step.verdict is Verdict.INVALID),
+    )
+
+
 class _Inspector:
     """Collects figures over problems.
 
     Args:
         env: The task.
-        left_out: Full traces that loading left out, by question.
+        report: What loading its data found; None for a task without data.
     """
 
-    def __init__(self, env: Env[Any], left_out: Mapping[str, tuple[str, ...]]) -> None:
+    def __init__(self, env: Env[Any], report: DataReport | None) -> None:
         self._env = env
-        self._left_out = left_out
+        self._report = report or DataReport(rows=(), num_rows={})
         self._lengths: dict[str, Counter[int]] = {}
         self._saved: dict[str, list[int]] = {}
         self._reasons: Counter[str] = Counter()
@@ -271,23 +168,36 @@ class _Inspector:
         env = self._env
         if not env.has_solutions:
             return
-        try:
-            lines = env.full_trace(problem)
-        except ValueError:  # it has none, or none that holds
-            lines = self._left_out.get(problem.question, ())
-        if not lines:
+        full = self._full(problem)
+        if full is None:
             return
-        trace = env.check_demonstration(problem, lines)
-        self._count(FULL, trace.num_steps)
-        self._judge(problem, trace)
+        self._count(FULL, full.num_steps)
+        self._judge(problem, full)
         for kind in env.skip_kinds:
             rng = derive_random("data check", env.name, kind, problem.split.value, problem.index)
             if skipped := env.skipped_trace(problem, kind, rng):
-                count = env.check_demonstration(problem, skipped).num_steps
+                count = self._judged(problem, skipped).num_steps
                 self._count(kind, count)
                 self._saved.setdefault(kind, [0, 0])
-                self._saved[kind][0] += trace.num_steps - count
-                self._saved[kind][1] += trace.num_steps
+                self._saved[kind][0] += full.num_steps - count
+                self._saved[kind][1] += full.num_steps
+
+    def _full(self, problem: Problem) -> _Judgement | None:
+        """The judgement of the full trace, one that was left out included; None without any."""
+        try:
+            return self._judged(problem, self._env.full_trace(problem))
+        except ValueError:  # it has none, or none that holds
+            left_out = self._report.left_out.get(problem.question)
+        if left_out is None:
+            return None
+        return _judgement(left_out.trace or self._env.check_demonstration(problem, left_out.lines))
+
+    def _judged(self, problem: Problem, lines: tuple[str, ...]) -> _Judgement:
+        """The judgement of a trace; loading has judged those of data, of which only sound ones are left."""
+        if (known := self._report.num_steps.get(lines)) is not None:
+            unchecked = self._report.num_unchecked.get(lines, 0)
+            return _Judgement(num_steps=known, verified=True, finished=True, num_unchecked=unchecked)
+        return _judgement(self._env.check_demonstration(problem, lines))
 
     def _count(self, kind: str, num_steps: int) -> None:
         self._lengths.setdefault(kind, Counter())[num_steps] += 1
@@ -300,19 +210,17 @@ class _Inspector:
             saved_frac=saved / of if of else None,
         )
 
-    def _judge(self, problem: Problem, trace: Trace) -> None:
+    def _judge(self, problem: Problem, trace: _Judgement) -> None:
         env, totals = self._env, self._totals
         where = env.where(problem) if isinstance(env, HasReport) else f"{problem.split} {problem.index}"
         if not env.checks_steps:
             shown = " ".join(problem.question.split())
             self._add_worst(Worst(where=where, num_steps=trace.num_steps, num_invalid=None, shown=shown))
             return
-        invalid = [step for step in trace.steps if step.verdict is Verdict.INVALID]
+        invalid = trace.invalid
         totals["traces"] += 1
         totals["steps"] += trace.num_steps
-        totals["unchecked"] += sum(
-            step.kind is StepKind.FORWARD and step.verdict is Verdict.UNCHECKED for step in trace.steps
-        )
+        totals["unchecked"] += trace.num_unchecked
         totals["verified"] += trace.verified
         totals["without"] += not trace.num_steps
         totals["unfinished"] += bool(trace.num_steps and not invalid and not trace.finished)

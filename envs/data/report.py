@@ -8,6 +8,20 @@ from typing import Protocol, runtime_checkable
 
 from envs.data.rows import Row, RowFault
 from envs.problem import Problem
+from envs.trace import Trace
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class LeftOut:
+    """A full trace that does not hold.
+
+    Attributes:
+        lines: Its lines.
+        trace: How the task judged it; None if it was refused before, since it does not lead to the answer.
+    """
+
+    lines: tuple[str, ...]
+    trace: Trace | None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -19,6 +33,8 @@ class DataReport:
         num_rows: Rows of each source, those included that could not be read.
         faults: What is wrong with rows, in their order.
         notes: How the data was understood, a line each.
+        num_steps: Number of steps of each trace that holds.
+        num_unchecked: How many of them claim nothing that can be checked, if any.
         left_out: Full traces that do not hold, by question.
     """
 
@@ -26,7 +42,9 @@ class DataReport:
     num_rows: Mapping[str, int]
     faults: tuple[RowFault, ...] = ()
     notes: tuple[str, ...] = ()
-    left_out: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    num_steps: Mapping[tuple[str, ...], int] = field(default_factory=dict)
+    num_unchecked: Mapping[tuple[str, ...], int] = field(default_factory=dict)
+    left_out: Mapping[str, LeftOut] = field(default_factory=dict)
 
 
 class BadRowsError(ValueError):

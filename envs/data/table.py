@@ -9,7 +9,7 @@ from itertools import groupby
 from textwrap import wrap
 from typing import Any
 
-from envs.data.inspection import Checks, Inspection, Length
+from envs.data.figures import Checks, Inspection, Length
 from envs.data.rows import FaultKind
 
 _WIDTH = 108

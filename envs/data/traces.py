@@ -17,7 +17,7 @@ from envs.data.rows import FaultKind, Row, RowFault
 from envs.data.values import NUMBER, to_number
 from envs.grading import Grade
 from envs.problem import Problem
-from envs.trace import Verdict
+from envs.trace import StepKind, Trace, Verdict
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -27,12 +27,16 @@ class Judged:
     Attributes:
         row: The row with the traces that hold.
         faults: Those of the others.
-        num_steps: Number of steps of each trace that was read.
+        num_steps: Number of steps of each trace that holds.
+        num_unchecked: How many of them claim nothing that can be checked, if any.
+        refused: The judgement of those that do not, as far as the task was asked for it.
     """
 
     row: Row
     faults: list[RowFault]
     num_steps: dict[tuple[str, ...], int]
+    num_unchecked: dict[tuple[str, ...], int]
+    refused: dict[tuple[str, ...], Trace]
 
 
 def check_traces(env: Env[Any], problem: Problem, row: Row) -> Judged:
@@ -58,7 +62,18 @@ def check_traces(env: Env[Any], problem: Problem, row: Row) -> Judged:
             detours.append(detour)
     if found.faults:
         row = replace(row, solution=solution, skipped=tuple(skipped), detours=tuple(detours))
-    return Judged(row=row, faults=found.faults, num_steps=found.num_steps)
+    return Judged(
+        row=row,
+        faults=found.faults,
+        num_steps=found.num_steps,
+        num_unchecked=found.num_unchecked,
+        refused=found.refused,
+    )
+
+
+def num_unchecked(trace: Trace) -> int:
+    """Number of steps of a judged trace that claim nothing that can be checked."""
+    return sum(step.kind is StepKind.FORWARD and step.verdict is Verdict.UNCHECKED for step in trace.steps)
 
 
 class _Judge:
@@ -71,6 +86,8 @@ class _Judge:
         self._stated = dict(row.stated)
         self.faults: list[RowFault] = []
         self.num_steps: dict[tuple[str, ...], int] = {}
+        self.num_unchecked: dict[tuple[str, ...], int] = {}
+        self.refused: dict[tuple[str, ...], Trace] = {}
 
     def judged(self, name: str, lines: tuple[str, ...]) -> tuple[str, ...]:
         """The lines if they are a sound trace, else none."""
@@ -80,6 +97,8 @@ class _Judge:
             return self._refuse(FaultKind.TRACE_ANSWER, f"the {name} {reason}")
         answer = self._problem.answer
         trace = self._env.check_demonstration(self._problem, lines)
+        if not trace.passed:
+            self.refused[lines] = trace
         if not trace.correct:
             reason = f"is not read back with the answer {answer!r} ({trace.grade}): {lines[-1][:80]!r}"
             return self._refuse(FaultKind.TRACE_ANSWER, f"the {name} {reason}")
@@ -88,6 +107,8 @@ class _Judge:
             reason = "its steps do not reach the answer" if wrong is None else checked_step(wrong)
             return self._refuse(FaultKind.TRACE_STEP, f"the {name} is not verified: {_one_line(reason)}")
         self.num_steps[lines] = trace.num_steps
+        if trace.steps_checked and (unchecked := num_unchecked(trace)):
+            self.num_unchecked[lines] = unchecked
         return lines
 
     def is_as_long(self, name: str, lines: tuple[str, ...], longest: int | None) -> bool:

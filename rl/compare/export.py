@@ -1,7 +1,8 @@
 """Every figure of a comparison as CSV.
 
 In: a `Study`. Out: one line for each case, stage, split and seed, with nested figures as `outer.inner`, and the
-failures found there in the last column.
+failures found there in the last column. `steps_checked` says of each line whether steps were checked or only
+counted; if no line has checked steps, the columns that judge them are left out.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import pandas as pd
 
 from rl.compare.results import Entry
 from rl.compare.study import Study
+from rl.runs.record import JUDGING
 
 
 def comparison_csv(study: Study) -> str:
@@ -23,10 +25,13 @@ def comparison_csv(study: Study) -> str:
                 "split": entry.split,
                 "seed": seed,
                 **result.to_json(),
+                "steps_checked": result.steps_checked,
             }
             for entry, seed, result in found
         ]
     )
+    if not any(result.steps_checked for *_, result in found):
+        table = table.drop(columns=list(JUDGING), errors="ignore")
     table["flags"] = [_flags(study, entry, seed) for entry, seed, _ in found]
     csv: str = table.to_csv(index=False)
     return csv

@@ -42,6 +42,8 @@ class TraceFacts:
         backtracks: Backtrack lines and markers.
         tokens: Tokens of the completion.
         repeats: Whether it repeats lines in a loop (`rl/stats/repetition.py`).
+        strict: Whether the answer is right and stated in the task's own form; None where results were stored
+            by a version that does not say it.
     """
 
     problem: str
@@ -55,6 +57,7 @@ class TraceFacts:
     backtracks: int
     tokens: int
     repeats: bool
+    strict: bool | None = None
 
 
 Traces = dict[str, dict[int, tuple[TraceFacts, ...]]]
@@ -102,12 +105,14 @@ class SeedRecord:
         updates: The logged updates of GRPO.
         planned_updates: Planned updates of GRPO; 0 without GRPO.
         origin: The origin of its last run.
+        warnings: What its last run warned of at its start.
     """
 
     stages: tuple[StageRecord, ...]
     updates: tuple[UpdateRow, ...]
     planned_updates: int
     origin: Origin = Origin()
+    warnings: tuple[str, ...] = ()
 
     def at(self, stage: Stage | None) -> StageRecord | None:
         """The record of a stage; None if it has not been evaluated or `stage` is None."""
@@ -254,6 +259,7 @@ def _seed_record(
         updates=tuple(row for row in metrics_log(chain[-1]).read() if row.stage is Stage.GRPO),
         planned_updates=int((config.get("grpo") or {}).get("updates", 0)),
         origin=_origin(chain[-1]),
+        warnings=read_summary(chain[-1]).warnings,
     )
 
 
@@ -298,4 +304,5 @@ def facts_of(row: SampleRow) -> TraceFacts:
         backtracks=row.num_backtracks,
         tokens=row.tokens,
         repeats=repeats_itself([line for line in row.text.split("\n") if line.strip()]),
+        strict=row.strictly_correct,
     )

@@ -88,6 +88,9 @@ def result_of(problems: Sequence[Sequence[TraceFacts]], *, like: SplitResult) ->
         errors={},
         buckets={},
         by_length={limit: _within(problems, int(limit)) for limit in like.by_length},
+        strict_accuracy=_mean([bool(trace.strict) for trace in traces])
+        if all(trace.strict is not None for trace in traces)
+        else None,
     )
 
 

@@ -34,7 +34,7 @@ FORMAT = 2
 _INDEX = "comparison.json"
 _LARGE = 1_000_000  # bytes of a CSV file from which on it is compressed
 _FIELDS = [field.name for field in fields(TraceFacts)]
-_FLAGS = ("correct", "steps_checked", "repeats")
+_FLAGS = ("correct", "steps_checked", "repeats", "strict")
 _RESULTS = [field.name for field in fields(SplitResult)]
 
 Row = dict[str, Any]
@@ -78,6 +78,7 @@ def store(comparison: Comparison, cases: Sequence[CaseRecord], folder: Path) -> 
                 "stages": [[names[one.folder], one.stage.value] for one in record.stages],
                 "planned_updates": record.planned_updates,
                 "origin": asdict(record.origin),
+                "warnings": list(record.warnings),
             }
             rows = [{"run": own, "update": row.update, **row.metrics} for row in record.updates]
             updates += [{key: _cell(value) for key, value in row.items()} for row in rows]
@@ -141,6 +142,7 @@ def _read(folder: Path, index: Row) -> tuple[Comparison, list[CaseRecord]]:
                 updates=tuple(updates.get(about["runs"][-1], [])),
                 planned_updates=about["planned_updates"],
                 origin=Origin(**about["origin"]),
+                warnings=tuple(about.get("warnings", ())),
             )
             for seed, about in seeds.items()
         }
@@ -176,13 +178,13 @@ def _facts(facts: TraceFacts) -> Row:
     found: Row = {name: getattr(facts, name) for name in _FIELDS}
     return found | {
         "outcome": facts.outcome.value,
-        **{name: int(getattr(facts, name)) for name in _FLAGS},
+        **{name: "" if (flag := getattr(facts, name)) is None else int(flag) for name in _FLAGS},
     }
 
 
 def _read_facts(row: Mapping[str, str]) -> TraceFacts:
     texts = {"problem": row["problem"], "outcome": Outcome(row["outcome"])}
-    flags = {name: row[name] == "1" for name in _FLAGS}
+    flags = {name: {"1": True, "0": False}.get(row.get(name, "")) for name in _FLAGS}
     numbers = {name: int(row[name]) for name in _FIELDS if name not in {*texts, *flags}}
     return TraceFacts(**texts, **flags, **numbers)  # type: ignore[arg-type]
 

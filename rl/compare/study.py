@@ -140,6 +140,14 @@ class Study:
             "buckets are known for all problems only and left out"
         )
 
+    def warnings(self) -> dict[str, list[str]]:
+        """What the runs warned of at their start, with the names of the cases that did."""
+        found: dict[str, list[str]] = {}
+        for case in self.cases:
+            for warning in dict.fromkeys(w for record in case.seeds.values() for w in record.warnings):
+                found.setdefault(warning, []).append(case.name)
+        return found
+
     def unfinished(self) -> list[str]:
         """Runs whose last stage is not evaluated yet, and how far they are."""
         return [line for case in self.cases for line in _unfinished(case, self.comparison.configs[case.name])]

@@ -6,10 +6,13 @@ included, so that dynamic sampling does not bias them.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from statistics import fmean, pstdev
 
+from envs import Problem
 from rewards import Outcome
 from rollout.source import RolloutBatch
+from rollout.types import Sample
 
 
 def rollout_metrics(rollouts: RolloutBatch, num_groups: int) -> dict[str, float]:
@@ -25,7 +28,9 @@ def rollout_metrics(rollouts: RolloutBatch, num_groups: int) -> dict[str, float]
         `ungraded` (completions left out because their grader failed); `steps` and, over correct completions,
         `steps_per_correct`; `backtracks` per completion; `groups/sampled`,
         `groups/useful_frac`, `groups/filled_frac` (useful groups over P) and `groups/<cause>` shares;
-        `tokens/mean`, `tokens/max` per completion; `prompts/skipped`, problems whose prompts are too long. Only
+        `tokens/mean`, `tokens/max` per completion; `prompts/skipped`, problems whose prompts are too long. Of a
+        mixture, for each part with completions, `part/<label>/reward`, `/accuracy` and, if any are right,
+        `/steps_per_correct`. Only
         where steps are checked: `outcome/verified`, and of the completions with checked steps `steps_saved`
         over the correct ones, `steps/invalid`, `steps/wasted` and `backtracks/real`, `/fake` and `/needless`.
     """
@@ -67,4 +72,20 @@ def rollout_metrics(rollouts: RolloutBatch, num_groups: int) -> dict[str, float]
         metrics[f"outcome/{outcome}"] = sum(sample.score.outcome is outcome for _, sample in samples) / num
     for cause, count in sorted(rollouts.zero_signal.items()):
         metrics[f"groups/{cause}"] = count / len(rollouts.sampled)
+    return metrics | _by_part(samples)
+
+
+def _by_part(samples: Sequence[tuple[Problem, Sample]]) -> dict[str, float]:
+    """The figures of each part of a mixture; none for another task."""
+    parts: dict[str, list[Sample]] = {}
+    for problem, sample in samples:
+        if problem.part:
+            parts.setdefault(problem.part, []).append(sample)
+    metrics = {}
+    for label, found in sorted(parts.items()):
+        right = [sample.trace for sample in found if sample.trace.correct]
+        metrics[f"part/{label}/reward"] = fmean(sample.score.total for sample in found)
+        metrics[f"part/{label}/accuracy"] = len(right) / len(found)
+        if right:
+            metrics[f"part/{label}/steps_per_correct"] = fmean(trace.num_steps for trace in right)
     return metrics

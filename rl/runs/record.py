@@ -20,6 +20,7 @@ from enum import StrEnum
 from typing import Any, NamedTuple
 
 from envs import StepKind, Verdict
+from envs.trace import AnswerForm
 from rewards import Outcome
 from rl.runs import json_fields as check
 from rl.runs.json_fields import RecordError
@@ -155,6 +156,11 @@ class SampleRow:
     def correct(self) -> bool:
         """Whether the answer is right."""
         return self.outcome in (Outcome.VERIFIED, Outcome.CORRECT)
+
+    @property
+    def strictly_correct(self) -> bool:
+        """Whether the answer is right and stated in the task's own form, the closing line."""
+        return self.correct and self.form in (None, AnswerForm.CLOSING_LINE)
 
     @property
     def num_steps(self) -> int:
@@ -327,9 +333,8 @@ class SplitResult:
 
     The figures are those of the greedy completions; where there are none, those of all samples. Names with
     `sampled` and pass@k are always of samples. Figures per correct answer are None where no answer is correct.
-    Figures that judge steps (`verified`, `steps_saved`, `invalid_steps`, `wasted_steps`, kinds of backtracks)
-    are of the completions whose steps are checked, and None without any. Kinds of backtracks are also None
-    where a result was computed again from rows, which do not say them.
+    Figures that judge steps (`JUDGING`) are of the completions whose steps are checked, and None without any.
+    Kinds of backtracks are also None where a result was computed again from rows, which do not say them.
 
     Attributes:
         num_problems: Problems evaluated.
@@ -362,8 +367,8 @@ class SplitResult:
             (`Env.first_error`).
         buckets: Results by difficulty bucket, where the split has several.
         by_length: Results by length limit in tokens, the shortest first; the last is the evaluation's own.
-        strict_accuracy: Share answered correctly in the task's own form, the closing line. None where a result
-            was computed again from rows, and in results of versions that read no other form.
+        strict_accuracy: Share answered correctly in the task's own form, the closing line. None in results of
+            versions that read no other form.
     """
 
     num_problems: int
@@ -414,6 +419,12 @@ class SplitResult:
         """
         return _read_result(data)
 
+
+JUDGING = (
+    *("verified", "steps_saved", "invalid_steps", "wasted_steps", "backtrack_depth"),
+    *(f"{kind}_backtracks" for kind in ("real", "fake", "needed", "needless")),
+)
+"""Figures of a `SplitResult` that judge steps: None where steps are only counted."""
 
 _FIGURES: dict[str, check.Check] = {
     "bool": check.flag,
@@ -473,6 +484,7 @@ class Summary:
         eval_s: Seconds of evaluation by stage.
         best: The best model by the evaluations during GRPO; None without one.
         stopped: The update after which early stopping ended GRPO; None if it did not.
+        warnings: What a reader of the results must know, as the run said it at its start; a sentence each.
     """
 
     stages: Mapping[Stage, Mapping[str, SplitResult]] = field(default_factory=dict)
@@ -481,6 +493,7 @@ class Summary:
     eval_s: Mapping[Stage, float] = field(default_factory=dict)
     best: BestModel | None = None
     stopped: int | None = None
+    warnings: tuple[str, ...] = ()
 
     def done(self, stage: Stage, updates: int = 0) -> bool:
         """Whether a stage was trained for at least so many updates, or stopped early, and then evaluated."""
@@ -525,6 +538,7 @@ class Summary:
             },
             **({} if self.best is None else {"best": asdict(self.best)}),
             **({} if self.stopped is None else {"stopped": self.stopped}),
+            **({"warnings": list(self.warnings)} if self.warnings else {}),
         }
 
     @classmethod
@@ -554,6 +568,7 @@ class Summary:
             eval_s=_by_stage(evaluation),
             best=check.optional(_read_best)(data.get("best")),
             stopped=check.optional(check.integer)(data.get("stopped")),
+            warnings=check.several(check.text)(data.get("warnings", [])),
         )
 
 

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import json
 import random
 import time
-from pathlib import Path
 
 import pytest
 
 from envs import StepKind, Trace, Verdict, make_example, parse_trace
 from envs.markers import find_markers, mark
 from envs.segments import find_blocks, segment
+from tests.kit.marker_figures import figures
 
 GOES_BACK = """\
 Wait, that is 2x.
@@ -76,29 +75,22 @@ Thatched roofs work.
 <backtrack> 0"""
 
 
-CORPUS = [
-    json.loads(line)
-    for line in (Path(__file__).parents[1] / "data" / "going_back.jsonl")
-    .read_text(encoding="utf-8")
-    .split("\n")
-    if line
-]
 BEFORE = ["", "So x = 3.\n", "So x = 3. ", "So x = 3.  ", "It is x = 3\n", "\\[ x = 3 \\]\n\n"]
 
 
 @pytest.mark.parametrize("before", BEFORE)
-@pytest.mark.parametrize("half", ["tuned", "held_out"])
-def test_openings_of_going_back_are_told_from_ordinary_sentences(half: str, before: str) -> None:
-    """The half `held_out` was written before the rules, and no rule was made for it."""
-    texts = {
-        goes_back: [row["text"] for row in CORPUS if (row["half"], row["goes_back"]) == (half, goes_back)]
-        for goes_back in (True, False)
-    }
-    missed = [text for text in texts[True] if not find_markers(before + text)]
-    false = [text for text in texts[False] if find_markers(before + text)]
-    assert min(len(texts[True]), len(texts[False])) >= 60
-    assert len(missed) <= 0.05 * len(texts[True]), missed
-    assert len(false) <= 0.03 * len(texts[False]), false
+@pytest.mark.parametrize(
+    ("part", "most_missed", "most_marked"),
+    [("tuned", 0.05, 0.03), ("held_out", 0.05, 0.03), ("blind", 0.3, 0.05)],
+)
+def test_openings_of_going_back_are_told_from_ordinary_sentences(
+    part: str, most_missed: float, most_marked: float, before: str
+) -> None:
+    """The part `blind` was written after the rules, and none was made for it: about what a new text gives."""
+    found = figures(part, before)
+    assert min(found.num_back, found.num_others) >= 30
+    assert len(found.missed) <= most_missed * found.num_back, found.missed
+    assert len(found.marked) <= most_marked * found.num_others, found.marked
 
 
 @pytest.mark.parametrize(

@@ -29,9 +29,9 @@ from typing import Any
 from envs import ENVS, Env, Grade, Problem, Split, Trace, make_example, parse_trace, render_trace
 from envs.answers import read_stated
 from envs.arithmetic import Expression, ExpressionError, evaluate
-from envs.check.contract import solution
 from envs.check.near_misses import wrong_answers
 from envs.check.oracles import ORACLES
+from envs.check.references import solution
 from envs.maths.grader import find_answer, read_answer
 from envs.trace import AnswerForm
 from rewards import RewardSum, Term

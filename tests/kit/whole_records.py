@@ -44,4 +44,5 @@ SUMMARY = Summary(
     updates={Stage.WARM: 5},
     train_s={Stage.WARM: 1.5},
     eval_s={Stage.BASE: 0.25, Stage.WARM: 2.0},
+    warnings=(ODD,),
 )

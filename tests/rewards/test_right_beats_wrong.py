@@ -23,6 +23,7 @@ EVERYTHING = [
     Term(name="correct", weight=9.0),
     Term(name="verified", weight=1.0),
     Term(name="format", weight=0.5),
+    Term(name="strict_form", weight=0.1),
     Term(name="step_count", weight=-0.9),
     Term(name="steps_saved", weight=0.7),
     Term(name="steps_over_budget", weight=-0.3),

@@ -92,3 +92,21 @@ def test_a_users_reward_can_declare_it() -> None:
         return float(trace.is_clean)
 
     assert declaration_of(clean, "clean").checked_steps
+
+
+def test_the_strict_form_is_the_closing_line_alone() -> None:
+    """A right answer in a box is right, and earns the form nothing; a wrong one in the closing line does."""
+    env = make_example("math")
+    problem = env.problem(Split.ID, 0)
+    texts = {
+        f"So it is 3.\nThus, the answer is {problem.answer}.": 1.0,
+        "So it is 3.\nThus, the answer is -17.": 1.0,
+        f"So it is \\boxed{{{problem.answer}}}.": 0.0,
+        f"The answer is {problem.answer}.": 0.0,
+        "So it is 3.": 0.0,
+    }
+    traces = [env.check(problem, env.parse(text)) for text in texts]
+    assert [trace.correct for trace in traces] == [True, False, True, True, False]
+    assert find_reward("strict_form")(problem, traces) == list(texts.values())
+    cut = env.check(problem, env.parse(next(iter(texts)), truncated=True))
+    assert find_reward("strict_form")(problem, [cut]) == [0.0]

@@ -148,7 +148,19 @@ def test_a_run_is_evaluated_part_by_part(tmp_path: Path, monkeypatch: pytest.Mon
     settings = {"parts": [TURNS, own, {**WORDS, "weight": 0.5}]}
     changes = {**CONFIG, "env": {"name": "mixture", "settings": settings}, "output_dir": str(tmp_path / "run")}
     changes["eval"] = {"splits": ["id"], "num_problems": 8, "num_samples": 0}
-    folder = train(load_config(tmp_path / "run.yaml", (), changes), out=io.StringIO())
+    priced = {"name": "step_count", "weight": -0.2, "gate": "correct"}
+    changes["rewards"] = {"terms": [*CONFIG["rewards"]["terms"], priced]}
+    out = io.StringIO()
+    folder = train(load_config(tmp_path / "run.yaml", (), changes), out=out)
+    (warning,) = folder.summary().warnings
+    assert (
+        warning.startswith("step_count prices what math counts") and f"warning: {warning}\n" in out.getvalue()
+    )
+    assert "Warning: step_count prices what math counts" in (folder.path / "report.html").read_text()
+    parts = {
+        key.split("/")[1] for row in folder.metrics.read() for key in row.metrics if key.startswith("part/")
+    }
+    assert parts == {"directional", "math", "sort"}
     result = folder.summary().stages[Stage.GRPO]["id"]
     assert {label: bucket.num_problems for label, bucket in result.buckets.items()} == {
         "directional": 3,

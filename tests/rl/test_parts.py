@@ -54,6 +54,23 @@ def test_rewards_that_judge_steps_are_refused_where_steps_are_counted() -> None:
     assert "\n" not in line
 
 
+def test_rewards_that_judge_backtracks_are_refused_where_they_are_only_announced() -> None:
+    """Equations are checked, but "Wait, ..." restores nothing: these rewards would be 0 throughout."""
+    judging = [{"name": f"{kind}_backtracks", "weight": -0.1} for kind in ("fake", "needless")]
+    priced = {"name": "backtrack_count", "weight": -0.1}
+    build([CORRECT, priced], settings={"check_steps": "arithmetic"})
+    build([CORRECT, *judging], env="directional")
+    line = refused([CORRECT, priced, *judging], settings={"check_steps": "arithmetic"})
+    assert line == (
+        "rewards: checked backtracks are needed for 'fake_backtracks', 'needless_backtracks', but 'math' only "
+        "finds sentences that announce one ('Wait, ...'): none is real, fake or needless, and no step is "
+        "wasted; leave that out, or price all of them with 'backtrack_count'"
+    )
+    assert "'wasted_steps', but 'math' counts steps" in refused(
+        [CORRECT, {"name": "wasted_steps", "weight": -0.1}]
+    )
+
+
 @pytest.mark.parametrize(
     ("check_steps", "outcome"), [("none", Outcome.CORRECT), ("arithmetic", Outcome.VERIFIED)]
 )

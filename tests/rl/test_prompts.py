@@ -90,6 +90,20 @@ def test_a_chat_turn_says_what_to_do_and_how_to_answer_and_has_no_cue() -> None:
     assert chat_text(silent, problem) == [("user", problem.question)]
 
 
+def test_a_request_of_ones_own_is_in_plain_prompts_too_and_the_tasks_is_not() -> None:
+    env = make_example("math", instruction="End with: Answer: X")
+    problem = env.problem(Split.TRAIN, 0)
+    own = make_prompt_format(PromptConfig(), env)
+    assert plain_text(own, problem) == f"{problem.question}\nEnd with: Answer: X\nAnswer:\n"
+    asked = f"{problem.question}\nLet's solve it in 3 steps.\nEnd with: Answer: X\nAnswer:\n"
+    assert plain_text(own, env.with_budget(problem, 3)) == asked
+    assert problem == make_example("math").problem(Split.TRAIN, 0)  # the same problem, whatever is asked for
+    for silent in (make_example("math"), make_example("math", instruction="")):
+        assert plain_text(make_prompt_format(PromptConfig(), silent), problem) == problem.prompt
+    shown = plain_text(make_prompt_format(PromptConfig(few_shot=1), env), problem)
+    assert shown.count("End with: Answer: X\nAnswer:\n") == 2
+
+
 # ---- templates ----
 
 

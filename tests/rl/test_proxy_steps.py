@@ -7,7 +7,7 @@ import pytest
 from envs import make_example
 from rewards import RewardSum, Term
 from rewards.registry import find_reward
-from rl.proxy_steps import BACKTRACKS, STEPS, warn_of_proxies
+from rl.proxy_steps import BACKTRACKS, STEPS, describe_proxies
 
 
 def rewards(**weights: float) -> RewardSum:
@@ -21,16 +21,27 @@ def test_the_names_are_rewards(name: str) -> None:
 
 
 def test_a_price_on_counted_steps_says_what_is_counted_and_what_checks_it() -> None:
-    line = warn_of_proxies(rewards(step_count=-0.2, backtrack_count=-0.1), make_example("math"))
-    assert line.startswith("warning: step_count, backtrack_count price what math counts and does not check")
+    line = describe_proxies(rewards(step_count=-0.2, backtrack_count=-0.1), make_example("math"))
+    assert line.startswith("step_count, backtrack_count price what math counts and does not check")
     assert "steps are claims" in line and "backtracks are sentences" in line
     assert line.endswith("check_steps: arithmetic in its settings checks steps")
-    other = warn_of_proxies(rewards(backtrack_count=-0.1), make_example("reasoning_gym"))
+    other = describe_proxies(rewards(backtrack_count=-0.1), make_example("reasoning_gym"))
     assert "steps are" not in other and "check_steps" not in other
 
 
 def test_without_a_price_or_with_checked_steps_there_is_none() -> None:
-    assert warn_of_proxies(rewards(), make_example("math")) == ""
+    assert describe_proxies(rewards(), make_example("math")) == ""
     priced = rewards(step_count=-0.2)
-    assert warn_of_proxies(priced, make_example("addition")) == ""
-    assert warn_of_proxies(priced, make_example("math", check_steps="arithmetic")) == ""
+    assert describe_proxies(priced, make_example("addition")) == ""
+    assert describe_proxies(priced, make_example("math", check_steps="arithmetic")) == ""
+
+
+def test_backtracks_that_are_only_announced_are_counted_where_steps_are_checked_too() -> None:
+    line = describe_proxies(
+        rewards(step_count=-0.2, backtrack_count=-0.1), make_example("math", check_steps="arithmetic")
+    )
+    assert line == (
+        "backtrack_count prices what math counts and does not check, so wording can earn what reasoning "
+        "should: backtracks are sentences that announce going back ('Wait, ...')"
+    )
+    assert describe_proxies(rewards(backtrack_count=-0.1), make_example("addition")) == ""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import subprocess
 import sys
@@ -12,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from scripts.cli import COMMANDS, HELP, main
+from scripts.closed_pipes import closed_pipes
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -31,7 +33,7 @@ def test_help_fits_one_screen(capsys: pytest.CaptureFixture[str]) -> None:
 
 def test_commands_and_files_correspond() -> None:
     files = {path.stem for path in (ROOT / "scripts").glob("*.py")}
-    assert files - set(COMMANDS) == {"__init__", "arguments", "cli", "exits"}
+    assert files - set(COMMANDS) == {"__init__", "arguments", "cli", "closed_pipes", "exits"}
     assert set(COMMANDS) <= files
 
 
@@ -122,14 +124,51 @@ def test_three_ways_to_the_same_code(how: list[str]) -> None:
     assert done.stderr.count("\n") == 1
 
 
-def test_a_reader_may_leave_early() -> None:
-    command = [sys.executable, "-m", "scripts.cli", "--help"]
-    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
-        assert process.stdout is not None and process.stderr is not None
-        process.stdout.close()
-        assert process.stderr.read() == b""
-    assert process.returncode == 0
-
-
 def test_scripts_change_no_import_path() -> None:
     assert not [path for path in (ROOT / "scripts").glob("*.py") if "sys.path" in path.read_text()]
+
+
+def run_without_reader(*arguments: str) -> subprocess.CompletedProcess[str]:
+    """Run Python with a standard output that nobody reads, as after `| head`."""
+    reading, writing = os.pipe()
+    os.close(reading)
+    buffered = {key: value for key, value in os.environ.items() if key != "PYTHONUNBUFFERED"}
+    try:
+        return subprocess.run(
+            [sys.executable, *arguments],
+            cwd=ROOT,
+            env=buffered,
+            stdout=writing,
+            stderr=subprocess.PIPE,
+            text=True,
+            timeout=60,
+        )
+    finally:
+        os.close(writing)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code"),
+    [
+        (["--help"], 0),
+        (["train", "--help"], 0),
+        (["data", "check", "envs/tasks/math/example.jsonl", "preset=gsm8k"], 0),
+        (["data", "check", "envs/tasks/math/example.jsonl"], 1),
+    ],
+)
+def test_a_reader_that_leaves_changes_nothing_for_a_command(arguments: list[str], code: int) -> None:
+    done = run_without_reader("-m", "scripts.cli", *arguments)
+    assert done.returncode == code and "Traceback" not in done.stderr and "Broken" not in done.stderr
+
+
+def test_a_command_that_is_cut_off_ends_quietly_with_the_code_of_sigpipe() -> None:
+    program = (
+        "from scripts import cli, check; check.main = lambda rest: print('x' * 10**6); cli.main(['check'])"
+    )
+    done = run_without_reader("-c", program)
+    assert (done.returncode, done.stderr) == (141, "")
+
+
+def test_a_broken_pipe_elsewhere_stays_an_error() -> None:
+    with pytest.raises(BrokenPipeError, match="a worker"), closed_pipes():
+        raise BrokenPipeError("a worker")

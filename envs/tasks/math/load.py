@@ -10,10 +10,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from envs.arithmetic_steps import ArithmeticSteps
 from envs.data import FaultKind, Row, RowFault, describe_faults, read_rows
 from envs.data.golds import plain_spellings
 from envs.data.problems import join_rows
-from envs.data.report import BadRowsError, DataReport
+from envs.data.report import BadRowsError, DataReport, LeftOut
 from envs.data.traces import check_traces
 from envs.generated import home
 from envs.grading import Grade
@@ -73,11 +74,12 @@ class Loader:
         self._by_question = by_question
         self._golds: dict[str, Gold] = {}
         self._num_steps: dict[tuple[str, ...], int] = {}
+        self._num_unchecked: dict[tuple[str, ...], int] = {}
         self._faults: list[RowFault] = []
         self._notes: list[str] = []
         self._read_rows: list[Row] = []
         self._num_rows: dict[str, int] = {}
-        self._left_out: dict[str, tuple[str, ...]] = {}
+        self._left_out: dict[str, LeftOut] = {}
         self._understood: tuple[str, ...] = ()
 
     def load(self) -> Loaded:
@@ -104,6 +106,7 @@ class Loader:
         self._by_question.clear()
         items = {split: [self._item(row) for row in found[split]] for split in found}
         self._by_question.update((item.row.question, item) for split in items for item in items[split])
+        self._note_answers(items)
         return Loaded(items=items, notes=tuple(self._notes), report=self._report())
 
     def _report(self) -> DataReport:
@@ -112,6 +115,8 @@ class Loader:
             num_rows=self._num_rows,
             faults=tuple(self._faults),
             notes=self._understood,
+            num_steps=self._num_steps,
+            num_unchecked=self._num_unchecked,
             left_out=self._left_out,
         )
 
@@ -172,8 +177,10 @@ class Loader:
         judged = check_traces(self._env, problem, row)
         self._faults += judged.faults
         self._num_steps |= judged.num_steps
+        self._num_unchecked |= judged.num_unchecked
         if row.solution and not judged.row.solution:
-            self._left_out[row.question] = row.solution
+            refused = judged.refused.get(row.solution)
+            self._left_out[row.question] = LeftOut(lines=row.solution, trace=refused)
         return judged.row
 
     def _agree(self, row: Row, other: Row) -> bool:
@@ -186,13 +193,25 @@ class Loader:
     def _item(self, row: Row) -> Item:
         full = self._num_steps.get(row.solution)
         if not full and (left_out := self._left_out.get(row.question)):
-            full = self._env.count_steps(left_out)  # nobody learns from it, but it is as long as it is
+            full = self._env.count_steps(left_out.lines)  # nobody learns from it, but it is as long as it is
         return Item(row=row, gold=self._golds[row.where], num_full_steps=full or self._settings.full_steps)
 
     def _note_solutions(self, train: list[Row]) -> None:
         if 0 < (num_bare := sum(not row.solution for row in train)) < len(train):
             text = f"{num_bare:,} of {len(train):,} train questions have no worked solution"
             self._notes.append(f"{text}; a warm start is without them")
+
+    def _note_answers(self, items: dict[Split, list[Item]]) -> None:
+        """Say how many right answers no equation can state, where equations are the steps."""
+        checker = self._env.checker
+        if not isinstance(checker, ArithmeticSteps):
+            return
+        answers = [item.row.answer for split in items for item in items[split]]
+        if num_others := sum(not checker.can_state(answer) for answer in answers):
+            self._notes.append(
+                f"{num_others:,} of {len(answers):,} right answers are no numbers: no equation states them, so "
+                "their completions are never verified"
+            )
 
     def _settle(self, num_kept: int) -> None:
         """Apply `on_bad_rows`.

@@ -49,6 +49,7 @@ def render_comparison(study: Study) -> str:
         revisions=revisions(study),
         answer=answer(study),
         tiles=tiles(study),
+        warnings=study.warnings(),
         unfinished=study.unfinished(),
         left_out=study.left_out,
         shared=study.on_shared_problems(),

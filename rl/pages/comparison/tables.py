@@ -15,6 +15,7 @@ from rl.compare.study import MEASURES, Measure, Study
 from rl.pages.comparison.legend import entry_name
 from rl.pages.steps import worded
 from rl.pages.table import Cell, Group, Note, Row, Table, cells
+from rl.pages.text import other_forms
 from rl.stats.format import ABSENT, number, percent, signed
 from rl.stats.intervals import mean_interval
 from rl.stats.paired import Difference
@@ -57,6 +58,7 @@ def _between(mean: float, low: float, high: float, form: Callable[[float], str])
 
 
 _ACCURACY: Column = ("Accuracy", _share(lambda result: result.accuracy))
+_STRICT: Column = ("Accuracy in the closing line", _share(lambda result: result.strict_accuracy))
 _VERIFIED: Column = ("Every step valid", _share(lambda result: result.verified))
 _STEPS = _over_seeds(lambda result: result.steps_per_correct)
 _COSTS: tuple[Column, ...] = (
@@ -81,7 +83,9 @@ def headline_table(study: Study) -> Table:
     """The figures that most readers want, of every case, stage and split: means over seeds with intervals."""
     checked = study.steps_checked
     steps: Column = (worded("Steps per correct", checked=checked), _STEPS)
-    return _results(study, "results", (_ACCURACY, *(_VERIFIED,) * checked, steps, *_COSTS))
+    forms = other_forms(entry.mean() for found in study.compared().values() for entry in found)
+    shares = (_ACCURACY, *(_STRICT,) * forms, *(_VERIFIED,) * checked)
+    return _results(study, "results", (*shares, steps, *_COSTS))
 
 
 def full_table(study: Study) -> Table:

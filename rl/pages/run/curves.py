@@ -59,6 +59,10 @@ def _grpo_panels(rows: Sequence[UpdateRow]) -> list[_Panel]:
     ]
     logged = dict.fromkeys(name for row in rows for name in row.metrics)
     splits = [n.removesuffix("/accuracy") for n in logged if n.startswith("eval_") and n.endswith("/accuracy")]
+    parts_of_mixture = [
+        n.removesuffix("/reward") for n in logged if n.startswith("part/") and n.endswith("/reward")
+    ]
+    strict = any(row.metrics.get("accuracy/strict_form") != row.metrics.get("accuracy") for row in rows)
     return [
         *(
             _Panel(
@@ -84,7 +88,24 @@ def _grpo_panels(rows: Sequence[UpdateRow]) -> list[_Panel]:
         _Panel(
             title="Correct",
             unit="%",
-            lines=(("accuracy", "answer right"), ("outcome/verified", "and verified")),
+            lines=(
+                ("accuracy", "answer right"),
+                ("outcome/verified", "and verified"),
+                *((("accuracy/strict_form", "and in the closing line"),) if strict else ()),
+            ),
+        ),
+        *(
+            _Panel(
+                title=worded(f"By task of the mixture: {title}", checked=checked),
+                unit=unit,
+                lines=tuple((f"{part}/{figure}", part.removeprefix("part/")) for part in parts_of_mixture),
+            )
+            for title, unit, figure in (
+                ("reward", "reward", "reward"),
+                ("correct", "%", "accuracy"),
+                ("steps per correct answer", "steps", "steps_per_correct"),
+            )
+            if parts_of_mixture
         ),
         _Panel(
             title=worded("Steps per correct answer", checked=checked),

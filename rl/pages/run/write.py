@@ -63,6 +63,7 @@ def render_report(run: RunRecord, *, viewer: str | None = None) -> str:
         started=str(run.provenance.get("started") or "")[:10],
         revision=str(run.provenance.get("git_revision") or "")[:7],
         verdict=verdict(run),
+        warnings=run.summary.warnings,
         tiles=tiles(run),
         trade_offs=trade_offs(run),
         decoding=decoding(result for rows in results.values() for _, result in rows),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,8 @@ import pytest
 
 from envs import Problem, Split, StepKind, Trace, Verdict, make_env, make_example
 from envs.arithmetic_steps import ArithmeticSteps
-from envs.check.contract import solution
+from envs.arithmetic_steps.operands import numbers
+from envs.check.references import solution
 from rewards import RewardSum, Term
 
 # Three problems of GSM8K (openai/grade-school-math, MIT).
@@ -198,3 +200,20 @@ def test_without_the_setting_nothing_is_checked() -> None:
     assert not env.checks_steps
     assert trace.correct
     assert not trace.verified
+
+
+@pytest.mark.parametrize(
+    ("question", "known", "unknown"),
+    [
+        ("A house costs $100 000 and 250 people see it.", ["100000", "250"], []),
+        ("It has 3 000 000 seats and 12\u202f500 doors.", ["3000000", "12500"], []),
+        ("Rows of 12 100 seats.", ["12", "100"], ["12100"]),  # two numbers, or one: they stay two
+        ("On 7/4/2024 100 people came.", ["100"], ["2024100"]),
+    ],
+)
+def test_thousands_may_be_spaced_where_that_is_no_second_number(
+    question: str, known: list[str], unknown: list[str]
+) -> None:
+    found = numbers(question)
+    assert {Fraction(number) for number in known} <= found
+    assert not {Fraction(number) for number in unknown} & found

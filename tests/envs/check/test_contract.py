@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import random
 import re
 from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -23,6 +25,7 @@ from envs.problem import Problem, Split
 from envs.registry import ENVS, make_env, make_example
 from envs.tasks.addition import Addition
 from envs.tasks.directional import Directional, DirectionalState
+from envs.tasks.math.task import MathProblems
 from envs.trace import Trace, parse_trace, render_trace
 
 SMALL = {"train": [3], "ood_easy": [4], "ood_hard": [5]}
@@ -54,6 +57,80 @@ def test_the_contract_holds_at_other_widths(name: str, max_merge: int) -> None:
             check_env(env, num_problems=5)
     else:
         check_env(env, num_problems=5)
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [{"check_steps": "arithmetic"}, {"steps": "content"}, {"steps": "paragraphs", "answer_forms": ["box"]}],
+)
+def test_word_problems_keep_the_contract_however_steps_are_found(
+    settings: dict[str, Any], tmp_path: Path
+) -> None:
+    """Lines with two equations or none, a detour that nothing takes back, answers that an edit leaves equal."""
+    rows = [
+        {
+            "question": f"Ann has {n} boxes of 4 pens and loses half a box. How many boxes are left?",
+            "answer": f"{n - 1}.5",
+            "solution": [
+                "Let's see.",
+                f"{n} * 2 = {2 * n} halves.",
+                f"{2 * n} - 1 = {2 * n - 1} and {2 * n - 1} / 2 = {n - 1}.5",
+                f"So {2 * n - 1} / 2 = {n - 1}.5",
+            ],
+            "skipped": [[f"{n} * 2 - 1 = {2 * n - 1}", f"{2 * n - 1} / 2 = {n - 1}.5"]],
+            "detours": {
+                "lines": [
+                    f"{n} + 2 = {n + 3}",
+                    "Wait, no.",
+                    f"{n} * 2 = {2 * n} halves.",
+                    f"{2 * n} - 1 = {2 * n - 1}",
+                    f"{2 * n - 1} / 2 = {n - 1}.5",
+                ],
+                "wrong": [0],
+            },
+        }
+        for n in range(20, 32)
+    ]
+    rows += [{"question": f"How much is {n} + {n}?", "answer": 2 * n} for n in range(40, 44)]  # no solution
+    data = tmp_path / "rows.jsonl"
+    data.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    env = make_env("math", {"train": str(data), "max_merge": 3, **settings})
+    report = check_env(env, num_problems=16)
+    assert report.num_problems == 16 and report.num_traces >= 24 and report.num_near_misses > 100
+
+
+class CountsOneStepMore(MathProblems):
+    def count_steps(self, lines: Sequence[str]) -> int:
+        return super().count_steps(lines) + 1
+
+
+class TakesAnySteps(MathProblems):
+    def finished(self, state: Any) -> bool:
+        return True
+
+
+@pytest.mark.parametrize(
+    ("broken", "message"),
+    [
+        (CountsOneStepMore, "math train 0: the full trace has 2 steps, but count_steps says 3"),
+        (TakesAnySteps, "math train 0: the first 0 of 2 steps pass as a full solution"),
+    ],
+)
+def test_tasks_that_find_steps_in_text_can_break_it_too(
+    broken: type[MathProblems], message: str, tmp_path: Path
+) -> None:
+    rows = [
+        {
+            "question": f"{n} and {n} and 9?",
+            "answer": 2 * n + 9,
+            "solution": [f"{n} + {n} = {2 * n}", f"{2 * n} + 9 = {2 * n + 9}"],
+        }
+        for n in range(20, 32)
+    ]
+    data = tmp_path / "rows.jsonl"
+    data.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    with pytest.raises(EnvContractError, match=f"^{re.escape(message)}$"):
+        check_env(broken({"train": str(data), "check_steps": "arithmetic"}), num_problems=4)
 
 
 def test_the_table(capsys: pytest.CaptureFixture[str]) -> None:

@@ -8,11 +8,13 @@ from typing import Any
 
 import pytest
 
-from envs import make_env
+from envs import Problem, Trace, make_env
 from envs.data import FaultKind, RowFault
-from envs.data.inspection import Checks, Inspection, Length, Source, inspect
+from envs.data.figures import Checks, Inspection, Length, Source
+from envs.data.inspection import inspect
 from envs.data.report import BadRowsError
 from envs.data.table import render, to_json
+from envs.tasks.math.task import MathProblems
 
 # Rows 1 and 3 have the same question; the skipped solution of row 2 saves one of three steps.
 ROWS: list[dict[str, Any]] = [
@@ -72,6 +74,30 @@ def test_a_question_in_two_splits_is_a_fault(tmp_path: Path) -> None:
     assert [fault.kind for fault in found.faults] == [FaultKind.SPLITS] * 2  # both rows with this question
     assert [source.num_refused for source in found.sources] == [2, 0]
     assert found.num_repeated == 0
+
+
+@pytest.mark.parametrize("check_steps", ["none", "arithmetic"])
+def test_every_trace_is_judged_once(check_steps: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By loading; and what loading refuses without a judgement, since it leads elsewhere, by the inspection."""
+    judged: list[tuple[str, ...]] = []
+    judge = MathProblems.check_demonstration
+
+    def count(env: MathProblems, problem: Problem, lines: tuple[str, ...]) -> Trace:
+        judged.append(tuple(lines))
+        return judge(env, problem, lines)
+
+    monkeypatch.setattr(MathProblems, "check_demonstration", count)
+    false = {"question": "Guy has 2 hats and gets 2.", "answer": "4", "solution": ["2 + 2 = 5", "5 - 1 = 4"]}
+    found = look(tmp_path / "a.jsonl", [*ROWS, false], check_steps=check_steps)
+    assert sorted(judged) == sorted(set(judged))
+    assert len(judged) == 6  # five solutions of different lines, and a skipped one
+    if check_steps == "arithmetic":
+        assert found.checks is not None
+        assert (found.checks.num_traces, found.checks.num_verified, found.checks.num_steps) == (5, 3, 8)
+        assert {one.shown for one in found.worst} == {
+            "5 + 3 = 9: wrong arithmetic",
+            "2 + 2 = 5: wrong arithmetic",
+        }
 
 
 def test_refused_data_tells_its_faults(tmp_path: Path) -> None:

@@ -417,3 +417,17 @@ def test_a_solution_that_is_left_out_still_says_how_many_steps_it_takes(tmp_path
     assert problem.num_full_steps == 2
     with pytest.raises(ValueError, match="no worked solution"):
         task.full_trace(problem)
+
+
+def test_answers_that_no_equation_states_are_counted(tmp_path: Path) -> None:
+    rows = [
+        {"question": "Which?", "answer": "blue"},
+        {"question": "Where?", "answer": "x + 1"},
+        *plain(2, start=50),
+    ]
+    note = (
+        "2 of 9 right answers are no numbers: no equation states them, so their completions are never verified"
+    )
+    assert with_traces(tmp_path, *rows, check_steps="arithmetic").notes == (note,)
+    assert with_traces(tmp_path, *rows).notes == ()
+    assert with_traces(tmp_path, *plain(2, start=50), check_steps="arithmetic").notes == ()

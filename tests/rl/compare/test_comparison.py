@@ -221,6 +221,7 @@ def test_a_result_of_rows_is_that_of_the_evaluation() -> None:
         wasted_steps=1 / 3,
         tokens=20.0,
         truncated=1 / 3,
+        strict_accuracy=2 / 3,
         **dict.fromkeys(("real_backtracks", "fake_backtracks", "needed_backtracks", "needless_backtracks")),
     )
 

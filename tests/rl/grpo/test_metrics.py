@@ -91,3 +91,23 @@ def test_what_judges_steps_is_logged_for_checked_steps_alone() -> None:
     assert judging <= mixed.keys()
     assert (mixed["outcome/verified"], mixed["outcome/correct"]) == (1 / 4, 2 / 4)
     assert mixed["steps/invalid"] == 1 / 2  # of the two completions with checked steps
+
+
+def test_parts_of_a_mixture_have_figures_of_their_own() -> None:
+    """Part a: right in 3 steps (1 - 0.5) and wrong; part b: wrong, in two groups; part c has no completion."""
+    problem = ENV.problem(Split.TRAIN, 0)
+    full = render_trace(ENV.full_trace(problem), problem.answer)
+    groups = [scored_group(0, [full, "up"], [9, 9]), *(scored_group(n, ["", "up"], [1, 1]) for n in (1, 2))]
+    of_parts = [
+        replace(group, problem=replace(group.problem, part=part))
+        for group, part in zip(groups, ("a", "b", "b"), strict=True)
+    ]
+    metrics = rollout_metrics(make_batch(*of_parts), num_groups=1)
+    assert {key: value for key, value in metrics.items() if key.startswith("part/")} == {
+        "part/a/reward": 0.25,
+        "part/a/accuracy": 0.5,
+        "part/a/steps_per_correct": 3.0,
+        "part/b/reward": 0.0,
+        "part/b/accuracy": 0.0,
+    }
+    assert not any(key.startswith("part/") for key in rollout_metrics(make_batch(*groups), num_groups=1))

@@ -49,7 +49,8 @@ def test_summaries_come_back(summary: Summary) -> None:
 
 def test_the_keys_of_a_summary() -> None:
     plain = SUMMARY.to_json()
-    assert list(plain) == ["format", "stages", "updates", "seconds"]
+    assert list(plain) == ["format", "stages", "updates", "seconds", "warnings"]
+    assert "warnings" not in Summary().to_json()
     assert plain["seconds"] == {"warm": 1.5, "eval_base": 0.25, "eval_warm": 2.0}
     assert plain["stages"]["warm"]["id"]["buckets"]["3"]["errors"] == {"queue": 0.25}
 

@@ -1,0 +1,146 @@
+"""The traces that an environment teaches, checked: full, skipped, with detours, padded, of a search.
+
+Each must be read back as it was written, have as many steps as it should, and pass. A task that counts steps
+itself (`Env.count_steps`) finds them in lines of text: there the lines need not come back, but their number of
+steps must.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from copy import deepcopy
+from typing import Any
+
+from envs.base import Env, NoSolutionError, checked_step
+from envs.check.judge import fail, judge
+from envs.problem import Problem
+from envs.seeding import derive_random
+from envs.trace import Status, Step, StepKind, Trace, Verdict
+
+_MAX_WRITTEN = 10  # problems of a split whose other demonstrations are checked; some take a search
+
+
+def check_references(env: Env[Any], problem: Problem) -> int:
+    """Check the traces of a problem.
+
+    Returns:
+        Number of full and skipped traces; 0 for a problem without a worked solution, if others have one or
+        steps are checked.
+
+    Raises:
+        EnvContractError: One of them does not hold.
+    """
+    part, written = env.part_of(problem), written_solution(env, problem)
+    if written is None and (part.checks_steps or part.has_solutions):
+        return 0
+    full = solution(env, problem) if written is None else written
+    num_steps = part.count_steps(full) if written is None else problem.num_full_steps
+    _check_reference(env, problem, "full trace", full, [num_steps])
+    _check_states(env, problem, full)
+    num_traces = 1
+    for kind in part.skip_kinds:
+        skipped = skipped_trace(env, problem, kind)
+        if skipped != skipped_trace(type(env)(env.settings), problem, kind):
+            raise fail(env, problem, f"the {kind} trace differs between two copies of the environment")
+        if skipped is not None:
+            _check_reference(env, problem, f"{kind} trace", skipped, range(1, problem.num_full_steps))
+            num_traces += 1
+    if problem.index < _MAX_WRITTEN:
+        _check_demonstrations(env, problem, len(full))
+    return num_traces
+
+
+def _check_demonstrations(env: Env[Any], problem: Problem, num_lines: int) -> None:
+    """Traces with detours, padded ones and that of a search must pass.
+
+    Where backtracks are checked, a trace with one detour has one backtrack, and a padded one none. Elsewhere
+    nothing takes a wrong line back, so a detour is judged without its wrong lines.
+    """
+    part = env.part_of(problem)
+    rng = derive_random("check demonstrations", env.name, problem.split.value, problem.index)
+    found = {f"{kind} detour": env.detour_trace(problem, [kind], rng) for kind in part.error_kinds}
+    found["padded trace"] = env.padded_trace(problem, num_lines + 2, rng)
+    found["search trace"] = env.search_trace(problem, rng)
+    written = {what: one for what, one in found.items() if one is not None}
+    for what, one in written.items():
+        lines = one.lines
+        if not part.checks_backtracks:
+            lines = tuple(line for place, line in enumerate(lines) if place not in one.wrong)
+        trace = judge(env, problem, lines, one.answer or problem.answer)
+        if not trace.passed:
+            standing = [step for step in trace.steps if not step.undone and step.verdict is Verdict.INVALID]
+            why = _why_refused(trace, next(iter(standing), None))
+            raise fail(env, problem, f"the {what} is refused: {why}")
+        if not {*one.wrong} <= {*range(len(one.lines))}:
+            wrong = sorted(one.wrong)
+            raise fail(env, problem, f"the {what} marks lines {wrong} of {len(one.lines)} as wrong")
+        if trace.steps_checked and part.checks_backtracks and what != "search trace":
+            expected = 0 if what == "padded trace" else 1
+            if trace.num_backtracks != expected:
+                count = trace.num_backtracks
+                raise fail(env, problem, f"the {what} has {count} backtracks, should have {expected}")
+
+
+def skipped_trace(env: Env[Any], problem: Problem, kind: str) -> tuple[str, ...] | None:
+    """The skipped trace that is checked, the same on every call."""
+    rng = derive_random("check skip", env.name, kind, problem.split.value, problem.index)
+    return env.skipped_trace(problem, kind, rng)
+
+
+def _check_reference(
+    env: Env[Any], problem: Problem, what: str, lines: Sequence[str], allowed: Sequence[int]
+) -> None:
+    part = env.part_of(problem)
+    parsed = part.parse(part.demonstrate(lines, problem.answer))
+    if part.defines("count_steps"):
+        if parsed.status is not Status.COMPLETE:
+            raise fail(env, problem, f"the {what} does not parse back into its steps and an answer")
+        if (count := part.count_steps(lines)) != parsed.num_steps:
+            raise fail(env, problem, f"the {what} has {parsed.num_steps} steps, but count_steps says {count}")
+    elif (
+        tuple(step.text for step in parsed.steps) != tuple(lines)
+        or any(step.kind is not StepKind.FORWARD for step in parsed.steps)
+        or parsed.answer != problem.answer
+        or parsed.status is not Status.COMPLETE
+    ):
+        raise fail(env, problem, f"the {what} does not parse back into its lines and answer")
+    if parsed.num_steps not in allowed:
+        should = f"{allowed[0]}" if len(allowed) == 1 else f"fewer than {problem.num_full_steps}"
+        raise fail(env, problem, f"the {what} has {parsed.num_steps} steps, should have {should}")
+    trace = judge(env, problem, lines, problem.answer)
+    if not trace.passed:
+        wrong = next((step for step in trace.steps if step.verdict is Verdict.INVALID), None)
+        raise fail(env, problem, f"the {what} is refused: {_why_refused(trace, wrong)}")
+
+
+def _why_refused(trace: Trace, wrong: Step | None) -> str:
+    if wrong is not None:
+        return checked_step(wrong)
+    return "it does not finish" if trace.finished is False else "its answer"
+
+
+def _check_states(env: Env[Any], problem: Problem, lines: Sequence[str]) -> None:
+    """Taking a step must not change the state it starts from."""
+    state = env.start(problem)
+    for line in lines:
+        before = deepcopy(state)
+        after = env.advance(state, line)
+        if state != before:
+            raise fail(env, problem, f"the step {line!r} changed the state it starts from")
+        state = after
+
+
+def solution(env: Env[Any], problem: Problem) -> tuple[str, ...]:
+    """The full trace, or placeholder lines for a problem without a worked solution."""
+    written = written_solution(env, problem)
+    return ("A step.",) * problem.num_full_steps if written is None else written
+
+
+def written_solution(env: Env[Any], problem: Problem) -> tuple[str, ...] | None:
+    """The full trace, or None where the task has none or, as data may, none for this problem."""
+    if not env.part_of(problem).has_solutions:
+        return None
+    try:
+        return env.full_trace(problem)
+    except NoSolutionError:
+        return None
