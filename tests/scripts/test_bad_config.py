@@ -78,10 +78,6 @@ CASES: Cases = {
         ["good.yaml", "grpo.updates=9", "grpo.num_iterations=2"],
         ("grpo.updates (9) must be a multiple of grpo.num_iterations (2)",),
     ),
-    "checkpoints that cut a batch": (
-        ["good.yaml", "grpo.save_every=3", "grpo.num_iterations=2"],
-        ("grpo.save_every (3) must be a multiple of grpo.num_iterations (2)",),
-    ),
     "dropout in GRPO": (
         ["good.yaml", "policy.lora={dropout: 0.1}"],
         ("policy.lora.dropout is 0.1; GRPO needs 0",),
