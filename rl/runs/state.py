@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from rl.runs.checkpoints import checkpoint_update, checkpoints, find_fault, newest_first
-from rl.runs.errors import RunFolderError
+from rl.runs.errors import DamagedFileError, RunFolderError
 from rl.runs.lock import NAME as LOCK
 from rl.runs.lock import lock_holder
 from rl.runs.log import metrics_log, read_summary
@@ -117,12 +117,15 @@ def read_state(folder: Path, *, verify: bool = False) -> RunState:
     try:
         config, summary, row = read_config(folder), read_summary(folder), metrics_log(folder).last()
     except RunFolderError as error:
+        mended = isinstance(error, DamagedFileError)  # by `recover.py`, when the run is resumed
+        idle = Condition.INTERRUPTED if mended else Condition.DAMAGED
         return RunState(
             folder=folder,
-            condition=Condition.RUNNING if holder else Condition.DAMAGED,
+            condition=Condition.RUNNING if holder else idle,
             holder=holder,
             changed=changed,
             faults=(str(error),),
+            next="sets what is damaged aside and goes on with what is left" if mended else "",
         )
     planned = {stage: int(config[key]["updates"]) for stage, key in _SECTIONS.items() if config.get(key)}
     found, faults = _checkpoints(folder, verify=verify)

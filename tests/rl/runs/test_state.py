@@ -101,7 +101,7 @@ def test_a_changed_byte_is_found_where_it_is_asked_for(tmp_path: Path) -> None:
     assert state.next == "continues GRPO from update 2" and "model.safetensors" in state.faults[0]
 
 
-@pytest.mark.parametrize("damage", ["config.yaml", "summary.json", "metrics.jsonl", "checkpoint"])
+@pytest.mark.parametrize("damage", ["config.yaml", "checkpoint"])
 def test_a_run_that_cannot_go_on_is_damaged(damage: str, tmp_path: Path) -> None:
     run = make(tmp_path / "run", WARM, trained={Stage.WARM: 10}, updates=4)
     path = (
@@ -112,6 +112,16 @@ def test_a_run_that_cannot_go_on_is_damaged(damage: str, tmp_path: Path) -> None
     assert (state.condition, state.command) == (Condition.DAMAGED, "")
     assert len(state.faults) == 1 and path.name in state.faults[0]
     assert describe_next(run).startswith(f"the run in {run} cannot be continued as it is: ")
+
+
+@pytest.mark.parametrize("damage", ["summary.json", "metrics.jsonl"])
+def test_a_run_that_resuming_mends_can_go_on(damage: str, tmp_path: Path) -> None:
+    run = make(tmp_path / "run", WARM, trained={Stage.WARM: 10}, updates=4)
+    (run / damage).write_text('{"update": \n')
+    state = read_state(run)
+    assert state.condition is Condition.INTERRUPTED and state.command.endswith("--resume")
+    assert len(state.faults) == 1 and damage in state.faults[0]
+    assert describe_next(run) == "--resume sets what is damaged aside and goes on with what is left"
 
 
 def test_a_stage_whose_checkpoint_is_gone_is_damaged(tmp_path: Path) -> None:
