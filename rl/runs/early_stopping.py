@@ -22,7 +22,7 @@ class Judged(Protocol):
 
     @property
     def verified(self) -> float | None:
-        """Share answered correctly with every step valid; None where steps are not checked."""
+        """Share answered correctly with no step invalid; None where steps are not checked."""
 
     @property
     def steps_per_correct(self) -> float | None:

@@ -343,7 +343,7 @@ class SplitResult:
         accuracy: Share answered correctly.
         accuracy_low: Lower end of its 95 % interval (Wilson's; clustered by problem where there are samples).
         accuracy_high: Upper end.
-        verified: Share answered correctly with every step valid.
+        verified: Share answered correctly with no step invalid.
         steps_per_correct: Mean steps over correct answers.
         full_steps_per_correct: Mean steps of the full traces of the same problems.
         full_steps: Mean steps of the full traces of all problems.
@@ -455,7 +455,7 @@ class BestModel:
         split: Split of the problems it was judged on.
         num_problems: How many they are.
         accuracy: Its accuracy on them.
-        verified: Share of them it answers correctly with every step valid; None where steps are not checked.
+        verified: Share of them it answers correctly with no step invalid; None where steps are not checked.
         steps_per_correct: Its mean steps over correct answers; None without one.
         highest_accuracy: The highest accuracy of any evaluation until then.
     """

@@ -59,7 +59,7 @@ def _between(mean: float, low: float, high: float, form: Callable[[float], str])
 
 _ACCURACY: Column = ("Accuracy", _share(lambda result: result.accuracy))
 _STRICT: Column = ("Accuracy in the closing line", _share(lambda result: result.strict_accuracy))
-_VERIFIED: Column = ("Every step valid", _share(lambda result: result.verified))
+_VERIFIED: Column = ("No step invalid", _share(lambda result: result.verified))
 _STEPS = _over_seeds(lambda result: result.steps_per_correct)
 _COSTS: tuple[Column, ...] = (
     ("Backtracks", _over_seeds(lambda result: result.backtracks)),

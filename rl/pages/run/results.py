@@ -25,7 +25,7 @@ def headline_table(run: RunRecord) -> Table:
         [
             ("Accuracy (95 % interval)", _accuracy),
             *([_STRICT] if other_forms(_results(run)) else []),
-            *_if_checked(run, ("Every step valid", _share(lambda result: result.verified))),
+            *_if_checked(run, ("No step invalid", _share(lambda result: result.verified))),
             (
                 worded("Steps per correct answer", checked=run.steps_checked),
                 _figure(lambda result: result.steps_per_correct),

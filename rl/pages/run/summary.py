@@ -59,7 +59,7 @@ def tiles(run: RunRecord) -> list[Tile]:
         ),
     ]
     if run.steps_checked:
-        figures.insert(1, ("Every step valid", lambda result: percent(result.verified)))
+        figures.insert(1, ("No step invalid", lambda result: percent(result.verified)))
         figures.append(("Steps saved against full traces", lambda result: percent(result.steps_saved)))
     else:
         figures.append(("Tokens per completion", lambda result: number(result.tokens, 1)))
