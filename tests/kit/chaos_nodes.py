@@ -6,7 +6,9 @@ calm run. ``python -m tests.kit.chaos nodes`` prints the figures.
 
 from __future__ import annotations
 
+import os
 import random
+import signal
 import tempfile
 import time
 from collections.abc import Iterator
@@ -16,7 +18,7 @@ from tests.kit.chaos_actors import Outcome, compare, train
 from tests.kit.finding import Finding, share
 from tests.kit.ray_nodes import RayNodes
 
-UPDATES, MOMENTS = 10, 3
+UPDATES, MOMENTS = 20, 3
 
 
 def run(scale: float) -> Iterator[Finding]:
@@ -34,7 +36,14 @@ def run(scale: float) -> Iterator[Finding]:
 
 
 def lose_nodes(
-    folder: Path, *keys: str, updates: int, lost: int, added: int, workers: int = 2, seed: int = 0
+    folder: Path,
+    *keys: str,
+    updates: int,
+    lost: int,
+    added: int,
+    workers: int = 2,
+    held_s: float = 0.0,
+    seed: int = 0,
 ) -> Outcome:
     """Train on a head with worker nodes, of which some are killed and replaced.
 
@@ -42,22 +51,28 @@ def lose_nodes(
         folder: For the run.
         keys: Further keys of its config.
         updates: Its length.
-        lost: Nodes that are killed, each within a second after another update.
+        lost: Nodes that are killed, each a moment after another update.
         added: Nodes that join after each.
         workers: Worker nodes.
+        held_s: Seconds that the driver is held after each, so that it meets a death that is known.
         seed: Of the moments.
     """
     draw = random.Random(seed)
-    at = sorted(draw.sample(range(1, updates), lost))
+    at = sorted(draw.sample(range(1, updates // 2 + 1), lost))
     with RayNodes(head_cpus=1, worker_cpus=2, workers=workers) as nodes:
 
         def trouble(update: int, driver: int) -> int:
             if update not in at:
                 return 0
-            time.sleep(draw.random())
-            nodes.kill(0)
-            for _ in range(added):
-                nodes.add()
+            time.sleep(draw.random() * 0.1)
+            os.kill(driver, signal.SIGSTOP)  # updates are short, and the run must not end before the node does
+            try:
+                nodes.kill(0)
+                for _ in range(added):
+                    nodes.add()
+                time.sleep(held_s)
+            finally:
+                os.kill(driver, signal.SIGCONT)
             return 1
 
         keys = ("rollout.cpus_per_actor=1", "rollout.start_deadline_s=20", *keys)
