@@ -81,7 +81,7 @@ def checkpoint_to_resume(run: Path, stage: Stage, say: Callable[[str], None]) ->
     if found:
         raise RunFolderError(
             f"--resume: no checkpoint of {stage.label} in {folder} can be used: {', '.join(found)}; put back a "
-            f"copy of one, or remove the folder to train {stage.label} again from update 1"
+            "copy of one, or start a new run in another output_dir"
         )
     return None
 
