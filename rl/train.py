@@ -15,6 +15,7 @@ from rl.ray_job import check_job_output, in_job
 from rl.runs.folder import RunFolder, check_run_folder
 from rl.runs.problems import describe_problems
 from rl.surroundings import check_surroundings
+from rollout.temporary import remove_leftovers
 from rollout.threads import let_threads_sleep
 
 
@@ -46,6 +47,7 @@ def train(
     if in_job():
         check_job_output(config)
     let_threads_sleep()
+    remove_leftovers()
     warnings = check_surroundings(config)
     parts = build_parts(config)
     names = [term.name for term in config.rewards.terms]

@@ -24,7 +24,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from textwrap import shorten
 from typing import Any, get_args
 
@@ -36,6 +35,7 @@ from transformers.utils import logging
 
 from rollout.engines.base import Weights, check_weights, copy_weights
 from rollout.engines.vllm_settings import MIN_TEMPERATURE, VllmError, VllmSettings, check_installed
+from rollout.temporary import temporary_folder
 from rollout.types import Completion, FinishReason, Prompt, Sampling
 
 _MEMORY_REMEDY = (
@@ -146,13 +146,13 @@ class VllmEngine:
                     f"policy.lora.r is {self._adapter.r}, vLLM allows {max(get_args(MaxLoRARanks))} at most"
                 )
             options |= {"enable_lora": True, "max_lora_rank": min(ranks)}
-        with TemporaryDirectory(prefix="stride-vllm-") as folder:
-            saved = _save(base, Path(folder))
+        with temporary_folder("vllm-") as folder:
+            saved = _save(base, folder)
             if self._adapter is None:
                 self._saved = _sources(base, saved)
             with self._guarded():
                 return LLM(
-                    folder,
+                    str(folder),
                     skip_tokenizer_init=True,
                     generation_config="vllm",
                     dtype=str(dtype).removeprefix("torch."),
@@ -200,10 +200,10 @@ class VllmEngine:
             if self._settings.num_devices == 1:
                 self._llm.collective_rpc("reload_weights", kwargs={"weights_iterator": tensors})
             else:  # its workers are other processes
-                with TemporaryDirectory(prefix="stride-vllm-") as folder:
+                with temporary_folder("vllm-") as folder:
                     on_cpu = {name: tensor.cpu().contiguous() for name, tensor in tensors}
-                    save_file(on_cpu, Path(folder) / "model.safetensors")
-                    self._llm.collective_rpc("reload_weights", kwargs={"weights_path": folder})
+                    save_file(on_cpu, folder / "model.safetensors")
+                    self._llm.collective_rpc("reload_weights", kwargs={"weights_path": str(folder)})
             self._llm.apply_model(_repack_head)
 
     def sleep(self) -> bool:
@@ -313,13 +313,13 @@ class VllmEngine:
         from vllm.lora.request import LoRARequest
 
         name, number = f"version-{version}", version + 1  # 0 means no adapter
-        with TemporaryDirectory(prefix="stride-vllm-") as folder, self._guarded():
+        with temporary_folder("vllm-") as folder, self._guarded():
             self._adapter.save_pretrained(folder)
             tensors = {key.replace(".default.", "."): tensor for key, tensor in self._lora_weights.items()}
-            save_file(tensors, Path(folder) / "adapter_model.safetensors")
+            save_file(tensors, folder / "adapter_model.safetensors")
             # Versions repeat with other weights, because each stage of a run starts at 0.
-            self._llm.llm_engine.add_lora(LoRARequest(name, number, folder, load_inplace=True))
-        self._lora = LoRARequest(name, number, folder)
+            self._llm.llm_engine.add_lora(LoRARequest(name, number, str(folder), load_inplace=True))
+        self._lora = LoRARequest(name, number, str(folder))
 
     @contextmanager
     def _guarded(self) -> Iterator[None]:

@@ -12,9 +12,7 @@ import functools
 import logging
 import os
 import secrets
-import shutil
 import site
-import tempfile
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -34,6 +32,7 @@ from rollout.pools.room import (
     visible_gpus,
 )
 from rollout.pools.watchdog import Watchdog
+from rollout.temporary import OwnedFolder
 
 _MODE, _TOKEN, _ADDRESS, _PATH = "RAY_AUTH_MODE", "RAY_AUTH_TOKEN", "RAY_ADDRESS", "PYTHONPATH"
 _CODE = str(Path(__file__).resolve().parents[2])
@@ -51,7 +50,7 @@ class Cluster:
         self,
         *,
         thread: RayThread | None = None,
-        folder: Path | None = None,
+        folder: OwnedFolder | None = None,
         environment: Mapping[str, str | None] | None = None,
     ) -> None:
         """Keep what `close` has to undo.
@@ -61,11 +60,12 @@ class Cluster:
             folder: Folder of the private cluster; None if one was joined.
             environment: Environment variables to restore at the end; None removes one.
         """
-        self.folder = folder
+        self.folder = None if folder is None else folder.path
+        self._owned = folder
         self._thread = thread
         self._environment = dict(environment or {})
         self._answered = time.monotonic()
-        self._watchdog = None if folder is None else Watchdog(folder)
+        self._watchdog = None if folder is None else Watchdog(folder.path)
         if thread is not None:
             atexit.register(self.close)
 
@@ -141,8 +141,8 @@ class Cluster:
         atexit.unregister(self.close)
         if self._watchdog is not None:
             self._watchdog.finish(ended=ended, limit_s=limit_s)
-        if self.folder is not None:
-            shutil.rmtree(self.folder, ignore_errors=True)
+        if self._owned is not None:
+            self._owned.close()
         _set_environment(self._environment)
 
 
@@ -215,7 +215,7 @@ def _join(address: str) -> Cluster:
 
 
 def _start(*, num_cpus: int, gpus: Sequence[str]) -> Cluster:
-    folder = _make_folder()
+    folder = OwnedFolder(longest=_LONGEST_FOLDER)
     environment = {name: os.environ.get(name) for name in (_MODE, _TOKEN, _PATH)}
     if _CODE not in site.getsitepackages():
         # Actors must find this package, wherever the driver was started.
@@ -236,7 +236,7 @@ def _start(*, num_cpus: int, gpus: Sequence[str]) -> Cluster:
             include_dashboard=False,
             logging_level=logging.ERROR,
             log_to_driver=False,
-            _temp_dir=str(folder),
+            _temp_dir=str(folder.path),
         )
     except HungError:
         raise TryAgainError(f"Ray has not started on this machine within {_START_S:g} s") from None
@@ -249,13 +249,6 @@ def _start(*, num_cpus: int, gpus: Sequence[str]) -> Cluster:
 def _token() -> str:
     """The same token throughout a process, because Ray reads it once."""
     return secrets.token_hex(32)
-
-
-def _make_folder() -> Path:
-    parent = tempfile.gettempdir()
-    if len(parent) + len("/stride-xxxxxxxx") > _LONGEST_FOLDER:
-        parent = "/tmp"
-    return Path(tempfile.mkdtemp(prefix="stride-", dir=parent))
 
 
 def _set_environment(values: Mapping[str, str | None]) -> None:

@@ -21,10 +21,10 @@ signal.signal(signal.SIGTERM, leave)
 import ray
 from rollout.pools import cluster
 from rollout.pools.room import ActorSize
-make = cluster._make_folder
-def show():
-    folder = make(); print(folder, flush=True); return folder
-cluster._make_folder = show
+make = cluster.OwnedFolder
+def show(**settings):
+    folder = make(**settings); print(folder.path, flush=True); return folder
+cluster.OwnedFolder = show
 try:
     cluster.connect(num_actors=1, size=ActorSize(cpus=1, gpus=0))
     class Stopped:
