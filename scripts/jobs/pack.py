@@ -29,6 +29,7 @@ _PACKAGES = ("configs", "envs", "rewards", "rollout", "rl", "scripts")
 _CONFIG_FOLDER = "job_config"
 # Of anyone's folder; names at any depth, or /names at the top.
 _NEVER = (".*", "__pycache__", "venv", "node_modules", "*.egg-info", "wandb", "checkpoint-*", "/runs")
+_NEVER_OF_CODE = (".*", "__pycache__")  # rl/runs is code
 _OF_A_RUN = ("config.yaml", "provenance.json")
 _EPOCH = (1980, 1, 1, 0, 0, 0)
 _NO_PATHS = ("name", "output_dir", "modules_dir")
@@ -110,7 +111,7 @@ def pack(config: Config, file: Path, here: Path, *, code: Path = CODE) -> Packag
     files: dict[str, Path] = {}
     if is_checkout(code):
         for package in _PACKAGES:
-            for name, path in _walk(code / package, [], []):
+            for name, path in _walk(code / package, [], [], never=_NEVER_OF_CODE):
                 files[f"{package}/{name}"] = path
     left_out: list[str] = []
     for name, path in _walk(here, _ignored(here), left_out):
@@ -202,7 +203,9 @@ def _exists(name: str) -> bool:
         return False
 
 
-def _walk(root: Path, ignored: Sequence[str], left_out: list[str]) -> Iterator[tuple[str, Path]]:
+def _walk(
+    root: Path, ignored: Sequence[str], left_out: list[str], never: Sequence[str] = _NEVER
+) -> Iterator[tuple[str, Path]]:
     """Files below a folder by their path in it; what is left out is added to a list."""
     count = 0
     for folder, subfolders, names in os.walk(root):
@@ -210,7 +213,7 @@ def _walk(root: Path, ignored: Sequence[str], left_out: list[str]) -> Iterator[t
         kept = []
         for name in sorted(subfolders):
             inner = (here / name).relative_to(root)
-            if _matches(inner, _NEVER) or _matches(inner, ignored) or _is_run(here / name):
+            if _matches(inner, never) or _matches(inner, ignored) or _is_run(here / name):
                 if name != "__pycache__":
                     left_out.append(inner.as_posix())
             elif (here / name).is_symlink():
@@ -220,7 +223,7 @@ def _walk(root: Path, ignored: Sequence[str], left_out: list[str]) -> Iterator[t
         subfolders[:] = kept
         for name in sorted(names):
             inner = (here / name).relative_to(root)
-            if _matches(inner, _NEVER) or _matches(inner, ignored):
+            if _matches(inner, never) or _matches(inner, ignored):
                 left_out.append(inner.as_posix())
             elif (here / name).is_file():
                 yield inner.as_posix(), here / name

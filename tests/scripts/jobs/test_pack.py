@@ -73,6 +73,9 @@ def test_a_checkout_sends_its_code(here: Path) -> None:
     assert files["scripts/train.py"] == CODE / "scripts" / "train.py"
     assert files["rl/viewer/viewer.css"].is_file() and files["my_env.py"] == here / "my_env.py"
     assert not any("__pycache__" in name or name.startswith("tests") for name in files)
+    for package in ("configs", "envs", "rewards", "rollout", "rl", "scripts"):
+        ours = {path.relative_to(CODE).as_posix() for path in (CODE / package).rglob("*.*") if path.is_file()}
+        assert {name for name in ours if "__pycache__" not in name} <= set(files)
 
 
 def test_a_shipped_config_goes_by_its_name(here: Path, tmp_path: Path) -> None:
