@@ -12,7 +12,9 @@ import functools
 import logging
 import os
 import secrets
+import signal
 import site
+import threading
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -130,6 +132,8 @@ class Cluster:
         except BaseException:  # a signal
             self._leave()
             raise
+        finally:
+            _take_back_sigterm()
 
     def _leave(self) -> None:
         """Let a call into Ray hang that has not come back; a private cluster is killed."""
@@ -144,6 +148,13 @@ class Cluster:
         if self._owned is not None:
             self._owned.close()
         _set_environment(self._environment)
+
+
+def _take_back_sigterm() -> None:
+    """Install this program's handler again: that of Ray's C++ code prints a stack and aborts."""
+    handler = signal.getsignal(signal.SIGTERM)
+    if handler is not None and threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGTERM, handler)
 
 
 def connect(*, num_actors: int, size: ActorSize, learner_on_gpu: bool = False) -> Cluster:

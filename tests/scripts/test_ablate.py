@@ -14,7 +14,6 @@ import pytest
 
 from configs.schema.ablation import load_ablation
 
-ROOT = Path(__file__).resolve().parents[2]
 BASE = """
 device: cpu
 threads: 1
@@ -52,7 +51,7 @@ def start(folder: Path, *arguments: str, **variables: str) -> subprocess.Popen[s
     environment.pop("RAY_ADDRESS", None)
     environment.update(variables)
     return subprocess.Popen(
-        [sys.executable, str(ROOT / "scripts" / "ablate.py"), "study.yaml", "--output", "out", *arguments],
+        [sys.executable, "-m", "scripts.cli", "ablate", "study.yaml", "--output", "out", *arguments],
         cwd=folder,
         env=environment,
         stdin=subprocess.DEVNULL,
@@ -152,4 +151,4 @@ def test_the_reader_of_a_preview_may_leave_early(folder: Path) -> None:
         assert process.stdout is not None and process.stderr is not None
         process.stdout.close()  # as `head` does
         assert process.stderr.read() == ""
-    assert process.returncode == 0
+    assert process.returncode in (0, 128 + signal.SIGPIPE)  # done, or cut off

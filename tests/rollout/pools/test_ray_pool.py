@@ -310,6 +310,7 @@ def test_an_error_of_a_worker_is_raised_unchanged(single: RayPool) -> None:
 def test_a_batch_that_kills_every_actor_is_named(single: RayPool) -> None:
     with pytest.raises(RolloutError, match=r"3 rollout actors .* group 1004 \(train/1004\).* died"):
         single.rollout([order(0), order(ALWAYS_KILLED)])
+    assert len(single.rollout([order(0)])) == 1  # the next call replaces the actor that is left dead
 
 
 def test_an_actor_killed_between_calls_is_replaced(pair: RayPool, spec: WorkerSpec) -> None:
