@@ -205,8 +205,9 @@ def serve() -> dict[str, Any] | None:
         buffer += chunk
         while b"\n" in buffer:
             line, _, buffer = buffer.partition(b"\n")
-            pid = os.fork()
+            server, pid = os.getpid(), os.fork()
             if pid == 0:
+                end_with_parent(server)
                 for fd in drivers:
                     os.close(fd)
                 job: dict[str, Any] = json.loads(line)
