@@ -155,19 +155,19 @@ def test_a_hang_ends_at_the_time_limit(sandbox: Sandbox, operation: str) -> None
 
 
 def test_the_time_limit_counts_processor_time() -> None:
-    with make(timeout_s=0.2) as sandbox:
+    with make(timeout_s=0.5) as sandbox:
         pid = sandbox.call("describe").value["pid"]
         hanging = threading.Thread(target=sandbox.call, args=("hang",))
         start = time.monotonic()
         hanging.start()
         time.sleep(0.05)
         os.kill(pid, signal.SIGSTOP)  # as if other processes had the processor
-        hanging.join(0.6)
+        hanging.join(1.0)
         assert hanging.is_alive() and alive(pid)
         os.kill(pid, signal.SIGCONT)
         hanging.join(SOON_S)
-        assert not hanging.is_alive() and time.monotonic() - start > 0.75
-        assert sandbox.call("nap", seconds=0.5, value=1) == ok(1)
+        assert not hanging.is_alive() and time.monotonic() - start > 1.2
+        assert sandbox.call("nap", seconds=0.8, value=1) == ok(1)
 
 
 def test_a_worker_that_does_not_compute_ends_at_the_wall_limit() -> None:
