@@ -23,18 +23,22 @@ def closed_pipes() -> Iterator[None]:
     try:
         yield
     except BrokenPipeError:
-        if not _silence():
+        if not silence_closed():
             raise
         raise SystemExit(_NO_READER) from None
     finally:
         try:
             sys.stdout.flush()
         except BrokenPipeError:
-            _silence()
+            silence_closed()
 
 
-def _silence() -> bool:
-    """Send output that nobody reads nowhere: the interpreter flushes again at exit, and would complain."""
+def silence_closed() -> bool:
+    """Send output that nobody reads nowhere: the interpreter flushes again at exit, and would complain.
+
+    Returns:
+        Whether the reader of standard output or error has left.
+    """
     left = [stream for stream in (sys.stdout, sys.stderr) if _has_no_reader(stream)]
     for stream in left:
         os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())

@@ -102,7 +102,7 @@ _FIXED = {
     "policy.model": _MODEL,
     "policy.revision": _MODEL,
     "policy.tiny": _MODEL,
-    "grpo.num_iterations": "it decides at which updates a rollout batch ends, and checkpoints lie there",
+    "grpo.num_iterations": "it decides at which updates a rollout batch ends",
     "grpo.optim": _OPTIMIZER,
     "warm_start.optim": _OPTIMIZER,
     "warm_start.batch_size": "it decides where in the demonstrations a checkpoint lies",

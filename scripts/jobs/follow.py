@@ -8,7 +8,6 @@ through, the whole log is asked for instead.
 from __future__ import annotations
 
 import asyncio
-import os
 import signal
 import sys
 import time
@@ -18,6 +17,7 @@ from typing import Any
 
 import aiohttp
 
+from scripts.closed_pipes import silence_closed
 from scripts.exits import RUN_FAILED, TRY_AGAIN
 from scripts.jobs.errors import HeadLostError, SubmitError
 from scripts.jobs.head import TIMEOUT_S, Head
@@ -193,8 +193,7 @@ class _Follower:
         try:
             print(new, end="", flush=True)
         except BrokenPipeError:
-            # The interpreter flushes again at exit and would complain.
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            silence_closed()
             raise _LeftError(signal.SIGPIPE) from None
 
     async def _state(self, session: aiohttp.ClientSession) -> JobState:

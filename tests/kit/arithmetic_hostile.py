@@ -13,10 +13,11 @@ import time
 from dataclasses import replace
 from random import Random
 
-from envs import Problem, Split, StepError
+from envs import Problem, Split
 from envs.arithmetic_steps import ArithmeticSteps
 from tests.kit.fuzz import mutate
 from tests.kit.hostile import corpus
+from tests.kit.judged_text import judge
 
 EQUATIONS = (
     "Natalia sold 48/2 = <<48/2=24>>24 clips.",
@@ -36,14 +37,7 @@ SHORT, LONG = 10_000, 100_000
 def check(text: str, checker: ArithmeticSteps, problem: Problem) -> float:
     """CPU seconds of reading and judging a text."""
     start = time.process_time()
-    known = checker.start(problem)
-    for step in checker.read_steps(text):
-        assert text[slice(*step.span)] == step.text
-        try:
-            known = checker.advance(known, step.text)
-        except StepError as error:
-            known = error.after  # type: ignore[assignment]
-    checker.finished(known)
+    judge(text, checker, problem)
     return time.process_time() - start
 
 

@@ -12,13 +12,14 @@ import sys
 import time
 from random import Random
 
-from envs import Problem, Split, StepError
+from envs import Problem, Split
 from envs.equation_steps import EquationSteps
 from envs.equation_steps.known import MAX_CALLS
 from envs.maths.grader import MathGrader
 from tests.kit.equation_figures import ours
 from tests.kit.fuzz import mutate
 from tests.kit.hostile import corpus
+from tests.kit.judged_text import judge
 
 REPEATED = (
     "$", "$$", "$x = 4$ ", "$x=", "\\[", "\\[ x = 1 ", "\\begin{align*}", "\\begin{align*} x &= 1 \\\\ ", "= ",
@@ -38,14 +39,7 @@ SHORT, LONG = 10_000, 100_000
 def check(text: str, checker: EquationSteps, problem: Problem) -> tuple[float, float]:
     """CPU seconds of reading and judging a text, and seconds of waiting for its judgement."""
     start, at = time.process_time(), time.perf_counter()
-    known = checker.start(problem)
-    for step in checker.read_steps(text):
-        assert text[slice(*step.span)] == step.text
-        try:
-            known = checker.advance(known, step.text)
-        except StepError as error:
-            known = error.after  # type: ignore[assignment]
-    checker.finished(known)
+    known = judge(text, checker, problem)
     assert 0 <= known.calls <= MAX_CALLS
     return time.process_time() - start, time.perf_counter() - at
 
