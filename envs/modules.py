@@ -19,6 +19,8 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+from envs.one_line import one_line
+
 
 class UserModuleError(ValueError):
     """A user's class or function cannot be had; the message is one clause that says why and what to do."""
@@ -130,7 +132,7 @@ def loaded_files(modules: Iterable[str]) -> dict[str, Path]:
 
 def describe_error(error: BaseException) -> str:
     """An exception that a user's code raised, in one line: type, message, and where in their files."""
-    said = " ".join(f"{type(error).__name__}: {error}".split())[:300].removesuffix(":")
+    said = one_line(f"{type(error).__name__}: {error}").removesuffix(":")
     frames = [frame for frame in traceback.extract_tb(error.__traceback__) if _is_users(frame.filename)]
     if isinstance(error, SyntaxError) or not frames:
         return said

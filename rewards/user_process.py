@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from envs.modules import UserModuleError, find_object
+from envs.one_line import one_line
 from rewards.user_supervisor import supervise
 
 START_S = 300.0
@@ -153,7 +154,7 @@ def _answer(function: Callable[..., Any], problem: Any, scored: Any, args: dict[
         given = function(problem, scored, **args)
         values = list(given) if isinstance(scored, list) else [given]
     except Exception as error:
-        return "failure", f"raised {type(error).__name__}: {' '.join(str(error).split())[:200]}"
+        return "failure", f"raised {type(error).__name__}: {one_line(error)}"
     return "values", [_number(value) for value in values]
 
 

@@ -12,6 +12,7 @@ from typing import Any
 import torch
 
 from configs import Config, ConfigError
+from envs.one_line import one_line
 from rl.devices import find_device
 
 
@@ -58,7 +59,7 @@ def prepare_learner(config: Config, model: Any) -> Passes:
         try:
             model.set_attn_implementation(attention)
         except (ValueError, ImportError) as error:
-            reason = " ".join(str(error).split())[:200]
+            reason = one_line(error)
             raise ConfigError(
                 f"policy.attn_implementation is '{attention}', but {reason}; set it to null"
             ) from None

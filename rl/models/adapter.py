@@ -16,6 +16,7 @@ from torch import nn
 from transformers import PreTrainedModel
 
 from configs.schema.config import LoraSettings
+from envs.one_line import one_line
 from rl.models.files import PolicyError
 
 
@@ -57,7 +58,7 @@ def add_adapter(
             wrapped = get_peft_model(model, settings)
         except ValueError as error:
             raise PolicyError(
-                f"policy.lora.target_modules is {lora.target_modules!r}: {' '.join(str(error).split())[:200]} "
+                f"policy.lora.target_modules is {lora.target_modules!r}: {one_line(error)} "
                 f"Linear layers here: {', '.join(linears)}; or 'all-linear'"
             ) from None
     assert isinstance(wrapped, PeftModel)
@@ -85,7 +86,7 @@ def load_adapter(
             settings.lora_dropout = dropout
         wrapped = PeftModel.from_pretrained(model, place, config=settings, is_trainable=True, **options)
     except (OSError, ValueError, KeyError, TypeError, RuntimeError, SafetensorError) as error:
-        reason = " ".join(str(error).split())[:300]
+        reason = one_line(error)
         raise PolicyError(f"the adapter {place} cannot be loaded: {reason}") from None
     if isinstance(model.get_output_embeddings(), BaseTunerLayer):
         raise PolicyError(
@@ -111,7 +112,7 @@ def merge_adapter(model: PreTrainedModel, place: str, *, revision: str | None) -
         merged: Any = PeftModel.from_pretrained(model, place, **options)
         merged = merged.merge_and_unload(safe_merge=True)
     except (OSError, ValueError, KeyError, TypeError, RuntimeError, SafetensorError) as error:
-        reason = " ".join(str(error).split())[:300]
+        reason = one_line(error)
         raise PolicyError(f"the adapter {place} cannot be merged: {reason}") from None
     whole: PreTrainedModel = merged.requires_grad_(True)
     return whole

@@ -23,6 +23,7 @@ from transformers import (
 from configs.schema.config import PolicyConfig
 from configs.schema.prompt import PromptConfig
 from envs import Env
+from envs.one_line import one_line
 from rl.models.adapter import add_adapter, load_adapter, merge_adapter
 from rl.models.files import PolicyError, has_tokenizer, hub_commit, locate_model
 from rl.models.four_bits import in_four_bits
@@ -222,7 +223,7 @@ def _load_folder(
                 f"{called} comes with Python code of its own; read it, and let it run with "
                 "policy.trust_remote_code=true"
             ) from None
-        first = " ".join(str(error).split())[:300] or type(error).__name__
+        first = one_line(error)
         raise PolicyError(f"{called} cannot be loaded: {first}") from None
     model, report = loaded
     _check_weights(called, report)

@@ -15,6 +15,7 @@ from huggingface_hub import HfApi
 from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalTokenNotFoundError
 from huggingface_hub.utils import validate_repo_id
 
+from envs.one_line import one_line
 from rl.models.card import model_card
 from rl.runs.manifest import find_damage, has_manifest
 from rl.runs.models import TrainedModel, find_trained
@@ -111,10 +112,10 @@ def _refusals(repo_id: str) -> Iterator[None]:
         raise PushError(f"cannot push to '{repo_id}': {_STATUS[401]}") from None
     except HfHubHTTPError as error:
         status = error.response.status_code if error.response is not None else 0
-        reason = _STATUS.get(status) or " ".join(str(error).split())[:200]
+        reason = _STATUS.get(status) or one_line(error)
         raise PushError(f"cannot push to '{repo_id}': {reason}") from None
     except Exception as error:  # whatever the network library of this version raises
-        reason = " ".join(str(error).split())[:200] or type(error).__name__
+        reason = one_line(error)
         raise PushError(f"cannot push to '{repo_id}': the hub cannot be reached or refused: {reason}") from None
 
 

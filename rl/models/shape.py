@@ -14,6 +14,7 @@ from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedModel
 
 from configs import Config
 from configs.schema.config import PolicyConfig
+from envs.one_line import one_line
 from rl.models.adapter import add_adapter
 from rl.models.files import PolicyError, locate_model
 from rl.models.saved_adapter import base_config, find_adapter
@@ -38,7 +39,7 @@ def shape_model(config: Config) -> PreTrainedModel | PeftModel:
                 settings, dtype=learner_dtype(config), trust_remote_code=policy.trust_remote_code
             )
     except Exception as error:  # damaged files raise whatever their readers do
-        reason = " ".join(str(error).split())[:300]
+        reason = one_line(error)
         raise PolicyError(f"policy.model '{policy.model}' cannot be read: {reason}") from None
     with torch.device("meta"):
         found: PreTrainedModel | PeftModel = model

@@ -12,6 +12,7 @@ from typing import Any, ClassVar
 
 import torch
 
+from envs.one_line import one_line
 from rollout.engines.embedded import TorchEngine
 from rollout.types import Prompt, Sampling
 
@@ -52,7 +53,7 @@ def check_decoding(model: torch.nn.Module, *, pad_id: int) -> None:
         TypeError,
         ValueError,
     ) as error:
-        reason = " ".join(str(error).split())[:200] or type(error).__name__
+        reason = one_line(error)
         raise DecodingError(f"the embedded engine cannot decode {name}: {reason}; {_REMEDY}") from error
     exact = all(parameter.dtype == torch.float32 for parameter in model.parameters())
     if not difference <= (_TOLERANCE if exact else _COARSE_TOLERANCE):

@@ -22,6 +22,7 @@ from typing import Any
 
 import ray
 
+from envs.one_line import one_line
 from rollout.pools.ray_thread import HungError, RayThread
 from rollout.pools.room import (
     GPUS,
@@ -111,7 +112,9 @@ class Cluster:
             self._leave()
             return
         thread.end()
+        atexit.unregister(self.close)
         self._clean_up(ended=True, limit_s=_CLEAN_S)
+        _set_environment(self._environment)
 
     def start(self, *, limit_s: float, **arguments: Any) -> None:
         """Call `ray.init`.
@@ -130,24 +133,45 @@ class Cluster:
                 self.close()
             raise
         except BaseException:  # a signal
-            self._leave()
+            self._end_once_started()
             raise
         finally:
             _take_back_sigterm()
 
     def _leave(self) -> None:
         """Let a call into Ray hang that has not come back; a private cluster is killed."""
-        self._thread = None
-        atexit.unregister(ray.shutdown)  # it would wait for that call
+        self._let_go()
         self._clean_up(ended=False, limit_s=_KILL_S)
+        _set_environment(self._environment)
+
+    def _end_once_started(self) -> None:
+        """Let Ray go on starting, and end it afterwards; if this process ends before, the watchdog does.
+
+        Ray waits for its servers in C++ code that holds the interpreter's lock, for up to 30 s. Killed now,
+        they would never answer, and no thread of this process could go on, or end it.
+        """
+        thread = self._let_go()
+        assert thread is not None
+        _set_environment(self._environment)
+
+        def end() -> None:
+            ray.shutdown()
+            self._clean_up(ended=True, limit_s=_CLEAN_S)
+
+        thread.end_with(end)
+
+    def _let_go(self) -> RayThread | None:
+        """Have the end of this process wait for nothing; returns the thread."""
+        thread, self._thread = self._thread, None
+        atexit.unregister(ray.shutdown)  # it would wait for a call that has not come back
+        atexit.unregister(self.close)
+        return thread
 
     def _clean_up(self, *, ended: bool, limit_s: float) -> None:
-        atexit.unregister(self.close)
         if self._watchdog is not None:
             self._watchdog.finish(ended=ended, limit_s=limit_s)
         if self._owned is not None:
             self._owned.close()
-        _set_environment(self._environment)
 
 
 def _take_back_sigterm() -> None:
@@ -221,7 +245,7 @@ def _join(address: str) -> Cluster:
             f"{problem}: its head answers, but ray.init() has waited {_JOIN_S:g} s for this machine's node"
         ) from None
     except (OSError, RuntimeError, ValueError, ray.exceptions.RayError) as error:
-        raise ResourceError(f"{problem}: {' '.join(str(error).split())[:300]}") from None
+        raise ResourceError(f"{problem}: {one_line(error)}") from None
     return cluster
 
 

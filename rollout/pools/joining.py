@@ -18,6 +18,7 @@ from ray._private.grpc_utils import init_grpc_channel
 from ray.core.generated import gcs_service_pb2, gcs_service_pb2_grpc
 from ray.exceptions import AuthenticationError
 
+from envs.one_line import one_line
 from rollout.pools.room import ResourceError, TryAgainError
 
 CONNECT_S = 5.0
@@ -43,7 +44,7 @@ def check_reachable(address: str) -> None:
     try:
         found = services.canonicalize_bootstrap_address_or_die(address)
     except (OSError, ValueError) as error:
-        raise ResourceError(" ".join(str(error).split())) from None
+        raise ResourceError(one_line(error, most=1000)) from None
     _knock(address, found)
     nodes = alive_nodes(found)
     until = time.monotonic() + NODE_S
@@ -107,7 +108,7 @@ def alive_nodes(address: str) -> dict[str, str]:
             if error.code() is grpc.StatusCode.DEADLINE_EXCEEDED:
                 what = f"waited {REPLY_S:g} s for an answer"
             else:
-                what = f"{error.code().name}: {' '.join((error.details() or '').split())[:120]}"
+                what = f"{error.code().name}: {one_line(error.details() or 'no details', most=120)}"
             raise TryAgainError(
                 f"something listens at {address}, but not a Ray head that works ({what})"
             ) from None

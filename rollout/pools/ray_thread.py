@@ -47,6 +47,11 @@ class RayThread(threading.Thread):
             raise HungError
         return future.result()
 
+    def end_with(self, function: Callable[[], Any]) -> None:
+        """Make a last call after those made so far, and do not wait for it."""
+        self._calls.put((function, {}, Future()))
+        self._calls.put(None)
+
     def end(self) -> None:
         """End the thread after the calls made so far."""
         self._calls.put(None)

@@ -17,6 +17,7 @@ from typing import Any
 
 import aiohttp
 
+from envs.one_line import one_line
 from scripts.closed_pipes import silence_closed
 from scripts.exits import RUN_FAILED, TRY_AGAIN
 from scripts.jobs.errors import HeadLostError, SubmitError
@@ -146,7 +147,7 @@ class _Follower:
                     now = time.monotonic()
                     if lost is None:
                         lost = now
-                        reason = " ".join(str(error).split())[:200] or type(error).__name__
+                        reason = one_line(error)
                         _say(f"the connection to {self._address} broke off ({reason}); trying again")
                     if now - lost > LOST_S:
                         raise HeadLostError(

@@ -15,6 +15,7 @@ import urllib.request
 from dataclasses import dataclass, field
 from typing import Any
 
+from envs.one_line import one_line
 from scripts.jobs.errors import HeadLostError, SubmitError
 from scripts.jobs.token import VARIABLE, read_token, token_file, token_source
 
@@ -179,4 +180,4 @@ def _send(url: str, headers: dict[str, str], method: str) -> tuple[int, bytes]:
         if isinstance(reason, TimeoutError):
             raise _UnreachableError(f"no answer within {TIMEOUT_S:g} s") from None
         said = getattr(reason, "strerror", None) or str(reason) or type(reason).__name__
-        raise _UnreachableError(" ".join(str(said).split())[:200]) from None
+        raise _UnreachableError(one_line(said)) from None

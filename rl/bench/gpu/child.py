@@ -15,6 +15,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
+from envs.one_line import one_line
 from rl.bench.gpu.figure import PartSkippedError, Setting
 
 
@@ -41,7 +42,7 @@ def main(argv: list[str] | None = None) -> int:
             write(skipped=str(reason))
         except Exception as error:
             traceback.print_exc()
-            write(failed=" ".join(f"{type(error).__name__}: {error}".split())[:500])
+            write(failed=one_line(f"{type(error).__name__}: {error}", most=500))
             return 1
         else:
             write(done=True)

@@ -1,0 +1,8 @@
+"""What an error says, in one line: libraries raise with paragraphs, and a user's mistake is one line."""
+
+from __future__ import annotations
+
+
+def one_line(error: object, *, most: int = 300) -> str:
+    """The text of an error without line breaks, of at most `most` characters; its type if it has no text."""
+    return " ".join(str(error).split())[:most] or type(error).__name__
