@@ -164,7 +164,7 @@ def pair(cluster: Cluster, spec: WorkerSpec) -> Iterator[RayPool]:
 def single(cluster: Cluster, spec: WorkerSpec, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RayPool]:
     """One actor with a short deadline and rewards that bring it down."""
     scorer = CrashingScorer(tmp_path_factory.mktemp("markers"))
-    pool = make_pool(replace(spec, rewards=scorer), num_actors=1, deadline_s=3)
+    pool = make_pool(replace(spec, rewards=scorer), num_actors=1, deadline_s=3, max_restarts=20)
     yield pool
     pool.close()
 
@@ -459,7 +459,7 @@ def test_a_vacant_slot_is_filled_when_there_is_room(
     expected = groups(LocalPool(spec.build()).rollout(BATCHES))
     with contextlib.closing(make_pool(spec, num_actors=2, deadline_s=60, cpus_per_actor=size)) as pool:
         assert groups(pool.rollout(BATCHES)) == expected  # one of them does all the work
-        (waiting,) = [slot for slot in pool._slots if not slot.ready]
+        (waiting,) = [slot for slot in pool._actors if not slot.ready]
         waiting.due = 0.0  # its time is up
         assert groups(pool.rollout(BATCHES)) == expected
         assert len(caplog.messages) == 1 and pool.restarts == 0
@@ -495,16 +495,12 @@ def test_an_actor_without_memory_is_replaced(
     assert "ran out of memory (MemoryError: no room)" in caplog.text
 
 
-def test_a_batch_that_never_fits_names_the_keys(cluster: Cluster, spec: WorkerSpec, tmp_path: Path) -> None:
-    scorer = CrashingScorer(tmp_path)
-    broken = replace(spec, rewards=scorer)
-    with (
-        contextlib.closing(make_pool(broken, num_actors=1, deadline_s=60)) as pool,
-        pytest.raises(
-            RolloutError, match=r"group 1007 .*ran out of memory.*rollout.max_rows.*rollout.kv_cache_gib"
-        ),
+def test_a_batch_that_never_fits_names_the_keys(single: RayPool, spec: WorkerSpec, tmp_path: Path) -> None:
+    with pytest.raises(
+        RolloutError, match=r"group 1007 .*ran out of memory.*rollout.max_rows.*rollout.kv_cache_gib"
     ):
-        pool.rollout([order(NEVER_FITS)])
+        single.rollout([order(NEVER_FITS)])
+    broken = replace(spec, rewards=CrashingScorer(tmp_path))
     with pytest.raises(
         SamplingMemoryError, match=r"ran out of memory .*rollout.max_rows.*rollout.kv_cache_gib"
     ):
