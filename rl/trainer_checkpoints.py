@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from transformers import Trainer
 
+from rl.freed_memory import return_freed_memory
 from rl.runs.checkpoints import save_checkpoint
 
 
@@ -56,6 +57,7 @@ class WholeCheckpoints(Trainer):
 
     def _save_checkpoint(self, model: torch.nn.Module, trial: Any) -> None:
         self.save_checkpoint()
+        return_freed_memory()
 
     def _get_output_dir(self, trial: Any) -> str:
         """The folder that the Trainer makes its folder `checkpoint-<update>` in."""
