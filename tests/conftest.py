@@ -8,12 +8,14 @@ at once would slow each other down past their deadlines.
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import pytest
 from hypothesis import settings
 from xdist.remote import Producer
 from xdist.scheduler import LoadScopeScheduling
+
+from tests.kit.fork_server import ForkServer
 
 # Several threads in each of several processes on few cores slow each other down many times over.
 os.environ["OMP_NUM_THREADS"] = "1"
@@ -34,6 +36,20 @@ GROUPS = {
     "tests/rl/bench/test_race.py": "timing",
 }
 """The worker of each file that may not run beside any file; the others get one by file."""
+
+LONG = (
+    "tests/rollout/pools/test_chaos.py",
+    "tests/rl/test_learning.py",
+    "tests/rl/test_interrupt.py",
+    "tests/scripts/test_packaging.py",
+    "tests/test_chaos.py",
+    "tests/envs/tasks/test_reasoning_gym.py",
+    "tests/envs/arithmetic_steps/test_hostile_text.py",
+    "tests/envs/equation_steps/test_hostile_text.py",
+    "tests/rl/bench/test_update.py",
+    "tests/scripts/test_notebook.py",
+)
+"""Files of half a minute and more, which follow the groups: at the end one would keep one worker busy alone."""
 
 SLOW_S = 2.5
 """Tests that take longer must be marked slow: `make test-fast` leaves them out."""
@@ -59,14 +75,22 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> GroupSc
     return GroupScheduling(config, log)
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Sort the largest groups to the start, since they end last; skip what wants a GPU where there is none."""
-    order = list(dict.fromkeys(GROUPS.values()))
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Sort what takes longest to the start, since it ends last; skip what wants a GPU where there is none."""
+    assert [name for name in (*GROUPS, *LONG) if not (config.rootpath / name).is_file()] == []
+    order = [*dict.fromkeys(GROUPS.values()), *LONG]
     items.sort(key=lambda item: _place(order, group_of(item.nodeid)))
     on_gpu = [item for item in items if item.get_closest_marker("gpu")]
     if on_gpu and not _has_gpu():
         for item in on_gpu:
             item.add_marker(pytest.mark.skip(reason="torch sees no GPU"))
+
+
+@pytest.fixture(scope="session")
+def fork_server() -> Iterator[ForkServer]:
+    """Starts `stride train` in processes that need not import anything; it imports torch itself, once."""
+    with ForkServer() as server:
+        yield server
 
 
 def _has_gpu() -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -17,22 +17,16 @@ from tests.kit.same_run import differences
 pytestmark = pytest.mark.slow
 
 
-@pytest.fixture(scope="module")
-def server() -> Iterator[ForkServer]:
-    with ForkServer() as server:
-        yield server
-
-
-def test_a_run_that_is_killed_ends_like_one_that_is_not(server: ForkServer) -> None:
-    found = kill_often(server, SCENARIOS[0], 3, seed=7, fresh=False)
+def test_a_run_that_is_killed_ends_like_one_that_is_not(fork_server: ForkServer) -> None:
+    found = kill_often(fork_server, SCENARIOS[0], 3, seed=7, fresh=False)
     assert found.failures == ()
     assert found.size == 3
 
 
-def test_a_difference_between_runs_is_found(server: ForkServer, tmp_path: Path) -> None:
+def test_a_difference_between_runs_is_found(fork_server: ForkServer, tmp_path: Path) -> None:
     whole = tmp_path / "whole"
     config = write_config(SCENARIOS[2], tmp_path)
-    driver = server.train([str(config), f"output_dir={whole}", "grpo.updates=2"], log=tmp_path / "log")
+    driver = fork_server.train([str(config), f"output_dir={whole}", "grpo.updates=2"], log=tmp_path / "log")
     assert driver.wait(120) == 0, (tmp_path / "log").read_text()
 
     def damaged(act: Callable[[Path], object]) -> list[str]:
@@ -68,9 +62,9 @@ def test_a_difference_between_runs_is_found(server: ForkServer, tmp_path: Path) 
     ]
 
 
-def test_nothing_grows(server: ForkServer) -> None:
+def test_nothing_grows(fork_server: ForkServer) -> None:
     """So few updates show what grows fast; the interval of 2,000 is in docs/reliability.md."""
-    found = long_run(server, SOAKS[0], 80, mb_per_100_updates=20)
+    found = long_run(fork_server, SOAKS[0], 80, mb_per_100_updates=20)
     assert found.failures == ()
 
 

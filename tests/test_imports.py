@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import functools
 import subprocess
 import sys
 from pathlib import Path
@@ -22,6 +23,7 @@ def files(package: str) -> list[Path]:
     return sorted((ROOT / package).rglob("*.py"))
 
 
+@functools.cache
 def imported(path: Path) -> set[str]:
     """Top-level names of everything a file imports, in functions and for type checking too."""
     names: set[str] = set()
@@ -86,6 +88,7 @@ def test_one_file_at_most_knows_vllm() -> None:
     assert sum("vllm" in imported(path) for path in EVERY_FILE) <= 1
 
 
+@functools.cache
 def modules_of(path: Path) -> set[str]:
     """Dotted names of everything a file imports, `x.y` for `from x import y` too."""
     names: set[str] = set()

@@ -17,7 +17,7 @@ from envs import Problem, Split
 from envs.arithmetic_steps import ArithmeticSteps
 from tests.kit.fuzz import mutate
 from tests.kit.hostile import corpus
-from tests.kit.judged_text import judge
+from tests.kit.judged_text import growth, judge
 
 EQUATIONS = (
     "Natalia sold 48/2 = <<48/2=24>>24 clips.",
@@ -31,7 +31,6 @@ REPEATED = (
     "3 (a b c) ", r"\frac{", r"\frac{1}{2}", "...", "3...", "3 000 ", "=\n", "2 and 1/2 ", "two times ", "½",
     "3k", "3 million ", "5'", "a.b.c ", "3:30 ", "<backtrack>\n3+4=7\n",
 )  # fmt: skip
-SHORT, LONG = 10_000, 100_000
 
 
 def check(text: str, checker: ArithmeticSteps, problem: Problem) -> float:
@@ -57,15 +56,9 @@ def main(num: int) -> None:
             checker.start(replace(problem, question=text))
         except Exception as error:
             failures.append(f"{type(error).__name__}: {error}: {text[:100]!r}")
-    growth, slowest = 0.0, 0.0
-    for part in REPEATED:
-        short, long = (
-            min(check((part * (size // len(part)))[:size], checker, problem) for _ in range(2))
-            for size in (SHORT, LONG)
-        )
-        slowest = max(slowest, long)
-        growth = max(growth, long / max(short, 0.005))
-    print(json.dumps({"texts": len(texts), "failures": failures, "growth": growth, "slowest_s": slowest}))
+    grown = [growth(part, lambda text: check(text, checker, problem), at_least_s=0.005) for part in REPEATED]
+    most, slowest = (max(figures) for figures in zip(*grown, strict=True))
+    print(json.dumps({"texts": len(texts), "failures": failures, "growth": most, "slowest_s": slowest}))
 
 
 if __name__ == "__main__":

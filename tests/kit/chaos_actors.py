@@ -12,8 +12,6 @@ import json
 import os
 import random
 import signal
-import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -23,8 +21,8 @@ from pathlib import Path
 from rl.runs.trajectories import trajectory_log
 from tests.kit.family import command, descendants
 from tests.kit.finding import Finding, share
+from tests.kit.fork_server import ForkServer
 
-ROOT = Path(__file__).resolve().parents[2]
 ACTOR = "ray::RolloutActor"
 NUM_ACTORS, UPDATES = 4, 10
 LIMIT_S = 900.0
@@ -80,14 +78,13 @@ class Outcome:
 def run(scale: float) -> Iterator[Finding]:
     """Kill 1, 2 and 4 of four actors after each update, and stop some."""
     updates = max(2, share(UPDATES, scale))
-    with tempfile.TemporaryDirectory() as folder:
-        untroubled = train(Path(folder) / "calm", "rollout.backend=local", updates=updates)
+    with tempfile.TemporaryDirectory() as folder, ForkServer() as server:
+        untroubled = train(server, Path(folder) / "calm", "rollout.backend=local", updates=updates)
         for kills, stops in ((1, 0), (2, 0), (4, 0), (1, 2)):
             name = f"{kills} of {NUM_ACTORS} actors killed per update" + (f", {stops} stopped" if stops else "")
             trouble = Trouble(kills=kills, stops=stops)
-            yield compare(
-                name, untroubled, train(Path(folder) / f"{kills}-{stops}", updates=updates, trouble=trouble)
-            )
+            tried = train(server, Path(folder) / f"{kills}-{stops}", updates=updates, trouble=trouble)
+            yield compare(name, untroubled, tried)
 
 
 def compare(name: str, calm: Outcome, tried: Outcome) -> Finding:
@@ -133,6 +130,7 @@ def calm(update: int, driver: int) -> int:
 
 
 def train(
+    server: ForkServer,
     folder: Path,
     *keys: str,
     updates: int,
@@ -142,6 +140,7 @@ def train(
     """Train in a process of its own, and trouble it.
 
     Args:
+        server: Forks the driver.
         folder: For the run.
         keys: Further keys of its config.
         updates: Its length.
@@ -152,30 +151,23 @@ def train(
     config, log = folder.with_suffix(".yaml"), folder.with_suffix(".log")
     config.write_text(CONFIG)
     own = [f"output_dir={folder}", f"rollout.num_actors={NUM_ACTORS}", f"grpo.updates={updates}"]
-    variables = {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT), "RAY_ADDRESS": "", **(environment or {})}
     began, seen, faults = time.monotonic(), 0, 0
-    with log.open("wb") as out:
-        driver = subprocess.Popen(
-            [sys.executable, "scripts/train.py", str(config), *own, *keys],
-            cwd=ROOT,
-            env={**os.environ, **variables},
-            stdout=out,
-            stderr=subprocess.STDOUT,
-        )
-        try:
-            while driver.poll() is None:
-                done = logged_updates(folder)
-                while seen < min(done, updates - 1):
-                    seen += 1
-                    faults += trouble(seen, driver.pid)
-                time.sleep(0.02)
-                if time.monotonic() - began > LIMIT_S:
-                    raise RuntimeError(f"the run has not ended within {LIMIT_S:g} s: {log.read_text()[-2000:]}")
-        finally:
-            driver.kill()
-            driver.wait()
-    if driver.returncode:
-        raise RuntimeError(f"the run ended with exit code {driver.returncode}: {log.read_text()[-2000:]}")
+    variables = {"RAY_ADDRESS": "", **(environment or {})}
+    driver = server.train([str(config), *own, *keys], log=log, environment=variables)
+    try:
+        while driver.poll() is None:
+            done = logged_updates(folder)
+            while seen < min(done, updates - 1):
+                seen += 1
+                faults += trouble(seen, driver.pid)
+            time.sleep(0.02)
+            if time.monotonic() - began > LIMIT_S:
+                raise RuntimeError(f"the run has not ended within {LIMIT_S:g} s: {log.read_text()[-2000:]}")
+    except BaseException:
+        driver.send(signal.SIGKILL)
+        raise
+    if code := driver.wait(0):
+        raise RuntimeError(f"the run ended with exit code {code}: {log.read_text()[-2000:]}")
     return Outcome(
         weights=weights_digest(folder),
         groups=trained_groups(folder),

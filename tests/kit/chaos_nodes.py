@@ -16,6 +16,7 @@ from pathlib import Path
 
 from tests.kit.chaos_actors import Outcome, compare, train
 from tests.kit.finding import Finding, share
+from tests.kit.fork_server import ForkServer
 from tests.kit.ray_nodes import RayNodes
 
 UPDATES, MOMENTS = 20, 3
@@ -24,18 +25,18 @@ UPDATES, MOMENTS = 20, 3
 def run(scale: float) -> Iterator[Finding]:
     """Kill one node, then two, and one that is replaced, at random moments of a run."""
     updates = max(3, share(UPDATES, scale))
-    with tempfile.TemporaryDirectory() as folder:
-        untroubled = train(Path(folder) / "calm", "rollout.backend=local", updates=updates)
+    with tempfile.TemporaryDirectory() as folder, ForkServer() as server:
+        untroubled = train(server, Path(folder) / "calm", "rollout.backend=local", updates=updates)
         for moment in range(share(MOMENTS, scale)):
             for nodes, added in ((1, 0), (1, 1), (2, 0)):
                 name = f"{nodes} of 3 nodes killed" + (", 1 added" if added else "")
-                tried = lose_nodes(
-                    Path(folder) / f"{moment}-{nodes}-{added}", updates, nodes, added, seed=moment
-                )
+                run = Path(folder) / f"{moment}-{nodes}-{added}"
+                tried = lose_nodes(server, run, updates=updates, lost=nodes, added=added, seed=moment)
                 yield compare(name, untroubled, tried)
 
 
 def lose_nodes(
+    server: ForkServer,
     folder: Path,
     *keys: str,
     updates: int,
@@ -48,6 +49,7 @@ def lose_nodes(
     """Train on a head with worker nodes, of which some are killed and replaced.
 
     Args:
+        server: Forks the driver.
         folder: For the run.
         keys: Further keys of its config.
         updates: Its length.
@@ -75,5 +77,5 @@ def lose_nodes(
                 os.kill(driver, signal.SIGCONT)
             return 1
 
-        keys = ("rollout.cpus_per_actor=1", "rollout.start_deadline_s=20", *keys)
-        return train(folder, *keys, updates=updates, trouble=trouble, environment=nodes.environment)
+        keys = ("rollout.cpus_per_actor=1", "rollout.start_deadline_s=60", *keys)
+        return train(server, folder, *keys, updates=updates, trouble=trouble, environment=nodes.environment)

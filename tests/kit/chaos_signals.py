@@ -6,12 +6,9 @@ A run is started, gets a signal after a random time, is resumed, gets another on
 
 from __future__ import annotations
 
-import os
 import random
 import re
 import signal
-import subprocess
-import sys
 import tempfile
 import time
 import uuid
@@ -23,10 +20,11 @@ from rl.runs.checkpoints import checkpoints, find_fault
 from rl.runs.log import metrics_log
 from rl.runs.record import Stage
 from rl.runs.trajectories import trajectory_log
+from tests.kit.family import command, started_with
 from tests.kit.finding import Finding, share
-from tests.kit.small_run import CONFIG, digests, untimed
+from tests.kit.fork_server import Driver, ForkServer
+from tests.kit.small_run import digests, start, untimed
 
-ROOT = Path(__file__).resolve().parents[2]
 _LONG = ("grpo.updates=40", "warm_start.updates=40", "eval.every=10")
 _AHEAD = (
     "rollout.backend=ray",
@@ -39,6 +37,8 @@ _AHEAD = (
 )
 _GRACE_S = 3.0  # of `ray job stop`
 _NUMBERS = (signal.SIGTERM, signal.SIGINT)
+_STOPPED = tuple(128 + number for number in _NUMBERS)
+_LIMIT_S = 300.0
 
 
 @dataclass(kw_only=True)
@@ -61,63 +61,64 @@ class _Counts:
 
 def run(scale: float) -> Iterator[Finding]:
     """The lines of the table."""
-    with tempfile.TemporaryDirectory(prefix="s", dir="/tmp") as name:
+    with tempfile.TemporaryDirectory(prefix="s", dir="/tmp") as name, ForkServer() as server:
         folder = Path(name)
-        yield _chains("signals, one process", folder / "a", _LONG, share(50, scale), longest_s=4.0)
-        yield _chains("signals, Ray, sampled ahead", folder / "b", _AHEAD, share(10, scale), longest_s=6.0)
-        yield _while_ray_starts(folder / "c", share(10, scale))
-        yield _twice(folder / "d", share(10, scale))
+        yield _chains(server, "signals, one process", folder / "a", _LONG, share(50, scale), longest_s=4.0)
+        yield _chains(
+            server, "signals, Ray, sampled ahead", folder / "b", _AHEAD, share(10, scale), longest_s=6.0
+        )
+        yield _while_ray_starts(server, folder / "c", share(10, scale))
+        yield _twice(server, folder / "d", share(10, scale))
 
 
 def _chains(
-    test: str, folder: Path, overrides: Sequence[str], num_signals: int, *, longest_s: float
+    server: ForkServer,
+    test: str,
+    folder: Path,
+    overrides: Sequence[str],
+    num_signals: int,
+    *,
+    longest_s: float,
 ) -> Finding:
     folder.mkdir()
     rng, counts = random.Random(0), _Counts()
-    whole = folder / "whole"
-    output, code = _finish(_start(whole, *overrides))
-    assert code == 0, output
+    whole = _Run(server, folder / "whole", *overrides)
+    assert whole.finish() == 0, whole.said()
     chain = 0
     while len(counts.ended_s) < num_signals:
-        run_folder, resumed = folder / f"run{chain}", False
-        while True:
-            process = _start(run_folder, *overrides, *(["--resume"] if resumed else []))
+        run_folder, code, resumed = folder / f"run{chain}", _STOPPED[0], False
+        while code in _STOPPED:
+            one = _Run(server, run_folder, *overrides, *(["--resume"] if resumed else []))
             if len(counts.ended_s) < num_signals:
-                _wait_for_run(process)
-                _signal(process, rng, rng.uniform(0, longest_s), run_folder, counts)
-            else:
-                output, code = _finish(process)
-                if code:
-                    counts.failures.append(f"resuming ended with {code}: {output[-500:]}")
-            if process.returncode == 0 or (process.returncode or 0) not in (128 + n for n in _NUMBERS):
-                break
+                code = _signal(one, rng, rng.uniform(0, longest_s), counts)
+            elif code := one.finish():
+                counts.failures.append(f"resuming ended with {code}: {one.said()[-500:]}")
             resumed = (run_folder / "config.yaml").exists()
-        if digests(run_folder) != digests(whole):
+        if digests(run_folder) != digests(whole.folder):
             counts.failures.append(f"{run_folder.name}: other weights than those of the calm run")
-        if untimed(run_folder) != untimed(whole):
+        if untimed(run_folder) != untimed(whole.folder):
             counts.failures.append(f"{run_folder.name}: other updates in metrics.jsonl")
-        if trajectory_log(run_folder).read() != trajectory_log(whole).read():
+        if trajectory_log(run_folder).read() != trajectory_log(whole.folder).read():
             counts.failures.append(f"{run_folder.name}: other trajectories")
         chain += 1
     return counts.finding(test, f"; {chain} runs, weights of the calm run in each")
 
 
-def _signal(
-    process: subprocess.Popen[str], rng: random.Random, after_s: float, folder: Path, counts: _Counts
-) -> None:
-    """Send a signal after a time, unless the run is over; note what it said and whether it is true."""
+def _signal(run: _Run, rng: random.Random, after_s: float, counts: _Counts) -> int:
+    """Send a signal after a time, unless the run is over; note what it said, and whether that is true."""
+    run.wait_until_loaded()
     try:
-        process.wait(after_s)
-        return
-    except subprocess.TimeoutExpired:
+        return run.driver.wait(after_s)
+    except TimeoutError:
         number = rng.choice(_NUMBERS)
+    folder = run.folder
     logged = metrics_log(folder).last() if (folder / "metrics.jsonl").exists() else None
     sent = time.monotonic()
-    process.send_signal(number)
-    output, code = _finish(process)
+    run.driver.send(number)
+    code, output = run.finish(), run.said()
+    if "\nreport: " in output:
+        return 0  # everything is written; the interpreter was ending, and no handler is left
     counts.ended_s.append(time.monotonic() - sent)
-    if code == 0:
-        return  # it was already writing its report
     if code != 128 + number:
         counts.failures.append(f"ended with {code} at {number.name}: {output[-500:]}")
     saved = re.search(r"(warm start|GRPO): saved update ([0-9]+) in ([0-9.]+) s", output)
@@ -125,7 +126,7 @@ def _signal(
         at = f"after {logged.stage} {logged.update}" if logged else "before the first update"
         if logged is not None and f"from update {logged.update}" not in output and "evaluation" not in output:
             counts.failures.append(f"nothing saved {at}: {output[-300:]}")
-        return
+        return code
     counts.num_saved += 1
     counts.saved_s.append(float(saved[3]))
     stage = next(stage for stage in Stage if stage.label == saved[1])
@@ -134,92 +135,77 @@ def _signal(
         counts.failures.append(f"{path}: {fault}")
     if logged is not None and logged.stage is stage and int(saved[2]) < logged.update:
         counts.failures.append(f"saved update {saved[2]}, but {logged.update} was logged")
+    return code
 
 
-def _while_ray_starts(folder: Path, num: int) -> Finding:
+def _while_ray_starts(server: ForkServer, folder: Path, num: int) -> Finding:
     """A signal from before Ray starts until after it; no process and no temporary file may stay."""
     rng, counts = random.Random(1), _Counts()
     folder.mkdir()
     for number in range(num):
         temporary = folder / f"t{number}"
         temporary.mkdir()
-        mark = uuid.uuid4().hex
-        process = _start(folder / f"run{number}", *_AHEAD, TMPDIR=str(temporary), STRIDE_CHAOS=mark)
+        run = _Run(server, folder / f"run{number}", *_AHEAD, TMPDIR=str(temporary))
         deadline = time.monotonic() + 120
-        while not any(temporary.iterdir()) and process.poll() is None and time.monotonic() < deadline:
+        while not any(temporary.iterdir()) and run.driver.poll() is None and time.monotonic() < deadline:
             time.sleep(0.02)
         time.sleep(rng.uniform(0, 4.0))
         sent, kind = time.monotonic(), rng.choice(_NUMBERS)
-        process.send_signal(kind)
-        output, code = _finish(process)
+        run.driver.send(kind)
+        code = run.finish()
         counts.ended_s.append(time.monotonic() - sent)
         if code != 128 + kind:
-            counts.failures.append(f"ended with {code} at {kind.name}: {output[-500:]}")
-        time.sleep(2.0)
-        if left := _processes_with(mark):
-            counts.failures.append(f"processes left: {left}")
-        if files := [path.name for path in temporary.iterdir()]:
-            counts.failures.append(f"temporary files left: {files}")
+            counts.failures.append(f"ended with {code} at {kind.name}: {run.said()[-500:]}")
+        deadline = time.monotonic() + 10  # a node takes a while to notice that it is dead
+        while (pids := started_with(f"TMPDIR={temporary}")) or any(temporary.iterdir()):
+            if time.monotonic() > deadline:
+                names = [command(pid)[:80] for pid in pids] + [path.name for path in temporary.iterdir()]
+                counts.failures.append(f"left: {names}")
+                break
+            time.sleep(0.1)
     return counts.finding("signals while Ray starts", "; no process and no temporary file left")
 
 
-def _twice(folder: Path, num: int) -> Finding:
+def _twice(server: ForkServer, folder: Path, num: int) -> Finding:
     """A second signal ends a run at once, and what was saved before stays whole."""
     rng, counts = random.Random(2), _Counts()
     folder.mkdir()
     for number in range(num):
-        run_folder = folder / f"run{number}"
-        process = _start(run_folder, *_LONG, "grpo.save_every=2", "warm_start.save_every=2")
-        _wait_for_run(process)
+        run = _Run(server, folder / f"run{number}", *_LONG, "grpo.save_every=2", "warm_start.save_every=2")
+        run.wait_until_loaded()
         time.sleep(rng.uniform(0, 4.0))
-        process.send_signal(signal.SIGTERM)
+        run.driver.send(signal.SIGTERM)
         time.sleep(0.4)
         sent = time.monotonic()
-        process.send_signal(signal.SIGTERM)
-        output, code = _finish(process)
+        run.driver.send(signal.SIGTERM)
+        code = run.finish()
         counts.ended_s.append(time.monotonic() - sent)
         if counts.ended_s[-1] > 1.0:
             counts.failures.append(f"ended {counts.ended_s[-1]:.1f} s after the second signal")
         if code not in (0, 128 + signal.SIGTERM):
-            counts.failures.append(f"ended with {code}: {output[-500:]}")
+            counts.failures.append(f"ended with {code}: {run.said()[-500:]}")
         for stage in (Stage.WARM, Stage.GRPO):
-            for path in checkpoints(run_folder, stage).glob("checkpoint-*[0-9]"):
+            for path in checkpoints(run.folder, stage).glob("checkpoint-*[0-9]"):
                 if fault := find_fault(path):
                     counts.failures.append(f"{path}: {fault}")
     return counts.finding("two signals")
 
 
-def _start(folder: Path, *arguments: str, **environment: str) -> subprocess.Popen[str]:
-    config = folder.parent / "small.yaml"
-    config.write_text(CONFIG)
-    return subprocess.Popen(
-        [sys.executable, "scripts/train.py", str(config), f"output_dir={folder}", *arguments],
-        cwd=ROOT,
-        env={**os.environ, "OMP_NUM_THREADS": "1", **environment},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    )
+class _Run:
+    """A driver and what it prints."""
 
+    def __init__(self, server: ForkServer, folder: Path, *arguments: str, **environment: str) -> None:
+        self.folder = folder
+        self._log = folder.with_suffix(f".{uuid.uuid4().hex}.log")
+        self.driver: Driver = start(server, folder, *arguments, log=self._log, environment=environment)
 
-def _wait_for_run(process: subprocess.Popen[str]) -> None:
-    """Wait for its first line, which comes once everything is loaded."""
-    assert process.stdout is not None
-    process.stdout.readline()
+    def said(self) -> str:
+        return self._log.read_text()
 
+    def wait_until_loaded(self) -> None:
+        """Wait for its first line, which comes once everything is loaded."""
+        while not (self._log.exists() and self.said()) and self.driver.poll() is None:
+            time.sleep(0.01)
 
-def _finish(process: subprocess.Popen[str]) -> tuple[str, int]:
-    output, _ = process.communicate(timeout=300)
-    return output, process.returncode
-
-
-def _processes_with(mark: str) -> list[str]:
-    """Commands of the processes with a mark in their environment."""
-    found = []
-    for path in Path("/proc").glob("[0-9]*"):
-        try:
-            if mark.encode() in (path / "environ").read_bytes():
-                found.append((path / "cmdline").read_bytes().replace(b"\0", b" ").decode()[:80])
-        except OSError:
-            continue
-    return found
+    def finish(self) -> int:
+        return self.driver.wait(_LIMIT_S)

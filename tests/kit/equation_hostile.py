@@ -19,7 +19,7 @@ from envs.maths.grader import MathGrader
 from tests.kit.equation_figures import ours
 from tests.kit.fuzz import mutate
 from tests.kit.hostile import corpus
-from tests.kit.judged_text import judge
+from tests.kit.judged_text import growth, judge
 
 REPEATED = (
     "$", "$$", "$x = 4$ ", "$x=", "\\[", "\\[ x = 1 ", "\\begin{align*}", "\\begin{align*} x &= 1 \\\\ ", "= ",
@@ -33,7 +33,6 @@ HEAVY = (
     r"$\sqrt{\sqrt{\sqrt{x}}} = \sin(\cos(\tan(x)))$", r"$e^{e^{e^{x}}} = \binom{1000}{x}$", "$9999! = x!$",
     "$2^{9999} = x^{9999}$",
 )  # fmt: skip
-SHORT, LONG = 10_000, 100_000
 
 
 def check(text: str, checker: EquationSteps, problem: Problem) -> tuple[float, float]:
@@ -60,18 +59,12 @@ def main(num: int) -> None:
             longest = max(longest, check(text, checker, problem)[1])
         except Exception as error:
             failures.append(f"{type(error).__name__}: {error}: {text[:100]!r}")
-    growth, slowest = 0.0, 0.0
-    for part in REPEATED:
-        short, long = (
-            min(check((part * (size // len(part)))[:size], checker, problem)[0] for _ in range(2))
-            for size in (SHORT, LONG)
-        )
-        slowest = max(slowest, long)
-        growth = max(growth, long / max(short, 0.02))
+    grown = [growth(part, lambda text: check(text, checker, problem)[0], at_least_s=0.02) for part in REPEATED]
+    most, slowest = (max(figures) for figures in zip(*grown, strict=True))
     found = {
         "texts": len(texts),
         "failures": failures,
-        "growth": growth,
+        "growth": most,
         "slowest_s": slowest,
         "longest_s": longest,
     }

@@ -30,6 +30,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from envs.sandbox.confine import end_with_parent
+from tests.kit.file_changes import changed_paths
 
 ROOT = Path(__file__).resolve().parents[2]
 _START_S = 300.0
@@ -39,8 +40,6 @@ _ENVIRONMENT = {
     "PYTHONPATH": os.pathsep.join(filter(None, (str(ROOT), os.environ.get("PYTHONPATH")))),
     "JE_ARROW_MALLOC_CONF": "background_thread:false",  # a fork takes one thread along
 }
-_CHANGES = {"os.rename": 2, "os.remove": 1, "os.rmdir": 1, "os.mkdir": 1, "os.truncate": 1, "os.link": 2}
-"""Audit events that change files, and how many of their arguments are paths."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -257,16 +256,9 @@ class _Watch:
             _kill_after(self._moment.delay_s)
 
     def see(self, event: str, arguments: tuple[Any, ...]) -> None:
-        if event == "open":
-            path, _, flags = arguments
-            if not isinstance(flags, int) or not flags & (os.O_WRONLY | os.O_RDWR):
-                return
-            paths: Sequence[Any] = [path]
-        elif event in _CHANGES:
-            paths = arguments[: _CHANGES[event]]
-        else:
+        names = changed_paths(event, arguments)
+        if not names:
             return
-        names = [os.fsdecode(path) for path in paths if isinstance(path, str | bytes | os.PathLike)]
         if self._record is not None:
             os.write(self._record, f"{event} {' '.join(names)}\n".encode())
         moment = self._moment

@@ -1,12 +1,16 @@
-"""A whole text read and judged by a checker of equations, as a task does it."""
+"""A whole text read and judged by a checker of equations, as a task does it, and how its time grows."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Protocol, TypeVar
 
 from envs import Problem, Step, StepError
 
 Known = TypeVar("Known")
+SHORT, LONG = 10_000, 100_000
+MOST_GROWTH = 3 * LONG / SHORT
+"""Ten times the length takes about ten times as long; quadratic would be 100."""
 
 
 class Checker(Protocol[Known]):
@@ -29,3 +33,19 @@ def judge(text: str, checker: Checker[Known], problem: Problem) -> Known:
             known = error.after  # type: ignore[assignment]
     checker.finished(known)
     return known
+
+
+def growth(part: str, seconds: Callable[[str], float], *, at_least_s: float) -> tuple[float, float]:
+    """How many times as long a text of `LONG` characters takes as one of `SHORT`, and the seconds it takes.
+
+    Args:
+        part: The texts repeat it.
+        seconds: Reads a text, and says how long it took. Texts that seem to be slow are read again.
+        at_least_s: A short text counts as this long, since clocks are coarse.
+    """
+    sizes = (SHORT, LONG)
+    short, long = (seconds((part * (size // len(part)))[:size]) for size in sizes)
+    if long > MOST_GROWTH * max(short, at_least_s):
+        again = [seconds((part * (size // len(part)))[:size]) for size in sizes]
+        short, long = min(short, again[0]), min(long, again[1])
+    return long / max(short, at_least_s), long

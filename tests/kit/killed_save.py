@@ -20,8 +20,7 @@ from typing import Any
 from rl.runs.checkpoints import checkpoint_to_resume, checkpoints
 from rl.runs.record import Stage
 from tests.kit.checkpoints import write_checkpoint
-
-_CHANGES = {"os.rename", "os.remove", "os.rmdir", "os.mkdir"}
+from tests.kit.file_changes import changed_paths
 
 
 def kill_at(change: int, folder: Path) -> None:
@@ -30,11 +29,7 @@ def kill_at(change: int, folder: Path) -> None:
 
     def hook(event: str, arguments: tuple[Any, ...]) -> None:
         nonlocal seen
-        writes = event == "open" and isinstance(arguments[1], str) and not arguments[1].startswith("r")
-        if event not in _CHANGES and not writes:
-            return
-        named = str(arguments[0])
-        if named.startswith(str(folder)) or event in ("os.remove", "os.rmdir"):  # rmtree's names are relative
+        if any(path.startswith(str(folder)) for path in changed_paths(event, arguments)):
             seen += 1
             if seen == change:
                 os.kill(os.getpid(), signal.SIGKILL)

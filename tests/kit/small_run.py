@@ -6,11 +6,13 @@ In: a folder and arguments of `stride train`. Out: what must be equal in two run
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from rl.runs.log import metrics_log
 from scripts.train import main
+from tests.kit.fork_server import Driver, ForkServer
 
 CONFIG = """
 name: interrupt
@@ -37,9 +39,18 @@ eval: {splits: [id], num_problems: 3, num_samples: 0, every: 3, every_problems: 
 
 def train(folder: Path, *arguments: str) -> None:
     """Run it in this process."""
+    main(_arguments(folder, arguments))
+
+
+def start(server: ForkServer, folder: Path, *arguments: str, **how: Any) -> Driver:
+    """Start it in a process of its own; `how`: see `ForkServer.train`."""
+    return server.train(_arguments(folder, arguments), **how)
+
+
+def _arguments(folder: Path, arguments: Sequence[str]) -> list[str]:
     config = folder.parent / "small.yaml"
     config.write_text(CONFIG)
-    main([str(config), f"output_dir={folder}", *arguments])
+    return [str(config), f"output_dir={folder}", *arguments]
 
 
 def digests(folder: Path) -> list[str]:

@@ -5,8 +5,6 @@ from __future__ import annotations
 import json
 import os
 import signal
-import subprocess
-import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -25,11 +23,11 @@ from rl.sft.trainer import WarmStartTrainer
 from rl.trainer_callback import UpdateCallback
 from rollout.pools.local import LocalPool
 from rollout.source import GroupSource
-from tests.kit.small_run import digests, train, untimed
+from tests.kit.fork_server import Driver, ForkServer
+from tests.kit.small_run import digests, start, train, untimed
+from tests.kit.stuck_runs import STUCK
 
 pytestmark = pytest.mark.slow
-
-ROOT = Path(__file__).resolve().parents[2]
 
 
 @pytest.fixture(scope="module")
@@ -115,69 +113,40 @@ def test_what_cannot_be_saved_is_said(
     assert lines[-1] == "stopped; --resume starts GRPO at update 1: nothing of it is saved"
 
 
-# Both in processes of their own, which end at once.
-STUCK = """
-import hashlib
-from accelerate import Accelerator
-from tests.kit.small_run import train
-import sys, pathlib
-calls = iter(range(1, 1000))
-backward = Accelerator.backward
-def stuck(*args, **kwargs):
-    backward(*args, **kwargs)
-    if next(calls) == 12 + 6:
-        print("stuck", flush=True)
-        hashlib.pbkdf2_hmac("sha256", b"", b"", 2**31 - 1)  # minutes without a bytecode
-Accelerator.backward = stuck
-train(pathlib.Path(sys.argv[1]))
-"""
-SLOW = """
-import time, sys, pathlib
-from rl.grpo.trainer import StrideTrainer
-from tests.kit.small_run import train
-def slow(*args):
-    print("saving", flush=True)
-    time.sleep(600)
-StrideTrainer._save_optimizer_and_scheduler = slow
-train(pathlib.Path(sys.argv[1]), "grpo.save_every=2")
-"""
+def start_stuck(server: ForkServer, folder: Path, where: str, *arguments: str) -> Driver:
+    """Start a run, and wait until it is stuck."""
+    log = folder.with_suffix(".log")
+    log.touch()
+    driver = start(server, folder, *arguments, log=log, prepare=f"tests.kit.stuck_runs:{where}")
+    deadline = time.monotonic() + 120
+    while STUCK not in log.read_text().splitlines():
+        assert driver.poll() is None and time.monotonic() < deadline, log.read_text()
+        time.sleep(0.05)
+    return driver
 
 
-def start(code: str, folder: Path) -> subprocess.Popen[str]:
-    """Start a process, and wait for its line."""
-    process = subprocess.Popen(
-        [sys.executable, "-c", code, str(folder)],
-        cwd=ROOT,
-        env={**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-    assert process.stdout is not None and process.stdout.readline()
-    return process
-
-
-def test_a_run_that_is_stuck_outside_python_is_saved_too(uninterrupted: Path, tmp_path: Path) -> None:
+def test_a_run_that_is_stuck_outside_python_is_saved_too(
+    fork_server: ForkServer, uninterrupted: Path, tmp_path: Path
+) -> None:
     folder = tmp_path / "run"
-    process = start(STUCK, folder)
-    process.terminate()
-    _, errors = process.communicate(timeout=60)
-    assert process.returncode == 128 + signal.SIGTERM, errors
-    assert "GRPO: saved update " in errors.splitlines()[-2] and "continues GRPO from update" in errors
+    driver = start_stuck(fork_server, folder, "in_a_backward_pass")
+    driver.send(signal.SIGTERM)
+    code, said = driver.wait(60), folder.with_suffix(".log").read_text()
+    assert code == 128 + signal.SIGTERM, said
+    assert "GRPO: saved update " in said.splitlines()[-2] and "continues GRPO from update" in said
     train(folder, "--resume")
     assert digests(folder) == digests(uninterrupted)
 
 
-def test_a_second_signal_ends_a_run_at_once(tmp_path: Path) -> None:
+def test_a_second_signal_ends_a_run_at_once(fork_server: ForkServer, tmp_path: Path) -> None:
     folder = tmp_path / "run"
-    process = start(SLOW, folder)
-    process.terminate()
+    driver = start_stuck(fork_server, folder, "in_a_save", "grpo.save_every=2")
+    driver.send(signal.SIGTERM)
     time.sleep(0.6)
-    assert process.poll() is None  # still saving
+    assert driver.poll() is None  # still saving
     sent = time.monotonic()
-    process.send_signal(signal.SIGINT)
-    process.communicate(timeout=30)
-    assert process.returncode == 128 + signal.SIGINT and time.monotonic() - sent < 1.0
+    driver.send(signal.SIGINT)
+    assert driver.wait(30) == 128 + signal.SIGINT and time.monotonic() - sent < 1.0
     assert Stage.GRPO not in {
         Stage(stage) for stage in json.loads((folder / "summary.json").read_text())["updates"]
     }

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import shutil
 import sys
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -20,9 +21,12 @@ from rl.runs.log import metrics_log
 from rl.runs.read import read_run
 from rl.runs.record import Stage
 from rl.train import train
+from rollout.pools.cluster import connect
 from rollout.pools.local import LocalPool
 from rollout.pools.ray_pool import RayPool, RolloutError
+from rollout.pools.room import ActorSize
 from rollout.types import GroupRequest
+from rollout.worker import WorkerSpec
 from scripts.cli import main
 from tests.kit.own_env import block_of, write_own_env
 from tests.kit.tiny_policy import tiny_policy, worker_spec
@@ -248,21 +252,21 @@ def test_an_actor_finds_it_or_says_what_is_missing(folder: Path, monkeypatch: py
     spec = worker_spec(tiny_policy(env), env, RewardSum(TERMS), max_new_tokens=8)
     with PoolOf(env) as pool:
         (here,) = pool.rollout([REQUESTS])
-    for present in (True, False):
-        if not present:
-            (folder / "my_env.py").rename(folder / "gone.py")
-            shutil.rmtree(folder / "__pycache__", ignore_errors=True)
-        actors = RayPool(spec, num_actors=1, cpus_per_actor=1, gpus_per_actor=0, deadline_s=60, max_restarts=0)
-        try:
-            actors.publish({}, 0)
-            if present:
-                (there,) = actors.rollout([REQUESTS])
-                assert [group.samples for group in there.groups] == [group.samples for group in here.groups]
-            else:
-                with pytest.raises(
-                    (RolloutError, GraderError, ConfigError), match="cannot import my_env"
-                ) as missing:
-                    actors.rollout([REQUESTS])
-                assert "\n" not in str(missing.value)
-        finally:
-            actors.close()
+    with closing(connect(num_actors=1, size=ActorSize(cpus=1, gpus=0))):  # for both pools
+        with closing(one_actor(spec)) as pool:
+            (there,) = pool.rollout([REQUESTS])
+        assert [group.samples for group in there.groups] == [group.samples for group in here.groups]
+        (folder / "my_env.py").rename(folder / "gone.py")
+        shutil.rmtree(folder / "__pycache__", ignore_errors=True)
+        with (
+            closing(one_actor(spec)) as pool,
+            pytest.raises((RolloutError, GraderError, ConfigError), match="cannot import my_env") as missing,
+        ):
+            pool.rollout([REQUESTS])
+        assert "\n" not in str(missing.value)
+
+
+def one_actor(spec: WorkerSpec) -> RayPool:
+    pool = RayPool(spec, num_actors=1, cpus_per_actor=1, gpus_per_actor=0, deadline_s=60, max_restarts=0)
+    pool.publish({}, 0)
+    return pool

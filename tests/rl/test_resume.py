@@ -9,10 +9,7 @@ from __future__ import annotations
 import hashlib
 import io
 import json
-import os
 import signal
-import subprocess
-import sys
 import time
 from pathlib import Path
 
@@ -21,10 +18,10 @@ import pytest
 from configs import load_config
 from rl.runs.trajectories import during_log, trajectory_log
 from rl.train import train
+from tests.kit.fork_server import Driver, ForkServer
 
 pytestmark = pytest.mark.slow
 
-ROOT = Path(__file__).resolve().parents[2]
 CONFIG = """
 name: resume
 device: cpu
@@ -58,44 +55,48 @@ eval: {splits: [id], num_problems: 4, num_samples: 0, every: 2, every_problems: 
 """
 
 
-def start(folder: Path, *arguments: str) -> subprocess.Popen[bytes]:
-    config = folder.parent / "config.yaml"
-    config.write_text(CONFIG)
-    return subprocess.Popen(
-        [sys.executable, "scripts/train.py", str(config), f"output_dir={folder}", *arguments],
-        cwd=ROOT,
-        env={**os.environ, "OMP_NUM_THREADS": "1"},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
+def start(server: ForkServer, folder: Path, *arguments: str) -> Driver:
+    """Train in a process of its own."""
+    return server.train(
+        [str(write_config(folder)), f"output_dir={folder}", *arguments], log=folder.with_suffix(".log")
     )
 
 
 def run(folder: Path, *overrides: str, resume: bool = False) -> None:
     """Train in this process."""
+    config = load_config(write_config(folder), [f"output_dir={folder}", *overrides])
+    train(config, resume=resume, out=io.StringIO())
+
+
+def write_config(folder: Path) -> Path:
     config = folder.parent / "config.yaml"
     config.write_text(CONFIG)
-    train(load_config(config, [f"output_dir={folder}", *overrides]), resume=resume, out=io.StringIO())
+    return config
 
 
-def finish(process: subprocess.Popen[bytes]) -> None:
-    output, _ = process.communicate(timeout=240)
-    assert process.returncode == 0, output.decode()
+def finish(driver: Driver, folder: Path) -> None:
+    assert driver.wait(240) == 0, said(folder)
 
 
-def wait_for(process: subprocess.Popen[bytes], folder: Path, stage: str, update: int) -> None:
+def said(folder: Path) -> str:
+    """What the processes of a run have printed."""
+    return folder.with_suffix(".log").read_text()
+
+
+def wait_for(driver: Driver, folder: Path, stage: str, update: int) -> None:
     """Wait until the run has logged an update of a stage."""
     deadline = time.monotonic() + 240
     while not any(row["stage"] == stage and row["update"] >= update for row in rows(folder)):
-        assert process.poll() is None, process.communicate()[0].decode()
+        assert driver.poll() is None, said(folder)
         assert time.monotonic() < deadline, "the run did not get that far"
         time.sleep(0.02)
 
 
-def kill_at(process: subprocess.Popen[bytes], folder: Path, stage: str, update: int) -> None:
+def kill_at(driver: Driver, folder: Path, stage: str, update: int) -> None:
     """SIGKILL the run once it has logged an update of a stage."""
-    wait_for(process, folder, stage, update)
-    os.kill(process.pid, signal.SIGKILL)
-    process.communicate()
+    wait_for(driver, folder, stage, update)
+    driver.send(signal.SIGKILL)
+    assert driver.wait(60) == -signal.SIGKILL, said(folder)
 
 
 def rows(folder: Path) -> list[dict]:
@@ -131,12 +132,14 @@ def uninterrupted(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.mark.parametrize(("stage", "update"), [("warm", 11), ("grpo", 7)])
 def test_killed_and_resumed_equals_uninterrupted(
-    uninterrupted: Path, tmp_path: Path, stage: str, update: int
+    fork_server: ForkServer, uninterrupted: Path, tmp_path: Path
 ) -> None:
+    """Killed in the warm start, and in GRPO."""
     folder = tmp_path / "run"
-    kill_at(start(folder), folder, stage, update)
+    kill_at(start(fork_server, folder), folder, "warm", 11)
+    assert not (folder / "models" / "warm").exists()
+    kill_at(start(fork_server, folder, "--resume"), folder, "grpo", 7)
     assert not (folder / "models" / "grpo").exists()
     run(folder, resume=True)
     for trained in ("warm", "grpo", "best"):
@@ -160,50 +163,25 @@ AHEAD = (
 )
 
 
-@pytest.fixture(scope="module")
-def sampled_ahead(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("ahead") / "run"
-    finish(start(folder, *AHEAD))
-    staleness = [row["staleness/max"] for row in rows(folder) if row["stage"] == "grpo"]
+def test_a_run_sampled_ahead_resumes_exactly(fork_server: ForkServer, tmp_path: Path) -> None:
+    """Stopped and killed while actors sample for later updates; made longer from an end where they do not."""
+    whole, folder = tmp_path / "whole", tmp_path / "run"
+    finish(start(fork_server, whole, *AHEAD), whole)
+    staleness = [row["staleness/max"] for row in rows(whole) if row["stage"] == "grpo"]
     assert staleness == [0] + [1] * 11
-    return folder
 
-
-def test_a_run_sampled_ahead_resumes_exactly(sampled_ahead: Path, tmp_path: Path) -> None:
-    """Killed while actors sample for later updates, and made longer from an end where they were not."""
-    folder = tmp_path / "run"
-    kill_at(start(folder, *AHEAD, "grpo.updates=8"), folder, "grpo", 6)
-    finish(start(folder, *AHEAD, "grpo.updates=8", "--resume"))
-    finish(start(folder, *AHEAD, "--resume"))
-    assert digest(folder, "grpo") == digest(sampled_ahead, "grpo")
-    assert untimed_rows(folder) == untimed_rows(sampled_ahead)
-
-
-def test_a_finished_run_can_be_made_longer(uninterrupted: Path, tmp_path: Path) -> None:
-    """Eight updates, then `--resume` to twelve: the same as twelve at once."""
-    folder = tmp_path / "run"
-    run(folder, "grpo.updates=8")
-    assert max(row["update"] for row in rows(folder) if row["stage"] == "grpo") == 8
-    run(folder, resume=True)
-    assert digest(folder, "grpo") == digest(uninterrupted, "grpo")
-    assert untimed_rows(folder) == untimed_rows(uninterrupted)
-
-
-def test_a_terminated_run_saves_releases_everything_and_says_how_to_resume(
-    sampled_ahead: Path, tmp_path: Path
-) -> None:
-    folder = tmp_path / "run"
-    process = start(folder, *AHEAD)
-    wait_for(process, folder, "grpo", 5)
-    process.terminate()
-    output, _ = process.communicate(timeout=240)
-    assert process.returncode == 128 + signal.SIGTERM
-    saved, stopped = output.decode().splitlines()[-2:]
+    stopped = start(fork_server, folder, *AHEAD, "grpo.updates=8")
+    wait_for(stopped, folder, "grpo", 3)
+    stopped.send(signal.SIGTERM)
+    assert stopped.wait(240) == 128 + signal.SIGTERM, said(folder)
+    saved, how = said(folder).splitlines()[-2:]
     update = int(saved.removeprefix("GRPO: saved update ").partition(" ")[0])
-    assert update >= 5 and stopped == f"stopped; --resume continues GRPO from update {update}"
-    finish(start(folder, *AHEAD, "--resume"))
-    assert digest(folder, "grpo") == digest(sampled_ahead, "grpo")
-    assert untimed_rows(folder) == untimed_rows(sampled_ahead)
+    assert update >= 3 and how == f"stopped; --resume continues GRPO from update {update}"
+    kill_at(start(fork_server, folder, *AHEAD, "grpo.updates=8", "--resume"), folder, "grpo", 6)
+    finish(start(fork_server, folder, *AHEAD, "grpo.updates=8", "--resume"), folder)
+    finish(start(fork_server, folder, *AHEAD, "--resume"), folder)
+    assert digest(folder, "grpo") == digest(whole, "grpo")
+    assert untimed_rows(folder) == untimed_rows(whole)
 
 
 LORA = ("policy.lora={r: 4, alpha: 8}", "grpo.num_iterations=1", "grpo.save_every=2", "grpo.updates=6")
@@ -224,7 +202,8 @@ def test_an_adapter_resumes_exactly(tmp_path: Path, beta: float) -> None:
     assert digest(folder, "warm", "adapter_model") != digest(folder, "grpo", "adapter_model")
 
 
-def test_the_end_is_a_checkpoint_without_save_every(uninterrupted: Path, tmp_path: Path) -> None:
+def test_a_finished_run_can_be_made_longer(uninterrupted: Path, tmp_path: Path) -> None:
+    """Six updates, then `--resume` to twelve: as twelve at once, with a checkpoint at the end alone."""
     folder = tmp_path / "run"
     every = ("warm_start.save_every=null", "grpo.save_every=null")
     run(folder, *every, "grpo.updates=6")

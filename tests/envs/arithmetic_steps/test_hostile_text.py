@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.kit.arithmetic_hostile import LONG, SHORT
+from tests.kit.judged_text import MOST_GROWTH
 
 
 @pytest.mark.slow
@@ -20,5 +20,4 @@ def test_no_text_raises_and_time_is_linear() -> None:
     found = json.loads(output)
     assert found["failures"] == []
     assert found["texts"] > 1500
-    # 10 times the length takes about 10 times as long; quadratic would be 100.
-    assert found["growth"] < 3 * LONG / SHORT
+    assert found["growth"] < MOST_GROWTH

@@ -92,6 +92,8 @@ def test_micro_batches_that_do_not_fit_are_refused(tmp_path: Path) -> None:
 def test_prompts_are_the_train_problems_in_their_order(task: str, tmp_path: Path) -> None:
     """Two updates: problems 0 to 3, then 4 to 7, each four times, with the ids that Stride's engine gets."""
     config, parts, policy = make(tmp_path, task)
+    short = config.rollout.model_copy(update={"max_new_tokens": 8})  # what is sampled does not matter
+    config = config.model_copy(update={"rollout": short})
     trainer = stock_trl(config, parts, policy, updates=2, rows=8, folder=tmp_path, callbacks=[])
     seen: list[tuple[int, ...]] = []
     model: Any = trainer.model
