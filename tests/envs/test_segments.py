@@ -2,6 +2,7 @@ r"""Steps of free text: rules that follow layout on hand-worked texts, laws of s
 
 from __future__ import annotations
 
+import functools
 import json
 import time
 from pathlib import Path
@@ -10,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from envs import Split, StepKind, make_example, parse_trace
+from envs import Env, Split, StepKind, make_example, parse_trace
 from envs.answers import read_stated
 from envs.data.worked import read_worked
 from envs.segments import GAPS, Segmentation, find_blocks, segment
@@ -94,10 +95,16 @@ PIECES = st.lists(
 ).map("".join)
 
 
+@functools.cache
+def free_text(rule: Segmentation) -> Env:
+    """A task whose steps are found by a rule; making one takes longer than reading a text."""
+    return make_example("math", steps=rule)
+
+
 @pytest.mark.parametrize("rule", RULES)
 @given(text=PIECES | st.text(max_size=80))
 def test_spans_are_in_order_and_cover_what_is_written(rule: Segmentation, text: str) -> None:
-    env = make_example("math", steps=rule)
+    env = free_text(rule)
     trace, stated = env.parse(text), read_stated(text, env.settings.answer_forms, env.same_answer)
     at, covered = 0, {place for span in stated.spans for place in range(*span)}
     for step in trace.steps:
@@ -131,7 +138,7 @@ HOSTILE = [
 
 @pytest.mark.parametrize("rule", [*RULES, "content"])
 def test_hostile_text_takes_linear_time(rule: Segmentation) -> None:
-    env = make_example("math", steps=rule)
+    env = free_text(rule)
 
     def seconds(text: str) -> float:
         start = time.process_time()

@@ -43,7 +43,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Mapping, Sequence
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
@@ -191,12 +191,12 @@ class MathProblems(FreeTextEnv):
         """Source and row of a problem, for messages."""
         return self._by_question[problem.question].row.where
 
-    @property
+    @cached_property  # it looks through all rows, and is asked for each demonstration
     def skip_kinds(self) -> Sequence[str]:  # type: ignore[override]
         """`by_hand`, if the data holds skipped solutions."""
         return (BY_HAND,) if any(item.row.skipped for item in self._items[Split.TRAIN]) else ()
 
-    @property
+    @cached_property
     def error_kinds(self) -> Sequence[str]:  # type: ignore[override]
         """`by_hand`, if the data holds solutions with a wrong turn."""
         return (BY_HAND,) if any(item.row.detours for item in self._items[Split.TRAIN]) else ()

@@ -13,10 +13,10 @@ from typing import Any
 from configs import Config
 from rl.bench.to_reward.word_problems import write_word_problems
 
-_NUM_WORD_PROBLEMS = 12_000
+_NUM_WORD_PROBLEMS, _TINY_NUM = 12_000, 600
 
 
-def addition(folder: Path) -> dict[str, Any]:
+def addition(folder: Path, tiny: bool) -> dict[str, Any]:
     """The quickstart's reward on the operands of the released data, 1 to 7 digits: most have up to 3."""
     short = {"1_1": 26, "2_1": 472, "2_2": 567, "3_1": 571, "3_2": 628, "3_3": 591}
     long = {f"{digits}_{other}": 20 for digits in range(4, 8) for other in range(1, digits + 1)}
@@ -30,10 +30,10 @@ def addition(folder: Path) -> dict[str, Any]:
     }
 
 
-def word_problems(folder: Path) -> dict[str, Any]:
+def word_problems(folder: Path, tiny: bool) -> dict[str, Any]:
     """Word problems in the layout of GSM8K, each equation of a solution checked."""
     data = folder / "word_problems.jsonl"
-    write_word_problems(data, num_problems=_NUM_WORD_PROBLEMS)
+    write_word_problems(data, num_problems=_TINY_NUM if tiny else _NUM_WORD_PROBLEMS)
     return {
         "env": {
             "name": "math",
@@ -45,7 +45,10 @@ def word_problems(folder: Path) -> dict[str, Any]:
     }
 
 
-TASKS: dict[str, Callable[[Path], dict[str, Any]]] = {"addition": addition, "word_problems": word_problems}
+TASKS: dict[str, Callable[[Path, bool], dict[str, Any]]] = {
+    "addition": addition,
+    "word_problems": word_problems,
+}
 
 _SHARED: dict[str, Any] = {
     "device": "cpu",
@@ -91,7 +94,7 @@ def task_config(
         learning_rate: Of GRPO; None: that of the task.
         tiny: Sizes with which a run takes seconds and nothing is learnt, to try the benchmark itself.
     """
-    settings = _merged(_SHARED, TASKS[task](folder))
+    settings = _merged(_SHARED, TASKS[task](folder, tiny))
     given = {"updates": updates, "learning_rate": learning_rate}
     own = {
         "name": f"{task}_{seed}",

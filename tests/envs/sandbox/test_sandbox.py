@@ -331,11 +331,18 @@ def test_without_the_kernels_help_no_process_is_left(then: str, status: ReplySta
         if status is not ReplyStatus.OK:
             assert descendants(weak) <= 1  # the next worker
             assert weak.call("echo", value=1) == ok(1)
-        assert weak.call("fork_bomb").status is ReplyStatus.TIMEOUT
-        assert descendants(weak) <= 1
         pids = [weak.zygote_pid or 0, *(reply.value or [])]
         assert zygote in (None, weak.zygote_pid)
     assert still_alive(pids, within_s=0) == []
+
+
+def test_without_the_kernels_help_no_process_of_a_fork_bomb_is_left() -> None:
+    with make(layers=[Layer.LIMITS]) as weak:
+        assert weak.call("echo", value=1) == ok(1)
+        zygote = weak.zygote_pid
+        assert weak.call("fork_bomb").status is ReplyStatus.TIMEOUT
+        assert descendants(weak) <= 1 and weak.zygote_pid == zygote
+    assert still_alive([zygote or 0], within_s=0) == []
 
 
 def descendants(sandbox: Sandbox) -> int:

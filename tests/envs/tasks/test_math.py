@@ -244,6 +244,21 @@ def with_traces(path: Path, *rows: Mapping[str, Any], **settings: Any) -> MathPr
     )
 
 
+def test_no_demonstration_looks_through_all_rows(tmp_path: Path) -> None:
+    """Else a warm start on N rows takes time in N²."""
+    env = make_env("math", {"train": write(tmp_path / "rows.jsonl", *plain(20))})
+    looked = []
+
+    class Watched(list):  # type: ignore[type-arg]
+        def __iter__(self) -> Any:
+            looked.append(1)
+            return super().__iter__()
+
+    env._items[Split.TRAIN] = Watched(env._items[Split.TRAIN])
+    assert [(env.skip_kinds, env.error_kinds) for _ in range(3)] == [((), ())] * 3
+    assert len(looked) <= 2
+
+
 def test_skipped_solutions_and_detours_are_demonstrations(tmp_path: Path) -> None:
     others = ["12 pens less 2 are 10."], ["3 * 4 - 2 is 10"]
     env = with_traces(tmp_path, {**PENS, "solution": FULL, "skipped": [SHORT, *others], "detours": DETOUR})
