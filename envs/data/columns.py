@@ -58,6 +58,9 @@ class Columns:
         return found
 
 
+NOTE = "note"
+"""The column in which `stride data skip` says what it did; nobody needs to read it again."""
+
 PRESETS: dict[Preset | None, Columns] = {
     None: Columns(),
     # Cobbe et al., arXiv 2110.14168: the answer follows "####" at the end of the solution.

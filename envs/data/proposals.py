@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from envs.base import Env
+from envs.data.columns import NOTE
 from envs.data.inspection import Progress
 from envs.data.report import DataReport
 from envs.data.rows import Row, question_key
@@ -112,7 +113,7 @@ def _record(row: Row, found: Proposal) -> dict[str, Any]:
         "detours": [{"lines": list(one.lines), "wrong": sorted(one.wrong)} for one in row.detours],
         "level": row.level,
         "split": None if row.split is None else row.split.value,
-        "note": found.note,
+        NOTE: found.note,
     }
     return {name: value for name, value in record.items() if value or name in ("question", "answer")}
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from envs.data.choices import letter_choices, right_letter
-from envs.data.columns import PRESETS, Columns, Preset, find_preset, has_plain_names
+from envs.data.columns import NOTE, PRESETS, Columns, Preset, find_preset, has_plain_names
 from envs.data.equations import work_out
 from envs.data.rows import Detour, FaultKind, Row, RowFault
 from envs.data.sources import Record, read_source
@@ -93,7 +93,7 @@ def read_rows(source: str, *, preset: Preset | None, names: Names, steps: Segmen
         for name in group
         for part in (name, name.partition(".")[0])
     }
-    if unused := [str(name) for name in seen if name not in used]:
+    if unused := [str(name) for name in seen if name not in used | {NOTE}]:
         more = f" and {len(unused) - _MAX_NAMED} more" if len(unused) > _MAX_NAMED else ""
         notes.append(f"{source} has columns that are not used: {', '.join(unused[:_MAX_NAMED])}{more}")
     notes += [f"{source}: {text} (rows: {count:,})" for text, count in reader.remarks.items()]

@@ -232,6 +232,10 @@ class MathProblems(FreeTextEnv):
             budget=budget,
         )
 
+    def bucket(self, problem: Problem) -> str | None:
+        """The level of its row; None where the data gives none."""
+        return f"level {problem.difficulty}" if problem.difficulty else None
+
     def fingerprint(self, split: Split) -> str:
         """A hash of all rows of a split, traces included, in their order."""
         rows = [item.row for item in self._split(Split(split))]

@@ -136,6 +136,7 @@ def test_every_row_is_written_and_the_file_loads(tmp_path: Path) -> None:
     again: Any = make_env("math", {"train": str(out), "check_steps": "arithmetic", "on_bad_rows": "skip"})
     assert {fault.number for fault in again.data_report.faults} == {2, 6}, "the faults that the data had"
     assert again.skip_kinds == ("by_hand",)
+    assert not any("not used: note" in note for note in again.notes)
     with pytest.raises(FileExistsError):
         write_proposals(env, env.data_report, out)
 

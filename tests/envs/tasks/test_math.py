@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import random
 from collections.abc import Mapping
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -405,6 +406,7 @@ def test_equations_are_worked_out_and_levels_choose_rows(tmp_path: Path) -> None
     task = with_traces(tmp_path, *rows)
     problem = next(p for p in map(partial(task.problem, Split.TRAIN), range(23)) if p.difficulty == 2)
     assert len(task.full_trace(problem)) == problem.num_full_steps == 2
+    assert task.bucket(problem) == "level 2" and task.bucket(replace(problem, difficulty=0)) is None
     skipped = task.skipped_trace(problem, "by_hand", random.Random(0))
     assert skipped is not None and len(skipped) == 1
     assert task.check(problem, task.parse(task.demonstrate(skipped, problem.answer))).correct
