@@ -82,6 +82,13 @@ def check_lengths(config: Config, parts: Parts, policy: Policy) -> list[str]:
             f"({new}) is over the model's context of {context} tokens; lower one of them"
         )
     if config.warm_start is not None:
+        reach = config.warm_start.position_range
+        if reach is not None and context is not None and reach > context:
+            key = ", or raise policy.tiny.max_positions" if config.policy.model == "tiny" else ""
+            raise ConfigError(
+                f"warm_start.position_range is {reach}, over the model's context of {context} tokens; lower "
+                f"it{key}"
+            )
         demonstrations = check_demonstrations(
             (*parts.curriculum, parts.env),
             config.warm_start,

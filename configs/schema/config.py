@@ -42,7 +42,10 @@ class EnvConfig(Section):
 
 
 class TinyModelConfig(Section):
-    """A small Llama from scratch, with a tokenizer made from the task's own text."""
+    """A small decoder from scratch, with a tokenizer made from the task's own text.
+
+    A Llama; with `positions` other than `rotary` a SmolLM3, which is a Llama whose layers may do without.
+    """
 
     hidden_size: int = Field(128, ge=8)
     """Width of the residual stream."""
@@ -57,17 +60,38 @@ class TinyModelConfig(Section):
     sooner."""
     max_positions: int = Field(1024, ge=16)
     """Context length: the longest prompt plus completion, in tokens."""
+    positions: Literal["rotary", "none", "hybrid"] = "rotary"
+    """How layers know the order of tokens, which decides how far a model reads beyond the lengths it has seen.
+    `rotary`: rotary position embeddings in every layer (RoPE, arXiv 2104.09864). `none`: the causal mask alone
+    (NoPE, arXiv 2305.19466). `hybrid`: rotary in every other layer, from the first on, and none between
+    (RNoPE, arXiv 2501.18795)."""
+    rotary_window: int | None = Field(None, ge=1)
+    """Tokens that rotary layers see, the current one included (sliding window). As long as the examples of the
+    warm start, no distance is new to the model in longer texts. Needs `hybrid`: layers without positions see
+    all tokens. null: all."""
     number_digits: int = Field(1, ge=1, le=3)
     """Numbers of up to this many digits are one token each; longer ones are tokenized digit by digit."""
     join_signs: bool = False
     """Merge such a number and the sign right after it ("4,", "2)") into one token. This halves the tokens of a
     graph."""
+    join_words: bool = False
+    """Merge a word and the sign right after it ("left,", "north.") into one token. This halves the tokens of a
+    list."""
 
     @model_validator(mode="after")
     def _heads_divide(self) -> TinyModelConfig:
         if self.hidden_size % (2 * self.num_heads):
             raise ValueError(
                 f"hidden_size ({self.hidden_size}) must be a multiple of 2 * num_heads ({2 * self.num_heads})"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _window_has_layers_beside_it(self) -> TinyModelConfig:
+        if self.rotary_window is not None and self.positions != "hybrid":
+            raise ValueError(
+                f"rotary_window is {self.rotary_window}, but positions is {self.positions}; set positions to "
+                "hybrid, or rotary_window to null"
             )
         return self
 
@@ -199,6 +223,11 @@ class WarmStartConfig(Section):
     2404.03683)."""
     budget_frac: float = Field(0.0, ge=0, le=1)
     """Share of prompts that state the number of steps of their trace as a budget."""
+    position_range: int | None = Field(None, ge=1)
+    """Randomised positions (Ruoss et al., arXiv 2305.16843): the tokens of an example stand at positions drawn
+    below a limit, in order, and the limit is drawn log-uniformly between its length and this. So the model
+    meets the distances of texts up to this long. GRPO and evaluation use ordinary positions. null: the warm
+    start does too."""
     save_every: int | None = Field(None, ge=1)
     """Updates between checkpoints. null: they follow from `save_minutes` alone."""
     save_minutes: float | None = Field(10.0, gt=0)

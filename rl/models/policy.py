@@ -120,7 +120,13 @@ def load_policy(
         )
     elif config.model == "tiny":
         try:
-            tokenizer = make_tokenizer(env, config.tiny.number_digits, config.tiny.join_signs, prompts)
+            tokenizer = make_tokenizer(
+                env,
+                config.tiny.number_digits,
+                config.tiny.join_signs,
+                prompts,
+                join_words=config.tiny.join_words,
+            )
         except ValueError as error:
             raise without_words(error) from None
         model = make_model(config.tiny, tokenizer, seed)

@@ -1,4 +1,4 @@
-"""A small policy made from scratch: a Llama and a tokenizer made from the task's own text.
+"""A small policy made from scratch: a decoder and a tokenizer made from the task's own text.
 
 With it a CPU can run everything: the quickstart, the tests, the ablations. Saved, it is an ordinary Hugging
 Face folder.
@@ -12,7 +12,14 @@ from typing import Any
 
 import torch
 from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, pre_tokenizers
-from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
+from transformers import (
+    LlamaConfig,
+    LlamaForCausalLM,
+    PreTrainedModel,
+    PreTrainedTokenizerFast,
+    SmolLM3Config,
+    SmolLM3ForCausalLM,
+)
 
 from configs.schema.config import TinyModelConfig
 from envs import Env, Problem
@@ -23,13 +30,18 @@ from rollout.prompt_format import PLAIN, PromptFormat
 # read digit by digit, except numbers short enough to be one token.
 _PIECE = rf"{BACKTRACK} ?| ?[^\w\s] ?|[^\W\d]+ ?|\d|\s"
 _SHORT_NUMBER = r"(?<!\d)(?:0|[1-9]\d{{0,{more}}})(?!\d)"
-_SIGN = r"[^\w\s] ?"
+_WORD, _SIGN = r"[^\W\d]+", r"[^\w\s] ?"
 _PAD, _EOS, _UNKNOWN = "<|pad|>", "<|end|>", "<|unknown|>"
 _SAMPLES_PER_SPLIT = 200
 
 
 def make_tokenizer(
-    env: Env[Any], number_digits: int = 1, join_signs: bool = False, prompts: PromptFormat = PLAIN
+    env: Env[Any],
+    number_digits: int = 1,
+    join_signs: bool = False,
+    prompts: PromptFormat = PLAIN,
+    *,
+    join_words: bool = False,
 ) -> PreTrainedTokenizerFast:
     """A tokenizer whose vocabulary is every piece of the environment's prompts and traces.
 
@@ -39,12 +51,15 @@ def make_tokenizer(
         join_signs: Such a number and the sign right after it are one token, for the signs that follow one in
             the environment's texts.
         prompts: The format of prompts.
+        join_words: A word and the sign right after it are one token.
     """
     texts = _sample_texts(env, prompts)
     number = _SHORT_NUMBER.format(more=number_digits - 1)
     signs = {sign for text in texts for sign in re.findall(f"{number}({_SIGN})", text)} if join_signs else set()
     endings = [*sorted(signs, key=len, reverse=True), ""]
     piece = f"{number}(?:{'|'.join(map(re.escape, endings))})|{_PIECE}"
+    if join_words:
+        piece = f"{_WORD}{_SIGN}|{piece}"
     pieces = {f"{value}{ending}" for value in range(10**number_digits) for ending in endings}
     pieces |= {BACKTRACK, f"{BACKTRACK} ", " ", "\n"}
     for text in texts:
@@ -67,26 +82,41 @@ def make_tokenizer(
     )
 
 
-def make_model(config: TinyModelConfig, tokenizer: PreTrainedTokenizerFast, seed: int) -> LlamaForCausalLM:
-    """A Llama with random weights drawn from `seed`."""
+def make_model(config: TinyModelConfig, tokenizer: PreTrainedTokenizerFast, seed: int) -> PreTrainedModel:
+    """A Llama or a SmolLM3 with random weights drawn from `seed`; the two differ in positions alone."""
+    shape: dict[str, Any] = {
+        "vocab_size": len(tokenizer),
+        "hidden_size": config.hidden_size,
+        "intermediate_size": config.intermediate_size,
+        "num_hidden_layers": config.num_layers,
+        "num_attention_heads": config.num_heads,
+        "num_key_value_heads": config.num_heads,
+        "attention_bias": config.attention_bias,
+        "max_position_embeddings": config.max_positions,
+        "tie_word_embeddings": True,
+        "bos_token_id": None,
+        "eos_token_id": tokenizer.eos_token_id,
+        "pad_token_id": tokenizer.pad_token_id,
+    }
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        return LlamaForCausalLM(
-            LlamaConfig(
-                vocab_size=len(tokenizer),
-                hidden_size=config.hidden_size,
-                intermediate_size=config.intermediate_size,
-                num_hidden_layers=config.num_layers,
-                num_attention_heads=config.num_heads,
-                num_key_value_heads=config.num_heads,
-                attention_bias=config.attention_bias,
-                max_position_embeddings=config.max_positions,
-                tie_word_embeddings=True,
-                bos_token_id=None,
-                eos_token_id=tokenizer.eos_token_id,
-                pad_token_id=tokenizer.pad_token_id,
-            )
-        )
+        if config.positions == "rotary":
+            return LlamaForCausalLM(LlamaConfig(**shape))
+        return SmolLM3ForCausalLM(SmolLM3Config(**shape, **_positions(config)))
+
+
+def _positions(config: TinyModelConfig) -> dict[str, Any]:
+    """Settings of a SmolLM3: the layers that are rotary, and those that see a window."""
+    rotary = [config.positions == "hybrid" and layer % 2 == 0 for layer in range(config.num_layers)]
+    settings: dict[str, Any] = {
+        "no_rope_layers": [int(one) for one in rotary],
+        "rope_parameters": {"rope_type": "default", "rope_theta": LlamaConfig.default_theta},
+    }
+    if config.rotary_window is not None:
+        settings["use_sliding_window"] = True
+        settings["sliding_window"] = config.rotary_window
+        settings["layer_types"] = ["sliding_attention" if one else "full_attention" for one in rotary]
+    return settings
 
 
 def _sample_texts(env: Env[Any], prompts: PromptFormat) -> list[str]:

@@ -8,9 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import pyarrow.compute as pc
+import torch
 from datasets import Dataset
+from torch import nn
 from transformers import PrinterCallback, TrainerCallback
 from trl import SFTConfig, SFTTrainer
 
@@ -20,6 +23,7 @@ from rl.precision import Passes
 from rl.runs.record import Stage
 from rl.sft.encode import encode_phases
 from rl.sft.examples import Phase
+from rl.sft.positions import draw_positions
 from rl.trainer_arguments import adapter_kept, pin_one_device, trainer_arguments
 from rl.trainer_callback import SaveByTime, StopIfNotFinite
 from rl.trainer_checkpoints import WholeCheckpoints
@@ -32,12 +36,30 @@ class WarmStartTrainer(InterruptibleTrainer, WholeCheckpoints, ConfiguredRates, 
     """TRL's trainer, which can be interrupted, whose checkpoints are whole and whose rates are the config's."""
 
     stage = Stage.WARM
+    position_range: int | None = None
+    _rows: tuple[int, int] = (-1, 0)  # an update, and its rows so far
 
     def begin(self) -> None:
         """Training begins; the tokens that TRL has counted go on from the last row of the log."""
         super().begin()
         counted = [row["num_tokens"] for row in self.state.log_history if "num_tokens" in row]
         self._total_train_tokens = int(counted[-1]) if counted else 0
+
+    def training_step(
+        self, model: nn.Module, inputs: dict[str, Any], *args: Any, **kwargs: Any
+    ) -> torch.Tensor:
+        """See `Trainer.training_step`; positions may be drawn at random."""
+        if self.position_range is not None:
+            update, first = self.state.global_step, 0
+            if self._rows[0] == update:
+                first = self._rows[1]
+            mask_BT = inputs["attention_mask"]
+            inputs["position_ids"] = draw_positions(
+                mask_BT, self.position_range, self.args.seed, "warm_start", "positions", update, first=first
+            )
+            self._rows = update, first + len(mask_BT)
+        loss: torch.Tensor = super().training_step(model, inputs, *args, **kwargs)
+        return loss
 
 
 def warm_start(
@@ -100,6 +122,7 @@ def warm_start(
             callbacks=[SaveByTime(config.save_minutes), StopIfNotFinite(), *callbacks],
         )
     trainer.say = say
+    trainer.position_range = config.position_range
     trainer.remove_callback(PrinterCallback)  # progress is shown by our own
     trainer.train(resume_from_checkpoint=str(resume_from) if resume_from else None)
 

@@ -1,10 +1,11 @@
 """A decode step of the common decoder families, without the overhead of the library's forward.
 
-Llama, Mistral, Qwen2 and Qwen3 are one model up to a few switches: RMS norms, rotary positions, grouped-query
-attention, a gated MLP (Touvron et al., arXiv 2302.13971). Their decode step, one new token per row, is written
-out here on the library's own weights: matrices with the same input are concatenated in one buffer, and the
-model's parameters become views of it, so weights loaded into the model are the weights used here. The library's
-forward does the prefill, once for all samples of a group, which share its KV cache.
+Llama, Mistral, Qwen2, Qwen3 and SmolLM3 are one model up to a few switches: RMS norms, rotary positions (in
+SmolLM3 not in every layer), grouped-query attention, a gated MLP (Touvron et al., arXiv 2302.13971). Their decode
+step, one new token per row, is written out here on the library's own weights: matrices with the same input are
+concatenated in one buffer, and the model's parameters become views of it, so weights loaded into the model are
+the weights used here. The library's forward does the prefill, once for all samples of a group, which share its
+KV cache.
 
 Shapes: B rows, H query heads in K groups of R, C = B * K, E head dimension, D hidden size, L prompt positions,
 S columns of new tokens, V vocabulary; G groups of up to M rows, N = M * R.
@@ -18,12 +19,18 @@ from typing import Any, Protocol
 import torch
 from torch import nn
 from torch.nn import functional as F
-from transformers import LlamaForCausalLM, MistralForCausalLM, Qwen2ForCausalLM, Qwen3ForCausalLM
+from transformers import (
+    LlamaForCausalLM,
+    MistralForCausalLM,
+    Qwen2ForCausalLM,
+    Qwen3ForCausalLM,
+    SmolLM3ForCausalLM,
+)
 
 from rollout.engines.cpu_linear import Matrix
 from rollout.engines.prefix import PromptGrid
 
-_FAMILIES = (LlamaForCausalLM, MistralForCausalLM, Qwen2ForCausalLM, Qwen3ForCausalLM)
+_FAMILIES = (LlamaForCausalLM, MistralForCausalLM, Qwen2ForCausalLM, Qwen3ForCausalLM, SmolLM3ForCausalLM)
 _FIXED_ROPE = ("default", "linear", "llama3")  # others depend on the length of the sequence
 
 
@@ -196,6 +203,7 @@ class _Layer:
         # The scale of the queries is applied with their rotation; keys have none.
         scales = [attention.scaling] * self.heads + [1.0] * self.groups
         self.scale_H1 = attention.q_proj.weight.new_tensor(scales)[:, None]
+        self.rotary = bool(getattr(attention, "use_rope", True))
         self.qkv = _join([attention.q_proj, attention.k_proj, attention.v_proj])
         self.gate_up = _join([mlp.gate_proj, mlp.up_proj])
         self.out, self.down = _join([attention.o_proj]), _join([mlp.down_proj])
@@ -214,10 +222,13 @@ class _Layer:
         if self.qk_norms is not None:
             parts = zip(self.qk_norms, qk.split_with_sizes([heads, groups], dim=1), strict=True)
             qk = torch.cat([norm(part) for norm, part in parts], dim=1)
-        cos, sin = rotation
-        first, second = qk.chunk(2, dim=-1)
-        turned = torch.addcmul(qk * cos, torch.cat([second, first], dim=-1), sin)
-        q_BHE, k_BKE = turned.split_with_sizes([heads, groups], dim=1)
+        if self.rotary:
+            cos, sin = rotation
+            first, second = qk.chunk(2, dim=-1)
+            qk = torch.addcmul(qk * cos, torch.cat([second, first], dim=-1), sin)
+        else:
+            qk = qk * self.scale_H1
+        q_BHE, k_BKE = qk.split_with_sizes([heads, groups], dim=1)
         return q_BHE.reshape(-1, heads // groups, self.head_dim), k_BKE, v_BKE
 
     def finish(self, x_BD: torch.Tensor, read_BD: torch.Tensor) -> torch.Tensor:

@@ -16,14 +16,17 @@ from transformers import (
     Qwen2ForCausalLM,
     Qwen3Config,
     Qwen3ForCausalLM,
+    SmolLM3Config,
+    SmolLM3ForCausalLM,
 )
 
 from rollout.types import Completion, Prompt
 
 V, STOP, PAD = 19, 1, 0  # size of the vocabulary, and two of its tokens
-WRITTEN_OUT = ["llama", "llama-3", "qwen2", "qwen3", "mistral-full"]  # families with a `Decoder`
+WRITTEN_OUT = ["llama", "llama-3", "qwen2", "qwen3", "mistral-full", "smollm3"]  # families with a `Decoder`
 SMALL = {"vocab_size": V, "hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 2}
 HEADS = {"num_attention_heads": 4, "num_key_value_heads": 2, "max_position_embeddings": 128}
+TOKENS = {"pad_token_id": PAD, "bos_token_id": None, "eos_token_id": STOP}
 
 
 def make(family: str) -> torch.nn.Module:
@@ -47,6 +50,12 @@ def make(family: str) -> torch.nn.Module:
         model = MistralForCausalLM(MistralConfig(**SMALL, **HEADS, sliding_window=None))
     elif family == "mistral":  # a sliding window shorter than the completions
         model = MistralForCausalLM(MistralConfig(**SMALL, **HEADS, sliding_window=6))
+    elif family == "smollm3":  # rotary positions in the first layer only
+        model = SmolLM3ForCausalLM(SmolLM3Config(**SMALL, **HEADS, **TOKENS, no_rope_layers=[1, 0]))
+    elif family == "smollm3-window":  # and its window is shorter than the completions
+        window = {"use_sliding_window": True, "sliding_window": 6}
+        window |= {"layer_types": ["sliding_attention", "full_attention"], "no_rope_layers": [1, 0]}
+        model = SmolLM3ForCausalLM(SmolLM3Config(**SMALL, **HEADS, **TOKENS, **window))
     else:
         model = GPT2LMHeadModel(
             GPT2Config(

@@ -93,6 +93,19 @@ def test_the_sign_after_a_short_number_can_be_part_of_its_token() -> None:
                 assert tokenizer.unk_token_id not in encoder.encode(text)
 
 
+def test_the_sign_after_a_word_can_be_part_of_its_token() -> None:
+    env = make_example("directional")
+    tokenizer = make_tokenizer(env, join_words=True)
+    problem = env.problem(Split.OOD_EASY, 0)
+    assert tokenizer.tokenize("west. right, left, around\nsouth\n") == [
+        *("west. ", "right, ", "left, ", "around", "\n", "south", "\n")
+    ]
+    encoder = make_encoder(tokenizer)
+    for text in (problem.prompt, render_trace(env.full_trace(problem), problem.answer)):
+        assert encoder.decode(encoder.encode(text)) == text
+        assert tokenizer.unk_token_id not in encoder.encode(text)
+
+
 @pytest.mark.parametrize("name", [pytest.param(name, marks=SLOW.get(name, ())) for name in sorted(ENVS)])
 def test_tiny_reads_control_tokens_in_text_as_text(name: str) -> None:
     env, encoder = tiny(name)

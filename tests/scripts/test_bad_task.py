@@ -168,6 +168,10 @@ CASES: Cases = {
         ["good.yaml"],
         ("a demonstration of the warm start has ", "over the model's context of 104 tokens"),
     ),
+    "positions drawn beyond the context": (
+        ["good.yaml", "warm_start.position_range=200"],
+        ("warm_start.position_range is 200, over the model's context of 104 tokens", "policy.tiny.max_pos"),
+    ),
     "an empty file": (math_of("nothing.jsonl"), ("nothing.jsonl",)),
     "fewer problems than are evaluated": (math_of("few.jsonl"), ("few.jsonl",)),
     "rows without an answer": (math_of("unanswered.jsonl"), ("unanswered.jsonl row 1",)),

@@ -36,7 +36,7 @@ PROMPTS = [
 SAMPLING = Sampling(temperature=0.8, max_new_tokens=20)
 
 
-@pytest.mark.parametrize("family", [*WRITTEN_OUT, "mistral", "gpt2"])
+@pytest.mark.parametrize("family", [*WRITTEN_OUT, "mistral", "smollm3-window", "gpt2"])
 @pytest.mark.parametrize("temperature", [0.8, 1.0, 1.7])
 def test_logprobs_agree_with_a_full_forward(family: str, temperature: float) -> None:
     sampler = engine(family)
@@ -77,7 +77,7 @@ def test_a_decoder_and_the_library_sample_the_same_tokens(family: str) -> None:
                 assert a.logprobs == pytest.approx(b.logprobs, abs=2e-5)
 
 
-@pytest.mark.parametrize("family", ["mistral", "gpt2"])
+@pytest.mark.parametrize("family", ["mistral", "smollm3-window", "gpt2"])
 def test_other_models_have_no_decoder(family: str) -> None:
     assert engine(family)._decoder is None
 

@@ -1,0 +1,63 @@
+"""The model made from scratch: how its layers know the order of tokens."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from pydantic import ValidationError
+from transformers import AutoModelForCausalLM, PreTrainedModel
+
+from configs.schema.config import PolicyConfig, TinyModelConfig
+from envs import make_env
+from rl.models.policy import load_policy
+
+ENV = make_env("directional")
+SIZE: dict[str, Any] = {"hidden_size": 16, "num_layers": 4, "num_heads": 2, "intermediate_size": 32}
+IDS = torch.tensor([[3, 4, 5, 6, 7, 5, 4, 3, 8, 9]])
+
+
+def make(**settings: Any) -> PreTrainedModel:
+    policy = load_policy(PolicyConfig(tiny=TinyModelConfig(**SIZE, **settings)), ENV, seed=0)
+    for parameter in policy.model.parameters():  # near-uniform attention would hide positions
+        parameter.data.mul_(8.0 if parameter.dim() > 1 else 1.0)
+    return policy.model.eval()
+
+
+def last_logits(model: PreTrainedModel, positions: torch.Tensor | None = None) -> torch.Tensor:
+    with torch.no_grad():
+        return model(input_ids=IDS, position_ids=positions).logits[0, -1]
+
+
+@pytest.mark.parametrize(("positions", "reads"), [("rotary", True), ("none", False), ("hybrid", True)])
+def test_distances_count_only_where_a_layer_is_rotary(positions: str, reads: bool) -> None:
+    model = make(positions=positions)
+    spread = 3 * torch.arange(IDS.shape[1])[None]
+    assert torch.equal(last_logits(model), last_logits(model, spread)) is not reads
+    # The order counts in any case: the causal mask gives it away.
+    assert sum(parameter.numel() for parameter in model.parameters()) == sum(
+        parameter.numel() for parameter in make().parameters()
+    )
+
+
+def test_every_other_layer_of_a_hybrid_is_rotary() -> None:
+    config: Any = make(positions="hybrid", rotary_window=4).config
+    assert config.no_rope_layers == [1, 0, 1, 0]
+    assert config.layer_types == ["sliding_attention", "full_attention"] * 2
+    assert config.sliding_window == 4
+
+
+@pytest.mark.parametrize("settings", [{"positions": "none"}, {"positions": "hybrid", "rotary_window": 4}])
+def test_saved_it_is_an_ordinary_folder(settings: dict[str, Any], tmp_path: Path) -> None:
+    model = make(**settings)
+    model.save_pretrained(tmp_path)
+    loaded = AutoModelForCausalLM.from_pretrained(tmp_path).eval()
+    assert torch.equal(last_logits(loaded), last_logits(model))
+
+
+@pytest.mark.parametrize("positions", ["rotary", "none"])
+def test_a_window_needs_layers_that_see_everything(positions: str) -> None:
+    with pytest.raises(ValidationError, match=f"rotary_window is 8, but positions is {positions}; set posi"):
+        TinyModelConfig(positions=positions, rotary_window=8)
