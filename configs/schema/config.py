@@ -58,6 +58,9 @@ class TinyModelConfig(Section):
     attention_bias: bool = False
     """Use biases in the attention projections, as GPT-2 does. With biases the model learns to look up tokens
     sooner."""
+    initializer_range: float = Field(0.02, gt=0)
+    """Standard deviation of the first weights. 0.02 is the library's, for wide models; at a width below some
+    hundreds, 1 / sqrt(hidden_size) lets attention learn several times sooner."""
     max_positions: int = Field(1024, ge=16)
     """Context length: the longest prompt plus completion, in tokens."""
     positions: Literal["rotary", "none", "hybrid"] = "rotary"

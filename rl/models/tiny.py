@@ -92,6 +92,7 @@ def make_model(config: TinyModelConfig, tokenizer: PreTrainedTokenizerFast, seed
         "num_attention_heads": config.num_heads,
         "num_key_value_heads": config.num_heads,
         "attention_bias": config.attention_bias,
+        "initializer_range": config.initializer_range,
         "max_position_embeddings": config.max_positions,
         "tie_word_embeddings": True,
         "bos_token_id": None,

@@ -1,11 +1,11 @@
 """A decode step of the common decoder families, without the overhead of the library's forward.
 
 Llama, Mistral, Qwen2, Qwen3 and SmolLM3 are one model up to a few switches: RMS norms, rotary positions (in
-SmolLM3 not in every layer), grouped-query attention, a gated MLP (Touvron et al., arXiv 2302.13971). Their decode
-step, one new token per row, is written out here on the library's own weights: matrices with the same input are
-concatenated in one buffer, and the model's parameters become views of it, so weights loaded into the model are
-the weights used here. The library's forward does the prefill, once for all samples of a group, which share its
-KV cache.
+SmolLM3 not in every layer), grouped-query attention, a gated MLP (Touvron et al., arXiv 2302.13971). Their
+decode step, one new token per row, is written out here on the library's own weights: matrices with the same
+input are concatenated in one buffer, and the model's parameters become views of it, so weights loaded into the
+model are the weights used here. The library's forward does the prefill, once for all samples of a group, which
+share its KV cache.
 
 Shapes: B rows, H query heads in K groups of R, C = B * K, E head dimension, D hidden size, L prompt positions,
 S columns of new tokens, V vocabulary; G groups of up to M rows, N = M * R.

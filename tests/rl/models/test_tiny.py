@@ -61,3 +61,12 @@ def test_saved_it_is_an_ordinary_folder(settings: dict[str, Any], tmp_path: Path
 def test_a_window_needs_layers_that_see_everything(positions: str) -> None:
     with pytest.raises(ValidationError, match=f"rotary_window is 8, but positions is {positions}; set posi"):
         TinyModelConfig(positions=positions, rotary_window=8)
+
+
+@pytest.mark.parametrize("positions", ["rotary", "none"])
+def test_first_weights_are_as_wide_as_configured(positions: str) -> None:
+    policy = load_policy(
+        PolicyConfig(tiny=TinyModelConfig(**SIZE, positions=positions, initializer_range=0.3)), ENV, seed=0
+    )
+    matrix = policy.model.get_parameter("model.layers.0.mlp.up_proj.weight")
+    assert 0.25 < float(matrix.detach().std()) < 0.35
