@@ -81,17 +81,20 @@ def check_lengths(config: Config, parts: Parts, policy: Policy) -> list[str]:
             f"rollout.max_prompt_tokens ({rollout.max_prompt_tokens}) plus the longest max_new_tokens "
             f"({new}) is over the model's context of {context} tokens; lower one of them"
         )
-    if config.warm_start is not None:
-        reach = config.warm_start.position_range
+    learnt = config.warm_start
+    if learnt is not None:
+        reach = learnt.position_range
         if reach is not None and context is not None and reach > context:
             key = ", or raise policy.tiny.max_positions" if config.policy.model == "tiny" else ""
             raise ConfigError(
                 f"warm_start.position_range is {reach}, over the model's context of {context} tokens; lower "
                 f"it{key}"
             )
+        if config.iterate is not None:  # the longest that a loop teaches
+            learnt = learnt.model_copy(update={"skipped_frac": 0.0, "budget_frac": 1.0})
         demonstrations = check_demonstrations(
             (*parts.curriculum, parts.env),
-            config.warm_start,
+            learnt,
             policy.encoder,
             seed=config.seed,
             limit=rollout.max_new_tokens,
@@ -247,6 +250,7 @@ def worker_spec(
         rewards=parts.rewards,
         sampling=Sampling(temperature=rollout.temperature, max_new_tokens=rollout.max_new_tokens),
         max_prompt_tokens=rollout.max_prompt_tokens,
+        others=parts.others,
     )
 
 

@@ -6,9 +6,9 @@ reported within two seconds, all that can be found together in one message.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from pydantic import ValidationError
@@ -21,6 +21,7 @@ from envs.modules import add_folder
 from envs.own import is_own, own_fault
 from envs.registry import find_env
 from rewards import RewardSum, Term, When
+from rl.iterate.record import VALIDATION
 from rl.memory.machine import check_tiny_model
 from rl.models.files import PolicyError
 from rl.models.saved_adapter import check_model
@@ -39,12 +40,14 @@ class Parts:
         curriculum: The task with the settings of each phase of the warm start's curriculum.
         prompts: The format of prompts.
         rewards: The reward.
+        others: Further tasks that are only evaluated, by name: the validation cell of a loop.
     """
 
     env: Env[Any]
     curriculum: tuple[Env[Any], ...]
     prompts: PromptFormat
     rewards: RewardSum
+    others: Mapping[str, Env[Any]] = field(default_factory=dict)
 
 
 def build_parts(config: Config, *, find_model: bool = True) -> Parts:
@@ -63,6 +66,7 @@ def build_parts(config: Config, *, find_model: bool = True) -> Parts:
     mistakes: list[ValueError] = []
     env: Env[Any] | None = None
     rewards: RewardSum | None = None
+    others: Mapping[str, Env[Any]] = {}
     with _collected(mistakes):
         env = build_env(config)
         with _collected(mistakes):
@@ -72,7 +76,10 @@ def build_parts(config: Config, *, find_model: bool = True) -> Parts:
                 check_tiny_words(env)
         with _collected(mistakes):
             curriculum = _curriculum(config)
-            _check_warm_start(config, (*curriculum, env))
+            if config.iterate is None:
+                _check_warm_start(config, (*curriculum, env))
+            if config.iterate is not None:
+                others = _check_loop(config, env)
     with _collected(mistakes):
         rewards = build_rewards(config)
     with _collected(mistakes):
@@ -89,7 +96,7 @@ def build_parts(config: Config, *, find_model: bool = True) -> Parts:
     if mistakes:
         raise ConfigError("; ".join(dict.fromkeys(map(str, mistakes))))
     assert env is not None and rewards is not None
-    return Parts(env=env, curriculum=curriculum, prompts=prompts, rewards=rewards)
+    return Parts(env=env, curriculum=curriculum, prompts=prompts, rewards=rewards, others=others)
 
 
 @contextmanager
@@ -117,7 +124,8 @@ def build_rewards(config: Config) -> RewardSum:
         )
     except ValueError as error:
         raise ConfigError(f"rewards: {error}") from None
-    if rewards.on_budget and config.grpo is not None and config.grpo.budget_frac == 0:
+    states_budget = config.iterate is not None or (config.grpo is not None and config.grpo.budget_frac > 0)
+    if rewards.on_budget and config.grpo is not None and not states_budget:
         raise ConfigError(
             f"rewards: '{rewards.on_budget[0]}' compares with the budget in the prompt, but "
             "grpo.budget_frac is 0, so no prompt states one; set grpo.budget_frac, or leave the reward out"
@@ -232,3 +240,53 @@ def _check_warm_start(config: Config, envs: tuple[Env[Any], ...]) -> None:
             make_examples(env, config.warm_start, num_problems=1, seed=config.seed)
     except ValueError as error:
         raise ConfigError(str(error)) from None
+
+
+def _check_loop(config: Config, env: Env[Any]) -> dict[str, Env[Any]]:
+    """Refuse a loop that the task cannot go through; returns the task of its validation cell.
+
+    Raises:
+        ConfigError: The task lacks what the loop learns from or judges by, or the validation cell is wrong.
+    """
+    loop, warm_start = config.iterate, config.warm_start
+    assert loop is not None and warm_start is not None
+    mix = {"skipped_frac": 1.0 if loop.init == "warm" else 0.0}
+    if loop.init == "warm" and not env.skip_kinds:
+        raise ConfigError(
+            f"iterate.init is warm, but '{env.name}' has no rule to skip a step by; set it to cold"
+        )
+    _check_warm_start(config.model_copy(update={"warm_start": warm_start.model_copy(update=mix)}), (env,))
+    if loop.keep == "verified" and not all(part.checks_steps for part in env.parts.values()):
+        raise ConfigError(
+            f"iterate.keep is verified, but '{env.name}' counts steps and checks none; set it to right"
+        )
+    if loop.validation is None:
+        return {}
+    settings = {**config.env.settings, **loop.validation}
+    changed = {
+        "env": config.env.model_copy(update={"settings": settings}),
+        "eval": config.eval.model_copy(update={"splits": [Split.OOD_EASY.value]}),
+    }
+    try:
+        validation = build_env(config.model_copy(update=changed))
+    except ConfigError as error:
+        raise ConfigError(f"iterate.validation: {error}") from None
+    _check_disjoint(config, env, validation)
+    return {VALIDATION: validation}
+
+
+def _check_disjoint(config: Config, env: Env[Any], validation: Env[Any]) -> None:
+    """Refuse a validation cell that has a problem of a cell that is tested or learnt from."""
+    warm_start, num = config.warm_start, config.eval.num_problems
+    assert warm_start is not None
+    found = {validation.problem(Split.OOD_EASY, index).question for index in range(num)}
+    sizes = {Split(split): num for split in config.eval.splits}
+    train = env.num_problems(Split.TRAIN)
+    sizes[Split.TRAIN] = min(warm_start.num_problems, train or warm_start.num_problems)
+    for split, size in sizes.items():
+        shared = sum(env.problem(split, index).question in found for index in range(size))
+        if shared:
+            raise ConfigError(
+                f"iterate.validation: {shared:,} of the {size:,} {split} problems are also in the validation "
+                "cell, by which round and mix are chosen; give it buckets that no other cell has"
+            )

@@ -40,7 +40,8 @@ def check_prompts(config: Config, env: Env[Any], encoder: Encoder) -> str:
         ConfigError: A prompt is over the limit and may not be skipped, or no prompt of a split is within it.
     """
     limit, skip = config.rollout.max_prompt_tokens, config.rollout.long_prompts == "skip"
-    splits = dict.fromkeys((*(() if config.grpo is None else ("train",)), *config.eval.splits))
+    learns = config.grpo is not None or config.iterate is not None  # from problems that are sampled
+    splits = dict.fromkeys((*(("train",) if learns else ()), *config.eval.splits))
     lengths = {
         split: [len(encoder.encode_prompt(problem)) for problem in _problems(config, env, split)]
         for split in map(Split, splits)
@@ -58,7 +59,7 @@ def check_prompts(config: Config, env: Env[Any], encoder: Encoder) -> str:
             f"rollout.max_prompt_tokens is {limit}, but the prompt of {where} has {longest} tokens{none}; "
             f"raise it{other} or make env.settings easier"
         )
-    endless = env.num_problems(Split.TRAIN) is None and config.grpo is not None
+    endless = env.num_problems(Split.TRAIN) is None and learns
     counts = [
         f"{num:,} of {'the first ' if endless and split is Split.TRAIN else ''}{len(lengths[split]):,} {split}"
         for split, num in over.items()
@@ -83,10 +84,11 @@ def describe_skipped(updates: Sequence[Mapping[str, float]]) -> str:
 
 def _problems(config: Config, env: Env[Any], split: Split) -> Iterator[Problem]:
     """The problems of a split that are measured, with the longest budget that may be asked for."""
-    trained_on = split is Split.TRAIN and config.grpo is not None
+    trained_on = split is Split.TRAIN and (config.grpo is not None or config.iterate is not None)
     size = env.num_problems(split)
     num = (size or _TRIED) if trained_on else min(size or config.eval.num_problems, config.eval.num_problems)
     asked = trained_on and config.grpo is not None and config.grpo.budget_frac > 0
+    asked = asked or (config.iterate is not None and split in (Split.TRAIN, Split.ID))
     for index in range(num):
         problem = draw_problem(env, split, index)
         yield env.with_budget(problem, problem.num_full_steps) if asked else problem

@@ -25,18 +25,13 @@ from typing import TextIO
 import torch
 
 from configs import Config
-from configs.schema.config import GrpoConfig
-from rewards import RunHistory
 from rl.build import build_policy, build_pool, check_backends, check_lengths, checked_memory
 from rl.devices import describe_devices
 from rl.evaluate import evaluate
 from rl.evaluation_files import write_evaluation
-from rl.grpo.advantages import AdvantageWeight
-from rl.grpo.arguments import grpo_arguments
 from rl.grpo.checkpoint_state import logged_until
 from rl.grpo.evaluations import Evaluations
-from rl.grpo.trainer import StrideTrainer
-from rl.grpo.update import Updates
+from rl.grpo.train import train_grpo
 from rl.grpo.zero_signal import describe_zero_signal
 from rl.memory.exhausted import memory_errors
 from rl.memory.fit import Fit
@@ -47,7 +42,7 @@ from rl.models.upload import HubUploads
 from rl.numerics import describe_numerics
 from rl.pages.run.write import write_report
 from rl.parts import Parts
-from rl.precision import all_float32, check_learner, prepare_learner
+from rl.precision import check_learner, prepare_learner
 from rl.prompt_lengths import describe_skipped, fits
 from rl.proxy_steps import describe_proxies
 from rl.runs.checkpoints import checkpoint_to_resume, checkpoint_update, checkpoints
@@ -69,7 +64,7 @@ from rl.trainer_callback import LEGEND, UpdateCallback
 from rollout.encoder import Encoder
 from rollout.engines.precision import set_tf32
 from rollout.pools.base import RolloutPool
-from rollout.source import GroupSource, RolloutBatch
+from rollout.source import RolloutBatch
 
 
 def run_stages(
@@ -255,44 +250,9 @@ class _Run:
         if config.warm_start is None:
             policy = self._loaded(self.folder.model(Stage.BASE), policy)
         resume_from, done = self._rewind(Stage.GRPO)
-        weight, decoupled = config.rewards.advantage_weight, config.rewards.decoupled
-        source = GroupSource(
-            pool,
-            self.parts.env,
-            seed=config.seed,
-            num_samples=config.rollout.samples_per_problem,
-            problems_per_batch=config.rollout.problems_per_batch,
-            dynamic_sampling=config.grpo.dynamic_sampling,
-            max_resamples=config.grpo.max_resamples,
-            max_ungraded=config.rollout.max_ungraded,
-            budget_frac=config.grpo.budget_frac,
-            decoupled=decoupled is not None,
-            fits=fits(config, policy.encoder),
-            history=self._history(config.grpo),
-        )
-        updates = Updates(
-            source,
-            pool,
-            config.grpo.model_copy(update={"micro_batch_tokens": self.fit.pass_tokens}),
-            config.rollout,
-            pad_id=policy.encoder.pad_id,
-            on_rollouts=partial(self._log_rollouts, policy.encoder),
-            advantage_weight=AdvantageWeight(**weight.model_dump()) if weight else None,
-            decoupled=decoupled.temperature if decoupled else None,
-            float32=all_float32(config),
-            warn=self.say,
-        )
         settings, stopped = config.grpo, self.folder.summary().stopped
         if stopped is not None and done >= stopped:  # only the evaluation after it is missing
             settings = settings.model_copy(update={"updates": done})
-        arguments = grpo_arguments(
-            settings,
-            config.rollout,
-            folder=checkpoints(self.folder.path, Stage.GRPO),
-            seed=config.seed,
-            passes=prepare_learner(config, policy.model),
-            report_to=config.report_to,
-        )
         started = time.perf_counter()
         self.say(LEGEND)
         with self.progress.showing(training_work(Stage.GRPO, config), done=done) as task:
@@ -307,10 +267,20 @@ class _Run:
                 say=self.say,
                 show=lambda split, update, rows: self.tables.show(f"eval/{split}", update, rows),
             )
-            trainer = StrideTrainer(
-                policy, updates, arguments, callbacks, evaluations=evaluations, say=self.say
+            train_grpo(
+                policy,
+                pool,
+                config,
+                self.parts,
+                settings,
+                pass_tokens=self.fit.pass_tokens,
+                folder=checkpoints(self.folder.path, Stage.GRPO),
+                callbacks=callbacks,
+                on_rollouts=partial(self._log_rollouts, policy.encoder),
+                evaluations=evaluations,
+                resume_from=resume_from,
+                say=self.say,
             )
-            trainer.run(resume_from)
         self._save(Stage.GRPO, policy)
         num_updates = self.folder.summary().stopped or config.grpo.updates
         self._trained(Stage.GRPO, num_updates, time.perf_counter() - started)
@@ -319,12 +289,6 @@ class _Run:
     def upload_final(self) -> None:
         if self.uploads is not None:
             self.uploads.upload_final(self.folder.best_model)
-
-    def _history(self, config: GrpoConfig) -> RunHistory | None:
-        rewards = self.parts.rewards
-        if not rewards.reads_history:
-            return None
-        return RunHistory(updates_per_batch=config.num_iterations, keep_shortest=rewards.reads_problems)
 
     def evaluate(self, stage: Stage, policy: Policy, pool: RolloutPool, config: Config) -> None:
         started = time.perf_counter()

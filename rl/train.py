@@ -6,14 +6,16 @@ The config is checked first, without torch, which takes seconds to import; `stag
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import TextIO
 
-from configs import Config
+from configs import Config, ConfigError
+from rl.iterate.record import VALIDATION
 from rl.launcher import check_launcher
-from rl.parts import build_parts
+from rl.parts import Parts, build_parts
 from rl.ray_job import check_job_output, in_job
 from rl.runs.folder import RunFolder, check_run_folder
-from rl.runs.problems import describe_problems
+from rl.runs.problems import Problems, describe_problems
 from rl.surroundings import check_surroundings
 from rollout.temporary import remove_leftovers
 from rollout.threads import let_threads_sleep
@@ -43,6 +45,47 @@ def train(
         ConfigError, PolicyError, RunFolderError, ResourceError, VllmError, DecodingError: A mistake of the
             user's, found before anything is written.
     """
+    if config.iterate is not None:
+        raise ConfigError(
+            "the config has the section iterate, a step-skipping loop; run it with `stride iterate`, or set "
+            "iterate to null"
+        )
+    checked = check_run(config, resume=resume, overwrite=overwrite, allow=allow)
+    from rl.stages import run_stages  # imports torch
+
+    return run_stages(
+        config,
+        checked.parts,
+        resume=resume,
+        overwrite=overwrite,
+        problems=checked.problems,
+        allow=allow,
+        warnings=checked.warnings,
+        out=out,
+    )
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class CheckedRun:
+    """What a run needs, checked without torch.
+
+    Attributes:
+        parts: Its parts.
+        problems: Their problems, as hashes.
+        warnings: Lines for its start.
+    """
+
+    parts: Parts
+    problems: Problems
+    warnings: Sequence[str]
+
+
+def check_run(config: Config, *, resume: bool, overwrite: bool, allow: Sequence[str]) -> CheckedRun:
+    """Find a user's mistakes before anything is imported that takes seconds, and before anything is written.
+
+    Raises:
+        ConfigError, PolicyError, RunFolderError: A mistake.
+    """
     check_launcher()
     if in_job():
         check_job_output(config)
@@ -51,17 +94,6 @@ def train(
     warnings = check_surroundings(config)
     parts = build_parts(config)
     names = [term.name for term in config.rewards.terms]
-    problems = describe_problems(parts.env, parts.curriculum, names)
+    problems = describe_problems(parts.env, parts.curriculum, names, parts.others.get(VALIDATION))
     check_run_folder(config, resume=resume, overwrite=overwrite, problems=problems, allow=allow)
-    from rl.stages import run_stages  # imports torch
-
-    return run_stages(
-        config,
-        parts,
-        resume=resume,
-        overwrite=overwrite,
-        problems=problems,
-        allow=allow,
-        warnings=warnings,
-        out=out,
-    )
+    return CheckedRun(parts=parts, problems=problems, warnings=warnings)

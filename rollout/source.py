@@ -72,11 +72,13 @@ class GroupSource:
         max_resamples: int,
         max_ungraded: int,
         budget_frac: float = 0.0,
+        fewer: Sequence[int] = (),
+        first: int = 0,
         decoupled: bool = False,
         fits: Callable[[Problem], bool] | None = None,
         history: RunHistory | None = None,
     ) -> None:
-        """Start at group 0.
+        """Start at the first group.
 
         Args:
             pool: Rolls the groups out.
@@ -89,11 +91,14 @@ class GroupSource:
             max_ungraded: Completions that may be left out over the whole run because a grader failed.
             budget_frac: Share of prompts that state a step budget, drawn uniformly from half of the full steps
                 to all.
+            fewer: In place of `budget_frac`: every prompt states the full steps less one of these, drawn
+                uniformly; all of them where that would leave none.
+            first: Number of the first group.
             decoupled: Only right and wrong answers are compared (`rewards.decoupled`).
             fits: Whether a problem is used, with its budget; None: all are.
             history: The run so far, for the rewards; None if no reward reads it.
         """
-        self.cursor = 0
+        self.cursor = first
         self._history = history
         self._pool = pool
         self._env = env
@@ -104,6 +109,7 @@ class GroupSource:
         self._max_resamples = max_resamples if dynamic_sampling else 0
         self._useful_share = 1.0  # expected of the groups sampled next
         self._budget_frac = budget_frac
+        self._fewer = tuple(fewer)
         self._fits = fits
         self._num_skipped = 0
         self._decoupled = decoupled
@@ -196,11 +202,13 @@ class GroupSource:
     def _problem(self, group_id: int) -> Problem:
         """The problem of a group, with the budget that is drawn for it."""
         problem = draw_problem(self._env, Split.TRAIN, group_id)
-        if self._budget_frac > 0:
-            rng = derive_random(self._seed, "budget", group_id)
-            if rng.random() < self._budget_frac:
-                full = problem.num_full_steps
-                return self._env.with_budget(problem, rng.randint((full + 1) // 2, full))
+        if not self._fewer and self._budget_frac == 0:
+            return problem
+        rng, full = derive_random(self._seed, "budget", group_id), problem.num_full_steps
+        if self._fewer:
+            return self._env.with_budget(problem, steps_asked(full, rng.choice(self._fewer)))
+        if rng.random() < self._budget_frac:
+            return self._env.with_budget(problem, rng.randint((full + 1) // 2, full))
         return problem
 
     def _request(self, problem: Problem) -> GroupRequest:
@@ -213,6 +221,14 @@ class GroupSource:
             seed=self._seed,
             history=None if self._history is None else self._history.of(problem),
         )
+
+
+def steps_asked(full: int, fewer: int) -> int:
+    """The steps to ask for: so many fewer than full, or the full number where that would leave none.
+
+    Source: the released code of "Can Language Models Learn to Skip Steps?" (arXiv 2411.01855).
+    """
+    return full - fewer if full > fewer else full
 
 
 def rewards_differ(rewards: Sequence[float]) -> bool:

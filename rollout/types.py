@@ -102,6 +102,7 @@ class GroupRequest:
         history: The run so far, for the rewards; None outside of training, or if no reward reads it.
         evaluation: Whether it is for evaluation. There users' own rewards, which may fail on a sample and so
             leave it out, are not called.
+        env: Which of the worker's other environments has the problem; empty: the run's own.
     """
 
     group_id: int
@@ -112,6 +113,7 @@ class GroupRequest:
     seed: int
     history: History | None = None
     evaluation: bool = False
+    env: str = ""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -7,8 +7,8 @@ each actor. A `WorkerSpec` holds everything a worker is built from and is sent t
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from envs import Env, GraderError, Problem, Trace
@@ -43,6 +43,7 @@ class WorkerSpec:
         rewards: Scores the traces.
         sampling: Temperature and length limit of training.
         max_prompt_tokens: Longest prompt accepted, in tokens.
+        others: Further environments by name, whose problems a request may ask for.
     """
 
     engine: EngineSpec
@@ -51,6 +52,7 @@ class WorkerSpec:
     rewards: Scorer
     sampling: Sampling
     max_prompt_tokens: int
+    others: Mapping[str, Env[Any]] = field(default_factory=dict)
 
     def build(self) -> RolloutWorker:
         """Make a worker with an engine of its own.
@@ -65,6 +67,7 @@ class WorkerSpec:
             rewards=self.rewards,
             sampling=self.sampling,
             max_prompt_tokens=self.max_prompt_tokens,
+            others=self.others,
         )
 
 
@@ -80,6 +83,7 @@ class RolloutWorker:
         rewards: Scorer,
         sampling: Sampling,
         max_prompt_tokens: int,
+        others: Mapping[str, Env[Any]] | None = None,
     ) -> None:
         self.engine = engine
         self.encoder = encoder
@@ -87,6 +91,7 @@ class RolloutWorker:
         self.rewards = rewards
         self.sampling = sampling
         self.max_prompt_tokens = max_prompt_tokens
+        self.others: Mapping[str, Env[Any]] = others or {}
 
     def load_weights(self, weights: Weights, version: int) -> None:
         """See `Engine.load_weights`."""
@@ -111,7 +116,11 @@ class RolloutWorker:
         Raises:
             PromptTooLongError: A prompt is over the limit; names the problem, its length and the limit.
         """
-        problems = [self.env.with_budget(draw_problem(self.env, r.split, r.index), r.budget) for r in requests]
+        envs = [self._env_of(request) for request in requests]
+        problems = [
+            env.with_budget(draw_problem(env, request.split, request.index), request.budget)
+            for env, request in zip(envs, requests, strict=True)
+        ]
         return self.answer(requests, problems, sampling)
 
     def answer(
@@ -161,7 +170,7 @@ class RolloutWorker:
             text = self.encoder.decode(completion.ids)
             truncated = completion.finish_reason is FinishReason.LENGTH
             try:
-                trace = self._check(problem, text, truncated=truncated)
+                trace = self._check(self._env_of(request), problem, text, truncated=truncated)
             except GraderError as error:
                 failure = str(error)
             else:
@@ -188,15 +197,18 @@ class RolloutWorker:
             failure=failure,
         )
 
-    def _check(self, problem: Problem, text: str, *, truncated: bool) -> Trace:
+    def _env_of(self, request: GroupRequest) -> Env[Any]:
+        return self.others[request.env] if request.env else self.env
+
+    def _check(self, env: Env[Any], problem: Problem, text: str, *, truncated: bool) -> Trace:
         """The judged trace.
 
         Raises:
             GraderError: It could not be judged: the grader failed, or a user's environment raised.
         """
-        part = self.env.part_of(problem)
+        part = env.part_of(problem)
         try:
-            return self.env.check(problem, read_trace(part, self.encoder, text, truncated=truncated))
+            return env.check(problem, read_trace(part, self.encoder, text, truncated=truncated))
         except GraderError:
             raise
         except Exception as error:
@@ -208,4 +220,5 @@ class RolloutWorker:
 
 def sample_seed(request: GroupRequest, sample: int) -> int:
     """Seed of one sample: a hash of what it is for, so every worker samples the same tokens."""
-    return derive_seed(request.seed, "sample", request.split.value, request.index, request.group_id, sample)
+    where = (request.env, request.split.value) if request.env else (request.split.value,)
+    return derive_seed(request.seed, "sample", *where, request.index, request.group_id, sample)

@@ -14,6 +14,7 @@ from scripts.closed_pipes import closed_pipes
 
 COMMANDS = {
     "train": "run a config: warm start, GRPO, evaluation, report",
+    "iterate": "run the step-skipping loop: ask for fewer steps, keep, mix, retrain",
     "evaluate": "evaluate a model on the splits of a config",
     "runs": "list runs: what has become of each, and what to type to go on",
     "ablate": "run the cases and seeds of an ablation, and compare them",

@@ -5,6 +5,8 @@ CONFIG is a YAML file or the name of a shipped config. Every key of the config c
 
 from __future__ import annotations
 
+import argparse
+
 from rollout.interruption import ended_by_signals
 from scripts.arguments import Arguments
 from scripts.exits import user_errors
@@ -15,6 +17,11 @@ def make_parser() -> Arguments:
     parser = Arguments(
         "train", about=f"{__doc__}", example="stride train quickstart grpo.updates=60 output_dir=runs/short"
     )
+    return with_run_arguments(parser)
+
+
+def with_run_arguments(parser: Arguments) -> Arguments:
+    """Add the arguments of commands that train; `stride iterate` has the same."""
     parser.add_argument("config", metavar="CONFIG", help="YAML file, or the name of a shipped config")
     parser.add_argument("overrides", nargs="*", default=[], metavar="key=value", help="config keys, dotted")
     what = parser.add_mutually_exclusive_group()
@@ -30,12 +37,17 @@ def make_parser() -> Arguments:
     return parser
 
 
-def main(argv: list[str] | None = None) -> int:
-    """Parse arguments, train, print the result table."""
-    parser = make_parser()
+def run_arguments(parser: Arguments, argv: list[str] | None) -> argparse.Namespace:
+    """Parse arguments that `with_run_arguments` has added."""
     arguments = parser.parse_intermixed_args(argv)
     if arguments.allow_change and not arguments.resume:
         parser.error("--allow-change goes with --resume")
+    return arguments
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Parse arguments, train, print the result table."""
+    arguments = run_arguments(make_parser(), argv)
     with ended_by_signals("stopped before the run began") as signals, user_errors():
         from configs import load_config
 

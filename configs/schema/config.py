@@ -12,6 +12,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 
+from configs.schema.iterate import IterateConfig, check_loop
 from configs.schema.loss import LossConfig
 from configs.schema.prompt import PromptConfig
 from configs.schema.reporting import HubConfig, SampleTableConfig, TrajectoryConfig
@@ -621,6 +622,14 @@ class Config(Section):
     grpo: GrpoConfig | None = GrpoConfig()
     """GRPO. null: stop after the warm start."""
     eval: EvalConfig = EvalConfig()
+    iterate: IterateConfig | None = None
+    """The step-skipping loop, in place of warm start and GRPO: `stride iterate` runs it. null: `stride train`
+    runs the config."""
+
+    @model_validator(mode="after")
+    def _loop_fits(self) -> Config:
+        check_loop(self)
+        return self
 
     @model_validator(mode="after")
     def _sizes_agree(self) -> Config:

@@ -120,4 +120,8 @@ def _refusals(repo_id: str) -> Iterator[None]:
 
 
 def _what(model: TrainedModel) -> str:
-    return "model" if model.run is None else f"{model.stage} model of {model.run.resolve().name}"
+    return (
+        "model"
+        if model.run is None
+        else f"{model.stage or model.path.name} model of {model.run.resolve().name}"
+    )

@@ -56,6 +56,7 @@ _OPERATIONAL = (
     "grpo.save_minutes",
     "grpo.keep_checkpoints",
     "grpo.max_logprob_diff",
+    "iterate.rounds",
     "policy.trust_remote_code",
     "rewards.timeout_s",
     "rollout.actor_device",
@@ -107,7 +108,7 @@ _FIXED = {
     "warm_start.optim": _OPTIMIZER,
     "warm_start.batch_size": "it decides where in the demonstrations a checkpoint lies",
 }
-_SECTIONS = ("warm_start", "grpo")
+_SECTIONS = {"warm_start": "the warm start", "grpo": "GRPO", "iterate": "a step-skipping loop"}
 _WIDTH = 60  # characters of a value in a line
 
 
@@ -216,8 +217,7 @@ def _kind_of(key: str, was: Any, now: Any) -> tuple[Kind, str]:
     if key in _SECTIONS:
         if key == "grpo" and was is None:
             return Kind.OPERATIONAL, ""
-        stage = "the warm start" if key == "warm_start" else "GRPO"
-        return Kind.FIXED, f"whether there is {stage} is part of what the run is"
+        return Kind.FIXED, f"whether there is {_SECTIONS[key]} is part of what the run is"
     for name, why in _FIXED.items():
         if is_below(key, (name,)):
             return Kind.FIXED, why

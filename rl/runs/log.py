@@ -10,9 +10,9 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, Protocol, Self, TypeVar
 
 import numpy as np
 import yaml
@@ -25,7 +25,27 @@ if TYPE_CHECKING:  # readers of a run need not import torch
     from rollout.encoder import Encoder
     from rollout.types import RolloutGroup
 
-Row = TypeVar("Row", SampleRow, UpdateRow)
+
+class JsonRow(Protocol):
+    """A record that is one line of a file."""
+
+    def to_json(self) -> dict[str, Any]:
+        """The row as a JSON object."""
+        ...
+
+    @classmethod
+    def from_json(cls, data: Any) -> Self:
+        """The row of a JSON object.
+
+        Raises:
+            FormatError: It has a format that is not read.
+            RecordError: It is no such row.
+        """
+        ...
+
+
+Row = TypeVar("Row", bound=JsonRow)
+StageRow = TypeVar("StageRow", SampleRow, UpdateRow)
 T = TypeVar("T")
 _TAIL = 1 << 16
 
@@ -33,7 +53,7 @@ _BLANK = b"\0 \t\r\n"
 
 
 class RowLog(Generic[Row]):
-    """A file of rows of one type, each with the `stage` and `update` it belongs to."""
+    """A file of rows of one type."""
 
     def __init__(self, path: Path, kind: type[Row]) -> None:
         self.path = path
@@ -120,8 +140,8 @@ class RowLog(Generic[Row]):
         lines = [line for line in read_tail(self.path).split(b"\n")[:-1] if line.strip()]
         return self.parse(lines[-1]) if lines else None
 
-    def forget_after(self, stage: Stage, update: int) -> None:
-        """Drop the rows of `stage` beyond `update`: a resumed run writes them again.
+    def keep(self, wanted: Callable[[Row], bool]) -> None:
+        """Drop the rows that are not wanted, and what a kill has cut off.
 
         Raises:
             RunFolderError: As `read`.
@@ -130,10 +150,13 @@ class RowLog(Generic[Row]):
             return
         kept = []
         for number, line in self._numbered():
-            row = self.parse(line, number, tokens=False)
-            if row.stage is not stage or row.update <= update:
+            if wanted(self.parse(line, number, tokens=False)):
                 kept.append(line + b"\n")
         self._replace(b"".join(kept))
+
+    def replace(self, rows: Iterable[Row]) -> None:
+        """Write these rows in place of all that the file holds, atomically."""
+        self._replace("".join([json.dumps(row.to_json()) + "\n" for row in rows]).encode())
 
     def _replace(self, content: bytes) -> None:
         temporary = self.path.with_suffix(".tmp")
@@ -173,6 +196,18 @@ class RowLog(Generic[Row]):
             raise RunFolderError(f"{self.path} cannot be read: {error.strerror or error}") from None
 
 
+class StageLog(RowLog[StageRow]):
+    """A file of rows that each belong to a `stage` and an `update`."""
+
+    def forget_after(self, stage: Stage, update: int) -> None:
+        """Drop the rows of `stage` beyond `update`: a resumed run writes them again.
+
+        Raises:
+            RunFolderError: As `read`.
+        """
+        self.keep(lambda row: row.stage is not stage or row.update <= update)
+
+
 def read_tail(path: Path) -> bytes:
     """The last 64 KiB of a file; nothing where there is none. A row of metrics has about one thousand bytes."""
     try:
@@ -183,14 +218,14 @@ def read_tail(path: Path) -> bytes:
         return b""
 
 
-def metrics_log(folder: Path) -> RowLog[UpdateRow]:
+def metrics_log(folder: Path) -> StageLog[UpdateRow]:
     """The updates of a run."""
-    return RowLog(folder / "metrics.jsonl", UpdateRow)
+    return StageLog(folder / "metrics.jsonl", UpdateRow)
 
 
-def evaluation_log(folder: Path, stage: Stage, *, greedy: bool = True) -> RowLog[SampleRow]:
+def evaluation_log(folder: Path, stage: Stage, *, greedy: bool = True) -> StageLog[SampleRow]:
     """The completions of a stage's evaluation, greedy or sampled."""
-    return RowLog(folder / "eval" / f"{stage}{'' if greedy else '-sampled'}.jsonl", SampleRow)
+    return StageLog(folder / "eval" / f"{stage}{'' if greedy else '-sampled'}.jsonl", SampleRow)
 
 
 def read_summary(folder: Path) -> Summary:

@@ -13,6 +13,9 @@ from rl.runs.record import BestModel, Stage
 BEST = "best"
 """Name of the folder of the best model that the evaluations during GRPO have met."""
 
+OF_ROUND = "round-"
+"""How the names of the models of a step-skipping loop begin (`rl/iterate/files.py`)."""
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class TrainedModel:
@@ -37,7 +40,7 @@ class TrainedModel:
 
 
 def find_trained(path: Path) -> TrainedModel:
-    """The model in a folder; for a run folder, the model of its last stage.
+    """The model in a folder; for a run folder, the model of its last stage; of a loop, of its last round.
 
     Raises:
         RunFolderError: There is no such folder, or it holds no model.
@@ -48,6 +51,8 @@ def find_trained(path: Path) -> TrainedModel:
         for stage in reversed(Stage):
             if _is_model(path / "models" / stage):
                 return TrainedModel(path=path / "models" / stage, run=path, stage=stage)
+        if (newest := _newest_of_loop(path)) is not None:
+            return TrainedModel(path=newest, run=path)
         raise RunFolderError(f"the run in {path} has saved no model yet; let a stage of it finish first")
     if not _is_model(path):
         raise RunFolderError(
@@ -59,7 +64,15 @@ def find_trained(path: Path) -> TrainedModel:
             return TrainedModel(path=path, run=run, stage=Stage(path.name))
         if path.name == BEST and (best := read_summary(run).best) is not None:
             return TrainedModel(path=path, run=run, stage=Stage.GRPO, best=best)
+        if path.name.startswith(OF_ROUND):
+            return TrainedModel(path=path, run=run)
     return TrainedModel(path=path)
+
+
+def _newest_of_loop(run: Path) -> Path | None:
+    """The model of a loop's last round, the standard one if there is one; None where no round has a model."""
+    found = [path for path in (run / "models").glob(f"{OF_ROUND}*-*") if _is_model(path)]
+    return max(found, key=lambda path: (int(path.name.split("-")[1]), path.name), default=None)
 
 
 def _is_model(path: Path) -> bool:

@@ -18,6 +18,7 @@ from envs.modules import loaded_files
 from envs.own import is_own
 
 NAME = "problems.json"
+_VALIDATION = "validation"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -58,7 +59,10 @@ class Problems:
 
 
 def describe_problems(
-    env: Env[Any], curriculum: Sequence[Env[Any]] = (), rewards: Iterable[str] = ()
+    env: Env[Any],
+    curriculum: Sequence[Env[Any]] = (),
+    rewards: Iterable[str] = (),
+    validation: Env[Any] | None = None,
 ) -> Problems:
     """Hash the problems of a run, and the files behind them.
 
@@ -66,14 +70,18 @@ def describe_problems(
         env: The environment.
         curriculum: Those of the curriculum's phases.
         rewards: Names of the rewards; `package.module:function` is a user's.
+        validation: The environment of a loop's validation cell.
     """
     own = [part for part in env.parts.values() if is_own(part)]
     modules = [type(part).__module__ for part in own]
     modules += [name.partition(":")[0] for name in rewards if ":" in name]
     files = {file: path for part in own for file, path in _named_files(part.settings.model_dump(mode="json"))}
     named = {split.value: getattr(env.settings, split.value, None) for split in env.splits}
+    splits = {split.value: _fingerprint(env, split) for split in env.splits}
+    if validation is not None:
+        splits[_VALIDATION] = _fingerprint(validation, Split.OOD_EASY)
     return Problems(
-        splits={split.value: _fingerprint(env, split) for split in env.splits},
+        splits=splits,
         curriculum=[_fingerprint(phase, Split.TRAIN) for phase in curriculum],
         data={file: _hash(path) for file, path in files.items()},
         modules={file: _hash(path) for file, path in loaded_files(modules).items()},
@@ -98,7 +106,8 @@ def compare_problems(
         if (was := before.get(split, now)) != now:
             source = f" of {problems.sources[split]}" if split in problems.sources else ""
             what = f"the {split} problems{source}{_numbers(was, now)}"
-            found.append(ProblemChange(keys=(f"env.settings.{split}", "env.settings"), what=what))
+            key = "iterate.validation" if split == _VALIDATION else f"env.settings.{split}"
+            found.append(ProblemChange(keys=(key, "env.settings"), what=what))
     phases = [] if warm_start_done else saved.get("curriculum", [])
     for number, (was, now) in enumerate(zip(phases, problems.curriculum, strict=False)):
         if was != now:

@@ -16,6 +16,7 @@ import yaml
 from pydantic import ValidationError
 
 from configs.schema.config import EvalConfig
+from rl.iterate.files import all_logs
 from rl.runs.early_stopping import is_over, next_best
 from rl.runs.errors import DamagedFileError, RunFolderError
 from rl.runs.files import set_aside, write_text
@@ -47,6 +48,7 @@ def check_formats(folder: Path) -> None:
     checks += [
         evaluation_log(folder, stage, greedy=greedy).check_format for stage in Stage for greedy in (True, False)
     ]
+    checks += [log.check_format for log in all_logs(folder)]
     for check in checks:
         try:
             check()
@@ -102,6 +104,7 @@ def mend(folder: Path) -> list[str]:
     summary = recovered_summary(folder)
     mends = [metrics_log(folder).mend]
     mends += [evaluation_log(folder, stage, greedy=greedy).mend for stage in Stage for greedy in (True, False)]
+    mends += [log.mend for log in all_logs(folder)]
     lines += [line for mend in mends if (line := mend())]
     for trajectories in (trajectory_log(folder), during_log(folder)):
         for file in trajectories.files():

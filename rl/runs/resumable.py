@@ -27,6 +27,7 @@ from rl.runs.recover import check_formats, read_or_empty, recovered_summary
 
 _NEW_RUN = "start a new run in another output_dir"
 _ALLOW = "--allow-change"
+_COMPARED = ("eval.splits", "eval.num_problems", "eval.max_new_tokens", "iterate.validation")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -140,6 +141,8 @@ def _weighed(found: Differences, config: Config, summary: Summary) -> Difference
     for change in found.changes:
         if change.key in more:
             change = replace(change, kind=Kind.IDENTITY, why=more[change.key])
+        elif config.iterate is not None and is_below(change.key, _COMPARED):
+            change = replace(change, kind=Kind.FIXED, why="all rounds are compared on the same problems")
         elif (
             change.kind is Kind.IDENTITY
             and change.key.startswith("warm_start.")

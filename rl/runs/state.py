@@ -10,9 +10,11 @@ import shlex
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
+from itertools import count
 from pathlib import Path
 from typing import Any
 
+from rl.iterate.files import rounds_log
 from rl.runs.checkpoints import checkpoint_update, checkpoints, find_fault, newest_first
 from rl.runs.errors import DamagedFileError, RunFolderError
 from rl.runs.lock import NAME as LOCK
@@ -55,6 +57,7 @@ class RunState:
         split: That split.
         faults: What is damaged.
         next: Where it goes on when it is resumed.
+        is_loop: Whether it is a step-skipping loop.
     """
 
     folder: Path
@@ -69,6 +72,7 @@ class RunState:
     split: str = ""
     faults: tuple[str, ...] = ()
     next: str = ""
+    is_loop: bool = False
 
     @property
     def command(self) -> str:
@@ -76,7 +80,13 @@ class RunState:
         if self.condition is not Condition.INTERRUPTED:
             return ""
         return shlex.join(
-            ["stride", "train", str(self.folder / "config.yaml"), f"output_dir={self.folder}", "--resume"]
+            [
+                "stride",
+                "iterate" if self.is_loop else "train",
+                str(self.folder / "config.yaml"),
+                f"output_dir={self.folder}",
+                "--resume",
+            ]
         )
 
 
@@ -127,6 +137,8 @@ def read_state(folder: Path, *, verify: bool = False) -> RunState:
             faults=(str(error),),
             next="sets what is damaged aside and goes on with what is left" if mended else "",
         )
+    if config.get("iterate"):
+        return _loop_state(folder, config["iterate"], holder=holder, changed=changed)
     planned = {stage: int(config[key]["updates"]) for stage, key in _SECTIONS.items() if config.get(key)}
     found, faults = _checkpoints(folder, verify=verify)
     pending = next(
@@ -154,6 +166,35 @@ def read_state(folder: Path, *, verify: bool = False) -> RunState:
         split=split,
         faults=tuple(fault for texts in faults.values() for fault in texts),
         next=_next(pending, summary, planned, found) if pending and not lost else "",
+    )
+
+
+def _loop_state(folder: Path, settings: Mapping[str, Any], *, holder: str, changed: float) -> RunState:
+    """The state of a step-skipping loop: a training of it that was cut off goes on from its checkpoint."""
+    trainings = sorted((folder / "trainings").glob("*/metrics.jsonl"), key=lambda path: path.stat().st_mtime)
+    faults: tuple[str, ...] = ()
+    try:
+        rounds = rounds_log(folder).read()
+        row = metrics_log(trainings[-1].parent).last() if trainings else None
+    except RunFolderError as error:
+        rounds, row, faults = [], None, (str(error),)
+    ended = {one.round for one in rounds} >= set(range(int(settings["rounds"]) + 1)) and not faults
+    missing = next(n for n in count() if n not in {one.round for one in rounds})
+    solved = rounds[-1].solved.get("id") if rounds else None
+    condition = Condition.ENDED if ended else Condition.INTERRUPTED
+    return RunState(
+        folder=folder,
+        condition=Condition.RUNNING if holder else condition,
+        holder=holder,
+        stage=row.stage if row else None,
+        update=row.update if row else 0,
+        updates=row.update if row else 0,
+        changed=changed,
+        accuracy=solved.accuracy if solved else None,
+        split="id" if solved else "",
+        faults=faults,
+        next="" if ended else f"continues round {missing} of {settings['rounds']} where it was cut off",
+        is_loop=True,
     )
 
 

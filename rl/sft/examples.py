@@ -103,7 +103,7 @@ def make_examples(env: Env[Any], config: WarmStartConfig, *, num_problems: int, 
     """
     _check(env, config)
     examples = []
-    for index, full in islice(_with_solutions(env), num_problems):
+    for index, full in islice(with_solutions(env), num_problems):
         rng = derive_random(seed, "warm_start", index)
         problem = env.problem(Split.TRAIN, index)
         part = env.part_of(problem)
@@ -118,7 +118,7 @@ def make_examples(env: Env[Any], config: WarmStartConfig, *, num_problems: int, 
     return examples
 
 
-def _with_solutions(env: Env[Any]) -> Iterator[tuple[int, tuple[str, ...]]]:
+def with_solutions(env: Env[Any]) -> Iterator[tuple[int, tuple[str, ...]]]:
     """The train problems that have a worked solution, without end: their index and full trace.
 
     Raises:
@@ -144,7 +144,7 @@ def _check(env: Env[Any], config: WarmStartConfig) -> None:
 
     Without worked solutions no other mistake matters, so the error of `full_trace` comes first.
     """
-    next(_with_solutions(env))
+    next(with_solutions(env))
     mistakes = []
     for key, kinds, known in (
         ("skip_kinds", config.skip_kinds, env.skip_kinds),

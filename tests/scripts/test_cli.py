@@ -59,7 +59,7 @@ def test_an_unknown_command_names_the_nearest(capsys: pytest.CaptureFixture[str]
     captured = capsys.readouterr()
     assert captured.out == ""
     assert captured.err.startswith(
-        "error: unknown command 'trian'; did you mean 'train'? known: train, evaluate"
+        "error: unknown command 'trian'; did you mean 'train'? known: train, iterate, evaluate"
     )
     assert captured.err.count("\n") == 1
 
