@@ -80,6 +80,7 @@ class Env(ABC, Generic[State]):
         skip_kinds: Names of the hand-skip rules, the default one first; empty where `skipped_trace` is not
             defined.
         error_kinds: Kinds of wrong turns that `detour_trace` can write; empty where it is not defined.
+        mistake_kinds: Kinds of mistakes that `mistaken_trace` can write; empty where it is not defined.
         checks_steps: Whether steps are judged. If False, only the answer is: steps are counted, no trace is
             verified, and `start`, `advance` and `finished` are not asked.
         checks_backtracks: Whether a backtrack restores an earlier state, where steps are checked. If False,
@@ -97,6 +98,7 @@ class Env(ABC, Generic[State]):
     Settings: ClassVar[type[BaseModel]] = NoSettings
     skip_kinds: ClassVar[Sequence[str]] = ()
     error_kinds: ClassVar[Sequence[str]] = ()
+    mistake_kinds: ClassVar[Sequence[str]] = ()
     checks_steps: bool = True
     checks_backtracks: bool = True
     has_solutions: ClassVar[bool] = True
@@ -288,6 +290,42 @@ class Env(ABC, Generic[State]):
         search.
         """
         return None
+
+    def mistaken_trace(self, problem: Problem, kind: str, rng: random.Random) -> Demonstration | None:
+        """The reference solution with one mistake, which nothing takes back, and on to a wrong answer.
+
+        The lines before the mistake are right. Those after it follow from the wrong line as the right ones
+        would from a right line, so the trace differs from the reference where it must. Its `answer` is wrong,
+        and `wrong` holds the position of the line with the mistake: after it no right trace is possible.
+
+        The default is None for every problem: the task writes no mistakes. A task that defines this method
+        lists its kinds in `mistake_kinds`.
+
+        Args:
+            problem: The problem to solve.
+            kind: One of `mistake_kinds`.
+            rng: Draws the place and the mistake.
+
+        Returns:
+            The trace, or None where the problem has no room for this kind.
+        """
+        return None
+
+    def solution_from(self, problem: Problem, lines: Sequence[str]) -> Demonstration | None:
+        """The rest of a solution that begins with these lines.
+
+        The default knows the rest of the full trace. A task that can go on from any state overrides it.
+
+        Args:
+            problem: The problem to solve.
+            lines: Valid lines, none of them a backtrack or taken back, after which the end can be reached.
+
+        Returns:
+            The lines that follow, or None where no such solution is known.
+        """
+        full = self.full_trace(problem)
+        begun = tuple(lines) == full[: len(lines)]
+        return Demonstration(lines=full[len(lines) :]) if begun else None
 
     # ---- problems ----
 

@@ -128,6 +128,7 @@ class Mixture(Env[tuple[str, Any]]):
             has_solutions=any(env.has_solutions for env in parts),
             skip_kinds=tuple(dict.fromkeys(kind for env in parts for kind in env.skip_kinds)),
             error_kinds=tuple(dict.fromkeys(kind for env in parts for kind in env.error_kinds)),
+            mistake_kinds=tuple(dict.fromkeys(kind for env in parts for kind in env.mistake_kinds)),
         )
 
     @property
@@ -252,6 +253,16 @@ class Mixture(Env[tuple[str, Any]]):
         """The part's."""
         part, own = self._own(problem)
         return part.search_trace(own, rng)
+
+    def mistaken_trace(self, problem: Problem, kind: str, rng: random.Random) -> Demonstration | None:
+        """The part's; None if it does not know this kind."""
+        part, own = self._own(problem)
+        return part.mistaken_trace(own, kind, rng) if kind in part.mistake_kinds else None
+
+    def solution_from(self, problem: Problem, lines: Sequence[str]) -> Demonstration | None:
+        """The part's."""
+        part, own = self._own(problem)
+        return part.solution_from(own, lines)
 
     # ---- what needs the part, not the problem alone: `part_of` has it ----
 

@@ -138,7 +138,7 @@ def open_chat(
     """
     checkpoint = Path(model) if Path(model).is_dir() else None
     rollout = config.rollout.model_copy(update={"backend": "local", "max_staleness": 0})
-    changes: dict[str, Any] = {"rollout": rollout, "warm_start": None}
+    changes: dict[str, Any] = {"rollout": rollout, "warm_start": None, "key_steps": None}
     if checkpoint is None and model != "config":
         changes["policy"] = config.policy.model_copy(update={"model": str(model)})
     config = config.model_copy(update=changes)

@@ -80,6 +80,8 @@ def build_parts(config: Config, *, find_model: bool = True) -> Parts:
                 _check_warm_start(config, (*curriculum, env))
             if config.iterate is not None:
                 others = _check_loop(config, env)
+        with _collected(mistakes):
+            _check_key_steps(config, env)
     with _collected(mistakes):
         rewards = build_rewards(config)
     with _collected(mistakes):
@@ -290,3 +292,32 @@ def _check_disjoint(config: Config, env: Env[Any], validation: Env[Any]) -> None
                 f"iterate.validation: {shared:,} of the {size:,} {split} problems are also in the validation "
                 "cell, by which round and mix are chosen; give it buckets that no other cell has"
             )
+
+
+def _check_key_steps(config: Config, env: Env[Any]) -> None:
+    """Refuse pairs that the task cannot give.
+
+    Raises:
+        ConfigError: Names all keys that do not fit.
+    """
+    settings = config.key_steps
+    if settings is None:
+        return
+    mistakes = []
+    if config.iterate is not None:
+        mistakes.append("key_steps is set, but the loop of iterate has no such stage; set one of them to null")
+    if settings.environment_frac > 0 and not env.mistake_kinds:
+        mistakes.append(
+            f"key_steps.environment_frac is {settings.environment_frac:g}, but '{env.name}' writes no "
+            "mistakes; set it to 0, and pairs are made of the policy's samples"
+        )
+    elif unknown := sorted(set(settings.mistakes) - set(env.mistake_kinds)):
+        known = ", ".join(env.mistake_kinds) or "none"
+        mistakes.append(f"key_steps.mistakes has {unknown}, which '{env.name}' does not know; known: {known}")
+    if settings.key == "true" and not env.checks_steps:
+        mistakes.append(
+            f"key_steps.key is 'true', but '{env.name}' checks no steps, so true key steps are unknown; set it "
+            "to 'edit_distance'"
+        )
+    if mistakes:
+        raise ConfigError("; ".join(mistakes))

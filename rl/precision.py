@@ -14,6 +14,7 @@ import torch
 from configs import Config, ConfigError
 from envs.one_line import one_line
 from rl.devices import find_device
+from rl.runs.record import SECTIONS
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -104,7 +105,8 @@ def check_precision(config: Config) -> None:
                 f"{key} flash-attn is not installed; install it, or set the key to 'sdpa' or null"
             )
     by_bitsandbytes = ["policy.load_in_4bit"] if policy.load_in_4bit else []
-    for name, section in (("warm_start", config.warm_start), ("grpo", config.grpo)):
+    for name in SECTIONS.values():
+        section = getattr(config, name)
         if section is not None and section.optim.endswith("bit"):
             by_bitsandbytes.append(f"{name}.optim '{section.optim}'")
             if section.optim.startswith("paged") and not on_gpu:

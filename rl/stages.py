@@ -1,10 +1,12 @@
-"""The stages of a run: evaluate, warm start, evaluate, GRPO, evaluate, report.
+"""The stages of a run: evaluate, warm start, evaluate, key steps, evaluate, GRPO, evaluate, report.
 
 ::
 
-    base --warm_start--> warm --grpo--> grpo        each evaluated on the same problems
-                 |                |
-            checkpoints      checkpoints            a resumed run continues from the newest that verifies
+    base --warm_start--> warm --key_steps--> key_steps --grpo--> grpo
+                 |                  |                     |
+            checkpoints        checkpoints           checkpoints      a resumed run continues from the newest
+                                                                      that verifies
+Each is evaluated on the same problems; one whose section is null is left out.
 
 A stage that is in `summary.json` is done and not repeated on resume.
 """
@@ -33,6 +35,9 @@ from rl.grpo.checkpoint_state import logged_until
 from rl.grpo.evaluations import Evaluations
 from rl.grpo.train import train_grpo
 from rl.grpo.zero_signal import describe_zero_signal
+from rl.key_steps.agreement import describe_agreement
+from rl.key_steps.sampling import gather_duals
+from rl.key_steps.trainer import train_key_steps
 from rl.memory.exhausted import memory_errors
 from rl.memory.fit import Fit
 from rl.models.adapter import share_base
@@ -141,6 +146,9 @@ def run_stages(
         if config.warm_start is not None:
             with memory_errors(config, fit, Stage.WARM):
                 policy = run.stage_warm(policy, pool)
+        if config.key_steps is not None:
+            with memory_errors(config, fit, Stage.KEY_STEPS):
+                policy = run.stage_key_steps(policy, pool)
         if config.grpo is not None:
             with memory_errors(config, fit, Stage.GRPO):
                 run.stage_grpo(policy, pool)
@@ -236,6 +244,37 @@ class _Run:
         # Loaded from its folder: without the SFT trainer's hooks, and with a path for GRPO's reference.
         return self._loaded(model, policy)
 
+    def stage_key_steps(self, policy: Policy, pool: RolloutPool) -> Policy:
+        config, settings = self.config, self.config.key_steps
+        assert settings is not None
+        if not self.done(Stage.KEY_STEPS, settings.updates):
+            if config.warm_start is None:
+                policy = self._loaded(self.folder.model(Stage.BASE), policy)
+            started = time.perf_counter()
+            resume_from, done = self._rewind(Stage.KEY_STEPS)
+            duals = gather_duals(config, self.parts.env, policy, pool, self.progress)
+            self.say(f"key steps, {settings.updates} updates on {duals.describe()}")
+            if found := describe_agreement(duals.pairs):
+                self.say(found)
+            with self.progress.showing(training_work(Stage.KEY_STEPS, config), done=done) as task:
+                train_key_steps(
+                    policy,
+                    duals.pairs,
+                    settings,
+                    pass_tokens=self.fit.key_tokens,
+                    folder=checkpoints(self.folder.path, Stage.KEY_STEPS),
+                    seed=config.seed,
+                    passes=prepare_learner(config, policy.model),
+                    report_to=config.report_to,
+                    callbacks=[UpdateCallback(Stage.KEY_STEPS, self.folder.metrics, task)],
+                    resume_from=resume_from,
+                    say=self.say,
+                )
+            self._save(Stage.KEY_STEPS, policy)
+            self._trained(Stage.KEY_STEPS, settings.updates, time.perf_counter() - started)
+            self.evaluate(Stage.KEY_STEPS, policy, pool, config)
+        return self._loaded(self.folder.model(Stage.KEY_STEPS), policy)
+
     def _loaded(self, model: Path, before: Policy) -> Policy:
         """The policy in a folder; with an adapter, on the base of the one before, which the engine has too."""
         policy = build_policy(self.config, self.parts, model)
@@ -247,7 +286,7 @@ class _Run:
         assert config.grpo is not None
         if self.done(Stage.GRPO, config.grpo.updates):
             return
-        if config.warm_start is None:
+        if config.warm_start is None and config.key_steps is None:
             policy = self._loaded(self.folder.model(Stage.BASE), policy)
         resume_from, done = self._rewind(Stage.GRPO)
         settings, stopped = config.grpo, self.folder.summary().stopped

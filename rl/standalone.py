@@ -96,7 +96,7 @@ def _as_run(model: str, config: Config, output: Path | None, checkpoint: Path | 
     policy = config.policy
     if checkpoint is not None:
         policy = policy.model_copy(update={"model": str(checkpoint.absolute())})
-    changed = {"policy": policy, "warm_start": None, "grpo": None}
+    changed = {"policy": policy, "warm_start": None, "key_steps": None, "grpo": None}
     return config.model_copy(update={**changed, "name": _slug(folder.name), "output_dir": str(folder)})
 
 

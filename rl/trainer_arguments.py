@@ -1,4 +1,4 @@
-"""The arguments that the warm start and GRPO give transformers' Trainer in the same way."""
+"""The arguments that all stages give transformers' Trainer in the same way."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import torch
 from transformers import TrainingArguments
 
 from configs.schema.config import GrpoConfig, WarmStartConfig
+from configs.schema.key_steps import KeyStepsConfig
 from rl.precision import Passes
 
 _RENAMED = "activation_checkpointing" in TrainingArguments.__dataclass_fields__  # from transformers 5.24 on
@@ -19,7 +20,12 @@ NO_CHECKPOINTING: dict[str, Any] = {_CHECKPOINTING: False}
 
 
 def trainer_arguments(
-    config: WarmStartConfig | GrpoConfig, *, folder: Path, seed: int, passes: Passes, report_to: list[str]
+    config: WarmStartConfig | KeyStepsConfig | GrpoConfig,
+    *,
+    folder: Path,
+    seed: int,
+    passes: Passes,
+    report_to: list[str],
 ) -> dict[str, Any]:
     """Keyword arguments of a `TrainingArguments`: length, optimizer, passes, checkpoints and logging.
 

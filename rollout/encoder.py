@@ -120,6 +120,16 @@ class Encoder:
             start += len(piece.text)
         return found
 
+    def encode_sampled(self, text: str) -> list[tuple[int, tuple[int, int]]]:
+        """The tokens of a decoded completion after the prefill, each with its start and end in `text`.
+
+        Control tokens in it were sampled as such, and are again.
+        """
+        start = len(self.prompts.prefill)
+        encoding = self.tokenizer(text[start:], add_special_tokens=False, return_offsets_mapping=True)
+        tokens = zip(encoding["input_ids"], encoding["offset_mapping"], strict=True)
+        return [(token, (start + first, start + last)) for token, (first, last) in tokens]
+
     def _split_marks(self, taught: str) -> list[Piece]:
         """The taught text, with the marks of its thought apart where they are control tokens."""
         marks = self.thinking if self.teaches_thought else None

@@ -13,8 +13,8 @@ In: a YAML file::
     grid:                               # every case with every combination: free-grpo.beta_0.0, ...
       grpo.beta: [0.0, 0.1]
 
-Out: the runs it takes. Cases that do not differ before GRPO share a warm start: it is a run of its own, and
-theirs begin from its model. With `policy.lora` they do not share it, since it would be an adapter and no model.
+Out: the runs it takes. Cases with the same warm start share it: it is a run of its own, and theirs begin from
+its model. With `policy.lora` they do not share it, since it would be an adapter and no model.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ from configs.schema.yaml_text import ConfigError, read_yaml
 _NAME = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]*")
 _WARM = "warm-"
 _OURS = {"seed": "seeds", "name": "name", "output_dir": "--output"}  # keys that a plan sets, and from what
-_AFTER_WARM_START = ("name", "output_dir", "modules_dir", "seed", "rewards", "grpo")
+_AFTER_WARM_START = ("name", "output_dir", "modules_dir", "seed", "rewards", "key_steps", "grpo")
 
 
 class AblationConfig(Section):
@@ -260,11 +260,12 @@ def _trials_of(
     # Its name is a hash of what it depends on, so cases can be added and moved.
     mark = blake2b(json.dumps(before, sort_keys=True).encode(), digest_size=4).hexdigest()
     warm = f"{_WARM}{mark}-seed{seed}"
-    only_warm = config.model_copy(update={"name": f"{_WARM}{mark}", "rewards": rewards, "grpo": None})
+    nothing_after = {"rewards": rewards, "key_steps": None, "grpo": None}
+    only_warm = config.model_copy(update={"name": f"{_WARM}{mark}", **nothing_after})
     first = warm_starts.setdefault(
         warm, Trial(name=warm, case=case, seed=seed, config=_in(only_warm, folder / warm))
     )
-    if config.grpo is None:
+    if config.key_steps is None and config.grpo is None:
         return (first,)
     model = folder / first.name / "models" / "warm"
     policy = config.policy.model_copy(update={"model": str(model)})

@@ -13,22 +13,14 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, field_validator, model_validator
 
 from configs.schema.iterate import IterateConfig, check_loop
+from configs.schema.key_steps import KeyStepsConfig
 from configs.schema.loss import LossConfig
 from configs.schema.prompt import PromptConfig
 from configs.schema.reporting import HubConfig, SampleTableConfig, TrajectoryConfig
-from configs.schema.section import Section, SplitName
+from configs.schema.section import Optim, Section, SplitName
 from configs.schema.vllm import check_owned
 
 DType = Literal["float32", "bfloat16"]
-Optim = Literal[
-    "adamw_torch",
-    "adamw_torch_fused",
-    "adamw_8bit",
-    "paged_adamw_8bit",
-    "paged_adamw_32bit",
-    "adafactor",
-    "sgd",
-]
 
 
 class EnvConfig(Section):
@@ -617,10 +609,12 @@ class Config(Section):
     prompt: PromptConfig = PromptConfig()
     warm_start: WarmStartConfig | None = WarmStartConfig()
     """The warm start. null: start GRPO from the model as it is."""
+    key_steps: KeyStepsConfig | None = None
+    """Key steps (EDIT): training on pairs of right and wrong traces. null: no such stage."""
     rollout: RolloutConfig = RolloutConfig()
     rewards: RewardsConfig
     grpo: GrpoConfig | None = GrpoConfig()
-    """GRPO. null: stop after the warm start."""
+    """GRPO. null: stop after the stage before it."""
     eval: EvalConfig = EvalConfig()
     iterate: IterateConfig | None = None
     """The step-skipping loop, in place of warm start and GRPO: `stride iterate` runs it. null: `stride train`

@@ -81,6 +81,9 @@ def _example(env: Env[Any]) -> Iterator[str]:
         if detour is not None:
             about = f"a wrong turn of kind `{error}` and the backtrack that takes it back"
             yield _trace(env, problem, "Detour trace", about, detour)
+    mistakes = [(kind, env.mistaken_trace(problem, kind, random.Random(0))) for kind in env.mistake_kinds]
+    for kind, mistaken in [(kind, found) for kind, found in mistakes if found is not None][:1]:
+        yield _mistake(env, problem, kind, mistaken)
     search = env.search_trace(problem, random.Random(0))
     if search is not None and len(search.lines) <= 40:
         yield _trace(env, problem, "Search trace", "a systematic search with the backtracks it needs", search)
@@ -123,6 +126,16 @@ def _trace(env: Env[Any], problem: Problem, title: str, about: str, demonstratio
     invalid = [step for step in trace.steps if step.reason]
     why = "".join(f"\n`{step.text}` is taken back: {step.reason}.\n" for step in invalid)
     return f"**{title}**: {about} ({', '.join(facts)}).\n\n{_block(text)}{why}"
+
+
+def _mistake(env: Env[Any], problem: Problem, kind: str, mistaken: Demonstration) -> str:
+    assert mistaken.answer is not None
+    text = env.demonstrate(mistaken.lines, mistaken.answer)
+    (at,) = mistaken.wrong
+    step = env.check(problem, env.parse(text)).steps[at]
+    why = step.reason or "from there the end is out of reach"
+    about = f"a mistake of kind `{kind}`, which nothing takes back, and what follows from it"
+    return f"**Mistaken trace**: {about}.\n\n{_block(text)}\n`{step.text}` is the mistake: {why}.\n"
 
 
 def _block(text: str) -> str:

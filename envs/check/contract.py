@@ -16,7 +16,7 @@ from envs.check.judge import EnvContractError
 from envs.check.near_misses import max_merge
 from envs.check.oracles import Oracle
 from envs.check.problems import check_problems
-from envs.check.references import check_references, skipped_trace
+from envs.check.references import check_mistakes, check_references, skipped_trace
 from envs.check.refusals import check_hostile, check_near_misses
 
 
@@ -80,6 +80,7 @@ def check_env(
     num_near_misses = 0
     for problem, other in zip(problems, [*problems[1:], problems[0]], strict=True):
         num_near_misses += check_near_misses(env, problem, other, oracle)
+        check_mistakes(env, problem)
     for split in env.splits:
         check_hostile(env, env.problem(split, 0))
     problems_per_s = _measure(env, num_problems)
@@ -116,6 +117,7 @@ def _check_optional_traces(env: Env[Any]) -> None:
     for attribute, declared, method in (
         ("skip_kinds", bool(env.skip_kinds), "skipped_trace"),
         ("error_kinds", bool(env.error_kinds), "detour_trace"),
+        ("mistake_kinds", bool(env.mistake_kinds), "mistaken_trace"),
         ("has_solutions", env.has_solutions, "full_trace"),
     ):
         defined = env.defines(method)

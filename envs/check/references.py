@@ -1,8 +1,8 @@
-"""The traces that an environment teaches, checked: full, skipped, with detours, padded, of a search.
+"""The traces that an environment writes, checked: full, skipped, with detours, padded, of a search, mistaken.
 
-Each must be read back as it was written, have as many steps as it should, and pass. A task that counts steps
-itself (`Env.count_steps`) finds them in lines of text: there the lines need not come back, but their number of
-steps must.
+Each but the last must be read back as it was written, have as many steps as it should, and pass. A task that
+counts steps itself (`Env.count_steps`) finds them in lines of text: there the lines need not come back, but
+their number of steps must.
 """
 
 from __future__ import annotations
@@ -13,6 +13,8 @@ from typing import Any
 
 from envs.base import Env, NoSolutionError, checked_step
 from envs.check.judge import fail, judge
+from envs.faults import first_fault
+from envs.grading import Grade
 from envs.problem import Problem
 from envs.seeding import derive_random
 from envs.trace import Status, Step, StepKind, Trace, Verdict
@@ -47,6 +49,7 @@ def check_references(env: Env[Any], problem: Problem) -> int:
             num_traces += 1
     if problem.index < _MAX_WRITTEN:
         _check_demonstrations(env, problem, len(full))
+        _check_solutions(env, problem, full)
     return num_traces
 
 
@@ -79,6 +82,49 @@ def _check_demonstrations(env: Env[Any], problem: Problem, num_lines: int) -> No
             if trace.num_backtracks != expected:
                 count = trace.num_backtracks
                 raise fail(env, problem, f"the {what} has {count} backtracks, should have {expected}")
+
+
+def check_mistakes(env: Env[Any], problem: Problem) -> None:
+    """A mistaken trace has a wrong answer, and its first fault is the line that it marks as wrong.
+
+    Raises:
+        EnvContractError: One has not.
+    """
+    part, full = env.part_of(problem), written_solution(env, problem)
+    kinds = part.mistake_kinds if full is not None and problem.index < _MAX_WRITTEN else ()
+    for kind in kinds:
+        assert full is not None
+        rng = derive_random("check mistake", env.name, kind, problem.split.value, problem.index)
+        one = env.mistaken_trace(problem, kind, rng)
+        if one is None:
+            continue
+        what = f"the trace with the mistake '{kind}'"
+        if one.answer is None or len(one.wrong) != 1:
+            raise fail(env, problem, f"{what} must have an answer of its own and mark one line as wrong")
+        (at,) = one.wrong
+        if one.lines[:at] != tuple(full[:at]):
+            raise fail(env, problem, f"{what} differs from the full trace before line {at}, which it marks")
+        trace = judge(env, problem, one.lines, one.answer)
+        if trace.status is not Status.COMPLETE or trace.grade is not Grade.WRONG:
+            raise fail(env, problem, f"{what} has the answer {one.answer!r}, which is not wrong: {trace.grade}")
+        if (found := first_fault(env, problem, trace)) != at:
+            raise fail(env, problem, f"{what} marks line {at} as wrong, but the first fault is line {found}")
+
+
+def _check_solutions(env: Env[Any], problem: Problem, full: Sequence[str]) -> None:
+    """The full trace, left after some of its lines and finished by `solution_from`, must pass."""
+    part = env.part_of(problem)
+    if not part.checks_steps or part.defines("count_steps"):
+        return
+    for num_lines in sorted({0, len(full) // 2, len(full)}):
+        rest = env.solution_from(problem, full[:num_lines])
+        if rest is None:
+            continue
+        trace = judge(env, problem, [*full[:num_lines], *rest.lines], rest.answer or problem.answer)
+        if not trace.passed:
+            wrong = next((step for step in trace.steps if step.verdict is Verdict.INVALID), None)
+            why = _why_refused(trace, wrong)
+            raise fail(env, problem, f"the solution from line {num_lines} of the full trace is refused: {why}")
 
 
 def skipped_trace(env: Env[Any], problem: Problem, kind: str) -> tuple[str, ...] | None:

@@ -30,6 +30,9 @@ Wrong turns of detours (`error_kinds`); a backtrack takes each back, and the cor
     again: The line is correct. It is taken back and written again, as models do that check themselves without
         need.
 
+Mistakes (`mistake_kinds`) are `digit` and `carry`. Nothing takes them back: a wrong carry goes into the next
+column, and the answer has the digits that were written.
+
 Source: the addition data of "Can Language Models Learn to Skip Steps?" (arXiv 2411.01855, released files).
 Differences: the lines use fewer words; every line prints the carry into its column, while the released
 out-of-distribution files print the carry out of it; `low_pair`, `high_pair` and the detours are ours.
@@ -40,7 +43,7 @@ from __future__ import annotations
 import random
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from pydantic import Field, field_validator
 
@@ -121,6 +124,7 @@ class Addition(GeneratedEnv[AdditionState]):
     Settings = AdditionSettings
     skip_kinds = ("random_pair", "low_pair", "high_pair")
     error_kinds = ("digit", "carry", "again")
+    mistake_kinds = ("digit", "carry")
     format_request = (
         'Add column by column from the right, one numbered line per column, such as "1. 5 + 8 + 0 = 13, write '
         '3, carry 1": both digits and the carry into the column, their sum, the digit to write and the carry. '
@@ -181,6 +185,27 @@ class Addition(GeneratedEnv[AdditionState]):
                 written += [turn, f"{BACKTRACK} {i}"]
             written.append(line)
         return Demonstration(lines=tuple(written), wrong=frozenset(wrong))
+
+    def mistaken_trace(self, problem: Problem, kind: str, rng: random.Random) -> Demonstration | None:
+        """One line per column, with a wrong digit, or with a wrong carry that the later columns add."""
+        state = self.start(problem)
+        at = rng.randrange(state.columns if kind == "carry" else len(self.full_trace(problem)))
+        lines: list[str] = []
+        while state.columns or state.carry:
+            line, state = _column_line(state, 1) if state.columns else _carry_line(state)
+            if len(lines) == at:
+                line = _miscalculate(line, kind, rng)
+                state = replace(state, carry=1 - state.carry) if kind == "carry" else state
+            lines.append(line)
+        digits = [line[line.index("write ") + len("write ")] for line in reversed(lines)]
+        return Demonstration(lines=tuple(lines), wrong=frozenset([at]), answer=str(int("".join(digits))))
+
+    def solution_from(self, problem: Problem, lines: Sequence[str]) -> Demonstration:
+        """One line for each column that is left."""
+        state = self.start(problem)
+        for line in lines:
+            state = self.advance(state, line)
+        return Demonstration(lines=_write(state, merged=None))
 
     def advance(self, state: AdditionState, line: str) -> AdditionState:
         """Add the next 1 to `max_merge` columns, or write the final carry; every field must be correct."""

@@ -18,8 +18,13 @@ Hand-skip rules (`skip_kinds`):
     cancel_pair: The first adjacent pair of actions that cancel out is done in one line.
     any_pair: One adjacent pair, drawn at random, is done in one line.
 
+Mistakes (`mistake_kinds`); later turns start from the wrong heading:
+    turn: A wrong heading.
+    lost_action: An action is left out of the list, and never done.
+
 Source: the directional-reasoning data of "Can Language Models Learn to Skip Steps?" (arXiv 2411.01855, released
-files). Task, traces, `cancel_pair` and the default buckets follow it; `any_pair` is ours.
+files). Task, traces, `cancel_pair` and the default buckets follow it; `any_pair` and the mistakes are
+ours.
 """
 
 from __future__ import annotations
@@ -30,6 +35,7 @@ from dataclasses import dataclass
 
 from pydantic import field_validator
 
+from envs.base import Demonstration
 from envs.generated import Draw, EnvSettings, GeneratedEnv
 from envs.grading import Grade
 from envs.path import StepError
@@ -76,6 +82,7 @@ class Directional(GeneratedEnv[DirectionalState]):
     name = "directional"
     Settings = DirectionalSettings
     skip_kinds = ("cancel_pair", "any_pair")
+    mistake_kinds = ("turn", "lost_action")
     instruction = "Which way do you face at the end?"
     format_request = (
         'After each action, write one line with the new heading and the remaining actions, such as "west. '
@@ -122,6 +129,31 @@ class Directional(GeneratedEnv[DirectionalState]):
         if not pairs:
             return None
         return _write(state, skip=pairs[0] if kind == "cancel_pair" else rng.choice(pairs))
+
+    def mistaken_trace(self, problem: Problem, kind: str, rng: random.Random) -> Demonstration | None:
+        """One line per action, one of them wrong; None if there is no second action that could be lost."""
+        state = self.start(problem)
+        num_places = len(state.actions) - (kind == "lost_action")
+        if not num_places:
+            return None
+        at = rng.randrange(num_places)
+        heading = (state.heading + sum([TURNS[action] for action in state.actions[: at + 1]])) % 4
+        left = state.actions[at + 1 :]
+        if kind == "turn":
+            heading = (heading + rng.randint(1, 3)) % 4
+        else:
+            left = left[1:]
+        rest = _write(DirectionalState(heading, left), skip=None)
+        lines = (*_write(state, skip=None)[:at], _line(heading, left), *rest)
+        final = (heading + sum([TURNS[action] for action in left])) % 4
+        return Demonstration(lines=lines, wrong=frozenset([at]), answer=HEADINGS[final])
+
+    def solution_from(self, problem: Problem, lines: Sequence[str]) -> Demonstration:
+        """One line for each action that is left."""
+        state = self.start(problem)
+        for line in lines:
+            state = self.advance(state, line)
+        return Demonstration(lines=_write(state, skip=None))
 
     def advance(self, state: DirectionalState, line: str) -> DirectionalState:
         """Do the first 1 to `max_merge` actions; the line must state the new heading and the rest."""

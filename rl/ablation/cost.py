@@ -21,6 +21,8 @@ class Cost:
     Attributes:
         runs: Number of runs.
         warm_updates: Optimiser updates of warm starts.
+        key_steps_updates: Optimiser updates of key steps.
+        key_steps_completions: Completions that dual traces are made of.
         grpo_updates: Optimiser updates of GRPO.
         grpo_completions: Completions GRPO samples if dynamic sampling replaces no group.
         grpo_completions_most: Completions GRPO samples if it replaces as many groups as the config allows.
@@ -29,6 +31,8 @@ class Cost:
 
     runs: int = 0
     warm_updates: int = 0
+    key_steps_updates: int = 0
+    key_steps_completions: int = 0
     grpo_updates: int = 0
     grpo_completions: int = 0
     grpo_completions_most: int = 0
@@ -70,6 +74,10 @@ def _cost(trial: Trial, *, left: bool) -> Cost:
     return Cost(
         runs=1,
         warm_updates=stages.get(Stage.WARM, 0),
+        key_steps_updates=stages.get(Stage.KEY_STEPS, 0),
+        key_steps_completions=config.key_steps.expected_samples
+        if config.key_steps is not None and stages[Stage.KEY_STEPS]
+        else 0,
         grpo_updates=stages.get(Stage.GRPO, 0),
         grpo_completions=completions,
         grpo_completions_most=most,

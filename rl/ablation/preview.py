@@ -24,6 +24,8 @@ from rl.runs.log import read_summary
 _COSTS = (
     ("runs", "runs"),
     ("updates of warm starts", "warm_updates"),
+    ("updates of key steps", "key_steps_updates"),
+    ("completions for key steps", "key_steps_completions"),
     ("updates of GRPO", "grpo_updates"),
     ("GRPO completions, if dynamic sampling replaces no group", "grpo_completions"),
     ("GRPO completions, if it replaces as many as allowed", "grpo_completions_most"),
@@ -82,7 +84,8 @@ def _state(trial: Trial) -> str:
 
 def _cost_table(plan: Plan, left: list[Trial]) -> str:
     whole, rest = cost_of(plan.trials, left=False), cost_of(left, left=True)
-    rows = [[label, *(f"{_count(cost, name):,}" for cost in (whole, rest))] for label, name in _COSTS]
+    shown = [one for one in _COSTS if _count(whole, one[1]) or not one[1].startswith("key_steps")]
+    rows = [[label, *(f"{_count(cost, name):,}" for cost in (whole, rest))] for label, name in shown]
     return text_table(["cost", "all", "left"], rows, num_left=1)
 
 

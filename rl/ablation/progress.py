@@ -12,7 +12,7 @@ from pathlib import Path
 from configs.schema.ablation import Trial
 from rl.runs.checkpoints import checkpoint_update, latest_checkpoint
 from rl.runs.log import metrics_log, read_summary, read_tail
-from rl.runs.record import Stage
+from rl.runs.record import SECTIONS, Stage
 from rl.runs.recover import recovered_summary
 
 
@@ -49,9 +49,8 @@ class Progress:
 
 def trained_stages(trial: Trial) -> dict[Stage, int]:
     """The stages a run trains, with their updates."""
-    config = trial.config
-    stages = {Stage.WARM: config.warm_start, Stage.GRPO: config.grpo}
-    return {name: stage.updates for name, stage in stages.items() if stage is not None}
+    sections = {stage: getattr(trial.config, name) for stage, name in SECTIONS.items()}
+    return {stage: section.updates for stage, section in sections.items() if section is not None}
 
 
 def is_done(trial: Trial) -> bool:

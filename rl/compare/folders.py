@@ -15,6 +15,7 @@ from pathlib import Path
 from rl.compare.runs import Comparison, case_config, whole_config
 from rl.runs.errors import RunFolderError
 from rl.runs.read import PlainConfig, is_run, read_config
+from rl.runs.record import planned_stages
 
 _SEED_AT_END = re.compile(r"[-_.]?seed[-_]?[0-9]+$")
 _SEED = re.compile(r"seed[-_]?[0-9]+")
@@ -102,7 +103,7 @@ def _case_then_seed(folder: Path) -> tuple[str, int, str]:
 
 def _starts_from(config: PlainConfig, folder: Path) -> Path | None:
     """The run whose model this run starts from: at the path in its config or, if both were moved, beside it."""
-    if not (config.get("warm_start") or config.get("grpo")):
+    if not planned_stages(config):
         return None  # it only evaluates the model, and its results are its own
     parts = Path(str((config.get("policy") or {}).get("model", ""))).parts
     if len(parts) < 3 or parts[-2] != "models":

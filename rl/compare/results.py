@@ -19,7 +19,7 @@ from rl.compare.means import mean_result, mean_share
 from rl.compare.runs import Comparison
 from rl.runs.log import metrics_log, read_summary
 from rl.runs.read import headline_rows, is_run, read_config, read_provenance
-from rl.runs.record import SampleRow, SplitResult, Stage, UpdateRow
+from rl.runs.record import SampleRow, SplitResult, Stage, UpdateRow, planned_stages
 from rl.stats.repetition import repeats_itself
 
 Figure = Callable[[SplitResult], float | None]
@@ -245,8 +245,7 @@ def entries(cases: Sequence[CaseRecord]) -> list[Entry]:
 def _seed_record(
     chain: Sequence[Path], stages: Mapping[Path, Sequence[StageRecord]], config: Mapping[str, Any]
 ) -> SeedRecord:
-    trained = config.get("warm_start") or config.get("grpo")
-    is_noise = trained and (config.get("policy") or {}).get("model") == "tiny"
+    is_noise = planned_stages(config) and (config.get("policy") or {}).get("model") == "tiny"
     found = [
         record
         for place, folder in enumerate(chain)

@@ -84,9 +84,14 @@ def plan_comparison(plan: Plan, failures: Sequence[FailedRun] = ()) -> Compariso
 
 
 def whole_config(chain: Sequence[Mapping[str, Any]]) -> PlainConfig:
-    """The config of a chain of runs: that of the last run, with warm start and policy of the first."""
+    """The config of a chain of runs: that of the last run, with warm start and policy of the first.
+
+    Key steps are those of whichever run has them.
+    """
     first, last = chain[0], chain[-1]
     start = {"warm_start": first.get("warm_start"), "policy": first.get("policy")}
+    if keys := next((found for run in reversed(chain) if (found := run.get("key_steps"))), None):
+        start["key_steps"] = keys
     return {**last, **start} if len(chain) > 1 else dict(last)
 
 

@@ -16,7 +16,7 @@ from rl.compare.runs import Comparison
 from rl.compare.same_problems import num_problems, same_problems
 from rl.compare.shared import on_shared_problems
 from rl.runs.read import PlainConfig
-from rl.runs.record import Stage
+from rl.runs.record import Stage, planned_stages
 from rl.stats.paired import Difference, Figures, holm, paired_difference
 
 
@@ -200,7 +200,7 @@ def _figures(case: CaseRecord, split: str, measure: Measure) -> Figures:
 
 
 def _unfinished(case: CaseRecord, config: PlainConfig) -> list[str]:
-    wanted = Stage.GRPO if config.get("grpo") else Stage.WARM if config.get("warm_start") else Stage.BASE
+    wanted = [Stage.BASE, *planned_stages(config)][-1]
     lines = []
     for seed, record in case.seeds.items():
         if record.at(wanted) is not None:

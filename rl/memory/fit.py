@@ -16,6 +16,7 @@ import torch
 
 from configs import Config, ConfigError
 from configs.schema.config import GrpoConfig, WarmStartConfig
+from configs.schema.key_steps import KeyStepsConfig
 from rl.memory.devices import Devices, usable_bytes
 from rl.memory.engine import (
     EngineMemory,
@@ -26,11 +27,13 @@ from rl.memory.engine import (
 from rl.memory.learner import LearnerMemory, Model, learner_memory
 from rl.memory.passes import PassMemory, PassSimulation
 from rl.memory.text import gib
-from rl.runs.record import Stage
+from rl.runs.record import SECTIONS, Stage
 from rollout.engines.cache_size import CallSize
 
 CPU_TOKENS, GPU_TOKENS = 768, 16384  # of a pass at most, where the config leaves it open
-WARM, GRPO = Stage.WARM.label, Stage.GRPO.label
+WARM, KEY_STEPS, GRPO = Stage.WARM.label, Stage.KEY_STEPS.label, Stage.GRPO.label
+
+_Section = WarmStartConfig | KeyStepsConfig | GrpoConfig
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,6 +46,7 @@ class Fit:
         engine: Memory of the engine.
         pass_tokens: Tokens of a pass of GRPO at most.
         warm_tokens: Tokens of a pass of the warm start at most; None: all demonstrations of an update fit.
+        key_tokens: Tokens of a pass of the key steps at most; None: all pairs of an update fit.
         cache_bytes: Bound of the KV cache of an engine; None: what its calls need.
     """
 
@@ -51,6 +55,7 @@ class Fit:
     engine: EngineMemory
     pass_tokens: int
     warm_tokens: int | None
+    key_tokens: int | None
     cache_bytes: int | None
 
     @property
@@ -136,6 +141,7 @@ def fit_memory(
         engine=engine,
         pass_tokens=(config.grpo and config.grpo.micro_batch_tokens) or tokens.get(GRPO, CPU_TOKENS),
         warm_tokens=tokens.get(WARM),
+        key_tokens=tokens.get(KEY_STEPS),
         cache_bytes=bound if bound < all_calls or cache_given is not None else None,
     )
 
@@ -178,7 +184,9 @@ class _Learner:
         self.devices = devices
         self._config, self._model = config, model
         self._longest = config.rollout.max_prompt_tokens + config.rollout.max_new_tokens
-        stages = {WARM: config.warm_start, GRPO: config.grpo}
+        stages: dict[str, _Section | None] = {
+            stage.label: getattr(config, section) for stage, section in SECTIONS.items()
+        }
         self._stages = {name: stage for name, stage in stages.items() if stage is not None}
         self._most_rows = {name: self._rows_wanted(stage) for name, stage in self._stages.items()}
         self._measured: dict[tuple[str, int], PassMemory] = {}
@@ -227,18 +235,20 @@ class _Learner:
                 chosen[name] = GPU_TOKENS
         return chosen
 
-    def _rows_wanted(self, stage: WarmStartConfig | GrpoConfig) -> int:
+    def _rows_wanted(self, stage: _Section) -> int:
         """Rows of the longest length in the largest pass that is wanted."""
         on_gpu = self.devices.on_gpu
         if isinstance(stage, GrpoConfig):
             tokens = stage.micro_batch_tokens or (GPU_TOKENS if on_gpu else CPU_TOKENS)
             of_update = stage.problems_per_update * self._config.rollout.samples_per_problem
             return max(1, min(tokens // self._longest, of_update))
+        of_one = 2 if isinstance(stage, KeyStepsConfig) else 1  # a pair has two rows
         if stage.micro_batch_size is not None:
-            return stage.micro_batch_size
-        return max(1, min(GPU_TOKENS // self._longest, stage.batch_size)) if on_gpu else stage.batch_size
+            return of_one * stage.micro_batch_size
+        of_update = of_one * stage.batch_size
+        return max(of_one, min(GPU_TOKENS // self._longest, of_update)) if on_gpu else of_update
 
-    def _is_open(self, stage: WarmStartConfig | GrpoConfig) -> bool:
+    def _is_open(self, stage: _Section) -> bool:
         """Whether the size of a pass follows from the memory."""
         if isinstance(stage, GrpoConfig):
             return stage.micro_batch_tokens is None and self.devices.on_gpu
@@ -247,7 +257,7 @@ class _Learner:
     def _pass(self, name: str, rows: int) -> PassMemory:
         if (name, rows) not in self._measured:
             assert self._simulation is not None
-            measured = self._simulation.measure(rows, self._longest, padded=name == WARM)
+            measured = self._simulation.measure(rows, self._longest, padded=name != GRPO)
             self._measured[name, rows] = measured
         return self._measured[name, rows]
 
@@ -301,6 +311,8 @@ def what_helps(config: Config, fit: Fit, stage: Stage) -> str:
     """The keys that help where a stage of the learner runs out of memory all the same."""
     if stage is Stage.GRPO:
         first = f"grpo.micro_batch_tokens below {fit.pass_tokens}"
+    elif stage is Stage.KEY_STEPS:
+        first = "a smaller key_steps.micro_batch_size"
     elif config.warm_start is not None and config.warm_start.micro_batch_size != 1:
         first = "a smaller warm_start.micro_batch_size"
     else:

@@ -25,6 +25,7 @@ from rl.stats.format import table_number
 _TRAINED = {
     Stage.BASE: "not trained",
     Stage.WARM: "supervised fine-tuning on demonstrations (TRL's SFTTrainer)",
+    Stage.KEY_STEPS: "training on the key steps of right and wrong traces (EDIT, arXiv 2405.19737)",
     Stage.GRPO: "reinforcement learning with GRPO (arXiv 2402.03300, TRL's GRPOTrainer)",
 }
 

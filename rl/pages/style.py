@@ -22,6 +22,7 @@ COLOURS = {
     "rule": ("#dde2e6", "#30373e"),
     "base": ("#6b7580", "#a3adb8"),
     "warm": ("#c25500", "#f19a52"),
+    "key_steps": ("#a8477f", "#e08fc0"),
     "grpo": ("#0068a8", "#62b8f2"),
     "wrong": ("#c9ced3", "#4a535c"),
     "good": ("#00704f", "#3fc08f"),

@@ -70,6 +70,9 @@ _OPERATIONAL = (
     "rollout.max_ungraded",
     "rollout.restart_window_s",
     "rollout.start_deadline_s",
+    "key_steps.keep_checkpoints",
+    "key_steps.save_every",
+    "key_steps.save_minutes",
     "warm_start.keep_checkpoints",
     "warm_start.save_every",
     "warm_start.save_minutes",
@@ -79,6 +82,7 @@ _ROUNDING = (
     "threads",
     "tf32",
     "grpo.micro_batch_tokens",
+    "key_steps.micro_batch_size",
     "policy.attn_implementation",
     "policy.gradient_checkpointing",
     "rollout.cuda_graphs",
@@ -105,10 +109,17 @@ _FIXED = {
     "policy.tiny": _MODEL,
     "grpo.num_iterations": "it decides at which updates a rollout batch ends",
     "grpo.optim": _OPTIMIZER,
+    "key_steps.batch_size": "it decides where in the pairs a checkpoint lies",
+    "key_steps.optim": _OPTIMIZER,
     "warm_start.optim": _OPTIMIZER,
     "warm_start.batch_size": "it decides where in the demonstrations a checkpoint lies",
 }
-_SECTIONS = {"warm_start": "the warm start", "grpo": "GRPO", "iterate": "a step-skipping loop"}
+_SECTIONS = {
+    "warm_start": "the warm start",
+    "key_steps": "a stage of key steps",
+    "grpo": "GRPO",
+    "iterate": "a step-skipping loop",
+}
 _WIDTH = 60  # characters of a value in a line
 
 

@@ -20,6 +20,7 @@ class Kind(StrEnum):
     """Units of work that take about as long as each other."""
 
     WARM_UPDATE = "update of the warm start"
+    KEY_STEPS_UPDATE = "update of the key steps"
     GRPO_UPDATE = "update of GRPO"
     COMPLETION = "completion of an evaluation"
 

@@ -5,26 +5,37 @@ from __future__ import annotations
 from configs import Config
 from rl.evaluate import num_completions
 from rl.runs.forecast import Kind, Work
-from rl.runs.record import Stage, Summary
+from rl.runs.record import SECTIONS, Stage, Summary
 
 
 def planned_work(config: Config, summary: Summary) -> list[Work]:
     """The work that is left of a run, in order; a stage that was cut off counts in full."""
     work = [] if summary.done(Stage.BASE) else [evaluation_work(Stage.BASE, base_config(config))]
-    for stage, section in ((Stage.WARM, config.warm_start), (Stage.GRPO, config.grpo)):
+    for stage, name in SECTIONS.items():
+        section = getattr(config, name)
         if section is not None and not summary.done(stage, section.updates):
+            if stage is Stage.KEY_STEPS and section.expected_samples:
+                work.append(dual_work(section.expected_samples))
             work += [training_work(stage, config), evaluation_work(stage, config)]
     return work
 
 
 def training_work(stage: Stage, config: Config) -> Work:
-    """The updates of the warm start or of GRPO."""
+    """The updates of a stage."""
     if stage is Stage.WARM:
         assert config.warm_start is not None
         return Work(label=stage.label, kind=Kind.WARM_UPDATE, units=config.warm_start.updates)
+    if stage is Stage.KEY_STEPS:
+        assert config.key_steps is not None
+        return Work(label=stage.label, kind=Kind.KEY_STEPS_UPDATE, units=config.key_steps.updates)
     assert config.grpo is not None
     period = config.grpo.num_iterations
     return Work(label=stage.label, kind=Kind.GRPO_UPDATE, units=config.grpo.updates, period=period)
+
+
+def dual_work(num_samples: int) -> Work:
+    """The completions that the pairs of the key steps are made of."""
+    return Work(label="samples for key steps", kind=Kind.COMPLETION, units=num_samples)
 
 
 def evaluation_work(stage: Stage, config: Config) -> Work:

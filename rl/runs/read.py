@@ -15,7 +15,7 @@ import yaml
 
 from rl.runs.errors import RunFolderError
 from rl.runs.log import evaluation_log, metrics_log, read_summary, readable
-from rl.runs.record import SampleRow, SplitResult, Stage, Summary, UpdateRow
+from rl.runs.record import SampleRow, SplitResult, Stage, Summary, UpdateRow, planned_stages
 
 PlainConfig = dict[str, Any]
 """A resolved config as plain data."""
@@ -99,8 +99,7 @@ def read_run(folder: Path) -> RunRecord:
             f"there is no run in {folder} (no config.yaml); give the folder of a run, such as runs/quickstart"
         )
     config, summary = read_config(folder), read_summary(folder)
-    trained = {Stage.WARM: "warm_start", Stage.GRPO: "grpo"}
-    planned = [stage for stage in Stage if stage not in trained or config.get(trained[stage])]
+    planned = [Stage.BASE, *planned_stages(config)]
     updates = metrics_log(folder).read()
     return RunRecord(
         name=str(config.get("name", folder.name)),

@@ -46,6 +46,7 @@ class Stage(StrEnum):
 
     BASE = "base"
     WARM = "warm"
+    KEY_STEPS = "key_steps"
     GRPO = "grpo"
 
     @property
@@ -54,7 +55,17 @@ class Stage(StrEnum):
         return _LABELS[self]
 
 
-_LABELS = {Stage.BASE: "base", Stage.WARM: "warm start", Stage.GRPO: "GRPO"}
+_LABELS = {Stage.BASE: "base", Stage.WARM: "warm start", Stage.KEY_STEPS: "key steps", Stage.GRPO: "GRPO"}
+
+SECTIONS = {Stage.WARM: "warm_start", Stage.KEY_STEPS: "key_steps", Stage.GRPO: "grpo"}
+"""The stages that train, in order, with their sections of the config; a stage whose section is null is left
+out."""
+
+
+def planned_stages(config: Mapping[str, Any]) -> dict[Stage, int]:
+    """The stages that a resolved config trains, as plain data, with their updates."""
+    found = {stage: config.get(section) for stage, section in SECTIONS.items()}
+    return {stage: int(section.get("updates", 0)) for stage, section in found.items() if section}
 
 
 class StepRow(NamedTuple):

@@ -21,7 +21,7 @@ from rl.runs.early_stopping import is_over, next_best
 from rl.runs.errors import DamagedFileError, RunFolderError
 from rl.runs.files import set_aside, write_text
 from rl.runs.log import evaluation_log, metrics_log, read_summary
-from rl.runs.record import BestModel, Stage, Summary, UpdateRow
+from rl.runs.record import SECTIONS, BestModel, Stage, Summary, UpdateRow
 from rl.runs.trajectories import TrajectoryFile, during_log, trajectory_log
 
 _SUMMARY = "summary.json"
@@ -82,7 +82,7 @@ def recovered_summary(folder: Path) -> Summary:
     rows = list(_whole_rows(folder))
     trained = {
         stage: max(row.update for row in rows if row.stage is stage)
-        for stage in (Stage.WARM, Stage.GRPO)
+        for stage in SECTIONS
         if (folder / "models" / stage).is_dir() and any(row.stage is stage for row in rows)
     }
     best, stopped = _replayed(folder, [row for row in rows if row.stage is Stage.GRPO])

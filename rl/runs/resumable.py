@@ -22,7 +22,7 @@ from rl.runs.early_stopping import is_over
 from rl.runs.errors import RunFolderError
 from rl.runs.problems import NAME as PROBLEMS
 from rl.runs.problems import ProblemChange, Problems, changed_modules, compare_problems
-from rl.runs.record import Stage, Summary
+from rl.runs.record import SECTIONS, Stage, Summary
 from rl.runs.recover import check_formats, read_or_empty, recovered_summary
 
 _NEW_RUN = "start a new run in another output_dir"
@@ -143,14 +143,19 @@ def _weighed(found: Differences, config: Config, summary: Summary) -> Difference
             change = replace(change, kind=Kind.IDENTITY, why=more[change.key])
         elif config.iterate is not None and is_below(change.key, _COMPARED):
             change = replace(change, kind=Kind.FIXED, why="all rounds are compared on the same problems")
-        elif (
-            change.kind is Kind.IDENTITY
-            and change.key.startswith("warm_start.")
-            and summary.updates.get(Stage.WARM, 0)
-        ):
-            change = replace(change, kind=Kind.FIXED, why="the warm start has been trained")
+        elif change.kind is Kind.IDENTITY and (stage := _trained_before_grpo(change.key, summary)) is not None:
+            named = "the warm start has" if stage is Stage.WARM else f"{stage.label} have"
+            change = replace(change, kind=Kind.FIXED, why=f"{named} been trained")
         changes.append(change)
     return replace(found, changes=tuple(changes))
+
+
+def _trained_before_grpo(key: str, summary: Summary) -> Stage | None:
+    """The stage before GRPO to whose section a key belongs, if that stage has been trained."""
+    for stage, section in SECTIONS.items():
+        if stage is not Stage.GRPO and is_below(key, (section,)) and summary.updates.get(stage, 0):
+            return stage
+    return None
 
 
 def _other_weights(changed: Mapping[str, Change], config: Config) -> Iterator[tuple[str, str]]:
@@ -219,8 +224,8 @@ def _check_extension(path: Path, config: Config, summary: Summary) -> None:
     """Refuse to make a stage longer whose checkpoint is gone: it would start at update 1 again."""
     if summary.stopped is not None and is_over(config.eval, summary.best, summary.stopped):
         return
-    for stage, section in ((Stage.WARM, config.warm_start), (Stage.GRPO, config.grpo)):
-        done = summary.updates.get(stage, 0)
+    for stage, name in SECTIONS.items():
+        section, done = getattr(config, name), summary.updates.get(stage, 0)
         if section is not None and 0 < done < section.updates and latest_checkpoint(path, stage) is None:
             raise RunFolderError(
                 f"--resume: {stage.label} has been trained for {done} updates and cannot go on to "

@@ -21,10 +21,9 @@ from rl.runs.lock import NAME as LOCK
 from rl.runs.lock import lock_holder
 from rl.runs.log import metrics_log, read_summary
 from rl.runs.read import is_run, read_config
-from rl.runs.record import Stage, Summary
+from rl.runs.record import SECTIONS, Stage, Summary, planned_stages
 
 _FILES = (LOCK, "provenance.json", "summary.json", "metrics.jsonl")
-_SECTIONS = {Stage.WARM: "warm_start", Stage.GRPO: "grpo"}
 
 
 class Condition(StrEnum):
@@ -139,7 +138,7 @@ def read_state(folder: Path, *, verify: bool = False) -> RunState:
         )
     if config.get("iterate"):
         return _loop_state(folder, config["iterate"], holder=holder, changed=changed)
-    planned = {stage: int(config[key]["updates"]) for stage, key in _SECTIONS.items() if config.get(key)}
+    planned = planned_stages(config)
     found, faults = _checkpoints(folder, verify=verify)
     pending = next(
         (s for s in Stage if (s is Stage.BASE or s in planned) and not summary.done(s, planned.get(s, 0))), None
@@ -161,7 +160,7 @@ def read_state(folder: Path, *, verify: bool = False) -> RunState:
         update=row.update if row else 0,
         updates=planned.get(row.stage, 0) if row else 0,
         changed=changed,
-        checkpoint=found.get(Stage.GRPO) or found.get(Stage.WARM),
+        checkpoint=next((found[stage] for stage in reversed(SECTIONS) if stage in found), None),
         accuracy=result.accuracy if result else None,
         split=split,
         faults=tuple(fault for texts in faults.values() for fault in texts),
@@ -212,7 +211,7 @@ def _checkpoints(folder: Path, *, verify: bool) -> tuple[dict[Stage, Path], dict
     """The newest usable checkpoint by stage, and what is wrong with newer ones."""
     found: dict[Stage, Path] = {}
     faults: dict[Stage, list[str]] = {}
-    for stage in _SECTIONS:
+    for stage in SECTIONS:
         for path in newest_first(checkpoints(folder, stage)):
             if fault := find_fault(path, hashes=verify):
                 faults.setdefault(stage, []).append(f"{stage} {path.name}: {fault}")

@@ -77,6 +77,18 @@ def test_cases_and_seeds_become_runs(tmp_path: Path) -> None:
     assert len(found.results["taught", 4]) == 1 and found.results["cold", 4] == ("cold-seed4",)
 
 
+def test_cases_that_differ_in_their_key_steps_share_a_warm_start(tmp_path: Path) -> None:
+    cases = {"none": {}, "keys": {"key_steps.updates": 3}, "only": {"key_steps.updates": 3, "grpo": None}}
+    study = plan(tmp_path, cases=cases, seeds=[3])
+    assert runs(study, 3) == [
+        ("warm0-seed3", None),
+        *[(f"{case}-seed3", "warm0-seed3") for case in ("none", "keys", "only")],
+    ]
+    warm, keys = config_of(study, "keys", 3, 0), config_of(study, "keys", 3)
+    assert warm.key_steps is None and warm.grpo is None and keys.warm_start is None
+    assert keys.key_steps is not None and keys.key_steps.updates == 3 and keys.grpo is not None
+
+
 def config_of(study: Plan, case: str, seed: int, place: int = -1) -> Config:
     name = study.results[case, seed][place]
     return next(trial.config for trial in study.trials if trial.name == name)

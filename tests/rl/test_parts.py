@@ -117,3 +117,31 @@ def test_presets_on_a_task_that_counts_steps(preset: str, tmp_path: Path) -> Non
     with pytest.raises(ConfigError) as refused:
         build_parts(load_config(path))
     assert f"checked steps are needed for {JUDGING[preset]}, but 'math'" in str(refused.value)
+
+
+def test_pairs_that_the_task_cannot_give_are_refused() -> None:
+    pairs = {"key_steps": {"environment_frac": 0.0}}
+    build([CORRECT], **pairs)
+    build([CORRECT], env="directional", key_steps={"mistakes": {"turn": 1}, "key": "true"})
+    build([CORRECT], env="directional", key_steps={"key": True})  # as YAML reads `key: true`
+    assert refused([CORRECT], key_steps={"key": "true"}) == (
+        "key_steps.environment_frac is 0.5, but 'math' writes no mistakes; set it to 0, and pairs are made of "
+        "the policy's samples; key_steps.key is 'true', but 'math' checks no steps, so true key steps are "
+        "unknown; set it to 'edit_distance'"
+    )
+    assert refused([CORRECT], env="addition", key_steps={"mistakes": {"digits": 1, "again": 1}}) == (
+        "key_steps.mistakes has ['again', 'digits'], which 'addition' does not know; known: digit, carry"
+    )
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"batch_size": 4, "micro_batch_size": 3}, "micro_batch_size (3) must divide batch_size (4)"),
+        ({"mistakes": {"digit": 0}}, "mistakes has no kind with a weight above 0"),
+        ({"alpha": 0, "beta": 0}, "alpha and beta are both 0, so nothing would be trained"),
+        ({"key": "truth"}, "key_steps.key"),
+    ],
+)
+def test_key_steps_that_make_no_sense_are_refused(given: dict[str, Any], message: str) -> None:
+    assert message in refused([CORRECT], env="addition", key_steps=given)

@@ -30,6 +30,10 @@ the full trace ("5_3"). Every step except a swap and a minus uses up a constant,
 Hand-skip rules (`skip_kinds`):
     any_pair: One line before the last, drawn at random, is left out.
 
+Mistakes (`mistake_kinds`), in the last sign or operation on the right side, mostly that of what was moved:
+    sign: ⊕ for ⊖, or the reverse.
+    inverse: ⊗ for ⊘, or the reverse.
+
 Source: the algebra data of "Can Language Models Learn to Skip Steps?" (arXiv 2411.01855). Task, full traces,
 and the default counts of symbols and steps follow its released files. The symbols are ours, and so is
 `any_pair`: the paper has no hand-skip rule for this task, since its cold start was enough there.
@@ -40,13 +44,14 @@ from __future__ import annotations
 import random
 import re
 from bisect import bisect
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import accumulate, product
 
 from pydantic import field_validator
 
+from envs.base import Demonstration
 from envs.generated import Draw, EnvSettings, GeneratedEnv
 from envs.grading import Grade
 from envs.path import StepError
@@ -72,6 +77,7 @@ from envs.tasks.algebra.equation import (
     solution_value,
     solve,
 )
+from envs.tasks.algebra.mistakes import MISTAKE_KINDS, write_mistake
 
 COMMON = tuple("♦♣♠★▲■●")  # as many as in the released train and id files
 CONSTANTS = (*COMMON, *"◆▼▶◀☆□△♪☀")  # drawn from if the common ones are too few
@@ -127,6 +133,7 @@ class Algebra(GeneratedEnv[AlgebraState]):
     name = "algebra"
     Settings = AlgebraSettings
     skip_kinds = ("any_pair",)
+    mistake_kinds = MISTAKE_KINDS
     instruction = (
         f"{_ASK} The symbol {ARROW} is equals, {NOTHING} is zero, and {PLUS} {MINUS} {TIMES} {OVER} are plus, "
         "minus, times and divided by; all other symbols are constants."
@@ -176,6 +183,17 @@ class Algebra(GeneratedEnv[AlgebraState]):
             return None
         skip = rng.randrange(len(lines) - 1)
         return lines[:skip] + lines[skip + 1 :]
+
+    def mistaken_trace(self, problem: Problem, kind: str, rng: random.Random) -> Demonstration | None:
+        """The fixed procedure with one wrong line, and on from there; see `write_mistake`."""
+        question = problem.question
+        lines, constants = self.full_trace(problem), _constants(question)
+        return write_mistake(lines, constants, lambda equation: _solves(question, equation), kind, rng)
+
+    def solution_from(self, problem: Problem, lines: Sequence[str]) -> Demonstration:
+        """The fixed procedure from the last of the lines."""
+        start = parse_equation(lines[-1] if lines else problem.question, _constants(problem.question))
+        return Demonstration(lines=tuple([render_equation(line) for line in solve(start)]))
 
     def advance(self, state: AlgebraState, line: str) -> AlgebraState:
         """Accept an equation with the same solution that is 1 to `max_merge` full steps closer to the end."""

@@ -52,7 +52,7 @@ def write_detours(
     if len(invalid) > len(steps):
         return None
     slips = dict(zip(rng.sample(range(len(steps)), len(invalid)), invalid, strict=True))
-    turns = _draw_dead_ends(target, states[:-1], len(errors) - len(invalid), rng)
+    turns = draw_dead_ends(target, states[:-1], len(errors) - len(invalid), rng)
     if turns is None:
         return None
 
@@ -62,19 +62,19 @@ def write_detours(
         if at in slips:
             wrong.add(len(lines))
             if slips[at] == COMPUTATION:
-                lines.append(_slip(states[at], rng))
+                lines.append(slipped(rng.choice(operations(states[at])), rng).line)
             else:
-                lines.append(_break_the_rule(states[: at + 1], max_number, rng))
+                lines.append(break_the_rule(states[: at + 1], max_number, rng).line)
             lines.append(BACKTRACK)
         for turn in turns[at]:
             wrong.add(len(lines))
-            lines += _walk(states[at], turn, rng)
+            lines += [step.line for step in (turn, *walk(after(states[at], turn), rng))]
             lines.append(f"{BACKTRACK} {at}")
         lines.append(step.line)
     return Demonstration(lines=tuple(lines), wrong=frozenset(wrong))
 
 
-def _draw_dead_ends(
+def draw_dead_ends(
     target: int, states: Sequence[Numbers], count: int, rng: random.Random
 ) -> list[list[Operation]] | None:
     """For each state, operations that put the target out of reach; `count` in all, None if there are fewer."""
@@ -98,25 +98,22 @@ def _draw_dead_ends(
     return turns
 
 
-def _walk(numbers: Numbers, turn: Operation, rng: random.Random) -> list[str]:
-    """A wrong turn, followed by random operations until one number is left."""
-    lines = [turn.line]
-    left = after(numbers, turn)
-    while len(left) > 1:
-        step = rng.choice(operations(left))
-        lines.append(step.line)
-        left = after(left, step)
-    return lines
+def walk(numbers: Numbers, rng: random.Random) -> list[Operation]:
+    """Random operations until one number is left."""
+    steps = []
+    while len(numbers) > 1:
+        steps.append(rng.choice(operations(numbers)))
+        numbers = after(numbers, steps[-1])
+    return steps
 
 
-def _slip(numbers: Numbers, rng: random.Random) -> str:
+def slipped(step: Operation, rng: random.Random) -> Operation:
     """An operation with a slightly wrong result."""
-    step = rng.choice(operations(numbers))
     slips = [slip for slip in _SLIPS if step.result + slip > 0]
-    return step._replace(result=step.result + rng.choice(slips)).line
+    return step._replace(result=step.result + rng.choice(slips))
 
 
-def _break_the_rule(states: Sequence[Numbers], max_number: int, rng: random.Random) -> str:
+def break_the_rule(states: Sequence[Numbers], max_number: int, rng: random.Random) -> Operation:
     """An operation that uses a number already used up, or at the start a made-up one."""
     here = states[-1]
     missing = sorted({number for state in states for number in state} - set(here))
@@ -126,4 +123,4 @@ def _break_the_rule(states: Sequence[Numbers], max_number: int, rng: random.Rand
     large, small = max(one, two), min(one, two)
     results = [(symbol, outcome(large, symbol, small)) for symbol in SYMBOLS]
     symbol, result = rng.choice([(symbol, result) for symbol, result in results if result is not None])
-    return Operation(large, symbol, small, result).line
+    return Operation(large, symbol, small, result)

@@ -101,11 +101,11 @@ def _number(value: int) -> _Part:
     return _Part(value, "", str(value))
 
 
-def _join(one: _Part, symbol: str, two: _Part) -> _Part:
-    """Combine two expressions by an operation, the larger one first."""
+def _join(one: _Part, symbol: str, two: _Part, stated: int | None = None) -> _Part:
+    """Combine two expressions by an operation, the larger one first; a stated result stands for its own."""
     if one.value < two.value:
         one, two = two, one
-    value = outcome(one.value, symbol, two.value)
+    value = outcome(one.value, symbol, two.value) if stated is None else stated
     assert value is not None
     rank = _RANK[symbol]
     left = one.text if _RANK[one.symbol] >= rank else f"({one.text})"
@@ -153,12 +153,15 @@ def steps_of(expression: str) -> tuple[Operation, ...]:
 
 
 def expression_of(numbers: Sequence[int], steps: Iterable[Operation]) -> str | None:
-    """The expression that the steps compute from `numbers`, or None if they do not use all of them."""
+    """The expression that the steps compute from `numbers`, or None if they do not use all of them.
+
+    A step whose stated result is wrong is taken at its word: the operands of later steps are stated results.
+    """
     parts = [_number(number) for number in numbers]
     for step in steps:
         one = next(part for part in parts if part.value == step.left)
         parts.remove(one)
         two = next(part for part in parts if part.value == step.right)
         parts.remove(two)
-        parts.append(_join(one, step.symbol, two))
+        parts.append(_join(one, step.symbol, two, step.result))
     return parts[0].text if len(parts) == 1 else None

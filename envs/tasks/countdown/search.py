@@ -91,6 +91,19 @@ def _can_be_reached(target: int, numbers: Numbers) -> bool:
     return any(can_be_reached(target, after(numbers, operation)) for operation in operations(numbers))
 
 
+def solution(target: int, numbers: Numbers) -> list[Operation] | None:
+    """The first operations, in the order of `operations`, that lead to the target; None if none do."""
+    steps: list[Operation] = []
+    while len(numbers) > 1:
+        ways = ((way, after(numbers, way)) for way in operations(numbers))
+        found = next((way for way in ways if can_be_reached(target, way[1])), None)
+        if found is None:
+            return None
+        steps.append(found[0])
+        numbers = found[1]
+    return steps if numbers == (target,) else None
+
+
 def search(target: int, numbers: Numbers, max_lines: int) -> tuple[str, ...] | None:
     """Search for the target depth first and write down every step.
 

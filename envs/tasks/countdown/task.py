@@ -29,6 +29,7 @@ Wrong turns (`error_kinds`):
         one number is left.
     computation: An operation with a wrong result.
     rule: An operation on a number that is not available: one already used, if there is one.
+Mistakes (`mistake_kinds`) are the same, and nothing takes them back.
 
 Source: the task comes from Stream of Search and is used by Self-Backtracking (arXiv 2502.04404) and by "How
 Much Backtracking is Enough?" (arXiv 2505.24273). The three wrong turns are those of Self-Backtracking. The
@@ -55,7 +56,8 @@ from envs.problem import Problem, Split
 from envs.requests import ask_for_answer
 from envs.tasks.countdown.detours import ERROR_KINDS, write_detours
 from envs.tasks.countdown.expressions import draw_expression, expression_of, numbers_of, steps_of
-from envs.tasks.countdown.search import Numbers, Operation, after, can_be_reached, outcome, search
+from envs.tasks.countdown.mistakes import write_mistake
+from envs.tasks.countdown.search import Numbers, Operation, after, can_be_reached, outcome, search, solution
 from envs.trace import StepKind, Verdict, render_trace
 
 _NUMBERS, _TARGET, _LEFT = "Numbers: ", ". Target: ", "left: "
@@ -63,6 +65,7 @@ _NEW = "_new"
 _BUCKET = re.compile(rf"[345](?:{_NEW})?")
 _LINE = re.compile(r"([1-9][0-9]{0,15}) ([-+*/]) ([1-9][0-9]{0,15}) = (0|[1-9][0-9]{0,15})")
 _RULES = Rules(negatives=False)
+_MISTAKES_TRIED = 8
 _MAX_TRIES = 20_000
 _TRIES_PER_TARGET = 200  # with the default settings 6 are needed on average
 
@@ -129,6 +132,7 @@ class Countdown(GeneratedEnv[CountdownState]):
     Settings = CountdownSettings
     settings: CountdownSettings
     error_kinds = ERROR_KINDS
+    mistake_kinds = ERROR_KINDS
     instruction = (
         "Reach the target by adding, subtracting, multiplying and dividing the numbers. Use each number "
         "exactly once; all results are positive whole numbers."
@@ -214,6 +218,31 @@ class Countdown(GeneratedEnv[CountdownState]):
         state = self.start(problem)
         lines = search(state.target, state.numbers, self.settings.max_search_lines)
         return None if lines is None else Demonstration(lines=lines, answer=self.answer_from(problem, lines))
+
+    def mistaken_trace(self, problem: Problem, kind: str, rng: random.Random) -> Demonstration | None:
+        """The full trace with one mistake, by `write_mistake`.
+
+        A wrong result in the last line leaves the answer right: a few are drawn; None if none makes it wrong.
+        """
+        state, steps = self.start(problem), steps_of(problem.answer)
+        for _ in range(_MISTAKES_TRIED):
+            found = write_mistake(state.target, state.numbers, steps, kind, self.settings.max_number, rng)
+            if found is None:
+                return None
+            if found.answer is not None and self.grade_answer(problem, found.answer) is Grade.WRONG:
+                return found
+        return None
+
+    def solution_from(self, problem: Problem, lines: Sequence[str]) -> Demonstration | None:
+        """The first operations found that lead from the numbers left to the target."""
+        state = self.start(problem)
+        for line in lines:
+            state = self.advance(state, line)
+        steps = solution(state.target, state.numbers)
+        if steps is None:
+            return None
+        rest = tuple([step.line for step in steps])
+        return Demonstration(lines=rest, answer=self.answer_from(problem, [*lines, *rest]))
 
     def answer_from(self, problem: Problem, lines: Sequence[str]) -> str | None:
         """The answer that the steps lead to: the expression made of the valid ones that were not taken back.

@@ -35,6 +35,11 @@ edges ("15_2-4"). Lengths are drawn uniformly.
 Wrong turns (`error_kinds`):
     branch: A move after which the path cannot be completed, followed by random moves to a dead end.
 
+Mistakes (`mistake_kinds`); nothing takes them back, and the answer is the wrong path:
+    neighbours: A list of neighbours lacks one or has one too many; breadth first only.
+    trace_back: The path traced back lacks a node or has another one in its place; breadth first only.
+    branch: As above; depth first only.
+
 Source: "Learning to search" (H. N. Nguyen's blog, 14 September 2025). Task, question, breadth-first trace and
 error categories follow it. Differences: the post writes a trace as one line between < and >, here each step has
 its own line; the depth-first grammar is ours; and so is the generator (`digraph.py`), since the post gives
@@ -62,6 +67,13 @@ from envs.ranges import RangeSettings, draw_from_range, read_range
 from envs.requests import ask_for_answer
 from envs.tasks.graph_search.digraph import breadth_first, depth_first, distance, draw_graph, read_graph
 from envs.tasks.graph_search.errors import first_error
+from envs.tasks.graph_search.mistakes import (
+    BRANCH,
+    MISTAKE_KINDS,
+    NEIGHBOURS,
+    write_neighbours,
+    write_trace_back,
+)
 from envs.tasks.graph_search.steps import (
     MAX_NODES,
     Grammar,
@@ -144,7 +156,8 @@ class GraphSearch(GeneratedEnv[GraphState]):
     name = "graph_search"
     Settings = GraphSearchSettings
     settings: GraphSearchSettings
-    error_kinds = ("branch",)
+    error_kinds = (BRANCH,)
+    mistake_kinds = MISTAKE_KINDS
     instruction = (
         "A directed graph is given as its edges, separated by |, where 1,3 is an edge from node 1 to node 3. "
         "After the / come the start and the target. Find a shortest path."
@@ -233,6 +246,22 @@ class GraphSearch(GeneratedEnv[GraphState]):
                 lines.append(f"{BACKTRACK} {j}")
             lines.append(move)
         return Demonstration(lines=tuple(lines), wrong=frozenset(wrong))
+
+    def mistaken_trace(self, problem: Problem, kind: str, rng: random.Random) -> Demonstration | None:
+        """The full trace with one mistake; None if it is of the other grammar, or leads to no wrong path."""
+        if (kind == BRANCH) != self._moves:
+            return None
+        state = self.start(problem)
+        if kind == BRANCH:
+            detour = self.detour_trace(problem, [kind], rng)
+            if detour is None:
+                return None
+            (at,) = detour.wrong
+            lines = detour.lines[: detour.lines.index(f"{BACKTRACK} {at}")]
+            path = (state.graph.start, *[int(line.partition(" > ")[2]) for line in lines])
+            return Demonstration(lines=lines, wrong=detour.wrong, answer=write_path(path))
+        write = write_neighbours if kind == NEIGHBOURS else write_trace_back
+        return write(state, lambda answer: self.grade_answer(problem, answer) is Grade.WRONG, rng)
 
     def advance(self, state: GraphState, line: str) -> GraphState:
         """Take one line of an allowed grammar, the one the path has started with; see `steps.py`."""

@@ -14,7 +14,7 @@ from rl.compare.study import CaseDifference, Study
 from rl.pages.figures import Fact, Tile
 from rl.pages.run.origin import viewer_command
 from rl.pages.steps import are_checked, worded
-from rl.runs.record import SplitResult
+from rl.runs.record import SplitResult, planned_stages
 from rl.stats.format import number, percent
 
 _MARGIN = 0.05
@@ -148,7 +148,7 @@ def next_steps(study: Study) -> list[Fact]:
         if best.seeds[seed].origin.folder:
             config = study.comparison.configs.get(best.name, {})
             path = f"{best.seeds[seed].origin.folder}/models/{stage.stage.value}"
-            if not (config.get("warm_start") or config.get("grpo")):  # the run only evaluates a model
+            if not planned_stages(config):  # the run only evaluates a model
                 path = str((config.get("policy") or {}).get("model"))
             more = f" ({best.key} {best.name}, seed {seed})"
             facts.append(Fact(name="Most accurate model", text=path, is_code=True, more=more))

@@ -211,6 +211,39 @@ _WARM_PANELS = [
 ]
 
 
+_KEY_STEPS_PANELS = [
+    _Panel(title="Key step loss", unit="nats per token", lines=(("loss", "loss"),)),
+    _Panel(
+        title="Key tokens: −log p",
+        unit="nats",
+        lines=(("key/right_nll", "of right traces"), ("key/wrong_nll", "of wrong traces")),
+        from_zero=True,
+    ),
+    _Panel(
+        title="Wrong key tokens without a loss",
+        unit="%",
+        lines=(("key/dropped_frac", "−log p over max_nll"),),
+        from_zero=True,
+    ),
+    *(
+        _Panel(
+            title=f"Edit distance: {title}",
+            unit="%",
+            lines=tuple((f"key_lines/{side}/{figure}", f"{side} traces") for side in ("right", "wrong")),
+            from_zero=True,
+        )
+        for title, figure in (
+            ("key lines found (recall)", "line_recall"),
+            ("found lines that are key (precision)", "line_precision"),
+            ("key tokens in the key line", "token_precision"),
+            ("key tokens of all tokens", "key_frac"),
+        )
+    ),
+    _Panel(title="Gradient norm", unit="norm", lines=(("grad_norm", "before clipping"),), from_zero=True),
+]
+_PANELS = {Stage.WARM: _WARM_PANELS, Stage.KEY_STEPS: _KEY_STEPS_PANELS}
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class DrawnPanel:
     """A panel of the page: its legend has the colour, the line style and the name of each line."""
@@ -249,7 +282,7 @@ def training(run: RunRecord) -> list[Training]:
 
 def _training(stage: Stage, rows: list[UpdateRow]) -> Training:
     window = 2 * (len(rows) // 40) + 1
-    panels = _grpo_panels(rows) if stage is Stage.GRPO else _WARM_PANELS
+    panels = _grpo_panels(rows) if stage is Stage.GRPO else _PANELS[stage]
     drawn, zero = [], []
     for place, panel in enumerate(panels):
         lines = _lines(panel, rows)

@@ -16,7 +16,7 @@ from rl.runs.read import RunRecord
 from rl.runs.record import SampleRow, SplitResult, Stage
 from rl.stats.format import bare_percent, number, percent
 
-_SHAPES = {Stage.BASE: "■", Stage.WARM: "●", Stage.GRPO: "◆"}
+_SHAPES = {Stage.BASE: "■", Stage.WARM: "●", Stage.KEY_STEPS: "▲", Stage.GRPO: "◆"}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

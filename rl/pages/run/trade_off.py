@@ -21,7 +21,7 @@ from rl.pages.style import stage_colour, stand_in
 from rl.pages.svg import RC, to_svg
 from rl.runs.record import Stage
 
-MARKERS = {Stage.BASE: "s", Stage.WARM: "o", Stage.GRPO: "D"}
+MARKERS = {Stage.BASE: "s", Stage.WARM: "o", Stage.KEY_STEPS: "^", Stage.GRPO: "D"}
 """Matplotlib's names of the marks of the stages."""
 
 

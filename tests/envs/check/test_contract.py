@@ -469,6 +469,44 @@ class DetoursTwice(HasDetours):
     lines = ("0", "<backtrack>", "0", "<backtrack>")
 
 
+class NamesMistakesWithoutWritingThem(Odd):
+    mistake_kinds = ("zero",)
+
+
+class HasMistakes(Odd):
+    """A wrong first number, a wrong answer, and nothing else."""
+
+    mistake_kinds = ("zero",)
+    lines: tuple[str, ...] = ("0",)
+    wrong = frozenset({0})
+    answer = "0"
+
+    def mistaken_trace(self, problem: Problem, kind: str, rng: random.Random) -> Demonstration | None:
+        return Demonstration(lines=self.lines, wrong=self.wrong, answer=self.answer)
+
+
+class MistakesAreRight(HasMistakes):
+    answer = "3"
+
+
+class MistakesMarkNothing(HasMistakes):
+    wrong = frozenset()
+
+
+class MistakesMarkALaterLine(HasMistakes):
+    lines = ("0", "2")
+    wrong = frozenset({1})
+
+
+class MistakesMarkARightLine(HasMistakes):
+    lines = ("3", "0")
+
+
+class GoesOnWrongly(Odd):
+    def solution_from(self, problem: Problem, lines: Sequence[str]) -> Demonstration | None:
+        return Demonstration(lines=("7",))
+
+
 class DetoursMarkNothing(HasDetours):
     wrong = frozenset({99})
 
@@ -500,6 +538,7 @@ def test_a_check_that_does_not_end_is_stopped_and_named(monkeypatch: pytest.Monk
 
 def test_demonstrations_of_every_kind_are_checked() -> None:
     assert check_env(HasDetours(), num_problems=3).not_checked == ("skipped_trace", "padded_trace")
+    assert check_env(HasMistakes(), num_problems=3).num_problems == 12
 
 
 class PromisesSolutions(Odd):
@@ -624,6 +663,39 @@ class RaisesAStepErrorOnAnAnswer(SmallDirectional):
         ),
         (WritesSkippedTracesWithoutARule, "odd: skipped_trace is defined, but skip_kinds is ()"),
         (NamesErrorsWithoutWritingThem, "odd: error_kinds is ('even',), but detour_trace is not defined"),
+        (NamesMistakesWithoutWritingThem, "odd: mistake_kinds is ('zero',), but mistaken_trace is not defined"),
+        (
+            MistakesAreRight,
+            "odd train 0: the trace with the mistake 'zero' has the answer '3', which is not wrong: correct",
+        ),
+        (
+            MistakesMarkNothing,
+            (
+                "odd train 0: the trace with the mistake 'zero' must have an answer of its own and mark one "
+                "line as wrong"
+            ),
+        ),
+        (
+            MistakesMarkALaterLine,
+            (
+                "odd train 0: the trace with the mistake 'zero' differs from the full trace before line 1, "
+                "which it marks"
+            ),
+        ),
+        (
+            MistakesMarkARightLine,
+            (
+                "odd train 0: the trace with the mistake 'zero' marks line 0 as wrong, but the first fault is "
+                "line 1"
+            ),
+        ),
+        (
+            GoesOnWrongly,
+            (
+                "odd train 0: the solution from line 0 of the full trace is refused: 7  [invalid: not the next "
+                "number]"
+            ),
+        ),
         (HasDetoursWithoutAnErrorKind, "odd: detour_trace is defined, but error_kinds is ()"),
         (DetoursWithoutWay, "odd train 0: the zero detour is refused: 0  [invalid: not the next number]"),
         (DetoursTwice, "odd train 0: the zero detour has 2 backtracks, should have 1"),

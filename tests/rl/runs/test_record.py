@@ -72,7 +72,7 @@ def test_a_summary_grows_by_stages() -> None:
 
 
 def test_stages_have_labels_in_order() -> None:
-    assert [stage.label for stage in Stage] == ["base", "warm start", "GRPO"]
+    assert [stage.label for stage in Stage] == ["base", "warm start", "key steps", "GRPO"]
 
 
 UPDATE = UpdateRow(stage=Stage.GRPO, update=1, metrics={"loss": 0.5})
@@ -104,8 +104,8 @@ def test_other_formats_are_refused(name: str, found: object, says: str) -> None:
 @pytest.mark.parametrize(
     ("changes", "says"),
     [
-        ({"stage": "sft"}, "stage: 'sft' is none of base, warm, grpo"),
-        ({"stage": ["grpo"]}, "stage: ['grpo'] is none of base, warm, grpo"),
+        ({"stage": "sft"}, "stage: 'sft' is none of base, warm, key_steps, grpo"),
+        ({"stage": ["grpo"]}, "stage: ['grpo'] is none of base, warm, key_steps, grpo"),
         ({"update": 1.0}, "update: 1.0 is not an integer"),
         ({"tokens": True}, "tokens: True is not an integer"),
         ({"reward": None}, "reward: None is not a number"),

@@ -1,0 +1,1 @@
+"""Key steps: pairs of a right and a wrong trace, and a loss on the tokens in which they differ (EDIT)."""

@@ -1,0 +1,91 @@
+"""The key step loss (KRSL; EDIT, arXiv 2405.19737, equation 6), which is minimised.
+
+::
+
+    loss = alpha * sum over key tokens of the right trace of -log p
+         - beta  * sum over key tokens of the wrong trace of -log p
+
+each sum divided by the tokens of its response; the mean of the pairs.
+
+The first term makes the right key tokens likelier, the second the wrong ones less likely. As printed, equation
+6 has the opposite sign; this is the sign of the authors' code. A wrong key token whose -log p has reached
+`max_nll` is left out, so the second term is never below -beta * max_nll, and a token that the model has given
+up gets no more gradient. (The authors' code compares the threshold with the token's -log p at the next place;
+here it is the one that the loss has.)
+
+Shapes: N pairs; B = 2 N rows, the right traces before the wrong ones; T tokens; V entries of the vocabulary.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+
+
+@dataclass(frozen=True, kw_only=True)
+class KeyLoss:
+    """The loss of N pairs, and what it is made of.
+
+    Attributes:
+        loss: The loss, a scalar.
+        right: Mean over pairs of the first sum / tokens, without alpha.
+        wrong: The same of the second, without beta.
+        right_nll: Sum of -log p over the key tokens of right traces.
+        wrong_nll: The same of wrong traces, tokens that were left out included.
+        num_right: Key tokens of right traces.
+        num_wrong: Key tokens of wrong traces.
+        num_dropped: Those of them that were left out.
+    """
+
+    loss: torch.Tensor
+    right: torch.Tensor
+    wrong: torch.Tensor
+    right_nll: torch.Tensor
+    wrong_nll: torch.Tensor
+    num_right: int
+    num_wrong: int
+    num_dropped: int
+
+
+def key_loss(
+    logits: torch.Tensor,
+    ids: torch.Tensor,
+    keys: torch.Tensor,
+    num_tokens: torch.Tensor,
+    *,
+    alpha: float,
+    beta: float,
+    max_nll: float,
+) -> KeyLoss:
+    """The loss of some pairs.
+
+    Args:
+        logits: [B, T, V]; those at t predict token t + 1. Log-probabilities are computed in float32.
+        ids: [B, T] token ids, prompts and padding included.
+        keys: [B, T] whether a token is a key token; never the first one of a row.
+        num_tokens: [B] tokens of each response, stop token included.
+        alpha: Weight of the first term.
+        beta: Weight of the second term.
+        max_nll: Where -log p has reached it, a wrong key token is left out.
+    """
+    assert logits.dim() == 3 and ids.shape == keys.shape == logits.shape[:2] and keys.dtype == torch.bool
+    rows, places = torch.nonzero(keys[:, 1:], as_tuple=True)
+    picked = logits[rows, places].float().log_softmax(-1)  # of key tokens only: they are few
+    nll = -picked.gather(-1, ids[rows, places + 1].unsqueeze(-1)).squeeze(-1)
+    num_pairs = len(ids) // 2
+    is_wrong = rows >= num_pairs
+    dropped = is_wrong & (nll.detach() >= max_nll)
+    shares = nll / num_tokens[rows]
+    right = shares[~is_wrong].sum() / num_pairs
+    wrong = shares[is_wrong & ~dropped].sum() / num_pairs
+    return KeyLoss(
+        loss=alpha * right - beta * wrong,
+        right=right.detach(),
+        wrong=wrong.detach(),
+        right_nll=nll[~is_wrong].detach().sum(),
+        wrong_nll=nll[is_wrong].detach().sum(),
+        num_right=int((~is_wrong).sum()),
+        num_wrong=int(is_wrong.sum()),
+        num_dropped=int(dropped.sum()),
+    )
