@@ -142,13 +142,21 @@ class GeneratedEnv(Env[State]):
         buckets = self._buckets[split]
         for _ in range(_MAX_DRAWS):
             draw = self.draw(buckets.pick(rng), rng)
-            if split not in _SHARED or home(draw.question) is split:
+            if self.belongs(draw.question, split):
                 break
         else:
             raise ValueError(
                 f"no {split} problem in {_MAX_DRAWS} draws from the train buckets {list(self.settings.train)} "
                 f"of '{self.name}': they hold too few distinct problems for train and id; add buckets"
             )
+        return self.as_problem(draw, split, index, budget)
+
+    def belongs(self, question: str, split: Split) -> bool:
+        """Whether a question drawn from a split's buckets is of that split; a hash parts train from id."""
+        return split not in _SHARED or home(question) is split
+
+    def as_problem(self, draw: Draw, split: Split, index: int, budget: int | None) -> Problem:
+        """A drawn problem at its address."""
         return Problem(
             env=self.name,
             split=split,

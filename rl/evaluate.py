@@ -103,6 +103,7 @@ def evaluate(
             limits=length_limits(config, limit),
             first_error=lambda problem, trace: env.part_of(problem).first_error(trace),
             bucket=env.bucket,
+            num_merged=lambda problem, trace: env.part_of(problem).num_merged(problem, trace),
         )
     return found
 

@@ -1,7 +1,8 @@
-"""Says where a run has a price on steps or backtracks that its task only counts.
+"""Says where a price on steps or backtracks buys something else than its name says.
 
-In: the reward and the task. Out: one line that says what is counted, and which setting checks it. A run prints
-it at its start and keeps it for its report.
+In: the reward and the task. Out: one line where the task only counts steps or backtracks, with the setting that
+checks them, and one where the warm start teaches answers without a step. A run prints them at its start and
+keeps them for its report.
 """
 
 from __future__ import annotations
@@ -50,4 +51,26 @@ def describe_proxies(rewards: RewardSum, env: Env[Any]) -> str:
     return (
         f"{', '.join(named)} price{'s' * (len(named) == 1)} what {task.name} counts and does not check, so "
         f"wording can earn what reasoning should: {'; '.join(counted)}{remedy}"
+    )
+
+
+def describe_dropout(rewards: RewardSum, env: Env[Any], thought_dropout: float) -> str:
+    """What terms on steps make of an answer without a step, as the warm start teaches; "" if they are silent.
+
+    Where steps are checked, such an answer is right and not verified, so a price on steps never pays for it.
+    Elsewhere it has the fewest steps there are.
+    """
+    on_steps = [term.name for term in rewards.terms if term.weight and term.name in (*STEPS, "verified")]
+    if not thought_dropout or not on_steps:
+        return ""
+    names, s = ", ".join(on_steps), "s" * (len(on_steps) == 1)
+    taught = "answers without a step, as warm_start.thought_dropout teaches them,"
+    if any(part.checks_steps for part in env.parts.values()):
+        return (
+            f"{taught} may be right and are never verified: {names} treat{s} them as the worst of right "
+            "answers, so GRPO is drawn to think everywhere; correct alone, or a price on tokens, leaves it open"
+        )
+    return (
+        f"{taught} have 0 steps: {names} pay{s} for them more than for any thought, so GRPO is drawn to drop "
+        "thoughts wherever answers stay right"
     )

@@ -49,7 +49,7 @@ from rl.pages.run.write import write_report
 from rl.parts import Parts
 from rl.precision import check_learner, prepare_learner
 from rl.prompt_lengths import describe_skipped, fits
-from rl.proxy_steps import describe_proxies
+from rl.proxy_steps import describe_dropout, describe_proxies
 from rl.runs.checkpoints import checkpoint_to_resume, checkpoint_update, checkpoints
 from rl.runs.disk import disk_errors
 from rl.runs.early_stopping import is_over
@@ -196,8 +196,10 @@ class _Run:
         """What readers of the results must know, kept for the report."""
         if self.config.grpo is None:
             return ()
-        proxies = describe_proxies(self.parts.rewards, self.parts.env)
-        warnings = (*self.config.grpo.warnings(), *([proxies] if proxies else []))
+        rewards, env, warm = self.parts.rewards, self.parts.env, self.config.warm_start
+        dropout = describe_dropout(rewards, env, warm.thought_dropout if warm else 0.0)
+        found = (describe_proxies(rewards, env), dropout)
+        warnings = (*self.config.grpo.warnings(), *[line for line in found if line])
         summary = self.folder.summary()
         if warnings != summary.warnings:
             self.folder.write_summary(replace(summary, warnings=warnings))

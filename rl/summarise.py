@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from statistics import fmean
 
-from envs import Problem, Status, Trace
+from envs import Problem, Status, StepKind, Trace
 from rl.runs.record import BucketResult, LengthResult, SplitResult
 from rl.stats.intervals import clustered_interval, pass_at_k
 from rollout.types import RolloutGroup, Sample
@@ -24,6 +24,7 @@ def summarise(
     limits: Sequence[int] = (),
     first_error: Callable[[Problem, Trace], str | None] = lambda problem, trace: None,
     bucket: Callable[[Problem], str | None] = lambda problem: None,
+    num_merged: Callable[[Problem, Trace], int | None] = lambda problem, trace: None,
 ) -> SplitResult:
     """Figures of one split from its groups.
 
@@ -34,6 +35,7 @@ def summarise(
         limits: Length limits in tokens to judge the same completions under.
         first_error: Names what first went wrong in a trace of a problem.
         bucket: Names the difficulty of a problem.
+        num_merged: Counts the lines of a trace that do more than one elementary step (`Env.num_merged`).
 
     Raises:
         ValueError: No completion was graded.
@@ -76,11 +78,44 @@ def summarise(
         buckets=_buckets(groups, first_error, bucket),
         by_length={str(limit): _within(groups, limit) for limit in limits},
         strict_accuracy=fmean(trace.strictly_correct for trace in traces),
+        merged_lines=_merged_lines(pairs, num_merged),
+        empty_thoughts=fmean(_is_empty(sample) for _, sample in pairs),
+        empty_by_difficulty=_empty_by_difficulty(pairs, bucket),
     )
 
 
 def _is_right(sample: Sample) -> bool:
     return bool(sample.trace.correct)
+
+
+def _merged_lines(
+    pairs: Sequence[tuple[Problem, Sample]], num_merged: Callable[[Problem, Trace], int | None]
+) -> float | None:
+    """The share of merged lines among the lines of all verified traces."""
+    merged = lines = 0
+    for problem, sample in pairs:
+        trace = sample.trace
+        if trace.verified and (found := num_merged(problem, trace)) is not None:
+            merged += found
+            lines += sum(step.kind is StepKind.FORWARD and not step.undone for step in trace.steps)
+    return merged / lines if lines else None
+
+
+def _is_empty(sample: Sample) -> bool:
+    """Whether a completion states an answer without a step before it."""
+    return sample.trace.answer is not None and not sample.trace.steps
+
+
+def _empty_by_difficulty(
+    pairs: Sequence[tuple[Problem, Sample]], bucket: Callable[[Problem], str | None]
+) -> dict[str, float] | None:
+    """The share of empty thoughts of each difficulty, the easiest first; None where no thought is empty."""
+    if not any(_is_empty(sample) for _, sample in pairs):
+        return None
+    found: dict[str, list[bool]] = {}
+    for problem, sample in sorted(pairs, key=lambda pair: pair[0].difficulty):
+        found.setdefault(bucket(problem) or str(problem.difficulty), []).append(_is_empty(sample))
+    return {name: fmean(empty) for name, empty in found.items()} if len(found) > 1 else None
 
 
 def _interval(groups: Sequence[RolloutGroup], counts: Callable[[Sample], bool]) -> tuple[float, float]:

@@ -1,8 +1,9 @@
-"""Look at your data before a run, and start on skipped solutions.
+"""Look at your data before a run, start on skipped solutions, and write problems as files.
 
 `check` prints one screen: rows and what is wrong with them, repeated questions, step counts of full
 and skipped solutions, the steps that verify, the worst rows, and what a constant answer earns.
 `skip` writes a file with proposals of skipped solutions, for you to edit.
+`export` writes a task's problems and traces in the layout of the released step-skipping data.
 """
 
 from __future__ import annotations
@@ -38,14 +39,22 @@ repeat a result are dropped. Every proposal is checked: its steps are valid and 
 answer. Each row that can be read gives one row of the new file, with the proposals in 'skipped' and
 what was done in 'note'. Words of merged lines are lost, so read it before you train on it. The file
 is data for `stride data check` and for runs; one that exists is never overwritten."""
+EXPORT = """Write problems and traces of addition, directional or algebra as JSONL files.
+
+The layout and the wording are those of the data of "Can Language Models Learn to Skip Steps?", which
+env.settings.files reads: train.jsonl with full and hand-skipped traces, id_test.jsonl, ood_easy.jsonl
+and ood_hard.jsonl. SOURCE is a config, and key=value are its keys; with --task, key=value are the
+task's settings. Files that exist are never overwritten."""
 _CONFIGS = (".yaml", ".yml")
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Run `check` or `skip`."""
+    """Run `check`, `skip` or `export`."""
     words = sys.argv[1:] if argv is None else argv
     parser = Arguments("data", about=f"{__doc__}", example="stride data check gsm8k.jsonl preset=gsm8k")
-    parser.add_argument("command", metavar="check | skip", help="stride data check --help has its arguments")
+    parser.add_argument(
+        "command", metavar="check | skip | export", help="stride data check --help has its arguments"
+    )
     command = parser.parse_args(words[:1]).command
     if command not in _COMMANDS:
         parser.error(
@@ -125,6 +134,57 @@ def _skip(argv: list[str]) -> int:
     if found.num_proposed:
         saved = 1 - found.num_left / found.num_steps
         print(f"{found.num_steps:>9,} steps become {found.num_left:,} in the shortest ones ({saved:.1%} saved)")
+    return 0
+
+
+def _export(argv: list[str]) -> int:
+    parser = Arguments(
+        "data export", about=EXPORT, example="stride data export --task addition --out addition_rows -n 2885"
+    )
+    parser.add_argument("words", nargs="*", metavar="CONFIG | key=value", help="a config; keys or settings")
+    parser.add_argument("--task", metavar="NAME", help="the task, instead of a config")
+    parser.add_argument("--out", metavar="FOLDER", type=Path, help="where the files go", required=True)
+    parser.add_argument(
+        "-n", "--num-problems", type=int, default=1000, help="problems of each endless split (default 1000)"
+    )
+    parser.add_argument(
+        "--skip-kind", metavar="RULE", help="hand-skip rule, or none (default: the task's first)"
+    )
+    arguments = parser.parse_intermixed_args(argv)
+    if arguments.num_problems < 1:
+        parser.error(f"--num-problems is {arguments.num_problems}; give at least 1")
+    source, overrides = _source(parser, arguments.words, needed=arguments.task is None)
+    if source is not None and arguments.task is not None:
+        parser.error(f"{source} and --task {arguments.task}: give one of the two")
+    if source is not None and not source.endswith(_CONFIGS):
+        parser.error(
+            f"{source} is no config (.yaml); name the task with --task and files as files.train={source}"
+        )
+    with user_errors():
+        from configs import ConfigError
+        from envs.released.env import ReleasedEnv
+        from envs.released.write import FILES, write_files
+
+        env = _given(source, arguments.task, overrides).build()
+        if not isinstance(env, ReleasedEnv):
+            raise ConfigError(f"'{env.name}' has no released layout; addition, directional and algebra have")
+        kind = arguments.skip_kind or env.skip_kinds[0]
+        if kind not in (*env.skip_kinds, "none"):
+            raise ConfigError(
+                f"--skip-kind is '{kind}'; '{env.name}' knows {', '.join(env.skip_kinds)} and none"
+            )
+        if there := [name for name in FILES.values() if (arguments.out / name).exists()]:
+            raise ConfigError(f"--out {arguments.out} has {there[0]} already, which is not overwritten")
+        arguments.out.mkdir(parents=True, exist_ok=True)
+        found = write_files(
+            env,
+            arguments.out,
+            num_problems=arguments.num_problems,
+            skip_kind=None if kind == "none" else kind,
+            progress=_progress("problems"),
+        )
+    for one in found:
+        print(f"{one.num_problems:>9,} problems, {one.num_skipped:,} skipped versions: {one.path}")
     return 0
 
 
@@ -215,7 +275,7 @@ def _progress(what: str) -> Progress | None:
     return show
 
 
-_COMMANDS = {"check": _check, "skip": _skip}
+_COMMANDS = {"check": _check, "skip": _skip, "export": _export}
 
 if __name__ == "__main__":
     raise SystemExit(main())

@@ -224,6 +224,10 @@ class WarmStartConfig(Section):
     below a limit, in order, and the limit is drawn log-uniformly between its length and this. So the model
     meets the distances of texts up to this long. GRPO and evaluation use ordinary positions. null: the warm
     start does too."""
+    thought_dropout: float = Field(0.0, ge=0, le=1)
+    """Probability that a demonstration is its closing line alone, after an empty thought where the prompt has
+    marks for thoughts (TON, arXiv 2505.16854). GRPO then decides when to think. A budget in its prompt is 0
+    steps."""
     save_every: int | None = Field(None, ge=1)
     """Updates between checkpoints. null: they follow from `save_minutes` alone."""
     save_minutes: float | None = Field(10.0, gt=0)

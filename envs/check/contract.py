@@ -8,6 +8,7 @@ environment is ready when `check_env` passes; `stride check` runs it from the sh
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from time import perf_counter
 from typing import Any
 
@@ -130,7 +131,7 @@ def _check_optional_traces(env: Env[Any]) -> None:
 
 def _is_by_data(env: Env[Any], attribute: str) -> bool:
     """Whether the class leaves an attribute to its instances, whose data decides."""
-    return isinstance(getattr(type(env), attribute), property)
+    return isinstance(getattr(type(env), attribute), (property, cached_property))
 
 
 def _measure(env: Env[Any], num_problems: int) -> float:

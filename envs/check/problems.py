@@ -32,7 +32,8 @@ def check_problems(env: Env[Any], num_problems: int) -> list[Problem]:
             raise fail(env, problem, "two copies of the environment disagree, or the order of access matters")
         if seen.setdefault(problem.question, split) is not split:
             raise fail(env, problem, f"the question is also in {seen[problem.question]}: {problem.question!r}")
-        if isinstance(env, GeneratedEnv) and env.bucket(problem) not in env.settings.buckets(split):
+        drawn = isinstance(env, GeneratedEnv) and env.num_problems(split) is None
+        if drawn and env.bucket(problem) not in env.settings.buckets(split):
             raise fail(env, problem, f"bucket '{env.bucket(problem)}' is not in this split")
         _check_prompts(env, problem)
         if judge(env, problem, (), problem.answer).correct is not True:

@@ -27,7 +27,13 @@ _MAX_GRADED = 500
 _MAX_WORST = 10
 _OTHER_FAULT = "another fault"
 # Faults of a trace; without the trace the row makes a problem.
-_OF_A_TRACE = (FaultKind.TRACE_ANSWER, FaultKind.TRACE_STEP, FaultKind.TRACE_LENGTH, FaultKind.NO_FULL)
+_OF_A_TRACE = (
+    FaultKind.NUM_STEPS,
+    FaultKind.TRACE_ANSWER,
+    FaultKind.TRACE_STEP,
+    FaultKind.TRACE_LENGTH,
+    FaultKind.NO_FULL,
+)
 Progress = Callable[[int, int], None]
 
 
@@ -42,7 +48,7 @@ def inspect(env: Env[Any], *, num_problems: int, progress: Progress | None = Non
     Raises:
         GraderError: The grader failed.
     """
-    report = env.data_report if isinstance(env, HasReport) else None
+    report = env.data_report if isinstance(env, HasReport) and env.data_report.num_rows else None
     found = _Inspector(env, report).inspect(num_problems, progress)
     if report is None:
         return found

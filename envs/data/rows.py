@@ -91,6 +91,8 @@ class FaultKind(StrEnum):
     COLUMN = "a column is missing"
     VALUE = "a value cannot be read"
     GOLD = "the right answer cannot be graded against"
+    WRONG = "the right answer is another"
+    NUM_STEPS = "another number of steps than stated"
     SPELLING = "the right answer refuses its own plain spelling"
     CONTRADICTION = "two answers to one question"
     SPLITS = "a question in two splits"

@@ -35,7 +35,8 @@ column, and the answer has the digits that were written.
 
 Source: the addition data of "Can Language Models Learn to Skip Steps?" (arXiv 2411.01855, released files).
 Differences: the lines use fewer words; every line prints the carry into its column, while the released
-out-of-distribution files print the carry out of it; `low_pair`, `high_pair` and the detours are ours.
+out-of-distribution files print the carry out of it; `low_pair`, `high_pair` and the detours are ours. `files`
+in the settings reads those files.
 """
 
 from __future__ import annotations
@@ -48,16 +49,19 @@ from dataclasses import dataclass, replace
 from pydantic import Field, field_validator
 
 from envs.base import Demonstration
-from envs.generated import Draw, EnvSettings, GeneratedEnv
+from envs.generated import Draw
 from envs.grading import Grade
 from envs.path import StepError
 from envs.problem import Problem
+from envs.released.addition import AdditionWording
+from envs.released.env import ReleasedEnv, ReleasedSettings
 from envs.requests import ask_for_answer
 from envs.trace import BACKTRACK
 
 MAX_DIGITS = 100
 MAX_WIDTH = 11  # columns in one line; limits every number of a line to 12 digits
 _ADD, _AND = "Add ", " and "
+_QUESTION = re.compile(r"Add (0|[1-9][0-9]*) and (0|[1-9][0-9]*)")
 _BUCKET = re.compile(r"([1-9][0-9]{0,2})_([1-9][0-9]{0,2})")
 _COLUMNS = re.compile(
     r"([0-9]{1,3})\. ([0-9]{1,12}) \+ ([0-9]{1,12}) \+ ([0-9]{1,12}) = ([0-9]{1,12}), "
@@ -66,7 +70,7 @@ _COLUMNS = re.compile(
 _FIELDS = ("step number", "first operand", "second operand", "carry in", "sum", "written part", "carry")
 
 
-class AdditionSettings(EnvSettings):
+class AdditionSettings(ReleasedSettings):
     """Settings of `addition`.
 
     A bucket "a_b" has a first operand of a digits and a second one of b digits. The defaults are those of the
@@ -117,11 +121,12 @@ class AdditionState:
     number: int
 
 
-class Addition(GeneratedEnv[AdditionState]):
+class Addition(ReleasedEnv[AdditionState]):
     """Add two integers as on paper."""
 
     name = "addition"
     Settings = AdditionSettings
+    wording = AdditionWording()
     skip_kinds = ("random_pair", "low_pair", "high_pair")
     error_kinds = ("digit", "carry", "again")
     mistake_kinds = ("digit", "carry")
@@ -135,14 +140,17 @@ class Addition(GeneratedEnv[AdditionState]):
     def draw(self, bucket: str, rng: random.Random) -> Draw:
         """Draw two operands of the bucket's digit counts, each uniformly (0 has one digit)."""
         a, _, b = bucket.partition("_")
-        first, second = _operand(int(a), rng), _operand(int(b), rng)
-        answer, columns = str(first + second), max(int(a), int(b))
-        return Draw(
-            question=f"{_ADD}{first}{_AND}{second}",
-            answer=answer,
-            num_full_steps=max(columns, len(answer)),
-            difficulty=columns,
-        )
+        return _draw(_operand(int(a), rng), _operand(int(b), rng))
+
+    def pose(self, question: str) -> Draw:
+        """See `ReleasedEnv`."""
+        found = _QUESTION.fullmatch(question)
+        if found is None or max(map(len, found.groups())) > MAX_DIGITS:
+            raise ValueError(
+                f"{question[:80]!r} is no sum of two integers without leading zeros and with at most "
+                f"{MAX_DIGITS} digits"
+            )
+        return _draw(int(found[1]), int(found[2]))
 
     def bucket(self, problem: Problem) -> str:
         """The digit counts of the two operands in the question."""
@@ -153,11 +161,11 @@ class Addition(GeneratedEnv[AdditionState]):
         first, second = _operands(problem)
         return AdditionState(int(first), int(second), max(len(first), len(second)), 0, 1)
 
-    def full_trace(self, problem: Problem) -> tuple[str, ...]:
+    def write_full(self, problem: Problem) -> tuple[str, ...]:
         """One line per column, and one for a final carry."""
         return _write(self.start(problem), merged=None)
 
-    def skipped_trace(self, problem: Problem, kind: str, rng: random.Random) -> tuple[str, ...] | None:
+    def write_skipped(self, problem: Problem, kind: str, rng: random.Random) -> tuple[str, ...] | None:
         """Add one pair of columns in one line; None if there is only one column."""
         state = self.start(problem)
         if state.columns < 2:
@@ -246,6 +254,16 @@ class Addition(GeneratedEnv[AdditionState]):
             return Grade.CORRECT
         plain = answer.isascii() and answer.isdigit() and (answer[0] != "0" or answer == "0")
         return Grade.WRONG if plain else Grade.MALFORMED
+
+
+def _draw(first: int, second: int) -> Draw:
+    answer, columns = str(first + second), max(len(str(first)), len(str(second)))
+    return Draw(
+        question=f"{_ADD}{first}{_AND}{second}",
+        answer=answer,
+        num_full_steps=max(columns, len(answer)),
+        difficulty=columns,
+    )
 
 
 def _operand(digits: int, rng: random.Random) -> int:

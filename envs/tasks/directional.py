@@ -36,21 +36,24 @@ from dataclasses import dataclass
 from pydantic import field_validator
 
 from envs.base import Demonstration
-from envs.generated import Draw, EnvSettings, GeneratedEnv
+from envs.generated import Draw
 from envs.grading import Grade
 from envs.path import StepError
 from envs.problem import Problem
+from envs.released.directional import DirectionalWording
+from envs.released.env import ReleasedEnv, ReleasedSettings
 from envs.requests import ask_for_answer
 
 HEADINGS = ("north", "east", "south", "west")
 TURNS = {"left": 3, "right": 1, "around": 2}  # quarter turns clockwise
 ACTIONS = tuple(TURNS)
+MAX_ACTIONS = 1000
 _FACE, _DO = "You face ", ". Actions: "
 # Items per number of actions in the released training set. Few short problems are distinct, so few occur.
 _RELEASED = (9, 22, 60, 166, 322, 294, 295, 307, 285, 320)
 
 
-class DirectionalSettings(EnvSettings):
+class DirectionalSettings(ReleasedSettings):
     """Settings of `directional`; buckets are numbers of actions, the defaults those of the released data."""
 
     train: dict[str, float] = {str(k): float(n) for k, n in enumerate(_RELEASED, 1)}
@@ -61,9 +64,10 @@ class DirectionalSettings(EnvSettings):
     @classmethod
     def _counts(cls, value: dict[str, float]) -> dict[str, float]:
         for bucket in value:
-            if not (bucket.isascii() and bucket.isdigit() and 1 <= int(bucket) <= 1000):
+            if not (bucket.isascii() and bucket.isdigit() and 1 <= int(bucket) <= MAX_ACTIONS):
                 raise ValueError(
-                    f"got the bucket {bucket!r}; a bucket is a number of actions from 1 to 1000, such as '5'"
+                    f"got the bucket {bucket!r}; a bucket is a number of actions from 1 to {MAX_ACTIONS}, "
+                    "such as '5'"
                 )
         return value
 
@@ -76,11 +80,12 @@ class DirectionalState:
     actions: tuple[str, ...]
 
 
-class Directional(GeneratedEnv[DirectionalState]):
+class Directional(ReleasedEnv[DirectionalState]):
     """Turn left, right or around; the answer is the final heading."""
 
     name = "directional"
     Settings = DirectionalSettings
+    wording = DirectionalWording()
     skip_kinds = ("cancel_pair", "any_pair")
     mistake_kinds = ("turn", "lost_action")
     instruction = "Which way do you face at the end?"
@@ -93,14 +98,20 @@ class Directional(GeneratedEnv[DirectionalState]):
     def draw(self, bucket: str, rng: random.Random) -> Draw:
         """Draw a heading and `bucket` actions, all uniformly."""
         heading, count = int(rng.random() * 4), int(bucket)
-        actions = rng.choices(ACTIONS, k=count)
-        final = (heading + sum([TURNS[action] for action in actions])) % 4
-        return Draw(
-            question=f"{_FACE}{HEADINGS[heading]}{_DO}{', '.join(actions)}",
-            answer=HEADINGS[final],
-            num_full_steps=count,
-            difficulty=count,
-        )
+        return _draw(heading, rng.choices(ACTIONS, k=count))
+
+    def pose(self, question: str) -> Draw:
+        """See `ReleasedEnv`."""
+        heading, do, listed = question.removeprefix(_FACE).partition(_DO)
+        actions = listed.split(", ")
+        if not question.startswith(_FACE) or heading not in HEADINGS or not do or not {*actions} <= {*ACTIONS}:
+            raise ValueError(
+                f"{question[:80]!r} is no heading ({', '.join(HEADINGS)}) and a list of actions "
+                f"({', '.join(ACTIONS)})"
+            )
+        if len(actions) > MAX_ACTIONS:
+            raise ValueError(f"{len(actions):,} actions, at most {MAX_ACTIONS:,}")
+        return _draw(HEADINGS.index(heading), actions)
 
     def bucket(self, problem: Problem) -> str:
         """The number of actions in the question."""
@@ -111,11 +122,11 @@ class Directional(GeneratedEnv[DirectionalState]):
         heading, _, actions = problem.question.removeprefix(_FACE).partition(_DO)
         return DirectionalState(HEADINGS.index(heading), tuple(actions.split(", ")))
 
-    def full_trace(self, problem: Problem) -> tuple[str, ...]:
+    def write_full(self, problem: Problem) -> tuple[str, ...]:
         """One line per action."""
         return _write(self.start(problem), skip=None)
 
-    def skipped_trace(self, problem: Problem, kind: str, rng: random.Random) -> tuple[str, ...] | None:
+    def write_skipped(self, problem: Problem, kind: str, rng: random.Random) -> tuple[str, ...] | None:
         """Do one adjacent pair in one line: the full trace without the line of the pair's first action.
 
         Returns None if the rule applies to no pair.
@@ -181,6 +192,16 @@ class Directional(GeneratedEnv[DirectionalState]):
         if heading not in HEADINGS:
             return Grade.MALFORMED
         return Grade.CORRECT if heading == problem.answer else Grade.WRONG
+
+
+def _draw(heading: int, actions: Sequence[str]) -> Draw:
+    final = (heading + sum([TURNS[action] for action in actions])) % 4
+    return Draw(
+        question=f"{_FACE}{HEADINGS[heading]}{_DO}{', '.join(actions)}",
+        answer=HEADINGS[final],
+        num_full_steps=len(actions),
+        difficulty=len(actions),
+    )
 
 
 def _write(state: DirectionalState, skip: int | None) -> tuple[str, ...]:

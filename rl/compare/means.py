@@ -17,7 +17,8 @@ _PARTS: dict[str, Any] = {"buckets": BucketResult, "by_length": LengthResult}
 def mean_result(results: Sequence[SplitResult]) -> SplitResult:
     """The mean of every figure; of a figure that some seeds lack, over the seeds that have it.
 
-    Counts are rounded. A seed without an error of some kind counts as 0 for that kind.
+    Counts are rounded. A seed without an error of some kind, or without an empty thought,
+    counts as 0 there.
     """
     return _mean(SplitResult, results)
 
@@ -46,11 +47,13 @@ def _figure(name: str, values: Sequence[Any]) -> Any:
     known = [value for value in values if value is not None]
     if not known:
         return None
+    if name == "empty_by_difficulty":
+        known = [value or {} for value in values]
     if name in _PARTS:
         return {key: _mean(_PARTS[name], _having(known, key)) for key in _keys(known)}
     if name == "greedy":
         return all(known)
-    if name == "errors":
+    if name in ("errors", "empty_by_difficulty"):
         return {error: fmean(one.get(error, 0.0) for one in known) for error in _keys(known)}
     if name == "pass_at_k":
         return {k: fmean(_having(known, k)) for k in _keys(known)}

@@ -1,8 +1,8 @@
 """Results on the problems that all cases share, where some were evaluated on more.
 
 In: a case and, by split, the number of shared problems. Out: the same case, its results computed again from the
-completions of those problems. Figures of samples beside greedy completions, kinds of backtracks, errors and
-difficulty buckets cannot be computed from the completions and stay unknown.
+completions of those problems. Figures of samples beside greedy completions, kinds of backtracks, errors,
+difficulty buckets, merged lines and empty thoughts are not computed from the completions and stay unknown.
 """
 
 from __future__ import annotations

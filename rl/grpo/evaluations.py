@@ -26,7 +26,10 @@ from rl.runs.record import BestModel, SampleRow, SplitResult, Stage
 from rl.runs.saving import whole_folder
 from rollout.pools.base import RolloutPool
 
-_LOGGED = ("accuracy", "strict_accuracy", "verified", "steps_per_correct", "tokens", "truncated")
+_LOGGED = (
+    *("accuracy", "strict_accuracy", "verified", "steps_per_correct", "merged_lines", "empty_thoughts"),
+    *("tokens", "truncated"),
+)
 
 
 class Evaluations:

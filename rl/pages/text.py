@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import shutil
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from rich.box import Box
@@ -43,9 +43,13 @@ def result_table(results: Iterable[tuple[str, Mapping[str, SplitResult]]]) -> st
     every = [result for *_, result in found]
     head, forms = list(_COLUMNS), other_forms(every)
     head[4:4] = ["strict form"] if forms else []
-    table = text_table(
-        head, [[stage, split, *_cells(result, forms)] for stage, split, result in found], num_left=2
-    )
+    shares = optional_shares(every)
+    head += [name.lower() for name, _ in shares]
+    rows = [
+        [stage, split, *_cells(result, forms), *(table_number(figure(result), 3) for _, figure in shares)]
+        for stage, split, result in found
+    ]
+    table = text_table(head, rows, num_left=2)
     notes = [] if all(result.greedy for result in every) else [f"{decoding(every)}."]
     notes += [] if are_checked(every) else [f"{COUNTED}."]
     return "\n\n".join([table, " ".join(notes)]) if notes else table
@@ -54,6 +58,19 @@ def result_table(results: Iterable[tuple[str, Mapping[str, SplitResult]]]) -> st
 def other_forms(results: Iterable[SplitResult]) -> bool:
     """Whether right answers were stated in other forms than the task's own, so that two accuracies differ."""
     return any(one.strict_accuracy is not None and one.strict_accuracy != one.accuracy for one in results)
+
+
+def optional_shares(
+    results: Iterable[SplitResult],
+) -> list[tuple[str, Callable[[SplitResult], float | None]]]:
+    """Shares by name that are shown only where some result has them, so that most tables stay narrow."""
+    found = list(results)
+    shares: list[tuple[str, Callable[[SplitResult], float | None]]] = []
+    if any(one.merged_lines is not None for one in found):
+        shares.append(("Merged lines", lambda result: result.merged_lines))
+    if any(one.empty_thoughts for one in found):
+        shares.append(("Empty thoughts", lambda result: result.empty_thoughts))
+    return shares
 
 
 def text_table(head: Sequence[str], rows: Sequence[Sequence[str]], *, num_left: int) -> str:

@@ -380,6 +380,12 @@ class SplitResult:
         by_length: Results by length limit in tokens, the shortest first; the last is the evaluation's own.
         strict_accuracy: Share answered correctly in the task's own form, the closing line. None in results of
             versions that read no other form.
+        merged_lines: Share of lines that do more than one elementary step, among the valid lines that stand in
+            verified traces; None where no line can, or no trace is verified.
+        empty_thoughts: Share of completions that state an answer without a step before it. None in results of
+            versions that did not count them.
+        empty_by_difficulty: The same by difficulty bucket, or by the problems' difficulty where the task has no
+            buckets, the easiest first; None where no thought is empty, or there is one difficulty.
     """
 
     num_problems: int
@@ -411,6 +417,9 @@ class SplitResult:
     buckets: dict[str, BucketResult]
     by_length: dict[str, LengthResult]
     strict_accuracy: float | None = None
+    merged_lines: float | None = None
+    empty_thoughts: float | None = None
+    empty_by_difficulty: dict[str, float] | None = None
 
     @property
     def steps_checked(self) -> bool:
@@ -432,7 +441,7 @@ class SplitResult:
 
 
 JUDGING = (
-    *("verified", "steps_saved", "invalid_steps", "wasted_steps", "backtrack_depth"),
+    *("verified", "steps_saved", "merged_lines", "invalid_steps", "wasted_steps", "backtrack_depth"),
     *(f"{kind}_backtracks" for kind in ("real", "fake", "needed", "needless")),
 )
 """Figures of a `SplitResult` that judge steps: None where steps are only counted."""
@@ -443,6 +452,7 @@ _FIGURES: dict[str, check.Check] = {
     "float": check.number,
     "float | None": check.optional(check.number),
     "dict[str, float]": check.mapping(check.number),
+    "dict[str, float] | None": check.optional(check.mapping(check.number)),
 }
 _read_bucket = check.record(BucketResult, _FIGURES)
 _read_length = check.record(LengthResult, _FIGURES)

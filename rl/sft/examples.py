@@ -5,7 +5,8 @@ turns into token ids with labels. The mix of full and hand-skipped traces follow
 Skip Steps?" (arXiv 2411.01855, section 3); `skipped_frac: 0` is its cold start. Traces with detours follow
 Self-Backtracking (arXiv 2502.04404): the wrong step gets no loss, so the model reads it without imitating it,
 and the backtrack after it is learnt. Their length-matched controls answer the objection that backtracks only
-make traces longer.
+make traces longer. Thought dropout follows TON (arXiv 2505.16854): some traces are their closing
+line alone.
 """
 
 from __future__ import annotations
@@ -32,6 +33,7 @@ class TraceKind(StrEnum):
     DETOUR = "with detours"
     CONTROL = "length-matched controls"
     SEARCH = "of a search"
+    EMPTY = "without a step (thought dropout)"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -96,7 +98,8 @@ def make_examples(env: Env[Any], config: WarmStartConfig, *, num_problems: int, 
 
     The kind of each trace is drawn with the config's probabilities: full, with a step skipped, with detours (or
     its length-matched control), or of a search. If the environment cannot write that kind for a problem, the
-    problem gets its full trace.
+    problem gets its full trace. Thought dropout then takes all steps from some; with it or without, the
+    others are the same.
 
     Raises:
         ValueError: The environment cannot write a kind that the config names, or its data holds no solution.
@@ -110,6 +113,9 @@ def make_examples(env: Env[Any], config: WarmStartConfig, *, num_problems: int, 
         drawn, demonstration = _draw(env, config, problem, rng)
         written = drawn if demonstration is not None else TraceKind.FULL
         demonstration = demonstration or Demonstration(lines=full)
+        if derive_random(seed, "thought_dropout", index).random() < config.thought_dropout:
+            drawn = written = TraceKind.EMPTY
+            demonstration = Demonstration(lines=())
         if rng.random() < config.budget_frac:
             problem = env.with_budget(problem, part.count_steps(demonstration.lines))
         text = part.demonstrate(demonstration.lines, demonstration.answer or problem.answer)

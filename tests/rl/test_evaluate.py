@@ -134,7 +134,7 @@ def test_greedy_figures() -> None:
 
 
 JUDGING = (
-    *("verified", "steps_saved", "invalid_steps", "wasted_steps", "backtrack_depth"),
+    *("verified", "steps_saved", "merged_lines", "invalid_steps", "wasted_steps", "backtrack_depth"),
     *("real_backtracks", "fake_backtracks", "needed_backtracks", "needless_backtracks"),
 )
 
@@ -182,6 +182,47 @@ def test_difficulty_buckets_are_counted_separately() -> None:
     assert (second.accuracy_low, second.accuracy_high) == wilson_interval(2, 3)
     assert summarise(groups[:3], bucket=ENV.bucket).buckets == {}  # one bucket is the whole split
     assert summarise(groups).buckets == {}
+
+
+def test_merged_lines_are_a_share_of_the_lines_of_verified_traces() -> None:
+    # Standing lines of verified traces: 3, 2, 2 and 3; the first line of SKIP does two steps, in DETOUR too.
+    texts = [FULL, SKIP, DETOUR, AGAIN, BARE, BROKEN, WRONG, CUT]
+    groups = [group(text) for text in texts]
+    assert summarise(groups, num_merged=ENV.num_merged).merged_lines == 2 / 10
+    assert summarise([group(BARE), group(BROKEN)], num_merged=ENV.num_merged).merged_lines is None
+    assert summarise(groups).merged_lines is None  # the task cannot tell
+
+
+def test_empty_thoughts_are_counted_by_difficulty() -> None:
+    def asked(actions: int) -> Problem:
+        return replace(
+            PROBLEM,
+            question=f"You face north. Actions: {'left' + ', around' * (actions - 1)}",
+            difficulty=actions,
+        )
+
+    hard, easy = asked(12), asked(2)
+    texts = [
+        (BARE, hard),
+        (FULL, hard),
+        (BARE, easy),
+        (WRONG.split("\n")[1], easy),
+        (CUT, PROBLEM),
+        ("", PROBLEM),
+    ]
+    groups = [group(text, problem=problem) for text, problem in texts]
+    result = summarise(groups, bucket=ENV.bucket)
+    # A wrong answer without a step counts, a text without an answer does not.
+    assert result.empty_thoughts == 3 / 6
+    assert list((result.empty_by_difficulty or {}).items()) == [("2", 1.0), ("3", 0.0), ("12", 0.5)]
+    assert summarise(groups).empty_by_difficulty == result.empty_by_difficulty  # by difficulty, without buckets
+    none = summarise([group(FULL), group(CUT)])
+    assert (none.empty_thoughts, none.empty_by_difficulty) == (0.0, None)
+    assert SplitResult.from_json(json.loads(json.dumps(result.to_json()))) == result
+    older = result.to_json()
+    for key in ("merged_lines", "empty_thoughts", "empty_by_difficulty"):
+        del older[key]
+    assert SplitResult.from_json(older) == replace(result, empty_thoughts=None, empty_by_difficulty=None)
 
 
 def test_full_steps_of_the_right_ones_and_of_all() -> None:

@@ -7,7 +7,10 @@ import pytest
 from envs import make_example
 from rewards import RewardSum, Term
 from rewards.registry import find_reward
-from rl.proxy_steps import BACKTRACKS, STEPS, describe_proxies
+from rl.proxy_steps import BACKTRACKS, STEPS, describe_dropout, describe_proxies
+from tests.kit.directional import END, FULL, TURNS
+from tests.kit.problems import check_text
+from tests.kit.rollouts import score_texts
 
 
 def rewards(**weights: float) -> RewardSum:
@@ -45,3 +48,21 @@ def test_backtracks_that_are_only_announced_are_counted_where_steps_are_checked_
         "should: backtracks are sentences that announce going back ('Wait, ...')"
     )
     assert describe_proxies(rewards(backtrack_count=-0.1), make_example("addition")) == ""
+
+
+def test_thought_dropout_says_what_a_price_on_steps_makes_of_an_empty_thought() -> None:
+    priced = rewards(step_count=-0.2, verified=0.1)
+    checked = describe_dropout(priced, make_example("addition"), 0.5)
+    assert "never verified: step_count, verified treat them as the worst of right answers" in checked
+    counted = describe_dropout(rewards(step_count=-0.2), make_example("math"), 0.5)
+    assert "have 0 steps: step_count pays for them more than for any thought" in counted
+    assert describe_dropout(priced, make_example("addition"), 0.0) == ""
+    assert describe_dropout(rewards(backtrack_count=-0.1), make_example("addition"), 0.5) == ""
+
+
+def test_what_is_said_of_empty_thoughts_is_what_rewards_pay() -> None:
+    """0.2 for a step price and 0.1 for a verified trace, on the full trace and on an answer without a step."""
+    texts = [END, FULL + END]
+    traces = [check_text(TURNS, text) for text in texts]
+    samples = score_texts(TURNS, traces, texts, [9, 9], rewards(step_count=-0.2, verified=0.1))
+    assert [sample.score.total for sample in samples] == pytest.approx([1 - 0.2, 1 - 0.2 + 0.1])

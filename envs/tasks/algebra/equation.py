@@ -31,6 +31,7 @@ Term: TypeAlias = "tuple[tuple[str, Factor], ...]"  # (⊗ or ⊘, factor); the 
 Side: TypeAlias = "tuple[tuple[str, Term], ...]"  # (⊕ or ⊖, term)
 
 _ONLY_X: Term = ((TIMES, X),)
+_OVER_X: Term = ((OVER, X),)  # what is left when the last factor above the unknown has moved
 NOTHING: Side = ((PLUS, ((TIMES, ZERO),)),)
 
 
@@ -177,8 +178,7 @@ def num_steps_left(equation: Equation) -> int:
     x = find_x(equation)
     side = equation.right if x.on_right else equation.left
     op, term = side[x.term]
-    factors = len(term) - x.factor if x.divisor else len(term) - 1
-    return x.on_right + len(side) - 1 + (op == MINUS) + factors
+    return x.on_right + len(side) - 1 + (op == MINUS) + len(term) - 1
 
 
 def solve(equation: Equation) -> Iterator[Equation]:
@@ -186,10 +186,10 @@ def solve(equation: Equation) -> Iterator[Equation]:
 
     (i) Swap the sides if the unknown is on the right. (ii) Move the terms without it to the right side, one at
     a time, starting with the leftmost. (iii) If its term has a minus, flip every sign. (iv) Move the other
-    factors and divisors of its term, one at a time, starting with the rightmost. If the unknown is itself a
-    divisor, the last step divides the rest of its term by the right side.
+    factors and divisors of its term, one at a time, in the order of `_leaving`. If the unknown is itself a
+    divisor, the last step divides what is left above it by the right side.
     """
-    on_right, at, factor, divisor = find_x(equation)
+    on_right, at, _, _ = find_x(equation)
     left, right = equation
     if on_right:
         left, right = right, left
@@ -206,17 +206,32 @@ def solve(equation: Equation) -> Iterator[Equation]:
     if op == MINUS:
         right = right if right == NOTHING else tuple([(_FLIP[op], other) for op, other in right])
         yield Equation(((PLUS, term),), right)
-    while len(term) > factor + 1:  # right of the unknown
-        right = _times(right, *term[-1])
-        term = term[:-1]
+    while len(term) > 1:
+        out = _leaving(term)
+        op, factor = term[out]
+        term = term[:out] + term[out + 1 :]
+        if term == _OVER_X:
+            term, right = _ONLY_X, ((PLUS, ((TIMES, factor), (OVER, _as_factor(right)))),)
+        else:
+            right = _times(right, op, factor)
         yield Equation(((PLUS, term),), right)
-    if divisor:
-        yield Equation(((PLUS, _ONLY_X),), ((PLUS, (*term[:-1], (OVER, _as_factor(right)))),))
-        return
-    while len(term) > 1:  # left of the unknown
-        right = _times(right, *term[-2])
-        term = term[:-2] + _ONLY_X
-        yield Equation(((PLUS, term),), right)
+
+
+def _leaving(term: Term) -> int:
+    """The position of the factor that leaves the unknown's term next, as in the published data.
+
+    A term is a product of quotients: ``♦ ⊘ ♣ ⊗ ♠ ⊘ ♥ ⊗ ★`` has ``♦ ⊘ ♣``, ``♠ ⊘ ♥`` and ``★``. Those without
+    the unknown leave from left to right, then what stands beside the unknown in its own; each quotient from its
+    right-hand end. So here ♣, ♦, ★, ♠.
+    """
+    quotients: list[list[int]] = []
+    for i, (op, _) in enumerate(term):
+        if op == TIMES:
+            quotients.append([])
+        quotients[-1].append(i)
+    others = [places for places in quotients if all(term[i][1] != X for i in places)]
+    places = others[0] if others else quotients[0]
+    return places[-1] if term[places[-1]][1] != X else places[-2]
 
 
 def _times(side: Side, op: str, factor: Factor) -> Side:

@@ -14,10 +14,18 @@ A problem and its full trace::
 ♥ is the unknown, → is equals, ○ is zero, ⊕ ⊖ ⊗ ⊘ are plus, minus, times and over; the other symbols are
 constants.
 
-Steps: each line is one equation. The full trace is the fixed procedure of `solve` in `equation.py`. A line is a
-valid step if its equation has the problem's solution and is 1 to `max_merge` steps of that procedure closer to
-the end. So moves may come in another order, and one line may do several moves; a line that restates or undoes
-something is invalid.
+Steps: each line is one equation. The full trace is the fixed procedure of `solve` in `equation.py`: swap the
+sides, move terms, flip signs, then take the unknown's factors away one at a time; if it is in a denominator,
+the last step divides::
+
+    ⊖ ♣ ⊗ ♦ ⊘ ♥ → ♠
+    ♣ ⊗ ♦ ⊘ ♥ → ⊖ ♠
+    ♦ ⊘ ♥ → ⊖ ♠ ⊘ ♣
+    ♥ → ♦ ⊘ ( ⊖ ♠ ⊘ ♣ )
+
+A line is a valid step if its equation has the problem's solution and is 1 to `max_merge` steps of that
+procedure closer to the end. So moves may come in another order, and one line may do several moves; a line
+that restates or undoes something is invalid.
 
 Solutions are compared by their values modulo 2**61 - 1 at a point hashed from the question (Schwartz-Zippel:
 J. T. Schwartz, JACM 27(4), 1980). A line has at most 400 symbols, so a line whose solution differs modulo that
@@ -34,9 +42,10 @@ Mistakes (`mistake_kinds`), in the last sign or operation on the right side, mos
     sign: ⊕ for ⊖, or the reverse.
     inverse: ⊗ for ⊘, or the reverse.
 
-Source: the algebra data of "Can Language Models Learn to Skip Steps?" (arXiv 2411.01855). Task, full traces,
-and the default counts of symbols and steps follow its released files. The symbols are ours, and so is
-`any_pair`: the paper has no hand-skip rule for this task, since its cold start was enough there.
+Source: the algebra data of "Can Language Models Learn to Skip Steps?" (arXiv 2411.01855). Task, order of the
+moves, and the default counts of symbols and steps follow its released files. Differences: the symbols are
+ours; a sum that is multiplied gets parentheses, where the released lines multiply it out; and `any_pair` is
+ours, since the paper has no hand-skip rule for this task, whose cold start was enough.
 """
 
 from __future__ import annotations
@@ -52,10 +61,12 @@ from itertools import accumulate, product
 from pydantic import field_validator
 
 from envs.base import Demonstration
-from envs.generated import Draw, EnvSettings, GeneratedEnv
+from envs.generated import Draw
 from envs.grading import Grade
 from envs.path import StepError
 from envs.problem import Problem
+from envs.released.algebra import AlgebraWording
+from envs.released.env import ReleasedEnv, ReleasedSettings
 from envs.requests import ask_for_answer, ask_for_steps
 from envs.seeding import derive_random
 from envs.tasks.algebra.equation import (
@@ -84,7 +95,7 @@ CONSTANTS = (*COMMON, *"◆▼▶◀☆□△♪☀")  # drawn from if the commo
 _KNOWN = frozenset(CONSTANTS)
 _BUCKET = re.compile(r"([1-9][0-9]?)_([1-9][0-9]?)")
 _ASK = f"Isolate the {X} symbol on the left side of the {ARROW} symbol."
-_NUM_POINTS = 2
+_NUM_POINTS, _MAX_POINTS = 2, 8
 
 # Frequencies with which a drawn problem has the unknown on the right, zero on the other side, a minus before
 # the unknown, and the unknown as a divisor. Not every combination fits a bucket. These values reproduce the
@@ -98,7 +109,7 @@ def _uniform_symbols(symbols: range, steps: Mapping[int, float]) -> dict[str, fl
     return {f"{n}_{k}": weight for n in symbols for k, weight in steps.items() if k <= n + 1}
 
 
-class AlgebraSettings(EnvSettings):
+class AlgebraSettings(ReleasedSettings):
     """Settings of `algebra`; buckets are "symbols_steps", the defaults the counts of the released data."""
 
     train: dict[str, float] = _uniform_symbols(range(4, 8), {1: 98.0, 2: 183.0, 3: 300.0, 4: 272.0, 5: 147.0})
@@ -127,11 +138,12 @@ class AlgebraState:
     num_left: int
 
 
-class Algebra(GeneratedEnv[AlgebraState]):
+class Algebra(ReleasedEnv[AlgebraState]):
     """Isolate the unknown of an equation."""
 
     name = "algebra"
     Settings = AlgebraSettings
+    wording = AlgebraWording()
     skip_kinds = ("any_pair",)
     mistake_kinds = MISTAKE_KINDS
     instruction = (
@@ -148,16 +160,20 @@ class Algebra(GeneratedEnv[AlgebraState]):
         """Draw an equation without parentheses in which the unknown and every constant occur once."""
         symbols, _, steps = bucket.partition("_")
         num_symbols, num_steps = int(symbols), int(steps)
-        equation = _draw_equation(num_symbols - 1, num_steps, rng)
-        last = equation
-        for last in solve(equation):  # noqa: B007 - only the last equation is used
-            pass
-        return Draw(
-            question=render_equation(equation),
-            answer=render_equation(last),
-            num_full_steps=num_steps,
-            difficulty=num_symbols + num_steps,
-        )
+        return _draw(_draw_equation(num_symbols - 1, num_steps, rng), num_symbols, num_steps)
+
+    def pose(self, question: str) -> Draw:
+        """See `ReleasedEnv`."""
+        try:
+            equation = parse_equation(question, _KNOWN)
+            num_steps = num_steps_left(equation)
+        except EquationError as error:
+            raise ValueError(f"{question[:80]!r} is no equation of the task: {error}") from None
+        if not num_steps:
+            raise ValueError(f"{question[:80]!r} is solved already")
+        if not _points(question):
+            raise ValueError(f"{question[:80]!r} has no solution: it divides by zero")
+        return _draw(equation, len(_constants(question)) + 1, num_steps)
 
     def render_prompt(self, question: str, budget: int | None = None) -> str:
         """Join the instruction, the step request (if a budget is given), the question and the answer cue."""
@@ -172,13 +188,13 @@ class Algebra(GeneratedEnv[AlgebraState]):
         """The question, with all its steps remaining."""
         return AlgebraState(problem.question, num_steps_left(parse_equation(problem.question, _KNOWN)))
 
-    def full_trace(self, problem: Problem) -> tuple[str, ...]:
+    def write_full(self, problem: Problem) -> tuple[str, ...]:
         """The fixed procedure, one equation per line."""
         return tuple([render_equation(line) for line in solve(parse_equation(problem.question, _KNOWN))])
 
-    def skipped_trace(self, problem: Problem, kind: str, rng: random.Random) -> tuple[str, ...] | None:
+    def write_skipped(self, problem: Problem, kind: str, rng: random.Random) -> tuple[str, ...] | None:
         """The full trace without one line before the last; None if there is only one line."""
-        lines = self.full_trace(problem)
+        lines = self.write_full(problem)
         if len(lines) < 2:
             return None
         skip = rng.randrange(len(lines) - 1)
@@ -236,18 +252,18 @@ def _constants(question: str) -> frozenset[str]:
 
 @lru_cache(maxsize=1024)
 def _points(question: str) -> tuple[tuple[dict[str, int], int], ...]:
-    """Points at which the question has a solution, and the value of the solution at each."""
+    """Points at which the question has a solution, with its value there; none if it divides by zero at all."""
     equation, constants = parse_equation(question, _KNOWN), sorted(_constants(question))
     points: list[tuple[dict[str, int], int]] = []
-    attempt = 0
-    while len(points) < _NUM_POINTS:
+    for attempt in range(_MAX_POINTS):
         rng = derive_random("algebra point", question, attempt)
         values = {constant: rng.randrange(1, PRIME) for constant in constants}
-        attempt += 1
         try:
             points.append((values, solution_value(equation, values)))
-        except ZeroDivisionError:  # about once in 2**57 draws
+        except ZeroDivisionError:  # about once in 2**57 draws, or always
             continue
+        if len(points) == _NUM_POINTS:
+            break
     return tuple(points)
 
 
@@ -264,21 +280,34 @@ def _solves(question: str, equation: Equation) -> bool:
 # ---- drawing an equation ----
 
 
+def _draw(equation: Equation, num_symbols: int, num_steps: int) -> Draw:
+    last = equation
+    for last in solve(equation):  # noqa: B007 - only the last equation is used
+        pass
+    return Draw(
+        question=render_equation(equation),
+        answer=render_equation(last),
+        num_full_steps=num_steps,
+        difficulty=num_symbols + num_steps,
+    )
+
+
 @lru_cache(maxsize=1024)
 def _shapes(num_constants: int, num_steps: int) -> tuple[list[tuple[bool, bool, bool, bool]], list[float]]:
     """The shapes (on right, zero, minus, divisor) that fit a bucket, and their cumulative weights.
 
-    The k steps other than a swap, a minus and a final division move one term or factor each. Each of them needs
-    a constant. A numerator above the unknown needs one more, and so does the other side unless it is zero. If
-    it is zero, one of the k steps must move a term; otherwise the solution would be zero or would not exist.
+    The k steps other than a swap and a minus move one term or factor each. Each of them needs a constant, and
+    so does the other side unless it is zero. If it is zero, one of the k steps must move a term; otherwise
+    the solution would be zero or would not exist. If the unknown is a divisor, one must move what stands
+    above it.
     """
     shapes: list[tuple[bool, bool, bool, bool]] = []
     weights: list[float] = []
     either = (False, True)
     for shape in product(either, either, either, either):
         on_right, zero, minus, divisor = shape
-        k = num_steps - on_right - minus - divisor
-        if k < zero or k + divisor + (not zero) > num_constants:
+        k = num_steps - on_right - minus
+        if k < zero + divisor or k + (not zero) > num_constants:
             continue
         weight = 1.0
         for has, share in zip(shape, (_ON_RIGHT, _ZERO, _MINUS, _DIVISOR), strict=True):
@@ -295,12 +324,12 @@ def _draw_equation(num_constants: int, num_steps: int, rng: random.Random) -> Eq
     pool = list(COMMON if num_constants <= len(COMMON) else CONSTANTS)
     constants = [pool.pop(int(random() * len(pool))) for _ in range(num_constants)]
 
-    k = num_steps - on_right - minus - divisor
-    num_terms = zero + int(random() * (k - zero + 1))
+    k = num_steps - on_right - minus
+    num_terms = zero + int(random() * (k - zero - divisor + 1))
     num_factors = k - num_terms
 
     # Each term that may have several constants gets one list; the remaining constants go to random lists.
-    slots = [[constants.pop()] for _ in range(num_terms + divisor + (not zero))]
+    slots = [[constants.pop()] for _ in range(num_terms + (not zero))]
     factors = [constants.pop() for _ in range(num_factors)]
     other: list[list[str]] = [] if zero else [slots[-1]]
     for constant in constants:
@@ -310,11 +339,8 @@ def _draw_equation(num_constants: int, num_steps: int, rng: random.Random) -> Eq
         else:
             slot.append(constant)
 
-    if divisor:
-        x_term = (*_term(slots[num_terms], rng), (OVER, X), *_factors(factors, rng))
-    else:
-        at = int(random() * (num_factors + 1))
-        x_term = (*_term(factors[:at], rng), (TIMES, X), *_factors(factors[at:], rng))
+    at = divisor + int(random() * (num_factors - divisor + 1))
+    x_term = (*_term(factors[:at], rng), (OVER if divisor else TIMES, X), *_factors(factors[at:], rng))
     x_side: list[tuple[str, Term]] = [(_sign(rng), _term(slot, rng)) for slot in slots[:num_terms]]
     x_side.insert(int(random() * (num_terms + 1)), (MINUS if minus else PLUS, x_term))
     other_side: Side = tuple([(_sign(rng), _term(slot, rng)) for slot in other]) or NOTHING

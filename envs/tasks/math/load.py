@@ -11,8 +11,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from envs.arithmetic_steps import ArithmeticSteps
-from envs.data import FaultKind, Row, RowFault, describe_faults, read_rows
+from envs.data import FaultKind, Row, RowFault, read_rows
 from envs.data.golds import plain_spellings
+from envs.data.policy import settle
 from envs.data.problems import join_rows
 from envs.data.report import BadRowsError, DataReport, LeftOut
 from envs.data.traces import check_traces
@@ -23,8 +24,6 @@ from envs.problem import Problem, Split
 
 if TYPE_CHECKING:
     from envs.tasks.math.task import MathProblems
-
-_NOTED = 3  # faults that the note of a run lists
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -97,7 +96,8 @@ class Loader:
         self._faults += joined.faults
         self._notes += joined.notes
         self._understood = tuple(self._notes)
-        self._settle(sum(map(len, joined.rows.values())))
+        num_kept = sum(map(len, joined.rows.values()))
+        self._notes += settle(self._report(), self._settings.on_bad_rows, num_kept)
         self._note_solutions(joined.rows.get(Split.TRAIN, []))
         try:
             found = _hold_out(joined.rows, self._settings.train)
@@ -212,27 +212,6 @@ class Loader:
                 f"{num_others:,} of {len(answers):,} right answers are no numbers: no equation states them, so "
                 "their completions are never verified"
             )
-
-    def _settle(self, num_kept: int) -> None:
-        """Apply `on_bad_rows`.
-
-        Raises:
-            BadRowsError: It is `refuse` and there are faults, or no row is left.
-        """
-        if not self._faults:
-            return
-        bad = {(fault.source, fault.number) for fault in self._faults}
-        num_rows = sum(self._num_rows.values())
-        if self._settings.on_bad_rows == "refuse":
-            raise BadRowsError(
-                f"{len(bad):,} of {num_rows:,} rows are refused: {describe_faults(self._faults)}. "
-                "Correct them, or leave them out with env.settings.on_bad_rows: skip",
-                self._report(),
-            )
-        if not num_kept:
-            raise BadRowsError(f"no row can be used: {describe_faults(self._faults)}", self._report())
-        kept = f"{num_kept:,} problems stay"
-        self._notes.append(f"left out, {kept}: {describe_faults(self._faults, max_listed=_NOTED)}")
 
 
 def _names(levels: Sequence[int]) -> str:

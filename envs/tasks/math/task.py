@@ -43,7 +43,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Mapping, Sequence
-from functools import cached_property, lru_cache
+from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
@@ -52,6 +52,8 @@ from pydantic import BaseModel, Field
 from envs.arithmetic_steps import ArithmeticSteps
 from envs.base import Demonstration, NoSolutionError, check_error_kinds
 from envs.data import Preset, Row
+from envs.data.order import Passes
+from envs.data.policy import OnBadRows
 from envs.data.report import DataReport
 from envs.equation_steps import EquationSteps
 from envs.free_text import FreeTextEnv, FreeTextSettings
@@ -59,7 +61,6 @@ from envs.grading import Grade
 from envs.maths.equality import Comparison
 from envs.maths.grader import MathGrader, read_answer
 from envs.problem import Problem, Split, hash_rows
-from envs.seeding import derive_random
 from envs.segments import Segmentation
 from envs.tasks.math.load import Item, Loader
 
@@ -123,7 +124,7 @@ class MathSettings(FreeTextSettings):
     level: str | None = None
     levels: tuple[int, ...] | None = Field(default=None, min_length=1)
     split: str | None = None
-    on_bad_rows: Literal["refuse", "skip"] = "refuse"
+    on_bad_rows: OnBadRows = "refuse"
     check_steps: Literal["none", "arithmetic", "equations"] = "none"
     max_merge: int = Field(default=2, ge=1)
     full_steps: int = Field(default=8, ge=1)
@@ -165,17 +166,11 @@ class MathProblems(FreeTextEnv):
         self._by_question: dict[str, Item] = {}
         loaded = Loader(self, self._grader, self._by_question).load()
         self._items, self._notes, self._report = loaded.items, loaded.notes, loaded.report
-        self._order = lru_cache(maxsize=4)(self._shuffled)
+        self._passes = Passes(len(self._items[Split.TRAIN]), self.settings.seed, self.name)
 
     def __getstate__(self) -> dict[str, Any]:
-        """Everything but the cache, which cannot be pickled, and the report on the data."""
-        return {name: value for name, value in vars(self).items() if name not in ("_order", "_report")}
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        """Start with an empty cache."""
-        vars(self).update(state)
-        self._report = DataReport(rows=(), num_rows={})
-        self._order = lru_cache(maxsize=4)(self._shuffled)
+        """Everything but the report on the data."""
+        return {**vars(self), "_report": DataReport(rows=(), num_rows={})}
 
     @property
     def notes(self) -> tuple[str, ...]:
@@ -218,8 +213,7 @@ class MathProblems(FreeTextEnv):
         """
         split = Split(split)
         items = self._split(split)
-        epoch, place = divmod(index, len(items))
-        item = items[self._order(epoch)[place] if split is Split.TRAIN else place]
+        item = items[self._passes.row(index) if split is Split.TRAIN else index % len(items)]
         return Problem(
             env=self.name,
             split=split,
@@ -245,11 +239,6 @@ class MathProblems(FreeTextEnv):
         if split not in self._items:
             raise ValueError(f"no data for {split}; set env.settings.{split}, or leave it out of eval.splits")
         return self._items[split]
-
-    def _shuffled(self, epoch: int) -> list[int]:
-        order = list(range(len(self._items[Split.TRAIN])))
-        derive_random(self.settings.seed, self.name, "order", epoch).shuffle(order)
-        return order
 
     def full_trace(self, problem: Problem) -> tuple[str, ...]:
         """The steps of the solution in the data.

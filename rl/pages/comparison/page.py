@@ -21,7 +21,7 @@ from rl.pages.comparison.tables import config_table, difference_table, full_tabl
 from rl.pages.decoding import decoding
 from rl.pages.render import render
 from rl.pages.run.backtracks import Rows, backtracks
-from rl.pages.run.buckets import by_bucket
+from rl.pages.run.buckets import by_bucket, empty_thoughts
 from rl.pages.steps import COUNTED
 
 
@@ -70,6 +70,7 @@ def render_comparison(study: Study) -> str:
         headlines=headline_table(study) if is_comparable else None,
         figures=full_table(study) if is_comparable else None,
         buckets=by_bucket(means),
+        empty_thoughts=empty_thoughts(means),
         backtracks=backtracks(means),
         failed=[(case, found) for case, found in failures if found],
         fine=[case for case, found in failures if not found],

@@ -15,7 +15,7 @@ from rl.compare.study import MEASURES, Measure, Study
 from rl.pages.comparison.legend import entry_name
 from rl.pages.steps import worded
 from rl.pages.table import Cell, Group, Note, Row, Table, cells
-from rl.pages.text import other_forms
+from rl.pages.text import optional_shares, other_forms
 from rl.stats.format import ABSENT, number, percent, signed
 from rl.stats.intervals import mean_interval
 from rl.stats.paired import Difference
@@ -83,9 +83,10 @@ def headline_table(study: Study) -> Table:
     """The figures that most readers want, of every case, stage and split: means over seeds with intervals."""
     checked = study.steps_checked
     steps: Column = (worded("Steps per correct", checked=checked), _STEPS)
-    forms = other_forms(entry.mean() for found in study.compared().values() for entry in found)
-    shares = (_ACCURACY, *(_STRICT,) * forms, *(_VERIFIED,) * checked)
-    return _results(study, "results", (*shares, steps, *_COSTS))
+    means = [entry.mean() for found in study.compared().values() for entry in found]
+    shares = (_ACCURACY, *(_STRICT,) * other_forms(means), *(_VERIFIED,) * checked)
+    more = [(name, _over_seeds(figure, percent, most=1.0)) for name, figure in optional_shares(means)]
+    return _results(study, "results", (*shares, steps, *more, *_COSTS))
 
 
 def full_table(study: Study) -> Table:

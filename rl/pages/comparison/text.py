@@ -11,7 +11,7 @@ from rl.compare.study import Study
 from rl.pages.comparison.legend import entry_name
 from rl.pages.decoding import decoding
 from rl.pages.steps import COUNTED
-from rl.pages.text import other_forms, text_table
+from rl.pages.text import optional_shares, other_forms, text_table
 from rl.stats.format import table_number
 
 _STRICT: tuple[str, Figure, int] = ("strict form", lambda result: result.strict_accuracy, 3)
@@ -28,7 +28,8 @@ _COLUMNS: tuple[tuple[str, Figure, int], ...] = (
 def comparison_text(study: Study) -> str:
     """Means over seeds with the interval of the accuracy, then failures by name and splits not compared."""
     means = [entry.mean() for entry in study.entries]
-    columns = [*([_STRICT] if other_forms(means) else []), *_COLUMNS]
+    shares = [(name.lower(), figure, 3) for name, figure in optional_shares(means)]
+    columns = [*([_STRICT] if other_forms(means) else []), *_COLUMNS[:1], *shares, *_COLUMNS[1:]]
     head = ["split", "case", "seeds", "accuracy", "95 % interval", *(name for name, *_ in columns)]
     rows = []
     for entry, mean in zip(study.entries, means, strict=True):

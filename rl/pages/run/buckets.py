@@ -1,6 +1,7 @@
-"""The report's section on difficulty buckets: accuracy of each, and the first errors made there.
+"""The report's sections on difficulty: accuracy and first errors by bucket, and the share of empty thoughts.
 
-In: the results of every stage and split. Out: a table, or None where no split has several buckets.
+In: the results of every stage and split. Out: a table each, or None where no split has several buckets, or no
+thought is empty.
 """
 
 from __future__ import annotations
@@ -35,6 +36,34 @@ def by_bucket(results: Mapping[str, Rows]) -> Table | None:
     ]
     heads = ("Bucket", "Problems", *map(name_of, columns))
     return Table(label="results by difficulty bucket", heads=heads, groups=tuple(groups))
+
+
+def empty_thoughts(results: Mapping[str, Rows]) -> Table | None:
+    """The share of completions without a step, by difficulty.
+
+    Args:
+        results: By split.
+    """
+    groups = []
+    columns = list(dict.fromkeys(column for found in results.values() for column, _ in found))
+    for split, found in results.items():
+        by_column = {column: result.empty_by_difficulty or {} for column, result in found}
+        named = list(dict.fromkeys(name for shares in by_column.values() for name in shares))
+        rows = [
+            Row(head=name, cells=tuple(_empty(by_column.get(column), name) for column in columns))
+            for name in named
+        ]
+        if rows:
+            groups.append(Group(name=split, rows=tuple(rows)))
+    if not groups:
+        return None
+    return Table(
+        label="empty thoughts by difficulty", heads=("Difficulty", *map(name_of, columns)), groups=tuple(groups)
+    )
+
+
+def _empty(shares: Mapping[str, float] | None, name: str) -> Cell:
+    return Cell(text=ABSENT if shares is None else percent(shares.get(name, 0.0)))
 
 
 def _row(bucket: str, rows: Mapping[str, BucketResult], columns: list[str]) -> Row:

@@ -74,9 +74,10 @@ def _grpo_panels(rows: Sequence[UpdateRow]) -> list[_Panel]:
             for title, unit, figure in (
                 ("correct", "%", "accuracy"),
                 ("steps per correct answer", "steps", "steps_per_correct"),
+                ("merged lines", "%", "merged_lines"),
                 ("length", "tokens", "tokens"),
             )
-            if splits
+            if any(f"{split}/{figure}" in logged for split in splits)
         ),
         _Panel(title="Reward", unit="reward", lines=(("reward", "mean of all completions"),)),
         *(

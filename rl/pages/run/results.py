@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 
 from rl.pages.steps import worded
 from rl.pages.table import Cell, Group, Note, Row, Table
-from rl.pages.text import other_forms
+from rl.pages.text import optional_shares, other_forms
 from rl.runs.read import RunRecord
 from rl.runs.record import SplitResult
 from rl.stats.format import bare_percent, number, percent
@@ -31,6 +31,7 @@ def headline_table(run: RunRecord) -> Table:
                 _figure(lambda result: result.steps_per_correct),
             ),
             *_if_checked(run, ("Steps saved", _share(lambda result: result.steps_saved))),
+            *[(name, _share(figure)) for name, figure in optional_shares(_results(run))],
             ("Backtracks", _figure(lambda result: result.backtracks)),
             ("Tokens", _figure(lambda result: result.tokens, 1)),
             ("Truncated", _share(lambda result: result.truncated)),

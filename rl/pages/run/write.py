@@ -12,7 +12,7 @@ from pathlib import Path
 from rl.pages.decoding import decoding
 from rl.pages.render import render
 from rl.pages.run.backtracks import backtracks
-from rl.pages.run.buckets import by_bucket
+from rl.pages.run.buckets import by_bucket, empty_thoughts
 from rl.pages.run.curves import training
 from rl.pages.run.examples import examples
 from rl.pages.run.lengths import lengths
@@ -75,6 +75,7 @@ def render_report(run: RunRecord, *, viewer: str | None = None) -> str:
         figures=full_table(run) if run.stages else None,
         lengths=lengths(run),
         buckets=by_bucket(results),
+        empty_thoughts=empty_thoughts(results),
         backtracks=backtracks(results),
         training=training(run),
         distributions=distributions(run),

@@ -40,21 +40,43 @@ def ask(question: str) -> Problem:
         ),
         # c = x + a - b: swap, then the terms from the left.
         ("♠ → ♥ ⊕ ♦ ⊖ ♣", ("♥ ⊕ ♦ ⊖ ♣ → ♠", "♥ ⊖ ♣ → ♠ ⊖ ♦", "♥ → ♠ ⊖ ♦ ⊕ ♣")),
-        # a b / x / c - d = 0: move d onto the zero, move c, then divide.
+        # a b / x / c - d = 0: move d onto the zero, then a, then c, then divide.
         (
             "♦ ⊗ ★ ⊘ ♥ ⊘ ♣ ⊖ ♠ → ○",
-            ("♦ ⊗ ★ ⊘ ♥ ⊘ ♣ → ♠", "♦ ⊗ ★ ⊘ ♥ → ♠ ⊗ ♣", "♥ → ♦ ⊗ ★ ⊘ ( ♠ ⊗ ♣ )"),
+            (
+                "♦ ⊗ ★ ⊘ ♥ ⊘ ♣ → ♠",
+                "★ ⊘ ♥ ⊘ ♣ → ♠ ⊘ ♦",
+                "★ ⊘ ♥ → ♠ ⊘ ♦ ⊗ ♣",
+                "♥ → ★ ⊘ ( ♠ ⊘ ♦ ⊗ ♣ )",
+            ),
+        ),
+        # The unknown in a denominator: what stands above it leaves one factor at a time, the last by dividing.
+        (
+            "⊖ ♣ ⊗ ♦ ⊘ ♥ → ♠",
+            ("♣ ⊗ ♦ ⊘ ♥ → ⊖ ♠", "♦ ⊘ ♥ → ⊖ ♠ ⊘ ♣", "♥ → ♦ ⊘ ( ⊖ ♠ ⊘ ♣ )"),
         ),
         # A single symbol as a divisor needs no parentheses; one with a minus does.
         ("♦ ⊘ ♥ → ♠", ("♥ → ♦ ⊘ ♠",)),
         ("♦ ⊘ ♥ → ⊖ ♠", ("♥ → ♦ ⊘ ( ⊖ ♠ )",)),
-        # The rightmost factors move first: b / c, then a.
+        # A product of quotients: those without the unknown from the left, each from its right-hand end.
         (
             "♦ ⊗ ♥ ⊗ ♣ ⊘ ♠ → ★ ⊕ ■",
             (
-                "♦ ⊗ ♥ ⊗ ♣ → ( ★ ⊕ ■ ) ⊗ ♠",
-                "♦ ⊗ ♥ → ( ★ ⊕ ■ ) ⊗ ♠ ⊘ ♣",
-                "♥ → ( ★ ⊕ ■ ) ⊗ ♠ ⊘ ♣ ⊘ ♦",
+                "♥ ⊗ ♣ ⊘ ♠ → ( ★ ⊕ ■ ) ⊘ ♦",
+                "♥ ⊗ ♣ → ( ★ ⊕ ■ ) ⊘ ♦ ⊗ ♠",
+                "♥ → ( ★ ⊕ ■ ) ⊘ ♦ ⊗ ♠ ⊘ ♣",
+            ),
+        ),
+        # (a / b) (c / x / d) (e / f): b, a, f, e, then d, then divide by what is left.
+        (
+            "♦ ⊘ ♣ ⊗ ★ ⊘ ♥ ⊘ ▲ ⊗ ■ ⊘ ● → ♠",
+            (
+                "♦ ⊗ ★ ⊘ ♥ ⊘ ▲ ⊗ ■ ⊘ ● → ♠ ⊗ ♣",
+                "★ ⊘ ♥ ⊘ ▲ ⊗ ■ ⊘ ● → ♠ ⊗ ♣ ⊘ ♦",
+                "★ ⊘ ♥ ⊘ ▲ ⊗ ■ → ♠ ⊗ ♣ ⊘ ♦ ⊗ ●",
+                "★ ⊘ ♥ ⊘ ▲ → ♠ ⊗ ♣ ⊘ ♦ ⊗ ● ⊘ ■",
+                "★ ⊘ ♥ → ♠ ⊗ ♣ ⊘ ♦ ⊗ ● ⊘ ■ ⊗ ▲",
+                "♥ → ★ ⊘ ( ♠ ⊗ ♣ ⊘ ♦ ⊗ ● ⊘ ■ ⊗ ▲ )",
             ),
         ),
         # a / b · x: the divisor b, then the factor a.
@@ -170,6 +192,40 @@ QUESTION = "♦ ⊖ ♥ ⊗ ♣ → ♠"  # a - x b = c; three steps
 def test_moves_in_any_order_and_two_in_one_line_are_steps(line: str, left: int) -> None:
     env = Algebra()
     assert env.advance(env.start(ask(QUESTION)), line).num_left == left
+
+
+BELOW = "⊖ ♣ ⊗ ♦ ⊘ ♥ → ♠"  # the unknown below the line; three steps
+
+
+@pytest.mark.parametrize(
+    ("line", "left"),
+    [
+        ("⊖ ♦ ⊘ ♥ → ♠ ⊘ ♣", 2),  # a factor before the minus
+        ("⊖ ♣ ⊘ ♥ → ♠ ⊘ ♦", 2),  # the other factor
+        ("⊖ ♣ ⊗ ♦ → ♠ ⊗ ♥", 2),  # the unknown to the right: a swap and a factor are left
+        ("♦ ⊘ ♥ → ⊖ ♠ ⊘ ♣", 1),  # minus and factor in one line
+    ],
+)
+def test_an_unknown_below_the_line_has_moves_in_any_order_too(line: str, left: int) -> None:
+    env = Algebra()
+    assert env.advance(env.start(ask(BELOW)), line).num_left == left
+
+
+@pytest.mark.parametrize(
+    ("line", "reason"),
+    [
+        ("♥ → ⊖ ♣ ⊗ ♦ ⊘ ♠", "3 steps in one line, at most 2"),
+        ("⊖ ♦ ⊗ ♣ ⊘ ♥ → ♠", "no progress: 3 steps left, 3 before"),
+        ("⊖ ♣ ⊗ ♦ ⊘ ♥ ⊗ ♠ → ♠ ⊗ ♠", "no progress: 4 steps left, 3 before"),
+        ("♣ ⊗ ♦ ⊘ ♥ → ♠", "the solution is not the same"),
+        ("♦ ⊘ ♥ → ⊖ ♠ ⊗ ♣", "the solution is not the same"),
+    ],
+)
+def test_an_unknown_below_the_line_refuses_what_leads_nowhere(line: str, reason: str) -> None:
+    env = Algebra()
+    with pytest.raises(StepError) as refused:
+        env.advance(env.start(ask(BELOW)), line)
+    assert str(refused.value) == reason
 
 
 @pytest.mark.parametrize(

@@ -625,3 +625,23 @@ def test_buckets_are_shown_with_their_errors(tmp_path: Path) -> None:
     assert "Results by difficulty bucket" not in page_of(
         make_run(tmp_path / "none", {Stage.WARM: {"id": result(0.9, 3.0)}})
     )
+
+
+def test_merged_lines_and_empty_thoughts_are_shown_where_there_are_any(tmp_path: Path) -> None:
+    empty = {"2": 0.75, "11": 0.0}
+    stages = {
+        Stage.WARM: {"id": result(0.9, 3.0, merged_lines=0.25, empty_thoughts=0.5, empty_by_difficulty=empty)},
+        Stage.GRPO: {"id": result(0.9, 3.0, merged_lines=0.0, empty_thoughts=0.0)},
+    }
+    page = page_of(make_run(tmp_path / "some", stages))
+    headline = page[page.index('">Results</h2>') : page.index("More figures")]
+    assert '<th scope="col">Merged lines</th><th scope="col">Empty thoughts</th>' in headline
+    assert "<td>25.0 %</td><td>50.0 %</td>" in headline and "<td>0.0 %</td><td>0.0 %</td>" in headline
+    assert "Merged lines do more than one elementary step" in headline
+    section = page[page.index('">Empty thoughts by difficulty</h2>') : page.index('">Training</h2>')]
+    assert re.findall(r'<tr><th scope="row">(.*?)</th>(.*?)</tr>', section) == [
+        ("2", "<td>75.0 %</td><td>0.0 %</td>"),
+        ("11", "<td>0.0 %</td><td>0.0 %</td>"),
+    ]
+    none = page_of(make_run(tmp_path / "none", {Stage.WARM: {"id": result(0.9, 3.0, empty_thoughts=0.0)}}))
+    assert "Merged lines" not in none and "mpty thought" not in none

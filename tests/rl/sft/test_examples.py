@@ -6,13 +6,14 @@ import json
 import random
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from configs.schema.config import WarmStartConfig
-from envs import Demonstration, Env, Problem, make_env, parse_trace
+from envs import Demonstration, Env, Problem, Thinking, make_env, parse_trace
 from envs.tasks.directional import Directional
 from rl.models.tiny import make_tokenizer
 from rl.sft.encode import IGNORED, encode_examples, encode_phases
@@ -309,3 +310,25 @@ def test_only_rows_with_a_solution_are_learnt_from(tmp_path: Path) -> None:
 def test_skipping_without_skipped_data_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"skipped_frac is 0\.5, but 'math' has no rule to skip a step by"):
         make_examples(own_data(tmp_path, TWICE), config(skipped_frac=0.5), num_problems=1, seed=0)
+
+
+def test_thought_dropout_leaves_the_closing_line_alone() -> None:
+    env = make_env("directional")
+    plain = draw_examples(env, config(skipped_frac=0.5), seed=1)
+    dropped = draw_examples(env, config(skipped_frac=0.5, thought_dropout=0.4, budget_frac=0.0), seed=1)
+    empty = [example for example in dropped if example.written is TraceKind.EMPTY]
+    # 200 draws of 0.4: 80, and 35 is five standard deviations.
+    assert 45 < len(empty) < 115
+    assert all(example.text == f"Thus, the answer is {example.problem.answer}." for example in empty)
+    # The others are those of a mix without dropout.
+    assert all(a == b for a, b in zip(plain, dropped, strict=True) if b.written is not TraceKind.EMPTY)
+    assert f"{len(empty)} without a step (thought dropout)" in describe_mix(dropped)
+    asked = draw_examples(env, config(thought_dropout=1.0, budget_frac=1.0), seed=1)
+    assert all("Let's solve it in 0 steps." in example.problem.prompt for example in asked)
+
+
+def test_a_dropped_thought_is_empty_between_its_marks(encoder: Encoder) -> None:
+    """TON writes two line ends between the marks."""
+    thinking = replace(encoder, thinking=Thinking(), teaches_thought=True)
+    [example] = make_examples(make_env("directional"), config(thought_dropout=1.0), num_problems=1, seed=0)
+    assert thinking.taught(example.text) == f"<think>\n\n</think>\n\n{example.text}"
