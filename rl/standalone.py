@@ -92,7 +92,7 @@ def evaluate_model(
 
 def _as_run(model: str, config: Config, output: Path | None, checkpoint: Path | None) -> Config:
     """The config of a run that evaluates this model and trains nothing."""
-    folder = output or _free_folder(f"eval-{_name(model, checkpoint)}-{config.name}")
+    folder = output or free_folder(f"eval-{name_of_model(model, checkpoint)}-{config.name}")
     policy = config.policy
     if checkpoint is not None:
         policy = policy.model_copy(update={"model": str(checkpoint.absolute())})
@@ -100,7 +100,7 @@ def _as_run(model: str, config: Config, output: Path | None, checkpoint: Path | 
     return config.model_copy(update={**changed, "name": _slug(folder.name), "output_dir": str(folder)})
 
 
-def _name(model: str, checkpoint: Path | None) -> str:
+def name_of_model(model: str, checkpoint: Path | None) -> str:
     """A short name of a model: `quickstart-grpo` for `runs/quickstart/models/grpo`, else the end of its id."""
     if checkpoint is None:
         return model.rpartition("/")[2]
@@ -108,7 +108,8 @@ def _name(model: str, checkpoint: Path | None) -> str:
     return f"{path.parents[1].name}-{path.name}" if path.parent.name == "models" else path.name
 
 
-def _free_folder(name: str) -> Path:
+def free_folder(name: str) -> Path:
+    """The first folder in `runs/` of this name, `-2`, `-3` and so on that does not exist yet."""
     paths = (Path("runs") / f"{_slug(name)}{'' if n == 1 else f'-{n}'}" for n in count(1))
     return next(path for path in paths if not path.exists())
 

@@ -19,6 +19,12 @@ class PromptTooLongError(ValueError):
     exit_code: ClassVar[int] = 2
 
 
+class PrefixError(ValueError):
+    """A completion cannot be continued from the tokens that are given."""
+
+    exit_code: ClassVar[int] = 2
+
+
 class FinishReason(StrEnum):
     """Why sampling of a completion ended."""
 
@@ -32,7 +38,8 @@ class Sampling:
 
     Attributes:
         temperature: Divides the logits; 0 takes the likeliest token.
-        max_new_tokens: Length limit of a completion in tokens, stop token included.
+        max_new_tokens: Length limit of a completion in tokens, stop token included, and those of a prefix that
+            it continues: prompt and completion never take more than without one.
         top_p: Sample from the fewest likeliest tokens that have this much probability together (nucleus
             sampling, Holtzman et al., arXiv 1904.09751, section 3.1). Training needs 1: the learner's
             log-probabilities are those of the whole vocabulary.
@@ -55,15 +62,35 @@ class Prompt:
         seeds: A 64-bit seed for each sample.
         limits: A length limit in tokens for each sample, which counts where it is below
             `Sampling.max_new_tokens`; empty: none.
+        prefix_ids: The first tokens of every completion, given instead of sampled. They are read as further
+            prompt, as they are and once for all samples.
     """
 
     ids: tuple[int, ...]
     seeds: tuple[int, ...]
     limits: tuple[int, ...] = ()
+    prefix_ids: tuple[int, ...] = ()
 
-    def limits_within(self, limit: int) -> tuple[int, ...]:
-        """The length limit of each sample under a common limit."""
-        return tuple([min(own, limit) for own in self.limits or (limit,) * len(self.seeds)])
+    @property
+    def read_ids(self) -> tuple[int, ...]:
+        """What an engine reads before it samples: the prompt, then the prefix."""
+        return self.ids + self.prefix_ids if self.prefix_ids else self.ids
+
+    def new_limits(self, limit: int) -> tuple[int, ...]:
+        """The number of tokens that may be sampled of each completion, under a common limit of whole ones.
+
+        Raises:
+            PrefixError: The prefix leaves a completion no token.
+        """
+        given = len(self.prefix_ids)
+        limits = [min(own, limit) - given for own in self.limits or (limit,) * len(self.seeds)]
+        if given and min(limits) < 1:
+            raise PrefixError(
+                f"a prefix of {given} tokens leaves nothing to sample of a completion of at most "
+                f"{min(limits) + given}; raise max_new_tokens, which counts whole completions, or give a "
+                "shorter prefix"
+            )
+        return tuple(limits)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -75,17 +102,19 @@ class Completion:
         Completion(ids=(14, 7, 2), logprobs=(-0.1, -1.2, -0.0), finish_reason=STOP, weight_version=3)
 
     Attributes:
-        ids: Sampled tokens, the stop token included; length 1 or more.
+        ids: All tokens, those of a given prefix and the stop token included; length 1 or more.
         logprobs: Natural log-probability of each sampled token under the distribution it was drawn from
-            (temperature, top_k and top_p included); same length as `ids`.
+            (temperature, top_k and top_p included); as many as `ids` has after the given ones.
         finish_reason: Stop token or length limit.
         weight_version: Version of the weights that sampled it.
+        num_given: Number of its first tokens that were given as a prefix; 0 without one.
     """
 
     ids: tuple[int, ...]
     logprobs: tuple[float, ...]
     finish_reason: FinishReason
     weight_version: int
+    num_given: int = 0
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -103,6 +132,9 @@ class GroupRequest:
         evaluation: Whether it is for evaluation. There users' own rewards, which may fail on a sample and so
             leave it out, are not called.
         env: Which of the worker's other environments has the problem; empty: the run's own.
+        prefix_ids: The first tokens of every completion, exactly as they were sampled, which the group
+            continues; none of them: it continues from the start, with other draws than the samples of the
+            group. Completions are read and scored whole. None: samples as usual.
     """
 
     group_id: int
@@ -114,6 +146,7 @@ class GroupRequest:
     history: History | None = None
     evaluation: bool = False
     env: str = ""
+    prefix_ids: tuple[int, ...] | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

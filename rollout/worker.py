@@ -24,6 +24,7 @@ from rollout.types import (
     Completion,
     FinishReason,
     GroupRequest,
+    PrefixError,
     Prompt,
     PromptTooLongError,
     RolloutGroup,
@@ -151,6 +152,7 @@ class RolloutWorker:
 
         Raises:
             PromptTooLongError: It is over the limit; names the problem, its length and the limit.
+            PrefixError: The prefix to continue has already ended.
         """
         ids = self.encoder.encode_prompt(problem)
         if len(ids) > self.max_prompt_tokens:
@@ -158,8 +160,16 @@ class RolloutWorker:
                 f"the prompt of {problem.env}/{problem.split}/{problem.index} has {len(ids)} tokens, over "
                 f"rollout.max_prompt_tokens ({self.max_prompt_tokens}); raise that or make env.settings easier"
             )
+        prefix = request.prefix_ids or ()
+        for place, token in enumerate(prefix):
+            if token in self.encoder.stop_ids:
+                raise PrefixError(
+                    f"token {place + 1} of the prefix to continue on "
+                    f"{problem.env}/{problem.split}/{problem.index} is {self.encoder.show([token])!r}, which "
+                    "ends a completion; give the tokens before it"
+                )
         seeds = tuple(sample_seed(request, sample) for sample in range(request.num_samples))
-        return Prompt(ids=ids, seeds=seeds)
+        return Prompt(ids=ids, seeds=seeds, prefix_ids=prefix)
 
     def _read(
         self, request: GroupRequest, problem: Problem, prompt: Prompt, completions: Sequence[Completion]
@@ -219,6 +229,13 @@ class RolloutWorker:
 
 
 def sample_seed(request: GroupRequest, sample: int) -> int:
-    """Seed of one sample: a hash of what it is for, so every worker samples the same tokens."""
+    """Seed of one sample: a hash of what it is for, so every worker samples the same tokens.
+
+    Continuations of a prefix have seeds of their own, so none repeats the sample that the prefix is from. The
+    prefix itself is not in the hash: with the same group id, the continuations of two prefixes of one problem
+    have the same random number at the same place of a completion (common random numbers), which takes noise
+    out of the difference between them. For independent ones, give each prefix its own group id.
+    """
+    what = "sample" if request.prefix_ids is None else "continuation"
     where = (request.env, request.split.value) if request.env else (request.split.value,)
-    return derive_seed(request.seed, "sample", *where, request.index, request.group_id, sample)
+    return derive_seed(request.seed, what, *where, request.index, request.group_id, sample)

@@ -1,7 +1,7 @@
 """Race Stride against transformers, vLLM and TRL on this machine.
 
-`to_reward` takes the time from one warm start to the same reward, `gpu` is everything that wants a GPU; both
-have options of their own (`stride bench to_reward --help`).
+`to_reward` takes the time from one warm start to the same reward, `prefix` the price of continuing a prefix, `gpu`
+is everything that wants a GPU; they have options of their own (`stride bench to_reward --help`).
 
 `rollout` is sampling alone (all workloads: about an hour), `update` the learner alone and `end_to_end` whole
 GRPO updates (hours with all models). Every contestant runs in this process, in turn, on the same model, prompts
@@ -31,7 +31,7 @@ from scripts.arguments import Arguments
 def main(argv: list[str] | None = None) -> int:
     """Parse arguments, run, print tables."""
     words = sys.argv[1:] if argv is None else argv
-    own = {"gpu": _gpu, "to_reward": _to_reward}.get(words[0]) if words else None
+    own = {"gpu": _gpu, "to_reward": _to_reward, "prefix": _prefix}.get(words[0]) if words else None
     return own(words[1:]) if own else _race(words)
 
 
@@ -138,6 +138,47 @@ def _to_reward(argv: list[str]) -> int:
     return 0
 
 
+def _prefix(argv: list[str]) -> int:
+    """Continuations of a prefix beside as many samples of the remaining length."""
+    parser = Arguments(
+        "bench prefix",
+        about="CPU time of k continuations of a prefix over that of k samples of the remaining length, in the "
+        "embedded engine. Time is that of this process alone, so others on the machine disturb it less.",
+        example="stride bench prefix --model 1m --samples 32 --prefix 64 --new 64",
+    )
+    parser.add_argument("--model", choices=list(MODELS), default="1m")
+    parser.add_argument("--samples", type=int, default=32, help="continuations of a prefix (%(default)d)")
+    parser.add_argument("--prefix", type=int, default=64, help="tokens of a prefix (%(default)d)")
+    parser.add_argument("--new", type=int, default=64, help="tokens sampled after it (%(default)d)")
+    parser.add_argument("--groups", type=int, default=4, help="prefixes in a call (%(default)d)")
+    parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--threads", type=int, default=1)
+    arguments = parser.parse_args(argv)
+    for option, value in vars(arguments).items():
+        if isinstance(value, int) and value < 1:
+            parser.error(f"--{option} is {value}; it must be 1 or more")
+    os.environ["OMP_NUM_THREADS"] = str(arguments.threads)  # before torch, which reads it once
+
+    from rl.bench.prefix import price_of_prefixes
+
+    ratios = price_of_prefixes(
+        arguments.model,
+        samples=arguments.samples,
+        prefix_tokens=arguments.prefix,
+        new_tokens=arguments.new,
+        groups=arguments.groups,
+        rounds=arguments.rounds,
+        threads=arguments.threads,
+        say=_say,
+    )
+    print(
+        f"{arguments.samples} continuations of {arguments.prefix} + {arguments.new} tokens take "
+        f"{statistics.median(ratios):.3f} x ({min(ratios):.3f} to {max(ratios):.3f}) the CPU time of as many "
+        f"samples of {arguments.new}; {describe_cpu()}"
+    )
+    return 0
+
+
 def _say(line: str) -> None:
     print(line, file=sys.stderr, flush=True)
 
@@ -146,7 +187,7 @@ def _race(argv: list[str]) -> int:
     parser = Arguments(
         "bench", about=f"{__doc__}", example="stride bench rollout --models 1m --samples 128 --workloads skewed"
     )
-    parser.add_argument("what", choices=["rollout", "update", "end_to_end", "to_reward", "gpu"])
+    parser.add_argument("what", choices=["rollout", "update", "end_to_end", "to_reward", "prefix", "gpu"])
     parser.add_argument("--models", nargs="+", choices=list(MODELS), default=["1m", "6m", "30m"])
     parser.add_argument("--workloads", nargs="+", choices=["equal", "skewed"], default=["equal", "skewed"])
     parser.add_argument("--samples", nargs="+", type=int, default=[64, 128, 256], help="in groups of 8")

@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING
 
 from scripts.arguments import Arguments
 from scripts.exits import user_errors
+from scripts.find_model import find_model
 
 if TYPE_CHECKING:
-    from configs import Config
     from envs import Split
     from rl.chat import Chat, Question
 
@@ -53,7 +53,7 @@ def main(argv: list[str] | None = None) -> int:
     if arguments.index is not None and arguments.index < 0:
         parser.error(f"--index is {arguments.index}; problems are numbered from 0")
     with user_errors():
-        model, config = _find(arguments.model, arguments.config, arguments.overrides)
+        model, config = find_model("chat", arguments.model, arguments.config, arguments.overrides)
         from envs import Split
         from rl.chat import open_chat
 
@@ -72,25 +72,6 @@ def main(argv: list[str] | None = None) -> int:
             else:
                 _converse(chat, split, show_prompt)
     return 0
-
-
-def _find(model: str, config: str | None, overrides: list[str]) -> tuple[str, Config]:
-    """The model, and the config given or that of the run it comes from."""
-    from configs import ConfigError, load_config
-
-    if not Path(model).is_dir():
-        if config is None:
-            raise ConfigError(
-                f"'{model}' is no folder of a run, so CONFIG is needed: stride chat {model} CONFIG"
-            )
-        return model, load_config(config, overrides)
-    from rl.runs.models import find_trained
-
-    trained = find_trained(Path(model))
-    used = config or trained.config
-    if used is None:
-        raise ConfigError(f"{model} comes from no run, so CONFIG is needed: stride chat {model} CONFIG")
-    return str(trained.path), load_config(used, overrides)
 
 
 def _from_split(chat: Chat, split: Split, index: int) -> Question:

@@ -23,11 +23,12 @@ class Kind(StrEnum):
     KEY_STEPS_UPDATE = "update of the key steps"
     GRPO_UPDATE = "update of GRPO"
     COMPLETION = "completion of an evaluation"
+    TRACE = "trace of an analysis"
 
     @property
     def unit(self) -> str:
         """The plural that a progress line counts."""
-        return "completions" if self is Kind.COMPLETION else "updates"
+        return {Kind.COMPLETION: "completions", Kind.TRACE: "traces"}.get(self, "updates")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -37,7 +38,7 @@ class Work:
     Attributes:
         label: Its name, as `GRPO` or `evaluation of GRPO`.
         kind: What its units are.
-        units: Number of updates or completions.
+        units: Number of updates, completions or traces.
         period: Units that take as long as the same number before them: `grpo.num_iterations` updates share one
             rollout batch, so a single one says little.
     """

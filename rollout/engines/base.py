@@ -55,6 +55,11 @@ class Engine(Protocol):
 
         A completion depends on its prompt, its seed, the weights and, through rounding, on the other prompts of
         the call. It does not depend on earlier calls.
+
+        A prefix (`Prompt.prefix_ids`) is read as further prompt and stands at the start of each completion.
+
+        Raises:
+            PrefixError: A prefix is as long as the length limit.
         """
         ...
 

@@ -3,7 +3,8 @@
 The prompt of a group is prefilled once for its G samples. Finished rows leave the batch at once and waiting
 ones take their places (continuous batching). The log-probability of each token is kept when it is sampled. A
 token is sampled by inverting the cumulative distribution at a uniform number that belongs to (seed, position),
-so a sample has no generator state.
+so a sample has no generator state. A given prefix of a completion is read with the prompt; positions count from
+the first token of the completion, so a prefix of a sample, continued with its seed, gives the same sample.
 
 Shapes: N samples, B rows in the batch, T new tokens, V vocabulary.
 """
@@ -20,8 +21,9 @@ import torch
 
 from rollout.engines.adapter import MergedAdapter
 from rollout.engines.base import Weights, copy_weights
-from rollout.engines.cache import Buffers
-from rollout.engines.cache_size import CacheNeeds, CachePlan, CallSize, make_plan
+from rollout.engines.batch import SampleBatch
+from rollout.engines.cache import Buffers, round_up
+from rollout.engines.cache_size import CacheError, CacheNeeds, CachePlan, CallSize, make_plan
 from rollout.engines.cpu_linear import speed_up_linears
 from rollout.engines.cuda_graphs import Capture, DecodeGraphs
 from rollout.engines.decoder import make_decoder
@@ -118,19 +120,31 @@ class TorchEngine:
         """See `Engine.generate`."""
         if not prompts:
             return []
+        for prompt in prompts:
+            prompt.new_limits(sampling.max_new_tokens)  # before anything is sampled
+        if len(apart := self._apart(prompts, sampling.max_new_tokens)) > 1:
+            groups_of = {given: iter(self.generate(part, sampling)) for given, part in apart.items()}
+            return [next(groups_of[len(prompt.prefix_ids)]) for prompt in prompts]
         with _thread_count(self._threads), torch.inference_mode():
             ids_BT, logprobs_BT, length_B, stopped_B = self._sample(prompts, sampling)
         if not bool(logprobs_BT.isfinite().all()):
             self._buffers.clear()  # later calls would read a NaN in them
+        prefixes = [prompt.prefix_ids for prompt in prompts for _ in prompt.seeds]
         rows = [
             Completion(
-                ids=tuple(ids[:length]),
+                ids=(*prefix, *ids[:length]),
                 logprobs=tuple(logprobs[:length]),
                 finish_reason=FinishReason.STOP if stopped else FinishReason.LENGTH,
                 weight_version=self.weight_version,
+                num_given=len(prefix),
             )
-            for ids, logprobs, length, stopped in zip(
-                ids_BT.tolist(), logprobs_BT.tolist(), length_B.tolist(), stopped_B.tolist(), strict=True
+            for prefix, ids, logprobs, length, stopped in zip(
+                prefixes,
+                ids_BT.tolist(),
+                logprobs_BT.tolist(),
+                length_B.tolist(),
+                stopped_B.tolist(),
+                strict=True,
             )
         ]
         groups, start = [], 0
@@ -143,19 +157,20 @@ class TorchEngine:
         """Sample all rows.
 
         Returns:
-            Token ids [N, T] and log-probabilities [N, T] with T the length limit, lengths [N], stopped [N]; one
-            row per sample, in the order of prompts and seeds.
+            Token ids [N, T] and log-probabilities [N, T] with T the most new tokens, lengths [N], stopped [N];
+            one row per sample, in the order of prompts and seeds.
         """
-        limit, num_samples = sampling.max_new_tokens, sum(len(prompt.seeds) for prompt in prompts)
+        num_samples = sum(len(prompt.seeds) for prompt in prompts)
+        limits = [new for prompt in prompts for new in prompt.new_limits(sampling.max_new_tokens)]
+        limit = _most_new(prompts, sampling.max_new_tokens)
         rows = self._make_rows(prompts, limit)
         uniform_NT = self._uniforms(prompts, limit)
-        limits = [own for prompt in prompts for own in prompt.limits_within(limit)]
         ids_NT = torch.full((num_samples, limit), self._pad_id, device=self.device)
         logprobs_NT = torch.zeros((num_samples, limit), device=self.device)
 
         waiting = deque(_requests(prompts))
         prompt_of = [request.group for request in waiting for _ in request.samples]
-        batch = _Batch(rows, limits, self.device)
+        batch = SampleBatch(rows, limits, self.device)
         token_B = batch.sample_B  # the last token of each row
         logits_BV = torch.empty(0, device=self.device)
         while waiting or batch.left:
@@ -170,7 +185,8 @@ class TorchEngine:
                 for row in preempted:
                     sample = batch.samples[row]
                     p, sampled = prompt_of[sample], ids_NT[sample, : batch.num_sampled(row)].tolist()
-                    request = Request(group=p, ids=prompts[p].ids, samples=(sample,), sampled=tuple(sampled))
+                    read = prompts[p].read_ids
+                    request = Request(group=p, ids=read, samples=(sample,), sampled=tuple(sampled))
                     waiting.appendleft(request)
                 logits_BV = logits_BV[batch.leave(preempted)]
             stop_B: torch.Tensor | None = None
@@ -198,14 +214,45 @@ class TorchEngine:
         stopped_N = stop_NT.any(dim=1)
         return torch.where(stopped_N, stop_NT.int().argmax(dim=1) + 1, limit_N), stopped_N
 
-    def _make_rows(self, prompts: Sequence[Prompt], limit: int) -> Rows:
+    def _apart(self, prompts: Sequence[Prompt], limit: int) -> dict[int, list[Prompt]]:
+        """Prompts by the length of their prefix, if the KV cache does not hold one sample of the longest prefix
+        and the most new tokens, which are of different prompts; else all of them together.
+
+        Args:
+            prompts: Those of a call.
+            limit: Length limit of whole completions.
+        """
+        apart: dict[int, list[Prompt]] = {}
+        for prompt in prompts:
+            apart.setdefault(len(prompt.prefix_ids), []).append(prompt)
+        if len(apart) > 1:
+            try:
+                self._make_plan(*self._call(prompts, _most_new(prompts, limit)))
+            except CacheError:
+                return apart
+        return {0: list(prompts)}
+
+    def _call(self, prompts: Sequence[Prompt], limit: int) -> tuple[CallSize, int, int | None]:
+        """The size that a call is planned for: its own, its longest prompt and its samples, or an expected one.
+
+        Args:
+            prompts: Those of the call.
+            limit: Most new tokens.
+        """
         call = CallSize(len(prompts), max(len(prompt.seeds) for prompt in prompts), limit)
-        longest = max(len(prompt.ids) for prompt in prompts)
-        num_samples: int | None = sum(len(prompt.seeds) for prompt in prompts)
+        longest = max(len(prompt.read_ids) for prompt in prompts)
         for expected in self._calls:
             if expected.holds(call) and longest <= self._prompt_tokens:
-                call, longest, num_samples = expected, self._prompt_tokens, None
-                break
+                return expected, self._prompt_tokens, None
+        if self._graphs is not None and any(prompt.prefix_ids for prompt in prompts):
+            # Steps are captured for each width of the prompts, so those of prefixes are a few, where they fit.
+            wide = round_up(longest, longest + limit)
+            bound = self._cache_bytes
+            longest = wide if bound is None or self._needs.bytes(wide + limit, 1) <= bound else longest
+        return call, longest, sum(len(prompt.seeds) for prompt in prompts)
+
+    def _make_rows(self, prompts: Sequence[Prompt], limit: int) -> Rows:
+        call, longest, num_samples = self._call(prompts, limit)
         plan = self._make_plan(call, longest, num_samples)
         self._reserve(plan)
         if self._decoder is None:
@@ -254,55 +301,20 @@ class TorchEngine:
         return coming
 
     def _uniforms(self, prompts: Sequence[Prompt], limit: int) -> torch.Tensor:
-        """Uniform numbers in [0, 1), float64 [N, T]: number t of a sample depends on its seed and t alone."""
-        rows = [np.random.Generator(np.random.Philox(key=s)).random(limit) for p in prompts for s in p.seeds]
+        """Uniform numbers in [0, 1), float64 [N, T]: each depends on the seed of its sample and its position in
+        the completion alone, prefix included."""
+        rows = [
+            np.random.Generator(np.random.Philox(key=seed)).random(given + limit)[given:]
+            for prompt in prompts
+            for given in [len(prompt.prefix_ids)]
+            for seed in prompt.seeds
+        ]
         return torch.from_numpy(np.stack(rows)).to(self.device)
 
 
-class _Batch:
-    """Which sample each row is, and how far it is.
-
-    Attributes:
-        samples: Sample of each row.
-        left: Tokens left to each row before its length limit.
-        sample_B: The samples, on the device.
-        t_B: Tokens sampled so far, on the device.
-    """
-
-    def __init__(self, rows: Rows, limits: Sequence[int], device: torch.device) -> None:
-        self._rows = rows
-        self._limits = limits  # of each sample
-        self.samples: list[int] = []
-        self.left: list[int] = []
-        self.sample_B = torch.empty(0, dtype=torch.long, device=device)
-        self.t_B = torch.empty(0, dtype=torch.long, device=device)
-
-    def num_sampled(self, row: int) -> int:
-        """Tokens that a row has."""
-        return self._limits[self.samples[row]] - self.left[row]
-
-    def youngest(self, count: int) -> list[int]:
-        """The rows with the fewest tokens, fewest first."""
-        return sorted(range(len(self.left)), key=lambda row: (self.num_sampled(row), -self.samples[row]))[
-            :count
-        ]
-
-    def add(self, requests: Sequence[Request]) -> None:
-        """Add the samples of admitted requests."""
-        new = [sample for request in requests for sample in request.samples]
-        sampled = [len(request.sampled) for request in requests for _ in request.samples]
-        self.samples += new
-        self.left += [self._limits[sample] - tokens for sample, tokens in zip(new, sampled, strict=True)]
-        self.sample_B = torch.cat([self.sample_B, self.sample_B.new_tensor(new)])
-        self.t_B = torch.cat([self.t_B, self.t_B.new_tensor(sampled)])
-
-    def leave(self, leaving: Sequence[int]) -> torch.Tensor:
-        """Remove rows; returns the row that each remaining one was."""
-        order = self._rows.leave(leaving)
-        self.samples, self.left = [self.samples[row] for row in order], [self.left[row] for row in order]
-        order_B = self.sample_B.new_tensor(order)
-        self.sample_B, self.t_B = self.sample_B[order_B], self.t_B[order_B]
-        return order_B
+def _most_new(prompts: Sequence[Prompt], limit: int) -> int:
+    """Most tokens that a sample of a call may get, under a limit of whole completions."""
+    return limit - min(len(prompt.prefix_ids) for prompt in prompts)
 
 
 def _requests(prompts: Sequence[Prompt]) -> list[Request]:
@@ -310,7 +322,7 @@ def _requests(prompts: Sequence[Prompt]) -> list[Request]:
     requests, start = [], 0
     for p, prompt in enumerate(prompts):
         end = start + len(prompt.seeds)
-        requests.append(Request(group=p, ids=prompt.ids, samples=tuple(range(start, end))))
+        requests.append(Request(group=p, ids=prompt.read_ids, samples=tuple(range(start, end))))
         start = end
     return requests
 

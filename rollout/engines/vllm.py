@@ -243,9 +243,9 @@ class VllmEngine:
         self._wake_to_sample()
         ids, params = [], []
         for prompt in prompts:
-            limits = prompt.limits_within(sampling.max_new_tokens)
+            limits = prompt.new_limits(sampling.max_new_tokens)
             for seed, limit in zip(prompt.seeds, limits, strict=True):
-                ids.append(TokensPrompt(prompt_token_ids=list(prompt.ids)))
+                ids.append(TokensPrompt(prompt_token_ids=list(prompt.read_ids)))
                 params.append(
                     SamplingParams(
                         temperature=sampling.temperature,
@@ -263,7 +263,11 @@ class VllmEngine:
             if not self._llm.reset_prefix_cache():
                 raise RuntimeError("vLLM still holds requests of an interrupted call")
             outputs = self._llm.generate(ids, params, use_tqdm=False, lora_request=self._lora)
-        completions = [self._completion(output.outputs[0]) for output in outputs]
+        prefixes = [prompt.prefix_ids for prompt in prompts for _ in prompt.seeds]
+        completions = [
+            self._completion(output.outputs[0], prefix)
+            for output, prefix in zip(outputs, prefixes, strict=True)
+        ]
         if not all(math.isfinite(sum(completion.logprobs)) for completion in completions):
             self._llm.collective_rpc(_clear_cache)  # later calls would read a NaN in it
         rows = iter(completions)
@@ -298,9 +302,10 @@ class VllmEngine:
             outputs = self._llm.generate(ids, params, use_tqdm=False)
         return [list(output.outputs[0].token_ids) for output in outputs]
 
-    def _completion(self, output: Any) -> Completion:
+    def _completion(self, output: Any, prefix: tuple[int, ...]) -> Completion:
         return Completion(
-            ids=tuple(output.token_ids),
+            ids=(*prefix, *output.token_ids),
+            num_given=len(prefix),
             logprobs=tuple(
                 step[token].logprob for step, token in zip(output.logprobs, output.token_ids, strict=True)
             ),

@@ -38,6 +38,8 @@ class LLM:
     Attributes:
         options: What it was made with.
         calls: Names of the calls, in order.
+        prompts: Those of the last call of `generate`.
+        params: Its sampling parameters.
         weights: By name in a model folder; None once they are discarded.
         adapter: Name of the adapter that is loaded.
     """
@@ -53,6 +55,8 @@ class LLM:
         self.awake = {"weights", "kv_cache"}
         self.weights: dict[str, torch.Tensor] | None = _read(folder)
         self.adapter: str | None = None
+        self.prompts: list[Any] = []
+        self.params: list[Any] = []
         self.llm_engine = SimpleNamespace(
             add_lora=self._add_lora, engine_core=SimpleNamespace(shutdown=lambda: None)
         )
@@ -97,6 +101,7 @@ class LLM:
         lora = options["lora_request"]
         assert self.adapter == (None if lora is None else lora.name)
         self.calls.append("generate")
+        self.prompts, self.params = ids, params
         one = SimpleNamespace(
             token_ids=[TOKEN], logprobs=[{TOKEN: SimpleNamespace(logprob=LOGPROB)}], finish_reason="length"
         )

@@ -14,8 +14,8 @@ from envs import Grade, GraderError, Problem, Split, Thinking
 from envs.tasks.directional import Directional
 from rewards import RewardSum, Term
 from rollout.prompt_format import PromptFormat
-from rollout.types import Completion, FinishReason, GroupRequest, Prompt, Sampling
-from rollout.worker import RolloutWorker, WorkerSpec
+from rollout.types import Completion, FinishReason, GroupRequest, PrefixError, Prompt, Sampling
+from rollout.worker import RolloutWorker, WorkerSpec, sample_seed
 
 ANSWERS = ("north", "east", "south", "west")
 
@@ -117,6 +117,39 @@ def test_a_thought_that_the_prompt_opened_is_read_as_one(spec: WorkerSpec) -> No
         worker = make_worker(replace(spec, encoder=replace(encoder, given_thought=given)))
         sample = worker.rollout([request(spec)]).groups[0].samples[0]
         assert (sample.text, sample.trace.answer) == ("Thus, the answer is north.", answer)
+
+
+def test_a_continuation_is_read_and_scored_whole(spec: WorkerSpec) -> None:
+    """The prefix ends inside a word, between any two tokens of the text."""
+    worker, asked = spec.build(), request(spec)
+    text = f"{spec.env.full_trace(spec.env.problem(Split.TRAIN, asked.index))[0]}\nThus, the answer is nor"
+    prefix = spec.encoder.encode(text)
+    sampling = Sampling(temperature=1.0, max_new_tokens=len(prefix) + 6)
+    with closing(worker):
+        (group,) = worker.rollout([replace(asked, prefix_ids=prefix)], sampling).groups
+    for sample in group.samples:
+        completion = sample.completion
+        assert completion.ids[: len(prefix)] == prefix and completion.num_given == len(prefix)
+        assert len(completion.ids) == sample.trace.num_tokens <= len(prefix) + 6
+        assert len(completion.logprobs) == len(completion.ids) - len(prefix) > 0
+        assert sample.text.startswith(text) and sample.trace.steps[0].text == text.split("\n")[0]
+    assert group.prompt_ids == spec.encoder.encode_prompt(group.problem)
+
+
+def test_continuations_have_draws_of_their_own(spec: WorkerSpec) -> None:
+    """No continuation repeats the sample that its prefix is from; two prefixes share their draws by default."""
+    plain, empty, short, long = (replace(request(spec), prefix_ids=ids) for ids in (None, (), (5,), (5, 6)))
+    for one in (empty, long):
+        assert [sample_seed(short, s) for s in range(4)] == [sample_seed(one, s) for s in range(4)]
+    assert not {sample_seed(plain, s) for s in range(4)} & {sample_seed(short, s) for s in range(4)}
+    assert sample_seed(replace(short, group_id=9), 0) != sample_seed(short, 0)
+
+
+def test_a_prefix_that_has_ended_is_refused(spec: WorkerSpec) -> None:
+    worker, stop = make_worker(spec), spec.encoder.stop_ids[0]
+    for prefix in ((5, 6, stop), (5, stop, 6)):
+        with pytest.raises(PrefixError, match=r"token \d of the prefix .*directional/train.* ends a completion"):
+            worker.rollout([replace(request(spec), prefix_ids=prefix)])
 
 
 class BrokenGrader(Directional):

@@ -84,6 +84,30 @@ def test_greedy_tokens_are_those_of_the_embedded_engine(engine: VllmEngine, mode
     assert ids(engine.generate(prompts, greedy)) == ids(embedded.generate(prompts, greedy))
 
 
+def test_continuations_of_a_prefix_are_those_of_a_longer_prompt(engine: VllmEngine, model: Any) -> None:
+    """Greedy ones are the rest of the sample, as in the embedded engine; others follow from seed and prefix."""
+    prompts = [replace(prompt, seeds=(0,)) for prompt in mixed_prompts()]
+    greedy = Sampling(temperature=0.0, max_new_tokens=30)
+    whole = [one for (one,) in engine.generate(prompts, greedy)]
+    rng = random.Random(0)
+    parts = [
+        replace(prompt, prefix_ids=one.ids[: rng.randrange(len(one.ids))])
+        for prompt, one in zip(prompts, whole, strict=True)
+    ]
+    embedded = TorchEngine(copy.deepcopy(model), stop_ids=[STOP], pad_id=0, threads=1)
+    got = [one for (one,) in engine.generate(parts, greedy)]
+    assert [one.ids for one in got] == [one.ids for one in whole]
+    assert [one.ids for (one,) in embedded.generate(parts, greedy)] == [one.ids for one in whole]
+    assert [one.num_given for one in got] == [len(part.prefix_ids) for part in parts]
+    group = replace(PROMPTS[0], prefix_ids=drawn(5, 7))
+    longer = replace(PROMPTS[0], ids=group.read_ids)
+    sampled, read = engine.generate([group], SAMPLING)[0], engine.generate([longer], SAMPLING)[0]
+    limit = SAMPLING.max_new_tokens - 7
+    assert [one.ids[7:] for one in sampled] == [one.ids[:limit] for one in read]
+    assert all(one.ids[:7] == group.prefix_ids for one in sampled)
+    assert max(len(one.ids) for one in sampled) == SAMPLING.max_new_tokens  # whole completions are limited
+
+
 def test_the_same_call_gives_the_same_tokens_after_any_other(engine: VllmEngine) -> None:
     expected = engine.generate(PROMPTS, SAMPLING)
     engine.generate(PROMPTS[::-1], Sampling(temperature=1.0, max_new_tokens=12))

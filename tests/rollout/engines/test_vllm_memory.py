@@ -48,6 +48,15 @@ def sample(engine: VllmEngine) -> int:
     return group[0].weight_version
 
 
+def test_a_prefix_is_read_with_the_prompt_and_stands_in_the_completion(model: Any) -> None:
+    engine = engine_of(model)
+    engine.load_weights(trainable_weights(model), 1)
+    (group,) = engine.generate([replace(PROMPTS[0], prefix_ids=(7, 8))], replace(SAMPLING, max_new_tokens=3))
+    assert [prompt["prompt_token_ids"] for prompt in LLM.made.prompts] == [[2, 3, 7, 8]] * 2
+    assert [one.max_tokens for one in LLM.made.params] == [1, 1]
+    assert [(one.ids, one.logprobs, one.num_given) for one in group] == [((7, 8, TOKEN), (LOGPROB,), 2)] * 2
+
+
 # ---- sleep ----
 
 

@@ -251,6 +251,15 @@ def test_any_number_of_actors_samples_the_same(pair: RayPool, single: RayPool, s
     assert pair.rollout([]) == []
 
 
+def test_actors_continue_a_prefix_as_a_local_worker_does(pair: RayPool, spec: WorkerSpec) -> None:
+    local = LocalPool(spec.build())
+    first = local.rollout([order(0), order(1)])
+    taken = [batch.groups[0].samples[0].completion.ids[:3] for batch in first]
+    assert len(taken[0]) == 3 and len({*taken}) == 2
+    batches = [[replace(order(n)[0], prefix_ids=ids)] for n, ids in enumerate(taken)]
+    assert groups(pair.rollout(batches)) == groups(local.rollout(batches))
+
+
 def test_sampling_can_be_overridden(pair: RayPool, spec: WorkerSpec) -> None:
     greedy = Sampling(temperature=0, max_new_tokens=3)
     batches = pair.rollout(BATCHES, greedy)

@@ -1,0 +1,96 @@
+"""What the environment knows of lines, on traces written by hand."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from envs import Env, Problem, Split, make_env, make_example
+from rl.importance.lines import LineKind, line_facts, step_key
+
+ADDITION = make_env("addition", {"train": ["3_3"], "ood_easy": ["4_1"], "ood_hard": ["4_4"]})
+COUNTDOWN = make_env("countdown", {"train": ["3"], "ood_easy": ["3_new"], "ood_hard": ["4"]})
+Facts = list[tuple[LineKind, int | None, bool, bool | None]]
+
+
+def problem_of(env: Env[Any], question: str, answer: str) -> Problem:
+    return replace(env.problem(Split.TRAIN, 0), question=question, answer=answer)
+
+
+def facts(env: Env[Any], problem: Problem, *lines: str) -> Facts:
+    trace = env.check_demonstration(problem, lines)
+    return [
+        (fact.kind, fact.num_elementary, fact.taken_back, fact.decides)
+        for fact in line_facts(env, problem, trace)
+    ]
+
+
+def test_lines_of_an_addition() -> None:
+    found = facts(
+        ADDITION,
+        problem_of(ADDITION, "Add 145 and 178", "323"),
+        "1. 5 + 8 + 0 = 12, write 2, carry 1",
+        "<backtrack>",
+        "1. 5 + 8 + 0 = 13, write 3, carry 1",
+        "<backtrack> 0",
+        "1. 45 + 78 + 0 = 123, write 23, carry 1",
+        "<backtrack> 7",
+        "2. 1 + 1 + 1 = 3, write 3, carry 0",
+    )
+    assert found == [
+        (LineKind.INVALID, None, True, True),
+        (LineKind.NEEDED, None, False, True),
+        (LineKind.VALID, 1, True, False),
+        (LineKind.NEEDLESS, None, False, False),
+        (LineKind.MERGED, 2, False, False),
+        (LineKind.BACKTRACK, None, False, False),
+        (LineKind.VALID, 1, False, False),
+    ]
+
+
+def test_dead_ends_of_countdown() -> None:
+    """2, 3 and 5 make 16 as (3 + 5) * 2; from 5 and 5 there is no way."""
+    problem = problem_of(COUNTDOWN, "Numbers: 2, 3, 5. Target: 16", "(3 + 5) * 2")
+    found = facts(COUNTDOWN, problem, "2 + 3 = 5", "5 + 5 = 10", "<backtrack> 0", "3 + 5 = 8", "2 * 8 = 16")
+    assert [(kind, decides) for kind, _, _, decides in found] == [
+        (LineKind.DEAD_END, True),
+        (LineKind.LOST, False),
+        (LineKind.NEEDED, True),
+        (LineKind.VALID, False),
+        (LineKind.VALID, False),
+    ]
+
+
+def test_steps_that_no_environment_checks() -> None:
+    env = make_example("math")
+    problem = env.problem(Split.TRAIN, 0)
+    text = "First we add.\n\nWait, that is wrong.\n\nSo it is 4.\n\nThe answer is \\boxed{4}."
+    trace = env.check(problem, env.parse(text))
+    assert not trace.steps_checked
+    found = line_facts(env, problem, trace)
+    assert {fact.kind for fact in found} <= {LineKind.UNCHECKED, LineKind.MARKER}
+    assert LineKind.MARKER in {fact.kind for fact in found}
+    assert {fact.decides for fact in found} == {None}
+    assert step_key(env, problem, trace, 0) == step_key(env, problem, trace, 0)
+    assert step_key(env, problem, trace, len(trace.steps)) is None
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "same"),
+    [
+        ("2 + 3 = 5", "3 + 2 = 5", True),  # the same numbers are left
+        ("2 + 3 = 5", "5 - 3 = 2", False),
+        ("2 + 3 = 6", "2 + 3 = 6 ", True),  # wrong: by its text
+        ("2 + 3 = 6", "3 + 2 = 6", False),
+        ("<backtrack>", "2 + 3 = 6", False),
+    ],
+)
+def test_the_same_step_in_other_words(first: str, second: str, same: bool) -> None:
+    problem = problem_of(COUNTDOWN, "Numbers: 2, 3, 5. Target: 16", "(3 + 5) * 2")
+    keys = [
+        step_key(COUNTDOWN, problem, COUNTDOWN.check(problem, COUNTDOWN.parse(f"{line}\nmore")), 0)
+        for line in (first, second)
+    ]
+    assert (keys[0] == keys[1]) is same
