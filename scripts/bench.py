@@ -1,7 +1,7 @@
 """Race Stride against transformers, vLLM and TRL on this machine.
 
-`to_reward` takes the time from one warm start to the same reward, `prefix` the price of continuing a prefix, `gpu`
-is everything that wants a GPU; they have options of their own (`stride bench to_reward --help`).
+`to_reward` takes the time from one warm start to the same reward, `prefix` the price of continuing a prefix,
+`gpu` is everything that wants a GPU; they have options of their own (`stride bench to_reward --help`).
 
 `rollout` is sampling alone (all workloads: about an hour), `update` the learner alone and `end_to_end` whole
 GRPO updates (hours with all models). Every contestant runs in this process, in turn, on the same model, prompts

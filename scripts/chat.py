@@ -9,7 +9,6 @@ a question in the task's own form.
 from __future__ import annotations
 
 import sys
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from scripts.arguments import Arguments

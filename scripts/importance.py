@@ -4,9 +4,9 @@ Problems that the model solves sometimes are sampled; one trace of each is conti
 after every line. How much the final answers change is the importance of the line, and stands beside what the
 environment knows of it: valid, merged, wrong, into a dead end, taken back.
 
-MODEL is the folder of a run or of a model, a hub id, or `config` for the config's own policy. CONFIG may be left
-out for a model of a run. Of it, the sections env, policy, prompt, rollout and eval are used: samples are drawn
-with `eval.temperature`, on this process or on Ray actors, whatever `rollout.backend` says. Each problem is
+MODEL is the folder of a run or of a model, a hub id, or `config` for the config's own policy. CONFIG may be
+left out for a model of a run. Of it, the sections env, policy, prompt, rollout and eval are used; samples are
+drawn with `eval.temperature`, in this process or on Ray actors as `rollout.backend` says. Each problem is
 written when it is done, so an analysis that was stopped goes on with --resume.
 """
 

@@ -238,9 +238,7 @@ class Analysis:
                     accuracy_before=_accuracy(before),
                     accuracy_after=None if after is None else _accuracy(after),
                     divergence=None if after is None else divergence(before, after),
-                    chance=None
-                    if after is None
-                    else chance_divergence(before, after, paired=whole, rng=rng),
+                    chance=None if after is None else chance_divergence(before, after, paired=whole, rng=rng),
                     num_other=len(others),
                     counterfactual=None
                     if after is None or len(others) < _LEAST_OTHERS

@@ -52,7 +52,9 @@ def check_folder(folder: Path, settings: Mapping[str, Any], *, resume: bool) -> 
     for key, now in settings.items():
         if (was := old.get(key)) != now:
             given = "other settings of " + key if isinstance(now, dict) else f"{key} {was}, and {now} is given"
-            raise RunFolderError(f"--resume: the analysis in {folder} has {given}; give the same, or a new folder")
+            raise RunFolderError(
+                f"--resume: the analysis in {folder} has {given}; give the same, or a new folder"
+            )
 
 
 def open_folder(
@@ -68,5 +70,7 @@ def open_folder(
             write_text(folder / SETTINGS, json.dumps(settings, indent=2) + "\n")
             write_text(folder / provenance.NAME, provenance.to_text(provenance.begin(config, commit, {})))
     except OSError as error:
-        raise RunFolderError(f"--output {folder} cannot be written: {error.strerror or error}; give another") from None
+        raise RunFolderError(
+            f"--output {folder} cannot be written: {error.strerror or error}; give another"
+        ) from None
     return lock

@@ -1,7 +1,7 @@
 """What the environment knows of each line of a trace, and whether two lines are the same step.
 
-In: a problem and a judged trace. Out: for each of its lines what it is (`LineKind`), how many elementary steps it
-does, and whether the way to the end is lost or found again with it. What the task does not know is None.
+In: a problem and a judged trace. Out: for each of its lines what it is (`LineKind`), how many elementary steps
+it does, and whether the way to the end is lost or found again with it. What the task does not know is None.
 """
 
 from __future__ import annotations
@@ -96,9 +96,7 @@ def line_facts(part: Env[Any], problem: Problem, trace: Trace) -> tuple[LineFact
     for place, step in enumerate(trace.steps):
         num, kind = None, _CHECKED.get((step.kind, step.verdict))
         if step.kind is StepKind.BACKTRACK:
-            kind = {True: LineKind.NEEDED, False: LineKind.NEEDLESS}.get(
-                needed.get(place), LineKind.BACKTRACK
-            )
+            kind = {True: LineKind.NEEDED, False: LineKind.NEEDLESS}.get(needed.get(place), LineKind.BACKTRACK)
         elif kind is None:  # valid
             num = _num_elementary(part, states[place], step.text)
             kind = LineKind.MERGED if num is not None and num > 1 else LineKind.VALID

@@ -1,7 +1,7 @@
 """The records of an analysis: what `importance.jsonl` holds, a line for each problem, as types.
 
-`ProblemRow` has a problem that was sampled, and where its accuracy is in the band, one trace of it with what was
-found at each boundary and of each line. `line_table` has the same as a flat table, a row for each line.
+`ProblemRow` has a problem that was sampled, and where its accuracy is in the band, one trace of it with what
+was found at each boundary and of each line. `line_table` has the same as a flat table, a row for each line.
 """
 
 from __future__ import annotations

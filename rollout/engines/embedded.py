@@ -163,7 +163,7 @@ class TorchEngine:
         num_samples = sum(len(prompt.seeds) for prompt in prompts)
         limits = [new for prompt in prompts for new in prompt.new_limits(sampling.max_new_tokens)]
         limit = _most_new(prompts, sampling.max_new_tokens)
-        rows = self._make_rows(prompts, limit)
+        rows = self._make_rows(prompts, sampling.max_new_tokens)
         uniform_NT = self._uniforms(prompts, limit)
         ids_NT = torch.full((num_samples, limit), self._pad_id, device=self.device)
         logprobs_NT = torch.zeros((num_samples, limit), device=self.device)
@@ -215,8 +215,10 @@ class TorchEngine:
         return torch.where(stopped_N, stop_NT.int().argmax(dim=1) + 1, limit_N), stopped_N
 
     def _apart(self, prompts: Sequence[Prompt], limit: int) -> dict[int, list[Prompt]]:
-        """Prompts by the length of their prefix, if the KV cache does not hold one sample of the longest prefix
-        and the most new tokens, which are of different prompts; else all of them together.
+        """The prompts of each engine call: all, or those with prefixes of the same length.
+
+        They are sampled apart where the KV cache does not hold one sample of the longest prefix and the most
+        new tokens, which are of different prompts.
 
         Args:
             prompts: Those of a call.
@@ -227,7 +229,7 @@ class TorchEngine:
             apart.setdefault(len(prompt.prefix_ids), []).append(prompt)
         if len(apart) > 1:
             try:
-                self._make_plan(*self._call(prompts, _most_new(prompts, limit)))
+                self._make_plan(*self._call(prompts, limit))
             except CacheError:
                 return apart
         return {0: list(prompts)}
@@ -237,18 +239,19 @@ class TorchEngine:
 
         Args:
             prompts: Those of the call.
-            limit: Most new tokens.
+            limit: Length limit of whole completions.
         """
-        call = CallSize(len(prompts), max(len(prompt.seeds) for prompt in prompts), limit)
+        new = _most_new(prompts, limit)
+        call = CallSize(len(prompts), max(len(prompt.seeds) for prompt in prompts), new)
         longest = max(len(prompt.read_ids) for prompt in prompts)
         for expected in self._calls:
             if expected.holds(call) and longest <= self._prompt_tokens:
                 return expected, self._prompt_tokens, None
         if self._graphs is not None and any(prompt.prefix_ids for prompt in prompts):
-            # Steps are captured for each width of the prompts, so those of prefixes are a few, where they fit.
-            wide = round_up(longest, longest + limit)
-            bound = self._cache_bytes
-            longest = wide if bound is None or self._needs.bytes(wide + limit, 1) <= bound else longest
+            # Each layout of the memory captures its own steps, so prefixes of all lengths have few, if they fit.
+            wide, bound = round_up(longest, longest + limit), self._cache_bytes
+            if bound is None or self._needs.bytes(wide + limit, 1) <= bound:
+                call, longest = call._replace(new_tokens=limit), wide
         return call, longest, sum(len(prompt.seeds) for prompt in prompts)
 
     def _make_rows(self, prompts: Sequence[Prompt], limit: int) -> Rows:
@@ -301,8 +304,10 @@ class TorchEngine:
         return coming
 
     def _uniforms(self, prompts: Sequence[Prompt], limit: int) -> torch.Tensor:
-        """Uniform numbers in [0, 1), float64 [N, T]: each depends on the seed of its sample and its position in
-        the completion alone, prefix included."""
+        """Uniform numbers in [0, 1), float64 [N, T].
+
+        Each depends on the seed of its sample and its position in the completion alone, prefix included.
+        """
         rows = [
             np.random.Generator(np.random.Philox(key=seed)).random(given + limit)[given:]
             for prompt in prompts

@@ -21,14 +21,14 @@ from tests.kit.byte_tokenizer import byte_tokenizer
 TEXT = "1+1=2\n2+2=4\nThus, the answer is 4."
 
 
-def encoder_of(pieces: Sequence[str], **more: str) -> tuple[Encoder, list[int]]:
+def encoder_of(pieces: Sequence[str]) -> tuple[Encoder, list[int]]:
     """An encoder with one token for each piece, and the ids of the pieces with the stop token."""
     vocabulary = {piece: place for place, piece in enumerate(dict.fromkeys([*pieces, "<|end|>"]))}
     tokenizer = Tokenizer(models.WordLevel(vocabulary, unk_token="<|end|>"))
     tokenizer.decoder = decoders.Fuse()
     tokenizer.add_special_tokens([AddedToken("<|end|>", normalized=False)])
     fast = PreTrainedTokenizerFast(tokenizer_object=tokenizer, eos_token="<|end|>")
-    return make_encoder(fast, PromptFormat(**more)), [vocabulary[piece] for piece in [*pieces, "<|end|>"]]
+    return make_encoder(fast), [vocabulary[piece] for piece in [*pieces, "<|end|>"]]
 
 
 @pytest.mark.parametrize(
@@ -62,8 +62,9 @@ def test_a_text_that_ends_with_a_step_has_no_boundary_after_it() -> None:
 
 def test_the_prefill_is_before_every_token() -> None:
     """The first line begins in the prefill."""
-    encoder, ids = encoder_of(("+1=2\n", "2+2=4\n", "Thus, the answer is 4."), prefill="1+1"[:2])
-    trace = parse_trace("1+" + "+1=2\n2+2=4\nThus, the answer is 4.")
+    encoder, ids = encoder_of(("+1=2\n", "2+2=4\n", "Thus, the answer is 4."))
+    encoder = replace(encoder, prompts=PromptFormat(prefill="1+"))
+    trace = parse_trace("1++1=2\n2+2=4\nThus, the answer is 4.")
     assert [one.tokens for one in step_boundaries(encoder, ids, trace)] == [0, 1, 2]
 
 

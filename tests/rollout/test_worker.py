@@ -120,9 +120,9 @@ def test_a_thought_that_the_prompt_opened_is_read_as_one(spec: WorkerSpec) -> No
 
 
 def test_a_continuation_is_read_and_scored_whole(spec: WorkerSpec) -> None:
-    """The prefix ends inside a word, between any two tokens of the text."""
+    """The prefix ends inside a line."""
     worker, asked = spec.build(), request(spec)
-    text = f"{spec.env.full_trace(spec.env.problem(Split.TRAIN, asked.index))[0]}\nThus, the answer is nor"
+    text = f"{spec.env.full_trace(spec.env.problem(Split.TRAIN, asked.index))[0]}\nThus, the"
     prefix = spec.encoder.encode(text)
     sampling = Sampling(temperature=1.0, max_new_tokens=len(prefix) + 6)
     with closing(worker):
@@ -148,7 +148,9 @@ def test_continuations_have_draws_of_their_own(spec: WorkerSpec) -> None:
 def test_a_prefix_that_has_ended_is_refused(spec: WorkerSpec) -> None:
     worker, stop = make_worker(spec), spec.encoder.stop_ids[0]
     for prefix in ((5, 6, stop), (5, stop, 6)):
-        with pytest.raises(PrefixError, match=r"token \d of the prefix .*directional/train.* ends a completion"):
+        with pytest.raises(
+            PrefixError, match=r"token \d of the prefix .*directional/train.* ends a completion"
+        ):
             worker.rollout([replace(request(spec), prefix_ids=prefix)])
 
 

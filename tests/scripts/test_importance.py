@@ -62,7 +62,10 @@ def test_an_analysis_is_written_and_goes_on(capsys: pytest.CaptureFixture[str]) 
 @pytest.mark.parametrize(
     ("more", "message"),
     [
-        (["--accuracy", "0.8", "0.2"], "--accuracy is 0.8 0.2; give two shares from 0 to 1, the lower one first"),
+        (
+            ["--accuracy", "0.8", "0.2"],
+            "--accuracy is 0.8 0.2; give two shares from 0 to 1, the lower one first",
+        ),
         (["--continuations", "1"], "--continuations is 1; give 2 or more"),
         (["--resume"], "--resume needs the folder to go on with: --output FOLDER"),
         (["--resume", "--output", "none"], "there is no analysis in none"),

@@ -1,7 +1,7 @@
 """The plots of a step importance page.
 
-In: the table of lines and the summaries. Out: `<svg>` text. Kinds of lines that mean the same for the trace share
-a colour and a mark.
+In: the table of lines and the summaries. Out: `<svg>` text. Kinds of lines that mean the same for the trace
+share a colour and a mark.
 """
 
 from __future__ import annotations
@@ -91,7 +91,13 @@ def along_the_trace(table: pd.DataFrame) -> Markup:
         fifth = np.minimum((place * 5).astype(int), 4)
         means = table["importance"].groupby(fifth).mean()
         axes.plot(
-            (means.index + 0.5) / 5, means, color=stand_in("ink"), linewidth=1.4, marker="_", markersize=14, zorder=4
+            (means.index + 0.5) / 5,
+            means,
+            color=stand_in("ink"),
+            linewidth=1.4,
+            marker="_",
+            markersize=14,
+            zorder=4,
         )
         axes.set_xlim(0, 1)
         axes.set_xticks([0, 0.25, 0.5, 0.75, 1.0], ["first line", "", "middle", "", "last line"])

@@ -87,15 +87,14 @@ def _verdict(traces: Sequence[ProblemRow], known: pd.DataFrame, settings: dict[s
     top = max(1, round(0.2 * len(share)))
     total = share.clip(lower=0).sum()
     part = share.clip(lower=0).iloc[:top].sum() / total if total else math.nan
+    mean = known["change"].abs().mean()
     return (
         f"In {len(traces)} traces with {len(known)} lines, the most important fifth of the lines has "
-        f"{percent(part)} of all importance; the mean line moves accuracy by {percent(known['change'].abs().mean())}."
+        f"{percent(part)} of all importance; the mean line moves accuracy by {percent(mean)}."
     )
 
 
-def _tiles(
-    rows: Sequence[ProblemRow], traces: Sequence[ProblemRow], known: pd.DataFrame
-) -> tuple[Tile, ...]:
+def _tiles(rows: Sequence[ProblemRow], traces: Sequence[ProblemRow], known: pd.DataFrame) -> tuple[Tile, ...]:
     if not traces:
         return ()
     num = sum(boundary.num for row in traces for boundary in row.boundaries)

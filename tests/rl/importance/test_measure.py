@@ -20,7 +20,9 @@ def test_the_divergence_by_hand() -> None:
     assert divergence([FOUR] * 3, [FOUR, FIVE, FIVE]) == pytest.approx(expected)
     assert divergence([FOUR, NONE], [NONE, FOUR]) == 0
     # The answer that a wrong text states is another one than the same text that is right.
-    assert divergence([Answer("4", False)] * 3, [FOUR] * 3) == pytest.approx(0.8 * math.log(4) - 0.2 * math.log(4))
+    assert divergence([Answer("4", False)] * 3, [FOUR] * 3) == pytest.approx(
+        0.8 * math.log(4) - 0.2 * math.log(4)
+    )
 
 
 def test_pairs_with_the_same_answer_leave_nothing_to_chance() -> None:

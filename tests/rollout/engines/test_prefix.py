@@ -30,9 +30,7 @@ def engine(family: str, **more: Any) -> TorchEngine:
 def cut(prompts: Sequence[Prompt], groups: Sequence[Sequence[Completion]], rng: random.Random) -> list[Prompt]:
     """Each sample as a prompt of its own that gives a random number of its first tokens, and has its seed."""
     return [
-        Prompt(
-            ids=prompt.ids, seeds=(seed,), prefix_ids=completion.ids[: rng.randrange(len(completion.ids))]
-        )
+        Prompt(ids=prompt.ids, seeds=(seed,), prefix_ids=completion.ids[: rng.randrange(len(completion.ids))])
         for prompt, group in zip(prompts, groups, strict=True)
         for seed, completion in zip(prompt.seeds, group, strict=True)
     ]
@@ -61,10 +59,11 @@ def test_continuations_are_read_once_and_have_the_logprobs_of_a_full_forward(fam
     sampler = engine(family)
     prompt = Prompt(ids=(3, 4, 5), seeds=tuple(range(16)), prefix_ids=(6, 7, 8, 9, 10))
     shapes: list[tuple[int, ...]] = []
-    sampler.model.register_forward_pre_hook(
+    hook = sampler.model.register_forward_pre_hook(
         lambda _, __, given: shapes.append(tuple(given["input_ids"].shape)), with_kwargs=True
     )
     (group,) = sampler.generate([prompt], SAMPLING)
+    hook.remove()
     assert [shape for shape in shapes if shape[1] > 1] == [(1, 8)]  # one row of prompt and prefix for all 16
     assert len({completion.ids for completion in group}) > 12
     for completion in group:
@@ -103,7 +102,9 @@ def test_any_cache_that_holds_a_sample_holds_its_continuations(
     bound = int(least + share * cache_bytes(make(family), [CallSize(6, 5, 32)], **sizes))
     tight = engine(family, cache_bytes=bound)
     assert ids(tight.generate(parts, sampling)) == ids(expected)
-    assert tight._buffers.nbytes <= bound and tight.num_preempted > 0
+    assert tight._buffers.nbytes <= bound
+    assert (tight.num_preempted > 0) == (share > 0)  # one row at a time takes no other's place
+    assert len(tight._apart(parts, 32)) == (1 if share else 2)
 
 
 class Counting:
