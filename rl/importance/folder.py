@@ -36,7 +36,7 @@ def read_settings(folder: Path) -> dict[str, Any]:
         found = json.loads((folder / SETTINGS).read_text())
     except (OSError, ValueError) as error:
         raise RunFolderError(f"there is no analysis in {folder} ({error})") from None
-    if not isinstance(found, dict) or not {"model", "env", "num_problems"} <= found.keys():
+    if not isinstance(found, dict) or not {"name", "model", "env", "num_problems"} <= found.keys():
         raise RunFolderError(f"{folder / SETTINGS} is damaged; restore it, or give a new folder")
     return found
 

@@ -96,7 +96,9 @@ def line_facts(part: Env[Any], problem: Problem, trace: Trace) -> tuple[LineFact
     for place, step in enumerate(trace.steps):
         num, kind = None, _CHECKED.get((step.kind, step.verdict))
         if step.kind is StepKind.BACKTRACK:
-            kind = {True: LineKind.NEEDED, False: LineKind.NEEDLESS}.get(needed.get(place), LineKind.BACKTRACK)
+            was_needed = needed.get(place)
+            kind = LineKind.NEEDED if was_needed else LineKind.NEEDLESS
+            kind = LineKind.BACKTRACK if was_needed is None else kind
         elif kind is None:  # valid
             num = _num_elementary(part, states[place], step.text)
             kind = LineKind.MERGED if num is not None and num > 1 else LineKind.VALID

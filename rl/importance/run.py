@@ -74,14 +74,16 @@ def analyse_model(
         "seed": config.seed,
     }
     evaluation = config.eval
+    limits: dict[str, int] = dict(evaluation.max_new_tokens.items())
     sampling: dict[str, Any] = {
         "temperature": evaluation.temperature,
         "top_p": evaluation.top_p,
         "top_k": evaluation.top_k,
-        "max_new_tokens": {**evaluation.max_new_tokens}.get(split, config.rollout.max_new_tokens),
+        "max_new_tokens": limits.get(split, config.rollout.max_new_tokens),
     }
     folder = output or free_folder(f"importance-{name_of_model(model, checkpoint)}-{config.name}")
     settings = {
+        "name": name_of_model(policy.model, checkpoint),
         "model": policy.model,
         **plan_values,
         **sampling,

@@ -18,11 +18,13 @@ def importance_text(folder: Path) -> str:
         folder: The folder of an analysis.
     """
     table = line_table(ProblemLog(folder).read())
-    if table.empty or not table["importance"].notna().any():
+    if table.empty:
         return (
             "no trace was analysed: no problem that was sampled is in the band of accuracies and has a step; "
             "widen --accuracy, or sample more problems (eval.num_problems)"
         )
+    if not table["importance"].notna().any():
+        return f"{len(table)} lines, and each trace ends with its first one, so none can be compared"
     rows = [
         [
             one.label,

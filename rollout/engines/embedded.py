@@ -248,7 +248,7 @@ class TorchEngine:
             if expected.holds(call) and longest <= self._prompt_tokens:
                 return expected, self._prompt_tokens, None
         if self._graphs is not None and any(prompt.prefix_ids for prompt in prompts):
-            # Each layout of the memory captures its own steps, so prefixes of all lengths have few, if they fit.
+            # Each layout of the memory captures its own steps, so prefixes of any length have few.
             wide, bound = round_up(longest, longest + limit), self._cache_bytes
             if bound is None or self._needs.bytes(wide + limit, 1) <= bound:
                 call, longest = call._replace(new_tokens=limit), wide

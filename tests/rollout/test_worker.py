@@ -122,7 +122,7 @@ def test_a_thought_that_the_prompt_opened_is_read_as_one(spec: WorkerSpec) -> No
 def test_a_continuation_is_read_and_scored_whole(spec: WorkerSpec) -> None:
     """The prefix ends inside a line."""
     worker, asked = spec.build(), request(spec)
-    text = f"{spec.env.full_trace(spec.env.problem(Split.TRAIN, asked.index))[0]}\nThus, the"
+    text = f"{spec.env.full_trace(spec.env.problem(Split.TRAIN, asked.index))[0]}\nThus, "
     prefix = spec.encoder.encode(text)
     sampling = Sampling(temperature=1.0, max_new_tokens=len(prefix) + 6)
     with closing(worker):

@@ -33,7 +33,7 @@ def test_help_fits_one_screen(capsys: pytest.CaptureFixture[str]) -> None:
 
 def test_commands_and_files_correspond() -> None:
     files = {path.stem for path in (ROOT / "scripts").glob("*.py")}
-    assert files - set(COMMANDS) == {"__init__", "arguments", "cli", "closed_pipes", "exits"}
+    assert files - set(COMMANDS) == {"__init__", "arguments", "cli", "closed_pipes", "exits", "find_model"}
     assert set(COMMANDS) <= files
 
 

@@ -19,7 +19,7 @@ threads: 1
 report_to: []
 env: {name: addition, settings: {train: ["1_1"], ood_easy: ["2_1"], ood_hard: ["2_2"]}}
 policy: {tiny: {hidden_size: 32, num_layers: 2, num_heads: 2, intermediate_size: 64, max_positions: 128}}
-rollout: {max_prompt_tokens: 40, max_new_tokens: 12}
+rollout: {max_prompt_tokens: 40, max_new_tokens: 60}
 rewards: {terms: [{name: correct, weight: 1.0}]}
 eval: {num_problems: 4, problems_per_batch: 2}
 """
@@ -32,6 +32,7 @@ def _folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "small.yaml").write_text(CONFIG)
 
 
+@pytest.mark.slow
 def test_an_analysis_is_written_and_goes_on(capsys: pytest.CaptureFixture[str]) -> None:
     assert main([*ARGUMENTS, "--accuracy", "0", "1"]) == 0
     folder = Path("runs/importance-config-small")
@@ -51,7 +52,7 @@ def test_an_analysis_is_written_and_goes_on(capsys: pytest.CaptureFixture[str]) 
     assert ProblemLog(folder).read() == rows
     for more, message in (
         (["--samples", "3"], "has num_samples 2, and 3 is given; give the same, or a new folder"),
-        (["env.settings.train=[2_1]"], "has other settings of env; give the same, or a new folder"),
+        (['env.settings.train=["2_1"]'], "has other settings of env; give the same, or a new folder"),
     ):
         with pytest.raises(SystemExit):
             main([*again, *more])

@@ -57,7 +57,8 @@ def render_page(settings: dict[str, Any], rows: Sequence[ProblemRow]) -> str:
     related = correlations(table) if len(known) else []
     return render(
         "importance.html",
-        title=f"{settings['model']}: step importance",
+        title=f"{settings['name']}: step importance",
+        name=str(settings["name"]),
         model=str(settings["model"]),
         task=str(settings["env"]["name"]),
         split=str(settings["split"]),
@@ -81,8 +82,10 @@ def render_page(settings: dict[str, Any], rows: Sequence[ProblemRow]) -> str:
 
 
 def _verdict(traces: Sequence[ProblemRow], known: pd.DataFrame, settings: dict[str, Any]) -> str:
-    if not len(known):
+    if not traces:
         return "No trace was analysed: no problem that was sampled is in the band and has a step."
+    if not len(known):
+        return "Each trace ends with its first line, so no line can be compared."
     share = known["importance"].sort_values(ascending=False)
     top = max(1, round(0.2 * len(share)))
     total = share.clip(lower=0).sum()

@@ -103,7 +103,7 @@ def test_any_cache_that_holds_a_sample_holds_its_continuations(
     tight = engine(family, cache_bytes=bound)
     assert ids(tight.generate(parts, sampling)) == ids(expected)
     assert tight._buffers.nbytes <= bound
-    assert (tight.num_preempted > 0) == (share > 0)  # one row at a time takes no other's place
+    assert tight.num_preempted or not share
     assert len(tight._apart(parts, 32)) == (1 if share else 2)
 
 
