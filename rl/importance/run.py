@@ -74,7 +74,7 @@ def analyse_model(
         "seed": config.seed,
     }
     evaluation = config.eval
-    limits: dict[str, int] = dict(evaluation.max_new_tokens.items())
+    limits: dict[str, int] = {str(name): limit for name, limit in evaluation.max_new_tokens.items()}
     sampling: dict[str, Any] = {
         "temperature": evaluation.temperature,
         "top_p": evaluation.top_p,

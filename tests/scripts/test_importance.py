@@ -52,7 +52,7 @@ def test_an_analysis_is_written_and_goes_on(capsys: pytest.CaptureFixture[str]) 
     assert ProblemLog(folder).read() == rows
     for more, message in (
         (["--samples", "3"], "has num_samples 2, and 3 is given; give the same, or a new folder"),
-        (['env.settings.train=["2_1"]'], "has other settings of env; give the same, or a new folder"),
+        (['env.settings.ood_hard=["3_3"]'], "has other settings of env; give the same, or a new folder"),
     ):
         with pytest.raises(SystemExit):
             main([*again, *more])
