@@ -14,7 +14,7 @@ from scripts.closed_pipes import closed_pipes
 
 COMMANDS = {
     "train": "run a config: warm start, GRPO, evaluation, report",
-    "iterate": "run the step-skipping loop: ask for fewer steps, keep, mix, retrain",
+    "iterate": "the step-skipping loop: ask for fewer steps, keep, mix, retrain",
     "evaluate": "evaluate a model on the splits of a config",
     "importance": "measure which steps of a model's traces decide its answers",
     "runs": "list runs: what has become of each, and what to type to go on",
