@@ -46,6 +46,10 @@ def _ablate(arguments: argparse.Namespace) -> int:
 
             print(preview(plan))
             return 0
+        if arguments.store is not None:
+            from rl.ablation.report import check_store
+
+            check_store(plan, arguments.store)
         failures: tuple[Failure, ...] = ()
         if not arguments.report:
             print(plan.headline, file=sys.stderr, flush=True)  # before torch is imported, which takes seconds

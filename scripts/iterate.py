@@ -23,7 +23,7 @@ def make_parser() -> Arguments:
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Parse arguments, run the loop, print the table of its rounds."""
+    """Parse arguments, run the loop, print the table of its rounds and where its page is."""
     arguments = run_arguments(make_parser(), argv)
     with ended_by_signals("stopped before the run began") as signals, user_errors():
         from configs import load_config
@@ -41,6 +41,7 @@ def main(argv: list[str] | None = None) -> int:
             config, resume=arguments.resume, overwrite=arguments.overwrite, allow=arguments.allow_change
         )
         print(rounds_table(rounds_log(folder.path).read()))
+        print(f"report: {folder.path / 'report.html'}")
     return 0
 
 

@@ -35,7 +35,9 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--overwrite", action="store_true", help="replace FILE.html even where it is no report")
     arguments = parser.parse_args(argv)
     with user_errors():
+        from rl.iterate.read import is_loop
         from rl.pages.comparison.write import compare_folders
+        from rl.pages.iteration.write import write_loop_report
         from rl.pages.run.write import write_report
         from rl.runs.errors import RunFolderError
         from rl.runs.read import is_run
@@ -47,7 +49,8 @@ def main(argv: list[str] | None = None) -> int:
                     "comparisons: "
                     "give more runs, or leave them out"
                 )
-            print(f"report: {write_report(arguments.runs[0])}")
+            folder = arguments.runs[0]
+            print(f"report: {write_loop_report(folder) if is_loop(folder) else write_report(folder)}")
             return 0
         output = arguments.output or DEFAULT
         print(compare_folders(arguments.runs, output, overwrite=arguments.overwrite, store_in=arguments.store))

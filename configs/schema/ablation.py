@@ -14,7 +14,8 @@ In: a YAML file::
       grpo.beta: [0.0, 0.1]
 
 Out: the runs it takes. Cases with the same warm start share it: it is a run of its own, and theirs begin from
-its model. With `policy.lora` they do not share it, since it would be an adapter and no model.
+its model. With `policy.lora` they do not share it, since it would be an adapter and no model. A case with
+`iterate` is a step-skipping loop: one run, with trainings of its own.
 """
 
 from __future__ import annotations
@@ -42,7 +43,7 @@ from configs.schema.yaml_text import ConfigError, read_yaml
 _NAME = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]*")
 _WARM = "warm-"
 _OURS = {"seed": "seeds", "name": "name", "output_dir": "--output"}  # keys that a plan sets, and from what
-_AFTER_WARM_START = ("name", "output_dir", "modules_dir", "seed", "rewards", "key_steps", "grpo")
+_AFTER_WARM_START = ("name", "output_dir", "modules_dir", "seed", "rewards", "key_steps", "grpo", "iterate")
 
 
 class AblationConfig(Section):
@@ -254,6 +255,10 @@ def _trials_of(
     """The warm start, which an earlier case may share, and the run that follows it."""
     seed = config.seed
     name = f"{case}-seed{seed}"
+    if config.iterate is not None:
+        if config.iterate.train == "sft":
+            config = config.model_copy(update={"grpo": None})  # the loop does not read it
+        return (Trial(name=name, case=case, seed=seed, config=_in(config, folder / name)),)
     if config.warm_start is None or config.policy.lora is not None:
         return (Trial(name=name, case=case, seed=seed, config=_in(config, folder / name)),)
     before = config.model_dump(mode="json", exclude=set(_AFTER_WARM_START))

@@ -9,7 +9,8 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 from configs.schema.ablation import Trial
-from rl.ablation.progress import resume_updates, trained_stages
+from rl.ablation.progress import planned_rounds, resume_updates, trained_stages
+from rl.iterate.read import finished_rounds
 from rl.runs.log import read_summary
 from rl.runs.record import Stage
 
@@ -24,6 +25,7 @@ class Cost:
         key_steps_updates: Optimiser updates of key steps.
         key_steps_completions: Completions that dual traces are made of.
         grpo_updates: Optimiser updates of GRPO.
+        asked_completions: Answers that loops ask for on train problems.
         grpo_completions: Completions GRPO samples if dynamic sampling replaces no group.
         grpo_completions_most: Completions GRPO samples if it replaces as many groups as the config allows.
         eval_completions: Completions sampled in evaluations.
@@ -34,6 +36,7 @@ class Cost:
     key_steps_updates: int = 0
     key_steps_completions: int = 0
     grpo_updates: int = 0
+    asked_completions: int = 0
     grpo_completions: int = 0
     grpo_completions_most: int = 0
     eval_completions: int = 0
@@ -60,6 +63,8 @@ def evaluation_completions(trial: Trial) -> dict[Stage, int]:
 
 def _cost(trial: Trial, *, left: bool) -> Cost:
     config = trial.config
+    if planned_rounds(trial):
+        return _loop_cost(trial, left=left)
     stages = trained_stages(trial)
     evaluated: Collection[Stage] = ()
     if left:
@@ -84,4 +89,31 @@ def _cost(trial: Trial, *, left: bool) -> Cost:
         eval_completions=sum(
             num for stage, num in evaluation_completions(trial).items() if stage not in evaluated
         ),
+    )
+
+
+def _loop_cost(trial: Trial, *, left: bool) -> Cost:
+    """The cost of a loop's rounds; a round that is begun counts as a whole one."""
+    config = trial.config
+    loop, training, grpo = config.iterate, config.warm_start, config.grpo
+    assert loop is not None and training is not None
+    finished = {row.round for row in finished_rounds(trial.folder)} if left else set[int]()
+    rounds = [number for number in range(loop.rounds + 1) if number not in finished]
+    later = sum(number > 0 for number in rounds)
+    by_grpo = later if grpo is not None else 0  # the model that is asked, if `iterate.train` is grpo
+    grpo_updates = by_grpo * grpo.updates if grpo is not None else 0
+    completions = 0
+    if grpo is not None:
+        batches = grpo_updates // grpo.num_iterations
+        completions = batches * grpo.problems_per_update * config.rollout.samples_per_problem
+    cells = len(config.eval.splits) + (loop.validation is not None)
+    answers = 1 + len(loop.fewer) + (cells if loop.standard else 0)  # of each evaluated problem
+    return Cost(
+        runs=1,
+        warm_updates=training.updates * (len(rounds) * (1 + loop.standard) - by_grpo),
+        grpo_updates=grpo_updates,
+        asked_completions=later * len(loop.fewer) * training.num_problems,
+        grpo_completions=completions,
+        grpo_completions_most=completions * (1 + grpo.max_resamples * grpo.dynamic_sampling) if grpo else 0,
+        eval_completions=len(rounds) * answers * config.eval.num_problems,
     )

@@ -153,8 +153,12 @@ class LiveTable:
         if (pace := self._paces.get(trial.name)) is not None:
             self._measured.add(trial)  # the stages it has behind it
             update_s = pace.update_s(progress, self._clock())
-            if update_s is not None and progress.stage is not None:
+            if update_s is not None and progress.is_loop:
+                self._measured.add_rounds(trial, update_s)
+            elif update_s is not None and progress.stage is not None:
                 self._measured.add_pace(trial, progress.stage, update_s)
+        if progress.is_loop:
+            return self._measured.rounds_left(trial, progress)
         return self._measured.left(trial, updates_done(trial, progress), summary.stages)
 
     def _status(self) -> str:

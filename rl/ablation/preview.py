@@ -13,11 +13,12 @@ from typing import Any
 from configs.schema.ablation import Plan, Trial
 from configs.schema.grid import Cases
 from rl.ablation.cost import Cost, cost_of
-from rl.ablation.progress import is_done, resume_updates
+from rl.ablation.progress import is_done, planned_rounds, resume_updates
 from rl.ablation.room import describe_bundles, this_machine
 from rl.ablation.run import fit_at_once, plan_bundles
 from rl.ablation.table import describe_estimate
 from rl.ablation.time_left import Measured, estimate
+from rl.iterate.read import finished_rounds
 from rl.pages.text import text_table
 from rl.runs.log import read_summary
 
@@ -27,6 +28,7 @@ _COSTS = (
     ("updates of key steps", "key_steps_updates"),
     ("completions for key steps", "key_steps_completions"),
     ("updates of GRPO", "grpo_updates"),
+    ("answers asked for on train, in loops", "asked_completions"),
     ("GRPO completions, if dynamic sampling replaces no group", "grpo_completions"),
     ("GRPO completions, if it replaces as many as allowed", "grpo_completions_most"),
     ("evaluation completions", "eval_completions"),
@@ -78,13 +80,16 @@ def _matrix(plan: Plan) -> str:
 def _state(trial: Trial) -> str:
     if is_done(trial):
         return "done"
+    if rounds := planned_rounds(trial):
+        finished = len(finished_rounds(trial.folder))
+        return f"from round {finished} of {rounds}" if finished else "to run"
     resumed = {stage: update for stage, update in resume_updates(trial).items() if update}
     return f"from {' '.join(map(str, list(resumed.items())[-1]))}" if resumed else "to run"
 
 
 def _cost_table(plan: Plan, left: list[Trial]) -> str:
     whole, rest = cost_of(plan.trials, left=False), cost_of(left, left=True)
-    shown = [one for one in _COSTS if _count(whole, one[1]) or not one[1].startswith("key_steps")]
+    shown = [one for one in _COSTS if _count(whole, one[1]) or not one[1].startswith(("key_steps", "asked"))]
     rows = [[label, *(f"{_count(cost, name):,}" for cost in (whole, rest))] for label, name in shown]
     return text_table(["cost", "all", "left"], rows, num_left=1)
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from configs.schema.ablation import Trial
+from rl.iterate.read import finished_rounds
 from rl.runs.checkpoints import checkpoint_update, latest_checkpoint
 from rl.runs.log import metrics_log, read_summary, read_tail
 from rl.runs.record import SECTIONS, Stage
@@ -28,6 +29,8 @@ class Progress:
         accuracy: Of the last update's completions, 0 to 1; None where none is logged, as in a warm start.
         steps_per_correct: Of the same completions, or None.
         backtracks: Backtracks per completion, or None.
+        is_loop: Whether the run is a step-skipping loop; updates are then its rounds, and accuracy and steps
+            those of the last round's standard model on id.
     """
 
     stage: Stage | None = None
@@ -37,9 +40,12 @@ class Progress:
     accuracy: float | None = None
     steps_per_correct: float | None = None
     backtracks: float | None = None
+    is_loop: bool = False
 
     def __str__(self) -> str:
         """The stage and its updates, as `grpo 20/160`, or what it does instead of training."""
+        if self.is_loop:
+            return f"{self.update} of {self.updates} rounds"
         if self.stage is None:
             return "starting"
         if self.update >= self.updates and not self.evaluated:
@@ -47,14 +53,23 @@ class Progress:
         return f"{self.stage} {self.update}/{self.updates}"
 
 
+def planned_rounds(trial: Trial) -> int:
+    """Rounds of a loop, round 0 included; 0 for an ordinary run."""
+    return 0 if trial.config.iterate is None else trial.config.iterate.rounds + 1
+
+
 def trained_stages(trial: Trial) -> dict[Stage, int]:
-    """The stages a run trains, with their updates."""
+    """The stages a run trains, with their updates; none for a loop, which has rounds."""
+    if trial.config.iterate is not None:
+        return {}
     sections = {stage: getattr(trial.config, name) for stage, name in SECTIONS.items()}
     return {stage: section.updates for stage, section in sections.items() if section is not None}
 
 
 def is_done(trial: Trial) -> bool:
-    """Whether every stage of a run is trained and evaluated."""
+    """Whether every stage of a run is trained and evaluated, or every round of a loop finished."""
+    if rounds := planned_rounds(trial):
+        return len(finished_rounds(trial.folder)) >= rounds
     summary = recovered_summary(trial.folder)  # a run whose summary is damaged goes on and mends it
     wanted = {Stage.BASE: 0, **trained_stages(trial)}
     return all(summary.done(stage, updates) for stage, updates in wanted.items())
@@ -66,6 +81,8 @@ def read_progress(trial: Trial) -> Progress:
     Raises:
         RunFolderError: A file of the run has another format or is damaged.
     """
+    if rounds := planned_rounds(trial):
+        return _loop_progress(trial, rounds)
     row = metrics_log(trial.folder).last()
     stages = trained_stages(trial)
     if row is None or row.stage not in stages:
@@ -78,6 +95,18 @@ def read_progress(trial: Trial) -> Progress:
         accuracy=row.metrics.get("accuracy"),
         steps_per_correct=row.metrics.get("steps_per_correct"),
         backtracks=row.metrics.get("backtracks"),
+    )
+
+
+def _loop_progress(trial: Trial, rounds: int) -> Progress:
+    finished = finished_rounds(trial.folder)
+    on_id = finished[-1].solved.get("id") if finished else None
+    return Progress(
+        update=len(finished),
+        updates=rounds,
+        accuracy=on_id.accuracy if on_id is not None else None,
+        steps_per_correct=on_id.steps_correct if on_id is not None else None,
+        is_loop=True,
     )
 
 

@@ -1,7 +1,8 @@
 """The results of an ablation as a page, as CSV and as text.
 
-In: a `Plan`, its runs finished or not. Out: `report.html` and `summary.csv` in its folder, and a table for the
-terminal.
+In: a `Plan`, its runs finished or not. Out: `report.html` and `summary.csv` in its folder, and a table for
+the terminal. Where cases are step-skipping loops, the page is that of the study over their rounds, and the
+figures are those of its rounds; ordinary cases have their comparison beside it.
 """
 
 from __future__ import annotations
@@ -9,37 +10,55 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+from configs import ConfigError
 from configs.schema.ablation import Plan
 from rl.compare.export import comparison_csv
 from rl.compare.results import read_cases
-from rl.compare.runs import FailedRun, plan_comparison
+from rl.compare.runs import Comparison, FailedRun, plan_comparison
 from rl.compare.stored import store
 from rl.compare.study import make_study
+from rl.iterate.study import has_loops, read_loop_study
 from rl.pages.comparison.page import render_comparison
 from rl.pages.comparison.text import comparison_text
+from rl.pages.iteration.write_study import study_text, write_figures, write_pages
 from rl.runs.errors import RunFolderError
 from rl.runs.files import write_text
 
 
+def check_store(plan: Plan, store_in: Path | None) -> None:
+    """Refuse to store what has no stored form.
+
+    Raises:
+        ConfigError: The ablation has loops.
+    """
+    if store_in is not None and has_loops(plan_comparison(plan)):
+        raise ConfigError(
+            f"--store {store_in} is for comparisons of ordinary runs, but this ablation has loops (iterate); "
+            "leave it out: rounds.csv, answers.csv.gz and regret.csv beside the report have every figure"
+        )
+
+
 def write_comparison(plan: Plan, failures: Sequence[FailedRun] = (), *, store_in: Path | None = None) -> Path:
-    """Write `report.html` and `summary.csv`, and the stored results if `store_in` names a folder.
+    """Write `report.html` and the raw figures, and the stored results if `store_in` names a folder.
 
     Returns:
         Path of the page.
 
     Raises:
+        ConfigError: `store_in` is given, and there are loops.
         RunFolderError: The folder cannot be written, or a file of a run is damaged.
     """
+    check_store(plan, store_in)
     compared = plan_comparison(plan, failures)
-    cases = read_cases(compared)
-    if store_in is not None:
-        store(compared, cases, store_in)
-    study = make_study(compared, cases)
     path = plan.folder / "report.html"
     try:
         plan.folder.mkdir(parents=True, exist_ok=True)
-        write_text(plan.folder / "summary.csv", comparison_csv(study))
-        write_text(path, render_comparison(study))
+        if has_loops(compared):
+            loops = read_loop_study(compared)
+            write_figures(loops, plan.folder)
+            write_pages(loops, path)
+        else:
+            _write_ordinary(compared, path, store_in)
     except OSError as error:
         raise RunFolderError(
             f"--output {plan.folder} cannot be written: {error.strerror or error}; give another"
@@ -49,4 +68,16 @@ def write_comparison(plan: Plan, failures: Sequence[FailedRun] = (), *, store_in
 
 def comparison(plan: Plan) -> str:
     """The results as a text table, with failures by name below."""
-    return comparison_text(make_study(plan_comparison(plan)))
+    compared = plan_comparison(plan)
+    if has_loops(compared):
+        return study_text(read_loop_study(compared))
+    return comparison_text(make_study(compared))
+
+
+def _write_ordinary(compared: Comparison, path: Path, store_in: Path | None) -> None:
+    cases = read_cases(compared)
+    if store_in is not None:
+        store(compared, cases, store_in)
+    study = make_study(compared, cases)
+    write_text(path.with_name("summary.csv"), comparison_csv(study))
+    write_text(path, render_comparison(study))

@@ -124,11 +124,6 @@ def _run(plan: Plan, schedule: Schedule, out: TextIO) -> None:
 
 def _check(trial: Trial, gpus_per_trial: float | None) -> None:
     """Find mistakes of a case before hours are spent on other cases."""
-    if trial.config.iterate is not None:
-        raise ConfigError(
-            f"case '{trial.case}': the config has the section iterate, and an ablation compares runs of "
-            "`stride train`; set iterate to null"
-        )
     if trial.config.device == "cuda" and gpus_per_trial == 0:
         raise ConfigError(
             f"case '{trial.case}': device is cuda, but gpus_per_trial is 0, so that no run sees a GPU; set "

@@ -87,7 +87,7 @@ def describe_estimate(found: Estimate) -> str:
 def _figures(rows: Sequence[TrialRow]) -> list[str]:
     """The cells after name and state: of one run, or of a case's seeds together."""
     running = [row for row in rows if row.state is TrialStatus.RUNNING]
-    begun = running or [row for row in rows if row.progress.stage]
+    begun = running or [row for row in rows if row.progress.stage or row.progress.update]
     stages = "; ".join(dict.fromkeys(str(row.progress) for row in begun))
     found = [row.progress for row in begun]
     return [

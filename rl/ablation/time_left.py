@@ -42,6 +42,7 @@ class Measured:
         # By what trials are matched on, then by trial: a newer figure of a trial replaces its older one.
         self._update_s: dict[tuple[str, Stage], dict[str, float]] = {}
         self._completion_s: dict[str, dict[str, float]] = {}
+        self._round_s: dict[str, dict[str, float]] = {}
 
     def add(self, trial: Trial) -> None:
         """Take in the stages that a run has finished.
@@ -62,6 +63,16 @@ class Measured:
         """Take in how long an update of a run takes."""
         for key in _keys(trial):
             self._update_s.setdefault((key, stage), {})[trial.name] = update_s
+
+    def add_rounds(self, trial: Trial, round_s: float) -> None:
+        """Take in how long a round of a loop takes."""
+        for key in _keys(trial):
+            self._round_s.setdefault(key, {})[trial.name] = round_s
+
+    def rounds_left(self, trial: Trial, progress: Progress) -> float | None:
+        """Seconds a loop still takes; None if no round like its own has been measured."""
+        round_s = _mean([self._round_s.get(key) for key in _keys(trial)])
+        return None if round_s is None else round_s * (progress.updates - progress.update)
 
     def left(self, trial: Trial, done: Mapping[Stage, int], evaluated: Collection[Stage]) -> float | None:
         """Seconds a run still takes; None if a stage it has to train has not been measured.

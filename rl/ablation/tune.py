@@ -70,9 +70,11 @@ def run_trial(trial: Trial) -> str:
             for stream in (1, 2):
                 os.dup2(log.fileno(), stream)
             try:
+                from rl.iterate.run import iterate
                 from rl.train import train
 
-                train(trial.config, resume=(trial.folder / "config.yaml").is_file(), out=log)
+                run = train if trial.config.iterate is None else iterate
+                run(trial.config, resume=(trial.folder / "config.yaml").is_file(), out=log)
             except Exception as error:
                 traceback.print_exc(file=log)
                 log.write(f"{_one_line(error)}\n")

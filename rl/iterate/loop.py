@@ -42,6 +42,7 @@ from rl.memory.fit import Fit
 from rl.models.adapter import share_base
 from rl.models.policy import Policy, trainable_weights
 from rl.numerics import describe_numerics
+from rl.pages.iteration.write import write_loop_report
 from rl.precision import check_learner, prepare_learner
 from rl.prompt_lengths import check_prompts, fits
 from rl.runs.checkpoints import checkpoint_to_resume, checkpoint_update, checkpoints
@@ -110,6 +111,7 @@ def run_loop(
         pool.sleep()  # only answers and GRPO are sampled
         del policy
         run.rounds()
+        write_loop_report(folder.path)
     return folder
 
 

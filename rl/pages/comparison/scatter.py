@@ -110,7 +110,7 @@ def trade_offs(study: Study) -> list[TradeOff]:
         if any(cost.figure(entry.mean()) for found in study.compared().values() for entry in found):
             for place, split in enumerate(study.splits):
                 points, absent = _points(study, split, cost.figure, starts)
-                plots.append(_plot(split, title, points, absent, f"front-{cost.name}-{place}"))
+                plots.append(front_plot(split, title, points, absent, f"front-{cost.name}-{place}"))
         made.append(TradeOff(title=title, plots=tuple(plots)))
     return made
 
@@ -181,7 +181,16 @@ def _point(
     )
 
 
-def _plot(split: str, title: str, points: Sequence[CasePoint], absent: Sequence[str], name: str) -> Plot:
+def front_plot(split: str, title: str, points: Sequence[CasePoint], absent: Sequence[str], name: str) -> Plot:
+    """Accuracy against a cost on a split, with the Pareto front.
+
+    Args:
+        split: Title of the plot.
+        title: Label of the x axis.
+        points: What to draw.
+        absent: Remarks on what has no point.
+        name: Prefix of the SVG's ids, unique on the page.
+    """
     front = [points[place] for place in pareto_front([point.middle for point in points])]
     below: list[Markup] = []
     if front:

@@ -10,8 +10,10 @@ from rl.compare.results import CaseRecord, read_cases
 from rl.compare.runs import Comparison
 from rl.compare.stored import is_stored, read_stored, store
 from rl.compare.study import make_study
+from rl.iterate.study import has_loops, read_loop_study
 from rl.pages.comparison.page import render_comparison
 from rl.pages.comparison.text import comparison_text
+from rl.pages.iteration.write_study import runs_page, study_text, write_pages
 from rl.pages.render import is_page
 from rl.runs.errors import RunFolderError
 from rl.runs.files import write_text
@@ -37,6 +39,8 @@ def compare_folders(
     """
     _check_output(output, overwrite=overwrite)
     comparison, cases = _cases(paths)
+    if has_loops(comparison):
+        return _write_loops(comparison, output, overwrite, store_in)
     if store_in is not None:
         store(comparison, cases, store_in)
     study = make_study(comparison, cases)
@@ -49,10 +53,28 @@ def compare_folders(
     try:
         write_text(output, render_comparison(study))
     except OSError as error:
-        raise RunFolderError(
-            f"--output {output} cannot be written: {error.strerror or error}; give another"
-        ) from None
+        raise _unwritable(output, error) from None
     return comparison_text(study)
+
+
+def _write_loops(comparison: Comparison, output: Path, overwrite: bool, store_in: Path | None) -> str:
+    """Write the page of a study over loops; what runs it has beside them gets a page of its own."""
+    if store_in is not None:
+        raise RunFolderError(
+            f"--store {store_in} is for comparisons of ordinary runs, but some of these are loops; leave it out"
+        )
+    loops = read_loop_study(comparison)
+    if loops.others:
+        _check_output(runs_page(output), overwrite=overwrite)
+    try:
+        write_pages(loops, output)
+    except OSError as error:
+        raise _unwritable(output, error) from None
+    return study_text(loops)
+
+
+def _unwritable(output: Path, error: OSError) -> RunFolderError:
+    return RunFolderError(f"--output {output} cannot be written: {error.strerror or error}; give another")
 
 
 def _cases(paths: Sequence[Path]) -> tuple[Comparison, list[CaseRecord]]:

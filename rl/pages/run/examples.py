@@ -15,7 +15,8 @@ from rl.runs.changes import changes
 from rl.runs.read import RunRecord
 from rl.runs.record import SampleRow, Stage, StepRow
 
-_MAX_LINES = 14
+MAX_LINES = 14
+"""Lines of a completion that are shown; the page folds the others."""
 _MARKS = {Verdict.VALID: ("ok", "✓"), Verdict.INVALID: ("no", "✗"), Verdict.UNCHECKED: ("na", "·")}
 
 
@@ -118,10 +119,11 @@ def _example(rows: Mapping[Stage, SampleRow | None], index: int, kind: str) -> E
 def _column(stage: Stage, row: SampleRow | None) -> Column:
     if row is None:
         return Column(stage=stage, row=None)
-    lines = [_line(step) for step in row.steps]
-    return Column(stage=stage, row=row, lines=tuple(lines[:_MAX_LINES]), more=tuple(lines[_MAX_LINES:]))
+    lines = [step_line(step) for step in row.steps]
+    return Column(stage=stage, row=row, lines=tuple(lines[:MAX_LINES]), more=tuple(lines[MAX_LINES:]))
 
 
-def _line(step: StepRow) -> Line:
+def step_line(step: StepRow) -> Line:
+    """A step with the mark of its verdict."""
     css, mark = _MARKS[step.verdict]
     return Line(step=step, css=css, mark=mark, is_backtrack=step.kind is StepKind.BACKTRACK)

@@ -17,7 +17,7 @@ from rl.runs.read import RunRecord
 from rl.runs.record import BestModel, Stage
 from rl.stats.format import duration, number, percent
 
-_SCRIPTS = ("train", "evaluate", "ablate", "report", "rollouts", "bench", "submit")
+_SCRIPTS = ("train", "iterate", "evaluate", "ablate", "report", "rollouts", "bench", "submit")
 
 
 def next_steps(run: RunRecord) -> list[Fact]:

@@ -1,0 +1,1 @@
+"""The page of a step-skipping loop, and of a study over several."""
