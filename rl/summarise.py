@@ -6,6 +6,7 @@ completions, or of all samples where nothing was decoded greedily.
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Callable, Sequence
 from statistics import fmean
@@ -167,7 +168,8 @@ def _buckets(
     if len(buckets) < 2:
         return {}
     results = {}
-    for name, found in sorted(buckets.items()):
+    for name in sorted(buckets, key=_by_number):
+        found = buckets[name]
         samples = [sample for group in found for sample in group.samples]
         low, high = _interval(found, _is_right)
         results[name] = BucketResult(
@@ -178,6 +180,11 @@ def _buckets(
             errors=_errors(found, first_error),
         )
     return results
+
+
+def _by_number(name: str) -> list[str | int]:
+    """Sorts "9" before "10" and "3_2" before "12_1"."""
+    return [int(part) if number % 2 else part for number, part in enumerate(re.split(r"([0-9]+)", name))]
 
 
 def _pass_curve(groups: Sequence[RolloutGroup]) -> dict[str, float]:

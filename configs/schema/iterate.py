@@ -65,6 +65,7 @@ _NOT_READ = {
     "detour_frac": 0.0,
     "search_frac": 0.0,
     "budget_frac": 0.0,
+    "thought_dropout": 0.0,
 }
 """Keys of `warm_start` that mix demonstrations, with their defaults: in the loop, `iterate` does."""
 

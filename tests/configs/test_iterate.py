@@ -37,6 +37,8 @@ def refused(**sections: Any) -> str:
             "warm_start.detour_frac is 0.5, but with iterate the loop decides",
         ),
         ({"warm_start": {"skipped_frac": 0.1}}, "warm_start.skipped_frac is 0.1"),
+        ({"warm_start": {"thought_dropout": 0.2}}, "warm_start.thought_dropout is 0.2"),
+        ({"key_steps": {}}, "key_steps is set, but the loop of iterate has no such stage"),
         ({"iterate": {"train": "grpo"}, "grpo": None}, "iterate.train is grpo, but grpo is null"),
         ({"iterate": {"train": "grpo"}, "grpo": {"budget_frac": 0.5}}, "set it to 0"),
         ({"eval": {"splits": ["ood_easy"]}}, "add id"),

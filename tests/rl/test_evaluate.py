@@ -182,6 +182,8 @@ def test_difficulty_buckets_are_counted_separately() -> None:
     assert (second.accuracy_low, second.accuracy_high) == wilson_interval(2, 3)
     assert summarise(groups[:3], bucket=ENV.bucket).buckets == {}  # one bucket is the whole split
     assert summarise(groups).buckets == {}
+    named = summarise(groups, bucket=lambda problem: "level 9" if problem is one else "level 10")
+    assert list(named.buckets) == ["level 9", "level 10"]
 
 
 def test_merged_lines_are_a_share_of_the_lines_of_verified_traces() -> None:
