@@ -34,7 +34,7 @@ from rollout.pools.room import (
     leaves_first_gpu,
     visible_gpus,
 )
-from rollout.pools.watchdog import Watchdog
+from rollout.pools.watchdog import MARK, Watchdog
 from rollout.temporary import OwnedFolder
 
 _MODE, _TOKEN, _ADDRESS, _PATH = "RAY_AUTH_MODE", "RAY_AUTH_TOKEN", "RAY_ADDRESS", "PYTHONPATH"
@@ -264,6 +264,7 @@ def _start(*, num_cpus: int, gpus: Sequence[str]) -> Cluster:
     try:
         if gpus:  # Ray hands out those that are visible as it starts
             os.environ[GPUS] = ",".join(gpus)
+        os.environ[MARK] = str(folder.path)
         cluster.start(
             limit_s=_START_S,
             address="local",
@@ -277,6 +278,7 @@ def _start(*, num_cpus: int, gpus: Sequence[str]) -> Cluster:
         raise TryAgainError(f"Ray has not started on this machine within {_START_S:g} s") from None
     finally:
         _set_environment({GPUS: visible})
+    os.environ.pop(MARK)  # after a signal it stays: Ray still starts processes
     return cluster
 
 

@@ -16,6 +16,8 @@ import sys
 import time
 from pathlib import Path
 
+MARK = "STRIDE_CLUSTER"
+"""Environment variable of the processes that Ray starts: the folder of their cluster."""
 _LONGEST_S = 60.0
 _STARTING_S = 2.0
 _ENDED = b"."
@@ -72,11 +74,18 @@ def end_cluster(folder: Path, *, ended: bool) -> None:
 
 
 def cluster_processes(folder: Path) -> list[int]:
-    """Processes whose output goes to files in a cluster's folder: what Ray has started."""
+    """Processes that Ray has started: with the mark of a cluster, or whose output goes to files in its folder.
+
+    Ray's agents are started by a server that dies with the driver, and their first output goes to it.
+    """
+    mark = f"{MARK}={folder}".encode()
     found = []
     for process in Path("/proc").iterdir():
         if process.name.isdigit() and int(process.name) != os.getpid():
             with contextlib.suppress(OSError):
+                if mark in (process / "environ").read_bytes().split(b"\0"):
+                    found.append(int(process.name))
+                    continue
                 outputs = [(process / "fd" / number).readlink() for number in ("1", "2")]
                 if any(folder in output.parents for output in outputs):
                     found.append(int(process.name))

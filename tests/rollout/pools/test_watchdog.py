@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from rollout.pools.watchdog import Watchdog, cluster_processes
+from rollout.pools.watchdog import MARK, Watchdog, cluster_processes
 
 STARTS = """
 import os, signal, sys, time
@@ -55,13 +55,16 @@ def wait_for_nothing(folder: Path, limit_s: float) -> None:
 @pytest.mark.parametrize("ended", [True, False])
 def test_what_is_left_is_killed_and_removed(ended: bool) -> None:
     folder = Path(tempfile.mkdtemp(prefix="stride-watched-"))
+    sleep, null = ["sleep", "600"], subprocess.DEVNULL
     with (folder / "out").open("w") as out:
-        left = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"], stdout=out)
-    left.send_signal(signal.SIGSTOP)
-    assert cluster_processes(folder) == [left.pid]
+        left = [subprocess.Popen(sleep, stdout=out)]
+    left.append(subprocess.Popen(sleep, stdout=null, stderr=null, env={**os.environ, MARK: str(folder)}))
+    for process in left:
+        process.send_signal(signal.SIGSTOP)
+    assert sorted(cluster_processes(folder)) == sorted(process.pid for process in left)
     watchdog = Watchdog(folder)
     watchdog.finish(ended=ended, limit_s=20)
-    assert left.wait(5) == -signal.SIGKILL
+    assert [process.wait(5) for process in left] == [-signal.SIGKILL] * 2
     assert not folder.exists()
 
 
