@@ -156,3 +156,13 @@ def test_skip_needs_checked_steps(file: str, tmp_path: Path, capsys: pytest.Capt
     assert ended.value.code == 2
     assert "check_steps=none checks no steps" in capsys.readouterr().err
     assert not (tmp_path / "b").exists()
+
+
+def test_export_writes_rows_that_check_reads(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out = tmp_path / "new" / "rows"
+    assert main(["data", "export", "--task", "addition", "--out", str(out), "-n", "3", "seed=1"]) == 0
+    assert f"3 problems, 3 skipped versions: {out / 'train.jsonl'}" in capsys.readouterr().out
+    names = ["id_test.jsonl", "ood_easy.jsonl", "ood_hard.jsonl", "train.jsonl"]
+    assert sorted(path.name for path in out.iterdir()) == names
+    assert main(["data", "check", "--task", "addition", f"files.train={out / 'train.jsonl'}", "-n", "5"]) == 0
+    assert "no faults" in capsys.readouterr().out
