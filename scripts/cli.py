@@ -26,7 +26,7 @@ COMMANDS = {
     "push": "upload the model of a run to the Hugging Face hub",
     "prompt": "show the exact prompts of a config before a run",
     "memory": "state the memory of a run, and whether it fits",
-    "data": "look at your data, propose skipped solutions, write problems as files",
+    "data": "look at data, propose skipped solutions, write problems as files",
     "check": "check that environments keep their contract",
     "bench": "race Stride against transformers, vLLM and TRL",
 }
