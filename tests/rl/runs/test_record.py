@@ -137,7 +137,7 @@ def test_fields_that_are_missing_are_named() -> None:
     for name in ("stage", "update"):
         with pytest.raises(RecordError, match=f"it has no '{name}'"):
             UpdateRow.from_json({key: value for key, value in UPDATE.to_json().items() if key != name})
-    newer = {"strict_accuracy", "merged_lines", "empty_thoughts", "empty_by_difficulty"}  # new
+    newer = {"strict_accuracy", "merged_lines", "empty_thoughts", "empty_by_difficulty"}
     for name in RESULT.to_json().keys() - newer:
         with pytest.raises(RecordError, match=f"it has no '{name}'"):
             SplitResult.from_json({key: value for key, value in RESULT.to_json().items() if key != name})
