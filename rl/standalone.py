@@ -12,6 +12,7 @@ import time
 from contextlib import closing
 from itertools import count
 from pathlib import Path
+from typing import Any
 
 from configs import Config, ConfigError
 from rl.parts import build_parts
@@ -20,6 +21,9 @@ from rl.runs.forecast import Kind, Work
 from rl.runs.progress import Progress
 from rl.runs.record import Stage
 from rollout.threads import let_threads_sleep
+
+NO_TRAINING: dict[str, Any] = {"warm_start": None, "key_steps": None, "grpo": None}
+"""What a config says of training, left out."""
 
 
 def evaluate_model(
@@ -96,7 +100,7 @@ def _as_run(model: str, config: Config, output: Path | None, checkpoint: Path | 
     policy = config.policy
     if checkpoint is not None:
         policy = policy.model_copy(update={"model": str(checkpoint.absolute())})
-    changed = {"policy": policy, "warm_start": None, "key_steps": None, "grpo": None}
+    changed = {"policy": policy, **NO_TRAINING}
     return config.model_copy(update={**changed, "name": _slug(folder.name), "output_dir": str(folder)})
 
 

@@ -13,7 +13,7 @@ from rl.importance.folder import check_folder, open_folder
 from rl.parts import build_parts
 from rl.runs.forecast import Kind, Work
 from rl.runs.progress import Progress
-from rl.standalone import free_folder, name_of_model
+from rl.standalone import NO_TRAINING, free_folder, name_of_model
 from rollout.threads import let_threads_sleep
 
 
@@ -57,7 +57,7 @@ def analyse_model(
         policy = policy.model_copy(update={"model": model})
     elif checkpoint is not None:
         policy = policy.model_copy(update={"model": str(checkpoint.absolute())})
-    config = config.model_copy(update={"policy": policy, "warm_start": None, "grpo": None})
+    config = config.model_copy(update={"policy": policy, **NO_TRAINING})
     parts = build_parts(config, find_model=checkpoint is None)
     if Split(split) not in parts.env.splits:
         raise ConfigError(f"--split {split}: the task has {', '.join(parts.env.splits)}")

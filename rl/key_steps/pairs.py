@@ -20,6 +20,7 @@ from envs.seeding import derive_random
 from rl.key_steps.agreement import Agreement, agreement_of, both_keys
 from rl.key_steps.duals import Dual
 from rl.key_steps.responses import Response
+from rl.trainer_arguments import examples_of_a_pass
 from rollout.encoder import Encoder
 
 
@@ -108,11 +109,11 @@ def in_order(rows: Sequence[PairRow], num: int, *, seed: int) -> list[PairRow]:
 
 def pairs_of_a_pass(rows: Sequence[PairRow], batch_size: int, pass_tokens: int | None) -> int:
     """The most pairs that a pass takes, as a divisor of those of an update; at least one."""
-    if pass_tokens is None:
-        return batch_size
-    longest = max(len(row.ids) for pair in rows for row in (pair.right, pair.wrong))
-    divisors = [size for size in range(1, batch_size + 1) if batch_size % size == 0]
-    return max(size for size in divisors if size == 1 or 2 * size * longest <= pass_tokens)
+    return examples_of_a_pass(
+        batch_size,
+        pass_tokens,
+        lambda: 2 * max(len(row.ids) for pair in rows for row in (pair.right, pair.wrong)),
+    )
 
 
 def collate(pairs: Sequence[PairRow], pad_id: int) -> dict[str, torch.Tensor]:

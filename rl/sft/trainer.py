@@ -24,7 +24,7 @@ from rl.runs.record import Stage
 from rl.sft.encode import encode_phases
 from rl.sft.examples import Phase
 from rl.sft.positions import draw_positions
-from rl.trainer_arguments import adapter_kept, pin_one_device, trainer_arguments
+from rl.trainer_arguments import adapter_kept, examples_of_a_pass, pin_one_device, trainer_arguments
 from rl.trainer_callback import SaveByTime, StopIfNotFinite
 from rl.trainer_checkpoints import WholeCheckpoints
 from rl.trainer_rates import ConfiguredRates
@@ -129,8 +129,6 @@ def warm_start(
 
 def rows_of_a_pass(rows: Dataset, batch_size: int, pass_tokens: int | None) -> int:
     """The most demonstrations that a pass takes, as a divisor of those of an update; at least one."""
-    if pass_tokens is None:
-        return batch_size
-    longest = pc.max(pc.list_value_length(rows.data["input_ids"])).as_py()
-    divisors = [size for size in range(1, batch_size + 1) if batch_size % size == 0]
-    return max(size for size in divisors if size == 1 or size * longest <= pass_tokens)
+    return examples_of_a_pass(
+        batch_size, pass_tokens, lambda: pc.max(pc.list_value_length(rows.data["input_ids"])).as_py()
+    )
