@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from configs import load_config
 from rl.compare.folders import find_runs, folder_comparison
 from rl.compare.study import make_study
 from rl.runs.log import evaluation_log, read_summary
@@ -65,6 +66,12 @@ def test_completions_are_kept_and_can_be_browsed(config: str, capsys: pytest.Cap
     with pytest.raises(SystemExit):
         main(["config", config, "--output", str(folder)])
     assert f"error: --output {folder} already exists; give a new folder" in capsys.readouterr().err
+
+
+@pytest.mark.slow
+def test_an_evaluation_with_the_config_of_a_loop_is_no_loop(config: str) -> None:
+    assert main(["config", config, "iterate.rounds=1", "eval.num_samples=0", "--output", "one"]) == 0
+    assert load_config("one/config.yaml").iterate is None
 
 
 @pytest.mark.slow

@@ -60,6 +60,13 @@ def test_an_analysis_is_written_and_goes_on(capsys: pytest.CaptureFixture[str]) 
     assert json.loads((folder / "importance.json").read_text())["num_continuations"] == 4
 
 
+@pytest.mark.slow
+def test_a_config_that_trains_in_other_ways_can_be_analysed() -> None:
+    few = ["--problems", "1", "--samples", "2", "--continuations", "2", "--accuracy", "0", "1"]
+    for number, key in enumerate(("iterate.rounds=1", "key_steps.updates=1")):
+        assert main(["config", "small.yaml", *few, key, "--output", f"out-{number}"]) == 0
+
+
 @pytest.mark.parametrize(
     ("more", "message"),
     [
