@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -20,6 +18,7 @@ from rollout.encoder import make_encoder
 from rollout.source import GroupSource
 from rollout.types import GroupRequest, RolloutGroup
 from tests.kit.byte_tokenizer import byte_tokenizer
+from tests.kit.pens import write_pens
 from tests.kit.rollouts import make_group, make_sample, make_score
 from tests.kit.scripted_pool import ScriptedPool
 
@@ -31,34 +30,9 @@ STEPS: list[dict[str, Any]] = [
 ]
 
 
-def rows(num: int) -> list[dict[str, Any]]:
-    """Word problems of three steps; all but the last fourth have a skipped solution, half have a detour."""
-    found = []
-    for n in range(20, 20 + num):
-        full = [
-            f"She has {n} * 4 = {4 * n} pens.",
-            f"Then {4 * n} + 9 = {4 * n + 9} pens.",
-            f"At the end {4 * n + 9} - 2 = {4 * n + 7} are left.",
-        ]
-        row: dict[str, Any] = {
-            "question": f"Ann has {n} boxes of 4 pens, gets 9 pens and loses 2. How many pens are left?",
-            "answer": 4 * n + 7,
-            "solution": full,
-        }
-        if n % 4:
-            row["skipped"] = [[f"She has {n} * 4 + 9 = {4 * n + 9} pens.", full[2]]]
-        if n % 2:
-            wrong = [f"She has {n} + 4 = {n + 4} pens.", f"Then {n + 4} + 9 = {n + 13} pens."]
-            row["detours"] = {"lines": [*wrong, "Wait, these are boxes of pens.", *full], "wrong": [0, 1]}
-        found.append(row)
-    return found
-
-
 @pytest.fixture(scope="module")
 def data(tmp_path_factory: pytest.TempPathFactory) -> str:
-    path: Path = tmp_path_factory.mktemp("data") / "pens.jsonl"
-    path.write_text("".join(json.dumps(row) + "\n" for row in rows(48)))
-    return str(path)
+    return write_pens(tmp_path_factory.mktemp("data") / "pens.jsonl", 48)
 
 
 def task(data: str, settings: Mapping[str, Any]) -> MathProblems:
