@@ -8,6 +8,7 @@ problems, `tasks/math/` reads them from data.
 
 from __future__ import annotations
 
+import math
 import random
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
@@ -200,12 +201,26 @@ class Env(ABC, Generic[State]):
         No text may make it raise. It raises `GraderError` only if the grader itself fails.
         """
 
+    def remaining(self, state: State) -> float | None:
+        """The fewest elementary lines that lead from a state to the end.
+
+        An elementary line is one that is valid where `max_merge` is 1; if every line does one thing, all are.
+        The number is 0 exactly where the state is finished, `math.inf` at a dead end, and None where it is
+        unknown. It is asked after every line of a trace (`line_facts.py`), so it has to take a bounded time.
+        The default is None for every state: the task knows none.
+        """
+        return None
+
     def solvable(self, state: State) -> bool | None:
         """Whether valid steps can still lead from a state to the end; None if that is unknown.
 
-        The default suits a task without dead ends: they always can, so no backtrack is ever needed.
+        The default asks `remaining`. Where that is not defined, it suits a task without dead ends: they always
+        can, so no backtrack is ever needed.
         """
-        return True
+        if not self.defines("remaining"):
+            return True
+        left = self.remaining(state)
+        return None if left is None else left < math.inf
 
     def bucket(self, problem: Problem) -> str | None:
         """The problem's difficulty bucket. The default is None: the task has no buckets."""

@@ -215,6 +215,10 @@ class Mixture(Env[tuple[str, Any]]):
         """Whether the part is finished."""
         return self._parts[state[0]].finished(state[1])
 
+    def remaining(self, state: tuple[str, Any]) -> float | None:
+        """The fewest lines in which the part can be finished."""
+        return self._parts[state[0]].remaining(state[1])
+
     def solvable(self, state: tuple[str, Any]) -> bool | None:
         """Whether the part can still be finished."""
         return self._parts[state[0]].solvable(state[1])

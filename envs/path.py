@@ -38,12 +38,17 @@ class Followed(Generic[State]):
     Attributes:
         steps: The steps, with verdicts, reasons and `undone` marks.
         backtracks: The judgement of each valid backtrack, in order.
-        state: The state at the end of the path.
+        states: The state before the first step, then the one after each: one more than there are steps.
     """
 
     steps: tuple[Step, ...]
     backtracks: tuple[Backtrack, ...]
-    state: State
+    states: tuple[State, ...]
+
+    @property
+    def state(self) -> State:
+        """The state at the end of the path."""
+        return self.states[-1]
 
 
 def follow(
@@ -67,6 +72,7 @@ def follow(
     path = _Path(start, solvable)
     reasons: dict[int, str] = {}
     unchecked: set[int] = set()
+    states = [start]
     for i, step in enumerate(steps):
         if step.kind is StepKind.BACKTRACK:
             keep = len(path.lines) - 1 if step.target is None else step.target
@@ -74,6 +80,7 @@ def follow(
                 path.backtrack(i, keep)
             else:
                 reasons[i] = "no such earlier step"
+            states.append(path.states[-1])
             continue
         try:
             path.extend(i, advance(path.states[-1], step.text))
@@ -83,13 +90,14 @@ def follow(
         except StepError as error:
             reasons[i] = str(error)
             path.extend_invalid(i, error.after)
+        states.append(path.states[-1])
     # Positional arguments build a named tuple in half the time; a trace can have thousands of steps.
     undone, judged = path.undone, []
     for i, (text, kind, span, target, *_) in enumerate(steps):
         claims = Verdict.UNCHECKED if kind is StepKind.MARKER or i in unchecked else Verdict.VALID
         found = Verdict.INVALID if i in reasons else claims
         judged.append(Step(text, kind, span, target, found, reasons.get(i, ""), i in undone))
-    return Followed(steps=tuple(judged), backtracks=tuple(path.backtracks), state=path.states[-1])
+    return Followed(steps=tuple(judged), backtracks=tuple(path.backtracks), states=tuple(states))
 
 
 class _Path(Generic[State]):

@@ -77,6 +77,7 @@ class GroupSource:
         decoupled: bool = False,
         fits: Callable[[Problem], bool] | None = None,
         history: RunHistory | None = None,
+        facts: bool = False,
     ) -> None:
         """Start at the first group.
 
@@ -97,6 +98,7 @@ class GroupSource:
             decoupled: Only right and wrong answers are compared (`rewards.decoupled`).
             fits: Whether a problem is used, with its budget; None: all are.
             history: The run so far, for the rewards; None if no reward reads it.
+            facts: Ask for what the environment knows of each line (`Sample.facts`).
         """
         self.cursor = first
         self._history = history
@@ -113,6 +115,7 @@ class GroupSource:
         self._fits = fits
         self._num_skipped = 0
         self._decoupled = decoupled
+        self._facts = facts
 
     def state(self) -> dict[str, Any]:
         """The state that a checkpoint must hold, as JSON values."""
@@ -220,6 +223,7 @@ class GroupSource:
             num_samples=self._num_samples,
             seed=self._seed,
             history=None if self._history is None else self._history.of(problem),
+            facts=self._facts,
         )
 
 

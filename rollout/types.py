@@ -10,6 +10,7 @@ from enum import StrEnum
 from typing import ClassVar
 
 from envs import Problem, Split, Trace
+from envs.line_facts import LineFacts
 from rewards import History, Outcome, Score
 
 
@@ -135,6 +136,7 @@ class GroupRequest:
         prefix_ids: The first tokens of every completion, exactly as they were sampled, which the group
             continues; none of them: it continues from the start, with other draws than the samples of the
             group. Completions are read and scored whole. None: samples as usual.
+        facts: Whether the samples come with what the environment knows of their lines.
     """
 
     group_id: int
@@ -147,6 +149,7 @@ class GroupRequest:
     evaluation: bool = False
     env: str = ""
     prefix_ids: tuple[int, ...] | None = None
+    facts: bool = False
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -158,12 +161,14 @@ class Sample:
         text: The decoded completion without its stop token.
         trace: The checked trace.
         score: The reward and its parts.
+        facts: What the environment knows of each line of the trace; None if the request did not ask for it.
     """
 
     completion: Completion
     text: str
     trace: Trace
     score: Score
+    facts: tuple[LineFacts, ...] | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from envs import Env, GraderError, Problem, Trace
+from envs.line_facts import LineFacts, line_facts
 from envs.own import draw_problem, is_own, own_fault
 from envs.seeding import derive_seed
 from rewards import Score, Scorer, UnscoredError
@@ -174,20 +175,20 @@ class RolloutWorker:
     def _read(
         self, request: GroupRequest, problem: Problem, prompt: Prompt, completions: Sequence[Completion]
     ) -> RolloutGroup:
-        graded: list[tuple[Completion, str, Trace]] = []
+        graded: list[tuple[Completion, str, Trace, tuple[LineFacts, ...] | None]] = []
         failure = ""
         for completion in completions:
             text = self.encoder.decode(completion.ids)
             truncated = completion.finish_reason is FinishReason.LENGTH
             try:
-                trace = self._check(self._env_of(request), problem, text, truncated=truncated)
+                trace, facts = self._judge(request, problem, text, truncated=truncated)
             except GraderError as error:
                 failure = str(error)
             else:
-                graded.append((completion, text, replace(trace, num_tokens=len(completion.ids))))
+                graded.append((completion, text, replace(trace, num_tokens=len(completion.ids)), facts))
         scores: list[Score] = []
         while graded and not scores:
-            traces = [trace for _, _, trace in graded]
+            traces = [trace for _, _, trace, _ in graded]
             try:
                 scores = self.rewards(problem, traces, request.history, user_rewards=not request.evaluation)
             except UnscoredError as error:
@@ -195,8 +196,8 @@ class RolloutWorker:
                 failure = str(error)
                 graded = [kept for place, kept in enumerate(graded) if place not in error.failures]
         samples = tuple(
-            Sample(completion=completion, text=text, trace=trace, score=score)
-            for (completion, text, trace), score in zip(graded, scores, strict=True)
+            Sample(completion=completion, text=text, trace=trace, score=score, facts=facts)
+            for (completion, text, trace, facts), score in zip(graded, scores, strict=True)
         )
         return RolloutGroup(
             group_id=request.group_id,
@@ -210,15 +211,19 @@ class RolloutWorker:
     def _env_of(self, request: GroupRequest) -> Env[Any]:
         return self.others[request.env] if request.env else self.env
 
-    def _check(self, env: Env[Any], problem: Problem, text: str, *, truncated: bool) -> Trace:
-        """The judged trace.
+    def _judge(
+        self, request: GroupRequest, problem: Problem, text: str, *, truncated: bool
+    ) -> tuple[Trace, tuple[LineFacts, ...] | None]:
+        """The judged trace, and the facts of its lines if they are asked for.
 
         Raises:
             GraderError: It could not be judged: the grader failed, or a user's environment raised.
         """
+        env = self._env_of(request)
         part = env.part_of(problem)
         try:
-            return env.check(problem, read_trace(part, self.encoder, text, truncated=truncated))
+            trace = env.check(problem, read_trace(part, self.encoder, text, truncated=truncated))
+            return trace, line_facts(env, problem, trace) if request.facts else None
         except GraderError:
             raise
         except Exception as error:

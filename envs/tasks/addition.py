@@ -17,6 +17,8 @@ Operands and sums are plain integers (05 is printed 5). The written part has one
 which shows how many columns the line adds. A line never extends past the longer operand, so the final carry
 always has a line of its own.
 
+`remaining`: one line for each column, and one for the final carry.
+
 Buckets: a bucket is "a_b", the digit counts of the two operands ("3_2").
 
 Hand-skip rules (`skip_kinds`); each adds one pair of neighbouring columns in one line:
@@ -243,6 +245,11 @@ class Addition(ReleasedEnv[AdditionState]):
     def finished(self, state: AdditionState) -> bool:
         """Whether all columns and the final carry are written."""
         return state.columns == 0 and state.carry == 0
+
+    def remaining(self, state: AdditionState) -> int:
+        """The columns that are left, and the final carry if there will be one."""
+        carries = state.first + state.second + state.carry >= 10**state.columns
+        return state.columns + int(carries)
 
     def grade_answer(self, problem: Problem, answer: str) -> Grade:
         """Right if it is the same integer in plain digits, without sign, space, underscore or leading zero.

@@ -12,6 +12,8 @@ A problem and its full trace::
 Steps: each line states the new heading and the remaining actions. A line does the first 1 to `max_merge` of the
 remaining actions.
 
+`remaining`: one line for each action.
+
 Buckets: a bucket is a number of actions ("5").
 
 Hand-skip rules (`skip_kinds`):
@@ -185,6 +187,10 @@ class Directional(ReleasedEnv[DirectionalState]):
     def finished(self, state: DirectionalState) -> bool:
         """Whether no action is left."""
         return not state.actions
+
+    def remaining(self, state: DirectionalState) -> int:
+        """One line for each action that is left."""
+        return len(state.actions)
 
     def grade_answer(self, problem: Problem, answer: str) -> Grade:
         """Right if the heading is the same, ignoring case as the released evaluation does."""

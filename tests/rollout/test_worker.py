@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from envs import Grade, GraderError, Problem, Split, Thinking
+from envs.line_facts import line_facts
 from envs.tasks.directional import Directional
 from rewards import RewardSum, Term
 from rollout.prompt_format import PromptFormat
@@ -199,3 +200,13 @@ def test_completions_that_a_users_reward_failed_on_are_left_out_and_counted(
     assert group.failure.startswith(
         "reward 'picky_rules:picky' raised ValueError: not east, on directional/train/"
     )
+
+
+def test_samples_have_the_facts_of_their_lines_where_they_are_asked_for(spec: WorkerSpec) -> None:
+    asked = request(spec)
+    for wanted in (False, True):
+        (group,) = make_worker(spec).rollout([replace(asked, facts=wanted)]).groups
+        expected = [
+            line_facts(spec.env, group.problem, sample.trace) if wanted else None for sample in group.samples
+        ]
+        assert [sample.facts for sample in group.samples] == expected

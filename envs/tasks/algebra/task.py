@@ -27,6 +27,9 @@ A line is a valid step if its equation has the problem's solution and is 1 to `m
 procedure closer to the end. So moves may come in another order, and one line may do several moves; a line
 that restates or undoes something is invalid.
 
+`remaining`: the steps of that procedure that are left. Every equation with the right solution can be solved by
+it, so there are no dead ends.
+
 Solutions are compared by their values modulo 2**61 - 1 at a point hashed from the question (Schwartz-Zippel:
 J. T. Schwartz, JACM 27(4), 1980). A line has at most 400 symbols, so a line whose solution differs modulo that
 prime passes with probability below 2**-51. A line that divides by zero at both of two points is refused.
@@ -230,6 +233,10 @@ class Algebra(ReleasedEnv[AlgebraState]):
     def finished(self, state: AlgebraState) -> bool:
         """Whether the unknown stands alone on the left."""
         return state.num_left == 0
+
+    def remaining(self, state: AlgebraState) -> int:
+        """The steps of the fixed procedure that are left."""
+        return state.num_left
 
     def grade_answer(self, problem: Problem, answer: str) -> Grade:
         """Right if the unknown is alone on the left and the right side equals the solution."""

@@ -6,6 +6,7 @@ match lines in linear time. Rules are applied only to rows of the question, neve
 
 from __future__ import annotations
 
+import math
 import random
 import re
 from collections.abc import Iterable, Sequence
@@ -166,12 +167,15 @@ def _apply_to_test(state: ArcState, rule: str, line: str) -> ArcState:
     return replace(state, made=RULES[rule](state.puzzle.test))
 
 
-def solvable(state: ArcState) -> bool:
-    """Whether no rule is proposed yet, or the proposed one explains the examples and gives the answer."""
+def remaining(state: ArcState) -> float:
+    """The lines left to write; infinite if the proposed rule fails on an example or gives another answer."""
     puzzle, rule = state.puzzle, state.rule
+    left = len(puzzle.examples) - state.num_compared + 1
     if rule is None:
-        return True
-    return puzzle.mismatch(rule) is None and RULES[rule](puzzle.test) == puzzle.answer
+        return left + 1
+    if puzzle.mismatch(rule) is not None or RULES[rule](puzzle.test) != puzzle.answer:
+        return math.inf
+    return left if state.made is None else 0
 
 
 # ---- drawing ----

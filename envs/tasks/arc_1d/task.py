@@ -26,6 +26,9 @@ proposal. ``see input 2: 3000330`` and ``see output 2: 0003300`` restate a row o
 valid anywhere and change nothing; padded traces use them. They are about as long as the average line of a
 detour.
 
+`remaining`: the proposal of the right rule, a line for each example and one for the test row, less those that
+are written; infinite once a wrong rule is proposed.
+
 Exactly one of the rules in the settings explains the examples of a problem, so the answer is unique. Two rules
 that are equal at a width (wrapping by 3 to the left or to the right at width 6) cannot be told apart, so
 neither is drawn at that width.
@@ -69,7 +72,7 @@ from envs.tasks.arc_1d.steps import (
     draw_puzzle,
     notes,
     read_question,
-    solvable,
+    remaining,
     try_out,
     write_question,
 )
@@ -238,9 +241,9 @@ class Arc1D(GeneratedEnv[ArcState]):
         """Whether the test row is written and equals the answer."""
         return state.made == state.puzzle.answer
 
-    def solvable(self, state: ArcState) -> bool:
-        """Whether the proposed rule is the right one, or no rule is proposed yet."""
-        return solvable(state)
+    def remaining(self, state: ArcState) -> float:
+        """The lines of the right rule that are left; infinite if another one is proposed."""
+        return remaining(state)
 
     def grade_answer(self, problem: Problem, answer: str) -> Grade:
         """Right if it is the output row in digits; any text other than digits is malformed."""

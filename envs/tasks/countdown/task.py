@@ -14,6 +14,9 @@ are positive whole numbers: no zero, no negative number, and only exact division
 answer is judged by its value alone. A line ``left: 2, 6, 10`` states the available numbers in ascending order.
 It is valid and changes nothing; padded traces use it.
 
+`remaining`: each operation leaves one number less, so it is one less than there are numbers, or infinite where
+the target is out of reach. With five numbers, the most there are, the search takes milliseconds.
+
 The gold answer is the expression from which the problem was drawn, and the full trace does its operations from
 the inside out. Most targets can be reached in other ways too. `search_trace` may find another one; its
 demonstration then states the answer that belongs to its lines.
@@ -38,6 +41,7 @@ lines and the way problems are drawn are ours.
 
 from __future__ import annotations
 
+import math
 import random
 import re
 from collections.abc import Mapping, Sequence
@@ -286,9 +290,9 @@ class Countdown(GeneratedEnv[CountdownState]):
         """Whether the target is the only number left."""
         return state.numbers == (state.target,)
 
-    def solvable(self, state: CountdownState) -> bool:
-        """Whether the target can still be reached; an exhaustive search with cached results."""
-        return can_be_reached(state.target, state.numbers)
+    def remaining(self, state: CountdownState) -> float:
+        """One operation less than there are numbers, if any lead to the target: a cached search."""
+        return len(state.numbers) - 1 if can_be_reached(state.target, state.numbers) else math.inf
 
     def grade_answer(self, problem: Problem, answer: str) -> Grade:
         """Right if it is an expression that uses each number exactly once and equals the target.

@@ -18,6 +18,8 @@ once, as soon as their inputs are known. All of them are needed, so there are no
 solution. ``note: cot = 0.7778`` and ``note: cot = 14 / 18 = 0.7778`` restate a known sub-result or a vertex.
 These lines are valid and change nothing; padded traces use them.
 
+`remaining`: one line for each sub-result that is not known yet.
+
 Orthocentre: the altitudes through A and B are BC . P = hA and CA . P = hB. Cramer's rule gives x = nx / det and
 y = ny / det, as whole numbers or fractions in lowest terms: ``5/3, 5/3``.
 Incircle: r = cross / p, where cross is twice the area and p the perimeter; lengths have three decimals.
@@ -230,6 +232,10 @@ class Geometry(GeneratedEnv[GeometryState]):
     def finished(self, state: GeometryState) -> bool:
         """Whether the sub-results that make the answer are known."""
         return state.known.issuperset(answer_names(state.figure.kind))
+
+    def remaining(self, state: GeometryState) -> int:
+        """One line for each sub-result that is not known; all are needed."""
+        return len(sub_results(state.figure)) - len(state.known)
 
     def grade_answer(self, problem: Problem, answer: str) -> Grade:
         """Right if it is the gold answer, or a radius or angle less than one unit off the exact value.

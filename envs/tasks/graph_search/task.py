@@ -27,6 +27,12 @@ leave dead ends. The setting `path` decides which paths may end the search::
     2 > 4
     Thus, the answer is 0,2,4.
 
+`remaining`: in a breadth-first search, the expansions left and the trace-back. In a depth-first one, the moves
+of the shortest way on that enters no node of the path; infinite where none makes it a right path. Where both
+grammars are valid, the start has the smaller number of the two, that of the moves: there a breadth-first trace
+is not the shortest, and its first line leads away from the end. Where any path is right, the reference trace
+of moves is not always the shortest either.
+
 There are no hand-skip rules, since every line does one thing, and no padded traces, since no line does nothing.
 
 Buckets: a bucket is "NODES_LOW-HIGH", the number of nodes and the range of lengths of the shortest path in
@@ -50,6 +56,7 @@ one of length 6. Sparser graphs have too few nodes to list, denser ones too few 
 
 from __future__ import annotations
 
+import math
 import random
 import re
 from collections.abc import Sequence
@@ -273,12 +280,16 @@ class GraphSearch(GeneratedEnv[GraphState]):
             return state.num_lines > len(state.order)
         return state.path[-1] == state.graph.target and (self._any or len(state.path) == len(state.shortest))
 
-    def solvable(self, state: GraphState) -> bool:
-        """Whether the path can still become a right one; always True in a breadth-first search."""
-        left = distance(state.graph, state.path[-1], avoiding=state.path)
-        if self._any or left is None:
-            return left is not None
-        return len(state.path) + left == len(state.shortest)
+    def remaining(self, state: GraphState) -> float:
+        """The lines of the search that has begun, or of the shorter one at the start; see the module."""
+        breadth_first_lines = len(state.order) + 1 - state.num_lines
+        if state.num_lines or self.settings.grammar is Grammar.BREADTH_FIRST:
+            return breadth_first_lines
+        moves = distance(state.graph, state.path[-1], avoiding=state.path)
+        if moves is None or not (self._any or len(state.path) + moves == len(state.shortest)):
+            return math.inf
+        either = len(state.path) == 1 and self.settings.grammar is Grammar.EITHER
+        return min(moves, breadth_first_lines) if either else moves
 
     def first_error(self, trace: Trace) -> str | None:
         """One of the post's categories; see `errors.py`."""

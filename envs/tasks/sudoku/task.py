@@ -27,6 +27,8 @@ only solution.
 
 There are no hand-skip rules, since every line is about one cell.
 
+`remaining`: one line for each empty cell; infinite once a digit is wrong.
+
 Buckets: a bucket is "SIDE_LOW-HIGH", the side of the board (4, 6 or 9) and the range of the number of empty
 cells ("9_30-40"). Numbers are drawn uniformly; `board.py` draws the boards.
 
@@ -41,6 +43,7 @@ released walk places any candidate that its search tried, ours the lowest.
 
 from __future__ import annotations
 
+import math
 import random
 import re
 from collections.abc import Sequence
@@ -216,9 +219,10 @@ class Sudoku(GeneratedEnv[SudokuState]):
         """Whether every cell is filled. Only candidates can be placed, so the board is then solved."""
         return state.next_cell is None
 
-    def solvable(self, state: SudokuState) -> bool:
-        """Whether no placed digit is wrong; the board has only one solution."""
-        return all(digit in (0, right) for digit, right in zip(state.cells, state.puzzle.solution, strict=True))
+    def remaining(self, state: SudokuState) -> float:
+        """The number of empty cells; infinite if one is filled wrongly, since there is one solution."""
+        cells = zip(state.cells, state.puzzle.solution, strict=True)
+        return state.cells.count(0) if all(digit in (0, right) for digit, right in cells) else math.inf
 
     def grade_answer(self, problem: Problem, answer: str) -> Grade:
         """Right if it is the rows of the solution from the top, separated by single spaces.
