@@ -104,6 +104,21 @@ def _as_run(model: str, config: Config, output: Path | None, checkpoint: Path | 
     return config.model_copy(update={**changed, "name": _slug(folder.name), "output_dir": str(folder)})
 
 
+def with_model(model: str, config: Config) -> tuple[Config, Path | None]:
+    """The config with a model that is given as its policy, and with nothing to train.
+
+    Returns:
+        The config, and the folder of the model; None for one that is loaded by name.
+    """
+    checkpoint = Path(model) if Path(model).is_dir() else None
+    policy = config.policy
+    if checkpoint is not None:
+        policy = policy.model_copy(update={"model": str(checkpoint.absolute())})
+    elif model != "config":
+        policy = policy.model_copy(update={"model": model})
+    return config.model_copy(update={"policy": policy, **NO_TRAINING}), checkpoint
+
+
 def name_of_model(model: str, checkpoint: Path | None) -> str:
     """A short name of a model: `quickstart-grpo` for `runs/quickstart/models/grpo`, else the end of its id."""
     if checkpoint is None:

@@ -16,6 +16,7 @@ COMMANDS = {
     "train": "run a config: warm start, GRPO, evaluation, report",
     "iterate": "the step-skipping loop: ask for fewer steps, keep, mix, retrain",
     "evaluate": "evaluate a model on the splits of a config",
+    "search": "solve problems by search, beside best-of-N and majority vote",
     "importance": "measure which steps of a model's traces decide its answers",
     "runs": "list runs: what has become of each, and what to type to go on",
     "ablate": "run the cases and seeds of an ablation, and compare them",
@@ -33,7 +34,7 @@ COMMANDS = {
 _WIDTH = max(map(len, COMMANDS)) + 2
 HELP = "\n".join(
     [
-        "usage: stride COMMAND ...",
+        "usage: stride COMMAND ...   or   stride --version",
         "",
         "Post-train language models to reach verified answers in fewer reasoning steps.",
         "",
@@ -41,7 +42,6 @@ HELP = "\n".join(
         "",
         "  stride train quickstart      a run, from a shipped config (two CPU cores)",
         "  stride COMMAND --help        the arguments of a command, with an example",
-        "  stride --version             the version that is installed",
     ]
 )
 

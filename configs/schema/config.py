@@ -17,6 +17,7 @@ from configs.schema.key_steps import KeyStepsConfig
 from configs.schema.loss import LossConfig
 from configs.schema.prompt import PromptConfig
 from configs.schema.reporting import HubConfig, SampleTableConfig, TrajectoryConfig
+from configs.schema.search import SearchConfig
 from configs.schema.section import Optim, Section, SplitName
 from configs.schema.vllm import check_owned
 
@@ -209,6 +210,10 @@ class WarmStartConfig(Section):
     """How many detours such a demonstration has, drawn uniformly from this list."""
     error_mix: dict[str, Annotated[float, Field(ge=0)]] = {}
     """Kinds of wrong turns with their weights in the draw. Empty: all kinds of the environment, uniformly."""
+    stop_at_backtrack: bool = False
+    """End such a demonstration at its first wrong line and a bare `<backtrack>`, as the data of
+    Self-Backtracking does (arXiv 2502.04404): the model learns to stop where a line is wrong, and
+    `stride search` goes back for it. false: the demonstration goes back and finishes."""
     mask_wrong_steps: bool = True
     """Take the wrong step of a detour out of the loss: the model reads it but does not imitate it."""
     detour_control: bool = False
@@ -243,6 +248,11 @@ class WarmStartConfig(Section):
         if sum(shares.values()) > 1 + 1e-9:
             named = " + ".join(f"{key}_frac ({share:g})" for key, share in shares.items())
             raise ValueError(f"{named} is over 1; the rest of the mix is full traces")
+        if self.stop_at_backtrack and self.detour_control:
+            raise ValueError(
+                "stop_at_backtrack and detour_control are both true, but a control never goes back; set one of "
+                "them to false"
+            )
         if self.error_mix and not sum(self.error_mix.values()) > 0:
             raise ValueError(
                 "error_mix has no kind with a weight above 0; leave it empty to draw all uniformly"
@@ -620,6 +630,7 @@ class Config(Section):
     grpo: GrpoConfig | None = GrpoConfig()
     """GRPO. null: stop after the stage before it."""
     eval: EvalConfig = EvalConfig()
+    search: SearchConfig = SearchConfig()
     iterate: IterateConfig | None = None
     """The step-skipping loop, in place of warm start and GRPO: `stride iterate` runs it. null: `stride train`
     runs the config."""

@@ -1,4 +1,4 @@
-"""The analysis of one model, in a folder of its own (`folder.py`): what `stride importance` does."""
+"""The analysis of one model, in a folder of its own (`rl/runs/analysis.py`): what `stride importance` does."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from typing import Any
 
 from configs import Config, ConfigError
 from envs import Split
-from rl.importance.folder import check_folder, open_folder
 from rl.parts import build_parts
+from rl.runs.analysis import check_folder, open_folder
 from rl.runs.forecast import Kind, Work
 from rl.runs.progress import Progress
-from rl.standalone import NO_TRAINING, free_folder, name_of_model
+from rl.standalone import free_folder, name_of_model, with_model
 from rollout.threads import let_threads_sleep
 
 
@@ -51,13 +51,8 @@ def analyse_model(
         RunFolderError: The folder cannot be used, or holds another analysis.
         GraderError: Graders failed on more completions than allowed.
     """
-    checkpoint = Path(model) if Path(model).is_dir() else None
+    config, checkpoint = with_model(model, config)
     policy = config.policy
-    if checkpoint is None and model != "config":
-        policy = policy.model_copy(update={"model": model})
-    elif checkpoint is not None:
-        policy = policy.model_copy(update={"model": str(checkpoint.absolute())})
-    config = config.model_copy(update={"policy": policy, **NO_TRAINING})
     parts = build_parts(config, find_model=checkpoint is None)
     if Split(split) not in parts.env.splits:
         raise ConfigError(f"--split {split}: the task has {', '.join(parts.env.splits)}")
@@ -91,7 +86,7 @@ def analyse_model(
         "prompt": config.prompt.model_dump(mode="json"),
         "max_prompt_tokens": config.rollout.max_prompt_tokens,
     }
-    check_folder(folder, settings, resume=resume)
+    check_folder(folder, "importance", settings, resume=resume)
 
     let_threads_sleep()
     import torch  # everything that needs none is checked
@@ -110,7 +105,10 @@ def analyse_model(
     loaded = build_policy(config, parts, checkpoint)
     warnings = check_lengths(config, parts, loaded)
     pool = build_pool(config, parts, loaded, checked_memory(config, loaded))
-    with closing(pool), closing(open_folder(folder, settings, config, loaded.commit, resume=resume)):
+    with (
+        closing(pool),
+        closing(open_folder(folder, "importance", settings, config, loaded.commit, resume=resume)),
+    ):
         log, progress = ProblemLog(folder), Progress(sys.stderr)
         log.mend()
         done = log.read()

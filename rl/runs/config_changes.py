@@ -70,6 +70,7 @@ _OPERATIONAL = (
     "rollout.max_ungraded",
     "rollout.restart_window_s",
     "rollout.start_deadline_s",
+    "search",
     "key_steps.keep_checkpoints",
     "key_steps.save_every",
     "key_steps.save_minutes",

@@ -24,11 +24,13 @@ class Kind(StrEnum):
     GRPO_UPDATE = "update of GRPO"
     COMPLETION = "completion of an evaluation"
     TRACE = "trace of an analysis"
+    PROBLEM = "problem of a search"
 
     @property
     def unit(self) -> str:
         """The plural that a progress line counts."""
-        return {Kind.COMPLETION: "completions", Kind.TRACE: "traces"}.get(self, "updates")
+        counted = {Kind.COMPLETION: "completions", Kind.TRACE: "traces", Kind.PROBLEM: "problems"}
+        return counted.get(self, "updates")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -38,7 +40,7 @@ class Work:
     Attributes:
         label: Its name, as `GRPO` or `evaluation of GRPO`.
         kind: What its units are.
-        units: Number of updates, completions or traces.
+        units: Number of updates, completions, traces or problems.
         period: Units that take as long as the same number before them: `grpo.num_iterations` updates share one
             rollout batch, so a single one says little.
     """

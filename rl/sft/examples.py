@@ -23,6 +23,7 @@ from configs.schema.config import WarmStartConfig
 from envs import Demonstration, Env, Problem, Split
 from envs.base import NoSolutionError
 from envs.seeding import derive_random
+from envs.trace import BACKTRACK
 
 
 class TraceKind(StrEnum):
@@ -31,6 +32,7 @@ class TraceKind(StrEnum):
     FULL = "full"
     SKIPPED = "with a step skipped"
     DETOUR = "with detours"
+    STOPPED = "up to a backtrack"
     CONTROL = "length-matched controls"
     SEARCH = "of a search"
     EMPTY = "without a step (thought dropout)"
@@ -118,7 +120,11 @@ def make_examples(env: Env[Any], config: WarmStartConfig, *, num_problems: int, 
             demonstration = Demonstration(lines=())
         if rng.random() < config.budget_frac:
             problem = env.with_budget(problem, part.count_steps(demonstration.lines))
-        text = part.demonstrate(demonstration.lines, demonstration.answer or problem.answer)
+        text = (
+            "\n".join(demonstration.lines)
+            if written is TraceKind.STOPPED
+            else part.demonstrate(demonstration.lines, demonstration.answer or problem.answer)
+        )
         ignored = _wrong_lines(demonstration, text) if config.mask_wrong_steps else ()
         examples.append(Example(problem=problem, text=text, ignored=ignored, drawn=drawn, written=written))
     return examples
@@ -205,13 +211,25 @@ def _draw(
         errors = rng.choices(list(mix), list(mix.values()), k=rng.choice(config.num_detours))
         demonstration = env.detour_trace(problem, errors, rng)
         if not config.detour_control:
-            return TraceKind.DETOUR, demonstration
+            if demonstration is not None and config.stop_at_backtrack:
+                return TraceKind.STOPPED, _stopped(demonstration)
+            return TraceKind.STOPPED if config.stop_at_backtrack else TraceKind.DETOUR, demonstration
         padded = demonstration and env.padded_trace(problem, len(demonstration.lines), rng)
         return TraceKind.CONTROL, padded
     number -= config.detour_frac
     if number < config.search_frac:
         return TraceKind.SEARCH, env.search_trace(problem, rng)
     return TraceKind.FULL, None
+
+
+def _stopped(detour: Demonstration) -> Demonstration:
+    """A demonstration with detours up to the first line that a backtrack is for, and a bare `<backtrack>`.
+
+    That is its first wrong line or, where no line is wrong, the one before its first backtrack.
+    """
+    backtrack = next(place for place, line in enumerate(detour.lines) if line.startswith(BACKTRACK))
+    last = min([*detour.wrong, backtrack - 1])
+    return Demonstration(lines=(*detour.lines[: last + 1], BACKTRACK), wrong=detour.wrong & {last})
 
 
 def _wrong_lines(demonstration: Demonstration, text: str) -> tuple[tuple[int, int], ...]:

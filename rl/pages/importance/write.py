@@ -14,13 +14,13 @@ from typing import Any
 
 import pandas as pd
 
-from rl.importance.folder import read_settings
 from rl.importance.record import LineRow, ProblemLog, ProblemRow, line_table
 from rl.importance.summary import Correlation, Estimate, KindSummary, by_kind, correlations
 from rl.pages.figures import Plot, Tile
 from rl.pages.importance.plots import along_the_trace, by_kind_plot, marks_of
 from rl.pages.render import render
 from rl.pages.table import Cell, Group, Note, Row, Table
+from rl.runs.analysis import read_settings
 from rl.runs.files import write_text
 from rl.stats.format import ABSENT, number, percent, signed
 
@@ -39,7 +39,7 @@ def write_page(folder: Path) -> Path:
         RunFolderError: The folder holds no analysis, or a file of it is damaged.
     """
     path = folder / PAGE
-    write_text(path, render_page(read_settings(folder), ProblemLog(folder).read()))
+    write_text(path, render_page(read_settings(folder, "importance"), ProblemLog(folder).read()))
     return path
 
 

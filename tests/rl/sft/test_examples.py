@@ -86,6 +86,23 @@ def test_by_default_there_are_no_detours() -> None:
     assert kinds(Detours(), config()) == {"full": 200}
 
 
+def test_a_stopped_demonstration_ends_with_its_first_wrong_line_and_a_backtrack() -> None:
+    env = make_env("countdown")
+    settings: dict[str, Any] = {"skipped_frac": 0.0, "detour_frac": 1.0, "num_detours": [1, 2]}
+    whole = make_examples(env, WarmStartConfig(**settings), num_problems=40, seed=0)
+    stopped = make_examples(env, WarmStartConfig(**settings, stop_at_backtrack=True), num_problems=40, seed=0)
+    assert {one.written for one in stopped} == {TraceKind.STOPPED}
+    for long, short in zip(whole, stopped, strict=True):
+        *lines, wrong, last = short.text.split("\n")
+        assert last == "<backtrack>" and "<backtrack>" not in "".join([*lines, wrong])
+        assert long.text.startswith("\n".join([*lines, wrong]))
+        ((start, end),) = short.ignored
+        assert short.text[start:end] == wrong
+        trace = env.check(short.problem, env.parse(short.text))
+        assert [step.verdict for step in trace.steps[:-2]] == ["valid"] * len(lines)
+        assert trace.backtracks[0].needed and trace.answer is None
+
+
 def test_controls_are_as_long_as_the_detours_they_stand_for() -> None:
     detours = draw_examples(Detours(), config(detour_frac=1.0, num_detours=[1, 2]), seed=3)
     controls = draw_examples(

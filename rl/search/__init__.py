@@ -1,0 +1,1 @@
+"""Search with a trained model: completions rolled back to earlier states, beside decoding without a search."""
