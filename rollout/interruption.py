@@ -178,6 +178,11 @@ def ended_by_signals(last_words: str) -> Iterator[Signals]:
         signals.close()
 
 
+def received() -> int | None:
+    """The signal that has asked this process to end; None outside `ended_by_signals`, and before one."""
+    return None if _signals is None else _signals.received
+
+
 @contextmanager
 def protected() -> Iterator[None]:
     """Do the block whole: a signal that comes meanwhile interrupts at its end.

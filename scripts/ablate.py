@@ -32,7 +32,7 @@ def main(argv: list[str] | None = None) -> int:
     what.add_argument("--dry-run", action="store_true", help="show the runs and their cost, and stop")
     what.add_argument("--report", action="store_true", help="write the report of the finished runs, and stop")
     arguments = parser.parse_intermixed_args(argv)
-    with ended_by_signals("stopped; the same command continues from the newest checkpoints"):
+    with ended_by_signals("stopped; the same command continues where each run was stopped"):
         return _ablate(arguments)
 
 

@@ -18,7 +18,7 @@ from rich.live import Live
 from rich.table import Table
 
 from configs.schema.ablation import Trial
-from rl.ablation.progress import read_progress
+from rl.ablation.progress import last_line, read_progress
 from rl.ablation.schedule import Schedule, TrialStatus
 from rl.ablation.table import TrialRow, case_table, describe_estimate, trial_line, trial_table
 from rl.ablation.time_left import Measured, Pace, estimate, updates_done
@@ -93,7 +93,7 @@ class LiveTable:
             self._write(f"{name}: started")
 
     def ended(self, name: str) -> None:
-        """A run has finished or failed. Runs that cannot start because it failed are named too."""
+        """A run has finished, stopped or failed. Runs that cannot start because it failed are named too."""
         trial = self._schedule.trials[name]
         if name in self._started:
             self._took[name] = self._clock() - self._started[name]
@@ -103,11 +103,20 @@ class LiveTable:
             if self._live is None:
                 self._write(f"{name}: done; {self._status()}")
             return
+        if self._schedule.states[name] is TrialStatus.STOPPED:
+            self._write(f"{name}: {last_line(trial.log)}")
+            return
         failures = self._schedule.failures
         self._write(f"{name}: FAILED: {failures[name].reason} (log: {trial.log})")
         for other in self._schedule.trials.values():
             if other.after == name:
                 self._write(f"{other.name}: FAILED: {failures[other.name].reason}")
+
+    def stopping(self) -> None:
+        """A signal has come, and the runs are told to save and end."""
+        running = self._schedule.count(TrialStatus.RUNNING)
+        each = "the run that is running saves its" if running == 1 else f"the {running} runs each save their"
+        self._write(f"stopping: {each} last update; a second signal ends at once")
 
     def tick(self) -> None:
         """Show the runs if enough time has passed since something was shown."""

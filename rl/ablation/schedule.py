@@ -28,6 +28,7 @@ class TrialStatus(StrEnum):
     RUNNING = "running"
     DONE = "done"
     FAILED = "failed"
+    STOPPED = "stopped"
     BEFORE = "done before"
 
     @property
@@ -82,6 +83,10 @@ class Schedule:
         for trial in [trial for trial in self._untaken if trial.after == name]:
             self._untaken.remove(trial)
             self.fail(trial.name, f"it begins from the model of {name}, which failed")
+
+    def stop(self, name: str) -> None:
+        """A trial has saved what it had done, and ended before its end."""
+        self.states[name] = TrialStatus.STOPPED
 
     def count(self, state: TrialStatus) -> int:
         """How many trials are in a state."""

@@ -4,12 +4,17 @@ In: a `Schedule`, and the resources each of its trials reserves. Out: the schedu
 failed, and the folder and log of each. Tune only places trials: the schedule decides which one begins, and a
 trial's own checkpoints decide where it continues, so nothing that Tune writes is kept.
 
+A signal to the ablation reaches its trials, wherever they run, through an actor that each waits for::
+
+    signal -> driver, between two events of Tune -> StopActor -> SIGTERM in each trial -> saved -> driver ends
+
 This file does not import torch: a worker reads its thread limit when torch is loaded, so `TrialRun` loads it
 last.
 """
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import logging
 import os
@@ -19,14 +24,16 @@ import threading
 import traceback
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TextIO
 
 import ray
 from ray import tune
 from ray.tune.search import Searcher
+from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from configs.schema.ablation import Trial
-from rl.ablation.schedule import Schedule
+from rl.ablation.schedule import Schedule, TrialStatus
+from rollout.interruption import Interrupted, ended_by_signals, protected, received
 from rollout.pools.cluster import Cluster, connect
 from rollout.pools.room import ActorSize
 
@@ -44,24 +51,51 @@ _QUIET = {
     "TUNE_DISABLE_SIGINT_HANDLER": "1",
     "TUNE_PRINT_ALL_TRIAL_ERRORS": "0",
 }
+_TELL_S = 5.0
+
+
+class StopActor:
+    """Tells trials to stop, on whatever node they are."""
+
+    def __init__(self) -> None:
+        self._told = asyncio.Event()
+
+    async def tell(self) -> None:
+        """Tell all trials."""
+        self._told.set()
+
+    async def wait(self) -> None:
+        """Return once they are told."""
+        await self._told.wait()
 
 
 class TrialRun(tune.Trainable):
     """One trial: the whole run is a single Tune step, in the main thread of a worker."""
 
-    def setup(self, config: dict[str, Any], trials: Mapping[str, Trial] | None = None) -> None:
+    def setup(
+        self, config: dict[str, Any], trials: Mapping[str, Trial] | None = None, stop: Any = None
+    ) -> None:
         """Remember the trial and set its thread limit."""
         assert trials is not None
         self._trial = trials[config["run"]]
+        threading.Thread(target=self._end_when_told, args=[stop], name="stop", daemon=True).start()
         os.environ["OMP_NUM_THREADS"] = str(self._trial.config.threads)
 
     def step(self) -> dict[str, Any]:
         """Run the trial to its end."""
         return {"done": True, _RAISED: run_trial(self._trial)}
 
+    def _end_when_told(self, stop: Any) -> None:
+        ray.get(stop.wait.remote())
+        os.kill(os.getpid(), signal.SIGTERM)  # Ray blocks SIGINT in its workers
+
 
 def run_trial(trial: Trial) -> str:
-    """Run a trial in this process with its output in its log; returns why it failed, or "" if it did not."""
+    """Run a trial in this process with its output in its log; at SIGTERM it saves, as `stride train` does.
+
+    Returns:
+        Why it failed; "" if it did not, or was stopped.
+    """
     if not trial.log.parent.is_dir():
         host = socket.gethostname()
         return f"{trial.log.parent} does not exist on {host}; give an --output that all nodes see"
@@ -70,11 +104,7 @@ def run_trial(trial: Trial) -> str:
             for stream in (1, 2):
                 os.dup2(log.fileno(), stream)
             try:
-                from rl.iterate.run import iterate
-                from rl.train import train
-
-                run = train if trial.config.iterate is None else iterate
-                run(trial.config, resume=(trial.folder / "config.yaml").is_file(), out=log)
+                _run(trial, log)
             except Exception as error:
                 traceback.print_exc(file=log)
                 log.write(f"{_one_line(error)}\n")
@@ -82,6 +112,17 @@ def run_trial(trial: Trial) -> str:
     except Exception as error:
         return _one_line(error)
     return ""
+
+
+def _run(trial: Trial, log: TextIO) -> None:
+    with contextlib.suppress(SystemExit), ended_by_signals("stopped before the run began") as signals:
+        from rl.iterate.run import iterate
+        from rl.runs.state import describe_next
+        from rl.train import train
+
+        signals.last_words = lambda: f"stopped; {describe_next(trial.folder, how='the same command')}"
+        run = train if trial.config.iterate is None else iterate
+        run(trial.config, resume=(trial.folder / "config.yaml").is_file(), out=log)
 
 
 def _one_line(error: Exception) -> str:
@@ -98,7 +139,7 @@ class TrialSearch(Searcher):
 
     def suggest(self, trial_id: str) -> Any:
         """The next trial; None while the rest wait for a running one, FINISHED when none is left."""
-        if self._schedule.all_taken:
+        if self._schedule.all_taken or received() is not None:
             return Searcher.FINISHED
         trial = self._schedule.take()
         if trial is None:
@@ -116,6 +157,8 @@ class TrialSearch(Searcher):
         trial = self._schedule.trials[name]
         if result is not None and result.get(_RAISED):
             self._schedule.fail(name, result[_RAISED])
+        elif received() is not None and not is_done(trial):
+            self._schedule.stop(name)
         elif error or not is_done(trial):
             self._schedule.fail(
                 name, f"its process was killed or crashed; last line of its log: {last_line(trial.log)}"
@@ -131,11 +174,13 @@ class TrialSearch(Searcher):
 
 
 class _Watch(tune.Callback):
-    """Reports the events of Tune to the schedule and the table."""
+    """Reports the events of Tune to the schedule and the table, and a signal to the trials."""
 
-    def __init__(self, schedule: Schedule, table: LiveTable) -> None:
+    def __init__(self, schedule: Schedule, table: LiveTable, stop: Any) -> None:
         self._schedule = schedule
         self._table = table
+        self._stop = stop
+        self._told = False
 
     def on_trial_start(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         self._schedule.start(trial.config["run"])
@@ -146,12 +191,23 @@ class _Watch(tune.Callback):
 
     def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         name = trial.config["run"]
-        if reason := _ray_reason(trial.error_file):
+        if received() is None and (reason := _ray_reason(trial.error_file)):
             self._schedule.fail(name, reason)
         self._table.ended(name)
 
     def on_step_end(self, iteration: int, trials: list[Any], **info: Any) -> None:
         self._table.tick()
+        if (number := received()) is None:
+            return
+        if not self._told:
+            self._told = True
+            self._table.stopping()
+            try:
+                ray.get(self._stop.tell.remote(), timeout=_TELL_S)
+            except ray.exceptions.RayError:
+                raise Interrupted(number) from None
+        if not self._schedule.count(TrialStatus.RUNNING):
+            raise Interrupted(number)
 
     def __getstate__(self) -> dict[str, Any]:
         return {}
@@ -215,12 +271,17 @@ def run_schedule(
         parallel: Most trials that run at the same time.
         folder: For Tune's own files; all nodes must see it.
         table: Is notified of starts and ends, and shows the trials.
+
+    Raises:
+        Interrupted: A signal has come; the trials that ran have saved what they had done.
     """
     waiting = schedule.unfinished
     trials = {trial.name: trial for trial in waiting}
     requests = {name: tune.PlacementGroupFactory([dict(b) for b in bundles[name]]) for name in trials}
+    here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
+    stop = ray.remote(StopActor).options(num_cpus=0, scheduling_strategy=here).remote()
     trainable = tune.with_resources(
-        tune.with_parameters(TrialRun, trials=trials), lambda config: requests[config["run"]]
+        tune.with_parameters(TrialRun, trials=trials, stop=stop), lambda config: requests[config["run"]]
     )
     tuner = tune.Tuner(
         trainable,
@@ -235,11 +296,12 @@ def run_schedule(
             name="trials",
             storage_path=str(folder),
             checkpoint_config=tune.CheckpointConfig(checkpoint_at_end=False),
-            callbacks=[_Watch(schedule, table)],
+            callbacks=[_Watch(schedule, table, stop)],
             verbose=0,
         ),
     )
-    tuner.fit()
+    with protected():  # Tune is left between two of its events
+        tuner.fit()
     for trial in schedule.unfinished:
         schedule.fail(trial.name, "Ray Tune ended before it was done; run the ablation again to continue")
         table.ended(trial.name)

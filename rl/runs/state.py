@@ -197,14 +197,14 @@ def _loop_state(folder: Path, settings: Mapping[str, Any], *, holder: str, chang
     )
 
 
-def describe_next(folder: Path) -> str:
-    """Where a run goes on, as the end of a message about its being stopped."""
+def describe_next(folder: Path, how: str = "--resume") -> str:
+    """Where a run goes on, as the end of a message about its being stopped; `how` is what makes it go on."""
     if not is_run(folder):
         return f"nothing was written to {folder}"
     state = read_state(folder)
     if state.faults and not state.next:
         return f"the run in {folder} cannot be continued as it is: {state.faults[0]}"
-    return f"--resume {state.next}" if state.next else f"the run in {folder} is finished"
+    return f"{how} {state.next}" if state.next else f"the run in {folder} is finished"
 
 
 def _checkpoints(folder: Path, *, verify: bool) -> tuple[dict[Stage, Path], dict[Stage, list[str]]]:

@@ -1,4 +1,4 @@
-"""An ablation from the command line: previewed, terminated in the middle, and continued."""
+"""An ablation from the command line: previewed, stopped in the middle, and continued."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ threads: 1
 report_to: [none]
 env: {name: directional, settings: {train: [1, 2], ood_easy: [3], ood_hard: [4]}}
 policy: {tiny: {hidden_size: 16, num_layers: 1, num_heads: 2, intermediate_size: 16, max_positions: 64}}
-warm_start: {updates: 2, num_problems: 8, batch_size: 4, save_every: 4}
+warm_start: {updates: 2, num_problems: 8, batch_size: 4}
 rollout: {samples_per_problem: 2, max_prompt_tokens: 32, max_new_tokens: 32}
 rewards: {terms: [{name: correct, weight: 1.0}]}
 grpo: null
@@ -69,6 +69,12 @@ def updates(folder: Path, trial: str) -> list[int]:
     return [json.loads(line)["update"] for line in lines]
 
 
+def wait_for_update(process: subprocess.Popen[str], folder: Path, trial: str, update: int) -> None:
+    while max(updates(folder, trial), default=0) < update:
+        assert process.poll() is None, process.communicate()
+        time.sleep(0.02)
+
+
 def descendants(pid: int) -> dict[int, str]:
     """Descendants of a process with their start times, since process numbers are reused."""
     parents, started = {}, {}
@@ -103,9 +109,7 @@ def test_a_terminated_ablation_continues(folder: Path, capsys: pytest.CaptureFix
     study = load_ablation(folder / "study.yaml", (), folder / "out")
     short, long = [trial.name for trial in study.trials]
     process = start(folder)
-    while max(updates(folder, long), default=0) < 9:  # two checkpoints are behind it
-        assert process.poll() is None, process.communicate()
-        time.sleep(0.02)
+    wait_for_update(process, folder, long, 9)
     below = descendants(process.pid)
     assert int((folder / "out" / long / ".lock").read_text().split()[1]) in below
     process.send_signal(signal.SIGTERM)
@@ -116,20 +120,37 @@ def test_a_terminated_ablation_continues(folder: Path, capsys: pytest.CaptureFix
         time.sleep(0.1)
     reached = max(updates(folder, long))
     assert reached < 300
+    lines = errors.splitlines()
+    assert "stopping: the run that is running saves its last update; a second signal ends at once" in lines
+    assert f"{long}: stopped; the same command continues warm start from update {reached}" in lines
+    assert lines[-1] == "stopped; the same command continues where each run was stopped"
 
     before = (folder / "out" / short / "provenance.json").read_text()
     with contextlib.chdir(folder):
         assert main(["ablate", "study.yaml", "--output", "out", "--dry-run"]) == 0
     shown = capsys.readouterr().out
     (row,) = [line.split() for line in shown.splitlines() if line.startswith(long.removesuffix("-seed0"))]
-    resumed = int(row[-1])
-    assert row[1:] == ["-", "from", "warm", str(resumed)] and 4 <= resumed <= reached
+    assert row[1:] == ["-", "from", "warm", str(reached)]
+
+    process = start(folder)
+    wait_for_update(process, folder, long, reached + 1)
+    os.kill(int((folder / "out" / long / ".lock").read_text().split()[1]), signal.SIGSTOP)  # it cannot save
+    below = descendants(process.pid)
+    process.send_signal(signal.SIGINT)
+    time.sleep(1.0)
+    assert process.poll() is None
+    second = time.monotonic()
+    process.send_signal(signal.SIGINT)
+    assert process.wait(30) == 128 + signal.SIGINT and time.monotonic() - second < 1.0
+    process.communicate()
+    while alive(below):
+        time.sleep(0.1)
 
     process = start(folder)
     shown, errors = process.communicate()
     assert process.returncode == 0, errors
     assert "2 runs, 1 of them finished before" in errors and f"{short}: started" not in errors
-    assert f"warm start: continuing from update {resumed}" in (folder / "out" / f"{long}.log").read_text()
+    assert f"warm start: continuing from update {reached}" in (folder / "out" / f"{long}.log").read_text()
     assert updates(folder, long) == list(range(1, 301))
     assert (folder / "out" / short / "provenance.json").read_text() == before
     assert "report: " in shown and "Traceback" not in errors

@@ -87,6 +87,28 @@ def test_waiting_for_room_is_not_called_starting(trials: list[Trial]) -> None:
     ]
 
 
+def test_stopped_runs_say_where_they_go_on(trials: list[Trial]) -> None:
+    out = io.StringIO()
+    schedule = Schedule(trials, done=())
+    table = LiveTable(schedule, at_once=2, out=out)
+    for trial in trials[:2]:
+        schedule.start(trial.name)
+    table.stopping()
+    for trial in trials[:2]:
+        trial.log.write_text("warm start: saved update 9 in 0.1 s\nstopped; the same command goes on\n")
+        schedule.stop(trial.name)
+        table.ended(trial.name)
+    assert out.getvalue().split("\n")[1:] == [
+        "stopping: the 2 runs each save their last update; a second signal ends at once",
+        "warm-1-seed0: stopped; the same command goes on",
+        "warm-1-seed1: stopped; the same command goes on",
+        "",
+    ]
+    assert schedule.failures == {} and [trial.name for trial in trials[2:]] == [
+        trial.name for trial in schedule.unfinished
+    ]
+
+
 @pytest.fixture
 def terminal(monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[io.TextIOWrapper, int]]:
     """A terminal of 100 columns and 14 lines, and a descriptor to read what it is sent."""
