@@ -6,7 +6,7 @@ from envs import Problem, Trace
 from rewards.declare import reward
 
 
-@reward()
+@reward(lines="backtracks")
 def backtrack_count(problem: Problem, trace: Trace, *, cap: int = 4) -> float:
     """min(1, backtracks / `cap`), whether they are real or fake.
 
@@ -15,7 +15,7 @@ def backtrack_count(problem: Problem, trace: Trace, *, cap: int = 4) -> float:
     return min(1.0, trace.num_backtracks / cap)
 
 
-@reward(checked_backtracks=True)
+@reward(checked_backtracks=True, lines="fake_backtracks")
 def fake_backtracks(problem: Problem, trace: Trace, *, cap: int = 4) -> float:
     """min(1, fake backtracks / `cap`): those that restore no earlier state or take the same branch again.
 
@@ -24,7 +24,7 @@ def fake_backtracks(problem: Problem, trace: Trace, *, cap: int = 4) -> float:
     return min(1.0, trace.fake_backtracks / cap)
 
 
-@reward(checked_backtracks=True)
+@reward(checked_backtracks=True, lines="needless_backtracks")
 def needless_backtracks(problem: Problem, trace: Trace, *, cap: int = 4) -> float:
     """min(1, needless backtracks / `cap`): those that leave a branch from which the end could be reached.
 
@@ -35,7 +35,7 @@ def needless_backtracks(problem: Problem, trace: Trace, *, cap: int = 4) -> floa
     return min(1.0, trace.needless_backtracks / cap)
 
 
-@reward()
+@reward(lines="backtracks")
 def backtracks_over_budget(problem: Problem, trace: Trace, *, allowed: int = 1, cap: int = 4) -> float:
     """min(1, max(0, backtracks - `allowed`) / `cap`).
 
@@ -44,7 +44,7 @@ def backtracks_over_budget(problem: Problem, trace: Trace, *, allowed: int = 1, 
     return min(1.0, max(0, trace.num_backtracks - allowed) / cap)
 
 
-@reward(ascending=("floor", "ceiling"))
+@reward(ascending=("floor", "ceiling"), lines="backtracks")
 def backtracks_off_density(
     problem: Problem, trace: Trace, *, floor: float = 0.0, ceiling: float = 0.2
 ) -> float:
@@ -65,7 +65,7 @@ def backtracks_off_density(
     return min(1.0, density / ceiling - 1.0) if ceiling else 1.0
 
 
-@reward(checked_backtracks=True)
+@reward(checked_backtracks=True, lines="wasted_steps")
 def wasted_steps(problem: Problem, trace: Trace) -> float:
     """Steps that were taken back, as a share of all steps; 1 where an invalid line stands.
 

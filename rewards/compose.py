@@ -20,6 +20,7 @@ from envs import Problem, Trace
 from rewards.correctness import group_accuracy
 from rewards.declare import Range
 from rewards.history import History
+from rewards.priced_lines import PricedLines
 from rewards.registry import Reward, find_reward
 from rewards.types import Outcome, Score
 from rewards.user import MEMORY_GIB, TIMEOUT_S, UserReward
@@ -221,6 +222,21 @@ class RewardSum:
         """Names of the terms that judge backtracks, so that the task must check what they restore."""
         pairs = zip(self.terms, self._rewards, strict=True)
         return tuple(term.name for term, reward in pairs if reward.declared.checked_backtracks)
+
+    @property
+    def on_group(self) -> tuple[str, ...]:
+        """Names of the terms that compare the samples of a group, or count in some groups only."""
+        pairs = zip(self.terms, self._rewards, strict=True)
+        whole = When().group_accuracy
+        return tuple(
+            term.name for term, reward in pairs if reward.declared.group or term.when.group_accuracy != whole
+        )
+
+    @property
+    def priced_lines(self) -> dict[str, PricedLines]:
+        """The kind of lines that a term prices, by its name; terms of the whole answer are left out."""
+        pairs = zip(self.terms, self._rewards, strict=True)
+        return {term.name: reward.declared.lines for term, reward in pairs if reward.declared.lines is not None}
 
     def close(self) -> None:
         """End the processes of users' own rewards."""

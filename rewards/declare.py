@@ -17,6 +17,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
+from rewards.priced_lines import KINDS, PricedLines
+
 F = TypeVar("F", bound=Callable[..., Any])
 Range = tuple[float, float]
 
@@ -42,6 +44,8 @@ class Declaration:
         checked_steps: It judges steps or backtracks by the verdicts of the task, so the task must check steps.
         checked_backtracks: It judges backtracks by what they restore, so the task must check them too.
         ascending: Keywords whose values must not decrease in this order: `("floor", "ceiling")`.
+        lines: The kind of lines that it prices (`priced_lines.py`), to which `grpo.credit: parts` credits it;
+            None: the whole answer.
     """
 
     when_wrong: Range = (0.0, 1.0)
@@ -54,6 +58,7 @@ class Declaration:
     checked_steps: bool = False
     checked_backtracks: bool = False
     ascending: tuple[str, ...] = ()
+    lines: PricedLines | None = None
 
     def ranges(self, args: Mapping[str, Any]) -> tuple[Range, Range]:
         """Smallest and largest value where the answer is wrong, and where it is right, with these arguments."""
@@ -74,6 +79,7 @@ def reward(
     checked_steps: bool = False,
     checked_backtracks: bool = False,
     ascending: tuple[str, ...] = (),
+    lines: PricedLines | None = None,
 ) -> Callable[[F], F]:
     """Declare a reward; see `Declaration` for the arguments. The function itself stays as it is.
 
@@ -90,6 +96,7 @@ def reward(
         checked_steps=checked_steps or checked_backtracks,
         checked_backtracks=checked_backtracks,
         ascending=ascending,
+        lines=lines,
     )
 
     def declare(function: F) -> F:
@@ -129,6 +136,11 @@ def declaration_of(function: Callable[..., Any], name: str) -> Declaration:
         raise ValueError(
             f"reward '{name}' declares ascending={declared.ascending} but takes no keyword '{missing[0]}'; add "
             "it after a '*', or leave it out of @reward"
+        )
+    if declared.lines is not None and declared.lines not in KINDS:
+        raise ValueError(
+            f"reward '{name}' declares lines={declared.lines!r}; it can be {', '.join(KINDS)}, or left out for "
+            "a reward of the whole answer"
         )
     if declared.per_tokens and not declared.limit:
         raise ValueError(

@@ -21,7 +21,7 @@ from envs import Problem, Status, Trace, Verdict
 from rewards.declare import reward
 
 
-@reward(when_wrong=(1, 1))
+@reward(when_wrong=(1, 1), lines="steps")
 def step_count(problem: Problem, trace: Trace) -> float:
     """min(1, n / N); 1 where the trace has not passed.
 
@@ -32,7 +32,7 @@ def step_count(problem: Problem, trace: Trace) -> float:
     return min(1.0, trace.num_steps / problem.num_full_steps)
 
 
-@reward(when_wrong=(0, 0))
+@reward(when_wrong=(0, 0), lines="steps")
 def steps_saved(problem: Problem, trace: Trace) -> float:
     """max(0, 1 - n / N); 0 where the trace has not passed.
 
@@ -43,7 +43,7 @@ def steps_saved(problem: Problem, trace: Trace) -> float:
     return max(0.0, 1.0 - trace.num_steps / problem.num_full_steps)
 
 
-@reward(budget=True)
+@reward(budget=True, lines="steps")
 def steps_over_budget(problem: Problem, trace: Trace) -> float:
     """Steps over the budget, (n - b) / b, within [0, 1]; 1 where the trace has not passed.
 
@@ -58,7 +58,7 @@ def steps_over_budget(problem: Problem, trace: Trace) -> float:
     return min(1.0, max(0.0, trace.num_steps / problem.budget - 1.0))
 
 
-@reward(budget=True)
+@reward(budget=True, lines="steps")
 def steps_off_budget(problem: Problem, trace: Trace) -> float:
     """Distance from the budget, |n - b| / b, at most 1; 1 for a right answer whose trace has not passed.
 
@@ -74,7 +74,7 @@ def steps_off_budget(problem: Problem, trace: Trace) -> float:
     return min(1.0, abs(trace.num_steps / problem.budget - 1.0))
 
 
-@reward(group=True)
+@reward(group=True, lines="steps")
 def steps_over_shortest(problem: Problem, traces: Sequence[Trace]) -> list[float]:
     """(n - m) / m, at most 1, where m is the group's shortest sample that passed; 1 for those that did not.
 
@@ -89,7 +89,7 @@ def steps_over_shortest(problem: Problem, traces: Sequence[Trace]) -> list[float
     return [min(1.0, max(0.0, t.num_steps / shortest - 1.0)) if t.passed else 1.0 for t in traces]
 
 
-@reward(budget=True, when_wrong=(0, 0.5))
+@reward(budget=True, when_wrong=(0, 0.5), lines="steps")
 def budget_margin(problem: Problem, trace: Trace, *, slope: float = 1.0) -> float:
     """0.5 + `slope` (b - n) / b, within [0, 1]; 0 where the trace has not passed.
 
@@ -106,7 +106,7 @@ def budget_margin(problem: Problem, trace: Trace, *, slope: float = 1.0) -> floa
     return min(1.0, max(0.0, 0.5 + slope * (1.0 - trace.num_steps / problem.budget)))
 
 
-@reward(when_wrong=(1, 1))
+@reward(when_wrong=(1, 1), lines="steps")
 def steps_off_target(problem: Problem, trace: Trace, *, share: float = 1.0, tolerance: int = 1) -> float:
     """max(0, |n - t| - `tolerance`) / t, at most 1; 1 where the trace has not passed.
 

@@ -89,6 +89,8 @@ def build_parts(config: Config, *, find_model: bool = True) -> Parts:
     with _collected(mistakes):
         _check_judged_backtracks(env, rewards)
     with _collected(mistakes):
+        _check_credit(config, env, rewards)
+    with _collected(mistakes):
         check_tiny_model(config)
     if find_model:
         with _collected(mistakes):
@@ -171,6 +173,36 @@ def _check_judged_backtracks(env: Env[Any] | None, rewards: RewardSum | None) ->
         "that announce one ('Wait, ...'): none is real, fake or needless, and no step is wasted; leave that "
         "out, or price all of them with 'backtrack_count'"
     )
+
+
+def _check_credit(config: Config, env: Env[Any] | None, rewards: RewardSum | None) -> None:
+    """Refuse step credit that gives nothing: no price is on lines, or nothing is known of them."""
+    if config.grpo is None:
+        return
+    name = config.grpo.credit.name
+    if name == "parts" and rewards is not None and not rewards.priced_lines:
+        raise ConfigError(
+            "grpo.credit is parts, but no reward prices steps or backtracks; add one, such as 'step_count' "
+            "with a negative weight, or set grpo.credit to sequence"
+        )
+    if name == "monte_carlo" and rewards is not None and rewards.on_group:
+        raise ConfigError(
+            f"grpo.credit is monte_carlo, but '{rewards.on_group[0]}' compares the samples of a group, and "
+            "continuations are none; leave it out, or set grpo.credit to sequence"
+        )
+    if env is None:
+        return
+    parts = list(env.parts.values())
+    if name in ("progress", "decs") and not any(part.defines("remaining") for part in parts):
+        raise ConfigError(
+            f"grpo.credit is {name}, but '{env.name}' does not say how many lines remain (Env.remaining); "
+            "set grpo.credit to sequence, or to same_state where the task checks steps"
+        )
+    if name == "same_state" and not any(part.checks_steps for part in parts):
+        raise ConfigError(
+            f"grpo.credit is same_state, but '{env.name}' checks no steps, so the state after a line is "
+            "unknown; set grpo.credit to sequence"
+        )
 
 
 def _term(term: RewardTermConfig) -> Term:

@@ -33,6 +33,7 @@ from rl.evaluate import evaluate
 from rl.evaluation_files import write_evaluation
 from rl.grpo.checkpoint_state import logged_until
 from rl.grpo.evaluations import Evaluations
+from rl.grpo.micro_batches import Advantage
 from rl.grpo.train import train_grpo
 from rl.grpo.zero_signal import describe_zero_signal
 from rl.key_steps.agreement import describe_agreement
@@ -351,7 +352,11 @@ class _Run:
             self.tables.show(f"eval-{stage}/{split}", 0, rows)
 
     def _log_rollouts(
-        self, encoder: Encoder, update: int, rollouts: RolloutBatch, advantages: Mapping[int, Sequence[float]]
+        self,
+        encoder: Encoder,
+        update: int,
+        rollouts: RolloutBatch,
+        advantages: Mapping[int, Sequence[Advantage]],
     ) -> None:
         def rows(*, tokens: bool) -> Iterator[SampleRow]:
             for group in rollouts.sampled:

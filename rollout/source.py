@@ -24,7 +24,7 @@ from envs.own import draw_problem
 from envs.seeding import derive_random
 from rewards import Outcome, RunHistory
 from rollout.pools.base import RolloutPool
-from rollout.types import GroupRequest, PromptTooLongError, RolloutGroup
+from rollout.types import Continuations, GroupRequest, PromptTooLongError, RolloutGroup
 from rollout.ungraded_limit import UngradedLimit
 
 _MOST_SKIPPED = 10_000  # in a row, where the split is endless
@@ -35,7 +35,7 @@ class RolloutBatch:
     """The groups sampled for one update.
 
     Attributes:
-        useful: Groups to train on, at most P; the rewards in each differ.
+        useful: Groups to train on, at most P; the rewards in each differ, or the credit of its lines does.
         sampled: All groups sampled, useful ones included, in order.
         zero_signal: Number of groups without a gradient, by cause: `all_` and the outcome where all rewards are
             equal (`all_verified`, `all_wrong`, ...), `all_equal` for a mix of outcomes, `ungraded` where
@@ -74,10 +74,11 @@ class GroupSource:
         budget_frac: float = 0.0,
         fewer: Sequence[int] = (),
         first: int = 0,
-        decoupled: bool = False,
+        zero_signal: Callable[[RolloutGroup], str | None] | None = None,
         fits: Callable[[Problem], bool] | None = None,
         history: RunHistory | None = None,
         facts: bool = False,
+        continuations: Continuations | None = None,
     ) -> None:
         """Start at the first group.
 
@@ -95,10 +96,11 @@ class GroupSource:
             fewer: In place of `budget_frac`: every prompt states the full steps less one of these, drawn
                 uniformly; all of them where that would leave none.
             first: Number of the first group.
-            decoupled: Only right and wrong answers are compared (`rewards.decoupled`).
+            zero_signal: Why a group has no gradient, or None if it has one; None: `zero_signal_cause`.
             fits: Whether a problem is used, with its budget; None: all are.
             history: The run so far, for the rewards; None if no reward reads it.
             facts: Ask for what the environment knows of each line (`Sample.facts`).
+            continuations: Ask for the values of samples after their steps (`Sample.values`).
         """
         self.cursor = first
         self._history = history
@@ -114,8 +116,9 @@ class GroupSource:
         self._fewer = tuple(fewer)
         self._fits = fits
         self._num_skipped = 0
-        self._decoupled = decoupled
+        self._zero_signal = zero_signal or zero_signal_cause
         self._facts = facts
+        self._continuations = continuations
 
     def state(self) -> dict[str, Any]:
         """The state that a checkpoint must hold, as JSON values."""
@@ -158,7 +161,7 @@ class GroupSource:
                 for group in batch.groups:
                     self._ungraded.add(group)
                     sampled.append(group)
-                    cause = zero_signal_cause(group, decoupled=self._decoupled)
+                    cause = self._zero_signal(group)
                     if cause is None:
                         useful.append(group)
                     else:
@@ -224,6 +227,7 @@ class GroupSource:
             seed=self._seed,
             history=None if self._history is None else self._history.of(problem),
             facts=self._facts,
+            continuations=self._continuations,
         )
 
 

@@ -11,8 +11,9 @@ is not whole before the boundary, which is told (`StepBoundary.whole`).
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import accumulate, pairwise
 
 from envs import Trace
 from rollout.encoder import Encoder
@@ -48,16 +49,7 @@ def step_boundaries(encoder: Encoder, ids: Sequence[int], trace: Trace) -> tuple
     text = encoder.decode(ids)
     kept = len(ids) - (bool(ids) and ids[-1] in encoder.stop_ids)
     first = len(encoder.prompts.prefill)
-
-    def reached(tokens: int) -> int:
-        """Characters of the text that these first tokens write; of half a character, none."""
-        part = encoder.show(ids[:tokens])
-        if text.startswith(part, first):
-            return first + len(part)
-        return first + next(
-            (at for at, char in enumerate(part) if not text.startswith(char, first + at)), len(part)
-        )
-
+    reached = _reached(encoder, ids[:kept], text, first)
     spans = [step.span for step in trace.steps]
     starts = [start for start, _ in spans]
     after = spans[-1][1] if spans else 0
@@ -72,3 +64,39 @@ def step_boundaries(encoder: Encoder, ids: Sequence[int], trace: Trace) -> tuple
         whole = number == 0 or reached(tokens) >= spans[number - 1][1]
         boundaries.append(StepBoundary(tokens=tokens, whole=whole))
     return tuple(boundaries)
+
+
+def step_spans(encoder: Encoder, ids: Sequence[int], trace: Trace) -> tuple[tuple[int, int], ...]:
+    r"""The tokens of each step: the first one, and the one after the last.
+
+    A token belongs to one step at most. That with a line break belongs to the step before it, unless it holds
+    the start of the next one. What follows the last step belongs to none.
+
+    Args:
+        encoder: Decodes the tokens.
+        ids: The sampled tokens, with or without the stop token.
+        trace: What was read of `encoder.decode(ids)`.
+
+    Example: tokens `1+`, `1=2\n`, `2+`, `2=4`, `\n4`, of steps "1+1=2" and "2+2=4": (0, 2) and (2, 4).
+    """
+    starts = [boundary.tokens for boundary in step_boundaries(encoder, ids, trace)]
+    if len(starts) == len(trace.steps):  # the text ends with the last step
+        starts.append(len(ids) - (bool(ids) and ids[-1] in encoder.stop_ids))
+    return tuple(pairwise(starts)) if trace.steps else ()
+
+
+def _reached(encoder: Encoder, ids: Sequence[int], text: str, first: int) -> Callable[[int], int]:
+    """A function for the characters of the text that so many first tokens write; of half a character, none."""
+    pieces = encoder.pieces(ids)
+    if "".join(pieces) == text[first:]:
+        return list(accumulate(map(len, pieces), initial=first)).__getitem__
+
+    def reached(tokens: int) -> int:
+        part = encoder.show(ids[:tokens])
+        if text.startswith(part, first):
+            return first + len(part)
+        return first + next(
+            (at for at, char in enumerate(part) if not text.startswith(char, first + at)), len(part)
+        )
+
+    return reached

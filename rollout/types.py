@@ -119,6 +119,19 @@ class Completion:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Continuations:
+    """Continuations of the samples of a group, by which the worker estimates their values.
+
+    Attributes:
+        num: Continuations from a boundary of steps.
+        every: Steps from one boundary that is continued to the next.
+    """
+
+    num: int
+    every: int = 1
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class GroupRequest:
     """A request for one group: which problem, how many samples, with which seed.
 
@@ -137,6 +150,7 @@ class GroupRequest:
             continues; none of them: it continues from the start, with other draws than the samples of the
             group. Completions are read and scored whole. None: samples as usual.
         facts: Whether the samples come with what the environment knows of their lines.
+        continuations: Whether, and how, their values are estimated by continuing them; None: they are not.
     """
 
     group_id: int
@@ -150,6 +164,7 @@ class GroupRequest:
     env: str = ""
     prefix_ids: tuple[int, ...] | None = None
     facts: bool = False
+    continuations: Continuations | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -162,6 +177,9 @@ class Sample:
         trace: The checked trace.
         score: The reward and its parts.
         facts: What the environment knows of each line of the trace; None if the request did not ask for it.
+        values: The mean reward of continuations from each boundary of its steps (`step_boundaries`), from the
+            first one that of the group; None at a boundary that was not continued. None if the request asked
+            for none.
     """
 
     completion: Completion
@@ -169,6 +187,7 @@ class Sample:
     trace: Trace
     score: Score
     facts: tuple[LineFacts, ...] | None = None
+    values: tuple[float | None, ...] | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -183,6 +202,7 @@ class RolloutGroup:
         ungraded: Completions left out because a grader or a user's reward failed on them, which says nothing
             about them.
         failure: Message of the last such failure; empty without one.
+        extra_tokens: Tokens sampled beside those of the samples: those of continuations.
     """
 
     group_id: int
@@ -191,6 +211,7 @@ class RolloutGroup:
     samples: tuple[Sample, ...]
     ungraded: int = 0
     failure: str = ""
+    extra_tokens: int = 0
 
     @property
     def rewards(self) -> tuple[float, ...]:

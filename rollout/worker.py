@@ -16,6 +16,7 @@ from envs.line_facts import LineFacts, line_facts
 from envs.own import draw_problem, is_own, own_fault
 from envs.seeding import derive_seed
 from rewards import Score, Scorer, UnscoredError
+from rollout.continuations import with_values
 from rollout.encoder import Encoder
 from rollout.engines.base import Engine, Weights
 from rollout.engines.spec import EngineSpec
@@ -140,13 +141,32 @@ class RolloutWorker:
         """
         started = time.perf_counter()
         prompts = [self.prompt(problem, request) for problem, request in zip(problems, requests, strict=True)]
-        completions = self.engine.generate(prompts, sampling or self.sampling)
+        sampling = sampling or self.sampling
+        completions = self.engine.generate(prompts, sampling)
         sampled = time.perf_counter()
         groups = tuple(
             self._read(request, problem, prompt, group)
             for request, problem, prompt, group in zip(requests, problems, prompts, completions, strict=True)
         )
+        groups = with_values(
+            requests,
+            groups,
+            self.encoder,
+            max_new_tokens=sampling.max_new_tokens,
+            answer=lambda asked: self._continued(asked, problems, sampling),
+        )
         return Batch(groups=groups, sample_s=sampled - started, score_s=time.perf_counter() - sampled)
+
+    def _continued(
+        self, asked: Sequence[tuple[int, GroupRequest]], problems: Sequence[Problem], sampling: Sampling
+    ) -> list[RolloutGroup]:
+        """Sample continuations, in one engine call; each request has the place of its problem."""
+        prompts = [self.prompt(problems[place], request) for place, request in asked]
+        completions = self.engine.generate(prompts, sampling)
+        return [
+            self._read(request, problems[place], prompt, group)
+            for (place, request), prompt, group in zip(asked, prompts, completions, strict=True)
+        ]
 
     def prompt(self, problem: Problem, request: GroupRequest) -> Prompt:
         """The engine's prompt for a problem.

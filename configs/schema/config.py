@@ -12,6 +12,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 
+from configs.schema.credit import CreditConfig
 from configs.schema.iterate import IterateConfig, check_loop
 from configs.schema.key_steps import KeyStepsConfig
 from configs.schema.loss import LossConfig
@@ -522,6 +523,8 @@ class UpdatesConfig(Section):
 class GrpoConfig(LossConfig, UpdatesConfig):
     """Group relative policy optimisation (GRPO, arXiv 2402.03300); TRL's loss."""
 
+    credit: CreditConfig = CreditConfig()
+
 
 class EvalConfig(Section):
     """Evaluation before, between and after the stages."""
@@ -675,6 +678,11 @@ class Config(Section):
                 "to 0, or rollout.backend to ray"
             )
         if self.grpo is not None:
+            if self.grpo.credit.by_step and self.rewards.decoupled is not None:
+                raise ValueError(
+                    f"grpo.credit is {self.grpo.credit.name}, but rewards.decoupled gives all tokens of a "
+                    "completion one weight; set grpo.credit to sequence, or rewards.decoupled to null"
+                )
             if self.grpo.updates % self.grpo.num_iterations:
                 raise ValueError(
                     f"grpo.updates ({self.grpo.updates}) must be a multiple of grpo.num_iterations "

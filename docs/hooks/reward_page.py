@@ -57,6 +57,8 @@ def _reward(name: str, reward: Reward) -> str:
         facts.append("needs `grpo.budget_frac`")
     if declared.checked_steps:
         facts.append("needs a task that checks steps" + " and backtracks" * declared.checked_backtracks)
+    if declared.lines is not None:
+        facts.append("`grpo.credit: parts` credits it to single lines")
     arguments = [
         f"`{key}` (default `{_default(parameter)}`)"
         for key, parameter in inspect.signature(reward.function).parameters.items()

@@ -87,7 +87,7 @@ def weigh_advantages(advantages_G: torch.Tensor, accuracy: float, weight: Advant
     a group need not sum to 0.
 
     Args:
-        advantages_G: Advantages, float [G].
+        advantages_G: Advantages, float [G], or [T] of the tokens of a sample.
         accuracy: Share of right answers in the group.
         weight: w.
     """

@@ -30,7 +30,8 @@ def rollout_metrics(rollouts: RolloutBatch, num_groups: int) -> dict[str, float]
         `groups/useful_frac`, `groups/filled_frac` (useful groups over P) and `groups/<cause>` shares;
         `tokens/mean`, `tokens/max` per completion; `prompts/skipped`, problems whose prompts are too long. Of a
         mixture, for each part with completions, `part/<label>/reward`, `/accuracy` and, if any are right,
-        `/steps_per_correct`. Only
+        `/steps_per_correct`. With continuations `credit/extra_tokens`, sampled for values beside completions,
+        and `credit/extra_frac`, as a multiple of the tokens of the completions. Only
         where steps are checked: `outcome/verified`, and of the completions with checked steps `steps_saved`
         over the correct ones, `steps/invalid`, `steps/wasted` and `backtracks/real`, `/fake` and `/needless`.
     """
@@ -66,6 +67,9 @@ def rollout_metrics(rollouts: RolloutBatch, num_groups: int) -> dict[str, float]
     saved = [1.0 - t.num_steps / p.num_full_steps for p, t in correct if t.steps_checked]
     if saved:
         metrics["steps_saved"] = fmean(saved)
+    if extra := sum(group.extra_tokens for group in rollouts.sampled):
+        metrics["credit/extra_tokens"] = float(extra)
+        metrics["credit/extra_frac"] = extra / sum(lengths)
     for name in samples[0][1].score.parts:
         metrics[f"reward/{name}"] = fmean(sample.score.parts[name] for _, sample in samples)
     for outcome in [outcome for outcome in Outcome if checked or outcome is not Outcome.VERIFIED]:

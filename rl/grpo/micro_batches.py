@@ -19,6 +19,9 @@ import torch
 
 from rollout.types import FinishReason, RolloutGroup
 
+Advantage = float | tuple[float, ...]
+"""The advantage of a completion: one for all of its tokens, or one for each."""
+
 MicroBatch = dict[str, Any]
 """Tensors of one forward and backward pass, by the keys TRL's loss reads; see `make_micro_batches`."""
 
@@ -49,13 +52,16 @@ class Row:
 
 
 def make_rows(
-    groups: Sequence[RolloutGroup], advantages: Sequence[Sequence[float]], *, mask_truncated: bool = False
+    groups: Sequence[RolloutGroup],
+    advantages: Sequence[Sequence[Advantage]],
+    *,
+    mask_truncated: bool = False,
 ) -> list[Row]:
-    """One row for each completion; every token gets the advantage of its completion.
+    """One row for each completion.
 
     Args:
         groups: P groups.
-        advantages: One for each sample, by group.
+        advantages: One for each sample, or one for each of its tokens, by group.
         mask_truncated: Leave out completions that were cut off at the length limit.
     """
     return [
@@ -63,7 +69,7 @@ def make_rows(
             prompt_ids=group.prompt_ids,
             ids=sample.completion.ids,
             logprobs=sample.completion.logprobs,
-            advantages=(advantage,) * len(sample.completion.ids),
+            advantages=advantage if isinstance(advantage, tuple) else (advantage,) * len(sample.completion.ids),
         )
         for group, row in zip(groups, advantages, strict=True)
         for sample, advantage in zip(group.samples, row, strict=True)

@@ -7,6 +7,7 @@ a step-skipping loop both call it.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 
 from transformers import TrainerCallback
@@ -16,7 +17,9 @@ from configs.schema.config import GrpoConfig
 from rewards import RewardSum, RunHistory
 from rl.grpo.advantages import AdvantageWeight
 from rl.grpo.arguments import grpo_arguments
+from rl.grpo.credit.credit import continuations, make_credit
 from rl.grpo.evaluations import Evaluations
+from rl.grpo.micro_batches import Advantage
 from rl.grpo.trainer import StrideTrainer
 from rl.grpo.update import Updates
 from rl.models.policy import Policy
@@ -24,7 +27,7 @@ from rl.parts import Parts
 from rl.precision import all_float32, prepare_learner
 from rl.prompt_lengths import fits
 from rollout.pools.base import RolloutPool
-from rollout.source import GroupSource, RolloutBatch
+from rollout.source import GroupSource, RolloutBatch, zero_signal_cause
 
 
 def train_grpo(
@@ -37,7 +40,7 @@ def train_grpo(
     pass_tokens: int | None,
     folder: Path,
     callbacks: list[TrainerCallback],
-    on_rollouts: Callable[[int, RolloutBatch, Mapping[int, Sequence[float]]], None],
+    on_rollouts: Callable[[int, RolloutBatch, Mapping[int, Sequence[Advantage]]], None],
     evaluations: Evaluations | None = None,
     resume_from: Path | None = None,
     say: Callable[[str], None],
@@ -65,6 +68,10 @@ def train_grpo(
         first: Number of the first group.
     """
     weight, decoupled = config.rewards.advantage_weight, config.rewards.decoupled
+    credit = make_credit(
+        settings, parts.rewards, parts.env, policy.encoder, max_length=config.rollout.max_new_tokens
+    )
+    zero_signal = partial(zero_signal_cause, decoupled=decoupled is not None)
     source = GroupSource(
         pool,
         parts.env,
@@ -77,9 +84,11 @@ def train_grpo(
         budget_frac=settings.budget_frac,
         fewer=fewer,
         first=first,
-        decoupled=decoupled is not None,
+        zero_signal=zero_signal if credit is None else credit.zero_signal,
         fits=fits(config, policy.encoder),
         history=_history(parts.rewards, settings),
+        facts=credit is not None,
+        continuations=continuations(settings.credit),
     )
     updates = Updates(
         source,
@@ -90,6 +99,7 @@ def train_grpo(
         on_rollouts=on_rollouts,
         advantage_weight=AdvantageWeight(**weight.model_dump()) if weight else None,
         decoupled=decoupled.temperature if decoupled else None,
+        credit=credit,
         float32=all_float32(config),
         warn=say,
     )

@@ -5,10 +5,10 @@
     publish weights -> rollout batch -> advantages -> micro-batches -> (loss, optimiser: the trainer)
 
 The advantage of a completion is its reward minus the mean of its group (GRPO, arXiv 2402.03300, section 4.1.2),
-divided by a standard deviation where `grpo.scale_rewards` says so. Unless `grpo.importance_sampling_mode` is
-set, the sampler's log-probabilities serve as the old ones of the importance ratio (equation 3 there), so the
-ratio corrects off-policy data and every other difference between sampler and learner, and no second forward
-pass is needed.
+divided by a standard deviation where `grpo.scale_rewards` says so; `grpo.credit` may give its tokens advantages
+of their own (`credit/`). Unless `grpo.importance_sampling_mode` is set, the sampler's log-probabilities serve
+as the old ones of the importance ratio (equation 3 there), so the ratio corrects off-policy data and every
+other difference between sampler and learner, and no second forward pass is needed.
 
 Nothing here knows TRL or transformers; `trainer.py` is the adapter.
 """
@@ -26,10 +26,12 @@ import torch
 from configs.schema.config import GrpoConfig, RolloutConfig
 from rewards.correctness import group_accuracy
 from rl.grpo.advantages import AdvantageWeight, group_advantages, reward_deviations, weigh_advantages
+from rl.grpo.credit.figures import credit_figures
+from rl.grpo.credit.rule import Credit
 from rl.grpo.decoupled import decoupled_weights
 from rl.grpo.logprob_check import LogprobCheck
 from rl.grpo.metrics import rollout_metrics
-from rl.grpo.micro_batches import MicroBatch, make_micro_batches, make_rows, useful_frac
+from rl.grpo.micro_batches import Advantage, MicroBatch, make_micro_batches, make_rows, useful_frac
 from rl.grpo.old_policy import Score, apply_old_policy, reads_old_policy
 from rl.grpo.zero_signal import ZeroSignalWatch
 from rollout.engines.base import Weights
@@ -71,9 +73,10 @@ class Updates:
         rollout: RolloutConfig,
         *,
         pad_id: int,
-        on_rollouts: Callable[[int, RolloutBatch, Mapping[int, Sequence[float]]], None],
+        on_rollouts: Callable[[int, RolloutBatch, Mapping[int, Sequence[Advantage]]], None],
         advantage_weight: AdvantageWeight | None = None,
         decoupled: float | None = None,
+        credit: Credit | None = None,
         float32: bool = True,
         warn: Callable[[str], None] = lambda line: None,
         clock: Callable[[], float] = time.perf_counter,
@@ -90,6 +93,8 @@ class Updates:
                 groups it is trained on, by group.
             advantage_weight: Weighs advantages by the accuracy of their group.
             decoupled: Temperature of `decoupled_weights`; None: advantages are those of the total rewards.
+            credit: Gives the tokens of a completion advantages of their own; None: they get that of the
+                completion.
             float32: Whether sampler and learner both compute in float32.
             warn: Called with one line where updates have no signal, or where sampler and learner disagree.
             clock: Seconds.
@@ -103,6 +108,7 @@ class Updates:
         self._max_length = rollout.max_new_tokens
         self._advantage_weight = advantage_weight
         self._decoupled = decoupled
+        self._credit = credit
         self._pad_id = pad_id
         self._on_rollouts = on_rollouts
         self._watch = ZeroSignalWatch(warn)
@@ -175,7 +181,7 @@ class Updates:
         sampled = self._clock()
         # Without a signal the update still takes place, on a group whose advantages are all 0.
         groups = rollouts.useful or [group for group in rollouts.sampled if group.samples][:1]
-        advantages = self._advantages(groups)
+        advantages, credit_metrics = self._advantages(groups)
         self._on_rollouts(
             update + 1, rollouts, {g.group_id: row for g, row in zip(groups, advantages, strict=True)}
         )
@@ -210,6 +216,7 @@ class Updates:
             **rollout_metrics(rollouts, self.config.problems_per_update),
             **delivery_metrics,
             **old_policy,
+            **credit_metrics,
             "masked_truncated": float(num_rows - len(rows)),
             "seconds/wait": sampled - started,
             "seconds/prepare": prepared - sampled,
@@ -240,11 +247,12 @@ class Updates:
         self._ended_at, self._prepare_s = now, 0.0
         return {**metrics, **self._logprobs.take(update, on_policy=self.on_policy)}
 
-    def _advantages(self, groups: Sequence[RolloutGroup]) -> list[list[float]]:
+    def _advantages(self, groups: Sequence[RolloutGroup]) -> tuple[list[list[Advantage]], dict[str, float]]:
+        """Advantages of samples or their tokens, by group, and the figures of step credit."""
         compared = [group.rewards if self._decoupled is None else group.right for group in groups]
         rewards = [torch.tensor(values, dtype=torch.float64) for values in compared]
         deviations = reward_deviations(rewards, self.config.scale_rewards)
-        advantages = []
+        of_samples: list[list[float]] = []
         for group, rewards_G, deviation in zip(groups, rewards, deviations, strict=True):
             advantages_G = group_advantages(rewards_G, deviation=deviation)
             if self._decoupled is not None:
@@ -252,11 +260,25 @@ class Updates:
                 advantages_G *= decoupled_weights(
                     totals_G, torch.tensor(group.right), temperature=self._decoupled
                 )
-            if self._advantage_weight is not None:
+            of_samples.append(advantages_G.tolist())
+        advantages: list[list[Advantage]] = [[*row] for row in of_samples]
+        figures: dict[str, float] = {}
+        if self._credit is not None:
+            groups_with = zip(groups, of_samples, deviations, strict=True)
+            advantages = [self._credit(*one) for one in groups_with]
+            figures = credit_figures(of_samples, advantages)
+        if self._advantage_weight is not None:
+            for group, row in zip(groups, advantages, strict=True):
                 accuracy = group_accuracy([sample.trace for sample in group.samples])
-                advantages_G = weigh_advantages(advantages_G, accuracy, self._advantage_weight)
-            advantages.append(advantages_G.tolist())
-        return advantages
+                row[:] = [self._weighed(advantage, accuracy) for advantage in row]
+        return advantages, figures
+
+    def _weighed(self, advantage: Advantage, accuracy: float) -> Advantage:
+        assert self._advantage_weight is not None
+        by_token = isinstance(advantage, tuple)
+        values = torch.tensor(advantage if by_token else [advantage], dtype=torch.float64)
+        weighed = tuple(weigh_advantages(values, accuracy, self._advantage_weight).tolist())
+        return weighed if by_token else weighed[0]
 
     def _batches_left(self, update: int) -> int:
         """Rollout batches up to the end."""

@@ -30,6 +30,7 @@ from envs import Split
 from envs.seeding import derive_seed
 from rl.build import build_policy, build_pool, check_backends, check_lengths, checked_memory
 from rl.devices import describe_devices
+from rl.grpo.micro_batches import Advantage
 from rl.grpo.train import train_grpo
 from rl.iterate.ask import Request, answer, cell_problems, requests_on
 from rl.iterate.files import asked_log, evaluation_log, model_folder, rounds_log, training_folder
@@ -282,7 +283,7 @@ class _Loop:
         settings, kept = self.config.grpo, self.config.trajectories
         assert settings is not None
 
-        def write(update: int, rollouts: RolloutBatch, advantages: Mapping[int, Sequence[float]]) -> None:
+        def write(update: int, rollouts: RolloutBatch, advantages: Mapping[int, Sequence[Advantage]]) -> None:
             if (update - 1) % kept.every == 0:
                 rows = (
                     row

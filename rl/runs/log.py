@@ -286,7 +286,7 @@ def sample_rows(
     update: int,
     group: RolloutGroup,
     encoder: Encoder,
-    advantages: Sequence[float] | None = None,
+    advantages: Sequence[float | tuple[float, ...]] | None = None,
     *,
     tokens: bool = True,
 ) -> list[SampleRow]:
@@ -297,7 +297,7 @@ def sample_rows(
         update: Update it was sampled for.
         group: The group.
         encoder: Gives the text of the prompt and of each token.
-        advantages: One for each sample; None where the group is not trained on.
+        advantages: One for each sample, or one for each of its tokens; None where the group is not trained on.
         tokens: Keep the text and the log-probability of each token.
     """
     problem = group.problem

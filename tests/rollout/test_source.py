@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 
 import pytest
 
@@ -39,7 +40,7 @@ def make(
     problems_per_batch: int = 2,
     budget_frac: float = 0.0,
     max_ungraded: int = 0,
-    decoupled: bool = False,
+    zero_signal: Callable[[RolloutGroup], str | None] | None = None,
     fits: Callable[[Problem], bool] | None = None,
     seed: int = 5,
     history: RunHistory | None = None,
@@ -59,7 +60,7 @@ def make(
         max_resamples=max_resamples,
         max_ungraded=max_ungraded,
         budget_frac=budget_frac,
-        decoupled=decoupled,
+        zero_signal=zero_signal,
         fits=fits,
         history=history,
     )
@@ -213,7 +214,7 @@ def test_the_cause_of_a_zero_signal_group(rewards: list[tuple[Outcome, float]], 
 def test_decoupled_groups_are_compared_by_their_answers() -> None:
     """Right answers with other rewards are replaced, where only right and wrong answers are compared."""
     script = [[(V, 1.0), (V, 0.5)], USEFUL, [(W, 0.0), (W, 0.2)], USEFUL]
-    source, _ = make(lambda group_id: script[group_id], decoupled=True)
+    source, _ = make(lambda group_id: script[group_id], zero_signal=partial(zero_signal_cause, decoupled=True))
     assert [g.group_id for g in source.next_update(2).useful] == [1, 3]
 
 

@@ -1,0 +1,1 @@
+"""Step credit: which tokens of a completion its reward is credited to."""

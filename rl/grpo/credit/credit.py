@@ -1,0 +1,137 @@
+"""Step credit: from the advantages of samples to those of their tokens, by the kind that the config names.
+
+::
+
+    rewards -> advantage of each sample -> step credit -> advantage of each token
+
+In: a scored group whose samples have the facts of their lines. Out: for each sample an advantage for each of
+its tokens, or one number where they are equal.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import partial
+from typing import Any
+
+from configs.schema.config import GrpoConfig
+from configs.schema.credit import CreditConfig
+from envs import Env, Problem
+from envs.line_facts import state_number
+from rewards import RewardSum
+from rl.grpo.advantages import EPSILON
+from rl.grpo.credit.decs import decs_credit
+from rl.grpo.credit.monte_carlo import monte_carlo_credit
+from rl.grpo.credit.parts import parts_credit
+from rl.grpo.credit.progress import progress_credit
+from rl.grpo.credit.rule import CreditGroup, Rule
+from rl.grpo.credit.same_state import same_state_credit
+from rl.grpo.credit.sas import sas_credit
+from rl.grpo.micro_batches import Advantage
+from rollout.encoder import Encoder
+from rollout.source import rewards_differ, zero_signal_cause
+from rollout.step_boundaries import step_spans
+from rollout.types import Continuations, RolloutGroup
+
+_NONE = 1e-9  # advantages of this size are rounding
+
+
+class StepCredit:
+    """Gives the advantages of tokens by one rule."""
+
+    def __init__(self, rule: Rule, env: Env[Any], encoder: Encoder) -> None:
+        """Keep the rule.
+
+        Args:
+            rule: The kind of credit.
+            env: The task, which says where a problem starts.
+            encoder: Says which tokens are which line.
+        """
+        self._rule = rule
+        self._env = env
+        self._encoder = encoder
+
+    def __call__(
+        self, group: RolloutGroup, advantages: Sequence[float], deviation: float | None = None
+    ) -> list[Advantage]:
+        """The advantages of each sample's tokens.
+
+        Args:
+            group: A group with facts of lines.
+            advantages: One for each sample (`group_advantages`).
+            deviation: What the rewards are divided by in them, less 1e-4; None: they are not.
+        """
+        undivided = deviation is None or not rewards_differ(group.rewards)
+        found = self._rule(
+            CreditGroup(
+                group=group,
+                spans=[step_spans(self._encoder, s.completion.ids, s.trace) for s in group.samples],
+                start=self._start(group.problem),
+                advantages=advantages,
+                divisor=1.0 if undivided else deviation + EPSILON,  # type: ignore[operator]
+            )
+        )
+        return [row[0] if len(set(row)) == 1 else tuple(row) for row in found]
+
+    def zero_signal(self, group: RolloutGroup) -> str | None:
+        """Why a group has no gradient; None where its rewards differ, or its lines get credit all the same."""
+        cause = zero_signal_cause(group)
+        if cause is None or len(group.samples) < 2:
+            return cause
+        credit = self(group, [0.0] * len(group.samples))
+        return None if any(abs(value) > _NONE for row in credit for value in _flat(row)) else cause
+
+    def _start(self, problem: Problem) -> int:
+        part = self._env.part_of(problem)
+        return state_number(part.start(problem)) if part.checks_steps else 0
+
+
+def continuations(settings: CreditConfig) -> Continuations | None:
+    """The continuations of samples that the credit reads."""
+    if settings.name != "monte_carlo":
+        return None
+    return Continuations(num=settings.option("continuations"), every=settings.option("segment"))
+
+
+def make_credit(
+    settings: GrpoConfig, rewards: RewardSum, env: Env[Any], encoder: Encoder, *, max_length: int
+) -> StepCredit | None:
+    """The step credit of a run; None: every token gets the advantage of its completion.
+
+    Args:
+        settings: The section `grpo`.
+        rewards: The rewards of the run.
+        env: Its task.
+        encoder: Of the policy.
+        max_length: Length limit of a completion in tokens.
+    """
+    credit = settings.credit
+    rule: Rule | None = None
+    match credit.name:
+        case "parts":
+            rule = partial(parts_credit, prices=rewards.priced_lines)
+        case "progress":
+            rule = partial(progress_credit, weight=credit.option("weight"), dead_end=credit.option("dead_end"))
+        case "same_state":
+            rule = partial(
+                same_state_credit,
+                weight=credit.option("weight"),
+                discount=credit.option("discount"),
+                own_deviation=settings.scale_rewards == "group",
+            )
+        case "monte_carlo":
+            rule = monte_carlo_credit
+        case "decs":
+            rule = partial(
+                decs_credit,
+                beta=credit.option("weight"),
+                max_length=max_length,
+                own_deviation=settings.scale_rewards == "group",
+            )
+        case "sas":
+            rule = partial(sas_credit, share=credit.option("share"))
+    return None if rule is None else StepCredit(rule, env, encoder)
+
+
+def _flat(advantage: Advantage) -> tuple[float, ...]:
+    return advantage if isinstance(advantage, tuple) else (advantage,)

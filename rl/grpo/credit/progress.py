@@ -1,0 +1,78 @@
+"""`progress`: a line gets how much nearer the end it leads, beside what the group does from the same state.
+
+Potential-based shaping (Ng, Harada and Russell, "Policy invariance under reward transformations", ICML 1999,
+equation 2, gamma 1): a line from state s to s' is rewarded Phi(s') - Phi(s), with Phi = -`Env.remaining`. Over
+a trace these rewards add up to Phi(end) - Phi(start), the same for all complete traces of a problem, so their
+order stays as the reward has it, and a way round gains nothing. As Phi is the value of the best way on, the
+reward of a line by itself says how good the line is (section 4 there), and no later line needs to be credited
+to it.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import defaultdict
+from collections.abc import Sequence
+from statistics import fmean
+
+from envs.line_facts import LineFacts, LineUse
+from rl.grpo.credit.rule import CreditGroup
+
+_ELEMENTARY = 1.0  # the progress of an elementary line
+
+
+def progress_credit(group: CreditGroup, *, weight: float, dead_end: float) -> list[list[float]]:
+    """Advantages of tokens: that of the sample, plus `weight` times the progress of the line less its baseline.
+
+    The baseline is the mean progress of the lines that samples of the group took at the same visit of the same
+    state. Where one sample stood alone it is 1, the progress of an elementary line, and a needed line is not
+    below it. Lines whose progress is unknown get nothing.
+
+    Example: from one state three samples go on with an elementary line and one with a line that does two: the
+    mean is 1.25, so they get -0.25 and 0.75 times the weight.
+
+    Args:
+        group: A group whose samples have facts.
+        weight: The reward of one elementary line.
+        dead_end: See `finite_progress`.
+    """
+    progress = [finite_progress(sample.facts or (), dead_end) for sample in group.samples]
+    visits = [group.visits_before(number) for number in range(len(progress))]
+    found: dict[tuple[int, int], list[float]] = defaultdict(list)
+    for places, values in zip(visits, progress, strict=True):
+        for place, value in zip(places, values, strict=False):
+            if value is not None:
+                found[place].append(value)
+    lines = []
+    for sample, places, values in zip(group.samples, visits, progress, strict=True):
+        row = []
+        for place, value, fact in zip(places, values, sample.facts or (), strict=False):
+            if value is None:
+                row.append(0.0)
+                continue
+            baseline = fmean(found[place]) if len(found[place]) > 1 else _ELEMENTARY
+            if len(found[place]) == 1 and fact.use is LineUse.NEEDED:
+                baseline = min(baseline, value)
+            row.append(weight * (value - baseline) / group.divisor)
+        lines.append(row)
+    return group.with_lines(lines)
+
+
+def finite_progress(facts: Sequence[LineFacts], dead_end: float) -> list[float | None]:
+    """Phi after each line less Phi before it, in elementary lines; None where it is unknown.
+
+    A dead end has a finite potential: it is as far from the end as the start is, and `dead_end` lines further.
+
+    Example: the start is 3 lines from the end. A line into a dead end, from 2 lines before the end, gets 2 - (3
+    + 1) = -2 with a `dead_end` of 1; the backtrack out of it gets them back.
+    """
+    start = facts[0].before if facts else None
+    lost = (0.0 if start is None or math.isinf(start) else start) + dead_end
+    progress: list[float | None] = []
+    for fact in facts:
+        if fact.before is None or fact.after is None:
+            progress.append(None)
+        else:
+            before, after = (lost if math.isinf(value) else value for value in (fact.before, fact.after))
+            progress.append(before - after)
+    return progress

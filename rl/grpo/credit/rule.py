@@ -1,0 +1,76 @@
+"""What every kind of step credit reads and gives.
+
+In: a group whose samples have advantages, and the tokens of their lines. Out: an advantage for each token.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from rl.grpo.micro_batches import Advantage
+from rollout.types import RolloutGroup, Sample
+
+Span = tuple[int, int]
+"""The tokens of a line: the first one, and the one after the last (`step_spans`)."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class CreditGroup:
+    """A group, as a rule reads it.
+
+    Attributes:
+        group: Its samples, with the facts of their lines.
+        spans: The tokens of each line, by sample.
+        start: The number of the state before the first line, as in `LineFacts.state`.
+        advantages: The advantage of each sample: what every token would get without step credit.
+        divisor: What the rewards are divided by in them (`grpo.scale_rewards`); 1: nothing.
+    """
+
+    group: RolloutGroup
+    spans: Sequence[Sequence[Span]]
+    start: int
+    advantages: Sequence[float]
+    divisor: float = 1.0
+
+    @property
+    def samples(self) -> tuple[Sample, ...]:
+        """The samples of the group."""
+        return self.group.samples
+
+    def visits_before(self, sample: int) -> list[tuple[int, int]]:
+        """The state before each line of a sample and its closing line, with how often it had stood there."""
+        seen: Counter[int] = Counter()
+        visits = []
+        for state in (self.start, *[fact.state for fact in self.samples[sample].facts or ()]):
+            visits.append((state, seen[state]))
+            seen[state] += 1
+        return visits
+
+    def with_lines(self, lines: Sequence[Sequence[float]]) -> list[list[float]]:
+        """Advantages of tokens: that of the sample, and on the tokens of each line what the line gets.
+
+        Args:
+            lines: What each line gets, by sample; one value more is that of the closing line, which is all that
+                follows the last line.
+        """
+        tokens = []
+        for sample, spans, advantage, values in zip(
+            self.samples, self.spans, self.advantages, lines, strict=True
+        ):
+            num = len(sample.completion.ids)
+            row = [advantage] * num
+            closing = (spans[-1][1] if spans else 0, num)
+            for (start, end), value in zip([*spans, closing], values, strict=False):
+                row[start:end] = [advantage + value] * (end - start)
+            tokens.append(row)
+        return tokens
+
+
+Rule = Callable[[CreditGroup], list[list[float]]]
+"""Gives the advantages of all tokens of a group, by sample."""
+
+Credit = Callable[[RolloutGroup, Sequence[float], float | None], list[Advantage]]
+"""Gives the advantages of the tokens of a group from those of its samples and from what rewards are divided
+by."""

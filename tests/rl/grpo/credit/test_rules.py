@@ -1,0 +1,192 @@
+"""Step credit by hand, and the laws that every kind of it keeps."""
+
+from __future__ import annotations
+
+from functools import partial
+from itertools import pairwise
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from envs.line_facts import LineFacts, LineUse
+from rewards import RewardSum, Term
+from rl.grpo.credit.parts import parts_credit
+from rl.grpo.credit.progress import finite_progress, progress_credit
+from rl.grpo.credit.rule import Rule
+from rl.grpo.credit.same_state import same_state_credit
+from rl.grpo.micro_batches import Advantage
+from tests.kit.credit_groups import RIGHT, by_line, credit_group, credit_of, sequence_advantages
+from tests.kit.directional import DETOUR, END, FULL, LOOP, SKIP, WRONG
+
+PRICED = RewardSum(
+    [
+        Term(name="correct", weight=1.0),
+        Term(name="needless_backtracks", weight=-0.4, gate="correct", args={"cap": 1}),
+        Term(name="step_count", weight=-0.3, gate="correct"),
+    ]
+)
+PARTS = partial(parts_credit, prices=PRICED.priced_lines)
+PROGRESS = partial(progress_credit, weight=0.2, dead_end=1.0)
+SAME_STATE = partial(same_state_credit, weight=1.0, discount=0.9)
+OFF_TURN = "east. right, around\n"  # a wrong heading
+TEXTS = [
+    FULL + END,
+    SKIP + END,
+    LOOP + FULL + END,
+    DETOUR + SKIP + END,
+    FULL + WRONG,
+    SKIP + WRONG,
+    "south\n" + END,
+]
+
+
+def tokens_of(advantage: Advantage, num: int) -> list[float]:
+    return list(advantage) if isinstance(advantage, tuple) else [advantage] * num
+
+
+# ---- parts ----
+
+
+def test_a_price_falls_on_the_line_it_is_for() -> None:
+    """Both are right. The needless backtrack costs 0.4, of which 0.2 is over the mean; "<backtrack>\\n" is 12
+    of the completion's 20 + 12 + 40 + 27 = 99 tokens, so they get -0.2 * 99 / 12 = -1.65 each. The other one is
+    praised.
+    """
+    rewards = RewardSum(
+        [Term(name="correct", weight=1.0), Term(name="needless_backtracks", weight=-0.4, args={"cap": 1})]
+    )
+    group = credit_group([LOOP + FULL + END, FULL + END], rewards)
+    lines = by_line(group, credit_of(partial(parts_credit, prices=rewards.priced_lines), group))
+    assert lines[0] == pytest.approx([0, -1.65, 0, 0, 0, 0], abs=1e-12)
+    assert lines[1] == pytest.approx([0.2] * 4)
+
+
+def test_a_step_price_falls_on_the_steps_that_were_needless() -> None:
+    """4 steps cost 0.3 * min(1, 4 / 3) = 0.3 and 2 cost 0.2; of the 4, "west. ..." was taken back and costs
+    all."""
+    rewards = RewardSum(
+        [Term(name="correct", weight=1.0), Term(name="step_count", weight=-0.3, gate="correct")]
+    )
+    group = credit_group([LOOP + FULL + END, SKIP + END], rewards)
+    lines = by_line(group, credit_of(partial(parts_credit, prices=rewards.priced_lines), group))
+    uses = [str(fact.use) for fact in group.samples[0].facts or ()]
+    assert uses[0] == "wasted" and lines[0][0] < 0
+    needed = [value for value, use in zip(lines[0], uses, strict=False) if use == "needed"]
+    assert needed == pytest.approx([0.0] * len(needed), abs=1e-12)
+
+
+@given(st.lists(st.sampled_from(TEXTS), min_size=2, max_size=5))
+def test_a_price_has_the_same_sum_wherever_it_is_placed(texts: list[str]) -> None:
+    group = credit_group(texts, PRICED)
+    spread = sequence_advantages(group)
+    for sample, advantage, placed in zip(group.samples, spread, credit_of(PARTS, group), strict=True):
+        num = len(sample.completion.ids)
+        assert sum(tokens_of(placed, num)) == pytest.approx(advantage * num, abs=1e-9)
+
+
+@given(st.lists(st.sampled_from(TEXTS), min_size=2, max_size=5))
+def test_a_right_trace_is_not_punished_where_it_was_right(texts: list[str]) -> None:
+    """With a price on backtracks, every line of a right trace but those it is for has at least the outcome's
+    share."""
+    rewards = RewardSum(
+        [Term(name="correct", weight=1.0), Term(name="needless_backtracks", weight=-0.4, args={"cap": 1})],
+        allow_wrong_above_right=True,
+    )
+    group = credit_group(texts, rewards)
+    outcome = [sample.score.parts["correct"] for sample in group.samples]
+    mean = sum(outcome) / len(outcome)
+    lines = by_line(group, credit_of(partial(parts_credit, prices=rewards.priced_lines), group))
+    for sample, right, row in zip(group.samples, outcome, lines, strict=True):
+        for place, value in enumerate(row):
+            priced = place < len(sample.trace.steps) and any(
+                one.step == place and one.needed is False for one in sample.trace.backtracks
+            )
+            assert priced or value >= right - mean - 1e-9
+
+
+# ---- progress ----
+
+
+def test_progress_by_hand() -> None:
+    """From the start one sample does one turn and the other one two: 1 and 2, mean 1.5. In "north. around" the
+    third stands at its second visit, all of them go on with 1 of 1; the first one alone does "north. around"
+    from "west".
+    """
+    group = credit_group([FULL + END, SKIP + END])
+    lines = by_line(group, credit_of(PROGRESS, group))
+    assert lines[0] == pytest.approx([0.2 * -0.5, 0, 0, 0])
+    assert lines[1] == pytest.approx([0.2 * 0.5, 0, 0])
+
+
+def test_a_line_that_leads_nowhere_loses_what_the_others_gained() -> None:
+    """A wrong heading changes nothing: 0 of a mean of 1/2. Its backtrack and what follows stand alone: the
+    backtrack is needed and loses nothing, the lines make 1 of 1."""
+    group = credit_group([OFF_TURN + "<backtrack>\n" + FULL + END, FULL + END])
+    assert [fact.progress for fact in group.samples[0].facts or ()] == [0, 0, 1, 1, 1]
+    lines = by_line(group, credit_of(PROGRESS, group))
+    assert lines[0] == pytest.approx([-0.1, 0, 0, 0, 0, 0])
+    assert lines[1] == pytest.approx([0.1, 0, 0, 0])
+
+
+def test_dead_ends_have_a_finite_potential() -> None:
+    """3 lines from the end a line leads into a dead end; 3 - (3 + 2) = -2. Inside nothing changes."""
+    inf = float("inf")
+    facts = [
+        LineFacts(before, after, LineUse.WASTED, 0) for before, after in pairwise([3.0, inf, inf, 3.0, 2.0])
+    ]
+    assert finite_progress(facts, 2.0) == [-2, 0, 2, 1]
+    unknown = LineFacts(None, None, LineUse.UNKNOWN, 0)
+    assert finite_progress([unknown], 2.0) == [None]
+    assert finite_progress([LineFacts(inf, inf, LineUse.WASTED, 0)], 1.0) == [0]
+
+
+@pytest.mark.parametrize("dead_end", [0.0, 1.0, 10.0])
+def test_shaping_keeps_the_order_of_complete_traces(dead_end: float) -> None:
+    """What shaping pays over a whole trace is the same for all that reach the end."""
+    texts = [
+        FULL + END,
+        SKIP + END,
+        LOOP + FULL + END,
+        DETOUR + SKIP + END,
+        OFF_TURN + "<backtrack>\n" + FULL + END,
+    ]
+    group = credit_group(texts)
+    paid = [
+        sum(value or 0 for value in finite_progress(sample.facts or (), dead_end)) for sample in group.samples
+    ]
+    assert paid == pytest.approx([3.0] * len(texts))
+
+
+# ---- same state ----
+
+
+def test_same_state_by_hand() -> None:
+    """Rewards 1 (three lines) and 0 (two). At the start the returns are 0.9^3 = 0.729 and 0, mean 0.3645; at
+    "north. around" 0.9 and 0, at the end 1 and 0. "west" is one sample's alone."""
+    group = credit_group([FULL + END, SKIP + WRONG])
+    lines = by_line(group, credit_of(SAME_STATE, group))
+    assert lines[0] == pytest.approx([0.5 + 0.3645, 0.5, 0.5 + 0.45, 0.5 + 0.5])
+    assert lines[1] == pytest.approx([-0.5 - 0.3645, -0.5 - 0.45, -0.5 - 0.5])
+
+
+# ---- laws of all ----
+
+
+@pytest.mark.parametrize(
+    "rule",
+    [
+        partial(parts_credit, prices=RIGHT.priced_lines),
+        partial(progress_credit, weight=0.0, dead_end=1.0),
+        partial(same_state_credit, weight=0.0, discount=0.9),
+    ],
+)
+def test_without_prices_of_its_own_it_is_plain_grpo(rule: Rule) -> None:
+    group = credit_group(TEXTS)
+    assert credit_of(rule, group) == sequence_advantages(group)
+
+
+@pytest.mark.parametrize("rule", [PARTS, PROGRESS, SAME_STATE])
+@pytest.mark.parametrize("text", TEXTS)
+def test_samples_that_took_the_same_steps_get_no_step_credit(rule: Rule, text: str) -> None:
+    assert credit_of(rule, credit_group([text] * 4, PRICED)) == [0.0] * 4
