@@ -17,6 +17,7 @@ COMMANDS = {
     "iterate": "the step-skipping loop: ask for fewer steps, keep, mix, retrain",
     "evaluate": "evaluate a model on the splits of a config",
     "search": "solve problems by search, beside best-of-N and majority vote",
+    "needless": "measure how well published rules guess which steps were needless",
     "importance": "measure which steps of a model's traces decide its answers",
     "runs": "list runs: what has become of each, and what to type to go on",
     "ablate": "run the cases and seeds of an ablation, and compare them",

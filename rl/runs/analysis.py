@@ -1,4 +1,4 @@
-"""The folder of what one command finds out about a model: step importance, search.
+"""The folder of what one command finds out about a model: step importance, search, needless steps.
 
 ::
 
@@ -28,7 +28,7 @@ def read_settings(folder: Path, kind: str) -> dict[str, Any]:
 
     Args:
         folder: The folder.
-        kind: What it is: `importance`, `search`.
+        kind: What it is: `importance`, `search`, `needless`.
 
     Raises:
         RunFolderError: The folder holds none of that kind.
@@ -86,7 +86,7 @@ def open_folder(
     return lock
 
 
-_NAMES = {"importance": "analysis", "search": "search"}
+_NAMES = {"importance": "analysis", "search": "search", "needless": "measurement"}
 
 
 def _settings(folder: Path, kind: str) -> Path:

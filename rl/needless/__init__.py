@@ -1,0 +1,1 @@
+"""How well published rules guess which steps were needless, beside what the environment knows."""

@@ -1,0 +1,200 @@
+"""Guesses at needless steps, measured on the samples of one model: what `stride needless` does.
+
+::
+
+    problems --samples--> right traces --facts of lines--> truth
+                              '--probabilities, continuations--> guesses --> precision and recall of each rule
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from contextlib import closing
+from pathlib import Path
+from statistics import fmean
+from typing import Any
+
+from configs import Config, ConfigError
+from configs.schema.config import RewardsConfig, RewardTermConfig
+from envs import Env, Split
+from rl.needless.guesses import RULES, TraceSigns, guess
+from rl.parts import build_parts
+from rl.runs.analysis import check_folder, open_folder
+from rl.runs.forecast import Kind, Work
+from rl.runs.progress import Progress
+from rl.standalone import NO_TRAINING, free_folder, name_of_model, with_model
+from rollout.threads import let_threads_sleep
+
+LINES = "lines.csv"
+RULES_TABLE = "rules.csv"
+
+
+def measure_guesses(
+    model: str,
+    config: Config,
+    *,
+    split: str,
+    num_problems: int,
+    num_samples: int,
+    num_continuations: int,
+    output: Path | None = None,
+) -> Path:
+    """Measure how often each rule is right about needless lines.
+
+    Args:
+        model: Model or adapter folder, hub id, or "config" for the config's own policy.
+        config: Its `env`, `policy`, `prompt`, `rollout`, `eval` and `seed` are used.
+        split: The split; its first problems are sampled.
+        num_problems: How many.
+        num_samples: Samples of each; those that are right are judged.
+        num_continuations: Continuations from each boundary of their steps.
+        output: The folder. None: the next free one of `runs/needless-<model>-<config>`, `-2` and so on.
+
+    Returns:
+        The folder.
+
+    Raises:
+        ConfigError: The task does not know its lines, or has no such split.
+        PolicyError: The model cannot be found or used.
+        RunFolderError: The folder cannot be used.
+        GraderError: Graders failed on more completions than allowed.
+    """
+    config, checkpoint = with_model(model, config)
+    right = RewardsConfig(terms=[RewardTermConfig(name="correct", weight=1.0)])
+    config = config.model_copy(update={**NO_TRAINING, "rewards": right})
+    parts = build_parts(config, find_model=checkpoint is None)
+    if not any(part.defines("remaining") for part in parts.env.parts.values()):
+        raise ConfigError(
+            f"'{parts.env.name}' does not say how many lines remain (Env.remaining), so nothing is known of "
+            "its lines"
+        )
+    if Split(split) not in parts.env.splits:
+        raise ConfigError(f"--split {split}: the task has {', '.join(parts.env.splits)}")
+    limits: dict[str, int] = {str(name): limit for name, limit in config.eval.max_new_tokens.items()}
+    folder = output or free_folder(f"needless-{name_of_model(model, checkpoint)}-{config.name}")
+    settings: dict[str, Any] = {
+        "name": name_of_model(config.policy.model, checkpoint),
+        "model": config.policy.model,
+        "split": split,
+        "num_problems": num_problems,
+        "num_samples": num_samples,
+        "num_continuations": num_continuations,
+        "temperature": config.eval.temperature,
+        "max_new_tokens": limits.get(split, config.rollout.max_new_tokens),
+        "seed": config.seed,
+        "env": config.env.model_dump(mode="json"),
+    }
+    check_folder(folder, "needless", settings, resume=False)
+
+    let_threads_sleep()
+    import pandas as pd
+    import torch  # everything that needs none is checked
+
+    from rl.build import build_policy, build_pool, check_backends, check_lengths, checked_memory
+    from rl.needless.table import rule_rows
+    from rl.pages.needless.write import write_page
+    from rl.runs.quiet import quiet_libraries
+    from rollout.types import Batch, Continuations, GroupRequest, Sampling
+
+    check_backends(config)
+    quiet_libraries()
+    torch.set_num_threads(config.threads)
+    loaded = build_policy(config, parts, checkpoint)
+    warnings = check_lengths(config, parts, loaded)
+    pool = build_pool(config, parts, loaded, checked_memory(config, loaded))
+    sampling = Sampling(temperature=config.eval.temperature, max_new_tokens=settings["max_new_tokens"])
+    requests = [
+        GroupRequest(
+            group_id=index,
+            split=Split(split),
+            index=index,
+            budget=None,
+            num_samples=num_samples,
+            seed=config.seed,
+            evaluation=True,
+            facts=True,
+            continuations=Continuations(num=num_continuations),
+        )
+        for index in range(num_problems)
+    ]
+    size = config.rollout.problems_per_batch
+    batches = [requests[start : start + size] for start in range(0, len(requests), size)]
+    rows: list[dict[str, Any]] = []
+    with closing(pool), closing(open_folder(folder, "needless", settings, config, loaded.commit, resume=False)):
+        progress = Progress(sys.stderr)
+        for warning in warnings:
+            progress.say(warning)
+        model_of, encoder = loaded.model.eval(), loaded.encoder
+        done = 0
+        with progress.showing(Work(label="needless steps", kind=Kind.PROBLEM, units=num_problems)) as task:
+
+            def take(batch: Batch) -> None:
+                nonlocal done
+                for group in batch.groups:
+                    part = parts.env.part_of(group.problem)
+                    rows.extend(_lines(part, model_of, encoder, group, sampling.temperature))
+                    done += 1
+                    task.advance(done, [f"{len(rows):,} lines of right traces"])
+
+            pool.rollout(batches, sampling, on_batch=take)
+        rows.sort(key=lambda row: (row["index"], row["sample"], row["line"]))
+        lines = pd.DataFrame(rows, columns=_columns())
+        lines.to_csv(folder / LINES, index=False)
+        pd.DataFrame([_flat(row) for row in rule_rows(lines)]).to_csv(folder / RULES_TABLE, index=False)
+        write_page(folder)
+    return folder
+
+
+def _lines(part: Env[Any], model: Any, encoder: Any, group: Any, temperature: float) -> list[dict[str, Any]]:
+    """A row for each line of the right samples of a group."""
+    from rl.needless.signs import ending_logprobs, token_entropies
+    from rollout.step_boundaries import step_spans
+
+    problem, rows = group.problem, []
+    ending = encoder.encode_completion(part.demonstrate((), problem.answer))
+    for number, sample in enumerate(group.samples):
+        if not sample.trace.correct or not sample.trace.steps:
+            continue
+        ids = sample.completion.ids
+        spans = step_spans(encoder, ids, sample.trace)
+        prefixes = [ids[:start] for start, _ in spans] + [ids[: spans[-1][1]]]
+        entropies = token_entropies(model, group.prompt_ids, ids, temperature)
+        logprobs = sample.completion.logprobs
+        signs = TraceSigns(
+            lines=tuple(step.text for step in sample.trace.steps),
+            answer=problem.answer,
+            confidences=tuple(fmean(logprobs[start:end]) if end > start else 0.0 for start, end in spans),
+            entropies=tuple(sum(entropies[start:end]) for start, end in spans),
+            answer_logprobs=tuple(ending_logprobs(model, group.prompt_ids, prefixes, ending)),
+            values=sample.values,
+        )
+        guesses = {name: guess(name, signs) for name in RULES}
+        for place, (step, fact) in enumerate(zip(sample.trace.steps, sample.facts, strict=True)):
+            row: dict[str, Any] = {
+                "index": problem.index,
+                "sample": number,
+                "line": place,
+                "text": step.text,
+                "use": fact.use.value,
+                "progress": fact.progress,
+            }
+            for name, found in guesses.items():
+                one = found[place]
+                row[f"{name}_score"] = None if one is None else one.score
+                row[f"{name}_called"] = None if one is None else int(one.called)
+            rows.append(row)
+    return rows
+
+
+def _columns() -> Sequence[str]:
+    about = ["index", "sample", "line", "text", "use", "progress"]
+    return [*about, *[f"{name}_{what}" for name in RULES for what in ("score", "called")]]
+
+
+def _flat(row: Any) -> dict[str, Any]:
+    flat = {"rule": row.name, "lines": row.lines, "needless": row.needless, "called": row.called}
+    for name in ("precision", "recall"):
+        share = getattr(row, name)
+        flat |= {name: share.value, f"{name}_low": share.low, f"{name}_high": share.high}
+    return {**flat, "auc": row.auc}

@@ -1,0 +1,69 @@
+"""Measure how well published rules guess which steps of right traces were needless.
+
+Problems are sampled, and every line of the right samples is judged twice. By the environment: needed, or
+needless (skippable or wasted). By the rules of SAS, step entropy, SwAP, DECS and Monte-Carlo values, which read
+the policy's probabilities, the text, and continuations from each boundary of steps. Precision, recall and
+ranking of each rule are printed and written, with every line as CSV and a page.
+
+MODEL is the folder of a run or of a model, a hub id, or `config` for the config's own policy. CONFIG may be
+left out for a model of a run. Of it, the sections env, policy, prompt, rollout and eval are used.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from scripts.arguments import Arguments
+from scripts.exits import user_errors
+from scripts.find_model import find_model
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Parse arguments, measure, print the table."""
+    parser = Arguments("needless", about=f"{__doc__}", example="stride needless runs/search --problems 100")
+    parser.add_argument("model", metavar="MODEL", help="folder of a run or model, hub id, or `config`")
+    parser.add_argument(
+        "config",
+        metavar="CONFIG",
+        nargs="?",
+        help="YAML file, or the name of a shipped config; default: that of the run",
+    )
+    parser.add_argument("overrides", nargs="*", default=[], metavar="key=value", help="config keys, dotted")
+    parser.add_argument("--split", default="id", choices=["train", "id", "ood_easy", "ood_hard"])
+    parser.add_argument("--problems", type=int, default=100, metavar="N", help="problems (default 100)")
+    parser.add_argument("--samples", type=int, default=4, metavar="M", help="samples of each (default 4)")
+    parser.add_argument(
+        "--continuations", type=int, default=8, metavar="K", help="from each boundary (default 8)"
+    )
+    parser.add_argument(
+        "--output", type=Path, metavar="FOLDER", help="new folder; default: a free one in runs/"
+    )
+    arguments = parser.parse_intermixed_args(argv)
+    if arguments.config is not None and "=" in arguments.config:
+        arguments.overrides.insert(0, arguments.config)
+        arguments.config = None
+    for name in ("problems", "samples", "continuations"):
+        if getattr(arguments, name) < 1:
+            parser.error(f"--{name} is {getattr(arguments, name)}; give 1 or more")
+    with user_errors():
+        model, config = find_model("needless", arguments.model, arguments.config, arguments.overrides)
+        from rl.needless.run import measure_guesses
+
+        folder = measure_guesses(
+            model,
+            config,
+            split=arguments.split,
+            num_problems=arguments.problems,
+            num_samples=arguments.samples,
+            num_continuations=arguments.continuations,
+            output=arguments.output,
+        )
+        from rl.needless.text import guesses_text
+
+        print(guesses_text(folder))
+        print(f"\nlines, table and page: {folder}")
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

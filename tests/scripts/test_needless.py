@@ -1,0 +1,59 @@
+"""`stride needless` on a model from scratch: what it writes, what it refuses."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from rl.needless.guesses import RULES
+from rl.pages.render import is_page
+from scripts.needless import main
+from scripts.train import main as train
+
+CONFIG = """
+name: small
+device: cpu
+threads: 1
+report_to: []
+env: {name: addition, settings: {train: ["1_1"], ood_easy: ["2_1"], ood_hard: ["2_2"]}}
+policy: {tiny: {hidden_size: 64, num_layers: 2, num_heads: 2, intermediate_size: 128, max_positions: 128}}
+warm_start: {updates: 400, num_problems: 400, batch_size: 16, learning_rate: 3.0e-3, detour_frac: 0.5}
+rollout: {max_prompt_tokens: 40, max_new_tokens: 60}
+rewards: {terms: [{name: correct, weight: 1.0}]}
+grpo: null
+eval: {splits: [], num_problems: 4, num_samples: 0}
+"""
+FEW = ["--split", "train", "--problems", "12", "--samples", "4", "--continuations", "2"]
+
+
+@pytest.fixture(autouse=True)
+def _folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "small.yaml").write_text(CONFIG)
+
+
+@pytest.mark.slow
+def test_the_rules_are_measured_and_written(capsys: pytest.CaptureFixture[str]) -> None:
+    train(["small.yaml", "output_dir=run"])
+    assert main(["run", *FEW, "--output", "out"]) == 0
+    out = capsys.readouterr().out
+    assert "lines of right traces" in out and "Monte-Carlo: no gain" in out
+    lines, rules = pd.read_csv("out/lines.csv"), pd.read_csv("out/rules.csv")
+    assert len(lines) and list(rules["rule"]) == list(RULES)
+    assert set(lines["use"]) <= {"needed", "skippable", "wasted", "wrong", "unknown"}
+    assert is_page(Path("out/needless.html").read_text())
+    with pytest.raises(SystemExit):
+        main(["run", *FEW, "--output", "out"])
+    assert "--output out already exists; give a new folder" in capsys.readouterr().err
+
+
+def test_a_task_of_whose_lines_nothing_is_known_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    more = ["env.name=reasoning_gym", "env.settings={task: chain_sum}"]
+    with pytest.raises(SystemExit):
+        main(["config", "small.yaml", *FEW, *more])
+    assert "'reasoning_gym' does not say how many lines remain (Env.remaining)" in capsys.readouterr().err
+    with pytest.raises(SystemExit):
+        main(["config", "small.yaml", "--continuations", "0"])
+    assert "--continuations is 0; give 1 or more" in capsys.readouterr().err
