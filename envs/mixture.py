@@ -33,6 +33,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from envs.base import Demonstration, Env
 from envs.grading import Grade
+from envs.one_line import one_line
 from envs.problem import Problem, Split, hash_rows
 from envs.registry import find_env, make_env
 from envs.trace import Step, Trace
@@ -80,7 +81,7 @@ class PartError(ValueError):
     def __init__(self, where: str, error: ValidationError, schema: type[BaseModel]) -> None:
         """Keep the parts of the message."""
         self.where, self.error, self.schema = where, error, schema
-        super().__init__(f"{where}: {' '.join(str(error).split())}")
+        super().__init__(f"{where}: {one_line(error, most=None)}")
 
 
 class Mixture(Env[tuple[str, Any]]):

@@ -3,6 +3,6 @@
 from __future__ import annotations
 
 
-def one_line(error: object, *, most: int = 300) -> str:
-    """The text of an error without line breaks, of at most `most` characters; its type if it has no text."""
+def one_line(error: object, *, most: int | None = 300) -> str:
+    """The text of an error without line breaks, its first `most` characters (None: all); else its type."""
     return " ".join(str(error).split())[:most] or type(error).__name__

@@ -24,11 +24,8 @@ from itertools import islice
 from pathlib import Path
 from typing import TextIO
 
-import torch
-
 from configs import Config
-from rl.build import build_policy, build_pool, check_backends, check_lengths, checked_memory
-from rl.devices import describe_devices
+from rl.build import build_policy
 from rl.evaluate import evaluate
 from rl.evaluation_files import write_evaluation
 from rl.grpo.checkpoint_state import logged_until
@@ -45,55 +42,48 @@ from rl.models.adapter import share_base
 from rl.models.policy import Policy, trainable_weights
 from rl.models.push import create_repository
 from rl.models.upload import HubUploads
-from rl.numerics import describe_numerics
+from rl.opening import opened_run
 from rl.pages.run.write import write_report
 from rl.parts import Parts
-from rl.precision import check_learner, prepare_learner
+from rl.precision import prepare_learner
 from rl.prompt_lengths import describe_skipped, fits
 from rl.proxy_steps import describe_dropout, describe_proxies
 from rl.runs.checkpoints import checkpoint_to_resume, checkpoint_update, checkpoints
-from rl.runs.disk import disk_errors
 from rl.runs.early_stopping import is_over
 from rl.runs.errors import RunFolderError
-from rl.runs.folder import RunFolder, open_run
+from rl.runs.folder import RunFolder
 from rl.runs.log import sample_rows
 from rl.runs.planned_work import base_config, evaluation_work, planned_work, training_work
-from rl.runs.problems import Problems
 from rl.runs.progress import Progress
-from rl.runs.quiet import quiet_libraries
 from rl.runs.record import SampleRow, Stage
-from rl.runs.saving import remove_leftovers, whole_folder
+from rl.runs.saving import whole_folder
 from rl.sample_tables import SampleTables
 from rl.sft.examples import describe_mix, make_phases
 from rl.sft.trainer import warm_start
+from rl.train import CheckedRun
 from rl.trainer_callback import LEGEND, UpdateCallback
 from rollout.encoder import Encoder
-from rollout.engines.precision import set_tf32
 from rollout.pools.base import RolloutPool
 from rollout.source import RolloutBatch
 
 
 def run_stages(
     config: Config,
-    parts: Parts,
+    checked: CheckedRun,
     *,
     resume: bool,
     overwrite: bool,
-    problems: Problems | None = None,
     allow: Sequence[str] = (),
-    warnings: Sequence[str] = (),
     out: TextIO | None = None,
 ) -> RunFolder:
-    """Run the stages of a config whose parts are built; see `rl.train.train`.
+    """Run the stages of a config that is checked; see `rl.train.train`.
 
     Args:
         config: The run.
-        parts: Its parts.
+        checked: Its parts, and what is known of them.
         resume: Continue the run in the output folder.
         overwrite: Replace the run in the output folder.
-        problems: The problems of the parts, which are recorded and compared; None: they are not.
         allow: Keys that may change in a resumed run.
-        warnings: Lines for its start.
         out: Where progress is shown; None: stderr.
 
     Raises:
@@ -101,46 +91,26 @@ def run_stages(
             user's, found before anything is written.
         DiskError: A file of the run could not be written.
     """
-    check_backends(config)
-    torch.set_num_threads(config.threads)
-    set_tf32(config.tf32)
-    quiet_libraries()
-    policy = build_policy(config, parts)
-    check_learner(config, policy.model)
-    warnings = [*warnings, *check_lengths(config, parts, policy)]
-    hub = config.push_to_hub
-    repo_id = create_repository(hub.repo_id, private=hub.private) if hub else None
-    fit = checked_memory(config, policy)
-    pool = build_pool(config, parts, policy, fit)
+    hub, repo_id = config.push_to_hub, None
+
+    def create(policy: Policy) -> tuple[()]:
+        nonlocal repo_id
+        repo_id = create_repository(hub.repo_id, private=hub.private) if hub else None
+        return ()
+
     with (
-        closing(pool),
-        closing(
-            open_run(
-                config,
-                resume=resume,
-                overwrite=overwrite,
-                problems=problems,
-                allow=allow,
-                numerics=describe_numerics(config),
-                model_commit=policy.commit,
-            )
-        ) as folder,
-        disk_errors(folder.path),
+        opened_run(config, checked, resume=resume, overwrite=overwrite, allow=allow, check=create) as (
+            policy,
+            fit,
+            pool,
+            folder,
+            lines,
+        ),
         closing(SampleTables(config.sample_tables, config.report_to, folder.path / "tensorboard")) as tables,
     ):
-        remove_leftovers(folder.path / "models")
         os.environ["TENSORBOARD_LOGGING_DIR"] = str(folder.path / "tensorboard")
-        run = _Run(config, parts, folder, fit, out or sys.stderr, tables, repo_id)
-        run.say(f"{config.name}: {parts.env.name}, {policy.num_parameters:,} parameters, in {folder.path}")
-        for warning in run.keep_warnings():
-            run.say(f"warning: {warning}")
-        for line in (
-            *folder.notes,
-            *parts.env.notes,
-            *fit.lines(),
-            *describe_devices(config),
-            *warnings,
-        ):
+        run = _Run(config, checked.parts, folder, fit, out or sys.stderr, tables, repo_id)
+        for line in (lines[0], *(f"warning: {warning}" for warning in run.keep_warnings()), *lines[1:]):
             run.say(line)
         pool.sleep()  # only evaluation and GRPO sample
         run.stage_base(policy, pool)

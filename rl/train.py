@@ -53,16 +53,7 @@ def train(
     checked = check_run(config, resume=resume, overwrite=overwrite, allow=allow)
     from rl.stages import run_stages  # imports torch
 
-    return run_stages(
-        config,
-        checked.parts,
-        resume=resume,
-        overwrite=overwrite,
-        problems=checked.problems,
-        allow=allow,
-        warnings=checked.warnings,
-        out=out,
-    )
+    return run_stages(config, checked, resume=resume, overwrite=overwrite, allow=allow, out=out)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -71,13 +62,13 @@ class CheckedRun:
 
     Attributes:
         parts: Its parts.
-        problems: Their problems, as hashes.
+        problems: Their problems, as hashes, which are recorded and compared; None: they are not.
         warnings: Lines for its start.
     """
 
     parts: Parts
-    problems: Problems
-    warnings: Sequence[str]
+    problems: Problems | None = None
+    warnings: Sequence[str] = ()
 
 
 def check_run(config: Config, *, resume: bool, overwrite: bool, allow: Sequence[str]) -> CheckedRun:

@@ -22,6 +22,7 @@ import numpy as np
 import torch
 from transformers import Trainer, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
+from envs.one_line import one_line
 from rl.finite import NotFiniteError
 from rl.runs.record import Stage
 from rl.stats.format import number
@@ -146,7 +147,7 @@ class InterruptibleTrainer(Trainer):
             check_weights(model, boundary.update)
             self._save_checkpoint(model, None)
         except (OSError, RuntimeError, NotFiniteError) as error:
-            said = f"update {boundary.update} could not be saved: {' '.join(str(error).split())}"
+            said = f"update {boundary.update} could not be saved: {one_line(error)}"
         else:
             said = f"saved update {boundary.update} in {number(time.monotonic() - started, 1)} s"
         self.say(f"{self.stage.label}: {said}")

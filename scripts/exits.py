@@ -24,5 +24,7 @@ def user_errors() -> Iterator[None]:
         code = getattr(error, "exit_code", None)
         if not isinstance(code, int):
             raise
-        print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
+        from envs.one_line import one_line  # the help needs no environments
+
+        print(f"error: {one_line(error, most=None)}", file=sys.stderr)
         raise SystemExit(code) from None

@@ -32,6 +32,7 @@ from ray.tune.search import Searcher
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from configs.schema.ablation import Trial
+from envs.one_line import one_line
 from rl.ablation.schedule import Schedule, TrialStatus
 from rollout.interruption import Interrupted, ended_by_signals, protected, received
 from rollout.pools.cluster import Cluster, connect
@@ -126,7 +127,7 @@ def _run(trial: Trial, log: TextIO) -> None:
 
 
 def _one_line(error: Exception) -> str:
-    return f"{type(error).__name__}: {' '.join(str(error).split())}"
+    return f"{type(error).__name__}: {one_line(error, most=None)}"
 
 
 class TrialSearch(Searcher):

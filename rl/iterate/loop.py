@@ -19,17 +19,13 @@ import os
 import shutil
 import sys
 from collections.abc import Mapping, Sequence
-from contextlib import closing
 from pathlib import Path
 from typing import TextIO
-
-import torch
 
 from configs import Config
 from envs import Split
 from envs.seeding import derive_seed
-from rl.build import build_policy, build_pool, check_backends, check_lengths, checked_memory
-from rl.devices import describe_devices
+from rl.build import build_policy
 from rl.grpo.micro_batches import Advantage
 from rl.grpo.train import train_grpo
 from rl.iterate.ask import Request, answer, cell_problems, requests_on
@@ -42,25 +38,22 @@ from rl.memory.exhausted import memory_errors
 from rl.memory.fit import Fit
 from rl.models.adapter import share_base
 from rl.models.policy import Policy, trainable_weights
-from rl.numerics import describe_numerics
+from rl.opening import opened_run
 from rl.pages.iteration.write import write_loop_report
-from rl.precision import check_learner, prepare_learner
+from rl.precision import prepare_learner
 from rl.prompt_lengths import check_prompts, fits
 from rl.runs.checkpoints import checkpoint_to_resume, checkpoint_update, checkpoints
-from rl.runs.disk import disk_errors
-from rl.runs.folder import RunFolder, open_run
+from rl.runs.folder import RunFolder
 from rl.runs.log import metrics_log, sample_rows
 from rl.runs.progress import Progress
-from rl.runs.quiet import quiet_libraries
 from rl.runs.record import Stage
-from rl.runs.saving import remove_leftovers, whole_folder
+from rl.runs.saving import whole_folder
 from rl.runs.trajectories import trajectory_log
 from rl.sft.examples import Phase as SftPhase
 from rl.sft.examples import describe_mix
 from rl.sft.trainer import warm_start
 from rl.train import CheckedRun
 from rl.trainer_callback import LEGEND, UpdateCallback
-from rollout.engines.precision import set_tf32
 from rollout.pools.base import RolloutPool
 from rollout.source import RolloutBatch
 
@@ -75,39 +68,16 @@ def run_loop(
     out: TextIO | None = None,
 ) -> RunFolder:
     """Run a loop whose config is checked; see `rl.iterate.run.iterate`."""
-    parts = checked.parts
-    check_backends(config)
-    torch.set_num_threads(config.threads)
-    set_tf32(config.tf32)
-    quiet_libraries()
-    policy = build_policy(config, parts)
-    check_learner(config, policy.model)
-    warnings = [
-        *checked.warnings,
-        *check_lengths(config, parts, policy),
-        *_check_validation(config, checked, policy),
-    ]
-    fit = checked_memory(config, policy)
-    pool = build_pool(config, parts, policy, fit)
-    with (
-        closing(pool),
-        closing(
-            open_run(
-                config,
-                resume=resume,
-                overwrite=overwrite,
-                problems=checked.problems,
-                allow=allow,
-                numerics=describe_numerics(config),
-                model_commit=policy.commit,
-            )
-        ) as folder,
-        disk_errors(folder.path),
-    ):
-        remove_leftovers(folder.path / "models")
+    with opened_run(
+        config,
+        checked,
+        resume=resume,
+        overwrite=overwrite,
+        allow=allow,
+        check=lambda policy: _check_validation(config, checked, policy),
+    ) as (policy, fit, pool, folder, lines):
         run = _Loop(config, checked, folder, fit, policy, pool, out or sys.stderr)
-        run.say(f"{config.name}: {parts.env.name}, {policy.num_parameters:,} parameters, in {folder.path}")
-        for line in (*folder.notes, *parts.env.notes, *fit.lines(), *describe_devices(config), *warnings):
+        for line in lines:
             run.say(line)
         pool.sleep()  # only answers and GRPO are sampled
         del policy

@@ -35,6 +35,7 @@ from rl.runs.folder import run_path
 from rl.runs.quiet import quiet_libraries
 from rl.runs.record import Stage
 from rl.stages import run_stages
+from rl.train import CheckedRun
 from rollout.source import GroupSource
 
 Say = Callable[[str], None]
@@ -156,7 +157,7 @@ def warm_start(config: Config, parts: Parts) -> Path:
     """The folder of the model that both start from; made by a run of Stride without GRPO, once."""
     settings = config.model_copy(update={"grpo": None})
     known = run_path(settings).is_dir()
-    return run_stages(settings, parts, resume=known, overwrite=False).model(Stage.WARM)
+    return run_stages(settings, CheckedRun(parts=parts), resume=known, overwrite=False).model(Stage.WARM)
 
 
 def train_stride(config: Config, parts: Parts, warm: Path, clock: Clock) -> None:
