@@ -8,7 +8,7 @@ from pydantic import Field, model_validator
 
 from configs.schema.section import Section
 
-CreditName = Literal["sequence", "parts", "progress", "same_state", "monte_carlo", "decs", "sas"]
+CreditName = Literal["sequence", "parts", "progress", "same_state", "monte_carlo", "decs", "sas", "swap"]
 _OPTIONS: dict[str, dict[str, Any]] = {  # what each kind of credit reads, with its default
     "sequence": {},
     "parts": {},
@@ -17,6 +17,7 @@ _OPTIONS: dict[str, dict[str, Any]] = {  # what each kind of credit reads, with 
     "monte_carlo": {"continuations": 4, "segment": 1},
     "decs": {"weight": 0.1},
     "sas": {"share": 0.3},
+    "swap": {"weight": 0.2},
 }
 
 
@@ -31,12 +32,13 @@ class CreditConfig(Section):
     more (GiGPO, arXiv 2505.10978). `monte_carlo`: a step gets the change of the mean reward of continuations
     that are sampled before and after it (VinePPO, arXiv 2410.01679). `decs`: length costs right samples only
     after the line that ends the task (DECS, arXiv 2509.25827). `sas`: no advantage on the least confident steps
-    of right samples, nor on the most confident ones of others (SAS, arXiv 2604.24003). `progress`, `same_state`
-    and `decs` need a task that checks steps."""
+    of right samples, nor on the most confident ones of others (SAS, arXiv 2604.24003). `swap`: right samples
+    pay for excess length on the steps that brought the answer no nearer (SwAP, arXiv 2603.00296). `progress`,
+    `same_state` and `decs` need a task that checks steps."""
     weight: float | None = Field(None, ge=0)
-    """`progress`: the reward of one elementary line. `same_state`: the factor of the advantage of steps
-    (omega).
-    null: 0.25 and 1."""
+    """`progress`: the reward of one elementary line, 0.25 if null. `same_state`: the factor of the advantage of
+    steps (omega), 1. `decs`: the part of the length in the reward (beta), 0.1. `swap`: the price of a sample
+    twice as long as the shortest right one, 0.2."""
     dead_end: float | None = Field(None, ge=0)
     """`progress`: how many elementary lines a dead end is further from the end than the start. null: 1."""
     discount: float | None = Field(None, gt=0, le=1)

@@ -181,17 +181,21 @@ class Updates:
         sampled = self._clock()
         # Without a signal the update still takes place, on a group whose advantages are all 0.
         groups = rollouts.useful or [group for group in rollouts.sampled if group.samples][:1]
+        on_cpu = _CPU_TOKENS if device.type == "cpu" else _GPU_TOKENS
+        max_tokens = self.config.micro_batch_tokens or on_cpu
+        if self._credit is not None and self._credit.reads_policy:
+            assert learner is not None
+            self._credit.read_policy(groups, learner, max_tokens=max_tokens, device=device)
         advantages, credit_metrics = self._advantages(groups)
         self._on_rollouts(
             update + 1, rollouts, {g.group_id: row for g, row in zip(groups, advantages, strict=True)}
         )
         self._watch.add(rollouts)
-        on_cpu = _CPU_TOKENS if device.type == "cpu" else _GPU_TOKENS
         num_rows = sum(len(group.samples) for group in groups)
         rows = make_rows(groups, advantages, mask_truncated=self.config.mask_truncated)
         batches = make_micro_batches(
             rows or make_rows(groups[:1], advantages[:1])[:1],
-            self.config.micro_batch_tokens or on_cpu,
+            max_tokens,
             pad_id=self._pad_id,
             loss_type=self.config.loss_type,
             max_length=self._max_length,

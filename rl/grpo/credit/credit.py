@@ -14,12 +14,15 @@ from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
+import torch
+
 from configs.schema.config import GrpoConfig
 from configs.schema.credit import CreditConfig
 from envs import Env, Problem
 from envs.line_facts import state_number
 from rewards import RewardSum
 from rl.grpo.advantages import EPSILON
+from rl.grpo.credit.answer_logprobs import step_importances
 from rl.grpo.credit.decs import decs_credit
 from rl.grpo.credit.monte_carlo import monte_carlo_credit
 from rl.grpo.credit.parts import parts_credit
@@ -27,7 +30,9 @@ from rl.grpo.credit.progress import progress_credit
 from rl.grpo.credit.rule import CreditGroup, Rule
 from rl.grpo.credit.same_state import same_state_credit
 from rl.grpo.credit.sas import sas_credit
+from rl.grpo.credit.swap import swap_credit
 from rl.grpo.micro_batches import Advantage
+from rl.grpo.old_policy import Score
 from rollout.encoder import Encoder
 from rollout.source import rewards_differ, zero_signal_cause
 from rollout.step_boundaries import step_spans
@@ -39,28 +44,34 @@ _NONE = 1e-9  # advantages of this size are rounding
 class StepCredit:
     """Gives the advantages of tokens by one rule."""
 
-    def __init__(self, rule: Rule, env: Env[Any], encoder: Encoder) -> None:
+    def __init__(self, rule: Rule, env: Env[Any], encoder: Encoder, *, reads_policy: bool = False) -> None:
         """Keep the rule.
 
         Args:
             rule: The kind of credit.
             env: The task, which says where a problem starts.
             encoder: Says which tokens are which line.
+            reads_policy: Whether the rule reads the importances of steps.
         """
+        self.reads_policy = reads_policy
+        self._importances: dict[int, list[list[float]]] = {}
         self._rule = rule
         self._env = env
         self._encoder = encoder
 
+    def read_policy(
+        self, groups: Sequence[RolloutGroup], learner: Score, *, max_tokens: int, device: torch.device
+    ) -> None:
+        """See `Credit.read_policy`."""
+        found = step_importances(
+            groups, self._env, self._encoder, learner, max_tokens=max_tokens, device=device
+        )
+        self._importances = {group.group_id: one for group, one in zip(groups, found, strict=True)}
+
     def __call__(
         self, group: RolloutGroup, advantages: Sequence[float], deviation: float | None = None
     ) -> list[Advantage]:
-        """The advantages of each sample's tokens.
-
-        Args:
-            group: A group with facts of lines.
-            advantages: One for each sample (`group_advantages`).
-            deviation: What the rewards are divided by in them, less 1e-4; None: they are not.
-        """
+        """See `Credit`."""
         undivided = deviation is None or not rewards_differ(group.rewards)
         found = self._rule(
             CreditGroup(
@@ -68,6 +79,7 @@ class StepCredit:
                 spans=[step_spans(self._encoder, s.completion.ids, s.trace) for s in group.samples],
                 start=self._start(group.problem),
                 advantages=advantages,
+                importances=self._importances.get(group.group_id, ()),
                 divisor=1.0 if undivided else deviation + EPSILON,  # type: ignore[operator]
             )
         )
@@ -130,7 +142,9 @@ def make_credit(
             )
         case "sas":
             rule = partial(sas_credit, share=credit.option("share"))
-    return None if rule is None else StepCredit(rule, env, encoder)
+        case "swap":
+            rule = partial(swap_credit, weight=credit.option("weight"))
+    return None if rule is None else StepCredit(rule, env, encoder, reads_policy=credit.name == "swap")
 
 
 def _flat(advantage: Advantage) -> tuple[float, ...]:

@@ -8,8 +8,12 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Protocol
+
+import torch
 
 from rl.grpo.micro_batches import Advantage
+from rl.grpo.old_policy import Score
 from rollout.types import RolloutGroup, Sample
 
 Span = tuple[int, int]
@@ -26,6 +30,8 @@ class CreditGroup:
         start: The number of the state before the first line, as in `LineFacts.state`.
         advantages: The advantage of each sample: what every token would get without step credit.
         divisor: What the rewards are divided by in them (`grpo.scale_rewards`); 1: nothing.
+        importances: What the policy says of the steps of each sample (`step_importances`); empty if nobody
+            asked.
     """
 
     group: RolloutGroup
@@ -33,6 +39,7 @@ class CreditGroup:
     start: int
     advantages: Sequence[float]
     divisor: float = 1.0
+    importances: Sequence[Sequence[float]] = ()
 
     @property
     def samples(self) -> tuple[Sample, ...]:
@@ -71,6 +78,36 @@ class CreditGroup:
 Rule = Callable[[CreditGroup], list[list[float]]]
 """Gives the advantages of all tokens of a group, by sample."""
 
-Credit = Callable[[RolloutGroup, Sequence[float], float | None], list[Advantage]]
-"""Gives the advantages of the tokens of a group from those of its samples and from what rewards are divided
-by."""
+
+class Credit(Protocol):
+    """Gives the advantages of the tokens of groups; `StepCredit` is the one that runs use."""
+
+    @property
+    def reads_policy(self) -> bool:
+        """Whether `read_policy` has to come before the groups of an update."""
+        ...
+
+    def read_policy(
+        self, groups: Sequence[RolloutGroup], learner: Score, *, max_tokens: int, device: torch.device
+    ) -> None:
+        """Ask the policy about the groups of an update.
+
+        Args:
+            groups: The groups.
+            learner: The learner's forward pass.
+            max_tokens: Tokens of a pass, padding included.
+            device: Where it runs.
+        """
+        ...
+
+    def __call__(
+        self, group: RolloutGroup, advantages: Sequence[float], deviation: float | None = None
+    ) -> list[Advantage]:
+        """The advantages of each sample's tokens.
+
+        Args:
+            group: A group with facts of lines.
+            advantages: One for each sample (`group_advantages`).
+            deviation: What the rewards are divided by in them, less 1e-4; None: they are not.
+        """
+        ...

@@ -1,4 +1,4 @@
-"""The rules of other papers, by hand: SAS and DECS."""
+"""The rules of other papers, by hand: SAS, DECS and SwAP."""
 
 from __future__ import annotations
 
@@ -7,8 +7,11 @@ from functools import partial
 import pytest
 
 from rl.grpo.credit.decs import decs_credit, sufficient_line
+from rl.grpo.credit.rule import CreditGroup
 from rl.grpo.credit.sas import least_confident, sas_credit
-from tests.kit.credit_groups import by_line, credit_group, credit_of
+from rl.grpo.credit.swap import softmin, swap_credit
+from rollout.step_boundaries import step_spans
+from tests.kit.credit_groups import ENCODER, by_line, credit_group, credit_of
 from tests.kit.directional import END, FULL, SKIP, WRONG
 
 
@@ -45,3 +48,28 @@ def test_decs_divides_by_the_deviation_at_each_place() -> None:
     group = credit_group([FULL + END, SKIP + WRONG])
     credit = credit_of(partial(decs_credit, beta=0.1, max_length=100, own_deviation=True), group)
     assert credit == pytest.approx([0.70711, -0.70711], abs=1e-5)
+
+
+def test_swap_charges_excess_length_to_the_least_important_steps() -> None:
+    """The full one has 20 + 14 + 6 + 27 = 67 tokens, the short one 14 + 6 + 27 = 47. It pays 0.2 * (67 / 47 -
+    1) = 0.0851 for each of its 67 tokens; of steps with 0, ln 3 and ln 3 nats the first pays 3/5.
+    """
+    group = credit_group([FULL + END, SKIP + END])
+    spans = [step_spans(ENCODER, sample.completion.ids, sample.trace) for sample in group.samples]
+    ln3 = 1.0986122886681098
+    tokens = swap_credit(
+        CreditGroup(
+            group=group, spans=spans, start=0, advantages=[0.0, 0.0], importances=[[0.0, ln3, ln3], [1.0, 5.0]]
+        ),
+        weight=0.2,
+    )
+    payment = 0.2 * (67 / 47 - 1) * 67
+    first, second = by_line(group, [tuple(row) for row in tokens])
+    assert first == pytest.approx([-payment * 0.6 / 20, -payment * 0.2 / 14, -payment * 0.2 / 6, 0])
+    assert second == [0, 0, 0]  # the shortest one pays nothing
+    assert sum(tokens[0]) == pytest.approx(-payment)
+
+
+def test_shares_fall_with_importance() -> None:
+    assert softmin([0.0, 2.0]) == pytest.approx([0.8808, 0.1192], abs=1e-4)
+    assert softmin([]) == [] and softmin([7.0]) == [1.0]
