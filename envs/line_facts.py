@@ -99,14 +99,14 @@ def line_facts(env: Env[Any], problem: Problem, trace: Trace) -> tuple[LineFacts
     if not trace.steps_checked:
         return _unchecked(trace)
     states = follow(trace.steps, env.start(problem), env.advance, lambda state: None).states
-    remaining, number = cache(env.remaining), cache(state_number)
+    about = cache(lambda state: (env.remaining(state), state_number(state)))
+    known = [about(state) for state in states]
     needed = {backtrack.step: backtrack.needed for backtrack in trace.backtracks}
     can_leave_out = _Replay(env, trace, states)
     facts = []
     for place, step in enumerate(trace.steps):
-        found = LineFacts(
-            remaining(states[place]), remaining(states[place + 1]), LineUse.UNKNOWN, number(states[place + 1])
-        )
+        before, (after, number) = known[place][0], known[place + 1]
+        found = LineFacts(before, after, LineUse.UNKNOWN, number)
         use = LineUse.UNKNOWN
         if step.verdict is Verdict.INVALID:
             use = LineUse.WRONG
@@ -178,12 +178,12 @@ class _Replay:
 def state_number(state: object) -> int:
     """A 64-bit number for a state, the same in every process.
 
-    It is a hash of the state's text. That of a dataclass, sequence, set or mapping is made from its elements,
-    in an order that does not depend on the process; of any other value, `repr` has to say all.
+    It is a hash of the state's `repr`, which has to say all of it. Where that has sets or mappings, their
+    elements are sorted first, since their order depends on the process.
     """
-    return int.from_bytes(
-        blake2b(_text(state).encode(errors="surrogatepass"), digest_size=8).digest(), "little"
-    )
+    text = repr(state)
+    text = _text(state) if "{" in text else text
+    return int.from_bytes(blake2b(text.encode(errors="surrogatepass"), digest_size=8).digest(), "little")
 
 
 def _text(value: object) -> str:

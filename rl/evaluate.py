@@ -74,6 +74,8 @@ def evaluate(
     found = Evaluation(results={}, greedy={}, sampled={})
     num_done = 0
 
+    knows = env.defines("remaining")
+
     def count(split: str, batch: Batch) -> None:
         nonlocal num_done
         num_done += sum(len(group.samples) + group.ungraded for group in batch.groups)
@@ -85,7 +87,7 @@ def evaluate(
         used = [index for index in range(settings.num_problems) if fits(draw_problem(env, Split(name), index))]
         if settings.greedy:
             best = Sampling(temperature=0.0, max_new_tokens=limit)
-            greedy = _sample(pool, config, name, used, 1, best, ungraded, count)
+            greedy = _sample(pool, config, name, used, 1, best, ungraded, count, facts=knows)
         if settings.num_samples:
             warm = Sampling(
                 temperature=settings.temperature,
@@ -93,7 +95,8 @@ def evaluate(
                 top_k=settings.top_k,
                 max_new_tokens=limit,
             )
-            sampled = _sample(pool, config, name, used, settings.num_samples, warm, ungraded, count)
+            num = settings.num_samples
+            sampled = _sample(pool, config, name, used, num, warm, ungraded, count, facts=knows)
         found.greedy[name] = tuple([group for group in greedy if group.samples])
         found.sampled[name] = tuple([group for group in sampled if group.samples])
         found.results[name] = summarise(
@@ -103,7 +106,7 @@ def evaluate(
             limits=length_limits(config, limit),
             first_error=lambda problem, trace: env.part_of(problem).first_error(trace),
             bucket=env.bucket,
-            num_merged=lambda problem, trace: env.part_of(problem).num_merged(problem, trace),
+            merges=lambda problem: getattr(env.part_of(problem).settings, "max_merge", 1) > 1,
         )
     return found
 
@@ -128,6 +131,8 @@ def _sample(
     sampling: Sampling,
     ungraded: UngradedLimit,
     on_batch: Callable[[str, Batch], None],
+    *,
+    facts: bool,
 ) -> list[RolloutGroup]:
     requests = [
         GroupRequest(
@@ -138,6 +143,7 @@ def _sample(
             num_samples=num_samples,
             seed=config.seed,
             evaluation=True,
+            facts=facts,
         )
         for index in indices
     ]

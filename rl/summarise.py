@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 from statistics import fmean
 
 from envs import Problem, Status, StepKind, Trace
+from envs.line_facts import LineUse
 from rl.runs.record import BucketResult, LengthResult, SplitResult
 from rl.stats.intervals import clustered_interval, pass_at_k
 from rollout.types import RolloutGroup, Sample
@@ -25,7 +26,7 @@ def summarise(
     limits: Sequence[int] = (),
     first_error: Callable[[Problem, Trace], str | None] = lambda problem, trace: None,
     bucket: Callable[[Problem], str | None] = lambda problem: None,
-    num_merged: Callable[[Problem, Trace], int | None] = lambda problem, trace: None,
+    merges: Callable[[Problem], bool] = lambda problem: False,
 ) -> SplitResult:
     """Figures of one split from its groups.
 
@@ -36,7 +37,7 @@ def summarise(
         limits: Length limits in tokens to judge the same completions under.
         first_error: Names what first went wrong in a trace of a problem.
         bucket: Names the difficulty of a problem.
-        num_merged: Counts the lines of a trace that do more than one elementary step (`Env.num_merged`).
+        merges: Whether a line may do more than one elementary step of a problem.
 
     Raises:
         ValueError: No completion was graded.
@@ -79,7 +80,8 @@ def summarise(
         buckets=_buckets(groups, first_error, bucket),
         by_length={str(limit): _within(groups, limit) for limit in limits},
         strict_accuracy=fmean(trace.strictly_correct for trace in traces),
-        merged_lines=_merged_lines(pairs, num_merged),
+        merged_lines=_merged_lines([sample for problem, sample in pairs if merges(problem)]),
+        **_line_uses([sample for _, sample in pairs]),
         empty_thoughts=fmean(_is_empty(sample) for _, sample in pairs),
         empty_by_difficulty=_empty_by_difficulty(pairs, bucket),
     )
@@ -89,17 +91,25 @@ def _is_right(sample: Sample) -> bool:
     return bool(sample.trace.correct)
 
 
-def _merged_lines(
-    pairs: Sequence[tuple[Problem, Sample]], num_merged: Callable[[Problem, Trace], int | None]
-) -> float | None:
+def _merged_lines(samples: Sequence[Sample]) -> float | None:
     """The share of merged lines among the lines of all verified traces."""
-    merged = lines = 0
-    for problem, sample in pairs:
-        trace = sample.trace
-        if trace.verified and (found := num_merged(problem, trace)) is not None:
-            merged += found
-            lines += sum(step.kind is StepKind.FORWARD and not step.undone for step in trace.steps)
-    return merged / lines if lines else None
+    return _mean(
+        [
+            fact.is_merged
+            for sample in samples
+            if sample.trace.verified
+            for step, fact in zip(sample.trace.steps, sample.facts or (), strict=sample.facts is not None)
+            if step.kind is StepKind.FORWARD and not step.undone and fact.progress is not None
+        ]
+    )
+
+
+def _line_uses(samples: Sequence[Sample]) -> dict[str, float | None]:
+    """The share of each use among all lines whose use is known, by the name of its figure."""
+    found = Counter([fact.use for sample in samples for fact in sample.facts or ()])
+    del found[LineUse.UNKNOWN]
+    names = {use: f"{use.value}_lines" for use in LineUse if use is not LineUse.UNKNOWN}
+    return {name: found[use] / found.total() if found else None for use, name in names.items()}
 
 
 def _is_empty(sample: Sample) -> bool:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import random
 from abc import abstractmethod
 from collections.abc import Mapping
-from copy import copy
 from dataclasses import replace
 from typing import Any, ClassVar
 
@@ -19,11 +18,10 @@ from envs.data.order import Passes
 from envs.data.policy import OnBadRows
 from envs.data.report import DataReport
 from envs.generated import Draw, EnvSettings, GeneratedEnv
-from envs.path import State, StepError
+from envs.path import State
 from envs.problem import Problem, Split, hash_rows
 from envs.released.load import Loaded, load_files
 from envs.released.wording import Wording
-from envs.trace import StepKind, Trace, Verdict
 
 BY_HAND = "by_hand"
 
@@ -179,20 +177,6 @@ class ReleasedEnv(GeneratedEnv[State]):
             return self.write_skipped(problem, kind, rng)
         versions = self.by_hand(problem)
         return rng.choice(versions) if versions else None
-
-    def num_merged(self, problem: Problem, trace: Trace) -> int | None:
-        """Lines that would be refused if `max_merge` were 1."""
-        narrow = copy(self)
-        narrow.settings = self.settings.model_copy(update={"max_merge": 1})
-        state, num_merged = self.start(problem), 0
-        for step in trace.steps:
-            if step.verdict is Verdict.VALID and step.kind is StepKind.FORWARD and not step.undone:
-                try:
-                    state = narrow.advance(state, step.text)
-                except StepError:
-                    state = self.advance(state, step.text)
-                    num_merged += 1
-        return num_merged
 
     def by_hand(self, problem: Problem) -> tuple[tuple[str, ...], ...]:
         """All shorter traces that the file has for a problem."""

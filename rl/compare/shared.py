@@ -2,7 +2,8 @@
 
 In: a case and, by split, the number of shared problems. Out: the same case, its results computed again from the
 completions of those problems. Figures of samples beside greedy completions, kinds of backtracks, errors,
-difficulty buckets, merged lines and empty thoughts are not computed from the completions and stay unknown.
+difficulty buckets, merged lines, uses of lines and empty thoughts are not computed from the completions and
+stay unknown.
 """
 
 from __future__ import annotations

@@ -13,7 +13,7 @@ the same places of the text, so a line that the policy writes anyway changes no 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Hashable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,7 +22,7 @@ import numpy as np
 from envs import Env, GraderError, Problem, Split, Trace
 from envs.own import draw_problem
 from envs.seeding import derive_seed
-from rl.importance.lines import line_facts, step_key
+from rl.importance.lines import read_lines, step_key
 from rl.importance.measure import Answer, chance_divergence, divergence
 from rl.importance.record import BoundaryRow, Counterfactual, LineRow, ProblemRow
 from rollout.encoder import Encoder
@@ -145,6 +145,7 @@ class Analysis:
             seed=self._plan.seed,
             evaluation=True,
             prefix_ids=prefix,
+            facts=True,
         )
 
     def _samples(self, indices: Sequence[int]) -> Sequence[RolloutGroup]:
@@ -212,29 +213,29 @@ class Analysis:
             if not one.samples:
                 raise GraderError(f"no continuation could be graded: {one.failure}")
         answers = [[_answer(group.problem, each.trace) for each in one.samples] for one in continued]
-        part = self._env.part_of(group.problem)
         seed = derive_seed(self._plan.seed, "importance", self._plan.split.value, group.problem.index)
         rng = np.random.default_rng(seed)
         lines = []
-        facts = line_facts(part, group.problem, sample.trace)
-        for place, (step, fact) in enumerate(zip(sample.trace.steps, facts, strict=True)):
+        assert sample.facts is not None, "the requests ask for the facts"
+        read = read_lines(sample.trace, sample.facts)
+        for place, (step, line) in enumerate(zip(sample.trace.steps, read, strict=True)):
             before = answers[place]
             after = answers[place + 1] if place + 1 < len(answers) else None
-            own = step_key(part, group.problem, sample.trace, place)
+            own = _step_key(sample, place)
             others = [
                 answer
                 for answer, each in zip(before, continued[place].samples, strict=True)
-                if step_key(part, group.problem, each.trace, place) != own
+                if _step_key(each, place) != own
             ]
             whole = not continued[place].ungraded and after is not None and not continued[place + 1].ungraded
             lines.append(
                 LineRow(
                     text=step.text,
-                    kind=fact.kind,
+                    kind=line.kind,
                     verdict=step.verdict,
-                    taken_back=fact.taken_back,
-                    num_elementary=fact.num_elementary,
-                    decides=fact.decides,
+                    taken_back=line.taken_back,
+                    num_elementary=line.num_elementary,
+                    decides=line.decides,
                     accuracy_before=_accuracy(before),
                     accuracy_after=None if after is None else _accuracy(after),
                     divergence=None if after is None else divergence(before, after),
@@ -269,6 +270,11 @@ def _answer(problem: Problem, trace: Trace) -> Answer:
     if trace.correct:
         return Answer(problem.answer, True)
     return Answer(trace.answer, False)
+
+
+def _step_key(sample: Sample, place: int) -> Hashable:
+    assert sample.facts is not None, "the requests ask for the facts"
+    return step_key(sample.trace, sample.facts, place)
 
 
 def _accuracy(answers: Sequence[Answer]) -> float:

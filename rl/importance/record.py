@@ -46,7 +46,7 @@ class Counterfactual:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class LineRow:
-    """A line of the trace; what the environment knows as in `LineFacts`.
+    """A line of the trace; what it is as in `Line`.
 
     Attributes:
         text: The line.

@@ -11,6 +11,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import repeat
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, Protocol, Self, TypeVar
 
@@ -327,10 +328,7 @@ def sample_rows(
             pieces=tuple(encoder.pieces(sample.completion.ids)) if tokens else None,
             logprobs=tuple(np.round(sample.completion.logprobs, 4).tolist()) if tokens else None,
             advantage=None if advantages is None else advantages[number],
-            steps=tuple(
-                StepRow(step.text, step.kind, step.verdict, step.reason, step.undone)
-                for step in sample.trace.steps
-            ),
+            steps=tuple(map(StepRow.of, sample.trace.steps, sample.facts or repeat(None))),
         )
         for number, sample in enumerate(group.samples)
     ]

@@ -19,7 +19,8 @@ from dataclasses import asdict, dataclass, field, replace
 from enum import StrEnum
 from typing import Any, NamedTuple
 
-from envs import StepKind, Verdict
+from envs import Step, StepKind, Verdict
+from envs.line_facts import LineFacts, LineUse
 from envs.trace import AnswerForm
 from rewards import Outcome
 from rl.runs import json_fields as check
@@ -77,6 +78,9 @@ class StepRow(NamedTuple):
         verdict: The environment's verdict.
         reason: Why the step is invalid; empty otherwise.
         undone: Whether a later backtrack took it back.
+        progress: How many elementary lines nearer the end it leads (`LineFacts.progress`): minus infinity into
+            a dead end, infinity out of it; None if unknown or not recorded.
+        use: Of what use it is; None if not recorded.
     """
 
     text: str
@@ -84,10 +88,32 @@ class StepRow(NamedTuple):
     verdict: Verdict
     reason: str
     undone: bool
+    progress: float | None = None
+    use: LineUse | None = None
+
+    @classmethod
+    def of(cls, step: Step, fact: LineFacts | None) -> StepRow:
+        """The row of a step and of what is known of it, if that was asked for."""
+        known = (None, None) if fact is None else (fact.progress, fact.use)
+        return cls(step.text, step.kind, step.verdict, step.reason, step.undone, *known)
+
+    def to_json(self) -> dict[str, Any]:
+        """The step as a JSON object."""
+        return {
+            "text": self.text,
+            "kind": self.kind.value,
+            "verdict": self.verdict.value,
+            "reason": self.reason,
+            "undone": self.undone,
+            **({} if self.progress is None else {"progress": self.progress}),
+            **({} if self.use is None else {"use": self.use.value}),
+        }
 
 
 _kind = check.one_of(StepKind)
 _verdict = check.one_of(Verdict)
+_progress = check.optional(check.number)
+_use = check.optional(check.one_of(LineUse))
 
 
 def _step(data: Any) -> StepRow:
@@ -98,6 +124,8 @@ def _step(data: Any) -> StepRow:
             _verdict(data["verdict"]),
             check.text(data["reason"]),
             check.flag(data["undone"]),
+            _progress(data.get("progress")),
+            _use(data.get("use")),
         )
     except KeyError as error:
         raise RecordError(f"a step has no {error}") from None
@@ -220,16 +248,7 @@ class SampleRow:
             **({} if self.pieces is None else {"pieces": list(self.pieces)}),
             **({} if self.logprobs is None else {"logprobs": list(self.logprobs)}),
             **({} if self.advantage is None else {"advantage": self.advantage}),
-            "steps": [
-                {
-                    "text": step.text,
-                    "kind": step.kind.value,
-                    "verdict": step.verdict.value,
-                    "reason": step.reason,
-                    "undone": step.undone,
-                }
-                for step in self.steps
-            ],
+            "steps": [step.to_json() for step in self.steps],
         }
 
     @classmethod
@@ -382,6 +401,12 @@ class SplitResult:
             versions that read no other form.
         merged_lines: Share of lines that do more than one elementary step, among the valid lines that stand in
             verified traces; None where no line can, or no trace is verified.
+        needed_lines: Share of lines that are needed (`envs/line_facts.py`), among all lines whose use is known,
+            backtracks included; None where it is of none, and in results of versions that did not know it.
+        skippable_lines: Share of lines that could be left out.
+        wasted_lines: Share of lines that a backtrack took back or that lead no nearer the end, and of needless
+            backtracks.
+        wrong_lines: Share of invalid lines.
         empty_thoughts: Share of completions that state an answer without a step before it. None in results of
             versions that did not count them.
         empty_by_difficulty: The same by difficulty bucket, or by the problems' difficulty where the task has no
@@ -418,6 +443,10 @@ class SplitResult:
     by_length: dict[str, LengthResult]
     strict_accuracy: float | None = None
     merged_lines: float | None = None
+    needed_lines: float | None = None
+    skippable_lines: float | None = None
+    wasted_lines: float | None = None
+    wrong_lines: float | None = None
     empty_thoughts: float | None = None
     empty_by_difficulty: dict[str, float] | None = None
 
@@ -443,6 +472,7 @@ class SplitResult:
 JUDGING = (
     *("verified", "steps_saved", "merged_lines", "invalid_steps", "wasted_steps", "backtrack_depth"),
     *(f"{kind}_backtracks" for kind in ("real", "fake", "needed", "needless")),
+    *(f"{use}_lines" for use in ("needed", "skippable", "wasted", "wrong")),
 )
 """Figures of a `SplitResult` that judge steps: None where steps are only counted."""
 

@@ -146,8 +146,12 @@ def _lists(values: Sequence[Sequence[Any] | None], make: Any) -> pa.Array:
 def _steps(steps: Sequence[StepRow]) -> pa.Array:
     texts = ("text", "kind", "verdict", "reason")
     columns = [_texts([getattr(step, name) for step in steps]) for name in texts]
-    undone = pa.array([step.undone for step in steps], pa.bool_())
-    return pa.StructArray.from_arrays([*columns, undone], names=[*texts, "undone"])
+    more = {
+        "undone": pa.array([step.undone for step in steps], pa.bool_()),
+        "progress": pa.array([step.progress for step in steps], pa.float64()),
+        "use": pa.array([step.use for step in steps], pa.string()),
+    }
+    return pa.StructArray.from_arrays([*columns, *more.values()], names=[*texts, *more])
 
 
 def _mean(advantage: float | tuple[float, ...] | None) -> float | None:

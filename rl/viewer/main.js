@@ -50,12 +50,15 @@ function pager(end) {
   );
 }
 
+const USE = " what the line is for, where known, and how many elementary lines nearer the end it leads";
+
 function signs(data) {
   const mark = (css, sign) => element("span", { class: `mark ${css}` }, sign);
   const judged = [[mark("ok", "✓"), " valid step"], [mark("no", "✗"), " invalid step, with the reason"]];
   return [
     ...(anyChecked(data) ? judged : []),
     [mark("na", "·"), anyChecked(data) ? " not checked" : " step, counted and not checked"],
+    ...(anyChecked(data) ? [[element("span", { class: "use" }, "needed +1"), USE]] : []),
     ["↩ backtrack"],
     ["≈ marker of a backtrack in free text"],
     [element("s", {}, "struck through"), " undone later"],

@@ -55,5 +55,20 @@ function stepLine(step, number) {
     sign ? element("span", { class: "sign", "aria-hidden": "true" }, `${sign} `) : null,
     text,
     step.reason ? element("em", {}, visible(step.reason)) : null,
+    useOf(step),
   );
+}
+
+// Of what use a line is, and by how many elementary lines it leads nearer the end. A wrong line says so itself.
+function useOf(step) {
+  if (!step.use || step.use === "unknown" || step.use === "wrong") return null;
+  const about = "of what use the line is, and by how many elementary lines it leads nearer the end";
+  return element("span", { class: `use ${step.use}`, title: about }, `${step.use} ${progressOf(step)}`);
+}
+
+// An infinite progress comes as null: into a dead end, or out of one with a backtrack.
+function progressOf(step) {
+  if (step.progress === undefined) return "";
+  if (step.progress === null) return step.kind === "backtrack" ? "out of a dead end" : "into a dead end";
+  return signed(step.progress);
 }

@@ -75,7 +75,7 @@ def _write(
     stages: dict[Stage, dict[str, SplitResult]] = {}
     for stage, found in groups.items():
         evaluation_log(folder, stage).append(*_rows(stage, 0, found))
-        stages[stage] = {"id": summarise(found, num_merged=env.num_merged)}
+        stages[stage] = {"id": summarise(found, merges=lambda problem: True)}
     sampled = [_group(env, problem, texts) for problem in problems[:2]]
     for update in (1, 2):
         trajectory_log(folder).write(update, _rows(Stage.GRPO, update, sampled))

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import math
+
 from envs import StepKind, Verdict
+from envs.line_facts import LineUse
 from rewards import Outcome
 from rl.runs.record import Stage, Summary
 from tests.kit.runs_by_hand import bucket_result, sample, split_result, step
 
 ODD = 'x", "pieces": ["y"], "logprobs": [1], \u202e \ud800 \x00 \u2028 </script> ☃\r\n\''
 STEPS = (
-    step(ODD, reason=ODD, verdict=Verdict.INVALID, undone=True),
-    step("<backtrack> 0", StepKind.BACKTRACK),
-    step("Wait, no.", StepKind.MARKER, Verdict.UNCHECKED),
+    step(ODD, reason=ODD, verdict=Verdict.INVALID, undone=True)._replace(progress=-math.inf, use=LineUse.WRONG),
+    step("<backtrack> 0", StepKind.BACKTRACK)._replace(progress=math.inf, use=LineUse.NEEDED),
+    step("Wait, no.", StepKind.MARKER, Verdict.UNCHECKED)._replace(use=LineUse.UNKNOWN),
     step("7"),
 )
 SAMPLE = sample(

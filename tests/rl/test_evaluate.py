@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from dataclasses import replace
 from itertools import combinations
 
@@ -10,6 +11,7 @@ import pytest
 
 from configs import Config, ConfigError, check_config
 from envs import GraderError, Problem, Split, Trace, make_env, make_example
+from envs.line_facts import line_facts
 from rewards import RewardSum, Term
 from rl.evaluate import evaluate, length_limits, num_completions
 from rl.pages.text import result_table
@@ -39,7 +41,8 @@ def group(*texts: str, problem: Problem = PROBLEM) -> RolloutGroup:
     """Completions of ten tokens and one for each line."""
     traces = [check_text(problem, text, truncated=text is CUT) for text in texts]
     lengths = [10 + len(trace.steps) for trace in traces]
-    return make_group(problem, score_texts(problem, traces, texts, lengths, REWARDS))
+    samples = score_texts(problem, traces, texts, lengths, REWARDS)
+    return make_group(problem, [replace(one, facts=line_facts(ENV, problem, one.trace)) for one in samples])
 
 
 # ---- statistics ----
@@ -135,6 +138,7 @@ def test_greedy_figures() -> None:
 
 JUDGING = (
     *("verified", "steps_saved", "merged_lines", "invalid_steps", "wasted_steps", "backtrack_depth"),
+    *("needed_lines", "skippable_lines", "wasted_lines", "wrong_lines"),
     *("real_backtracks", "fake_backtracks", "needed_backtracks", "needless_backtracks"),
 )
 
@@ -190,9 +194,32 @@ def test_merged_lines_are_a_share_of_the_lines_of_verified_traces() -> None:
     # Standing lines of verified traces: 3, 2, 2 and 3; the first line of SKIP does two steps, in DETOUR too.
     texts = [FULL, SKIP, DETOUR, AGAIN, BARE, BROKEN, WRONG, CUT]
     groups = [group(text) for text in texts]
-    assert summarise(groups, num_merged=ENV.num_merged).merged_lines == 2 / 10
-    assert summarise([group(BARE), group(BROKEN)], num_merged=ENV.num_merged).merged_lines is None
-    assert summarise(groups).merged_lines is None  # the task cannot tell
+    assert summarise(groups, merges=lambda problem: True).merged_lines == 2 / 10
+    assert summarise([group(BARE), group(BROKEN)], merges=lambda problem: True).merged_lines is None
+    assert summarise(groups).merged_lines is None  # no line can do more than one
+    unknown = [replace(one, samples=[replace(each, facts=None) for each in one.samples]) for one in groups]
+    assert summarise(unknown, merges=lambda problem: True).merged_lines is None  # the task cannot tell
+
+
+def test_uses_of_lines_are_shares_of_all_lines() -> None:
+    # The first two lines of FULL are skippable. What DETOUR and AGAIN take back is wasted, with the backtrack.
+    # The merged line of SKIP and its last line are needed.
+    uses = {
+        FULL: "SSN",
+        SKIP: "NN",
+        DETOUR: "WWNN",
+        AGAIN: "WWSSN",
+        BARE: "",
+        BROKEN: "XNN",
+        WRONG: "N",
+        CUT: "NX",
+    }
+    counts = Counter("".join(uses.values()))
+    result = summarise([group(text) for text in uses])
+    found = (result.needed_lines, result.skippable_lines, result.wasted_lines, result.wrong_lines)
+    assert found == tuple(counts[use] / counts.total() for use in "NSWX")
+    none = summarise([group(BARE)])
+    assert (none.needed_lines, none.skippable_lines, none.wasted_lines, none.wrong_lines) == (None,) * 4
 
 
 def test_empty_thoughts_are_counted_by_difficulty() -> None:

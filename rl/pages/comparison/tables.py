@@ -75,6 +75,10 @@ _JUDGING: tuple[Column, ...] = (
     ("Fake backtracks", _over_seeds(lambda result: result.fake_backtracks)),
     ("Needless backtracks", _over_seeds(lambda result: result.needless_backtracks)),
     ("Wasted steps", _over_seeds(lambda result: result.wasted_steps)),
+    ("Needed lines", _over_seeds(lambda result: result.needed_lines, percent, most=1.0)),
+    ("Skippable lines", _over_seeds(lambda result: result.skippable_lines, percent, most=1.0)),
+    ("Wasted lines", _over_seeds(lambda result: result.wasted_lines, percent, most=1.0)),
+    ("Wrong lines", _over_seeds(lambda result: result.wrong_lines, percent, most=1.0)),
 )
 _LONGEST = 60  # characters of a config's value that are shown
 

@@ -146,7 +146,7 @@ def _checked(env: Env[Any], problem: Problem, row: AnswerRow) -> tuple[Step, ...
 def _column(
     title: str, verdict: str, is_right: bool, about: str, steps: Sequence[Step], stated: str | None
 ) -> Column:
-    lines = [step_line(StepRow(one.text, one.kind, one.verdict, one.reason, one.undone)) for one in steps]
+    lines = [step_line(StepRow.of(one, None)) for one in steps]
     return Column(
         title=title,
         verdict=verdict,

@@ -75,6 +75,8 @@ def _grpo_panels(rows: Sequence[UpdateRow]) -> list[_Panel]:
                 ("correct", "%", "accuracy"),
                 ("steps per correct answer", "steps", "steps_per_correct"),
                 ("merged lines", "%", "merged_lines"),
+                ("skippable lines", "%", "skippable_lines"),
+                ("wasted lines", "%", "wasted_lines"),
                 ("length", "tokens", "tokens"),
             )
             if any(f"{split}/{figure}" in logged for split in splits)

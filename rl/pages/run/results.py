@@ -63,6 +63,10 @@ def full_table(run: RunRecord) -> Table:
                 ("Invalid steps", _figure(lambda result: result.invalid_steps)),
                 ("Real backtracks", _figure(lambda result: result.real_backtracks)),
                 ("Wasted steps", _figure(lambda result: result.wasted_steps)),
+                ("Needed lines", _share(lambda result: result.needed_lines)),
+                ("Skippable lines", _share(lambda result: result.skippable_lines)),
+                ("Wasted lines", _share(lambda result: result.wasted_lines)),
+                ("Wrong lines", _share(lambda result: result.wrong_lines)),
             ),
         ],
     )

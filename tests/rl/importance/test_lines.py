@@ -7,8 +7,9 @@ from typing import Any
 
 import pytest
 
-from envs import Env, Problem, Split, make_env, make_example
-from rl.importance.lines import LineKind, line_facts, step_key
+from envs import Env, Problem, Split, Verdict, make_env, make_example
+from envs.line_facts import line_facts
+from rl.importance.lines import LineKind, read_lines, step_key
 
 ADDITION = make_env("addition", {"train": ["3_3"], "ood_easy": ["4_1"], "ood_hard": ["4_4"]})
 COUNTDOWN = make_env("countdown", {"train": ["3"], "ood_easy": ["3_new"], "ood_hard": ["4"]})
@@ -22,8 +23,8 @@ def problem_of(env: Env[Any], question: str, answer: str) -> Problem:
 def facts(env: Env[Any], problem: Problem, *lines: str) -> Facts:
     trace = env.check_demonstration(problem, lines)
     return [
-        (fact.kind, fact.num_elementary, fact.taken_back, fact.decides)
-        for fact in line_facts(env, problem, trace)
+        (line.kind, line.num_elementary, line.taken_back, line.decides)
+        for line in read_lines(trace, line_facts(env, problem, trace))
     ]
 
 
@@ -69,12 +70,13 @@ def test_steps_that_no_environment_checks() -> None:
     text = "First we add.\n\nWait, that is wrong.\n\nSo it is 4.\n\nThe answer is \\boxed{4}."
     trace = env.check(problem, env.parse(text))
     assert not trace.steps_checked
-    found = line_facts(env, problem, trace)
-    assert {fact.kind for fact in found} <= {LineKind.UNCHECKED, LineKind.MARKER}
-    assert LineKind.MARKER in {fact.kind for fact in found}
-    assert {fact.decides for fact in found} == {None}
-    assert step_key(env, problem, trace, 0) == step_key(env, problem, trace, 0)
-    assert step_key(env, problem, trace, len(trace.steps)) is None
+    facts = line_facts(env, problem, trace)
+    found = read_lines(trace, facts)
+    assert {line.kind for line in found} <= {LineKind.UNCHECKED, LineKind.MARKER}
+    assert LineKind.MARKER in {line.kind for line in found}
+    assert {line.decides for line in found} == {None}
+    assert step_key(trace, facts, 0) == (trace.steps[0].kind, Verdict.UNCHECKED, "First we add.")
+    assert step_key(trace, facts, len(trace.steps)) is None
 
 
 @pytest.mark.parametrize(
@@ -89,8 +91,6 @@ def test_steps_that_no_environment_checks() -> None:
 )
 def test_the_same_step_in_other_words(first: str, second: str, same: bool) -> None:
     problem = problem_of(COUNTDOWN, "Numbers: 2, 3, 5. Target: 16", "(3 + 5) * 2")
-    keys = [
-        step_key(COUNTDOWN, problem, COUNTDOWN.check(problem, COUNTDOWN.parse(f"{line}\nmore")), 0)
-        for line in (first, second)
-    ]
+    traces = [COUNTDOWN.check(problem, COUNTDOWN.parse(f"{line}\nmore")) for line in (first, second)]
+    keys = [step_key(trace, line_facts(COUNTDOWN, problem, trace), 0) for trace in traces]
     assert (keys[0] == keys[1]) is same

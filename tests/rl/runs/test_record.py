@@ -121,6 +121,8 @@ def test_other_formats_are_refused(name: str, found: object, says: str) -> None:
         ({"steps": ["7"]}, "steps: '7' is not a step"),
         ({"steps": [{"text": "7"}]}, "steps: a step has no 'kind'"),
         ({"steps": [{**SAMPLE.to_json()["steps"][0], "undone": 1}]}, "steps: 1 is neither true nor false"),
+        ({"steps": [{**SAMPLE.to_json()["steps"][0], "progress": "1"}]}, "steps: '1' is not a number"),
+        ({"steps": [{**SAMPLE.to_json()["steps"][0], "use": "nice"}]}, "steps: 'nice' is none of needed"),
     ],
 )
 def test_fields_of_another_type_are_named(changes: dict[str, Any], says: str) -> None:
@@ -138,6 +140,7 @@ def test_fields_that_are_missing_are_named() -> None:
         with pytest.raises(RecordError, match=f"it has no '{name}'"):
             UpdateRow.from_json({key: value for key, value in UPDATE.to_json().items() if key != name})
     newer = {"strict_accuracy", "merged_lines", "empty_thoughts", "empty_by_difficulty"}
+    newer |= {"needed_lines", "skippable_lines", "wasted_lines", "wrong_lines"}
     for name in RESULT.to_json().keys() - newer:
         with pytest.raises(RecordError, match=f"it has no '{name}'"):
             SplitResult.from_json({key: value for key, value in RESULT.to_json().items() if key != name})

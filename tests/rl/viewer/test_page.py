@@ -558,6 +558,39 @@ def test_only_the_same_problems_of_two_runs_are_compared(browser: Browser, tmp_p
     assert browser.texts("#warnings p") == ["1 problem with the same number but another text: left out."]
 
 
+def test_lines_say_of_what_use_they_are(browser: Browser, tmp_path: Path) -> None:
+    steps = [
+        step_data("into") | {"progress": -math.inf, "use": "wasted"},
+        step_data("<backtrack>", "backtrack") | {"progress": math.inf, "use": "needed"},
+        step_data("merged") | {"progress": 2.0, "use": "needed"},
+        step_data("away") | {"progress": -1.0, "use": "wasted"},
+        step_data("one") | {"progress": 1, "use": "skippable"},
+        step_data("not valid", verdict="invalid") | {"progress": 0, "use": "wrong"},
+        step_data("no idea") | {"use": "unknown"},
+        step_data("older run"),
+    ]
+    # In a Parquet file and in JSON lines.
+    for kind, files in (
+        ("training", {"training": [row_data(steps=steps)]}),
+        ("warm", {"warm": [row_data(steps=steps)]}),
+    ):
+        write_page(
+            read_trajectories([write_rows(tmp_path / kind, **files)]),
+            tmp_path / f"{kind}.html",
+            overwrite=False,
+        )
+        browser.open((tmp_path / f"{kind}.html").as_uri())
+        assert browser.texts(".steps .use") == [
+            "wasted into a dead end",
+            "needed out of a dead end",
+            "needed +2",
+            "wasted −1",
+            "skippable +1",
+        ]
+        lines = "Array.from(document.querySelectorAll('.steps li:has(.use) .line'), (e) => e.textContent)"
+        assert browser.run(lines) == ["into", "<backtrack>", "merged", "away", "one"]
+
+
 def test_detours_are_folded_and_open_on_a_click(page: Callable[..., Browser]) -> None:
     found = page(split="ood_hard", index_from=90, index_to=90)
     # Line 3 is taken back by line 4; lines 2 and 5 and that fold with its backtrack by line 7.
