@@ -226,13 +226,6 @@ class Env(ABC, Generic[State]):
         """The problem's difficulty bucket. The default is None: the task has no buckets."""
         return None
 
-    def num_merged(self, problem: Problem, trace: Trace) -> int | None:
-        """Number of valid lines of a checked trace that stand and do more than one elementary step.
-
-        The default is None: the task checks no steps, or no line can do more than one.
-        """
-        return None
-
     def first_error(self, trace: Trace) -> str | None:
         """Category of the first error in a checked trace. The default is None: the task sorts no errors."""
         return None
