@@ -45,6 +45,7 @@ from rl.prompt_lengths import check_prompts, fits
 from rl.runs.checkpoints import checkpoint_to_resume, checkpoint_update, checkpoints
 from rl.runs.folder import RunFolder
 from rl.runs.log import metrics_log, sample_rows
+from rl.runs.manifest import MANIFEST
 from rl.runs.progress import Progress
 from rl.runs.record import Stage
 from rl.runs.saving import whole_folder
@@ -141,7 +142,10 @@ class _Loop:
             mix = round_mix(self.env, self.config, self.problems, answers, self.encoder, number=number)
         tested: dict[ModelKind, list[AnswerRow]] = {}
         for kind in kinds(self.config):
-            self._train(number, kind, mix)
+            if self._has_learnt(number, kind, mix):
+                self._keep(number, kind)
+            else:
+                self._train(number, kind, mix)
             tested[kind] = self._answers(Phase.EVALUATE, number, kind, self.tests[kind], of_round=number)
         standard = tested.get(ModelKind.STANDARD, [])
         cells = dict.fromkeys(row.cell for row in standard)
@@ -191,6 +195,25 @@ class _Loop:
             )
         self.pool.sleep()
         return rows
+
+    def _has_learnt(self, number: int, kind: ModelKind, mix: Mix) -> bool:
+        """Whether the model of the round before has learnt the same: full traces alone, from the base model."""
+        if trains_by_grpo(self.config, number, kind) or mix.num_skipped:
+            return False
+        before = next((row for row in rounds_log(self.folder.path).read() if row.round == number - 1), None)
+        assert self.config.warm_start is not None
+        ours = (0, mix.num_full, self.config.warm_start.updates)
+        return before is not None and (before.num_skipped, before.num_full, before.updates) == ours
+
+    def _keep(self, number: int, kind: ModelKind) -> None:
+        """Take the model of the round before, which training would end with, unless the model is there."""
+        model, before = (model_folder(self.folder.path, one, kind) for one in (number, number - 1))
+        if not model.is_dir():
+            left_out = work(self.config, number, Phase.TRAIN, kind)
+            same = f"the model is that of round {number - 1}"
+            self.say(f"{left_out.label}: left out, since nothing was kept; {same}")
+            with self.progress.showing(left_out, done=left_out.units), whole_folder(model) as new:
+                shutil.copytree(before, new, ignore=shutil.ignore_patterns(MANIFEST), dirs_exist_ok=True)
 
     def _train(self, number: int, kind: ModelKind, mix: Mix) -> None:
         """Train a model, unless it is there."""

@@ -245,7 +245,7 @@ class RoundRow:
         round: Its number; 0 is the initialisation.
         num_full: Full traces in its mix.
         num_skipped: Skipped ones: by hand in round 0, the model's own after it.
-        updates: Optimiser updates of each of its trainings.
+        updates: Optimiser updates of each of its models.
         asked: What was asked for on train; None in round 0.
         following: The conditioned model on id, by `fewer` as text ("0", "1", "2").
         solved: The standard model by cell (`eval.splits`, then `validation`); empty without one.

@@ -177,6 +177,25 @@ def test_an_interrupted_loop_ends_like_one_that_was_not(whole: Path, tmp_path: P
     assert contents(folder) == contents(whole)
 
 
+@pytest.mark.slow
+def test_a_round_that_learns_what_the_one_before_has_learnt_is_not_trained(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cold = {"init": "cold", "rounds": 2}
+    folder, trained = tmp_path / "run", tmp_path / "trained"
+    with cut("rounds/1/standard.jsonl", 1, Killed):
+        run(config(folder, **cold))
+    said = run(config(folder, **cold), resume=True)
+    assert "round 2/2, training of the standard model: left out, since nothing was kept" in said
+    assert {path.name for path in (folder / "trainings").iterdir()} == {
+        "round-0-conditioned",
+        "round-0-standard",
+    }
+    monkeypatch.setattr("rl.iterate.loop._Loop._has_learnt", lambda *_: False)
+    run(config(trained, **cold))
+    assert contents(folder).items() <= contents(trained).items()  # all but the losses of more trainings
+
+
 def test_what_rounds_are_compared_on_cannot_change(whole: Path) -> None:
     other = check_config({**BASE, "output_dir": str(whole), "eval": {**BASE["eval"], "num_problems": 4}})
     with pytest.raises(RunFolderError, match=r"eval.num_problems was 3, is 4 \(all rounds are compared"):
