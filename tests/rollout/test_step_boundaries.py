@@ -15,7 +15,7 @@ from rl.models.tiny import make_tokenizer
 from rollout.encoder import Encoder, make_encoder
 from rollout.prompt_format import PromptFormat
 from rollout.read_trace import read_trace
-from rollout.step_boundaries import step_boundaries
+from rollout.step_boundaries import step_boundaries, step_spans
 from tests.kit.byte_tokenizer import byte_tokenizer
 
 TEXT = "1+1=2\n2+2=4\nThus, the answer is 4."
@@ -50,6 +50,31 @@ def test_the_rule_at_a_line_break(pieces: tuple[str, ...], expected: list[tuple[
     for stopped in (ids, ids[:-1]):
         found = step_boundaries(encoder, stopped, parse_trace(TEXT))
         assert [(one.tokens, one.whole) for one in found] == expected
+
+
+@pytest.mark.parametrize(
+    ("pieces", "expected"),
+    [
+        (("1+", "1=2\n", "2+", "2=4", "\nThus, the answer is 4."), ((0, 2), (2, 4))),
+        (
+            ("1+1=", "2\n2", "+2=4\nThus, ", "the answer is 4."),
+            ((0, 1), (1, 2)),
+        ),  # of two lines: of the later one
+        (("1+1=2\n2+2=4\nThus, the answer is 4.",), ((0, 0), (0, 0))),
+    ],
+)
+def test_each_token_belongs_to_one_step_at_most(
+    pieces: tuple[str, ...], expected: tuple[tuple[int, int], ...]
+) -> None:
+    encoder, ids = encoder_of(pieces)
+    assert step_spans(encoder, ids, parse_trace(TEXT)) == expected
+
+
+def test_the_last_step_of_a_text_without_more_has_the_tokens_up_to_its_end() -> None:
+    encoder, ids = encoder_of(("1+1=2\n", "2+2", "=4"))
+    trace = parse_trace("1+1=2\n2+2=4", truncated=True)
+    assert step_spans(encoder, ids, trace) == step_spans(encoder, ids[:-1], trace) == ((0, 1), (1, 3))
+    assert step_spans(encoder, [], parse_trace("")) == ()
 
 
 def test_a_text_that_ends_with_a_step_has_no_boundary_after_it() -> None:
