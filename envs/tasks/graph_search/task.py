@@ -36,7 +36,8 @@ of moves is not always the shortest either.
 There are no hand-skip rules, since every line does one thing, and no padded traces, since no line does nothing.
 
 Buckets: a bucket is "NODES_LOW-HIGH", the number of nodes and the range of lengths of the shortest path in
-edges ("15_2-4"). Lengths are drawn uniformly.
+edges ("15_2-4"). "ARMSxWAYS_LOW-HIGH" is a path-star graph (`path_star.py`): the numbers of its arms and of the
+ways through a stage, and the range of the number of stages ("4x2_1-3"). Lengths and stages are drawn uniformly.
 
 Wrong turns (`error_kinds`):
     branch: A move after which the path cannot be completed, followed by random moves to a dead end.
@@ -81,6 +82,7 @@ from envs.tasks.graph_search.mistakes import (
     write_neighbours,
     write_trace_back,
 )
+from envs.tasks.graph_search.path_star import draw_path_star, num_nodes, path_length, read_path_star
 from envs.tasks.graph_search.steps import (
     MAX_NODES,
     Grammar,
@@ -97,6 +99,7 @@ from envs.tasks.graph_search.steps import (
 from envs.trace import BACKTRACK, Trace
 
 _BUCKET = re.compile(r"([1-9][0-9]{0,2})_([1-9][0-9]{0,2})-([1-9][0-9]{0,2})")
+_STAR = re.compile(r"([2-9]|[1-9][0-9])x([1-9][0-9]?)_([1-9][0-9]?)-([1-9][0-9]?)")
 
 
 class PathKind(StrEnum):
@@ -111,7 +114,7 @@ class GraphSearchSettings(RangeSettings):
 
     Attributes:
         max_merge: Fixed at 1, since each line does one thing.
-        degree: Mean number of edges that leave a node.
+        degree: Mean number of edges that leave a node of a random graph.
         num_labels: Nodes have distinct labels from 0 to `num_labels` - 1, drawn uniformly. With the default,
             small graphs use the same labels as large ones, so a model tested on more nodes than in training has
             seen all labels. The post does not specify this.
@@ -133,11 +136,14 @@ class GraphSearchSettings(RangeSettings):
     @classmethod
     def _sizes_and_lengths(cls, value: dict[str, float]) -> dict[str, float]:
         for bucket in value:
+            if (star := _STAR.fullmatch(bucket)) and int(star[3]) <= int(star[4]):
+                continue
             match = _BUCKET.fullmatch(bucket)
             if match is None or not int(match[2]) <= int(match[3]) < int(match[1]) <= MAX_NODES:
                 raise ValueError(
                     f"got the bucket {bucket!r}; a bucket is a number of nodes up to {MAX_NODES} and "
-                    "a range of path lengths below it, such as '15_2-4'"
+                    "a range of path lengths below it, such as '15_2-4', or a path-star graph: arms (at least "
+                    "2) x ways, and a range of stages, such as '4x2_1-3'"
                 )
         return value
 
@@ -145,16 +151,32 @@ class GraphSearchSettings(RangeSettings):
     def _fits(self) -> GraphSearchSettings:
         buckets = [*self.train, *self.ood_easy, *self.ood_hard]
         for bucket in buckets:
-            nodes = int(read_range(bucket)[0])
+            nodes = _num_nodes(bucket)
+            if nodes > MAX_NODES:
+                raise ValueError(f"the bucket '{bucket}' has {nodes} nodes, at most {MAX_NODES} are possible")
             if nodes > self.num_labels:
                 raise ValueError(
                     f"num_labels is {self.num_labels}; the bucket '{bucket}' needs at least {nodes}"
                 )
-            if 2 * self.degree > nodes - 1:
+            if not is_star(bucket) and 2 * self.degree > nodes - 1:
                 raise ValueError(
                     f"degree is {self.degree}; the bucket '{bucket}' allows at most {(nodes - 1) / 2}"
                 )
         return self
+
+
+def is_star(bucket: str) -> bool:
+    """Whether a bucket is of path-star graphs."""
+    return "x" in bucket
+
+
+def _num_nodes(bucket: str) -> int:
+    """The number of nodes of the largest graphs in a bucket."""
+    kind, _, most = read_range(bucket)
+    if not is_star(bucket):
+        return int(kind)
+    arms, ways = map(int, kind.split("x"))
+    return num_nodes(arms, ways, most)
 
 
 class GraphSearch(GeneratedEnv[GraphState]):
@@ -178,15 +200,22 @@ class GraphSearch(GeneratedEnv[GraphState]):
 
     def draw(self, bucket: str, rng: random.Random) -> Draw:
         """Draw a length from the bucket's range and a graph with a shortest path of this length."""
-        nodes, length = draw_from_range(bucket, rng)
-        num_nodes = int(nodes)
-        question, graph = draw_graph(
-            num_nodes=num_nodes,
-            num_edges=round(self.settings.degree * num_nodes),
-            length=length,
-            num_labels=self.settings.num_labels,
-            rng=rng,
-        )
+        kind, length = draw_from_range(bucket, rng)
+        num_labels = self.settings.num_labels
+        if is_star(bucket):
+            arms, ways = map(int, kind.split("x"))
+            question, graph = draw_path_star(
+                arms=arms, ways=ways, stages=length, num_labels=num_labels, rng=rng
+            )
+            length = path_length(ways, length)
+        else:
+            question, graph = draw_graph(
+                num_nodes=int(kind),
+                num_edges=round(self.settings.degree * int(kind)),
+                length=length,
+                num_labels=num_labels,
+                rng=rng,
+            )
         order, path = breadth_first(graph)
         if self._moves:
             _, path = depth_first(graph, None if self._any else length)
@@ -194,8 +223,12 @@ class GraphSearch(GeneratedEnv[GraphState]):
         return Draw(question=question, answer=write_path(path), num_full_steps=num_steps, difficulty=length)
 
     def bucket(self, problem: Problem) -> str:
-        """The bucket of its size and shortest path; see `RangeSettings.bucket_of`."""
+        """The bucket of its size and shortest path, or of its arms; see `RangeSettings.bucket_of`."""
         state = self.start(problem)
+        has_stars = any(map(is_star, self.settings.buckets(problem.split)))
+        if has_stars and (star := read_path_star(state.graph)):
+            arms, ways, stages = star
+            return self.settings.bucket_of(f"{arms}x{ways}", stages)
         return self.settings.bucket_of(str(len(state.graph.nodes)), len(state.shortest) - 1)
 
     def start(self, problem: Problem) -> GraphState:
