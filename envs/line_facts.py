@@ -19,7 +19,7 @@ from bisect import bisect_right
 from collections.abc import Callable, Mapping, Set
 from dataclasses import fields, is_dataclass
 from enum import StrEnum
-from functools import cache, partial
+from functools import partial
 from hashlib import blake2b
 from typing import Any, NamedTuple
 
@@ -35,7 +35,8 @@ class LineUse(StrEnum):
     """Of what use a line is."""
 
     NEEDED = "needed"
-    """A valid line that stands, leads nearer the end and cannot be left out; or a needed backtrack."""
+    """A valid line that stands, leads nearer the end and cannot be left out; or a needed backtrack, which may
+    end in a dead end all the same: then its progress is 0."""
     SKIPPABLE = "skippable"
     """A valid line that stands and leads nearer the end, but the lines after it get there without it as well.
     Each line is tried alone: two lines that are skippable may not both be left out."""
@@ -99,14 +100,17 @@ def line_facts(env: Env[Any], problem: Problem, trace: Trace) -> tuple[LineFacts
     if not trace.steps_checked:
         return _unchecked(trace)
     states = follow(trace.steps, env.start(problem), env.advance, lambda state: None).states
-    about = cache(lambda state: (env.remaining(state), state_number(state)))
-    known = [about(state) for state in states]
+    numbers = [state_number(state) for state in states]
+    left: dict[int, float | None] = {}
+    for number, state in zip(numbers, states, strict=True):
+        if number not in left:
+            left[number] = env.remaining(state)
     needed = {backtrack.step: backtrack.needed for backtrack in trace.backtracks}
     can_leave_out = _Replay(env, trace, states)
     facts = []
     for place, step in enumerate(trace.steps):
-        before, (after, number) = known[place][0], known[place + 1]
-        found = LineFacts(before, after, LineUse.UNKNOWN, number)
+        before, after = numbers[place : place + 2]
+        found = LineFacts(left[before], left[after], LineUse.UNKNOWN, after)
         use = LineUse.UNKNOWN
         if step.verdict is Verdict.INVALID:
             use = LineUse.WRONG

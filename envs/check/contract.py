@@ -17,7 +17,7 @@ from envs.check.judge import EnvContractError
 from envs.check.near_misses import max_merge
 from envs.check.oracles import Oracle
 from envs.check.problems import check_problems
-from envs.check.references import check_mistakes, check_references, skipped_trace
+from envs.check.references import check_mistakes, check_references, check_remaining, skipped_trace
 from envs.check.refusals import check_hostile, check_near_misses
 
 
@@ -81,6 +81,7 @@ def check_env(
     num_near_misses = 0
     for problem, other in zip(problems, [*problems[1:], problems[0]], strict=True):
         num_near_misses += check_near_misses(env, problem, other, oracle)
+        check_remaining(env, problem)
         check_mistakes(env, problem)
     for split in env.splits:
         check_hostile(env, env.problem(split, 0))
@@ -106,6 +107,8 @@ def _not_checked(env: Env[Any]) -> tuple[str, ...]:
     found += [] if env.checks_steps else ["steps (checks_steps is False)"]
     found += [] if env.skip_kinds else ["skipped_trace"]
     found += [name for name in ("detour_trace", "padded_trace", "search_trace") if not env.defines(name)]
+    if env.checks_steps and not env.defines("remaining"):
+        found.append("remaining (how far each line leads)")
     if env.checks_steps and max_merge(env) is None:
         found.append("the setting max_merge (lines that do too much)")
     if env.checks_steps and any(part.defines("count_steps") for part in env.parts.values()):

@@ -176,6 +176,43 @@ def _check_states(env: Env[Any], problem: Problem, lines: Sequence[str]) -> None
         state = after
 
 
+def check_remaining(env: Env[Any], problem: Problem) -> None:
+    """Along a full trace `remaining` may be the fewest lines to the end.
+
+    Raises:
+        EnvContractError: It cannot be.
+    """
+    lines = written_solution(env, problem)
+    if lines is None or not env.part_of(problem).checks_steps:
+        return
+    state, before = env.start(problem), None
+    for place, line in enumerate(("", *lines)):
+        state = env.advance(state, line) if place else state
+        left = env.remaining(state)
+        if left is not None:
+            where = f"after line {place} of the full trace" if place else "at the start"
+            if (left == 0) is not env.finished(state):
+                ended = "finished" if env.finished(state) else "not finished"
+                raise fail(env, problem, f"remaining is {left:g} {where}, where the trace is {ended}")
+            if not 0 <= left <= len(lines) - place:
+                raise fail(
+                    env,
+                    problem,
+                    f"remaining is {left:g} {where}, from which {len(lines) - place} lines lead to the end",
+                )
+            if env.solvable(state) is not True:
+                raise fail(
+                    env, problem, f"remaining is {left:g} {where}, but solvable is {env.solvable(state)}"
+                )
+            if before is not None and left < before - 1:
+                raise fail(
+                    env,
+                    problem,
+                    f"remaining falls from {before:g} to {left:g} with line {place} of the full trace",
+                )
+        before = left
+
+
 def solution(env: Env[Any], problem: Problem) -> tuple[str, ...]:
     """The full trace, or placeholder lines for a problem without a worked solution."""
     written = written_solution(env, problem)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import random
 import re
 from collections.abc import Sequence
@@ -232,6 +233,7 @@ def test_what_an_environment_leaves_out_is_not_checked_and_said() -> None:
     bare = check_env(WithoutSolutions(), num_problems=3)
     assert (bare.num_traces, bare.num_near_misses > 100) == (0, True)
     others = ("skipped_trace", "detour_trace", "padded_trace", "search_trace")
+    others += ("remaining (how far each line leads)",)
     assert bare.not_checked == ("full_trace (no warm start)", *others)
     assert check_env(Odd(), num_problems=3).not_checked == others
     lines = "the setting max_merge (lines that do too much)"
@@ -574,9 +576,53 @@ class RaisesAStepErrorOnAnAnswer(SmallDirectional):
         return super().grade_answer(problem, answer)
 
 
+class CountsWrongly(SmallDirectional):
+    def remaining(self, state: DirectionalState) -> int:
+        return len(state.actions) + 1
+
+
+class EndsTooSoon(SmallDirectional):
+    def remaining(self, state: DirectionalState) -> int:
+        return len(state.actions) // 2
+
+
+class CountsInPairs(SmallDirectional):
+    def remaining(self, state: DirectionalState) -> int:
+        return len(state.actions) - (len(state.actions) == 2)
+
+
+class SeesDeadEnds(SmallDirectional):
+    def remaining(self, state: DirectionalState) -> float:
+        return math.inf if len(state.actions) == 1 else len(state.actions)
+
+
+class DisagreesOnDeadEnds(SmallDirectional):
+    def solvable(self, state: DirectionalState) -> bool:
+        return len(state.actions) != 1
+
+
 @pytest.mark.parametrize(
     ("broken", "message"),
     [
+        (CountsWrongly, "directional train 0: remaining is 4 at the start, from which 3 lines lead to the end"),
+        (
+            EndsTooSoon,
+            "directional train 0: remaining is 0 after line 2 of the full trace, where the trace is not "
+            "finished",
+        ),
+        (
+            CountsInPairs,
+            "directional train 0: remaining falls from 3 to 1 with line 1 of the full trace",
+        ),
+        (
+            SeesDeadEnds,
+            "directional train 0: remaining is inf after line 2 of the full trace, from which 1 lines lead "
+            "to the end",
+        ),
+        (
+            DisagreesOnDeadEnds,
+            "directional train 0: remaining is 1 after line 2 of the full trace, but solvable is False",
+        ),
         (
             CountsItsCalls,
             ("directional train 0: two copies of the environment disagree, or the order of access matters"),
