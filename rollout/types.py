@@ -230,7 +230,7 @@ class Batch:
 
     Attributes:
         groups: Finished groups.
-        sample_s: Seconds spent sampling tokens.
+        sample_s: Seconds spent sampling tokens, and on continuations.
         score_s: Seconds spent parsing, checking and scoring them.
     """
 

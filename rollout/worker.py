@@ -148,6 +148,7 @@ class RolloutWorker:
             self._read(request, problem, prompt, group)
             for request, problem, prompt, group in zip(requests, problems, prompts, completions, strict=True)
         )
+        read = time.perf_counter()
         groups = with_values(
             requests,
             groups,
@@ -155,7 +156,8 @@ class RolloutWorker:
             max_new_tokens=sampling.max_new_tokens,
             answer=lambda asked: self._continued(asked, problems, sampling),
         )
-        return Batch(groups=groups, sample_s=sampled - started, score_s=time.perf_counter() - sampled)
+        continued_s = time.perf_counter() - read
+        return Batch(groups=groups, sample_s=sampled - started + continued_s, score_s=read - sampled)
 
     def _continued(
         self, asked: Sequence[tuple[int, GroupRequest]], problems: Sequence[Problem], sampling: Sampling

@@ -84,7 +84,7 @@ function groupFacts(groups, number) {
     `${groups["samples right"][number]} of ${plural(num, "sample")} right`,
     `mean reward ${digits(groups["mean reward"][number])}`,
   ];
-  const flag = element("b", { class: "flag" }, "zero variance: all rewards are equal, every advantage is 0");
+  const flag = element("b", { class: "flag" }, "zero variance: all rewards are equal, every advantage without step credit is 0");
   return [facts.join(" · "), zeroVariance(groups, number) ? [" · ", flag] : null].flat();
 }
 

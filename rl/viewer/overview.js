@@ -19,7 +19,7 @@ function groupOverview(data, groups, numbers, state) {
   const link = { href: changed({ signal: chosen ? "" : "none" }), "aria-current": chosen ? "true" : null };
   const mean = meanOf(numbers, groups["mean reward"]);
   const percent = percentOf(zero, numbers.length);
-  const about = ` (${percent}): all samples have the same reward, so every advantage is 0.`;
+  const about = ` (${percent}): all samples have the same reward, so every advantage without step credit is 0.`;
   const line = element("p", {}, element("a", link, plural(zero, "zero-variance group")), about);
   const bars = histogram(rightBars(groups, numbers), "Samples right");
   return overviewBox(`${percent} zero variance · mean reward ${digits(mean)}`, [line, bars]);

@@ -369,7 +369,7 @@ def test_a_group_is_all_samples_of_one_draw_under_one_prompt(browser: Browser, g
     assert browser.texts(".group-card:first-child .advantage-of") == ["+0.688", "−0.063", "−0.313", "−0.313"]
     facts = browser.texts(".group-facts")
     assert facts[0] == "2 of 4 samples right · mean reward 0.313"
-    flag = " · zero variance: all rewards are equal, every advantage is 0"
+    flag = " · zero variance: all rewards are equal, every advantage without step credit is 0"
     assert facts[2:4] == [
         f"4 of 4 samples right · mean reward 0.75{flag}",
         f"0 of 4 samples right · mean reward 0.3{flag}",  # 0.1 + 0.2 and 0.3 are one reward
