@@ -22,7 +22,7 @@ from rl.runs.progress import Progress
 from rl.runs.record import Stage
 from rollout.threads import let_threads_sleep
 
-NO_TRAINING: dict[str, Any] = {"warm_start": None, "key_steps": None, "grpo": None, "iterate": None}
+NO_TRAINING: dict[str, Any] = dict.fromkeys(("warm_start", "key_steps", "grpo", "iterate", "expert_iteration"))
 """What a config says of training, left out."""
 
 

@@ -50,6 +50,10 @@ def train(
             "the config has the section iterate, a step-skipping loop; run it with `stride iterate`, or set "
             "iterate to null"
         )
+    if config.expert_iteration is not None:
+        raise ConfigError(
+            "the config has the section expert_iteration; run it with `stride iterate`, or set it to null"
+        )
     checked = check_run(config, resume=resume, overwrite=overwrite, allow=allow)
     from rl.stages import run_stages  # imports torch
 

@@ -14,7 +14,7 @@ from scripts.closed_pipes import closed_pipes
 
 COMMANDS = {
     "train": "run a config: warm start, GRPO, evaluation, report",
-    "iterate": "the step-skipping loop: ask for fewer steps, keep, mix, retrain",
+    "iterate": "loops: step skipping (ask, keep, mix, retrain), expert iteration",
     "evaluate": "evaluate a model on the splits of a config",
     "search": "solve problems by search, beside best-of-N and majority vote",
     "needless": "measure how well published rules guess which steps were needless",

@@ -1,7 +1,9 @@
-"""Run the step-skipping loop: ask for fewer steps, keep what is right, mix, retrain, round after round.
+"""Run a loop: step skipping, or expert iteration over search, round after round.
 
-CONFIG is a YAML file with a section `iterate`, or the name of a shipped config. Every key can be set as dotted
-key=value.
+With a section `iterate`, a round asks for fewer steps, keeps what is right, mixes it with full traces and
+trains again from the base model. With `expert_iteration`, it searches, keeps what verifies and trains further
+on it. CONFIG is a YAML file with one of these sections, or the name of a shipped config. Every key can be set
+as dotted key=value.
 """
 
 from __future__ import annotations
@@ -40,7 +42,12 @@ def main(argv: list[str] | None = None) -> int:
         folder = iterate(
             config, resume=arguments.resume, overwrite=arguments.overwrite, allow=arguments.allow_change
         )
-        print(rounds_table(rounds_log(folder.path).read()))
+        if config.expert_iteration is None:
+            print(rounds_table(rounds_log(folder.path).read()))
+        else:
+            from rl.pages.search.expert import expert_table
+
+            print(expert_table(folder.path))
         print(f"report: {folder.path / 'report.html'}")
     return 0
 

@@ -39,8 +39,9 @@ def main(argv: list[str] | None = None) -> int:
         from rl.pages.comparison.write import compare_folders
         from rl.pages.iteration.write import write_loop_report
         from rl.pages.run.write import write_report
+        from rl.pages.search.expert import write_expert_report
         from rl.runs.errors import RunFolderError
-        from rl.runs.read import is_run
+        from rl.runs.read import is_run, read_config
 
         if len(arguments.runs) == 1 and is_run(arguments.runs[0]):
             if arguments.output is not None or arguments.overwrite or arguments.store is not None:
@@ -50,7 +51,11 @@ def main(argv: list[str] | None = None) -> int:
                     "give more runs, or leave them out"
                 )
             folder = arguments.runs[0]
-            print(f"report: {write_loop_report(folder) if is_loop(folder) else write_report(folder)}")
+            if read_config(folder).get("expert_iteration"):
+                write = write_expert_report
+            else:
+                write = write_loop_report if is_loop(folder) else write_report
+            print(f"report: {write(folder)}")
             return 0
         output = arguments.output or DEFAULT
         print(compare_folders(arguments.runs, output, overwrite=arguments.overwrite, store_in=arguments.store))

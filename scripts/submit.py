@@ -112,7 +112,7 @@ def _run(words: list[str], arguments: argparse.Namespace) -> int:
     check_job_output(config)
     package = pack(config, find_config(run.config), Path.cwd())
     package.check_size()
-    name = "train" if config.iterate is None else "iterate"
+    name = "train" if config.iterate is None and config.expert_iteration is None else "iterate"
     command = ["python", f"scripts/{name}.py"] if is_checkout() else ["stride", name]
     words[words.index(run.config)] = package.config
     entrypoint = shlex.join([*command, *words])

@@ -18,7 +18,7 @@ from configs.schema.key_steps import KeyStepsConfig
 from configs.schema.loss import LossConfig
 from configs.schema.prompt import PromptConfig
 from configs.schema.reporting import HubConfig, SampleTableConfig, TrajectoryConfig
-from configs.schema.search import SearchConfig
+from configs.schema.search import ExpertIterationConfig, SearchConfig, check_expert_iteration
 from configs.schema.section import Optim, Section, SplitName
 from configs.schema.vllm import check_owned
 
@@ -637,10 +637,13 @@ class Config(Section):
     iterate: IterateConfig | None = None
     """The step-skipping loop, in place of warm start and GRPO: `stride iterate` runs it. null: `stride train`
     runs the config."""
+    expert_iteration: ExpertIterationConfig | None = None
+    """Expert iteration over search, in place of GRPO: `stride iterate` runs it. null: none."""
 
     @model_validator(mode="after")
     def _loop_fits(self) -> Config:
         check_loop(self)
+        check_expert_iteration(self)
         return self
 
     @model_validator(mode="after")

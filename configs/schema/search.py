@@ -1,12 +1,16 @@
-"""The section `search`: search with a trained model (`stride search`)."""
+"""The sections `search`, search with a trained model, and `expert_iteration`, learning from what it finds."""
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from math import isqrt
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import Field, field_validator
 
 from configs.schema.section import Section
+
+if TYPE_CHECKING:
+    from configs.schema.config import Config
 
 Strategy = Literal["self_backtracking", "verified_states"]
 Merge = Literal["sum", "mean", "logsumexp", "max"]
@@ -21,7 +25,8 @@ class SearchConfig(Section):
     strategies: Annotated[list[Strategy], Field(min_length=1)] = ["self_backtracking"]
     """How a completion is rolled back. `self_backtracking` (arXiv 2502.04404): to the state that the model's
     own `<backtrack>` restores. `verified_states`: to the last state that the environment has not proved dead;
-    equal states are one, and the search ends with the first completion that verifies."""
+    equal states are one, those with the fewest lines left come first, and the search ends with the first
+    completion that verifies."""
     breadth: Annotated[list[Annotated[int, Field(ge=1)]], Field(min_length=1)] = [8]
     """N: completions sampled from each state that is expanded. Each number is a search of its own."""
     depth: int = Field(1, ge=0)
@@ -38,9 +43,62 @@ class SearchConfig(Section):
     """Budget of a search in sampled tokens a problem: completions that would go beyond it do not count, and no
     further round begins. null: none."""
 
+    @property
+    def num_samples(self) -> int:
+        """Completions of a problem that one engine call samples at most."""
+        expanded = max(breadth * max(1, self.states or isqrt(breadth)) for breadth in self.breadth)
+        return len(self.strategies) * expanded
+
     @field_validator("strategies", "breadth")
     @classmethod
     def _once_each(cls, value: list[object]) -> list[object]:
         if len(set(value)) < len(value):
             raise ValueError(f"got {value}, which names one twice; leave it out")
         return value
+
+
+class ExpertIterationConfig(Section):
+    """Expert iteration over search (`stride iterate`; arXiv 2502.04404, section 3.4).
+
+    Round 0 is the warm start. Each further round searches on train problems with the model of the round before
+    (the first of `search.strategies`, the largest of `search.breadth`), keeps the answers that verify, and
+    trains that model further on them, with the hyper-parameters of `warm_start`.
+    """
+
+    rounds: int = Field(3, ge=0)
+    """Rounds after the warm start. 0: the warm start alone."""
+    num_problems: int = Field(2000, ge=1)
+    """Train problems that are searched in each round, the same ones: those after `warm_start.num_problems`,
+    from the start where the split ends before."""
+    keep: Literal["chosen", "any"] = "chosen"
+    """Which completions are learnt from. `chosen`: the one that the search answers with, if it verifies.
+    `any`: the likeliest that verifies, whatever the search answers with."""
+    updates: int = Field(100, ge=1)
+    """Optimiser updates of a round."""
+    learning_rate: float | None = Field(None, gt=0)
+    """Peak learning rate of a round. null: `warm_start.learning_rate`."""
+    evaluate_search: bool = True
+    """Evaluate the search of each round too, with all of the section `search`. false: greedy decoding alone."""
+
+
+def check_expert_iteration(config: Config) -> None:
+    """Refuse expert iteration whose other sections contradict it.
+
+    Raises:
+        ValueError: Names the key and what to do.
+    """
+    if config.expert_iteration is None:
+        return
+    if config.warm_start is None:
+        raise ValueError(
+            "warm_start is null, but expert_iteration trains by its hyper-parameters; give the section "
+            "warm_start"
+        )
+    for key in ("iterate", "grpo", "key_steps"):
+        if getattr(config, key) is not None:
+            raise ValueError(f"{key} and expert_iteration are both given; set one of them to null")
+    for key, value in (("eval.every", config.eval.every), ("push_to_hub", config.push_to_hub)):
+        if value is not None:
+            raise ValueError(
+                f"{key} is for `stride train`, but the config has expert_iteration; set {key} to null"
+            )

@@ -56,6 +56,7 @@ _OPERATIONAL = (
     "grpo.save_minutes",
     "grpo.keep_checkpoints",
     "grpo.max_logprob_diff",
+    "expert_iteration.rounds",
     "iterate.rounds",
     "policy.trust_remote_code",
     "rewards.timeout_s",
@@ -120,6 +121,7 @@ _SECTIONS = {
     "key_steps": "a stage of key steps",
     "grpo": "GRPO",
     "iterate": "a step-skipping loop",
+    "expert_iteration": "expert iteration",
 }
 _WIDTH = 60  # characters of a value in a line
 

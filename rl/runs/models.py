@@ -14,7 +14,7 @@ BEST = "best"
 """Name of the folder of the best model that the evaluations during GRPO have met."""
 
 OF_ROUND = "round-"
-"""How the names of the models of a step-skipping loop begin (`rl/iterate/files.py`)."""
+"""How the names of the models of a loop begin (`rl/iterate/files.py`, `rl/search/expert_record.py`)."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

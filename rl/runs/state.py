@@ -22,6 +22,7 @@ from rl.runs.lock import lock_holder
 from rl.runs.log import metrics_log, read_summary
 from rl.runs.read import is_run, read_config
 from rl.runs.record import SECTIONS, Stage, Summary, planned_stages
+from rl.search.expert_record import expert_log
 
 _FILES = (LOCK, "provenance.json", "summary.json", "metrics.jsonl")
 
@@ -136,8 +137,8 @@ def read_state(folder: Path, *, verify: bool = False) -> RunState:
             faults=(str(error),),
             next="sets what is damaged aside and goes on with what is left" if mended else "",
         )
-    if config.get("iterate"):
-        return _loop_state(folder, config["iterate"], holder=holder, changed=changed)
+    if config.get("iterate") or config.get("expert_iteration"):
+        return _loop_state(folder, config, holder=holder, changed=changed)
     planned = planned_stages(config)
     found, faults = _checkpoints(folder, verify=verify)
     pending = next(
@@ -168,18 +169,19 @@ def read_state(folder: Path, *, verify: bool = False) -> RunState:
     )
 
 
-def _loop_state(folder: Path, settings: Mapping[str, Any], *, holder: str, changed: float) -> RunState:
-    """The state of a step-skipping loop: a training of it that was cut off goes on from its checkpoint."""
+def _loop_state(folder: Path, config: Mapping[str, Any], *, holder: str, changed: float) -> RunState:
+    """The state of a loop: a training of it that was cut off goes on from its checkpoint."""
+    last = int((config.get("iterate") or config["expert_iteration"])["rounds"])
     trainings = sorted((folder / "trainings").glob("*/metrics.jsonl"), key=lambda path: path.stat().st_mtime)
     faults: tuple[str, ...] = ()
     try:
-        rounds = rounds_log(folder).read()
+        rounds = _loop_rounds(folder, config)
         row = metrics_log(trainings[-1].parent).last() if trainings else None
     except RunFolderError as error:
-        rounds, row, faults = [], None, (str(error),)
-    ended = {one.round for one in rounds} >= set(range(int(settings["rounds"]) + 1)) and not faults
-    missing = next(n for n in count() if n not in {one.round for one in rounds})
-    solved = rounds[-1].solved.get("id") if rounds else None
+        rounds, row, faults = {}, None, (str(error),)
+    ended = set(rounds) >= set(range(last + 1)) and not faults
+    missing = next(n for n in count() if n not in rounds)
+    accuracy = rounds[max(rounds)] if rounds else None
     condition = Condition.ENDED if ended else Condition.INTERRUPTED
     return RunState(
         folder=folder,
@@ -189,12 +191,20 @@ def _loop_state(folder: Path, settings: Mapping[str, Any], *, holder: str, chang
         update=row.update if row else 0,
         updates=row.update if row else 0,
         changed=changed,
-        accuracy=solved.accuracy if solved else None,
-        split="id" if solved else "",
+        accuracy=accuracy,
+        split="" if accuracy is None else "id",
         faults=faults,
-        next="" if ended else f"continues round {missing} of {settings['rounds']} where it was cut off",
+        next="" if ended else f"continues round {missing} of {last} where it was cut off",
         is_loop=True,
     )
+
+
+def _loop_rounds(folder: Path, config: Mapping[str, Any]) -> dict[int, float | None]:
+    """The finished rounds of a loop, each with its accuracy on id, where that is known."""
+    if config.get("iterate"):
+        solved = {row.round: row.solved.get("id") for row in rounds_log(folder).read()}
+        return {number: found.accuracy if found else None for number, found in solved.items()}
+    return {row.round: row.greedy.get("id") for row in expert_log(folder).read()}
 
 
 def describe_next(folder: Path, how: str = "--resume") -> str:

@@ -47,7 +47,8 @@ def search_with_model(model: str, config: Config, *, output: Path | None = None,
         GraderError: Graders failed on more completions than allowed.
     """
     config, checkpoint = with_model(model, config)
-    config = config.model_copy(update={"eval": _sized(config)})  # memory is stated for what is sampled
+    samples = {"num_samples": config.search.num_samples}  # memory is stated by it
+    config = config.model_copy(update={"eval": config.eval.model_copy(update=samples)})
     parts = build_parts(config, find_model=checkpoint is None)
     check_search(config, parts.env)
     folder = output or free_folder(f"search-{name_of_model(model, checkpoint)}-{config.name}")
@@ -146,9 +147,3 @@ def split_limits(config: Config) -> dict[str, int]:
 def workers(config: Config) -> int:
     """Engine calls that the pool answers at the same time."""
     return config.rollout.num_actors if config.rollout.backend == "ray" else 1
-
-
-def _sized(config: Config) -> Any:
-    search = config.search
-    largest = max(breadth * max(1, search.states or int(breadth**0.5)) for breadth in search.breadth)
-    return config.eval.model_copy(update={"num_samples": largest})

@@ -42,6 +42,7 @@ class Plan:
     Attributes:
         splits: Splits of the problems, each with its limit of tokens for a completion.
         num_problems: Problems of each.
+        first: Index of the first one.
         problems_per_batch: Problems whose completions are one engine call.
         together: Batches under way at the same time.
         seed: Seed of all draws.
@@ -51,6 +52,7 @@ class Plan:
 
     splits: dict[Split, int]
     num_problems: int
+    first: int = 0
     problems_per_batch: int
     together: int
     seed: int
@@ -145,7 +147,8 @@ class Solver:
         return going
 
     def _batches(self, split: Split, fits: Callable[[Problem], bool]) -> Iterator[list[Problem]]:
-        draws = (draw_problem(self._env, split, index) for index in range(self._plan.num_problems))
+        first, num = self._plan.first, self._plan.num_problems
+        draws = (draw_problem(self._env, split, index) for index in range(first, first + num))
         used = [problem for problem in draws if fits(problem)]
         size = self._plan.problems_per_batch
         yield from (used[start : start + size] for start in range(0, len(used), size))

@@ -221,18 +221,23 @@ def up_to(search: SearchRow, depth: int | None) -> Sequence[Draw]:
     return [draw for draw in search.draws if depth is None or draw.round <= depth]
 
 
-def searched_by(
+def answer_of(
     row: ProblemRow,
     search: SearchRow,
     merge: Merge,
     *,
     depth: int | None = None,
     max_tokens: int | None = None,
-) -> Result:
-    """What a search answers, up to a depth and within a budget."""
+) -> int | None:
+    """Place of the response that a search answers with, up to a depth and within a budget; None without one."""
     choose = best_verified if search.strategy == VERIFIED_STATES else best_merged
-    draws = within(up_to(search, depth), max_tokens)
-    return _result(row, draws, choose(draws, row.responses, merge))
+    return choose(within(up_to(search, depth), max_tokens), row.responses, merge)
+
+
+def searched_by(row: ProblemRow, search: SearchRow, merge: Merge, **limits: int | None) -> Result:
+    """What a search answers; the limits are those of `answer_of`."""
+    draws = within(up_to(search, limits.get("depth")), limits.get("max_tokens"))
+    return _result(row, draws, answer_of(row, search, merge, **limits))
 
 
 def chosen(row: ProblemRow, max_tokens: int, method: str) -> Result:

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
-from math import isqrt
+from math import inf, isqrt
 from typing import Any
 
 from envs import Env, Problem, Status, StepKind
@@ -34,12 +34,14 @@ class State:
         logprobs: Their log-probabilities.
         text: Its text.
         value: States with equal values are one.
+        left: Fewest elementary lines that are left from it; infinite where that is not known.
     """
 
     ids: tuple[int, ...] = ()
     logprobs: tuple[float, ...] = ()
     text: str = ""
     value: Hashable = ""
+    left: float = inf
 
 
 ROOT = State()
@@ -150,6 +152,7 @@ class Tree:
         rolled = [
             back for state, sample, _ in counted if (back := self._rolled_back(state, sample)) is not None
         ]
+        rolled.sort(key=lambda state: state.left)  # known for verified states alone; the others stay in order
         for state in rolled:
             if len(self._next) < self._most and state.value not in self._visited:
                 self._visited.add(state.value)
@@ -191,7 +194,8 @@ class Tree:
             alive.append(after)
         boundaries = step_boundaries(self._encoder, sample.completion.ids, sample.trace)
         keep = min(len(alive), len(boundaries)) - 1  # after a last line that was cut off there is no boundary
-        return self._state(state, sample, keep, value=alive[keep])
+        left = self._env.remaining(alive[keep])
+        return self._state(state, sample, keep, value=alive[keep], left=inf if left is None else left)
 
     def _state(self, state: State, sample: Sample, keep: int, **more: Any) -> State:
         """The first lines of a completion that continues a state, as a state; its value is its text."""

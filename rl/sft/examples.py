@@ -35,6 +35,7 @@ class TraceKind(StrEnum):
     STOPPED = "up to a backtrack"
     CONTROL = "length-matched controls"
     SEARCH = "of a search"
+    FOUND = "found by search"
     EMPTY = "without a step (thought dropout)"
 
 

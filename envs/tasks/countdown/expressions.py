@@ -14,7 +14,7 @@ from functools import lru_cache
 from math import isqrt
 from typing import NamedTuple
 
-from envs.tasks.countdown.search import SYMBOLS, Operation, operations, outcome
+from envs.tasks.countdown.search import SYMBOLS, Operation, operations, outcome, solution
 
 _RANK = {"(": 0, "+": 1, "-": 1, "*": 2, "/": 2, "": 3}
 _TOKEN = re.compile(r"[0-9]+|[-+*/()]")
@@ -46,6 +46,19 @@ def draw_expression(target: int, count: int, max_number: int, rng: random.Random
     """
     part = _aim(target, count, max_number, rng)
     return None if part is None else part.text
+
+
+def draw_numbers(target: int, count: int, max_number: int, rng: random.Random) -> str | None:
+    """Draw `count` numbers up to `max_number` uniformly, once; None if they do not reach `target`.
+
+    Stream of Search (arXiv 2404.03683) draws its problems so.
+
+    Returns:
+        The expression of the first solution, in the order of `operations`.
+    """
+    numbers = tuple(sorted(1 + int(rng.random() * max_number) for _ in range(count)))
+    steps = solution(target, numbers)
+    return None if steps is None else expression_of(numbers, steps)
 
 
 def _aim(target: int, count: int, max_number: int, rng: random.Random) -> _Part | None:

@@ -22,10 +22,15 @@ the inside out. Most targets can be reached in other ways too. `search_trace` ma
 demonstration then states the answer that belongs to its lines.
 
 Buckets: a bucket is "N" or "N_new", where N is how many numbers a problem has ("4", "4_new"). One target in
-five, chosen by a hash, is *new* and occurs in "_new" buckets only. By default train and id share their targets
-but not their problems, ood_easy has targets never trained on, and ood_hard has more numbers. The numbers of a
-question are ordered by a hash of the numbers and the target, so each problem has one text and the order reveals
-nothing.
+five, chosen by a hash, is *new* and occurs in "_new" buckets only; `new_targets` names others. By default train
+and id share their targets but not their problems, ood_easy has targets never trained on, and ood_hard has more
+numbers. The numbers of a question are ordered by a hash of the numbers and the target, so each problem has one
+text and the order reveals nothing.
+
+The split of Stream of Search, which Self-Backtracking uses, is `{max_number: 99, min_target: 10, max_target:
+100, draw: numbers, new_targets: [14, 39, 41, 57, 62, 81, 87, 89, 96]}`: what the released generator holds out
+with the seed of its script (4). It parts train from its validation problems with seen targets by their
+solutions; here no two splits share a problem. Its results may be 0, ours are positive.
 
 Wrong turns (`error_kinds`):
     exploration: A valid operation after which the target is out of reach, followed by random operations until
@@ -47,7 +52,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import BaseModel, Field, field_validator, model_validator
 
@@ -59,7 +64,7 @@ from envs.path import StepError
 from envs.problem import Problem, Split
 from envs.requests import ask_for_answer
 from envs.tasks.countdown.detours import ERROR_KINDS, write_detours
-from envs.tasks.countdown.expressions import draw_expression, expression_of, numbers_of, steps_of
+from envs.tasks.countdown.expressions import draw_expression, draw_numbers, expression_of, numbers_of, steps_of
 from envs.tasks.countdown.mistakes import write_mistake
 from envs.tasks.countdown.search import Numbers, Operation, after, can_be_reached, outcome, search, solution
 from envs.trace import StepKind, Verdict, render_trace
@@ -82,6 +87,10 @@ class CountdownSettings(EnvSettings):
         max_number: Largest number of a problem; the smallest is 1.
         min_target: Smallest target.
         max_target: Largest target.
+        new_targets: Targets held out for "_new" buckets. None: one in five, by a hash.
+        draw: How problems are drawn. `expressions`: an expression that equals the target, from the top down.
+            `numbers`: uniform numbers until the target can be reached from them, as Stream of Search does; the
+            full trace is then the first solution in a fixed order.
         max_search_lines: Largest number of lines in a search trace, including backtracks. Problems whose search
             takes more have no search trace.
     """
@@ -93,6 +102,8 @@ class CountdownSettings(EnvSettings):
     max_number: int = Field(default=100, ge=10, le=1000)
     min_target: int = Field(default=10, ge=1)
     max_target: int = Field(default=100, le=9999)
+    new_targets: list[int] | None = None
+    draw: Literal["expressions", "numbers"] = "expressions"
     max_search_lines: int = Field(default=60, ge=2, le=10_000)
 
     @field_validator("train", "ood_easy", "ood_hard")
@@ -118,7 +129,11 @@ class CountdownSettings(EnvSettings):
     def targets(self, bucket: str) -> list[int]:
         """The targets of a bucket."""
         new = bucket.endswith(_NEW)
-        return [t for t in range(self.min_target, self.max_target + 1) if is_new(t) is new]
+        return [t for t in range(self.min_target, self.max_target + 1) if self.is_new(t) is new]
+
+    def is_new(self, target: int) -> bool:
+        """Whether a target is held out for "_new" buckets."""
+        return is_new(target) if self.new_targets is None else target in self.new_targets
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,10 +172,11 @@ class Countdown(GeneratedEnv[CountdownState]):
     def draw(self, bucket: str, rng: random.Random) -> Draw:
         """Draw one of the bucket's targets uniformly, and an expression that equals it."""
         count, targets = int(bucket[0]), self._targets[bucket]
+        draw = draw_expression if self.settings.draw == "expressions" else draw_numbers
         for attempt in range(_MAX_TRIES):
             if attempt % _TRIES_PER_TARGET == 0:
                 target = targets[int(rng.random() * len(targets))]
-            answer = draw_expression(target, count, self.settings.max_number, rng)
+            answer = draw(target, count, self.settings.max_number, rng)
             if answer is not None:
                 break
         else:
@@ -180,7 +196,7 @@ class Countdown(GeneratedEnv[CountdownState]):
     def bucket(self, problem: Problem) -> str:
         """How many numbers the question has, and whether its target is new."""
         state = self.start(problem)
-        return f"{len(state.numbers)}{_NEW if is_new(state.target) else ''}"
+        return f"{len(state.numbers)}{_NEW if self.settings.is_new(state.target) else ''}"
 
     def start(self, problem: Problem) -> CountdownState:
         """All numbers of the question, and its target."""

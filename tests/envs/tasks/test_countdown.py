@@ -139,6 +139,27 @@ def test_one_target_in_five_is_new() -> None:
     assert abs(sum(map(is_new, range(10_000))) - 1992) < 160
 
 
+def test_the_split_of_stream_of_search() -> None:
+    """What its generator holds out with the seed of its script: it shuffles 10 to 100 and takes a tenth."""
+    targets = list(range(10, 101))
+    random.Random(4).shuffle(targets)
+    new = sorted(targets[:9])
+    assert new == [14, 39, 41, 57, 62, 81, 87, 89, 96]
+    settings = {"max_number": 99, "min_target": 10, "max_target": 100, "draw": "numbers", "new_targets": new}
+    env = Countdown(settings)
+    for split, bucket in ((Split.TRAIN, "4"), (Split.ID, "4"), (Split.OOD_EASY, "4_new")):
+        problems = [env.problem(split, index) for index in range(40)]
+        assert {env.bucket(problem) for problem in problems} == {bucket}
+        for problem in problems:
+            state = env.start(problem)
+            assert (state.target in new) is (split is Split.OOD_EASY) and state.numbers[-1] <= 99
+            trace = env.check(problem, env.parse(render_trace(env.full_trace(problem), problem.answer)))
+            assert trace.verified
+    # Half of the numbers from 1 to 99 are above 49, and about as many of those that reach a target.
+    drawn = [number for index in range(300) for number in env.start(env.problem(Split.TRAIN, index)).numbers]
+    assert 0.4 < sum(number > 49 for number in drawn) / len(drawn) < 0.5
+
+
 def test_a_problem_has_one_text_so_it_is_in_one_split() -> None:
     """With few numbers and targets, the same ones are drawn often and in any order."""
     env = Countdown({"train": ["3"], "ood_easy": ["3_new"], "max_number": 10, "max_target": 20})

@@ -204,6 +204,17 @@ def test_verified_states_drop_dead_ends_and_merge_equal_states() -> None:
     assert solve(table | {"2 + 3 = 5\n": [DEAD]})[0].searches[0].states == ("", "2 + 3 = 5", "3 + 5 = 8")
 
 
+def test_verified_states_with_fewer_lines_left_come_first() -> None:
+    # After both lines of `ends` nothing is left but the answer, which it states wrong; after STOPS a line is.
+    ends = "3 + 5 = 8\n2 * 8 = 16\nThus, the answer is 8 * 2."
+    right = {"3 + 5 = 8\n": [RIGHT], "3 + 5 = 8\n2 * 8 = 16\n": [OTHER_END]}
+    row, _ = solve({"": [STOPS, ends]} | right, strategies=["verified_states"], states=1)
+    assert row.searches[0].states == ("", "3 + 5 = 8\n2 * 8 = 16")
+
+
+OTHER_END = "3 + 5 = 8\n2 * 8 = 16\nThus, the answer is 8 + 8."
+
+
 def test_samples_without_a_search_have_as_many_tokens_as_the_longest_search() -> None:
     row, _ = solve({"": [STOPS], "3 + 5 = 8\n": [RIGHT]}, breadth=[1, 4])
     longest = max(sum(draw.tokens for draw in search.draws) for search in row.searches)
