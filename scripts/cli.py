@@ -36,7 +36,6 @@ _WIDTH = max(map(len, COMMANDS)) + 2
 HELP = "\n".join(
     [
         "usage: stride COMMAND ...   or   stride --version",
-        "",
         "Post-train language models to reach verified answers in fewer reasoning steps.",
         "",
         *[f"  {name:{_WIDTH}}{about}" for name, about in COMMANDS.items()],
