@@ -43,7 +43,7 @@ _CODE = str(Path(__file__).resolve().parents[2])
 _LONGEST_FOLDER = 30
 _JOIN_S, _START_S, _END_S = 20.0, 180.0, 30.0
 _KILL_S, _CLEAN_S = 1.0, 10.0
-_SILENT_S = 25.0  # after 60 s Ray ends the process
+_SILENT_S = 20.0  # after 60 s Ray ends the process
 
 
 class Cluster:

@@ -105,6 +105,8 @@ def alive_nodes(address: str) -> dict[str, str]:
         except grpc.RpcError as error:
             if error.code() in _REFUSED:
                 raise ResourceError(_about_token()) from None
+            if not listens(address):
+                raise TryAgainError(f"nothing listens at {address} any more") from None
             if error.code() is grpc.StatusCode.DEADLINE_EXCEEDED:
                 what = f"waited {REPLY_S:g} s for an answer"
             else:

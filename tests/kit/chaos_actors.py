@@ -17,33 +17,23 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from rl.runs.trajectories import trajectory_log
 from tests.kit.family import command, descendants
 from tests.kit.finding import Finding, share
 from tests.kit.fork_server import ForkServer
+from tests.kit.tiny_config import write_tiny
 
 ACTOR = "ray::RolloutActor"
 NUM_ACTORS, UPDATES = 4, 10
 LIMIT_S = 900.0
-CONFIG = """
-name: chaos
-device: cpu
-threads: 1
-report_to: []
-env:
-  name: addition
-  settings: {train: ["1_1"], ood_easy: ["2_1"], ood_hard: ["2_2"]}
-policy:
-  tiny: {hidden_size: 32, num_layers: 2, num_heads: 2, intermediate_size: 64, max_positions: 128}
-warm_start: null
+CHANGES = """
 rollout:
   backend: ray
   cpus_per_actor: 0.1
   samples_per_problem: 2
   problems_per_batch: 1
-  max_prompt_tokens: 40
-  max_new_tokens: 40
   deadline_s: 15
   max_restarts: 1000
 rewards:
@@ -51,8 +41,8 @@ rewards:
   terms:
     - {name: format, weight: 1.0}
     - {name: token_count, weight: -0.3}
-grpo: {problems_per_update: 8, max_resamples: 0, learning_rate: 1.0e-3}
-eval: {splits: [id], num_problems: 2, num_samples: 0}
+grpo: {problems_per_update: 8, max_resamples: 0}
+eval: {num_problems: 2}
 """
 
 
@@ -129,14 +119,49 @@ def calm(update: int, driver: int) -> int:
     return 0
 
 
-def train(
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Ended:
+    """A driver that has ended.
+
+    Attributes:
+        code: Its exit code.
+        faults: Processes that were killed or stopped.
+        seconds: Its time.
+        log: What it printed.
+    """
+
+    code: int
+    faults: int
+    seconds: float
+    log: str
+
+
+def train(server: ForkServer, folder: Path, *keys: str, **how: Any) -> Outcome:
+    """Train to the end, as `drive` does.
+
+    Raises:
+        RuntimeError: The run has failed.
+    """
+    ended = drive(server, folder, *keys, **how)
+    if ended.code:
+        raise RuntimeError(f"the run ended with exit code {ended.code}: {ended.log[-2000:]}")
+    return Outcome(
+        weights=weights_digest(folder),
+        groups=trained_groups(folder),
+        faults=ended.faults,
+        seconds=ended.seconds,
+        log=ended.log,
+    )
+
+
+def drive(
     server: ForkServer,
     folder: Path,
     *keys: str,
     updates: int,
     trouble: Callable[[int, int], int] = calm,
     environment: Mapping[str, str] | None = None,
-) -> Outcome:
+) -> Ended:
     """Train in a process of its own, and trouble it.
 
     Args:
@@ -148,8 +173,7 @@ def train(
             many processes it has killed or stopped.
         environment: Further variables of the driver.
     """
-    config, log = folder.with_suffix(".yaml"), folder.with_suffix(".log")
-    config.write_text(CONFIG)
+    config, log = write_tiny(folder.with_suffix(".yaml"), CHANGES), folder.with_suffix(".log")
     own = [f"output_dir={folder}", f"rollout.num_actors={NUM_ACTORS}", f"grpo.updates={updates}"]
     began, seen, faults = time.monotonic(), 0, 0
     variables = {"RAY_ADDRESS": "", **(environment or {})}
@@ -166,15 +190,8 @@ def train(
     except BaseException:
         driver.send(signal.SIGKILL)
         raise
-    if code := driver.wait(0):
-        raise RuntimeError(f"the run ended with exit code {code}: {log.read_text()[-2000:]}")
-    return Outcome(
-        weights=weights_digest(folder),
-        groups=trained_groups(folder),
-        faults=faults,
-        seconds=time.monotonic() - began,
-        log=log.read_text(),
-    )
+    seconds = time.monotonic() - began
+    return Ended(code=driver.wait(0), faults=faults, seconds=seconds, log=log.read_text())
 
 
 def _send(pid: int, number: signal.Signals) -> bool:
@@ -186,10 +203,13 @@ def _send(pid: int, number: signal.Signals) -> bool:
 
 
 def rollout_actors(driver: int) -> list[int]:
-    """The rollout actors among the descendants of a driver, by their exact titles."""
-    return sorted(
-        pid for pid in descendants(driver) if command(pid).partition(" ")[0].partition(".")[0] == ACTOR
-    )
+    """The rollout actors among the descendants of a driver."""
+    return sorted(filter(is_actor, descendants(driver)))
+
+
+def is_actor(pid: int) -> bool:
+    """Whether a process is a rollout actor, by its exact title."""
+    return command(pid).partition(" ")[0].partition(".")[0] == ACTOR
 
 
 def logged_updates(folder: Path) -> int:

@@ -20,26 +20,20 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import yaml
-
 from tests.kit.family import command, started_with
 from tests.kit.finding import Finding, share
 from tests.kit.fork_server import ROOT, ForkServer, Moment
 from tests.kit.same_run import differences, leftovers
+from tests.kit.tiny_config import write_tiny
 
 _LIMIT_S = 300.0
 _SAVE_S = 0.03
 _MAX_FAILURES = 5
 _LINGER_S = {"local": 2.0, "ray": 60.0}
 """How long processes of a run may live after its driver."""
-_TINY = """
-device: cpu
-threads: 1
-report_to: []
-env: {name: addition, settings: {train: ["1_1"], ood_easy: ["2_1"], ood_hard: ["2_2"]}}
-policy: {tiny: {hidden_size: 32, num_layers: 1, num_heads: 2, intermediate_size: 32, max_positions: 128}}
-rollout: {samples_per_problem: 4, max_prompt_tokens: 40, max_new_tokens: 40, threads: 1}
-eval: {splits: [id], num_problems: 4, num_samples: 0, every: 3, every_problems: 3}
+_CHANGES = """
+name: chaos
+eval: {every: 3, every_problems: 3}
 """
 _OWN_REWARD = """
 import time
@@ -59,7 +53,7 @@ class Scenario:
     Attributes:
         name: For the table.
         kills: Kills at full size.
-        config: YAML beside what all have.
+        config: YAML of what differs from the tiny config.
         backend: Where it samples.
     """
 
@@ -81,8 +75,7 @@ rewards:
     - {name: format, weight: 0.2}
     - {name: length_over_history, weight: -0.1}
     - {name: token_count, weight: -0.1, schedule: {0: 0.5, 12: 1}}
-grpo: {updates: 12, problems_per_update: 2, num_iterations: 2, learning_rate: 1.0e-3, save_every: 2,
-    budget_frac: 0.5}
+grpo: {updates: 12, num_iterations: 2, save_every: 2, budget_frac: 0.5}
 """,
     ),
     Scenario(
@@ -90,21 +83,16 @@ grpo: {updates: 12, problems_per_update: 2, num_iterations: 2, learning_rate: 1.
         kills=30,
         config="""
 warm_start: {updates: 4, num_problems: 12, batch_size: 4, learning_rate: 3.0e-3, save_every: 1}
-policy:
-  tiny: {hidden_size: 32, num_layers: 1, num_heads: 2, intermediate_size: 32, max_positions: 128}
-  lora: {r: 4, alpha: 8}
-rewards: {terms: [{name: correct, weight: 1.0}, {name: token_count, weight: -0.1}]}
-grpo: {updates: 10, problems_per_update: 2, learning_rate: 1.0e-3, beta: 0.1, save_every: 1, keep_checkpoints:
-    1}
+policy: {lora: {r: 4, alpha: 8}}
+grpo: {updates: 10, beta: 0.1, save_every: 1, keep_checkpoints: 1}
 """,
     ),
     Scenario(
         name="a reward of the user's",
         kills=22,
         config="""
-warm_start: null
 rewards: {terms: [{name: correct, weight: 1.0}, {name: "chaos_reward:slow", weight: 0.5}]}
-grpo: {updates: 10, problems_per_update: 2, learning_rate: 1.0e-3, save_every: 2}
+grpo: {updates: 10, save_every: 2}
 """,
     ),
     Scenario(
@@ -112,19 +100,9 @@ grpo: {updates: 10, problems_per_update: 2, learning_rate: 1.0e-3, save_every: 2
         kills=8,
         backend="ray",
         config="""
-warm_start: null
-rollout:
-  backend: ray
-  num_actors: 2
-  cpus_per_actor: 0.5
-  max_staleness: 1
-  problems_per_batch: 1
-  samples_per_problem: 4
-  max_prompt_tokens: 40
-  max_new_tokens: 16
-  threads: 1
-rewards: {terms: [{name: correct, weight: 1.0}, {name: token_count, weight: -0.1}]}
-grpo: {updates: 12, problems_per_update: 2, learning_rate: 1.0e-3, save_every: 4}
+rollout: {backend: ray, num_actors: 2, cpus_per_actor: 0.5, max_staleness: 1, problems_per_batch: 1,
+  max_new_tokens: 16}
+grpo: {updates: 12, save_every: 4}
 """,
     ),
 )
@@ -172,9 +150,7 @@ def kill_often(server: ForkServer, scenario: Scenario, kills: int, *, seed: int,
 
 def write_config(scenario: Scenario, folder: Path) -> Path:
     """Write the config of a scenario, with what it needs, into a folder."""
-    path = folder / "config.yaml"
-    sections = {"name": "chaos", **yaml.safe_load(_TINY), **yaml.safe_load(scenario.config)}
-    path.write_text(yaml.safe_dump(sections))
+    path = write_tiny(folder / "config.yaml", _CHANGES + scenario.config)
     (folder / "chaos_reward.py").write_text(_OWN_REWARD)
     return path
 

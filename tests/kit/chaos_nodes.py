@@ -1,7 +1,8 @@
 """Nodes that die while a run trains on three of them: it finishes on the rest, with the same weights.
 
 In: when to kill which node, and whether another one joins. Out: the run's groups and weights, beside those of a
-calm run. ``python -m tests.kit.chaos nodes`` prints the figures.
+calm run. Where the head dies, or the node of the driver, the run ends, and says so. ``python -m tests.kit.chaos
+nodes`` prints the figures.
 """
 
 from __future__ import annotations
@@ -14,12 +15,17 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from tests.kit.chaos_actors import Outcome, compare, train
+from tests.kit.chaos_actors import Outcome, compare, drive, train
 from tests.kit.finding import Finding, share
 from tests.kit.fork_server import ForkServer
 from tests.kit.ray_nodes import RayNodes
 
 UPDATES, MOMENTS = 20, 3
+LOST_WITHIN_S = 30.0
+"""Longest time from the death of the head, or of the driver's node, to the end of the run."""
+_TRY_AGAIN = 75
+# Each actor imports torch: on a busy machine, when all come back at once, that takes more than a minute.
+_KEYS = ("rollout.cpus_per_actor=1", "rollout.start_deadline_s=240")
 
 
 def run(scale: float) -> Iterator[Finding]:
@@ -33,6 +39,63 @@ def run(scale: float) -> Iterator[Finding]:
                 run = Path(folder) / f"{moment}-{nodes}-{added}"
                 tried = lose_nodes(server, run, updates=updates, lost=nodes, added=added, seed=moment)
                 yield compare(name, untroubled, tried)
+        for lost, (name, _) in _SERVERS.items():
+            found = [
+                lose_server(server, Path(folder) / f"{lost}-{moment}", lost, seed=moment)
+                for moment in range(share(MOMENTS, scale))
+            ]
+            longest = max(took for took, _ in found)
+            yield Finding(
+                test=f"{name} killed",
+                size=len(found),
+                figures=f"exit code {_TRY_AGAIN} and a line, at most {longest:.0f} s later",
+                failures=tuple(f"{name}: {wrong}" for _, wrong in found if wrong),
+            )
+
+
+_SERVERS = {
+    "gcs_server": ("the head", "the Ray cluster is lost: its head has not answered for "),
+    "raylet": (
+        "the node of the driver",
+        "the Ray cluster is lost: this machine's node (the process raylet) has",
+    ),
+}
+
+
+def lose_server(server: ForkServer, folder: Path, name: str, *, seed: int = 0) -> tuple[float, str]:
+    """Train on a head with a worker node, and kill a server of the head after a few updates.
+
+    Args:
+        server: Forks the driver.
+        folder: For the run.
+        name: `gcs_server` or `raylet`.
+        seed: Of the moment.
+
+    Returns:
+        Seconds from the death to the end of the run; what is wrong with that end, or "".
+    """
+    draw, killed = random.Random(seed), []
+    at = draw.randrange(1, 4)
+    with RayNodes(head_cpus=1, worker_cpus=2, workers=1) as nodes:
+
+        def trouble(update: int, driver: int) -> int:
+            if update == at:
+                time.sleep(draw.random() * 0.1)
+                killed.append(time.monotonic())
+                nodes.kill_head(name)
+            return update == at
+
+        ended = drive(
+            server, folder, *_KEYS, "rollout.num_actors=2",
+            updates=10_000, trouble=trouble, environment=nodes.environment,
+        )  # fmt: skip
+        took = time.monotonic() - killed[0]
+    last = ended.log.splitlines()[-1]
+    if ended.code != _TRY_AGAIN or not last.startswith(f"error: {_SERVERS[name][1]}"):
+        return took, f"exit code {ended.code}: {ended.log[-500:]}"
+    if "Traceback" in ended.log:
+        return took, f"a traceback: {ended.log[-2000:]}"
+    return took, f"ended after {took:.0f} s" if took > LOST_WITHIN_S else ""
 
 
 def lose_nodes(
@@ -77,5 +140,6 @@ def lose_nodes(
                 os.kill(driver, signal.SIGCONT)
             return 1
 
-        keys = ("rollout.cpus_per_actor=1", "rollout.start_deadline_s=60", *keys)
-        return train(server, folder, *keys, updates=updates, trouble=trouble, environment=nodes.environment)
+        return train(
+            server, folder, *_KEYS, *keys, updates=updates, trouble=trouble, environment=nodes.environment
+        )

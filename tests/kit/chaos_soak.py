@@ -23,6 +23,7 @@ from rl.stats.intervals import t_quantile
 from tests.kit.family import command, descendants, held
 from tests.kit.finding import Finding, share
 from tests.kit.fork_server import Driver, ForkServer
+from tests.kit.tiny_config import tiny_config
 
 MB_PER_100_UPDATES = 1.0
 """Resident memory may grow by less."""
@@ -30,23 +31,18 @@ _LOOK_S = 0.05
 _BLOCKS, _MIN_LOOKS = 15, 12
 _LIMIT_S = 3600.0
 _ROLES = {"ray::RolloutActor": "actor", "rewards.user_process": "reward"}
-_CONFIG = """
+_CHANGES = """
 name: soak
-device: cpu
-threads: 1
-report_to: []
-env: {name: addition, settings: {train: ["1_1"], ood_easy: ["2_1"], ood_hard: ["2_2"]}}
-policy: {tiny: {hidden_size: 16, num_layers: 1, num_heads: 1, intermediate_size: 16, max_positions: 64}}
-warm_start: null
-rollout: {samples_per_problem: 4, max_prompt_tokens: 40, max_new_tokens: 8, threads: 1}
+policy: {tiny: {hidden_size: 16, num_heads: 1, intermediate_size: 16, max_positions: 64}}
+rollout: {max_new_tokens: 8}
 rewards:
   terms:
     - {name: correct, weight: 1.0}
     - {name: token_count, weight: -0.2}
     - {name: length_over_history, weight: -0.1}
     - {name: "soak_reward:length", weight: 0.1}
-grpo: {problems_per_update: 2, learning_rate: 1.0e-6, save_every: 20, max_logprob_diff: null}
-eval: {splits: [id], num_problems: 4, num_samples: 0, every: 25, every_problems: 4}
+grpo: {learning_rate: 1.0e-6, save_every: 20, max_logprob_diff: null}
+eval: {every: 25, every_problems: 4}
 """
 _REWARD = """
 from rewards import reward
@@ -126,7 +122,7 @@ def long_run(
     """Run a soak of so many updates, and see what grows."""
     folder = Path(tempfile.mkdtemp(prefix="soak-"))
     temporary = Path(tempfile.mkdtemp(prefix="k", dir="/tmp"))  # short: sockets lie in it
-    sections = yaml.safe_load(_CONFIG)
+    sections = tiny_config(_CHANGES)
     sections["rollout"].update(soak.rollout)
     sections["grpo"]["updates"] = updates
     (folder / "config.yaml").write_text(yaml.safe_dump(sections))

@@ -31,24 +31,19 @@ from rollout.encoder import Encoder
 from rollout.types import RolloutGroup
 from tests.kit.problems import ask
 from tests.kit.rollouts import make_group, make_sample, make_score
+from tests.kit.tiny_config import write_tiny
 
 ROOT = Path(__file__).resolve().parents[2]
 _WORDS = 50_000
 _STEP_TOKENS = 40
 _DIFFERENT = 4
 """Updates with completions of their own; later ones have the same again."""
-CONFIG = """
+CHANGES = """
 name: long
-device: cpu
-threads: 1
-report_to: []
-env: {name: addition, settings: {train: ["1_1"], ood_easy: ["2_1"], ood_hard: ["2_2"]}}
-policy: {tiny: {hidden_size: 16, num_layers: 1, num_heads: 1, intermediate_size: 16, max_positions: 64}}
-warm_start: null
-rollout: {samples_per_problem: 2, max_prompt_tokens: 40, max_new_tokens: 8, threads: 1}
-rewards: {terms: [{name: correct, weight: 1.0}, {name: token_count, weight: -0.1}]}
-grpo: {problems_per_update: 1, learning_rate: 1.0e-3, save_every: 10, keep_checkpoints: 1}
-eval: {splits: [id], num_problems: 2, num_samples: 0}
+policy: {tiny: {hidden_size: 16, num_heads: 1, intermediate_size: 16, max_positions: 64}}
+rollout: {samples_per_problem: 2, max_new_tokens: 8}
+grpo: {problems_per_update: 1, save_every: 10, keep_checkpoints: 1}
+eval: {num_problems: 2}
 """
 
 
@@ -151,8 +146,7 @@ def _peak_mib(process: str = "self") -> float:
 
 def train(folder: Path, updates: int, *arguments: str) -> subprocess.Popen[bytes]:
     """Start the tiny run in a process of its own."""
-    config = folder.parent / f"{folder.name}.yaml"
-    config.write_text(CONFIG)
+    config = write_tiny(folder.parent / f"{folder.name}.yaml", CHANGES)
     keys = (f"output_dir={folder}", f"grpo.updates={updates}")
     command = [sys.executable, "scripts/train.py", str(config), *keys]
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}

@@ -13,27 +13,19 @@ from typing import Any
 from rl.runs.log import metrics_log
 from scripts.train import main
 from tests.kit.fork_server import Driver, ForkServer
+from tests.kit.tiny_config import write_tiny
 
-CONFIG = """
-name: interrupt
-device: cpu
-threads: 1
-report_to: []
-env:
-  name: addition
-  settings: {train: ["1_1"], ood_easy: ["2_1"], ood_hard: ["2_2"]}
-policy:
-  tiny: {hidden_size: 32, num_layers: 1, num_heads: 2, intermediate_size: 32, max_positions: 128}
+CHANGES = """
 warm_start: {updates: 6, num_problems: 24, batch_size: 8, micro_batch_size: 4, learning_rate: 3.0e-3}
-rollout: {samples_per_problem: 4, max_prompt_tokens: 40, max_new_tokens: 24, threads: 1}
+rollout: {max_new_tokens: 24}
 rewards:
   terms:
     - {name: correct, weight: 1.0}
     - {name: format, weight: 0.2}
     - {name: length_over_history, weight: -0.1}
     - {name: token_count, weight: -0.2}
-grpo: {updates: 6, problems_per_update: 2, num_iterations: 2, learning_rate: 1.0e-3, max_resamples: 1}
-eval: {splits: [id], num_problems: 3, num_samples: 0, every: 3, every_problems: 2}
+grpo: {updates: 6, num_iterations: 2, max_resamples: 1}
+eval: {num_problems: 3, every: 3, every_problems: 2}
 """
 
 
@@ -48,8 +40,7 @@ def start(server: ForkServer, folder: Path, *arguments: str, **how: Any) -> Driv
 
 
 def _arguments(folder: Path, arguments: Sequence[str]) -> list[str]:
-    config = folder.parent / "small.yaml"
-    config.write_text(CONFIG)
+    config = write_tiny(folder.parent / "small.yaml", CHANGES)
     return [str(config), f"output_dir={folder}", *arguments]
 
 

@@ -19,21 +19,12 @@ from configs import load_config
 from rl.runs.trajectories import during_log, trajectory_log
 from rl.train import train
 from tests.kit.fork_server import Driver, ForkServer
+from tests.kit.tiny_config import write_tiny
 
 pytestmark = pytest.mark.slow
 
-CONFIG = """
-name: resume
-device: cpu
-threads: 1
-report_to: []
-env:
-  name: addition
-  settings: {train: ["1_1"], ood_easy: ["2_1"], ood_hard: ["2_2"]}
-policy:
-  tiny: {hidden_size: 32, num_layers: 2, num_heads: 2, intermediate_size: 64, max_positions: 128}
+CHANGES = """
 warm_start: {updates: 24, num_problems: 60, batch_size: 8, learning_rate: 3.0e-3, save_every: 8}
-rollout: {samples_per_problem: 4, max_prompt_tokens: 40, max_new_tokens: 40, threads: 1}
 rewards:
   terms:
     - {name: correct, weight: 1.0}
@@ -48,10 +39,9 @@ grpo:
   problems_per_update: 4
   micro_batch_tokens: 200
   num_iterations: 2
-  learning_rate: 1.0e-3
   save_every: 4
   budget_frac: 0.5
-eval: {splits: [id], num_problems: 4, num_samples: 0, every: 2, every_problems: 3}
+eval: {every: 2, every_problems: 3}
 """
 
 
@@ -69,9 +59,7 @@ def run(folder: Path, *overrides: str, resume: bool = False) -> None:
 
 
 def write_config(folder: Path) -> Path:
-    config = folder.parent / "config.yaml"
-    config.write_text(CONFIG)
-    return config
+    return write_tiny(folder.parent / "config.yaml", CHANGES)
 
 
 def finish(driver: Driver, folder: Path) -> None:
