@@ -1,8 +1,9 @@
 """What every test process needs: one thread each, no network, and which tests share a pytest-xdist worker.
 
-`make test` runs two workers. The tests of one file stay together, so that fixtures of a module are made once.
-Files that start Ray clusters, drive a browser or depend on time share a worker among themselves: two clusters
-at once would slow each other down past their deadlines.
+`make test` runs three workers on two cores, because tests of Ray, of signals and of time limits mostly wait.
+The tests of one file stay together, so that fixtures of a module are made once. Files that start Ray clusters,
+drive a browser or depend on time share a worker among themselves: two clusters at once would slow each other
+down past their deadlines.
 """
 
 from __future__ import annotations
