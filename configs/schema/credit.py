@@ -59,7 +59,7 @@ class CreditConfig(Section):
     def _options_fit(self) -> CreditConfig:
         for key in type(self).model_fields:
             if key != "name" and getattr(self, key) is not None and key not in _OPTIONS[self.name]:
-                readers = " and ".join(name for name, options in _OPTIONS.items() if key in options)
+                readers = ", ".join(name for name, options in _OPTIONS.items() if key in options)
                 raise ValueError(
                     f"{key} is for {readers}, but name is {self.name}; leave it out, or change name"
                 )
