@@ -73,6 +73,18 @@ def optional_shares(
     return shares
 
 
+def line_uses(results: Iterable[SplitResult]) -> list[tuple[str, Callable[[SplitResult], float | None]]]:
+    """The shares of lines by their use, by name; none where no result has them."""
+    if all(one.needed_lines is None for one in results):
+        return []
+    return [
+        ("Needed lines", lambda result: result.needed_lines),
+        ("Skippable lines", lambda result: result.skippable_lines),
+        ("Wasted lines", lambda result: result.wasted_lines),
+        ("Wrong lines", lambda result: result.wrong_lines),
+    ]
+
+
 def text_table(head: Sequence[str], rows: Sequence[Sequence[str]], *, num_left: int) -> str:
     """A table as plain text: as wide as its cells need, or as the terminal is if standard output is one.
 

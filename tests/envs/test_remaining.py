@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable, Iterator, Sequence
 from functools import cache
 from itertools import permutations, product
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,6 +14,8 @@ import pytest
 from envs import ENVS, Split, StepError, StepKind, Verdict, make_env, make_example
 from envs.base import Env
 from envs.line_facts import line_facts
+from envs.released.env import ReleasedEnv
+from envs.released.write import FILES, write_files
 from envs.seeding import derive_random
 from envs.tasks.addition import AdditionState
 from envs.tasks.algebra.equation import ARROW, MINUS, OVER, PLUS, TIMES, ZERO, X
@@ -81,7 +84,8 @@ def graph_lines(env: Env[Any], state: GraphState) -> Iterator[str]:
     for node in nodes:
         yield f"{node},({', '.join(map(str, state.graph.neighbours[node]))})"
         yield f"{node},()"
-    for length in range(2, len(nodes) + 1):
+    lengths = range(2, len(nodes) + 1) if env.settings.grammar != "depth_first" else ()
+    for length in lengths:
         for path in permutations(nodes, length):
             yield f"- {','.join(map(str, path))}"
 
@@ -141,6 +145,12 @@ SEARCHED: dict[str, tuple[str, dict[str, Any], int, Lines]] = {
         8,
         graph_lines,
     ),
+    "graph_search, path star": (
+        "graph_search",
+        {"train": ["2x1_1-2", "2x2_1-1"], "grammar": "depth_first"},
+        8,
+        graph_lines,
+    ),
     "graph_search, either": ("graph_search", _GRAPHS, 8, graph_lines),
     "sudoku": ("sudoku", {"train": ["4_4-7"]}, 12, sudoku_lines),
 }
@@ -197,6 +207,7 @@ def test_it_is_the_distance_that_a_search_over_all_lines_finds(name: str) -> Non
     assert num_states > 2 * num_problems  # the search has left the start
 
 
+MATH = dict(make_example("math").example)
 KNOWING = [name for name in sorted(ENVS) if make_example(name).defines("remaining")]
 
 
@@ -227,6 +238,35 @@ def test_a_reference_trace_is_as_long_as_it_says_and_each_line_lowers_it(name: s
                 assert left is not None and before is not None
                 assert left == before - 1, f"{problem.question}: {line}"
             assert left == 0 and env.finished(state)
+
+
+def test_of_a_mixture_it_is_that_of_the_part() -> None:
+    env = make_env(
+        "mixture", {"parts": [{"name": "addition"}, {"name": "countdown"}, {"name": "math", "settings": MATH}]}
+    )
+    for index in range(12):
+        problem = env.problem(Split.TRAIN, index)
+        state = env.start(problem)
+        part = env.part_of(problem)
+        expected = problem.num_full_steps if part.defines("remaining") else None
+        assert env.remaining(state) == part.remaining(state[1]) == expected
+
+
+@pytest.mark.parametrize("name", ["addition", "directional", "algebra"])
+def test_problems_of_released_files_have_it_like_drawn_ones(name: str, tmp_path: Path) -> None:
+    drawn = make_env(name)
+    assert isinstance(drawn, ReleasedEnv)
+    write_files(drawn, tmp_path, num_problems=5, skip_kind=drawn.skip_kinds[0])
+    env = make_env(name, {"files": {"train": str(tmp_path / FILES[Split.TRAIN])}})
+    for index in range(5):
+        problem = env.problem(Split.TRAIN, index)
+        assert env.remaining(env.start(problem)) == len(env.full_trace(problem)) == problem.num_full_steps
+        skipped = env.skipped_trace(problem, "by_hand", derive_random("skip"))
+        if skipped is not None:
+            facts = line_facts(env, problem, env.check_demonstration(problem, skipped))
+            assert sum(fact.is_merged for fact in facts) == 1 and sum(fact.progress or 0 for fact in facts) == (
+                problem.num_full_steps
+            )
 
 
 @pytest.mark.parametrize("name", KNOWING)

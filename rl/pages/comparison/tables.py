@@ -15,7 +15,7 @@ from rl.compare.study import MEASURES, Measure, Study
 from rl.pages.comparison.legend import entry_name
 from rl.pages.steps import worded
 from rl.pages.table import Cell, Group, Note, Row, Table, cells
-from rl.pages.text import optional_shares, other_forms
+from rl.pages.text import line_uses, optional_shares, other_forms
 from rl.stats.format import ABSENT, number, percent, signed
 from rl.stats.intervals import mean_interval
 from rl.stats.paired import Difference
@@ -75,10 +75,6 @@ _JUDGING: tuple[Column, ...] = (
     ("Fake backtracks", _over_seeds(lambda result: result.fake_backtracks)),
     ("Needless backtracks", _over_seeds(lambda result: result.needless_backtracks)),
     ("Wasted steps", _over_seeds(lambda result: result.wasted_steps)),
-    ("Needed lines", _over_seeds(lambda result: result.needed_lines, percent, most=1.0)),
-    ("Skippable lines", _over_seeds(lambda result: result.skippable_lines, percent, most=1.0)),
-    ("Wasted lines", _over_seeds(lambda result: result.wasted_lines, percent, most=1.0)),
-    ("Wrong lines", _over_seeds(lambda result: result.wrong_lines, percent, most=1.0)),
 )
 _LONGEST = 60  # characters of a config's value that are shown
 
@@ -95,7 +91,9 @@ def headline_table(study: Study) -> Table:
 
 def full_table(study: Study) -> Table:
     """The remaining figures."""
-    return _results(study, "more results", (_SAMPLED, *(_JUDGING if study.steps_checked else ())))
+    means = [entry.mean() for found in study.compared().values() for entry in found]
+    uses = [(name, _over_seeds(figure, percent, most=1.0)) for name, figure in line_uses(means)]
+    return _results(study, "more results", (_SAMPLED, *((*_JUDGING, *uses) if study.steps_checked else ())))
 
 
 def _results(study: Study, label: str, columns: Sequence[Column]) -> Table:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 
 from rl.pages.steps import worded
 from rl.pages.table import Cell, Group, Note, Row, Table
-from rl.pages.text import optional_shares, other_forms
+from rl.pages.text import line_uses, optional_shares, other_forms
 from rl.runs.read import RunRecord
 from rl.runs.record import SplitResult
 from rl.stats.format import bare_percent, number, percent
@@ -63,10 +63,7 @@ def full_table(run: RunRecord) -> Table:
                 ("Invalid steps", _figure(lambda result: result.invalid_steps)),
                 ("Real backtracks", _figure(lambda result: result.real_backtracks)),
                 ("Wasted steps", _figure(lambda result: result.wasted_steps)),
-                ("Needed lines", _share(lambda result: result.needed_lines)),
-                ("Skippable lines", _share(lambda result: result.skippable_lines)),
-                ("Wasted lines", _share(lambda result: result.wasted_lines)),
-                ("Wrong lines", _share(lambda result: result.wrong_lines)),
+                *[(name, _share(figure)) for name, figure in line_uses(results)],
             ),
         ],
     )
