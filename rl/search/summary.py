@@ -201,19 +201,23 @@ def curves(rows: Sequence[ProblemRow], merge: Merge) -> dict[str, list[Curve]]:
 
 def table(found: Sequence[Arm]) -> pd.DataFrame:
     """The arms as a flat table."""
-    return pd.DataFrame([asdict(arm) for arm in found])
+    return _whole_numbers(pd.DataFrame([asdict(arm) for arm in found]))
 
 
 def curve_table(found: dict[str, list[Curve]]) -> pd.DataFrame:
     """The curves as a flat table."""
-    return pd.DataFrame(
-        [
-            {"budget": budget, **asdict(arm)}
-            for made in found.values()
-            for curve in made
-            for budget, arm in zip(curve.budgets, curve.arms, strict=True)
-        ]
-    )
+    rows = [
+        {"budget": budget, **asdict(arm)}
+        for made in found.values()
+        for curve in made
+        for budget, arm in zip(curve.budgets, curve.arms, strict=True)
+    ]
+    return _whole_numbers(pd.DataFrame(rows))
+
+
+def _whole_numbers(found: pd.DataFrame) -> pd.DataFrame:
+    """The table with N and b as whole numbers where they are missing in some rows."""
+    return found.astype({name: "Int64" for name in ("breadth", "depth") if name in found})
 
 
 def up_to(search: SearchRow, depth: int | None) -> Sequence[Draw]:
