@@ -134,7 +134,11 @@ def _gains(study: LoopStudy) -> list[str]:
     """For every test cell the case that gains most on full traces alone, at the round kept."""
     sentences = []
     for cell in study.test_cells:
-        kept = [one for one in study.differences if one.cell == cell and one.round is None]
+        kept = [
+            one
+            for one in study.differences
+            if one.cell == cell and one.round is None and _has_more_than_full_traces(study, one.case)
+        ]
         gains = [(one.found.mean, one) for one in kept if one.found is not None]
         if not gains:
             continue
@@ -147,6 +151,13 @@ def _gains(study: LoopStudy) -> list[str]:
             f"{signed(100 * gain, 1)} points against full traces alone ({sure})."
         )
     return sentences
+
+
+def _has_more_than_full_traces(study: LoopStudy, case: str) -> bool:
+    """Whether a case is not just the one compared with, none of whose rounds kept has learnt skipped traces."""
+    kept, base = study.kept_rounds(case), study.full_only
+    rounds = [(kept.get(loop.seed), row) for loop in study.of(case) for row in loop.record.rounds]
+    return base is None or case != base.case or any(row.num_skipped for at, row in rounds if row.round == at)
 
 
 def _mean_regret(rows: list[RegretRow], rule: Rule) -> float | None:

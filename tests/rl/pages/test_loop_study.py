@@ -7,6 +7,7 @@ import gzip
 import html
 import io
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -15,7 +16,7 @@ import yaml
 from rl.compare.runs import Comparison
 from rl.iterate.export import answers_csv, regret_csv, rounds_csv
 from rl.iterate.regret import Candidate
-from rl.iterate.study import LoopStudy, read_loop_study, values
+from rl.iterate.study import LoopStudy, StudyLoop, read_loop_study, values
 from rl.pages.iteration.study import answer, render_loops
 from rl.pages.iteration.study_tables import difference_table, regret_table, requests_table, rounds_table
 from rl.pages.iteration.write_study import study_text, write_figures, write_pages
@@ -99,6 +100,17 @@ def test_the_page_has_every_section(study: LoopStudy) -> None:
     assert page.count("<svg") == 4 + 4 + 3 + 3
     assert "<i>mixing" not in page
     assert answer(study).startswith("id: ")
+
+
+def test_the_answer_names_no_case_that_has_learnt_full_traces_alone(study: LoopStudy) -> None:
+    def without_skips(loop: StudyLoop) -> StudyLoop:
+        rounds = tuple(replace(row, num_skipped=0) for row in loop.record.rounds)
+        return replace(loop, record=replace(loop.record, rounds=rounds))
+
+    assert "cold has" in answer(study)
+    loops = tuple(without_skips(loop) if loop.case == "cold" else loop for loop in study.loops)
+    found = answer(replace(study, loops=loops))
+    assert "cold has" not in found and "warm has" in found
 
 
 def test_regret_is_given_by_case_and_over_both(study: LoopStudy) -> None:
