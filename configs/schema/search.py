@@ -58,7 +58,7 @@ class SearchConfig(Section):
 
 
 class ExpertIterationConfig(Section):
-    """Expert iteration over search (`stride iterate`; arXiv 2502.04404, section 3.4).
+    """Expert iteration over search (`stride iterate`; arXiv 2502.04404).
 
     Round 0 is the warm start. Each further round searches on train problems with the model of the round before
     (the first of `search.strategies`, the largest of `search.breadth`), keeps the answers that verify, and

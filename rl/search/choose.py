@@ -51,7 +51,7 @@ def merged(scores: Sequence[float], rule: Merge) -> float:
 def best_merged(draws: Sequence[Draw], responses: Sequence[Response], rule: Merge) -> int | None:
     """The candidate of a search: completions with the same text are merged, the highest score wins.
 
-    Self-Backtracking (arXiv 2502.04404, section 3.3) takes the lowest perplexity, which is the highest mean
+    Self-Backtracking (arXiv 2502.04404) takes the lowest perplexity, which is the highest mean
     log-probability; the released code merges by `sum`. A tie goes to the text that came first.
 
     Returns:

@@ -1,4 +1,4 @@
-"""Expert iteration: search, keep what verifies, train further, repeat (arXiv 2502.04404, section 3.4).
+"""Expert iteration: search, keep what verifies, train further, repeat (arXiv 2502.04404).
 
 ::
 

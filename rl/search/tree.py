@@ -5,7 +5,7 @@
     state --N completions--> candidates (they state an answer)
                          --> rolled back: the state to go on from, once each, a few a round
 
-Source: Self-Backtracking (arXiv 2502.04404, section 3.3 and its released decoder). Ours: N independent samples
+Source: Self-Backtracking (arXiv 2502.04404 and its released decoder). Ours: N independent samples
 (theirs are beam samples), any `<backtrack> j` that names its place, and the strategy `verified_states`.
 """
 

@@ -147,7 +147,7 @@ def _verdict(rows: Sequence[ExpertRow]) -> str:
         f"({signed(100 * (last.greedy[split] - first.greedy[split]), 1)} points)"
         for split in first.greedy
     ]
-    return f"After {last.round} of its rounds, greedy decoding has gone from {'; '.join(parts)}."
+    return f"By round {last.round}, greedy decoding has gone from {'; '.join(parts)}."
 
 
 def _tiles(rows: Sequence[ExpertRow]) -> tuple[Tile, ...]:
