@@ -179,8 +179,8 @@ class Tree:
         keep = end - 1 if target is None else target
         return self._state(state, sample, keep) if 0 <= keep < end else None
 
-    def _last_alive(self, state: State, sample: Sample, end: int) -> State:
-        """The state after the last of the first lines that are valid and lead into no dead end."""
+    def _last_alive(self, state: State, sample: Sample, end: int) -> State | None:
+        """The state after the first lines that are valid and lead into no dead end; None if there are none."""
         alive = [self._env.start(self._problem)]
         for step in sample.trace.steps[:end]:
             try:
@@ -194,6 +194,8 @@ class Tree:
             alive.append(after)
         boundaries = step_boundaries(self._encoder, sample.completion.ids, sample.trace)
         keep = min(len(alive), len(boundaries)) - 1  # after a last line that was cut off there is no boundary
+        if keep < 1:  # the start was visited
+            return None
         left = self._env.remaining(alive[keep])
         return self._state(state, sample, keep, value=alive[keep], left=inf if left is None else left)
 

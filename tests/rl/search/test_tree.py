@@ -212,6 +212,15 @@ def test_verified_states_with_fewer_lines_left_come_first() -> None:
     assert row.searches[0].states == ("", "3 + 5 = 8\n2 * 8 = 16")
 
 
+@pytest.mark.parametrize(
+    "text", ["", "Thus, the answer is 1.", "3 + 5 = 9\nThus, the answer is 9.", "<backtrack>"]
+)
+def test_texts_without_a_line_that_holds_lead_nowhere(text: str) -> None:
+    for strategy in ("self_backtracking", "verified_states"):
+        row, _ = solve({"": [text]}, strategies=[strategy])
+        assert row.searches[0].states == ("",) and len(row.searches[0].draws) == 4
+
+
 OTHER_END = "3 + 5 = 8\n2 * 8 = 16\nThus, the answer is 8 + 8."
 
 
