@@ -3,19 +3,12 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 import secrets
-import shutil
 import signal
-import socket
-import subprocess
-import sys
-import tempfile
 import time
 import zipfile
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -26,45 +19,13 @@ from scripts import submit
 from scripts.jobs.errors import SubmitError
 from scripts.jobs.follow import follow_job
 from scripts.jobs.head import reach_head
+from tests.kit.fork_server import ForkServer
+from tests.kit.ray_head import NUM_UPDATES, TINY, RunningHead, free_ports, running_head
+from tests.kit.same_run import digests
 
 pytestmark = pytest.mark.slow
 
 ROOT = Path(__file__).resolve().parents[2]
-BIN = Path(sys.executable).parent
-PORTS = (
-    "port",
-    "dashboard-port",
-    "dashboard-agent-listen-port",
-    "dashboard-agent-grpc-port",
-    "runtime-env-agent-port",
-    "metrics-export-port",
-    "ray-client-server-port",
-    "object-manager-port",
-    "node-manager-port",
-)
-NUM_UPDATES = 6
-# The cluster's config, cut down to a CPU actor and some updates of a model that knows nothing.
-TINY = (
-    "env.settings.train={'1_1': 1}",
-    "env.settings.ood_easy={'2_1': 1}",
-    "env.settings.ood_hard={'2_2': 1}",
-    "policy.tiny={hidden_size: 32, num_layers: 1, num_heads: 2, intermediate_size: 64, max_positions: 128}",
-    "warm_start={updates: 2, num_problems: 16, batch_size: 8}",
-    "rollout.num_actors=1",
-    "rollout.cpus_per_actor=0.5",
-    "rollout.gpus_per_actor=0",
-    "rollout.threads=1",
-    "rollout.samples_per_problem=2",
-    "rollout.max_prompt_tokens=32",
-    "rollout.max_new_tokens=40",
-    "rollout.problems_per_batch=1",
-    f"grpo={{updates: {NUM_UPDATES}, problems_per_update: 2, max_resamples: 0}}",
-    "eval={num_problems: 2, num_samples: 0, splits: [id]}",
-    "device=cpu",
-    "threads=1",
-    "report_to=[]",
-)
-
 
 # A reward beside the config. It is slow while there is a file `hold`, and tells whose code it runs with.
 OWN_REWARD = """
@@ -81,102 +42,10 @@ def gate(problem, trace, *, folder):
 """
 
 
-@dataclass(frozen=True, kw_only=True)
-class Head:
-    """A running head node: its address, and what a client's environment is."""
-
-    address: str
-    environment: dict[str, str]
-
-    def start(self, folder: Path, *arguments: str) -> subprocess.Popen[str]:
-        """`stride submit` in a folder."""
-        command = [sys.executable, "-m", "scripts.cli", "submit", "--address", self.address, *arguments]
-        pipe = subprocess.PIPE
-        return subprocess.Popen(command, cwd=folder, env=self.environment, stdout=pipe, stderr=pipe, text=True)
-
-
 @pytest.fixture(scope="module")
-def head() -> Iterator[Head]:
-    temp = Path(tempfile.mkdtemp(prefix="sj-", dir="/tmp"))  # sockets need a short path
-    ports = dict(zip(PORTS, free_ports(len(PORTS)), strict=True))
-    environment = {
-        **os.environ,
-        "PATH": f"{BIN}:{os.environ['PATH']}",
-        # Ray listens on every interface, so a token is required.
-        "RAY_AUTH_MODE": "token",
-        "RAY_AUTH_TOKEN": secrets.token_hex(32),
-        "RAY_TMPDIR": str(temp),
-        "OMP_NUM_THREADS": "1",
-    }
-    # Without PYTHONPATH on the cluster, a job finds its code in its working folder alone.
-    for name in ("RAY_ADDRESS", "RAY_API_SERVER_ADDRESS", "PYTHONPATH"):
-        environment.pop(name, None)
-    try:
-        subprocess.run(
-            [
-                *(str(BIN / "ray"), "start", "--head", "--node-ip-address=127.0.0.1"),
-                *("--dashboard-host=127.0.0.1", "--min-worker-port=0", "--max-worker-port=0"),
-                *("--num-cpus=2", "--num-gpus=0", "--object-store-memory=100000000"),
-                *(f"--temp-dir={temp}", "--disable-usage-stats"),
-                *(f"--{name}={port}" for name, port in ports.items()),
-            ],
-            env=environment,
-            check=True,
-            capture_output=True,
-            timeout=60,
-        )
-        client = {**environment, "PYTHONPATH": str(ROOT)}
-        client.pop("RAY_AUTH_MODE")  # stride submit needs no word from the user
-        yield Head(address=f"http://127.0.0.1:{ports['dashboard-port']}", environment=client)
-    finally:
-        left = end_processes(str(temp))
-        shutil.rmtree(temp, ignore_errors=True)
-        assert not left
-
-
-def free_ports(count: int) -> list[int]:
-    sockets = [socket.socket() for _ in range(count)]
-    try:
-        for one in sockets:
-            one.bind(("127.0.0.1", 0))
-        return [one.getsockname()[1] for one in sockets]
-    finally:
-        for one in sockets:
-            one.close()
-
-
-def end_processes(mark: str) -> list[int]:
-    """Kill the processes with `mark` in their command or environment, and their children; gives those left."""
-    until = time.monotonic() + 20
-    while (pids := marked_processes(mark)) and time.monotonic() < until:
-        for pid in pids:
-            try:
-                os.kill(pid, signal.SIGKILL)
-            except ProcessLookupError:
-                continue
-        time.sleep(0.2)
-    return pids
-
-
-def marked_processes(mark: str) -> list[int]:
-    marked: set[int] = set()
-    parents: dict[int, int] = {}
-    for folder in Path("/proc").iterdir():
-        if not folder.name.isdigit() or int(folder.name) == os.getpid():
-            continue
-        try:
-            state, parent = (folder / "stat").read_text().rpartition(")")[2].split()[:2]
-            words = (folder / "cmdline").read_bytes() + (folder / "environ").read_bytes()
-        except (FileNotFoundError, ProcessLookupError, PermissionError):
-            continue
-        if state == "Z":
-            continue
-        parents[int(folder.name)] = int(parent)
-        if mark.encode() in words:
-            marked.add(int(folder.name))
-    while more := {pid for pid, parent in parents.items() if parent in marked} - marked:
-        marked |= more
-    return sorted(marked)
+def head() -> Iterator[RunningHead]:
+    with running_head() as running:
+        yield running
 
 
 @pytest.fixture
@@ -190,12 +59,16 @@ def project(tmp_path: Path) -> Path:
     return folder
 
 
-def test_a_run_is_followed_left_stopped_and_resumed(head: Head, project: Path, tmp_path: Path) -> None:
+def test_a_run_is_followed_left_stopped_and_resumed(
+    head: RunningHead, project: Path, tmp_path: Path, fork_server: ForkServer
+) -> None:
     output = tmp_path / "run"
-    terms = f"[{{name: correct, weight: 1}}, {{name: 'own:gate', weight: 0.1, args: {{folder: {tmp_path}}}}}]"
-    what = ["run.yaml", *TINY, f"rewards.terms={terms}", f"output_dir={output}"]
+    own = f"{{name: 'own:gate', weight: 0.1, args: {{folder: {tmp_path}}}}}"
+    terms = f"rewards.terms=[{{name: token_count, weight: -0.3}}, {own}]"
+    keys = [*TINY, "rewards.allow_wrong_above_right=true", terms]
+    what = ["run.yaml", *keys, f"output_dir={output}"]
     (tmp_path / "hold").touch()
-    first = head.start(project, *what)
+    first = head.submit(project, *what)
     until = time.monotonic() + 120
     while not updates(output):
         assert time.monotonic() < until and first.poll() is None, first.communicate()
@@ -209,8 +82,8 @@ def test_a_run_is_followed_left_stopped_and_resumed(head: Head, project: Path, t
     )
     assert match is not None, err
 
-    again = head.start(project, "--follow", match[1])
-    stop = head.start(project, "--stop", match[1])
+    again = head.submit(project, "--follow", match[1])
+    stop = head.submit(project, "--stop", match[1])
     out, err = stop.communicate(timeout=120)
     assert stop.returncode == 0, out + err
     assert "\nstopped; --resume " in f"\n{out}"
@@ -221,7 +94,7 @@ def test_a_run_is_followed_left_stopped_and_resumed(head: Head, project: Path, t
     assert 0 < len(done) < NUM_UPDATES
 
     (tmp_path / "hold").unlink()
-    resumed = head.start(project, *what, "--resume")
+    resumed = head.submit(project, *what, "--resume")
     log, err = resumed.communicate(timeout=200)
     assert resumed.returncode == 0, log + err
     assert updates(output) == [*range(1, NUM_UPDATES + 1)]
@@ -230,6 +103,13 @@ def test_a_run_is_followed_left_stopped_and_resumed(head: Head, project: Path, t
     versions = {row.weight_version for row in trajectory_log(output).read(tokens=False)}
     assert versions == {*range(NUM_UPDATES)}  # each update was published
     assert "working_dir_files" in (tmp_path / "code.txt").read_text()  # the code that was sent, not another
+
+    calm, log = tmp_path / "calm", tmp_path / "calm.log"
+    here = [str(project / "run.yaml"), *keys, "rollout.backend=local", f"output_dir={calm}"]
+    assert fork_server.train(here, log=log).wait(120) == 0, log.read_text()
+    assert digests(output) == digests(calm)
+    trained = digests(output)
+    assert trained["models/warm/model.safetensors"] != trained["models/grpo/model.safetensors"]
 
 
 def updates(output: Path) -> list[int]:
@@ -242,12 +122,12 @@ def updates(output: Path) -> list[int]:
 
 
 def test_submit_gives_the_exit_code_of_the_job(
-    head: Head, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+    head: RunningHead, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     project = tmp_path / "empty"
     project.mkdir()
     # Only the job can tell that its output folder is taken.
-    real = head.start(project, "cluster", *TINY, f"output_dir={tmp_path}")
+    real = head.submit(project, "cluster", *TINY, f"output_dir={tmp_path}")
     archive = tmp_path / "job.zip"
     with zipfile.ZipFile(archive, "w") as file:
         file.writestr("note.txt", "x")
@@ -271,7 +151,7 @@ def test_submit_gives_the_exit_code_of_the_job(
     assert "failed: " in err and "Traceback" not in out + err
 
 
-def test_a_head_wants_its_own_token(head: Head, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_head_wants_its_own_token(head: RunningHead, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.delenv("RAY_AUTH_TOKEN", raising=False)
     with pytest.raises(
