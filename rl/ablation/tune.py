@@ -14,7 +14,6 @@ last.
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import logging
 import os
@@ -34,6 +33,7 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 from configs.schema.ablation import Trial
 from envs.one_line import one_line
 from rl.ablation.schedule import Schedule, TrialStatus
+from rl.ablation.stop import StopActor
 from rollout.interruption import Interrupted, ended_by_signals, protected, received
 from rollout.pools.cluster import Cluster, connect
 from rollout.pools.room import ActorSize
@@ -53,21 +53,6 @@ _QUIET = {
     "TUNE_PRINT_ALL_TRIAL_ERRORS": "0",
 }
 _TELL_S = 5.0
-
-
-class StopActor:
-    """Tells trials to stop, on whatever node they are."""
-
-    def __init__(self) -> None:
-        self._told = asyncio.Event()
-
-    async def tell(self) -> None:
-        """Tell all trials."""
-        self._told.set()
-
-    async def wait(self) -> None:
-        """Return once they are told."""
-        await self._told.wait()
 
 
 class TrialRun(tune.Trainable):

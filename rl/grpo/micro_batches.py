@@ -77,6 +77,11 @@ def make_rows(
     ]
 
 
+def longest_first(rows: Sequence[Row]) -> list[int]:
+    """The places of the rows in the order in which micro-batches hold them: by length, the longest first."""
+    return sorted(range(len(rows)), key=lambda place: rows[place].length, reverse=True)
+
+
 def split_rows(rows: Sequence[Row], max_tokens: int) -> list[list[Row]]:
     """Sort by length, longest first, and cut where rows times longest row, summed over parts, is least.
 
@@ -86,7 +91,7 @@ def split_rows(rows: Sequence[Row], max_tokens: int) -> list[list[Row]]:
         rows: At least one.
         max_tokens: Rows times longest row of a part, at most; a row longer than that is a part of its own.
     """
-    ordered = sorted(rows, key=lambda row: row.length, reverse=True)
+    ordered = [rows[place] for place in longest_first(rows)]
     length = np.array([row.length for row in ordered])
     # least[i] is the lowest cost of the first i rows, cut[i] the start of the last part of them.
     least, cut = np.zeros(len(ordered) + 1), np.zeros(len(ordered) + 1, dtype=int)

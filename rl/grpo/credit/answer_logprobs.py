@@ -13,7 +13,7 @@ from typing import Any
 import torch
 
 from envs import Env
-from rl.grpo.micro_batches import Row, make_micro_batches
+from rl.grpo.micro_batches import Row, longest_first, make_micro_batches
 from rl.grpo.old_policy import Score
 from rollout.encoder import Encoder
 from rollout.step_boundaries import step_spans
@@ -61,11 +61,8 @@ def step_importances(
     found: list[float] = []
     for batch in batches:
         found += (learner(batch)[0].double() * batch["completion_mask"]).sum(1).tolist()
-    order = sorted(
-        range(len(rows)), key=lambda row: rows[row].length, reverse=True
-    )  # that of the micro-batches
     logprobs = [0.0] * len(rows)
-    for row, value in zip(order, found, strict=True):
+    for row, value in zip(longest_first(rows), found, strict=True):
         logprobs[row] = value
     values = iter(logprobs)
     return [
