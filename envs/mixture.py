@@ -34,6 +34,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from envs.base import Demonstration, Env
 from envs.grading import Grade
 from envs.one_line import one_line
+from envs.path import StepError
 from envs.problem import Problem, Split, hash_rows
 from envs.registry import find_env, make_env
 from envs.trace import Step, Trace
@@ -209,8 +210,18 @@ class Mixture(Env[tuple[str, Any]]):
         return problem.part, part.start(own)
 
     def advance(self, state: tuple[str, Any], line: str) -> tuple[str, Any]:
-        """Take one step of the part."""
-        return state[0], self._parts[state[0]].advance(state[1], line)
+        """Take one step of the part.
+
+        Raises:
+            StepError: The line is not a valid one of the part.
+        """
+        label, own = state
+        try:
+            return label, self._parts[label].advance(own, line)
+        except StepError as error:
+            if error.after is not None:
+                error.after = label, error.after
+            raise
 
     def finished(self, state: tuple[str, Any]) -> bool:
         """Whether the part is finished."""

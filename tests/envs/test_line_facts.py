@@ -16,6 +16,7 @@ from envs import line_facts as module
 from envs.base import Env
 from envs.line_facts import LineFacts, LineUse, line_facts, state_number
 from envs.tasks.geometry.steps import Figure, GeometryState, Kind
+from envs.tasks.math.task import EXAMPLE
 from tests.kit.directional import TURNS
 from tests.kit.problems import judge, make_problem
 
@@ -94,6 +95,17 @@ def test_of_a_task_that_checks_no_steps_nothing_is_known_but_equal_beginnings() 
     assert {fact[:3] for fact in one} == {(None, None, UNKNOWN)} and one[0].progress is None
     assert [a.state == b.state for a, b in zip(one, two, strict=True)] == [True, True, False]
     assert not {fact.state for fact in one} & {fact.state for fact in other}
+
+
+def test_a_mixture_follows_a_part_that_checks_equations_past_a_wrong_one() -> None:
+    gsm8k = {"preset": "gsm8k", "train": str(EXAMPLE), "check_steps": "arithmetic"}
+    env = make_env("mixture", {"parts": [{"name": "addition"}, {"name": "math", "settings": gsm8k}]})
+    problem = env.problem(Split.TRAIN, 1)
+    text = "2 + 3 = 6\n6 + x is the rest\n6 + 1 = 7\n#### 6"
+    trace = env.check(problem, env.part_of(problem).parse(text))
+    facts = line_facts(env, problem, trace)
+    assert problem.part == "math" and [one.use for one in facts] == [WRONG, UNKNOWN]
+    assert len({state_number(env.start(problem)), *[one.state for one in facts]}) == 3
 
 
 def test_past_the_bound_it_is_unknown_what_can_be_left_out(monkeypatch: pytest.MonkeyPatch) -> None:

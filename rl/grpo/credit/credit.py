@@ -94,8 +94,7 @@ class StepCredit:
         return None if any(abs(value) > _NONE for row in credit for value in _flat(row)) else cause
 
     def _start(self, problem: Problem) -> int:
-        part = self._env.part_of(problem)
-        return state_number(part.start(problem)) if part.checks_steps else 0
+        return state_number(self._env.start(problem)) if self._env.part_of(problem).checks_steps else 0
 
 
 def continuations(settings: CreditConfig) -> Continuations | None:
