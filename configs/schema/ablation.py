@@ -246,6 +246,11 @@ def _configs_of_cases(
             wholes[case] = load_config(base, overrides, deepcopy({**keys, "name": f"{config.name}-{case}"}))
         except ConfigError as error:
             raise ConfigError(f"case '{case}': {error}") from None
+        if wholes[case].expert_iteration is not None:
+            raise ConfigError(
+                f"case '{case}' has the section expert_iteration, which only `stride iterate` runs; set it to "
+                "null"
+            )
     return rewards, wholes
 
 

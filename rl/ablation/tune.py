@@ -107,8 +107,7 @@ def _run(trial: Trial, log: TextIO) -> None:
         from rl.train import train
 
         signals.last_words = lambda: f"stopped; {describe_next(trial.folder, how='the same command')}"
-        is_loop = trial.config.iterate is not None or trial.config.expert_iteration is not None
-        run = iterate if is_loop else train
+        run = train if trial.config.iterate is None else iterate
         run(trial.config, resume=(trial.folder / "config.yaml").is_file(), out=log)
 
 

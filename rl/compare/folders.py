@@ -56,9 +56,14 @@ def folder_comparison(folders: Sequence[Path]) -> Comparison:
         folders: As `find_runs` gives them.
 
     Raises:
-        RunFolderError: A folder has no config.
+        RunFolderError: A folder has no config, or is one of expert iteration, which has no results to compare.
     """
     configs = {folder: read_config(folder) for folder in folders}
+    if rounds := [folder for folder in folders if configs[folder].get("expert_iteration")]:
+        raise RunFolderError(
+            f"the run in {rounds[0]} is expert iteration, which is not compared; leave it out, and see its "
+            f"rounds with `stride report {rounds[0]}`"
+        )
     before = {folder: _starts_from(configs[folder], folder) for folder in folders}
     shared = {found for found in before.values() if found is not None}
     runs = [_run(folder, configs, before) for folder in folders if folder not in shared]

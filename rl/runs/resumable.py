@@ -136,13 +136,16 @@ def _saved_config(path: Path) -> Mapping[str, Any]:
 
 def _weighed(found: Differences, config: Config, summary: Summary) -> Differences:
     """The differences, with those that mean more here than their key says."""
+    has_rounds = config.iterate is not None or config.expert_iteration is not None
     more = dict(_other_weights({change.key: change for change in found.changes}, config))
     changes = []
     for change in found.changes:
         if change.key in more:
             change = replace(change, kind=Kind.IDENTITY, why=more[change.key])
-        elif config.iterate is not None and is_below(change.key, _COMPARED):
+        elif has_rounds and is_below(change.key, _COMPARED):
             change = replace(change, kind=Kind.FIXED, why="all rounds are compared on the same problems")
+        elif config.expert_iteration is not None and is_below(change.key, ("search",)):
+            change = replace(change, kind=Kind.FIXED, why="all rounds search alike")
         elif change.kind is Kind.IDENTITY and (stage := _trained_before_grpo(change.key, summary)) is not None:
             named = "the warm start has" if stage is Stage.WARM else f"{stage.label} have"
             change = replace(change, kind=Kind.FIXED, why=f"{named} been trained")

@@ -243,6 +243,10 @@ def test_an_adapter_is_not_shared(tmp_path: Path) -> None:
             {"cases": {"warm-up": {}}},
             "cases: 'warm-' begins the names of shared warm starts; call 'warm-up' otherwise",
         ),
+        (
+            {"cases": {"x": {"grpo": None, "expert_iteration.rounds": 2}}},
+            "case 'x' has the section expert_iteration, which only `stride iterate` runs; set it to null",
+        ),
         ({"cases": {"x": {"seed": 7}}}, "an ablation sets 'seed' itself, by seeds; leave it out"),
         (
             {"cases": {"x": {"output_dir": "o"}}},

@@ -17,6 +17,7 @@ def runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(tmp_path)
     study(tmp_path / "runs", {"plain": traces(6), "priced": traces(8)}, (0, 1))
     write_run(tmp_path / "other", {Stage.GRPO: on("id", traces(6))})
+    write_run(tmp_path / "expert", {}, expert_iteration={"rounds": 1})
     (tmp_path / "empty").mkdir()
     (tmp_path / "mine.html").write_text("<h1>thesis</h1>")
     return tmp_path
@@ -74,6 +75,7 @@ def test_other_files_are_replaced_only_with_overwrite(capsys: pytest.CaptureFixt
             ["runs/plain-seed0", "other"],
             "different problems and cannot be compared (id: problem 0 differs between",
         ),
+        (["expert", "runs/plain-seed0"], "expert is expert iteration, which is not compared; leave it out"),
         (["runs", "--output", "table.csv"], "--output table.csv is not a page; give a file that ends in .html"),
         (["runs", "--output", "no/page.html"], "--output no/page.html is in a folder that does not exist"),
         (["runs/plain-seed0", "--output", "page.html"], "the report of one run goes into its folder"),

@@ -126,6 +126,19 @@ def test_some_keys_never_change_within_a_run(now: Mapping[str, Any], says: str, 
 
 
 @pytest.mark.parametrize(
+    ("now", "says"),
+    [
+        ({"search": {"depth": 2}}, "search.depth was 1, is 2 (all rounds search alike)"),
+        ({"eval": {"num_problems": 7}}, "is 7 (all rounds are compared on the same problems)"),
+        ({"expert_iteration": {"rounds": 9}}, ""),
+    ],
+)
+def test_the_rounds_of_expert_iteration_are_alike(now: Mapping[str, Any], says: str, tmp_path: Path) -> None:
+    found = why_not(tmp_path, [{"grpo": None, "expert_iteration": {"rounds": 1}}], now)
+    assert says in found if says else found == ""
+
+
+@pytest.mark.parametrize(
     ("key", "says"),
     [
         ("grpo.learning_rat", "unknown key 'grpo.learning_rat'; did you mean 'grpo.learning_rate'?"),
