@@ -53,8 +53,8 @@ class LineFacts(NamedTuple):
     """What the environment knows of one line.
 
     Attributes:
-        before: Fewest elementary lines to the end before it (`Env.remaining`); inf at a dead end, None if
-            unknown.
+        before: Fewest elementary lines to the end before it (`Env.remaining`); inf at a dead end (that, or
+            `Env.solvable`, tells), None if unknown.
         after: The same after it.
         use: Of what use it is.
         state: A 64-bit number for the state after it. Equal states of a problem have equal numbers, in every
@@ -104,7 +104,7 @@ def line_facts(env: Env[Any], problem: Problem, trace: Trace) -> tuple[LineFacts
     left: dict[int, float | None] = {}
     for number, state in zip(numbers, states, strict=True):
         if number not in left:
-            left[number] = env.remaining(state)
+            left[number] = _remaining(env, state)
     needed = {backtrack.step: backtrack.needed for backtrack in trace.backtracks}
     can_leave_out = _Replay(env, trace, states)
     facts = []
@@ -125,13 +125,19 @@ def line_facts(env: Env[Any], problem: Problem, trace: Trace) -> tuple[LineFacts
 _BACKTRACKS = {True: LineUse.NEEDED, False: LineUse.WASTED, None: LineUse.UNKNOWN}
 
 
+def _remaining(env: Env[Any], state: Any) -> float | None:
+    """`Env.remaining`; where that does not tell, inf at the dead ends that `Env.solvable` knows."""
+    left = env.remaining(state)
+    return math.inf if left is None and env.solvable(state) is False else left
+
+
 def _use(facts: LineFacts, can_be_left_out: Callable[[], bool | None]) -> LineUse:
     """The use of a valid line that stands."""
     progress = facts.progress
+    if facts.after == math.inf or (progress is not None and progress <= 0):
+        return LineUse.WASTED
     if progress is None:
         return LineUse.UNKNOWN
-    if progress <= 0 or facts.after == math.inf:
-        return LineUse.WASTED
     left_out = can_be_left_out()
     if left_out is None:
         return LineUse.UNKNOWN

@@ -105,8 +105,12 @@ def _merged_lines(samples: Sequence[Sample]) -> float | None:
 
 
 def _line_uses(samples: Sequence[Sample]) -> dict[str, float | None]:
-    """The share of each use among all lines whose use is known, by the name of its figure."""
-    found = Counter([fact.use for sample in samples for fact in sample.facts or ()])
+    """The share of each use among all lines whose use is known, by the name of its figure.
+
+    Traces of tasks that do not say what remains are left out: of their lines, wrong ones alone are known.
+    """
+    known = [sample.facts for sample in samples if sample.facts and sample.facts[0].before is not None]
+    found = Counter([fact.use for facts in known for fact in facts])
     del found[LineUse.UNKNOWN]
     names = {use: f"{use.value}_lines" for use in LineUse if use is not LineUse.UNKNOWN}
     return {name: found[use] / found.total() if found else None for use, name in names.items()}

@@ -109,6 +109,8 @@ def _not_checked(env: Env[Any]) -> tuple[str, ...]:
     found += [name for name in ("detour_trace", "padded_trace", "search_trace") if not env.defines(name)]
     if env.checks_steps and not env.defines("remaining"):
         found.append("remaining (how far each line leads)")
+    if any(hasattr(part, "num_merged") for part in env.parts.values()):
+        found.append("num_merged (Stride asks remaining instead)")
     if env.checks_steps and max_merge(env) is None:
         found.append("the setting max_merge (lines that do too much)")
     if env.checks_steps and any(part.defines("count_steps") for part in env.parts.values()):

@@ -11,7 +11,7 @@ import pytest
 
 from configs import Config, ConfigError, check_config
 from envs import GraderError, Problem, Split, Trace, make_env, make_example
-from envs.line_facts import line_facts
+from envs.line_facts import LineFacts, LineUse, line_facts
 from rewards import RewardSum, Term
 from rl.evaluate import evaluate, length_limits, num_completions
 from rl.pages.text import result_table
@@ -220,6 +220,14 @@ def test_uses_of_lines_are_shares_of_all_lines() -> None:
     assert found == tuple(counts[use] / counts.total() for use in "NSWX")
     none = summarise([group(BARE)])
     assert (none.needed_lines, none.skippable_lines, none.wasted_lines, none.wrong_lines) == (None,) * 4
+
+
+def test_uses_of_lines_leave_out_tasks_that_do_not_know_what_remains() -> None:
+    known, unknown = group(FULL), group(BROKEN)
+    wrong = [LineFacts(None, None, use, 0) for use in (LineUse.WRONG, LineUse.UNKNOWN, LineUse.UNKNOWN)]
+    unknown = replace(unknown, samples=(replace(unknown.samples[0], facts=tuple(wrong)),))
+    assert summarise([known, unknown]).wrong_lines == 0
+    assert summarise([unknown]).wrong_lines is None
 
 
 def test_empty_thoughts_are_counted_by_difficulty() -> None:

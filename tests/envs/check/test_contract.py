@@ -224,6 +224,11 @@ class WithoutSolutions(Odd):
     full_trace = Env.full_trace
 
 
+class CountsMergedSteps(Odd):
+    def num_merged(self, before: int, after: int) -> int:
+        return after - before
+
+
 class WithoutSettings(Odd):
     Settings = Env.Settings
 
@@ -238,6 +243,8 @@ def test_what_an_environment_leaves_out_is_not_checked_and_said() -> None:
     assert check_env(Odd(), num_problems=3).not_checked == others
     lines = "the setting max_merge (lines that do too much)"
     assert check_env(WithoutSettings(), num_problems=3).not_checked == (*others, lines)
+    old = check_env(CountsMergedSteps(), num_problems=3).not_checked
+    assert old == (*others, "num_merged (Stride asks remaining instead)")
     assert "skipped_trace" not in check_env(SmallDirectional(), num_problems=3).not_checked
 
 
@@ -539,7 +546,8 @@ def test_a_check_that_does_not_end_is_stopped_and_named(monkeypatch: pytest.Monk
 
 
 def test_demonstrations_of_every_kind_are_checked() -> None:
-    assert check_env(HasDetours(), num_problems=3).not_checked == ("skipped_trace", "padded_trace")
+    left_out = ("skipped_trace", "padded_trace", "remaining (how far each line leads)")
+    assert check_env(HasDetours(), num_problems=3).not_checked == left_out
     assert check_env(HasMistakes(), num_problems=3).num_problems == 12
 
 

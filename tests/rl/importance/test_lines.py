@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from typing import Any
 
@@ -9,6 +10,7 @@ import pytest
 
 from envs import Env, Problem, Split, Verdict, make_env, make_example
 from envs.line_facts import line_facts
+from envs.tasks.countdown.task import Countdown, CountdownState
 from rl.importance.lines import LineKind, read_lines, step_key
 
 ADDITION = make_env("addition", {"train": ["3_3"], "ood_easy": ["4_1"], "ood_hard": ["4_4"]})
@@ -51,10 +53,19 @@ def test_lines_of_an_addition() -> None:
     ]
 
 
-def test_dead_ends_of_countdown() -> None:
+class OnlySolvable(Countdown):
+    def remaining(self, state: CountdownState) -> None:  # type: ignore[override]
+        return None
+
+    def solvable(self, state: CountdownState) -> bool:
+        return super().remaining(state) < math.inf
+
+
+@pytest.mark.parametrize("env", [COUNTDOWN, OnlySolvable(COUNTDOWN.settings)])
+def test_dead_ends_of_countdown(env: Env[Any]) -> None:
     """2, 3 and 5 make 16 as (3 + 5) * 2; from 5 and 5 there is no way."""
-    problem = problem_of(COUNTDOWN, "Numbers: 2, 3, 5. Target: 16", "(3 + 5) * 2")
-    found = facts(COUNTDOWN, problem, "2 + 3 = 5", "5 + 5 = 10", "<backtrack> 0", "3 + 5 = 8", "2 * 8 = 16")
+    problem = problem_of(env, "Numbers: 2, 3, 5. Target: 16", "(3 + 5) * 2")
+    found = facts(env, problem, "2 + 3 = 5", "5 + 5 = 10", "<backtrack> 0", "3 + 5 = 8", "2 * 8 = 16")
     assert [(kind, decides) for kind, _, _, decides in found] == [
         (LineKind.DEAD_END, True),
         (LineKind.LOST, False),
