@@ -67,7 +67,7 @@ def measure_guesses(
     if not any(part.defines("remaining") for part in parts.env.parts.values()):
         raise ConfigError(
             f"'{parts.env.name}' does not say how many lines remain (Env.remaining), so nothing is known of "
-            "its lines"
+            "its lines; define it, or give a task that does"
         )
     if Split(split) not in parts.env.splits:
         raise ConfigError(f"--split {split}: the task has {', '.join(parts.env.splits)}")
@@ -96,6 +96,7 @@ def measure_guesses(
     from rl.pages.needless.write import write_page
     from rl.runs.quiet import quiet_libraries
     from rollout.types import Batch, Continuations, GroupRequest, Sampling
+    from rollout.ungraded_limit import UngradedLimit
 
     check_backends(config)
     quiet_libraries()
@@ -126,12 +127,13 @@ def measure_guesses(
         for warning in warnings:
             progress.say(warning)
         model_of, encoder = loaded.model.eval(), loaded.encoder
-        done = 0
+        ungraded, done = UngradedLimit(config.rollout.max_ungraded), 0
         with progress.showing(Work(label="needless steps", kind=Kind.PROBLEM, units=num_problems)) as task:
 
             def take(batch: Batch) -> None:
                 nonlocal done
                 for group in batch.groups:
+                    ungraded.add(group)
                     part = parts.env.part_of(group.problem)
                     rows.extend(_lines(part, model_of, encoder, group, sampling.temperature))
                     done += 1

@@ -1,6 +1,7 @@
 """What a policy's own probabilities say of a trace: entropies of tokens, and how likely the right answer is.
 
-In: a model and tokens. Out: numbers, from forward passes without gradients.
+In: a model and tokens. Out: numbers, from forward passes without gradients. A vocabulary can have 150,000
+entries, so logits are kept where they are read alone, and few of them are in double precision at a time.
 """
 
 from __future__ import annotations
@@ -9,6 +10,8 @@ from collections.abc import Sequence
 from typing import Any
 
 import torch
+
+_READ_AT_ONCE = 64  # positions
 
 
 @torch.no_grad()
@@ -23,9 +26,10 @@ def token_entropies(
         ids: Tokens of the completion.
         temperature: Divides the logits.
     """
-    logits = model(torch.tensor([[*prompt_ids, *ids]], device=model.device)).logits[0, len(prompt_ids) - 1 : -1]
-    logprobs = torch.log_softmax(logits.double() / temperature, dim=-1)
-    found: list[float] = (-(logprobs.exp() * logprobs).sum(-1)).tolist()
+    found: list[float] = []
+    for logits in _logits(model, prompt_ids, ids).split(_READ_AT_ONCE):
+        logprobs = torch.log_softmax(logits.double() / temperature, dim=-1)
+        found += (-(logprobs.exp() * logprobs).sum(-1)).tolist()
     return found
 
 
@@ -33,7 +37,7 @@ def token_entropies(
 def ending_logprobs(
     model: Any, prompt_ids: Sequence[int], prefixes: Sequence[Sequence[int]], ending: Sequence[int]
 ) -> list[float]:
-    """The log-probability of the same ending after each of several prefixes of a completion.
+    """The log-probability of the same ending after each of several prefixes of a completion, a pass for each.
 
     Args:
         model: A causal LM of the library.
@@ -41,13 +45,15 @@ def ending_logprobs(
         prefixes: At least one.
         ending: At least one token.
     """
-    rows = [[*prompt_ids, *prefix, *ending] for prefix in prefixes]
-    width = max(map(len, rows))
-    # Padding at the right: no token sees it, and positions count from the first token.
-    ids = torch.tensor([row + [0] * (width - len(row)) for row in rows], device=model.device)
-    logprobs = torch.log_softmax(model(ids).logits.double(), dim=-1)
     found = []
-    for number, row in enumerate(rows):
-        places = range(len(row) - len(ending) - 1, len(row) - 1)
-        found.append(sum(logprobs[number, place, row[place + 1]].item() for place in places))
+    for prefix in prefixes:
+        logprobs = torch.log_softmax(_logits(model, [*prompt_ids, *prefix], ending).double(), dim=-1)
+        found.append(sum(row[token].item() for row, token in zip(logprobs, ending, strict=True)))
     return found
+
+
+def _logits(model: Any, before: Sequence[int], ids: Sequence[int]) -> torch.Tensor:
+    """The logits [tokens, V] that each of `ids` is drawn from, after `before`."""
+    row = torch.tensor([[*before, *ids]], device=model.device)
+    logits: torch.Tensor = model(row, use_cache=False, logits_to_keep=len(ids) + 1).logits[0, :-1]
+    return logits

@@ -51,7 +51,8 @@ def check_folder(folder: Path, kind: str, settings: Mapping[str, Any], *, resume
     """
     if not resume:
         if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-            hint = ", or go on with --resume" if _settings(folder, kind).is_file() else ""
+            can_go_on = kind in _RESUMABLE and _settings(folder, kind).is_file()
+            hint = ", or go on with --resume" if can_go_on else ""
             raise RunFolderError(f"--output {folder} already exists; give a new folder{hint}")
         return
     old = read_settings(folder, kind)
@@ -87,6 +88,7 @@ def open_folder(
 
 
 _NAMES = {"importance": "analysis", "search": "search", "needless": "measurement"}
+_RESUMABLE = ("importance", "search")  # kinds whose command has --resume
 
 
 def _settings(folder: Path, kind: str) -> Path:

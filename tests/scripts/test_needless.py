@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import pandas as pd
@@ -46,14 +47,44 @@ def test_the_rules_are_measured_and_written(capsys: pytest.CaptureFixture[str]) 
     assert is_page(Path("out/needless.html").read_text())
     with pytest.raises(SystemExit):
         main(["run", *FEW, "--output", "out"])
-    assert "--output out already exists; give a new folder" in capsys.readouterr().err
+    assert "--output out already exists; give a new folder\n" in capsys.readouterr().err  # it cannot go on
 
 
 def test_a_task_of_whose_lines_nothing_is_known_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
     more = ["env.name=reasoning_gym", "env.settings={task: chain_sum}"]
     with pytest.raises(SystemExit):
         main(["config", "small.yaml", *FEW, *more])
-    assert "'reasoning_gym' does not say how many lines remain (Env.remaining)" in capsys.readouterr().err
+    said = capsys.readouterr().err
+    assert "'reasoning_gym' does not say how many lines remain (Env.remaining)" in said
+    assert "define it, or give a task that does" in said
     with pytest.raises(SystemExit):
         main(["config", "small.yaml", "--continuations", "0"])
     assert "--continuations is 0; give 1 or more" in capsys.readouterr().err
+
+
+BROKEN = """
+from envs.tasks.addition import Addition
+
+class Broken(Addition):
+    name = "broken"
+    def advance(self, state, line):
+        raise RuntimeError("the checker is broken")
+    def grade_answer(self, problem, answer):
+        raise RuntimeError("the checker is broken")
+"""
+
+
+def test_it_ends_when_too_many_completions_are_ungraded(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    (tmp_path / "broken_needless.py").write_text(BROKEN)
+    more = ["env.name=broken_needless:Broken", "rollout.max_ungraded=5", "warm_start=null"]
+    with pytest.raises(SystemExit):
+        main(["config", "small.yaml", *FEW, *more, "--output", "out"])
+    said = capsys.readouterr().err
+    assert "completions could not be graded, more than rollout.max_ungraded (5)" in said
+    assert "the checker is broken" in said
+    with pytest.raises(SystemExit):
+        main(["config", "small.yaml", *FEW, "--output", "out"])
+    assert "--output out already exists; give a new folder\n" in capsys.readouterr().err

@@ -79,7 +79,7 @@ def test_ranking_needs_both_kinds() -> None:
 
 
 def test_entropies_and_endings_are_those_of_the_model() -> None:
-    """Beside a pass for each row alone; padding at the right changes nothing."""
+    """Beside a pass with all logits."""
     model = make("llama").eval()
     prompt, ids, ending = [3, 4], [5, 6, 7], [8, 9]
     with torch.no_grad():
@@ -93,3 +93,14 @@ def test_entropies_and_endings_are_those_of_the_model() -> None:
             own = torch.log_softmax(model(row).logits[0].double(), -1)
             at = len(prompt) + len(prefix)
             assert found == pytest.approx((own[at - 1, 8] + own[at, 9]).item(), abs=1e-6)
+
+
+def test_logits_are_kept_only_where_they_are_read() -> None:
+    """Those of a long prompt at a large vocabulary would not fit in memory."""
+    model, sizes = make("llama").eval(), list[tuple[int, ...]]()
+    model.register_forward_hook(lambda module, given, output: sizes.append(tuple(output.logits.shape[:2])))
+    prompt, ids, ending = [3] * 50, [5, 6, 7], [8, 9]
+    ending_logprobs(model, prompt, [[], [5], ids], ending)
+    assert sizes == [(1, 3)] * 3
+    token_entropies(model, prompt, ids, 1.0)
+    assert sizes[3:] == [(1, 4)]
