@@ -44,7 +44,7 @@ def backtracks_over_budget(problem: Problem, trace: Trace, *, allowed: int = 1, 
     return min(1.0, max(0, trace.num_backtracks - allowed) / cap)
 
 
-@reward(ascending=("floor", "ceiling"), lines="backtracks")
+@reward(ascending=("floor", "ceiling"))
 def backtracks_off_density(
     problem: Problem, trace: Trace, *, floor: float = 0.0, ceiling: float = 0.2
 ) -> float:

@@ -1,7 +1,8 @@
 """The lines of a trace that a price is for, so that its credit can go to them alone (`grpo.credit: parts`).
 
 In: a judged trace and what the environment knows of its lines. Out: places of lines. A reward declares which
-kind of lines it prices (`@reward(lines="steps")`); one that declares none prices the whole answer.
+kind of lines it prices (`@reward(lines="steps")`); one that declares none prices the whole answer, as do those
+that cost for too few of them too.
 """
 
 from __future__ import annotations

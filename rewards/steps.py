@@ -58,7 +58,7 @@ def steps_over_budget(problem: Problem, trace: Trace) -> float:
     return min(1.0, max(0.0, trace.num_steps / problem.budget - 1.0))
 
 
-@reward(budget=True, lines="steps")
+@reward(budget=True)
 def steps_off_budget(problem: Problem, trace: Trace) -> float:
     """Distance from the budget, |n - b| / b, at most 1; 1 for a right answer whose trace has not passed.
 
@@ -106,7 +106,7 @@ def budget_margin(problem: Problem, trace: Trace, *, slope: float = 1.0) -> floa
     return min(1.0, max(0.0, 0.5 + slope * (1.0 - trace.num_steps / problem.budget)))
 
 
-@reward(when_wrong=(1, 1), lines="steps")
+@reward(when_wrong=(1, 1))
 def steps_off_target(problem: Problem, trace: Trace, *, share: float = 1.0, tolerance: int = 1) -> float:
     """max(0, |n - t| - `tolerance`) / t, at most 1; 1 where the trace has not passed.
 

@@ -71,6 +71,11 @@ class CreditConfig(Section):
         return _OPTIONS[self.name][key] if given is None else given
 
     @property
+    def reads_facts(self) -> bool:
+        """Whether it reads what the environment knows of each line."""
+        return self.name in ("parts", "progress", "same_state", "decs")
+
+    @property
     def by_step(self) -> bool:
         """Whether the tokens of a completion may differ in their advantage."""
         return self.name != "sequence"

@@ -87,7 +87,7 @@ def train_grpo(
         zero_signal=zero_signal if credit is None else credit.zero_signal,
         fits=fits(config, policy.encoder),
         history=_history(parts.rewards, settings),
-        facts=credit is not None or parts.env.defines("remaining"),
+        facts=settings.credit.reads_facts or parts.env.defines("remaining"),
         continuations=continuations(settings.credit),
     )
     updates = Updates(

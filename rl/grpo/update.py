@@ -183,10 +183,11 @@ class Updates:
         groups = rollouts.useful or [group for group in rollouts.sampled if group.samples][:1]
         on_cpu = _CPU_TOKENS if device.type == "cpu" else _GPU_TOKENS
         max_tokens = self.config.micro_batch_tokens or on_cpu
-        if self._credit is not None and self._credit.reads_policy:
+        credit = self._credit if rollouts.useful else None
+        if credit is not None and credit.reads_policy:
             assert learner is not None
-            self._credit.read_policy(groups, learner, max_tokens=max_tokens, device=device)
-        advantages, credit_metrics = self._advantages(groups)
+            credit.read_policy(groups, learner, max_tokens=max_tokens, device=device)
+        advantages, credit_metrics = self._advantages(groups, credit)
         self._on_rollouts(
             update + 1, rollouts, {g.group_id: row for g, row in zip(groups, advantages, strict=True)}
         )
@@ -251,7 +252,9 @@ class Updates:
         self._ended_at, self._prepare_s = now, 0.0
         return {**metrics, **self._logprobs.take(update, on_policy=self.on_policy)}
 
-    def _advantages(self, groups: Sequence[RolloutGroup]) -> tuple[list[list[Advantage]], dict[str, float]]:
+    def _advantages(
+        self, groups: Sequence[RolloutGroup], credit: Credit | None
+    ) -> tuple[list[list[Advantage]], dict[str, float]]:
         """Advantages of samples or their tokens, by group, and the figures of step credit."""
         compared = [group.rewards if self._decoupled is None else group.right for group in groups]
         rewards = [torch.tensor(values, dtype=torch.float64) for values in compared]
@@ -267,9 +270,9 @@ class Updates:
             of_samples.append(advantages_G.tolist())
         advantages: list[list[Advantage]] = [[*row] for row in of_samples]
         figures: dict[str, float] = {}
-        if self._credit is not None:
+        if credit is not None:
             groups_with = zip(groups, of_samples, deviations, strict=True)
-            advantages = [self._credit(*one) for one in groups_with]
+            advantages = [credit(*one) for one in groups_with]
             figures = credit_figures(of_samples, advantages)
         if self._advantage_weight is not None:
             for group, row in zip(groups, advantages, strict=True):

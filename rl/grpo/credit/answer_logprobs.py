@@ -26,6 +26,7 @@ def step_importances(
     encoder: Encoder,
     learner: Score,
     *,
+    wanted: Sequence[Sequence[bool]] | None = None,
     max_tokens: int,
     device: torch.device,
 ) -> list[list[list[float]]]:
@@ -36,41 +37,42 @@ def step_importances(
         env: Writes the closing line.
         encoder: Of the policy.
         learner: The learner's forward pass.
+        wanted: The samples to ask about, by group; the steps of others get nothing. None: all.
         max_tokens: Tokens of a pass, padding included.
         device: Where it runs.
     """
     rows: list[Row] = []
-    for group in groups:
+    places: list[list[list[int]]] = []  # of the boundaries of each sample
+    for number, group in enumerate(groups):
         ending = encoder.encode_completion(env.part_of(group.problem).demonstrate((), group.problem.answer))
-        for sample in group.samples:
-            ids = sample.completion.ids
-            for place in _boundaries(encoder, sample):
-                rows.append(
-                    Row(
-                        prompt_ids=(*group.prompt_ids, *ids[:place]),
-                        ids=ending,
-                        logprobs=(0.0,) * len(ending),
-                        advantages=(0.0,) * len(ending),
-                    )
-                )
-    if not rows:
-        return [[[] for _ in group.samples] for group in groups]
-    batches = make_micro_batches(
-        rows, max_tokens, pad_id=encoder.pad_id, loss_type="dapo", max_length=1, device=device
-    )
-    found: list[float] = []
-    for batch in batches:
-        found += (learner(batch)[0].double() * batch["completion_mask"]).sum(1).tolist()
+        asked = [True] * len(group.samples) if wanted is None else wanted[number]
+        places.append(
+            [_boundaries(encoder, one) if ask else [] for one, ask in zip(group.samples, asked, strict=True)]
+        )
+        rows += [
+            Row(
+                prompt_ids=(*group.prompt_ids, *sample.completion.ids[:place]),
+                ids=ending,
+                logprobs=(0.0,) * len(ending),
+                advantages=(0.0,) * len(ending),
+            )
+            for sample, own in zip(group.samples, places[-1], strict=True)
+            for place in own
+        ]
     logprobs = [0.0] * len(rows)
-    for row, value in zip(longest_first(rows), found, strict=True):
-        logprobs[row] = value
+    if rows:
+        batches = make_micro_batches(
+            rows, max_tokens, pad_id=encoder.pad_id, loss_type="dapo", max_length=1, device=device
+        )
+        found: list[float] = []
+        for batch in batches:
+            found += (learner(batch)[0].double() * batch["completion_mask"]).sum(1).tolist()
+        for row, value in zip(longest_first(rows), found, strict=True):
+            logprobs[row] = value
     values = iter(logprobs)
     return [
-        [
-            [after - before for before, after in pairwise([next(values) for _ in _boundaries(encoder, sample)])]
-            for sample in group.samples
-        ]
-        for group in groups
+        [[after - before for before, after in pairwise([next(values) for _ in own])] for own in of_group]
+        for of_group in places
     ]
 
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import partial
-from typing import Any
+from typing import Any, Literal
 
 import torch
 
@@ -30,7 +30,7 @@ from rl.grpo.credit.progress import progress_credit
 from rl.grpo.credit.rule import CreditGroup, Rule
 from rl.grpo.credit.same_state import same_state_credit
 from rl.grpo.credit.sas import sas_credit
-from rl.grpo.credit.swap import swap_credit
+from rl.grpo.credit.swap import pays_for_length, swap_credit
 from rl.grpo.micro_batches import Advantage
 from rl.grpo.old_policy import Score
 from rollout.encoder import Encoder
@@ -44,13 +44,22 @@ _NONE = 1e-9  # advantages of this size are rounding
 class StepCredit:
     """Gives the advantages of tokens by one rule."""
 
-    def __init__(self, rule: Rule, env: Env[Any], encoder: Encoder, *, reads_policy: bool = False) -> None:
+    def __init__(
+        self,
+        rule: Rule,
+        env: Env[Any],
+        encoder: Encoder,
+        *,
+        scale_rewards: Literal["none", "group", "batch"] = "none",
+        reads_policy: bool = False,
+    ) -> None:
         """Keep the rule.
 
         Args:
             rule: The kind of credit.
             env: The task, which says where a problem starts.
             encoder: Says which tokens are which line.
+            scale_rewards: What the deviations are of.
             reads_policy: Whether the rule reads the importances of steps.
         """
         self.reads_policy = reads_policy
@@ -58,13 +67,20 @@ class StepCredit:
         self._rule = rule
         self._env = env
         self._encoder = encoder
+        self._scale_rewards = scale_rewards
 
     def read_policy(
         self, groups: Sequence[RolloutGroup], learner: Score, *, max_tokens: int, device: torch.device
     ) -> None:
         """See `Credit.read_policy`."""
         found = step_importances(
-            groups, self._env, self._encoder, learner, max_tokens=max_tokens, device=device
+            groups,
+            self._env,
+            self._encoder,
+            learner,
+            wanted=[pays_for_length(group) for group in groups],
+            max_tokens=max_tokens,
+            device=device,
         )
         self._importances = {group.group_id: one for group, one in zip(groups, found, strict=True)}
 
@@ -72,7 +88,9 @@ class StepCredit:
         self, group: RolloutGroup, advantages: Sequence[float], deviation: float | None = None
     ) -> list[Advantage]:
         """See `Credit`."""
-        undivided = deviation is None or not rewards_differ(group.rewards)
+        divisor = 1.0 if deviation is None else deviation + EPSILON
+        of_batch = self._scale_rewards == "batch" and deviation is not None and deviation > EPSILON
+        scale = divisor if of_batch else 1.0
         found = self._rule(
             CreditGroup(
                 group=group,
@@ -80,7 +98,8 @@ class StepCredit:
                 start=self._start(group.problem),
                 advantages=advantages,
                 importances=self._importances.get(group.group_id, ()),
-                divisor=1.0 if undivided else deviation + EPSILON,  # type: ignore[operator]
+                divisor=divisor if rewards_differ(group.rewards) else scale,
+                scale=scale,
             )
         )
         return [row[0] if len(set(row)) == 1 else tuple(row) for row in found]
@@ -131,7 +150,7 @@ def make_credit(
                 own_deviation=settings.scale_rewards == "group",
             )
         case "monte_carlo":
-            rule = monte_carlo_credit
+            rule = partial(monte_carlo_credit, own_deviation=settings.scale_rewards == "group")
         case "decs":
             rule = partial(
                 decs_credit,
@@ -143,7 +162,15 @@ def make_credit(
             rule = partial(sas_credit, share=credit.option("share"))
         case "swap":
             rule = partial(swap_credit, weight=credit.option("weight"))
-    return None if rule is None else StepCredit(rule, env, encoder, reads_policy=credit.name == "swap")
+    if rule is None:
+        return None
+    return StepCredit(
+        rule,
+        env,
+        encoder,
+        scale_rewards=settings.scale_rewards,
+        reads_policy=credit.name == "swap",
+    )
 
 
 def _flat(advantage: Advantage) -> tuple[float, ...]:

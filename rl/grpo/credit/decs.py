@@ -1,10 +1,11 @@
 """`decs`: length costs only after the necessary prefix (DECS, arXiv 2509.25827, and the released code).
 
-A token of a sample with the reward c is rewarded (1 + beta) c, but in a right sample those after the necessary
-reasoning prefix, up to the closing line, c + beta (1 - L / L_max), with L the tokens of the completion and
-L_max the length limit. The advantage of a token is its reward less the mean over the group at the same place,
-where a completion that has ended counts on with (1 + beta) c; `grpo.scale_rewards: group` divides by the
-deviation there, as the authors do.
+A token of a sample with the reward c is rewarded (1 + beta) c. In a right sample those after the necessary
+reasoning prefix, up to the closing line, have beta |c| L / L_max less, with L the tokens of the completion and
+L_max the length limit: for the authors' c = 1 that is c + beta (1 - L / L_max), and it is a price for a c that
+other terms have made smaller too. The advantage of a token is its reward less the mean over the group at the
+same place, where a completion that has ended counts on with (1 + beta) c; `grpo.scale_rewards: group` divides
+by the deviation there, as the authors do.
 
 The authors find the prefix with a model that is asked which segment first has the answer. Here it ends with the
 first line after which nothing remains to be done (`Env.remaining`), which is exact. Their schedule of easy
@@ -46,7 +47,7 @@ def decs_credit(
         rewards_GT[row] = (1 + beta) * reward
         first, end = redundant_tokens(sample.facts or (), spans)
         if right:
-            rewards_GT[row, first:end] = reward + beta * (1 - lengths[row] / max_length)
+            rewards_GT[row, first:end] = (1 + beta) * reward - beta * abs(reward) * lengths[row] / max_length
     centred_GT = rewards_GT - rewards_GT.mean(0)
     if own_deviation and len(lengths) > 1:
         centred_GT = centred_GT / (rewards_GT.std(0) + _EPSILON)

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from statistics import fmean
 
 from envs.line_facts import LineFacts, LineUse
@@ -34,9 +34,10 @@ def progress_credit(group: CreditGroup, *, weight: float, dead_end: float) -> li
     Args:
         group: A group whose samples have facts.
         weight: The reward of one elementary line.
-        dead_end: See `finite_progress`.
+        dead_end: See `distance_of_dead_ends`.
     """
-    progress = [finite_progress(sample.facts or (), dead_end) for sample in group.samples]
+    lost = distance_of_dead_ends([sample.facts or () for sample in group.samples], dead_end)
+    progress = [finite_progress(sample.facts or (), lost) for sample in group.samples]
     visits = [group.visits_before(number) for number in range(len(progress))]
     found: dict[tuple[int, int], list[float]] = defaultdict(list)
     for places, values in zip(visits, progress, strict=True):
@@ -53,21 +54,36 @@ def progress_credit(group: CreditGroup, *, weight: float, dead_end: float) -> li
             baseline = fmean(found[place]) if len(found[place]) > 1 else _ELEMENTARY
             if len(found[place]) == 1 and fact.use is LineUse.NEEDED:
                 baseline = min(baseline, value)
-            row.append(weight * (value - baseline) / group.divisor)
+            row.append(weight * (value - baseline) / group.scale)
         lines.append(row)
     return group.with_lines(lines)
 
 
-def finite_progress(facts: Sequence[LineFacts], dead_end: float) -> list[float | None]:
+def distance_of_dead_ends(samples: Iterable[Sequence[LineFacts]], dead_end: float) -> float:
+    """How far from the end the dead ends of a group count as: `dead_end` lines further than anything else.
+
+    So no way into one gains anything, however far the sample has gone astray before it.
+
+    Example: the samples have been 3, 2 and 6 lines from the end: 7 with a `dead_end` of 1.
+
+    Args:
+        samples: The facts of the lines of each sample.
+        dead_end: Elementary lines.
+    """
+    known = [value for facts in samples for fact in facts for value in (fact.before, fact.after)]
+    return max([value for value in known if value is not None and math.isfinite(value)], default=0.0) + dead_end
+
+
+def finite_progress(facts: Sequence[LineFacts], lost: float) -> list[float | None]:
     """Phi after each line less Phi before it, in elementary lines; None where it is unknown.
 
-    A dead end has a finite potential: it is as far from the end as the start is, and `dead_end` lines further.
+    Example: a line into a dead end, from 2 lines before the end, gets 2 - 4 = -2 if dead ends are 4 lines away;
+    the backtrack out of it gets them back.
 
-    Example: the start is 3 lines from the end. A line into a dead end, from 2 lines before the end, gets 2 - (3
-    + 1) = -2 with a `dead_end` of 1; the backtrack out of it gets them back.
+    Args:
+        facts: Of the lines of a sample.
+        lost: See `distance_of_dead_ends`.
     """
-    start = facts[0].before if facts else None
-    lost = (0.0 if start is None or math.isinf(start) else start) + dead_end
     progress: list[float | None] = []
     for fact in facts:
         if fact.before is None or fact.after is None:

@@ -30,6 +30,8 @@ class CreditGroup:
         start: The number of the state before the first line, as in `LineFacts.state`.
         advantages: The advantage of each sample: what every token would get without step credit.
         divisor: What the rewards are divided by in them (`grpo.scale_rewards`); 1: nothing.
+        scale: What credit is divided by that does not come from the rewards of the group: the deviation of the
+            batch where rewards are divided by that one, else 1. Their own deviation may be next to nothing.
         importances: What the policy says of the steps of each sample (`step_importances`); empty if nobody
             asked.
     """
@@ -39,6 +41,7 @@ class CreditGroup:
     start: int
     advantages: Sequence[float]
     divisor: float = 1.0
+    scale: float = 1.0
     importances: Sequence[Sequence[float]] = ()
 
     @property

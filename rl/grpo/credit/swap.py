@@ -16,6 +16,7 @@ import math
 from collections.abc import Sequence
 
 from rl.grpo.credit.rule import CreditGroup
+from rollout.types import RolloutGroup
 
 
 def swap_credit(group: CreditGroup, *, weight: float) -> list[list[float]]:
@@ -29,19 +30,33 @@ def swap_credit(group: CreditGroup, *, weight: float) -> list[list[float]]:
         group: A group with importances; without them steps pay alike.
         weight: What an excess as long as the shortest right sample costs, on each token.
     """
-    lengths = [len(sample.completion.ids) for sample in group.samples]
-    right = group.group.right
-    shortest = min([length for length, is_right in zip(lengths, right, strict=True) if is_right], default=0)
+    lengths, shortest = [len(sample.completion.ids) for sample in group.samples], _shortest(group.group)
     importances = group.importances or [[0.0] * len(spans) for spans in group.spans]
     lines = []
-    for length, is_right, spans, own in zip(lengths, right, group.spans, importances, strict=True):
-        excess = min(1.0, length / shortest - 1.0) if is_right else 0.0
-        payment = weight * excess * length / group.divisor
+    pays = pays_for_length(group.group)
+    for length, is_long, spans, own in zip(lengths, pays, group.spans, importances, strict=True):
+        if not is_long:
+            lines.append([])
+            continue
+        payment = weight * min(1.0, length / shortest - 1.0) * length / group.scale
         shares = softmin(own)
         lines.append(
             [-payment * share / max(1, end - start) for share, (start, end) in zip(shares, spans, strict=True)]
         )
     return group.with_lines(lines)
+
+
+def pays_for_length(group: RolloutGroup) -> list[bool]:
+    """Which samples pay: the right ones that are longer than the shortest right one."""
+    shortest = _shortest(group)
+    lengths = [len(sample.completion.ids) for sample in group.samples]
+    return [right and length > shortest for right, length in zip(group.right, lengths, strict=True)]
+
+
+def _shortest(group: RolloutGroup) -> int:
+    """Tokens of the shortest right sample; 0 if none is right."""
+    pairs = zip(group.samples, group.right, strict=True)
+    return min([len(sample.completion.ids) for sample, right in pairs if right], default=0)
 
 
 def softmin(values: Sequence[float]) -> list[float]:

@@ -6,6 +6,7 @@ from functools import partial
 
 import pytest
 
+from rewards import RewardSum, Term
 from rl.grpo.credit.decs import decs_credit, sufficient_line
 from rl.grpo.credit.rule import CreditGroup
 from rl.grpo.credit.sas import least_confident, sas_credit
@@ -41,6 +42,13 @@ def test_decs_prices_what_follows_the_line_that_ends_the_task() -> None:
     first, second = credit_of(partial(decs_credit, beta=0.1, max_length=100), group)
     assert first == pytest.approx((0.0,) * 40 + (-0.0365,) * 6 + (0.0,) * 27)
     assert second == pytest.approx((0.0,) * 40 + (0.0365,) * 6 + (0.0,) * 21)
+
+
+def test_decs_costs_a_right_sample_whatever_else_it_paid() -> None:
+    """Half a reward of 1: 0.55, less 0.1 * 0.5 * 73 / 100 = 0.03650 on the 6 tokens."""
+    group = credit_group([FULL + "south\n" + END, FULL + END], RewardSum([Term(name="correct", weight=0.5)]))
+    first, _ = credit_of(partial(decs_credit, beta=0.1, max_length=100), group)
+    assert first == pytest.approx((0.0,) * 40 + (-0.1 * 0.5 * 0.73 / 2,) * 6 + (0.0,) * 27)
 
 
 def test_decs_divides_by_the_deviation_at_each_place() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 
 import pytest
 
@@ -40,6 +41,19 @@ def test_monte_carlo_by_hand() -> None:
 def test_without_values_a_sample_gets_its_reward_less_the_mean() -> None:
     group = credit_group([END, WRONG])
     assert credit_of(monte_carlo_credit, group) == [0.5, -0.5]
+
+
+def test_the_spread_of_the_values_divides_where_that_of_the_rewards_may_be_nothing() -> None:
+    """Rewards of 1 and 0.999 deviate by 0.0007, with the values 1, 1, 0, 1 and 1, 1, 1 by 0.333."""
+    group = credit_group([FULL + END, SKIP + END])
+    found = zip(group.samples, (1.0, 0.999), [(1.0, 1.0, 0.0, 1.0), (1.0, 1.0, 1.0)], strict=True)
+    samples = tuple(
+        replace(sample, score=replace(sample.score, total=total), values=values)
+        for sample, total, values in found
+    )
+    group = replace(group, samples=samples)
+    lines = by_line(group, credit_of(partial(monte_carlo_credit, own_deviation=True), group))
+    assert lines[0] == pytest.approx([0, -3, 3, 0], abs=0.01)
 
 
 def test_each_boundary_is_continued_once_for_all_samples_that_begin_alike() -> None:

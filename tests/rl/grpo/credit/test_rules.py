@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import partial
 from itertools import pairwise
 
@@ -11,10 +12,14 @@ from hypothesis import strategies as st
 
 from envs.line_facts import LineFacts, LineUse
 from rewards import RewardSum, Term
+from rl.grpo.credit.decs import decs_credit
+from rl.grpo.credit.monte_carlo import monte_carlo_credit
 from rl.grpo.credit.parts import parts_credit
-from rl.grpo.credit.progress import finite_progress, progress_credit
-from rl.grpo.credit.rule import Rule
+from rl.grpo.credit.progress import distance_of_dead_ends, finite_progress, progress_credit
+from rl.grpo.credit.rule import CreditGroup, Rule
 from rl.grpo.credit.same_state import same_state_credit
+from rl.grpo.credit.sas import sas_credit
+from rl.grpo.credit.swap import swap_credit
 from rl.grpo.micro_batches import Advantage
 from tests.kit.credit_groups import RIGHT, by_line, credit_group, credit_of, sequence_advantages
 from tests.kit.directional import DETOUR, END, FULL, LOOP, SKIP, WRONG
@@ -130,19 +135,29 @@ def test_a_line_that_leads_nowhere_loses_what_the_others_gained() -> None:
 
 
 def test_dead_ends_have_a_finite_potential() -> None:
-    """3 lines from the end a line leads into a dead end; 3 - (3 + 2) = -2. Inside nothing changes."""
+    """3 lines from the end, and none has been further, a line leads into a dead end: 3 - (3 + 2) = -2. Inside
+    nothing changes."""
     inf = float("inf")
     facts = [
         LineFacts(before, after, LineUse.WASTED, 0) for before, after in pairwise([3.0, inf, inf, 3.0, 2.0])
     ]
-    assert finite_progress(facts, 2.0) == [-2, 0, 2, 1]
+    assert distance_of_dead_ends([facts, ()], 2.0) == 5
+    assert finite_progress(facts, 5.0) == [-2, 0, 2, 1]
     unknown = LineFacts(None, None, LineUse.UNKNOWN, 0)
     assert finite_progress([unknown], 2.0) == [None]
-    assert finite_progress([LineFacts(inf, inf, LineUse.WASTED, 0)], 1.0) == [0]
+    lost = [LineFacts(inf, inf, LineUse.WASTED, 0)]
+    assert finite_progress(lost, distance_of_dead_ends([lost], 1.0)) == [0]
 
 
-@pytest.mark.parametrize("dead_end", [0.0, 1.0, 10.0])
-def test_shaping_keeps_the_order_of_complete_traces(dead_end: float) -> None:
+def test_going_astray_before_a_dead_end_does_not_make_it_pay() -> None:
+    """2 lines from the end, then 6, then a dead end: 7 away, with one line more than the furthest."""
+    inf = float("inf")
+    facts = [LineFacts(before, after, LineUse.WASTED, 0) for before, after in pairwise([2.0, 6.0, inf])]
+    assert finite_progress(facts, distance_of_dead_ends([facts], 1.0)) == [-4, -1]
+
+
+@pytest.mark.parametrize("lost", [3.0, 4.0, 13.0])
+def test_shaping_keeps_the_order_of_complete_traces(lost: float) -> None:
     """What shaping pays over a whole trace is the same for all that reach the end."""
     texts = [
         FULL + END,
@@ -152,9 +167,7 @@ def test_shaping_keeps_the_order_of_complete_traces(dead_end: float) -> None:
         OFF_TURN + "<backtrack>\n" + FULL + END,
     ]
     group = credit_group(texts)
-    paid = [
-        sum(value or 0 for value in finite_progress(sample.facts or (), dead_end)) for sample in group.samples
-    ]
+    paid = [sum(value or 0 for value in finite_progress(sample.facts or (), lost)) for sample in group.samples]
     assert paid == pytest.approx([3.0] * len(texts))
 
 
@@ -173,20 +186,39 @@ def test_same_state_by_hand() -> None:
 # ---- laws of all ----
 
 
+def noisy_monte_carlo(group: CreditGroup) -> list[list[float]]:
+    """`monte_carlo` with values that are nothing but noise."""
+    noise = [0.25, 1.0, 0.5, 0.75, 0.0, 1.0, 0.25, 0.5]
+    samples = [
+        replace(sample, values=tuple(noise[place:] + noise[:place]))
+        for place, sample in enumerate(group.samples)
+    ]
+    return monte_carlo_credit(replace(group, group=replace(group.group, samples=tuple(samples))))
+
+
 @pytest.mark.parametrize(
     "rule",
     [
         partial(parts_credit, prices=RIGHT.priced_lines),
         partial(progress_credit, weight=0.0, dead_end=1.0),
         partial(same_state_credit, weight=0.0, discount=0.9),
+        partial(decs_credit, beta=0.0, max_length=100),
+        partial(sas_credit, share=0.0),
+        partial(swap_credit, weight=0.0),
     ],
 )
 def test_without_prices_of_its_own_it_is_plain_grpo(rule: Rule) -> None:
     group = credit_group(TEXTS)
-    assert credit_of(rule, group) == sequence_advantages(group)
+    for credit, advantage in zip(credit_of(rule, group), sequence_advantages(group), strict=True):
+        assert credit == pytest.approx(advantage, abs=1e-12)
 
 
-@pytest.mark.parametrize("rule", [PARTS, PROGRESS, SAME_STATE])
+DECS = partial(decs_credit, beta=0.1, max_length=100)
+SAS = partial(sas_credit, share=0.3)
+SWAP = partial(swap_credit, weight=0.2)
+
+
+@pytest.mark.parametrize("rule", [PARTS, PROGRESS, SAME_STATE, DECS, SAS, SWAP, noisy_monte_carlo])
 @pytest.mark.parametrize("text", TEXTS)
 def test_samples_that_took_the_same_steps_get_no_step_credit(rule: Rule, text: str) -> None:
     assert credit_of(rule, credit_group([text] * 4, PRICED)) == [0.0] * 4

@@ -62,12 +62,26 @@ def test_tokens_reach_the_loss_with_their_own_advantages() -> None:
     assert figures["credit/steps"] == pytest.approx(0.1 * 34 / (67 + 46))
 
 
-@pytest.mark.parametrize("scale", ["group", "batch"])
-def test_what_divides_the_rewards_divides_step_credit(scale: str) -> None:
+def test_the_deviation_of_the_batch_divides_step_credit_too() -> None:
     """The deviation of 2 and 0 is 1.41421."""
     group = credit_group([FULL + END, SKIP + WRONG], LOUD)
-    lines, _ = train_on(group, StepCredit(PROGRESS, ENV, ENCODER), scale_rewards=scale)
+    lines, _ = train_on(group, StepCredit(PROGRESS, ENV, ENCODER, scale_rewards="batch"), scale_rewards="batch")
     assert lines[0] == pytest.approx([0.9 / 1.41431] + [1 / 1.41431] * 3, abs=1e-5)
+
+
+def test_the_deviation_of_a_batch_divides_groups_of_equal_rewards() -> None:
+    """-0.1 and 0.1 of step credit, over 0.5 of the batch."""
+    group = credit_group([FULL + END, SKIP + END], LOUD)
+    credit = StepCredit(PROGRESS, ENV, ENCODER, scale_rewards="batch")
+    lines = by_line(group, credit(group, [0.0, 0.0], 0.5))
+    assert lines[0] == pytest.approx([-0.1 / 0.5001, 0, 0, 0])
+
+
+def test_the_deviation_of_a_group_divides_what_comes_from_its_rewards_alone() -> None:
+    """It may be next to nothing, and the progress of lines has a size of its own."""
+    group = credit_group([FULL + END, SKIP + WRONG], LOUD)
+    lines, _ = train_on(group, StepCredit(PROGRESS, ENV, ENCODER, scale_rewards="group"), scale_rewards="group")
+    assert lines[0] == pytest.approx([1 / 1.41431 - 0.1] + [1 / 1.41431] * 3, abs=1e-5)
 
 
 def test_same_state_divides_by_the_deviation_in_each_state() -> None:
