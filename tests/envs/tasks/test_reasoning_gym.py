@@ -754,6 +754,9 @@ def test_a_failing_sandbox_gives_no_grade(monkeypatch: pytest.MonkeyPatch, tmp_p
 # ---- hostile text ----
 
 
+GRACE_S = 10.0  # a busy machine may be slow for a while
+
+
 def replay(preset: str) -> dict[str, Any]:
     """Run in a child: the collected answers as answer, in tags, as a step and as the whole completion."""
     env = ReasoningGym({"preset": preset})
@@ -780,7 +783,7 @@ def replay(preset: str) -> dict[str, Any]:
                 elapsed = time.perf_counter() - start
                 worst_s = max(worst_s, elapsed)
                 grades[str(trace.grade)] += 1
-                if elapsed > env.settings.timeout_s + hostile.GRACE_S:
+                if elapsed > env.settings.timeout_s + GRACE_S:
                     failures.append(f"{entry['id']}: took {elapsed:.2f} s")
                 # One text ends in a box with 1, which is right if the answer is 1.
                 if trace.grade is Grade.CORRECT and trace.answer != problem.answer:
