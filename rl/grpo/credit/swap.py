@@ -32,7 +32,7 @@ def swap_credit(group: CreditGroup, *, weight: float) -> list[list[float]]:
     """
     lengths, shortest = [len(sample.completion.ids) for sample in group.samples], _shortest(group.group)
     importances = group.importances or [[0.0] * len(spans) for spans in group.spans]
-    lines = []
+    lines: list[list[float]] = []
     pays = pays_for_length(group.group)
     for length, is_long, spans, own in zip(lengths, pays, group.spans, importances, strict=True):
         if not is_long:
