@@ -101,6 +101,5 @@ def _valued(
     extra = sum(
         len(one.completion.ids) - one.completion.num_given for each in found.values() for one in each.samples
     )
-    ungraded = group.ungraded + sum(one.ungraded for one in found.values())
-    failure = group.failure or next((one.failure for one in found.values() if one.failure), "")
-    return replace(group, samples=samples, extra_tokens=extra, ungraded=ungraded, failure=failure)
+    ungraded = sum(one.ungraded for one in found.values())
+    return replace(group, samples=samples, extra_tokens=extra, extra_ungraded=ungraded)

@@ -203,6 +203,7 @@ class RolloutGroup:
             about them.
         failure: Message of the last such failure; empty without one.
         extra_tokens: Tokens sampled beside those of the samples: those of continuations.
+        extra_ungraded: Continuations left out for the same reason as completions; values are means of the rest.
     """
 
     group_id: int
@@ -212,6 +213,7 @@ class RolloutGroup:
     ungraded: int = 0
     failure: str = ""
     extra_tokens: int = 0
+    extra_ungraded: int = 0
 
     @property
     def rewards(self) -> tuple[float, ...]:

@@ -31,9 +31,10 @@ def rollout_metrics(rollouts: RolloutBatch, num_groups: int) -> dict[str, float]
         `tokens/mean`, `tokens/max` per completion; `prompts/skipped`, problems whose prompts are too long. Of a
         mixture, for each part with completions, `part/<label>/reward`, `/accuracy` and, if any are right,
         `/steps_per_correct`. With continuations `credit/extra_tokens`, sampled for values beside completions,
-        and `credit/extra_frac`, as a multiple of the tokens of the completions. Only
-        where steps are checked: `outcome/verified`, and of the completions with checked steps `steps_saved`
-        over the correct ones, `steps/invalid`, `steps/wasted` and `backtracks/real`, `/fake` and `/needless`.
+        `credit/extra_frac`, as a multiple of the tokens of the completions, and `credit/extra_ungraded`,
+        continuations whose grader failed. Only where steps are checked: `outcome/verified`, and of the
+        completions with checked steps `steps_saved` over the correct ones, `steps/invalid`, `steps/wasted` and
+        `backtracks/real`, `/fake` and `/needless`.
     """
     samples = [(group.problem, sample) for group in rollouts.sampled for sample in group.samples]
     traces = [sample.trace for _, sample in samples]
@@ -67,9 +68,12 @@ def rollout_metrics(rollouts: RolloutBatch, num_groups: int) -> dict[str, float]
     saved = [1.0 - t.num_steps / p.num_full_steps for p, t in correct if t.steps_checked]
     if saved:
         metrics["steps_saved"] = fmean(saved)
-    if extra := sum(group.extra_tokens for group in rollouts.sampled):
+    extra = sum(group.extra_tokens for group in rollouts.sampled)
+    extra_ungraded = sum(group.extra_ungraded for group in rollouts.sampled)
+    if extra or extra_ungraded:
         metrics["credit/extra_tokens"] = float(extra)
         metrics["credit/extra_frac"] = extra / sum(lengths)
+        metrics["credit/extra_ungraded"] = float(extra_ungraded)
     for name in samples[0][1].score.parts:
         metrics[f"reward/{name}"] = fmean(sample.score.parts[name] for _, sample in samples)
     for outcome in [outcome for outcome in Outcome if checked or outcome is not Outcome.VERIFIED]:

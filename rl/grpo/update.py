@@ -293,16 +293,18 @@ class Updates:
 
 
 def _delivery_metrics(delivery: Delivery, update: int) -> dict[str, float]:
-    """Staleness, seconds and speed of a rollout batch."""
-    completions = [sample.completion for group in delivery.rollouts.sampled for sample in group.samples]
+    """Staleness, seconds and speed of a rollout batch, continuations included."""
+    groups = delivery.rollouts.sampled
+    completions = [sample.completion for group in groups for sample in group.samples]
     staleness = [update - completion.weight_version for completion in completions]
+    tokens = sum(len(completion.ids) for completion in completions) + sum(g.extra_tokens for g in groups)
     return {
         "staleness/mean": sum(staleness) / len(staleness),
         "staleness/max": max(staleness),
         "seconds/publish": delivery.publish_s,
         "seconds/rollout": delivery.rollout_s,
         "seconds/score": delivery.rollouts.score_s,
-        "tokens_per_s": sum(len(completion.ids) for completion in completions) / delivery.rollout_s,
+        "tokens_per_s": tokens / delivery.rollout_s,
     }
 
 

@@ -60,6 +60,17 @@ def test_worked_by_hand() -> None:
     assert {key: metrics[key] for key in expected} == pytest.approx(expected)
 
 
+def test_continuations_are_counted_beside_completions() -> None:
+    group = scored_group(0, ["up", "up"], [6, 4])
+    valued = replace(group, extra_tokens=25, extra_ungraded=2)
+    metrics = rollout_metrics(make_batch(group, valued), num_groups=2)
+    found = {key: value for key, value in metrics.items() if key.startswith("credit/") or key == "ungraded"}
+    expected = {"credit/extra_tokens": 25, "credit/extra_frac": 25 / 20, "credit/extra_ungraded": 2}
+    assert found == {**expected, "ungraded": 0}
+    none_graded = replace(group, extra_ungraded=2)
+    assert rollout_metrics(make_batch(none_graded), num_groups=1)["credit/extra_ungraded"] == 2
+
+
 def test_nothing_correct_leaves_steps_per_correct_out() -> None:
     group = scored_group(0, ["", ""], [1, 1])
     rollouts = make_batch(group)

@@ -6,6 +6,7 @@ import math
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -93,7 +94,8 @@ def test_an_update_by_hand() -> None:
     def on_rollouts(update: int, rollouts: RolloutBatch, advantages: Mapping[int, Sequence[float]]) -> None:
         seen.update(update=update, advantages=dict(advantages))
 
-    batch = make_batch(group_of(0, [1.0, 0.0], version=2), group_of(1, [0.5, 0.5], version=3))
+    equal = replace(group_of(1, [0.5, 0.5], version=3), extra_tokens=10)
+    batch = make_batch(group_of(0, [1.0, 0.0], version=2), equal)
     pool = RecordingPool()
     updates = make_updates(batch, pool=pool, on_rollouts=on_rollouts)
     update = updates.next({}, 3, device=CPU)
@@ -113,6 +115,8 @@ def test_an_update_by_hand() -> None:
         "tokens/mean": 1.5,
     }
     assert {key: update.metrics[key] for key in expected} == pytest.approx(expected)
+    sampled = update.metrics["tokens_per_s"] * update.metrics["seconds/rollout"]
+    assert sampled == pytest.approx(3 + 3 + 10)  # continuations too
 
 
 @pytest.mark.parametrize(

@@ -76,6 +76,16 @@ def test_each_boundary_is_continued_once_for_all_samples_that_begin_alike() -> N
     assert valued.extra_tokens == sum(len(text) + 27 + len(text) + 26 for text in asked)
 
 
+def test_continuations_that_could_not_be_graded_are_counted_apart_from_samples() -> None:
+    def answer(requests: Sequence[tuple[int, GroupRequest]]) -> list[RolloutGroup]:
+        return [replace(credit_group([FULL + END]), ungraded=1, failure="no grader") for _ in requests]
+
+    group = replace(credit_group([FULL + END, FULL + WRONG]), ungraded=3, failure="of a sample")
+    (valued,) = with_values([REQUEST], [group], ENCODER, max_new_tokens=200, answer=answer)
+    assert (valued.ungraded, valued.failure, valued.extra_ungraded) == (3, "of a sample", 3)
+    assert [sample.values for sample in valued.samples] == [(0.5, 1.0, 1.0, 1.0)] * 2
+
+
 def test_segments_and_the_length_limit() -> None:
     asked: list[int] = []
 
