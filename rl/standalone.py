@@ -18,6 +18,7 @@ from configs import Config, ConfigError
 from rl.parts import build_parts
 from rl.runs.folder import check_run_folder, open_run
 from rl.runs.forecast import Kind, Work
+from rl.runs.manifest import fingerprint
 from rl.runs.progress import Progress
 from rl.runs.record import Stage
 from rollout.threads import let_threads_sleep
@@ -117,6 +118,23 @@ def with_model(model: str, config: Config) -> tuple[Config, Path | None]:
     elif model != "config":
         policy = policy.model_copy(update={"model": model})
     return config.model_copy(update={"policy": policy, **NO_TRAINING}), checkpoint
+
+
+def model_settings(config: Config, checkpoint: Path | None) -> dict[str, Any]:
+    """What says which model samples, and with what engine: a command that goes on refuses another.
+
+    Args:
+        config: As `with_model` returns it.
+        checkpoint: Likewise.
+    """
+    folder = Path(config.policy.model)
+    return {
+        "name": name_of_model(config.policy.model, checkpoint),
+        "model": config.policy.model,
+        "model_sha256": fingerprint(folder) if folder.is_dir() else None,
+        "policy": config.policy.model_dump(mode="json"),
+        "engine": config.rollout.engine,
+    }
 
 
 def name_of_model(model: str, checkpoint: Path | None) -> str:

@@ -13,7 +13,7 @@ from rl.parts import build_parts
 from rl.runs.analysis import check_folder, open_folder
 from rl.runs.forecast import Kind, Work
 from rl.runs.progress import Progress
-from rl.standalone import free_folder, name_of_model, with_model
+from rl.standalone import free_folder, model_settings, name_of_model, with_model
 from rollout.threads import let_threads_sleep
 
 
@@ -52,7 +52,6 @@ def analyse_model(
         GraderError: Graders failed on more completions than allowed.
     """
     config, checkpoint = with_model(model, config)
-    policy = config.policy
     parts = build_parts(config, find_model=checkpoint is None)
     if Split(split) not in parts.env.splits:
         raise ConfigError(f"--split {split}: the task has {', '.join(parts.env.splits)}")
@@ -78,8 +77,7 @@ def analyse_model(
     }
     folder = output or free_folder(f"importance-{name_of_model(model, checkpoint)}-{config.name}")
     settings = {
-        "name": name_of_model(policy.model, checkpoint),
-        "model": policy.model,
+        **model_settings(config, checkpoint),
         **plan_values,
         **sampling,
         "env": config.env.model_dump(mode="json"),

@@ -59,6 +59,14 @@ def find_damage(folder: Path, *, hashes: bool = True) -> str:
     return ""
 
 
+def fingerprint(folder: Path) -> str:
+    """One SHA-256 for the files of a folder, by its manifest where it has one."""
+    if has_manifest(folder):
+        return _sha256(folder / MANIFEST)
+    files = {name: _sha256(folder / name) for name in _sizes(folder)}
+    return hashlib.sha256(json.dumps(files).encode()).hexdigest()
+
+
 def folder_bytes(folder: Path) -> int:
     """The bytes in a folder's files."""
     return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())

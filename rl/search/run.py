@@ -24,7 +24,7 @@ from rl.runs.analysis import check_folder, open_folder
 from rl.runs.forecast import Kind, Work
 from rl.runs.progress import Progress
 from rl.search.record import VERIFIED_STATES, ProblemRow, in_order, problem_log
-from rl.standalone import free_folder, name_of_model, with_model
+from rl.standalone import free_folder, model_settings, name_of_model, with_model
 from rollout.threads import let_threads_sleep
 
 
@@ -53,8 +53,7 @@ def search_with_model(model: str, config: Config, *, output: Path | None = None,
     check_search(config, parts.env)
     folder = output or free_folder(f"search-{name_of_model(model, checkpoint)}-{config.name}")
     settings = {
-        "name": name_of_model(config.policy.model, checkpoint),
-        "model": config.policy.model,
+        **model_settings(config, checkpoint),
         "splits": split_limits(config),
         "num_problems": config.eval.num_problems,
         "problems_per_batch": config.eval.problems_per_batch,
@@ -87,6 +86,8 @@ def search_with_model(model: str, config: Config, *, output: Path | None = None,
         log, progress = problem_log(folder), Progress(sys.stderr)
         for warning in warnings:
             progress.say(warning)
+        if note := log.mend():
+            progress.say(note)
         solver = Solver(
             pool,
             parts.env,
@@ -125,11 +126,13 @@ def search_with_model(model: str, config: Config, *, output: Path | None = None,
 
 
 def check_search(config: Config, env: Env[Any]) -> None:
-    """Refuse strategies that the task has no rules for.
+    """Refuse a search without problems, and strategies that the task has no rules for.
 
     Raises:
         ConfigError: Names the key and what to do.
     """
+    if not config.eval.splits:
+        raise ConfigError("eval.splits is empty, so there is nothing to solve; name a split")
     unchecked = [part.name for part in env.parts.values() if not part.checks_steps]
     if VERIFIED_STATES in config.search.strategies and unchecked:
         raise ConfigError(

@@ -58,14 +58,14 @@ def test_a_search_is_written_goes_on_and_is_the_same_on_actors(capsys: pytest.Ca
     log = folder / "search.jsonl"
     whole = log.read_bytes()
     lines = whole.splitlines(keepends=True)
-    log.write_bytes(b"".join(lines[:4]) + lines[4][:40])
+    log.write_bytes(b"".join([lines[0], b"{}\n", *lines[2:4]]) + lines[4][:40])
     again = [*ARGUMENTS, "--output", str(folder), "--resume"]
     assert main([*again, "rollout.threads=1"]) == 0
-    assert log.read_bytes() == whole
-    capsys.readouterr()
-    with pytest.raises(SystemExit):
-        main([*again, "search.depth=2"])
-    assert "has other settings of search; give the same, or a new folder" in capsys.readouterr().err
+    assert log.read_bytes() == whole and "row 2 damaged, and left out" in capsys.readouterr().err
+    for change, named in (("search.depth=2", "search"), ("policy.tiny.hidden_size=64", "policy")):
+        with pytest.raises(SystemExit):
+            main([*again, change])
+        assert f"has other settings of {named}; give the same, or a new folder" in capsys.readouterr().err
     assert json.loads((folder / "search.json").read_text())["search"]["breadth"] == [2, 4]
     assert main([*ARGUMENTS, "rollout.backend=ray", "--output", "actors"]) == 0
     assert Path("actors/search.jsonl").read_bytes() == whole
@@ -79,6 +79,7 @@ def test_a_search_is_written_goes_on_and_is_the_same_on_actors(capsys: pytest.Ca
         (["--output", "."], "--output . already exists; give a new folder"),
         (["search.breadth=[8,8]"], "which names one twice; leave it out"),
         (["search.merge=best"], "search.merge"),
+        (["eval.splits=[]"], "eval.splits is empty, so there is nothing to solve; name a split"),
         (
             [
                 "env.name=reasoning_gym",
