@@ -23,6 +23,7 @@ from envs.check.oracles import same_target
 from envs.grading import Grade
 from envs.path import StepError
 from envs.problem import Problem, Split
+from envs.tasks.countdown import task
 from envs.tasks.countdown.search import can_be_reached, operations
 from envs.tasks.countdown.task import Countdown, CountdownState, is_new
 from envs.trace import StepKind, Verdict, parse_trace, render_trace
@@ -241,12 +242,18 @@ def test_wrong_settings(settings: dict[str, object], message: str) -> None:
     assert message in str(wrong.value)
 
 
-def test_impossible_targets_are_reported() -> None:
-    env = Countdown({"train": ["3"], "max_number": 10, "min_target": 2000, "max_target": 2500})
+def test_impossible_targets_are_reported(monkeypatch: pytest.MonkeyPatch) -> None:
+    far = {"train": ["3"], "max_number": 10, "min_target": 2000, "max_target": 2500}
     with pytest.raises(
         ValueError, match=r"^found no 3 numbers up to 10 for targets from 2000 to 2500 in \d+ tries; "
     ):
-        env.problem(Split.TRAIN, 0)
+        Countdown(far).problem(Split.TRAIN, 0)
+    # With `draw: numbers` a try searches all that the numbers reach, so the more numbers, the fewer tries.
+    assert task._NUMBERS_TRIED[5] < task._NUMBERS_TRIED[4] < task._NUMBERS_TRIED[3]
+    monkeypatch.setitem(task._NUMBERS_TRIED, 3, 100)
+    far = {**far, "draw": "numbers"}
+    with pytest.raises(ValueError, match=r"^found no 3 numbers up to 10 .* in 100 tries; "):
+        Countdown(far).problem(Split.TRAIN, 0)
 
 
 # ---- steps ----
