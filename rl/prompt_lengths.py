@@ -26,10 +26,10 @@ def fits(config: Config, encoder: Encoder) -> Callable[[Problem], bool]:
 
 
 def check_prompts(config: Config, env: Env[Any], encoder: Encoder) -> str:
-    """Measure the prompts of the problems that GRPO and evaluations use.
+    """Measure the prompts of the problems that training samples from and evaluations use.
 
     Args:
-        config: Its `rollout`, `eval` and `grpo` are used.
+        config: The run's.
         env: The task.
         encoder: Encodes the prompts.
 
@@ -40,7 +40,7 @@ def check_prompts(config: Config, env: Env[Any], encoder: Encoder) -> str:
         ConfigError: A prompt is over the limit and may not be skipped, or no prompt of a split is within it.
     """
     limit, skip = config.rollout.max_prompt_tokens, config.rollout.long_prompts == "skip"
-    learns = config.grpo is not None or config.iterate is not None  # from problems that are sampled
+    learns = _learns_from_samples(config)
     splits = dict.fromkeys((*(("train",) if learns else ()), *config.eval.splits))
     lengths = {
         split: [len(encoder.encode_prompt(problem)) for problem in _problems(config, env, split)]
@@ -82,9 +82,13 @@ def describe_skipped(updates: Sequence[Mapping[str, float]]) -> str:
     return f"GRPO skipped {problems} with a prompt over rollout.max_prompt_tokens" if num else ""
 
 
+def _learns_from_samples(config: Config) -> bool:
+    return any(part is not None for part in (config.grpo, config.iterate, config.expert_iteration))
+
+
 def _problems(config: Config, env: Env[Any], split: Split) -> Iterator[Problem]:
     """The problems of a split that are measured, with the longest budget that may be asked for."""
-    trained_on = split is Split.TRAIN and (config.grpo is not None or config.iterate is not None)
+    trained_on = split is Split.TRAIN and _learns_from_samples(config)
     size = env.num_problems(split)
     num = (size or _TRIED) if trained_on else min(size or config.eval.num_problems, config.eval.num_problems)
     asked = trained_on and config.grpo is not None and config.grpo.budget_frac > 0

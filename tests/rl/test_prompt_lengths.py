@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from configs import Config, ConfigError, check_config
+from configs.schema.search import ExpertIterationConfig
 from rl.parts import build_parts
 from rl.prompt_lengths import check_prompts, fits
 from rl.runs.log import metrics_log, read_summary
@@ -103,7 +104,10 @@ def test_a_long_prompt_beyond_the_first_rows_is_found(folder: Path, encoder: Enc
     assert "1 of 100 train, 1 of 4 id problems; the longest, " in warning
     assert check(config(folder, max_prompt_tokens=300), encoder) == ""
     # Only what is evaluated counts in an evaluation.
-    assert "train" not in check(config(folder).model_copy(update={"grpo": None}), encoder)
+    evaluates = config(folder).model_copy(update={"grpo": None})
+    assert "train" not in check(evaluates, encoder)
+    expert = evaluates.model_copy(update={"expert_iteration": ExpertIterationConfig()})
+    assert "1 of 100 train" in check(expert, encoder)
 
 
 def test_a_prompt_is_measured_with_the_longest_budget(folder: Path, encoder: Encoder) -> None:
