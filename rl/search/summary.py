@@ -22,6 +22,8 @@ from rl.stats.paired import paired_difference
 
 MERGES: tuple[Merge, ...] = get_args(Merge)
 GREEDY, BEST_OF_N, MAJORITY, SYMBOLIC = "greedy", "best_of_n", "majority_vote", "symbolic_search"
+NO_SEARCH = (GREEDY, BEST_OF_N, MAJORITY, SYMBOLIC)
+"""Methods that stand beside the searches."""
 LABELS = {
     GREEDY: "greedy",
     "self_backtracking": "self-backtracking",
@@ -71,7 +73,8 @@ class Arm:
         covered: Share with any right completion: what the best choice among them would reach.
         answered: Share with an answer.
         tokens: Mean tokens a problem.
-        gain: Accuracy less that of best-of-N at the same tokens; None for methods that are no search.
+        gain: Accuracy less that of best-of-N at the same tokens; None for methods that are no search, and where
+            nothing was sampled for best-of-N.
         gain_low: Lower end of its 95 % interval, paired over problems; NaN for one problem.
         gain_high: Upper end.
     """
@@ -122,7 +125,7 @@ def _at_equal_tokens(
     searched = [searched_by(row, row.searches[place], merge, depth=depth) for row in rows]
     setting: dict[str, Any] = {"breadth": search.breadth, "depth": depth}
     found = []
-    sampled = all(row.samples for row in rows)
+    sampled = any(row.samples for row in rows)  # none where baselines are not sampled
     best = [chosen(row, budgets[row.index], BEST_OF_N) for row in rows] if sampled else []
     gain = _gain(searched, best) if sampled else {}
     found.append(_arm(split, search.strategy, searched, **setting, merge=merge, **gain))
@@ -188,7 +191,7 @@ def curves(rows: Sequence[ProblemRow], merge: Merge) -> dict[str, list[Curve]]:
                 for budget in budgets
             ]
             made.append(_curve(split, search.strategy, search.breadth, budgets, results))
-        if all(row.samples for row in ours):
+        if any(row.samples for row in ours):
             for method in (BEST_OF_N, MAJORITY):
                 results = [[chosen(row, budget, method) for row in ours] for budget in budgets]
                 made.append(_curve(split, method, None, budgets, results))

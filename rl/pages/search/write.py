@@ -23,6 +23,7 @@ from rl.search.summary import (
     GREEDY,
     LABELS,
     MAJORITY,
+    NO_SEARCH,
     SYMBOLIC,
     Arm,
     arms,
@@ -92,15 +93,19 @@ def render_page(settings: dict[str, Any], rows: Sequence[ProblemRow]) -> str:
 
 
 def _verdict(found: Sequence[Arm]) -> str:
-    searched = [arm for arm in found if arm.gain is not None]
+    searched = [arm for arm in found if arm.method not in NO_SEARCH]
     if not searched:
         return "No problem has been solved yet."
     best = max(searched, key=lambda arm: arm.accuracy)
-    assert best.gain is not None and best.gain_low is not None and best.gain_high is not None
-    return (
+    right = (
         f"The best search ({LABELS[best.method]}, N = {best.breadth}, b = {best.depth}) is right on "
-        f"{percent(best.accuracy)} of {best.split}, {signed(100 * best.gain, 1)} points against best-of-N with "
-        f"the same tokens ({_between(best.gain_low, best.gain_high)})."
+        f"{percent(best.accuracy)} of {best.split}"
+    )
+    if best.gain is None or best.gain_low is None or best.gain_high is None:
+        return f"{right}."
+    return (
+        f"{right}, {signed(100 * best.gain, 1)} points against best-of-N with the same tokens "
+        f"({_between(best.gain_low, best.gain_high)})."
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -121,6 +122,17 @@ def test_methods_are_compared_at_the_tokens_of_the_search_problem_by_problem() -
     assert found["self_backtracking", 0].answered == 0.5 and found["best_of_n", 1].covered == 0.5
     merges = {arm.merge: arm.accuracy for arm in by_merge(rows, depth=1)}
     assert merges == dict.fromkeys(MERGES, 1.0)
+
+
+def test_a_problem_without_samples_counts_against_the_methods_that_need_them() -> None:
+    found = draws((0, -1))
+    lost = replace(row(1, found, found, symbolic=None), greedy=None, samples=())
+    rows = [row(0, found, found, symbolic=None), lost]
+    made = {arm.method: arm for arm in arms(rows, "mean", depth=0)}
+    assert made["best_of_n"].accuracy == made["majority_vote"].accuracy == 0.5
+    assert made["self_backtracking"].gain == 0.5
+    assert {curve.method for curve in curves(rows, "mean")["id"]} >= {"best_of_n", "majority_vote"}
+    assert [arm.gain for arm in arms([lost], "mean", depth=0)] == [None]
 
 
 def test_curves_end_with_the_whole_search() -> None:
