@@ -45,9 +45,14 @@ class SearchConfig(Section):
 
     @property
     def num_samples(self) -> int:
-        """Completions of a problem that one engine call samples at most."""
-        expanded = max(breadth * max(1, self.states or isqrt(breadth)) for breadth in self.breadth)
+        """Completions of a problem that one engine call samples at most: a round of all its searches."""
+        expanded = sum(breadth * max(1, self.states or isqrt(breadth)) for breadth in self.breadth)
         return len(self.strategies) * expanded
+
+    @property
+    def learnt_from(self) -> tuple[Strategy, int, int]:
+        """The search that expert iteration learns from: the first strategy, the largest N, and b."""
+        return self.strategies[0], max(self.breadth), self.depth
 
     @field_validator("strategies", "breadth")
     @classmethod

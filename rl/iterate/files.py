@@ -11,11 +11,13 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 from rl.iterate.record import AnswerRow, ModelKind, RoundRow
 from rl.runs.log import RowLog, metrics_log
 from rl.runs.models import OF_ROUND
-from rl.runs.record import UpdateRow
+from rl.search.expert_record import expert_log
+from rl.search.record import ProblemRow
 
 
 def rounds_log(run: Path) -> RowLog[RoundRow]:
@@ -48,13 +50,18 @@ def training_folder(run: Path, number: int, kind: ModelKind) -> Path:
     return run / "trainings" / model_name(number, kind)
 
 
-def all_logs(run: Path) -> list[RowLog[AnswerRow] | RowLog[RoundRow] | RowLog[UpdateRow]]:
-    """Every file of rows that a loop has so far; none in the folder of another run."""
+def all_logs(run: Path) -> list[RowLog[Any]]:
+    """Every file of rows that a loop, or expert iteration, has so far; none in the folder of another run."""
     answers = sorted((run / "rounds").glob("*/*.jsonl"))
+    searches = sorted((run / "search").glob("*/*.jsonl"))
     trainings = sorted((run / "trainings").glob("*/metrics.jsonl"))
-    found: list[RowLog[AnswerRow] | RowLog[RoundRow] | RowLog[UpdateRow]] = [rounds_log(run)]
-    found += [RowLog(path, AnswerRow) for path in answers]
-    return [*found, *[metrics_log(path.parent) for path in trainings]]
+    return [
+        rounds_log(run),
+        *[RowLog(path, AnswerRow) for path in answers],
+        expert_log(run),
+        *[RowLog(path, ProblemRow) for path in searches],
+        *[metrics_log(path.parent) for path in trainings],
+    ]
 
 
 def _answers(run: Path, number: int, name: str) -> RowLog[AnswerRow]:

@@ -23,7 +23,9 @@ from configs import Config
 from configs.schema.search import Merge, SearchConfig
 from envs import Env, Split
 from envs.own import draw_problem
+from envs.path import follow
 from envs.seeding import derive_seed
+from envs.trace import Verdict
 from rl.build import build_policy
 from rl.iterate.mix import NothingKeptError
 from rl.memory.exhausted import memory_errors
@@ -52,8 +54,8 @@ from rl.search.expert_record import (
 from rl.search.record import ProblemRow, SearchRow, in_order
 from rl.search.run import split_limits, workers
 from rl.search.solve import Plan, Solver
-from rl.search.summary import GREEDY, answer_of, arms, searched_by
-from rl.sft.examples import Example, Phase, TraceKind, describe_mix, make_phases
+from rl.search.summary import GREEDY, Arm, answer_of, arms, searched_by
+from rl.sft.examples import Example, Phase, TraceKind, describe_mix, make_phases, spans
 from rl.sft.trainer import warm_start
 from rl.train import CheckedRun
 from rl.trainer_callback import UpdateCallback
@@ -137,21 +139,17 @@ class _Rounds:
             settings = self._config.warm_start
             phases = make_phases(self._env, self._parts.curriculum, settings, seed=self._config.seed)
         self._train(number, phases)
-        merge, depth = self._config.search.merge, self._config.search.depth
-        evaluated = arms(self._solve(number, train=False), merge, depth=depth)
+        search = self._config.search
+        evaluated = arms(self._solve(number, train=False), search.merge, depth=search.depth)
         return ExpertRow(
             round=number,
             asked=len(found),
-            right=sum(searched_by(row, row.searches[0], merge).correct for row in found),
+            right=sum(searched_by(row, row.searches[0], search.merge).correct for row in found),
             kept=len(phases[0].examples) if number else 0,
             tokens=sum(spent(search.draws) for row in found for search in row.searches),
             updates=sum(phase.updates for phase in phases),
             greedy={arm.split: arm.accuracy for arm in evaluated if arm.method == GREEDY},
-            searched={
-                arm.split: arm.accuracy
-                for arm in evaluated
-                if arm.gain is not None and self._settings.evaluate_search
-            },
+            searched=searched_accuracy(evaluated, search) if self._settings.evaluate_search else {},
         )
 
     def _solve(self, number: int, *, train: bool) -> list[ProblemRow]:
@@ -159,8 +157,6 @@ class _Rounds:
         config = self._config
         log = searched_log(self._run, number) if train else evaluated_log(self._run, number)
         log.path.parent.mkdir(parents=True, exist_ok=True)
-        if note := log.mend():
-            self.say(note)
         solver = Solver(
             self._pool,
             self._env,
@@ -234,19 +230,29 @@ class _Rounds:
         self._pool.publish(trainable_weights(policy.model), 0)
 
 
+def searched_accuracy(evaluated: Sequence[Arm], search: SearchConfig) -> dict[str, float]:
+    """Accuracy by split of the search that rounds learn from, whatever else is evaluated."""
+    return {
+        arm.split: arm.accuracy
+        for arm in evaluated
+        if (arm.method, arm.breadth, arm.depth) == search.learnt_from
+    }
+
+
 def kept_examples(env: Env[Any], encoder: Encoder, rows: Sequence[ProblemRow], config: Config) -> list[Example]:
     """What a round learns from: of each problem the answer of the search, or any, where it verifies.
 
-    A completion is taught as it was written, in the form that the task teaches.
+    A completion is taught as it was written, in the form that the task teaches; with
+    `warm_start.mask_wrong_steps` its wrong lines get no loss, as those of the warm start.
 
     Args:
         env: The task.
         encoder: Reads the completions.
         rows: The search on train problems.
-        config: Its `search.merge` and `expert_iteration.keep` are used.
+        config: Its `search.merge`, `expert_iteration.keep` and `warm_start` are used.
     """
-    settings = config.expert_iteration
-    assert settings is not None
+    settings, learnt = config.expert_iteration, config.warm_start
+    assert settings is not None and learnt is not None
     examples = []
     for row in rows:
         (search,) = row.searches
@@ -258,8 +264,17 @@ def kept_examples(env: Env[Any], encoder: Encoder, rows: Sequence[ProblemRow], c
         part = env.part_of(problem)
         trace = read_trace(part, encoder, row.responses[place].text, truncated=False)
         assert trace.answer is not None
-        text = part.demonstrate(tuple([step.text for step in trace.steps]), trace.answer)
-        examples.append(Example(problem=problem, text=text, drawn=TraceKind.FOUND, written=TraceKind.FOUND))
+        lines = tuple([step.text for step in trace.steps])
+        text = part.demonstrate(lines, trace.answer)
+        ignored: tuple[tuple[int, int], ...] = ()
+        if learnt.mask_wrong_steps and part.checks_steps:
+            steps = follow(trace.steps, part.start(problem), part.advance, part.solvable).steps
+            ignored = spans(
+                lines, text, [at for at, step in enumerate(steps) if step.verdict is Verdict.INVALID]
+            )
+        examples.append(
+            Example(problem=problem, text=text, ignored=ignored, drawn=TraceKind.FOUND, written=TraceKind.FOUND)
+        )
     return examples
 
 
@@ -274,7 +289,8 @@ def train_plan(config: Config, env: Env[Any], number: int) -> Plan:
     assert settings is not None and learnt is not None
     size = env.num_problems(Split.TRAIN)
     num = settings.num_problems if size is None else min(settings.num_problems, size)
-    search = {"strategies": config.search.strategies[:1], "breadth": [max(config.search.breadth)]}
+    strategy, breadth, _ = config.search.learnt_from
+    search = {"strategies": [strategy], "breadth": [breadth]}
     return Plan(
         splits={Split.TRAIN: config.eval.max_new_tokens.get("train", config.rollout.max_new_tokens)},
         num_problems=num,

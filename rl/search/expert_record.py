@@ -40,7 +40,8 @@ class ExpertRow:
         tokens: Tokens that the search on train took.
         updates: Optimiser updates of its training.
         greedy: Accuracy of greedy decoding by split.
-        searched: Accuracy of the last search by split; empty where only greedy decoding is evaluated.
+        searched: Accuracy by split of the search that rounds learn from (`SearchConfig.learnt_from`); empty
+            where only greedy decoding is evaluated.
     """
 
     round: int

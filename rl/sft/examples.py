@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import random
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from itertools import count, islice
@@ -126,7 +126,7 @@ def make_examples(env: Env[Any], config: WarmStartConfig, *, num_problems: int, 
             if written is TraceKind.STOPPED
             else part.demonstrate(demonstration.lines, demonstration.answer or problem.answer)
         )
-        ignored = _wrong_lines(demonstration, text) if config.mask_wrong_steps else ()
+        ignored = spans(demonstration.lines, text, demonstration.wrong) if config.mask_wrong_steps else ()
         examples.append(Example(problem=problem, text=text, ignored=ignored, drawn=drawn, written=written))
     return examples
 
@@ -233,12 +233,18 @@ def _stopped(detour: Demonstration) -> Demonstration:
     return Demonstration(lines=(*detour.lines[: last + 1], BACKTRACK), wrong=detour.wrong & {last})
 
 
-def _wrong_lines(demonstration: Demonstration, text: str) -> tuple[tuple[int, int], ...]:
-    """The offsets in the text of the lines that must not be imitated."""
+def spans(lines: Sequence[str], text: str, chosen: Collection[int]) -> tuple[tuple[int, int], ...]:
+    """Start and end offsets of some lines in a text that has them all, in order.
+
+    Args:
+        lines: The lines.
+        text: The text.
+        chosen: Places of those that are wanted.
+    """
     found, end = [], 0
-    for position, line in enumerate(demonstration.lines):
+    for position, line in enumerate(lines):
         start = text.index(line, end)
         end = start + len(line)
-        if position in demonstration.wrong:
+        if position in chosen:
             found.append((start, end))
     return tuple(found)

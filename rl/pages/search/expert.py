@@ -24,7 +24,7 @@ from rl.runs.errors import RunFolderError
 from rl.runs.files import write_text
 from rl.runs.read import read_config
 from rl.search.expert_record import ExpertRow, evaluated_log, expert_log
-from rl.search.summary import BEST_OF_N, GREEDY, LABELS, MAJORITY, SYMBOLIC, Arm, arms
+from rl.search.summary import GREEDY, LABELS, NO_SEARCH, Arm, arms
 from rl.stats.format import ABSENT, bare_percent, percent, signed
 
 Rounds = Mapping[int, Sequence[Arm]]
@@ -67,11 +67,11 @@ def expert_table(folder: Path) -> str:
     Args:
         folder: The folder of the run.
     """
-    rows = expert_log(folder).read()
+    rows, search = expert_log(folder).read(), read_config(folder)["search"]
     splits = list(dict.fromkeys(split for row in rows for split in row.greedy))
     heads = ["round", "searched", "right", "kept", "updates"]
     heads += [f"{name} {split}" for split in splits for name in ("greedy", "search")]
-    return text_table(
+    table = text_table(
         heads,
         [
             [
@@ -90,6 +90,7 @@ def expert_table(folder: Path) -> str:
         ],
         num_left=1,
     )
+    return f"{table}\n\nsearch: {_learnt_from(search)}" if any(row.searched for row in rows) else table
 
 
 def render_expert(config: Mapping[str, Any], rows: Sequence[ExpertRow], rounds: Rounds) -> str:
@@ -110,7 +111,7 @@ def render_expert(config: Mapping[str, Any], rows: Sequence[ExpertRow], rounds: 
         name=str(config["name"]),
         task=str(config["env"]["name"]),
         verdict=_verdict(rows),
-        tiles=_tiles(rows),
+        tiles=_tiles(rows, _learnt_from(search)),
         legend=_legend(shown),
         plots=[
             Plot(title=f"Split {split}", svg=_plot(shown, split, f"rounds{place}"))
@@ -118,9 +119,7 @@ def render_expert(config: Mapping[str, Any], rows: Sequence[ExpertRow], rounds: 
         ],
         table=_accuracy_table(shown, splits) if rows else None,
         learnt=_learnt_table(rows) if rows else None,
-        strategy=LABELS[search["strategies"][0]],
-        breadth=max(search["breadth"]),
-        depth=search["depth"],
+        search=_learnt_from(search),
         merge=search["merge"],
         keep=settings["keep"],
         problems=settings["num_problems"],
@@ -131,11 +130,7 @@ def render_expert(config: Mapping[str, Any], rows: Sequence[ExpertRow], rounds: 
 
 def _shown(found: Sequence[Arm], *, searched: bool) -> list[Arm]:
     """Greedy decoding, and every search."""
-    return [
-        arm
-        for arm in found
-        if arm.method == GREEDY or (searched and arm.method not in (BEST_OF_N, MAJORITY, SYMBOLIC))
-    ]
+    return [arm for arm in found if arm.method == GREEDY or (searched and arm.method not in NO_SEARCH)]
 
 
 def _verdict(rows: Sequence[ExpertRow]) -> str:
@@ -150,7 +145,12 @@ def _verdict(rows: Sequence[ExpertRow]) -> str:
     return f"By round {last.round}, greedy decoding has gone from {'; '.join(parts)}."
 
 
-def _tiles(rows: Sequence[ExpertRow]) -> tuple[Tile, ...]:
+def _learnt_from(search: Mapping[str, Any]) -> str:
+    """The search that rounds learn from, and whose accuracy is a round's."""
+    return f"{LABELS[search['strategies'][0]]}, N = {max(search['breadth'])}, b = {search['depth']}"
+
+
+def _tiles(rows: Sequence[ExpertRow], search: str) -> tuple[Tile, ...]:
     if not rows:
         return ()
     last = rows[-1]
@@ -162,7 +162,10 @@ def _tiles(rows: Sequence[ExpertRow]) -> tuple[Tile, ...]:
         )
         for split, share in last.greedy.items()
     ]
-    tiles += [Tile(name=f"Search, {split}", figure=percent(share)) for split, share in last.searched.items()]
+    tiles += [
+        Tile(name=f"Search, {split}", figure=percent(share), notes=(search,))
+        for split, share in last.searched.items()
+    ]
     return (*tiles, Tile(name="Tokens searched on train", figure=f"{sum(row.tokens for row in rows):,}"))
 
 

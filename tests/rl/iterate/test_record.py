@@ -36,7 +36,7 @@ def test_rows_come_back(tmp_path: Path) -> None:
     assert log.read() == answers
     rounds_log(tmp_path).append(ROUND, replace(ROUND, round=0, asked=None))
     assert rounds_log(tmp_path).read() == [ROUND, replace(ROUND, round=0, asked=None)]
-    assert [one.path.name for one in all_logs(tmp_path)] == ["rounds.jsonl", "standard.jsonl"]
+    assert [one.path.name for one in all_logs(tmp_path)] == ["rounds.jsonl", "standard.jsonl", "expert.jsonl"]
 
 
 def test_another_format_is_refused_by_name(tmp_path: Path) -> None:

@@ -3,22 +3,24 @@
 from __future__ import annotations
 
 import hashlib
+import io
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from configs import Config, ConfigError
-from configs.schema.search import ExpertIterationConfig
+from configs.schema.search import ExpertIterationConfig, SearchConfig
 from envs import make_env
 from rl.iterate.run import iterate
 from rl.models.tiny import make_tokenizer
 from rl.pages.render import is_page
 from rl.runs.models import find_trained
 from rl.runs.state import Condition, read_state
-from rl.search.expert import kept_examples
+from rl.search.expert import kept_examples, searched_accuracy
 from rl.search.expert_record import evaluated_log, expert_log, model_folder, searched_log
 from rl.search.record import Draw, ProblemRow, Response, SearchRow
+from rl.search.summary import Arm
 from rl.train import train
 from rollout.encoder import make_encoder
 from scripts.iterate import main
@@ -108,6 +110,39 @@ def test_greedy_decoding_alone_can_be_evaluated(tmp_path: Path) -> None:
     iterate(config(tmp_path / "run", expert_iteration=settings, warm_start=few))
     (row,) = expert_log(tmp_path / "run").read()
     assert set(row.greedy) == {"id"} and row.searched == {}
+    # A damaged row is set aside, and its round is finished again without repeating anything.
+    log = expert_log(tmp_path / "run")
+    whole, out = log.path.read_bytes(), io.StringIO()
+    log.path.write_text("{}\n")
+    iterate(config(tmp_path / "run", expert_iteration=settings, warm_start=few), resume=True, out=out)
+    assert "row 1 damaged, and left out" in out.getvalue() and log.path.read_bytes() == whole
+
+
+def test_the_search_of_a_round_is_the_one_it_learns_from() -> None:
+    search = SearchConfig(strategies=["self_backtracking", "verified_states"], breadth=[4, 2], depth=1)
+    figures = dict.fromkeys(("low", "high", "covered", "answered", "tokens"), 0.0)
+    found = [
+        Arm(
+            split="id",
+            method=method,
+            breadth=breadth,
+            depth=depth,
+            problems=1,
+            accuracy=accuracy,
+            verified=None,
+            **figures,
+        )
+        for method, breadth, depth, accuracy in (
+            ("greedy", None, None, 0.1),
+            ("self_backtracking", 4, 0, 0.2),
+            ("self_backtracking", 4, 1, 0.3),
+            ("best_of_n", 4, 1, 0.4),
+            ("self_backtracking", 2, 1, 0.5),
+            ("verified_states", 4, 1, 0.9),
+        )
+    ]
+    assert searched_accuracy(found, search) == {"id": 0.3}
+    assert search.num_samples == 2 * (4 * 2 + 2 * 1)  # a round expands the root of N states of each search
 
 
 ENV = make_env("countdown", {"train": ["3"], "ood_easy": ["3_new"], "ood_hard": ["4"]})
@@ -115,8 +150,10 @@ ENV = make_env("countdown", {"train": ["3"], "ood_easy": ["3_new"], "ood_hard": 
 
 def test_only_what_verifies_is_learnt_from() -> None:
     problem = ENV.problem("train", 5)  # type: ignore[arg-type]
-    right = "\n".join([*ENV.full_trace(problem), f"Thus, the answer is {problem.answer}."])
-    texts = {right: True, right.replace("\n", "\nleft: 1\n", 1): False, "Thus, the answer is 1.": False}
+    first, *others = ENV.full_trace(problem)
+    taken_back = "1 + 1 = 3"
+    right = "\n".join([taken_back, "<backtrack>", first, *others, f"Thus, the answer is {problem.answer}."])
+    texts = {right: True, right.replace(first, f"{first}\nleft: 1"): False, "Thus, the answer is 1.": False}
     responses = tuple(
         [
             Response(text=text, complete=True, answer="", correct=True, verified=ok, backtracks=0)
@@ -151,6 +188,14 @@ def test_only_what_verifies_is_learnt_from() -> None:
         whole = config(Path("run")).model_copy(update={"expert_iteration": settings})
         examples = kept_examples(ENV, encoder, [row(*scores)], whole)
         assert [one.text for one in examples] == [right] * kept
+        # The wrong line is read and not learnt, as in the warm start.
+        assert [one.ignored for one in examples] == [((0, len(taken_back)),)] * kept
+        assert whole.warm_start is not None
+        imitates = whole.warm_start.model_copy(update={"mask_wrong_steps": False})
+        examples = kept_examples(
+            ENV, encoder, [row(*scores)], whole.model_copy(update={"warm_start": imitates})
+        )
+        assert [one.ignored for one in examples] == [()] * kept
 
 
 @pytest.mark.parametrize(
