@@ -57,7 +57,7 @@ def test_a_resumed_run_is_the_uninterrupted_one(kind: str, tmp_path: Path) -> No
     rows = trajectory_log(tmp_path / "whole").read()
     assert any(isinstance(row.advantage, tuple) and len(set(row.advantage)) > 1 for row in rows)
     logged = [row.metrics for row in metrics_log(tmp_path / "whole").read() if row.stage == "grpo"]
-    assert any(metrics["credit/steps"] > 0 for metrics in logged)
+    assert any(metrics.get("credit/steps", 0) > 0 for metrics in logged)  # none where no group has a signal
     assert (kind == "monte_carlo") == any("credit/extra_tokens" in metrics for metrics in logged)
 
 
