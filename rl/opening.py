@@ -1,4 +1,4 @@
-"""What every run opens before its first stage or round: policy, memory, pool, folder.
+"""What is opened before work begins: policy, memory and pool, and the folder of a run.
 
 In: a checked config. Out: its parts that need torch, inside a context that closes them. Whatever a user can
 have got wrong is found before anything is written.
@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
+from pathlib import Path
 from typing import NamedTuple
 
 import torch
@@ -18,6 +19,7 @@ from rl.devices import describe_devices
 from rl.memory.fit import Fit
 from rl.models.policy import Policy
 from rl.numerics import describe_numerics
+from rl.parts import Parts
 from rl.precision import check_learner
 from rl.runs.disk import disk_errors
 from rl.runs.folder import RunFolder, open_run
@@ -102,3 +104,29 @@ def opened_run(
         opened = [Opened(policy, fit, pool, folder, [begins, *more])]
         del policy
         yield opened.pop()  # only the caller keeps the policy
+
+
+@contextmanager
+def opened_model(
+    config: Config, parts: Parts, checkpoint: Path | None
+) -> Iterator[tuple[Policy, RolloutPool, Sequence[str]]]:
+    """Open a model that is not trained and the pool that samples from it, and close the pool.
+
+    Args:
+        config: What samples and how, as `rl.standalone.with_model` returns it.
+        parts: Its parts that need no torch.
+        checkpoint: Folder of the model; None: the config's own.
+
+    Yields:
+        The policy, the pool, and lines to warn of.
+
+    Raises:
+        ConfigError, PolicyError, ResourceError, VllmError, DecodingError: A mistake of the user's.
+    """
+    check_backends(config)
+    quiet_libraries()
+    torch.set_num_threads(config.threads)
+    policy = build_policy(config, parts, checkpoint)
+    warnings = check_lengths(config, parts, policy)
+    with closing(build_pool(config, parts, policy, checked_memory(config, policy))) as pool:
+        yield policy, pool, warnings

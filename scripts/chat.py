@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from scripts.arguments import Arguments
 from scripts.exits import user_errors
-from scripts.find_model import find_model
+from scripts.find_model import add_model, find_model, parse_with_model
 
 if TYPE_CHECKING:
     from envs import Split
@@ -23,11 +23,7 @@ if TYPE_CHECKING:
 def main(argv: list[str] | None = None) -> int:
     """Parse arguments, load the model, answer."""
     parser = Arguments("chat", about=f"{__doc__}", example="stride chat runs/quickstart --split id --index 3")
-    parser.add_argument("model", metavar="MODEL", help="folder of a run or a model, hub id, or `config`")
-    parser.add_argument(
-        "config", metavar="CONFIG", nargs="?", help="YAML file, or the name of a shipped config"
-    )
-    parser.add_argument("overrides", nargs="*", default=[], metavar="key=value", help="config keys, dotted")
+    add_model(parser)
     parser.add_argument("--split", default="id", choices=["train", "id", "ood_easy", "ood_hard"])
     what = parser.add_mutually_exclusive_group()
     what.add_argument("--index", type=int, metavar="N", help="one problem of the split, then end")
@@ -41,10 +37,7 @@ def main(argv: list[str] | None = None) -> int:
         "--show-prompt", action="store_true", help="show the prompt as the model gets it, and its token ids"
     )
     parser.add_argument("--seed", type=int, default=0, help="of the samples (default 0)")
-    arguments = parser.parse_intermixed_args(argv)
-    if arguments.config is not None and "=" in arguments.config:
-        arguments.overrides.insert(0, arguments.config)
-        arguments.config = None
+    arguments = parse_with_model(parser, argv)
     if arguments.answer is not None and arguments.question is None:
         parser.error("--answer belongs to --question; give both")
     if arguments.samples < 1 or arguments.temperature < 0:

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from scripts.arguments import Arguments
 from scripts.exits import user_errors
-from scripts.find_model import find_model
+from scripts.find_model import add_model, find_model, parse_with_model
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -24,14 +24,7 @@ def main(argv: list[str] | None = None) -> int:
     parser = Arguments(
         "importance", about=f"{__doc__}", example="stride importance runs/countdown --problems 20"
     )
-    parser.add_argument("model", metavar="MODEL", help="folder of a run or model, hub id, or `config`")
-    parser.add_argument(
-        "config",
-        metavar="CONFIG",
-        nargs="?",
-        help="YAML file, or the name of a shipped config; default: that of the run",
-    )
-    parser.add_argument("overrides", nargs="*", default=[], metavar="key=value", help="config keys, dotted")
+    add_model(parser)
     parser.add_argument("--split", default="id", choices=["train", "id", "ood_easy", "ood_hard"])
     parser.add_argument("--problems", type=int, default=20, metavar="N", help="traces to analyse (default 20)")
     parser.add_argument(
@@ -52,10 +45,7 @@ def main(argv: list[str] | None = None) -> int:
         "--output", type=Path, metavar="FOLDER", help="new folder of the analysis; default: a free one in runs/"
     )
     parser.add_argument("--resume", action="store_true", help="go on with the analysis in --output")
-    arguments = parser.parse_intermixed_args(argv)
-    if arguments.config is not None and "=" in arguments.config:
-        arguments.overrides.insert(0, arguments.config)
-        arguments.config = None
+    arguments = parse_with_model(parser, argv)
     low, high = arguments.accuracy
     if not 0 <= low <= high <= 1:
         parser.error(f"--accuracy is {low:g} {high:g}; give two shares from 0 to 1, the lower one first")

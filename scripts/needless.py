@@ -15,20 +15,13 @@ from pathlib import Path
 
 from scripts.arguments import Arguments
 from scripts.exits import user_errors
-from scripts.find_model import find_model
+from scripts.find_model import add_model, find_model, parse_with_model
 
 
 def main(argv: list[str] | None = None) -> int:
     """Parse arguments, measure, print the table."""
     parser = Arguments("needless", about=f"{__doc__}", example="stride needless runs/search --problems 100")
-    parser.add_argument("model", metavar="MODEL", help="folder of a run or model, hub id, or `config`")
-    parser.add_argument(
-        "config",
-        metavar="CONFIG",
-        nargs="?",
-        help="YAML file, or the name of a shipped config; default: that of the run",
-    )
-    parser.add_argument("overrides", nargs="*", default=[], metavar="key=value", help="config keys, dotted")
+    add_model(parser)
     parser.add_argument("--split", default="id", choices=["train", "id", "ood_easy", "ood_hard"])
     parser.add_argument("--problems", type=int, default=100, metavar="N", help="problems (default 100)")
     parser.add_argument("--samples", type=int, default=4, metavar="M", help="samples of each (default 4)")
@@ -38,10 +31,7 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument(
         "--output", type=Path, metavar="FOLDER", help="new folder; default: a free one in runs/"
     )
-    arguments = parser.parse_intermixed_args(argv)
-    if arguments.config is not None and "=" in arguments.config:
-        arguments.overrides.insert(0, arguments.config)
-        arguments.config = None
+    arguments = parse_with_model(parser, argv)
     for name in ("problems", "samples", "continuations"):
         if getattr(arguments, name) < 1:
             parser.error(f"--{name} is {getattr(arguments, name)}; give 1 or more")

@@ -17,7 +17,7 @@ from pathlib import Path
 
 from scripts.arguments import Arguments
 from scripts.exits import user_errors
-from scripts.find_model import find_model
+from scripts.find_model import add_model, find_model, parse_with_model
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -25,22 +25,12 @@ def main(argv: list[str] | None = None) -> int:
     parser = Arguments(
         "search", about=f"{__doc__}", example="stride search runs/countdown search.breadth=[8,32]"
     )
-    parser.add_argument("model", metavar="MODEL", help="folder of a run or model, hub id, or `config`")
-    parser.add_argument(
-        "config",
-        metavar="CONFIG",
-        nargs="?",
-        help="YAML file, or the name of a shipped config; default: that of the run",
-    )
-    parser.add_argument("overrides", nargs="*", default=[], metavar="key=value", help="config keys, dotted")
+    add_model(parser)
     parser.add_argument(
         "--output", type=Path, metavar="FOLDER", help="new folder of the search; default: a free one in runs/"
     )
     parser.add_argument("--resume", action="store_true", help="go on with the search in --output")
-    arguments = parser.parse_intermixed_args(argv)
-    if arguments.config is not None and "=" in arguments.config:
-        arguments.overrides.insert(0, arguments.config)
-        arguments.config = None
+    arguments = parse_with_model(parser, argv)
     if arguments.resume and arguments.output is None:
         parser.error("--resume needs the folder to go on with: --output FOLDER")
     with user_errors():

@@ -86,25 +86,16 @@ def analyse_model(
     }
     check_folder(folder, "importance", settings, resume=resume)
 
-    let_threads_sleep()
-    import torch  # everything that needs none is checked
-
-    from rl.build import build_policy, build_pool, check_backends, check_lengths, checked_memory
+    let_threads_sleep()  # everything that needs no torch is checked
     from rl.importance.analyse import Analysis, Plan
     from rl.importance.record import ProblemLog, ProblemRow, line_table
+    from rl.opening import opened_model
     from rl.pages.importance.write import write_page
     from rl.prompt_lengths import fits
-    from rl.runs.quiet import quiet_libraries
     from rollout.types import Sampling
 
-    check_backends(config)
-    quiet_libraries()
-    torch.set_num_threads(config.threads)
-    loaded = build_policy(config, parts, checkpoint)
-    warnings = check_lengths(config, parts, loaded)
-    pool = build_pool(config, parts, loaded, checked_memory(config, loaded))
     with (
-        closing(pool),
+        opened_model(config, parts, checkpoint) as (loaded, pool, warnings),
         closing(open_folder(folder, "importance", settings, config, loaded.commit, resume=resume)),
     ):
         log, progress = ProblemLog(folder), Progress(sys.stderr)

@@ -87,23 +87,15 @@ def measure_guesses(
     }
     check_folder(folder, "needless", settings, resume=False)
 
-    let_threads_sleep()
+    let_threads_sleep()  # everything that needs no torch is checked
     import pandas as pd
-    import torch  # everything that needs none is checked
 
-    from rl.build import build_policy, build_pool, check_backends, check_lengths, checked_memory
     from rl.needless.table import rule_rows
+    from rl.opening import opened_model
     from rl.pages.needless.write import write_page
-    from rl.runs.quiet import quiet_libraries
     from rollout.types import Batch, Continuations, GroupRequest, Sampling
     from rollout.ungraded_limit import UngradedLimit
 
-    check_backends(config)
-    quiet_libraries()
-    torch.set_num_threads(config.threads)
-    loaded = build_policy(config, parts, checkpoint)
-    warnings = check_lengths(config, parts, loaded)
-    pool = build_pool(config, parts, loaded, checked_memory(config, loaded))
     sampling = Sampling(temperature=config.eval.temperature, max_new_tokens=settings["max_new_tokens"])
     requests = [
         GroupRequest(
@@ -122,7 +114,10 @@ def measure_guesses(
     size = config.rollout.problems_per_batch
     batches = [requests[start : start + size] for start in range(0, len(requests), size)]
     rows: list[dict[str, Any]] = []
-    with closing(pool), closing(open_folder(folder, "needless", settings, config, loaded.commit, resume=False)):
+    with (
+        opened_model(config, parts, checkpoint) as (loaded, pool, warnings),
+        closing(open_folder(folder, "needless", settings, config, loaded.commit, resume=False)),
+    ):
         progress = Progress(sys.stderr)
         for warning in warnings:
             progress.say(warning)

@@ -65,24 +65,17 @@ def search_with_model(model: str, config: Config, *, output: Path | None = None,
     }
     check_folder(folder, "search", settings, resume=resume)
 
-    let_threads_sleep()
-    import torch  # everything that needs none is checked
-
-    from rl.build import build_policy, build_pool, check_backends, check_lengths, checked_memory
+    let_threads_sleep()  # everything that needs no torch is checked
+    from rl.opening import opened_model
     from rl.pages.search.write import write_page
     from rl.prompt_lengths import fits
-    from rl.runs.quiet import quiet_libraries
     from rl.search.solve import Plan, Solver
     from rl.search.summary import arms, by_merge, curve_table, curves, table
 
-    check_backends(config)
-    quiet_libraries()
-    torch.set_num_threads(config.threads)
-    loaded = build_policy(config, parts, checkpoint)
-    warnings = check_lengths(config, parts, loaded)
-    pool = build_pool(config, parts, loaded, checked_memory(config, loaded))
-    opened = open_folder(folder, "search", settings, config, loaded.commit, resume=resume)
-    with closing(pool), closing(opened):
+    with (
+        opened_model(config, parts, checkpoint) as (loaded, pool, warnings),
+        closing(open_folder(folder, "search", settings, config, loaded.commit, resume=resume)),
+    ):
         log, progress = problem_log(folder), Progress(sys.stderr)
         for warning in warnings:
             progress.say(warning)
