@@ -21,8 +21,7 @@ from typing import Any
 from rl.runs import json_fields as check
 from rl.runs.log import RowLog
 from rl.runs.models import OF_ROUND
-from rl.runs.record import FormatError
-from rl.search.record import ProblemRow
+from rl.search.record import ProblemRow, of_format
 
 FORMAT = 1
 """Version of `ExpertRow`; raise it with every change that an older reader would misread."""
@@ -65,11 +64,7 @@ class ExpertRow:
             FormatError: It has a format that is not read.
             RecordError: It is no such row.
         """
-        if not isinstance(data, dict) or type(data.get("format")) is not int:
-            raise check.RecordError("it is no row of expert iteration")
-        if data["format"] != FORMAT:
-            raise FormatError(f"format {data['format']}, and this version of Stride reads format {FORMAT}")
-        return _read_row(data)
+        return _read_row(of_format(data, FORMAT, "expert iteration"))
 
 
 _read_row = check.record(ExpertRow, {"int": check.integer, "Mapping[str, float]": check.mapping(check.number)})

@@ -138,11 +138,26 @@ class ProblemRow:
             FormatError: It has a format that is not read.
             RecordError: It is no such row.
         """
-        if not isinstance(data, dict) or type(data.get("format")) is not int:
-            raise check.RecordError("it is no row of a search")
-        if data["format"] != FORMAT:
-            raise FormatError(f"format {data['format']}, and this version of Stride reads format {FORMAT}")
-        return _read_problem(data)
+        return _read_problem(of_format(data, FORMAT, "a search"))
+
+
+def of_format(data: Any, number: int, what: str) -> dict[str, Any]:
+    """A JSON object that is a row of this format.
+
+    Args:
+        data: What was read.
+        number: The format.
+        what: What has such rows, for the message.
+
+    Raises:
+        FormatError: It has another format.
+        RecordError: It is no row.
+    """
+    if not isinstance(data, dict) or type(data.get("format")) is not int:
+        raise check.RecordError(f"it is no row of {what}")
+    if data["format"] != number:
+        raise FormatError(f"format {data['format']}, and this version of Stride reads format {number}")
+    return data
 
 
 def _plain(draw: Draw) -> list[float]:
