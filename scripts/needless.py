@@ -6,7 +6,9 @@ the policy's probabilities, the text, and continuations from each boundary of st
 ranking of each rule are printed and written, with every line as CSV and a page.
 
 MODEL is the folder of a run or of a model, a hub id, or `config` for the config's own policy. CONFIG may be
-left out for a model of a run. Of it, the sections env, policy, prompt, rollout and eval are used.
+left out for a model of a run. Of it, the sections env, policy, prompt, rollout and eval are used. Each batch
+of problems (`rollout.problems_per_batch`) is written when it is done, so a measurement that was stopped goes on
+with --resume.
 """
 
 from __future__ import annotations
@@ -31,10 +33,13 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument(
         "--output", type=Path, metavar="FOLDER", help="new folder; default: a free one in runs/"
     )
+    parser.add_argument("--resume", action="store_true", help="go on with the measurement in --output")
     arguments = parse_with_model(parser, argv)
     for name in ("problems", "samples", "continuations"):
         if getattr(arguments, name) < 1:
             parser.error(f"--{name} is {getattr(arguments, name)}; give 1 or more")
+    if arguments.resume and arguments.output is None:
+        parser.error("--resume needs the folder to go on with: --output FOLDER")
     with user_errors():
         model, config = find_model("needless", arguments.model, arguments.config, arguments.overrides)
         from rl.needless.run import measure_guesses
@@ -47,6 +52,7 @@ def main(argv: list[str] | None = None) -> int:
             num_samples=arguments.samples,
             num_continuations=arguments.continuations,
             output=arguments.output,
+            resume=arguments.resume,
         )
         from rl.needless.text import guesses_text
 

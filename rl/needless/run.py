@@ -4,12 +4,18 @@
 
     problems --samples--> right traces --facts of lines--> truth
                               '--probabilities, continuations--> guesses --> precision and recall of each rule
+
+In a folder of its own (`rl/runs/analysis.py`)::
+
+    needless.jsonl     a row for each problem: the lines of its right samples
+    lines.csv          the same, a row for each line
+    rules.csv          precision and recall of each rule
+    needless.html      the page
 """
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
 from contextlib import closing
 from pathlib import Path
 from statistics import fmean
@@ -19,11 +25,12 @@ from configs import Config, ConfigError
 from configs.schema.config import RewardsConfig, RewardTermConfig
 from envs import Env, Split
 from rl.needless.guesses import RULES, TraceSigns, guess
+from rl.needless.record import LineRow, ProblemRow, problem_log
 from rl.parts import build_parts
 from rl.runs.analysis import check_folder, open_folder
 from rl.runs.forecast import Kind, Work
 from rl.runs.progress import Progress
-from rl.standalone import NO_TRAINING, free_folder, name_of_model, with_model
+from rl.standalone import NO_TRAINING, free_folder, model_settings, name_of_model, with_model
 from rollout.threads import let_threads_sleep
 
 LINES = "lines.csv"
@@ -39,6 +46,7 @@ def measure_guesses(
     num_samples: int,
     num_continuations: int,
     output: Path | None = None,
+    resume: bool = False,
 ) -> Path:
     """Measure how often each rule is right about needless lines.
 
@@ -50,6 +58,7 @@ def measure_guesses(
         num_samples: Samples of each; those that are right are judged.
         num_continuations: Continuations from each boundary of their steps.
         output: The folder. None: the next free one of `runs/needless-<model>-<config>`, `-2` and so on.
+        resume: Go on with what is in `output`.
 
     Returns:
         The folder.
@@ -57,7 +66,7 @@ def measure_guesses(
     Raises:
         ConfigError: The task does not know its lines, or has no such split.
         PolicyError: The model cannot be found or used.
-        RunFolderError: The folder cannot be used.
+        RunFolderError: The folder cannot be used, or holds another measurement.
         GraderError: Graders failed on more completions than allowed.
     """
     config, checkpoint = with_model(model, config)
@@ -74,23 +83,25 @@ def measure_guesses(
     limits: dict[str, int] = {str(name): limit for name, limit in config.eval.max_new_tokens.items()}
     folder = output or free_folder(f"needless-{name_of_model(model, checkpoint)}-{config.name}")
     settings: dict[str, Any] = {
-        "name": name_of_model(config.policy.model, checkpoint),
-        "model": config.policy.model,
+        **model_settings(config, checkpoint),
         "split": split,
         "num_problems": num_problems,
         "num_samples": num_samples,
         "num_continuations": num_continuations,
         "temperature": config.eval.temperature,
         "max_new_tokens": limits.get(split, config.rollout.max_new_tokens),
+        "problems_per_batch": config.rollout.problems_per_batch,
         "seed": config.seed,
         "env": config.env.model_dump(mode="json"),
+        "prompt": config.prompt.model_dump(mode="json"),
+        "max_prompt_tokens": config.rollout.max_prompt_tokens,
     }
-    check_folder(folder, "needless", settings, resume=False)
+    check_folder(folder, "needless", settings, resume=resume)
 
     let_threads_sleep()  # everything that needs no torch is checked
     import pandas as pd
 
-    from rl.needless.table import rule_rows
+    from rl.needless.table import line_table, rule_rows
     from rl.opening import opened_model
     from rl.pages.needless.write import write_page
     from rollout.types import Batch, Continuations, GroupRequest, Sampling
@@ -113,42 +124,53 @@ def measure_guesses(
     ]
     size = config.rollout.problems_per_batch
     batches = [requests[start : start + size] for start in range(0, len(requests), size)]
-    rows: list[dict[str, Any]] = []
     with (
         opened_model(config, parts, checkpoint) as (loaded, pool, warnings),
-        closing(open_folder(folder, "needless", settings, config, loaded.commit, resume=False)),
+        closing(open_folder(folder, "needless", settings, config, loaded.commit, resume=resume)),
     ):
-        progress = Progress(sys.stderr)
+        log, progress = problem_log(folder), Progress(sys.stderr)
         for warning in warnings:
             progress.say(warning)
+        if note := log.mend():
+            progress.say(note)
+        found = {row.index: row for row in log.read()}
+        whole = [batch for batch in batches if all(one.index in found for one in batch)]
+        rows = [found[one.index] for batch in whole for one in batch]
+        log.replace(rows)
         model_of, encoder = loaded.model.eval(), loaded.encoder
-        ungraded, done = UngradedLimit(config.rollout.max_ungraded), 0
-        with progress.showing(Work(label="needless steps", kind=Kind.PROBLEM, units=num_problems)) as task:
+        ungraded = UngradedLimit(config.rollout.max_ungraded)
+        num_lines = sum(len(row.lines) for row in rows)
+        work = Work(label="needless steps", kind=Kind.PROBLEM, units=num_problems)
+        with progress.showing(work, done=len(rows)) as task:
 
             def take(batch: Batch) -> None:
-                nonlocal done
+                nonlocal num_lines
+                new = list[ProblemRow]()
                 for group in batch.groups:
                     ungraded.add(group)
                     part = parts.env.part_of(group.problem)
-                    rows.extend(_lines(part, model_of, encoder, group, sampling.temperature))
-                    done += 1
-                    task.advance(done, [f"{len(rows):,} lines of right traces"])
+                    lines = _lines(part, model_of, encoder, group, sampling.temperature)
+                    new.append(ProblemRow(index=group.problem.index, lines=tuple(lines)))
+                    num_lines += len(lines)
+                    task.advance(len(rows) + len(new), [f"{num_lines:,} lines of right traces"])
+                log.append(*new)
+                rows.extend(new)
 
-            pool.rollout(batches, sampling, on_batch=take)
-        rows.sort(key=lambda row: (row["index"], row["sample"], row["line"]))
-        lines = pd.DataFrame(rows, columns=_columns())
+            pool.rollout([batch for batch in batches if batch not in whole], sampling, on_batch=take)
+        log.replace(sorted(rows, key=lambda row: row.index))
+        lines = line_table(log.read())
         lines.to_csv(folder / LINES, index=False)
         pd.DataFrame([_flat(row) for row in rule_rows(lines)]).to_csv(folder / RULES_TABLE, index=False)
         write_page(folder)
     return folder
 
 
-def _lines(part: Env[Any], model: Any, encoder: Any, group: Any, temperature: float) -> list[dict[str, Any]]:
+def _lines(part: Env[Any], model: Any, encoder: Any, group: Any, temperature: float) -> list[LineRow]:
     """A row for each line of the right samples of a group."""
     from rl.needless.signs import ending_logprobs, token_entropies
     from rollout.step_boundaries import step_spans
 
-    problem, rows = group.problem, []
+    problem, rows = group.problem, list[LineRow]()
     ending = encoder.encode_completion(part.demonstrate((), problem.answer))
     for number, sample in enumerate(group.samples):
         if not sample.trace.correct or not sample.trace.steps:
@@ -167,26 +189,18 @@ def _lines(part: Env[Any], model: Any, encoder: Any, group: Any, temperature: fl
             values=sample.values,
         )
         guesses = {name: guess(name, signs) for name in RULES}
-        for place, (step, fact) in enumerate(zip(sample.trace.steps, sample.facts, strict=True)):
-            row: dict[str, Any] = {
-                "index": problem.index,
-                "sample": number,
-                "line": place,
-                "text": step.text,
-                "use": fact.use.value,
-                "progress": fact.progress,
-            }
-            for name, found in guesses.items():
-                one = found[place]
-                row[f"{name}_score"] = None if one is None else one.score
-                row[f"{name}_called"] = None if one is None else int(one.called)
-            rows.append(row)
+        rows += [
+            LineRow(
+                sample=number,
+                line=place,
+                text=step.text,
+                use=fact.use,
+                progress=None if fact.progress is None else float(fact.progress),
+                guesses={name: found[place] for name, found in guesses.items()},
+            )
+            for place, (step, fact) in enumerate(zip(sample.trace.steps, sample.facts, strict=True))
+        ]
     return rows
-
-
-def _columns() -> Sequence[str]:
-    about = ["index", "sample", "line", "text", "use", "progress"]
-    return [*about, *[f"{name}_{what}" for name in RULES for what in ("score", "called")]]
 
 
 def _flat(row: Any) -> dict[str, Any]:

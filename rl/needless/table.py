@@ -1,18 +1,20 @@
 """How often each rule is right about needless lines: precision, recall and ranking, over a table of lines.
 
-In: one row for each line of each right trace. Out: a row for each rule.
+In: the rows of problems. Out: a row for each line of each right trace (`line_table`), and one for each rule.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from envs.line_facts import LineUse
 from rl.needless.guesses import LABELS, RULES
+from rl.needless.record import ProblemRow
 from rl.stats.intervals import clustered_interval
 
 NEEDLESS = (LineUse.SKIPPABLE.value, LineUse.WASTED.value)
@@ -55,6 +57,21 @@ class RuleRow:
     def label(self) -> str:
         """Its name on pages."""
         return LABELS[self.name]
+
+
+def line_table(rows: Sequence[ProblemRow]) -> pd.DataFrame:
+    """A row for each line, with columns `<rule>_score` and `<rule>_called` for each rule."""
+    about = ["index", "sample", "line", "text", "use", "progress"]
+    columns = [*about, *[f"{name}_{what}" for name in RULES for what in ("score", "called")]]
+    found = []
+    for row in rows:
+        for line in row.lines:
+            flat: dict[str, Any] = {name: getattr(line, name) for name in about[1:]}
+            for name, guess in line.guesses.items():
+                flat[f"{name}_score"] = None if guess is None else guess.score
+                flat[f"{name}_called"] = None if guess is None else int(guess.called)
+            found.append({**flat, "index": row.index, "use": line.use.value})
+    return pd.DataFrame(found, columns=columns)
 
 
 def rule_rows(lines: pd.DataFrame) -> list[RuleRow]:

@@ -43,6 +43,11 @@ def read_settings(folder: Path, kind: str) -> dict[str, Any]:
     return found
 
 
+def write_settings(folder: Path, kind: str, settings: Mapping[str, Any]) -> None:
+    """Write what it is started with, which marks the folder as one of that kind."""
+    write_text(_settings(folder, kind), json.dumps(settings, indent=2) + "\n")
+
+
 def check_folder(folder: Path, kind: str, settings: Mapping[str, Any], *, resume: bool) -> None:
     """Refuse a folder that holds anything else than what goes on in it.
 
@@ -51,8 +56,7 @@ def check_folder(folder: Path, kind: str, settings: Mapping[str, Any], *, resume
     """
     if not resume:
         if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-            can_go_on = kind in _RESUMABLE and _settings(folder, kind).is_file()
-            hint = ", or go on with --resume" if can_go_on else ""
+            hint = ", or go on with --resume" if _settings(folder, kind).is_file() else ""
             raise RunFolderError(f"--output {folder} already exists; give a new folder{hint}")
         return
     old = read_settings(folder, kind)
@@ -78,7 +82,7 @@ def open_folder(
         sign_lock(lock)
         if not resume:
             write_text(folder / "used-config.yaml", dump_config(config))
-            write_text(_settings(folder, kind), json.dumps(settings, indent=2) + "\n")
+            write_settings(folder, kind, settings)
             write_text(folder / provenance.NAME, provenance.to_text(provenance.begin(config, commit, {})))
     except OSError as error:
         raise RunFolderError(
@@ -88,7 +92,6 @@ def open_folder(
 
 
 _NAMES = {"importance": "analysis", "search": "search", "needless": "measurement"}
-_RESUMABLE = ("importance", "search")  # kinds whose command has --resume
 
 
 def _settings(folder: Path, kind: str) -> Path:

@@ -42,6 +42,25 @@ class FormatError(RecordError):
         return cls(f"{has}, and this version of Stride reads formats 1 to {FORMAT}")
 
 
+def of_format(data: Any, number: int, what: str) -> dict[str, Any]:
+    """A JSON object that is a row of this format.
+
+    Args:
+        data: What was read.
+        number: The format.
+        what: What has such rows, for the message.
+
+    Raises:
+        FormatError: It has another format.
+        RecordError: It is no row.
+    """
+    if not isinstance(data, dict) or type(data.get("format")) is not int:
+        raise RecordError(f"it is no row of {what}")
+    if data["format"] != number:
+        raise FormatError(f"format {data['format']}, and this version of Stride reads format {number}")
+    return data
+
+
 class Stage(StrEnum):
     """A stage of a run, in the order in which they follow each other."""
 

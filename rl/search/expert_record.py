@@ -21,7 +21,8 @@ from typing import Any
 from rl.runs import json_fields as check
 from rl.runs.log import RowLog
 from rl.runs.models import OF_ROUND
-from rl.search.record import ProblemRow, of_format
+from rl.runs.record import of_format
+from rl.search.record import ProblemRow
 
 FORMAT = 1
 """Version of `ExpertRow`; raise it with every change that an older reader would misread."""

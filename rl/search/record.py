@@ -8,11 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any
 
 from rl.runs import json_fields as check
 from rl.runs.log import RowLog
-from rl.runs.record import FormatError
+from rl.runs.record import Stage, of_format
 
 FORMAT = 1
 """Version of the records; raise it with every change that an older reader would misread."""
@@ -141,25 +142,6 @@ class ProblemRow:
         return _read_problem(of_format(data, FORMAT, "a search"))
 
 
-def of_format(data: Any, number: int, what: str) -> dict[str, Any]:
-    """A JSON object that is a row of this format.
-
-    Args:
-        data: What was read.
-        number: The format.
-        what: What has such rows, for the message.
-
-    Raises:
-        FormatError: It has another format.
-        RecordError: It is no row.
-    """
-    if not isinstance(data, dict) or type(data.get("format")) is not int:
-        raise check.RecordError(f"it is no row of {what}")
-    if data["format"] != number:
-        raise FormatError(f"format {data['format']}, and this version of Stride reads format {number}")
-    return data
-
-
 def _plain(draw: Draw) -> list[float]:
     return [draw.round, draw.state, draw.tokens, draw.score, draw.response]
 
@@ -198,9 +180,14 @@ _read_problem = check.record(
 )
 
 
-def problem_log(folder: Any) -> RowLog[ProblemRow]:
+def problem_log(folder: Path) -> RowLog[ProblemRow]:
     """The rows of a search."""
     return RowLog(folder / "search.jsonl", ProblemRow)
+
+
+def stage_folder(run: Path, stage: Stage) -> Path:
+    """The search of an evaluated stage of a run (`eval.search`), as `stride search` writes one."""
+    return run / "eval" / f"{stage}-search"
 
 
 def in_order(rows: Sequence[ProblemRow]) -> list[ProblemRow]:

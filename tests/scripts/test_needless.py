@@ -21,7 +21,7 @@ report_to: []
 env: {name: addition, settings: {train: ["1_1"], ood_easy: ["2_1"], ood_hard: ["2_2"]}}
 policy: {tiny: {hidden_size: 64, num_layers: 2, num_heads: 2, intermediate_size: 128, max_positions: 128}}
 warm_start: {updates: 400, num_problems: 400, batch_size: 16, learning_rate: 3.0e-3, detour_frac: 0.5}
-rollout: {max_prompt_tokens: 40, max_new_tokens: 60}
+rollout: {max_prompt_tokens: 40, max_new_tokens: 60, problems_per_batch: 4}
 rewards: {terms: [{name: correct, weight: 1.0}]}
 grpo: null
 eval: {splits: [], num_problems: 4, num_samples: 0}
@@ -45,9 +45,22 @@ def test_the_rules_are_measured_and_written(capsys: pytest.CaptureFixture[str]) 
     assert len(lines) and list(rules["rule"]) == list(RULES)
     assert set(lines["use"]) <= {"needed", "skippable", "wasted", "wrong", "unknown"}
     assert is_page(Path("out/needless.html").read_text())
+    # Killed within a batch, it goes on to the same lines; with other settings it is refused.
+    log, csv = Path("out/needless.jsonl"), Path("out/lines.csv")
+    whole, table = log.read_bytes(), csv.read_bytes()
+    rows = whole.splitlines(keepends=True)
+    assert len(rows) == 12
+    log.write_bytes(b"".join(rows[4:10]) + rows[10][:20])  # of batches of four: one whole, one in part
+    csv.unlink()
+    assert main(["run", *FEW, "--output", "out", "--resume"]) == 0
+    assert log.read_bytes() == whole and csv.read_bytes() == table
+    with pytest.raises(SystemExit):
+        main(["run", *FEW, "--output", "out", "--resume", "--samples", "2"])
+    said = capsys.readouterr().err
+    assert "the measurement in out has num_samples 4, and 2 is given; give the same, or a new folder" in said
     with pytest.raises(SystemExit):
         main(["run", *FEW, "--output", "out"])
-    assert "--output out already exists; give a new folder\n" in capsys.readouterr().err  # it cannot go on
+    assert "--output out already exists; give a new folder, or go on with --resume\n" in capsys.readouterr().err
 
 
 def test_a_task_of_whose_lines_nothing_is_known_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
@@ -87,4 +100,7 @@ def test_it_ends_when_too_many_completions_are_ungraded(
     assert "the checker is broken" in said
     with pytest.raises(SystemExit):
         main(["config", "small.yaml", *FEW, "--output", "out"])
-    assert "--output out already exists; give a new folder\n" in capsys.readouterr().err
+    assert "--output out already exists; give a new folder, or go on with --resume\n" in capsys.readouterr().err
+    with pytest.raises(SystemExit):
+        main(["config", "small.yaml", *FEW, "--resume"])
+    assert "--resume needs the folder to go on with: --output FOLDER" in capsys.readouterr().err
