@@ -84,9 +84,16 @@ class Correlation:
 
 
 def by_kind(table: pd.DataFrame) -> list[KindSummary]:
-    """A summary for each kind of line that there is, then of lines taken back and not, then of all."""
-    known = table[table["importance"].notna()]
+    """A summary for each kind of line that there is, then of lines taken back and not, then of all.
+
+    Where a trace has several wrong lines, the first ones and those after them are two more parts.
+    """
+    measured = table["importance"].notna()
+    known, first = table[measured], _first_wrong(table)[measured]
     parts = [(kind.label, known[known["kind"] == kind.value]) for kind in LineKind]
+    wrong = known["kind"] == LineKind.INVALID.value
+    if (wrong & ~first).any():
+        parts += [("invalid, the first", known[first]), ("invalid, after another", known[wrong & ~first])]
     if known["taken_back"].any():
         forward = ~known["kind"].str.contains("backtrack")
         parts.append(("taken back later", known[forward & known["taken_back"]]))
@@ -97,9 +104,11 @@ def by_kind(table: pd.DataFrame) -> list[KindSummary]:
 
 def correlations(table: pd.DataFrame) -> list[Correlation]:
     """Rank correlations of importance with what the environment knows, and with the place in the trace."""
-    known = table[table["importance"].notna()]
+    measured = table["importance"].notna()
+    known = table[measured]
     things = {
         "the way to the end is lost or found again with it (0, 1)": known["decides"],
+        "the first wrong line of its trace (0, 1)": _first_wrong(table)[measured],
         "elementary steps that it does": known["num_elementary"],
         "taken back later (0, 1)": known["taken_back"],
         "place in the trace (0 to 1)": known["line"] / known["num_lines"],
@@ -119,6 +128,12 @@ def correlations(table: pd.DataFrame) -> list[Correlation]:
             )
         )
     return found
+
+
+def _first_wrong(table: pd.DataFrame) -> pd.Series[Any]:
+    """Whether a line is the first invalid one of its trace; those after it mostly follow from it."""
+    wrong = table["kind"] == LineKind.INVALID.value
+    return wrong & (wrong.groupby(table["index"]).cumsum() == 1)
 
 
 def spearman(first: Array, second: Array) -> float:

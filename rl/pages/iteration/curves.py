@@ -58,7 +58,13 @@ class RoundLine:
 
 
 def round_curves(
-    lines: Sequence[RoundLine], *, unit: str, name: str, alt: str, top: float | None = None
+    lines: Sequence[RoundLine],
+    *,
+    unit: str,
+    name: str,
+    alt: str,
+    top: float | None = None,
+    over: str = "round",
 ) -> Markup:
     """One panel of figures over rounds.
 
@@ -68,6 +74,7 @@ def round_curves(
         name: Prefix of the SVG's ids, unique on the page.
         alt: A description, for screen readers.
         top: Upper end of the y axis; None: it follows from the values.
+        over: Label of the x axis.
     """
     drawn = [line for line in lines if line.values]
     with mpl.rc_context(RC):
@@ -82,7 +89,7 @@ def round_curves(
         axes.yaxis.set_major_locator(MaxNLocator(5))
         axes.set_ylim(0, top if top is not None else max(1.05 * axes.dataLim.y1, 0.05))
         _label(axes, drawn)
-        axes.set_xlabel("round")
+        axes.set_xlabel(over)
         name_y_axis(axes, unit)
         return to_svg(figure, name, alt)
 

@@ -112,3 +112,17 @@ def test_importance_is_ranked_against_what_is_known() -> None:
     assert [one.about for one in found] == ["the way to the end is lost or found again with it (0, 1)"]
     assert found[0].importance.value == pytest.approx(4 / math.sqrt(20))
     assert math.isnan(found[0].counterfactual.value)
+
+
+def test_the_first_wrong_line_is_told_from_those_that_follow() -> None:
+    lines = table(
+        index=[1, 1, 1, 2, 2],
+        kind=["invalid", "invalid", "invalid", "valid", "invalid"],
+        importance=[None, 0.1, 0.3, 0.2, 0.8],
+        decides=[True, True, True, False, True],
+    )
+    figures = {one.label: (one.lines, one.importance.value) for one in by_kind(lines)}
+    assert figures["invalid, the first"] == (1, 0.8)  # that of trace 1 could not be measured
+    assert figures["invalid, after another"] == (2, pytest.approx(0.2))
+    found = {one.about: one.importance.value for one in correlations(lines)}
+    assert found["the first wrong line of its trace (0, 1)"] == pytest.approx(3 / math.sqrt(15))
