@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+
 from configs import Config
 from rl.evaluate import Evaluation
 from rl.models.card import write_model_card
@@ -9,6 +11,7 @@ from rl.runs.folder import RunFolder
 from rl.runs.log import sample_rows
 from rl.runs.models import TrainedModel
 from rl.runs.record import Stage
+from rl.search.record import stage_folder
 from rollout.encoder import Encoder
 
 
@@ -25,7 +28,7 @@ def write_evaluation(
 
     Args:
         folder: The run.
-        config: Its `name` and `eval.keep_samples` are used.
+        config: Its `name` and `eval` are used.
         stage: The stage evaluated.
         evaluation: Its results and completions.
         encoder: Gives the text of each token.
@@ -37,6 +40,8 @@ def write_evaluation(
         log.path.unlink(missing_ok=True)
         for group in [group for found in groups.values() for group in found]:
             log.append(*sample_rows(stage, 0, group, encoder, tokens=greedy))
+    if not config.eval.search:
+        shutil.rmtree(stage_folder(folder.path, stage), ignore_errors=True)
     folder.write_summary(folder.summary().with_results(stage, evaluation.results, seconds))
     if (model := folder.model(stage)).is_dir():
         write_model_card(TrainedModel(path=model, run=folder.path, stage=stage), f"{config.name}-{stage}")

@@ -27,6 +27,7 @@ from rl.models.files import PolicyError
 from rl.models.saved_adapter import check_model
 from rl.models.tiny_words import check_tiny_words
 from rl.prompts import build_prompt_format
+from rl.search.record import VERIFIED_STATES
 from rl.sft.examples import make_examples
 from rollout.prompt_format import PromptFormat
 
@@ -82,6 +83,8 @@ def build_parts(config: Config, *, find_model: bool = True) -> Parts:
                 others = _check_loop(config, env)
         with _collected(mistakes):
             _check_key_steps(config, env)
+        with _collected(mistakes):
+            _check_search(config, env)
     with _collected(mistakes):
         rewards = build_rewards(config)
     with _collected(mistakes):
@@ -202,6 +205,20 @@ def _check_credit(config: Config, env: Env[Any] | None, rewards: RewardSum | Non
         raise ConfigError(
             f"grpo.credit is same_state, but '{env.name}' checks no steps, so the state after a line is "
             "unknown; set grpo.credit to sequence"
+        )
+
+
+def _check_search(config: Config, env: Env[Any]) -> None:
+    """Refuse a search without problems, and strategies that the task has no rules for."""
+    if not config.eval.search and config.expert_iteration is None:
+        return
+    if not config.eval.splits:
+        raise ConfigError("eval.splits is empty, so there is nothing to solve; name a split")
+    unchecked = [part.name for part in env.parts.values() if not part.checks_steps]
+    if VERIFIED_STATES in config.search.strategies and unchecked:
+        raise ConfigError(
+            f"search.strategies has {VERIFIED_STATES}, but the task '{unchecked[0]}' does not check steps; "
+            "leave it out"
         )
 
 

@@ -58,6 +58,7 @@ from rl.runs.progress import Progress
 from rl.runs.record import SampleRow, Stage
 from rl.runs.saving import whole_folder
 from rl.sample_tables import SampleTables
+from rl.search.run import search_stage
 from rl.sft.examples import describe_mix, make_phases
 from rl.sft.trainer import warm_start
 from rl.train import CheckedRun
@@ -313,6 +314,8 @@ class _Run:
                 fits=fits(config, policy.encoder),
                 on_batch=lambda split, done: task.advance(done, [f"split {split}"]),
             )
+        if config.eval.search:
+            search_stage(self.folder.path, stage, config, self.parts.env, policy.encoder, pool, self.progress)
         pool.sleep()
         seconds = time.perf_counter() - started
         write_evaluation(self.folder, config, stage, evaluation, policy.encoder, seconds=seconds)

@@ -68,6 +68,7 @@ def evaluate_model(
     from rl.pages.run.write import write_report
     from rl.prompt_lengths import fits
     from rl.runs.quiet import quiet_libraries
+    from rl.search.run import search_stage
 
     check_backends(config)
     quiet_libraries()
@@ -89,6 +90,8 @@ def evaluate_model(
                 fits=fits(config, policy.encoder),
                 on_batch=lambda split, done: task.advance(done, [f"split {split}"]),
             )
+        if config.eval.search:
+            search_stage(folder.path, Stage.BASE, recorded, parts.env, policy.encoder, pool, progress)
         seconds = time.perf_counter() - started
         write_evaluation(folder, recorded, Stage.BASE, evaluation, policy.encoder, seconds=seconds)
         write_report(folder.path)

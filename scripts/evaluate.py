@@ -3,7 +3,8 @@
 MODEL is a folder that Stride or transformers wrote (a PEFT adapter is put on the config's policy.model), a hub
 id, or `config` for the config's own policy before training. Of CONFIG, the sections env, policy, prompt,
 rollout and eval are used. All completions are kept beside the results: browse them with `stride rollouts`,
-compare evaluations with `stride report`.
+compare evaluations with `stride report`. With `eval.search: true` the problems are also solved by search, as
+the section `search` says (`stride search` does that alone).
 """
 
 from __future__ import annotations
@@ -45,6 +46,11 @@ def main(argv: list[str] | None = None) -> int:
         folder = evaluate_model(arguments.model, config, output=arguments.output, out_file=arguments.json)
         results = read_summary(folder).stages[Stage.BASE]
         print(result_table([("model", results)]))
+        if config.eval.search:
+            from rl.search.record import stage_folder
+            from rl.search.text import search_text
+
+            print(f"\n{search_text(stage_folder(folder, Stage.BASE))}")
         print(f"\ncompletions and report: {folder}")
         if arguments.json is not None:
             plain = {split: result.to_json() for split, result in results.items()}

@@ -62,7 +62,12 @@ def main(argv: list[str] | None = None) -> int:
         folder = train(
             config, resume=arguments.resume, overwrite=arguments.overwrite, allow=arguments.allow_change
         )
-        print(result_table(folder.summary().stages.items()))
+        stages = folder.summary().stages
+        print(result_table(stages.items()))
+        if config.eval.search:
+            from rl.search.text import stage_searches_text
+
+            print(f"\n{stage_searches_text(folder.path, stages)}")
         print(f"report: {folder.path / 'report.html'}")
     return 0
 

@@ -17,7 +17,7 @@ Merge = Literal["sum", "mean", "logsumexp", "max"]
 
 
 class SearchConfig(Section):
-    """Search with a trained model (`stride search`), beside greedy decoding, best-of-N and majority vote.
+    """Search with a trained model (`stride search`, `eval.search`), beside greedy decoding, best-of-N and vote.
 
     The problems are those of `eval.splits` and `eval.num_problems`; no training reads this section.
     """
@@ -107,3 +107,8 @@ def check_expert_iteration(config: Config) -> None:
             raise ValueError(
                 f"{key} is for `stride train`, but the config has expert_iteration; set {key} to null"
             )
+    if config.eval.search:
+        raise ValueError(
+            "eval.search is for `stride train`, but the config has expert_iteration, which searches as "
+            "expert_iteration.evaluate_search says; set eval.search to false"
+        )

@@ -7,7 +7,6 @@ from typing import TextIO
 
 from configs import Config, ConfigError
 from rl.runs.folder import RunFolder
-from rl.search.run import check_search
 from rl.train import check_run
 
 
@@ -38,7 +37,6 @@ def iterate(
     """
     if config.expert_iteration is not None:
         checked = check_run(config, resume=resume, overwrite=overwrite, allow=allow)
-        check_search(config, checked.parts.env)
         from rl.search.expert import run_expert_iteration  # imports torch
 
         return run_expert_iteration(config, checked, resume=resume, overwrite=overwrite, allow=allow, out=out)

@@ -60,7 +60,8 @@ def largest_calls(config: Config) -> list[CallSize]:
     """The largest calls of an engine, in training and in evaluation."""
     rollout, evaluation = config.rollout, config.eval
     eval_tokens = max([rollout.max_new_tokens, *evaluation.max_new_tokens.values()])
-    samples = max(1, evaluation.num_samples, config.search.num_samples if config.expert_iteration else 1)
+    searches = evaluation.search or config.expert_iteration is not None
+    samples = max(1, evaluation.num_samples, config.search.num_samples if searches else 1)
     return [
         CallSize(rollout.problems_per_batch, rollout.samples_per_problem, rollout.max_new_tokens),
         CallSize(evaluation.problems_per_batch, samples, eval_tokens),

@@ -10,6 +10,7 @@
     summary.json        results of each stage and split
     eval/<stage>.jsonl  greedy completions of the evaluation
     eval/<stage>-sampled.jsonl  its samples
+    eval/<stage>-search/        its problems solved by search, as `stride search` writes them (`eval.search`)
     eval/during/        completions of the evaluations during GRPO, a Parquet file for each
     models/<stage>/     Hugging Face folder (or PEFT adapter)
     models/best/        the best one of the evaluations during GRPO

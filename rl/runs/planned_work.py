@@ -10,13 +10,19 @@ from rl.runs.record import SECTIONS, Stage, Summary
 
 def planned_work(config: Config, summary: Summary) -> list[Work]:
     """The work that is left of a run, in order; a stage that was cut off counts in full."""
-    work = [] if summary.done(Stage.BASE) else [evaluation_work(Stage.BASE, base_config(config))]
+    base, work = base_config(config), list[Work]()
+    if not summary.done(Stage.BASE):
+        work = [
+            evaluation_work(Stage.BASE, base),
+            *([search_work(base, Stage.BASE)] if base.eval.search else []),
+        ]
     for stage, name in SECTIONS.items():
         section = getattr(config, name)
         if section is not None and not summary.done(stage, section.updates):
             if stage is Stage.KEY_STEPS and section.expected_samples:
                 work.append(dual_work(section.expected_samples))
             work += [training_work(stage, config), evaluation_work(stage, config)]
+            work += [search_work(config, stage)] if config.eval.search else []
     return work
 
 
@@ -43,9 +49,16 @@ def evaluation_work(stage: Stage, config: Config) -> Work:
     return Work(label=f"evaluation of {stage.label}", kind=Kind.COMPLETION, units=num_completions(config))
 
 
+def search_work(config: Config, stage: Stage | None = None) -> Work:
+    """The problems that a model is asked to solve by search: that of a stage, or any other."""
+    num = len(config.eval.splits) * config.eval.num_problems
+    return Work(label=f"search of {stage.label}" if stage else "search", kind=Kind.PROBLEM, units=num)
+
+
 def base_config(config: Config) -> Config:
-    """The config the base model is evaluated with: k samples of random weights would only cost time."""
+    """The config the base model is evaluated with: samples and searches of random weights cost time."""
     if config.policy.model != "tiny":
         return config
     num_samples = 0 if config.eval.greedy else 1
-    return config.model_copy(update={"eval": config.eval.model_copy(update={"num_samples": num_samples})})
+    changed = {"num_samples": num_samples, "search": False}
+    return config.model_copy(update={"eval": config.eval.model_copy(update=changed)})

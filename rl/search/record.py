@@ -190,6 +190,11 @@ def stage_folder(run: Path, stage: Stage) -> Path:
     return run / "eval" / f"{stage}-search"
 
 
+def has_search(folder: Path) -> bool:
+    """Whether a folder holds a search that has begun."""
+    return problem_log(folder).path.is_file()
+
+
 def in_order(rows: Sequence[ProblemRow]) -> list[ProblemRow]:
     """The rows by split, in the order in which splits first come, then by index."""
     splits = {split: place for place, split in enumerate(dict.fromkeys(row.split for row in rows))}

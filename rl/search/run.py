@@ -1,31 +1,41 @@
-"""A search with one model, in a folder of its own (`rl/runs/analysis.py`): what `stride search` does.
+"""A search with one model, in a folder of its own: what `stride search` and evaluations with search do.
 
 ::
 
+    search.json        the model, the task, what is searched and how (`rl/runs/analysis.py`)
     search.jsonl       a row for each problem: every completion, state and text
     summary.csv        a row for each method and setting
     merges.csv         the searches with every merge rule
     curves.csv         every method within budgets of tokens
     search.html        the page
+
+`stride search` makes such a folder for any model, `eval.search` one for each stage of a run.
 """
 
 from __future__ import annotations
 
+import shutil
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import closing
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from configs import Config, ConfigError
+from configs import Config
 from envs import Env, Split
 from rl.parts import build_parts
-from rl.runs.analysis import check_folder, open_folder
-from rl.runs.forecast import Kind, Work
+from rl.runs.analysis import check_folder, open_folder, write_settings
+from rl.runs.errors import RunFolderError
+from rl.runs.forecast import Work
 from rl.runs.progress import Progress
-from rl.search.record import VERIFIED_STATES, ProblemRow, in_order, problem_log
+from rl.runs.record import Stage
+from rl.search.record import ProblemRow, in_order, problem_log, stage_folder
 from rl.standalone import free_folder, model_settings, name_of_model, with_model
 from rollout.threads import let_threads_sleep
+
+if TYPE_CHECKING:  # imports torch
+    from rollout.encoder import Encoder
+    from rollout.pools.base import RolloutPool
 
 
 def search_with_model(model: str, config: Config, *, output: Path | None = None, resume: bool = False) -> Path:
@@ -47,12 +57,137 @@ def search_with_model(model: str, config: Config, *, output: Path | None = None,
         GraderError: Graders failed on more completions than allowed.
     """
     config, checkpoint = with_model(model, config)
-    samples = {"num_samples": config.search.num_samples}  # memory is stated by it
-    config = config.model_copy(update={"eval": config.eval.model_copy(update=samples)})
+    config = config.model_copy(update={"eval": config.eval.model_copy(update={"search": True})})
     parts = build_parts(config, find_model=checkpoint is None)
-    check_search(config, parts.env)
     folder = output or free_folder(f"search-{name_of_model(model, checkpoint)}-{config.name}")
-    settings = {
+    settings = search_settings(config, checkpoint)
+    check_folder(folder, "search", settings, resume=resume)
+
+    let_threads_sleep()  # everything that needs no torch is checked
+    from rl.opening import opened_model
+    from rl.runs.planned_work import search_work
+
+    with (
+        opened_model(config, parts, checkpoint) as (loaded, pool, warnings),
+        closing(open_folder(folder, "search", settings, config, loaded.commit, resume=resume)),
+    ):
+        progress = Progress(sys.stderr)
+        for warning in warnings:
+            progress.say(warning)
+        search_into(folder, config, parts.env, loaded.encoder, pool, progress, search_work(config))
+    return folder
+
+
+def search_stage(
+    run: Path,
+    stage: Stage,
+    config: Config,
+    env: Env[Any],
+    encoder: Encoder,
+    pool: RolloutPool,
+    progress: Progress,
+) -> None:
+    """Evaluate a stage of a run by search; goes on where an earlier call with the same model was cut off.
+
+    Args:
+        run: Folder of the run.
+        stage: The stage; the model of a run that only evaluates is its base.
+        config: As for `search_with_model`.
+        env: Makes and judges the problems.
+        encoder: The model's.
+        pool: Holds its weights.
+        progress: Shows how far it is.
+
+    Raises:
+        GraderError: Graders failed on more completions than allowed.
+    """
+    from rl.runs.planned_work import search_work
+
+    folder, model = stage_folder(run, stage), run / "models" / stage
+    settings = search_settings(*with_model(str(model) if model.is_dir() else "config", config))
+    try:
+        check_folder(folder, "search", settings, resume=True)
+    except RunFolderError:  # none yet, or one of weights that were trained further since
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir(parents=True)
+        write_settings(folder, "search", settings)
+    search_into(folder, config, env, encoder, pool, progress, search_work(config, stage))
+
+
+def search_into(
+    folder: Path,
+    config: Config,
+    env: Env[Any],
+    encoder: Encoder,
+    pool: RolloutPool,
+    progress: Progress,
+    work: Work,
+) -> None:
+    """Solve the problems that a folder has no rows of, then write its tables and page.
+
+    Args:
+        folder: Has its settings and perhaps rows.
+        config: As for `search_with_model`.
+        env: Makes and judges the problems.
+        encoder: The model's.
+        pool: Holds its weights.
+        progress: Shows how far it is.
+        work: The work as it names it.
+
+    Raises:
+        GraderError: Graders failed on more completions than allowed.
+    """
+    from rl.pages.search.write import write_page
+    from rl.prompt_lengths import fits
+    from rl.search.solve import Plan, Solver
+    from rl.search.summary import arms, by_merge, curve_table, curves, table
+
+    log = problem_log(folder)
+    if note := log.mend():
+        progress.say(note)
+    solver = Solver(
+        pool,
+        env,
+        encoder,
+        Plan(
+            splits={Split(name): limit for name, limit in split_limits(config).items()},
+            num_problems=config.eval.num_problems,
+            problems_per_batch=config.eval.problems_per_batch,
+            together=workers(config),
+            seed=config.seed,
+            search=config.search,
+        ),
+        max_ungraded=config.rollout.max_ungraded,
+        fits=fits(config, encoder),
+    )
+    rows = solver.whole(log.read())
+    log.replace(rows)
+    with progress.showing(work, done=len(rows)) as task:
+
+        def take(new: Sequence[ProblemRow]) -> None:
+            log.append(*new)
+            rows.extend(new)
+            right = sum(any(one.correct for one in row.responses) for row in rows)
+            task.advance(len(rows), [f"{right / len(rows):.0%} with a right completion"])
+
+        solver.run({row.key for row in rows}, take)
+    rows = in_order(solver.whole(rows))
+    log.replace(rows)
+    depth, merge = config.search.depth, config.search.merge
+    table(arms(rows, merge, depth=depth)).to_csv(folder / "summary.csv", index=False)
+    table(by_merge(rows, depth=depth)).to_csv(folder / "merges.csv", index=False)
+    curve_table(curves(rows, merge)).to_csv(folder / "curves.csv", index=False)
+    write_page(folder)
+
+
+def search_settings(config: Config, checkpoint: Path | None) -> Mapping[str, Any]:
+    """What the rows of a search follow from: one that goes on refuses others.
+
+    Args:
+        config: As `with_model` returns it.
+        checkpoint: Likewise.
+    """
+    return {
         **model_settings(config, checkpoint),
         "splits": split_limits(config),
         "num_problems": config.eval.num_problems,
@@ -63,75 +198,6 @@ def search_with_model(model: str, config: Config, *, output: Path | None = None,
         "prompt": config.prompt.model_dump(mode="json"),
         "max_prompt_tokens": config.rollout.max_prompt_tokens,
     }
-    check_folder(folder, "search", settings, resume=resume)
-
-    let_threads_sleep()  # everything that needs no torch is checked
-    from rl.opening import opened_model
-    from rl.pages.search.write import write_page
-    from rl.prompt_lengths import fits
-    from rl.search.solve import Plan, Solver
-    from rl.search.summary import arms, by_merge, curve_table, curves, table
-
-    with (
-        opened_model(config, parts, checkpoint) as (loaded, pool, warnings),
-        closing(open_folder(folder, "search", settings, config, loaded.commit, resume=resume)),
-    ):
-        log, progress = problem_log(folder), Progress(sys.stderr)
-        for warning in warnings:
-            progress.say(warning)
-        if note := log.mend():
-            progress.say(note)
-        solver = Solver(
-            pool,
-            parts.env,
-            loaded.encoder,
-            Plan(
-                splits={Split(name): limit for name, limit in split_limits(config).items()},
-                num_problems=config.eval.num_problems,
-                problems_per_batch=config.eval.problems_per_batch,
-                together=workers(config),
-                seed=config.seed,
-                search=config.search,
-            ),
-            max_ungraded=config.rollout.max_ungraded,
-            fits=fits(config, loaded.encoder),
-        )
-        rows = solver.whole(log.read())
-        log.replace(rows)
-        work = Work(label="search", kind=Kind.PROBLEM, units=solver.num_problems)
-        with progress.showing(work, done=len(rows)) as task:
-
-            def take(new: Sequence[ProblemRow]) -> None:
-                log.append(*new)
-                rows.extend(new)
-                right = sum(any(one.correct for one in row.responses) for row in rows)
-                task.advance(len(rows), [f"{right / len(rows):.0%} with a right completion"])
-
-            solver.run({row.key for row in rows}, take)
-        rows = in_order(solver.whole(rows))
-        log.replace(rows)
-        depth, merge = config.search.depth, config.search.merge
-        table(arms(rows, merge, depth=depth)).to_csv(folder / "summary.csv", index=False)
-        table(by_merge(rows, depth=depth)).to_csv(folder / "merges.csv", index=False)
-        curve_table(curves(rows, merge)).to_csv(folder / "curves.csv", index=False)
-        write_page(folder)
-    return folder
-
-
-def check_search(config: Config, env: Env[Any]) -> None:
-    """Refuse a search without problems, and strategies that the task has no rules for.
-
-    Raises:
-        ConfigError: Names the key and what to do.
-    """
-    if not config.eval.splits:
-        raise ConfigError("eval.splits is empty, so there is nothing to solve; name a split")
-    unchecked = [part.name for part in env.parts.values() if not part.checks_steps]
-    if VERIFIED_STATES in config.search.strategies and unchecked:
-        raise ConfigError(
-            f"search.strategies has {VERIFIED_STATES}, but the task '{unchecked[0]}' does not check steps; "
-            "leave it out"
-        )
 
 
 def split_limits(config: Config) -> dict[str, int]:

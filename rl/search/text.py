@@ -1,13 +1,14 @@
-"""The figures of a search as a text table, for the terminal."""
+"""The figures of searches as text tables, for the terminal."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from rl.pages.text import text_table
 from rl.runs.analysis import read_settings
-from rl.search.record import problem_log
+from rl.runs.record import Stage
+from rl.search.record import has_search, problem_log, stage_folder
 from rl.search.summary import BEST_OF_N, LABELS, MAJORITY, SYMBOLIC, Arm, arms, beside
 from rl.stats.format import bare_percent
 
@@ -37,6 +38,12 @@ def search_text(folder: Path) -> str:
         return "no problem was solved: the prompts of all are over rollout.max_prompt_tokens"
     found = beside(arms(rows, settings["merge"], depth=settings["depth"]))
     return text_table(_HEAD, [_line(arm, others) for arm, others in found], num_left=2)
+
+
+def stage_searches_text(run: Path, stages: Iterable[Stage]) -> str:
+    """The same for the stages of a run that were evaluated by search; empty without one."""
+    found = [(stage, stage_folder(run, stage)) for stage in stages]
+    return "\n\n".join([f"{stage.label}, search\n{search_text(at)}" for stage, at in found if has_search(at)])
 
 
 def _line(arm: Arm, others: Mapping[str, Arm]) -> list[str]:

@@ -7,6 +7,7 @@ The page has no script and no outside file, and is the same bytes for the same f
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from rl.pages.decoding import decoding
@@ -18,6 +19,7 @@ from rl.pages.run.examples import examples
 from rl.pages.run.lengths import lengths
 from rl.pages.run.origin import next_steps, provenance
 from rl.pages.run.results import full_table, headline_table
+from rl.pages.run.search import StageSearch, stage_searches
 from rl.pages.run.summary import distributions, tiles, trade_offs
 from rl.pages.run.verdict import verdict
 from rl.pages.steps import COUNTED
@@ -41,16 +43,18 @@ def write_report(folder: Path) -> Path:
     """
     path = folder / "report.html"
     viewer = _VIEWER_PAGE if (folder / _VIEWER_PAGE).is_file() else None
-    write_text(path, render_report(read_run(folder), viewer=viewer))
+    run = read_run(folder)
+    write_text(path, render_report(run, viewer=viewer, searches=stage_searches(folder, run.stages)))
     return path
 
 
-def render_report(run: RunRecord, *, viewer: str | None = None) -> str:
+def render_report(run: RunRecord, *, viewer: str | None = None, searches: Sequence[StageSearch] = ()) -> str:
     """The whole page.
 
     Args:
         run: The run.
         viewer: Path of the viewer's page beside this one; None if there is none.
+        searches: Of its stages.
     """
     env = run.config.get("env") or {}
     results = {split: list(run.results(split).items()) for split in run.splits}
@@ -71,8 +75,9 @@ def render_report(run: RunRecord, *, viewer: str | None = None) -> str:
         steps_checked=run.steps_checked,
         partly_checked=run.steps_partly_checked,
         counted=COUNTED,
-        headlines=headline_table(run) if run.stages else None,
+        headlines=headline_table(run, {one.stage: one.arms for one in searches}) if run.stages else None,
         figures=full_table(run) if run.stages else None,
+        searches=searches,
         lengths=lengths(run),
         buckets=by_bucket(results),
         empty_thoughts=empty_thoughts(results),

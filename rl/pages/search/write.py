@@ -80,7 +80,7 @@ def render_page(settings: dict[str, Any], rows: Sequence[ProblemRow]) -> str:
         tiles=_tiles(rows, found),
         legend=legend(made, next(iter(greedy.values()), None)),
         plots=plots,
-        table=_arm_table(found) if found else None,
+        table=arm_table(found) if found else None,
         merges=_merge_table(by_merge(rows, depth=depth)) if rows else None,
         merge=merge,
         depth=depth,
@@ -148,7 +148,8 @@ _HEADS = (
 )
 
 
-def _arm_table(found: Sequence[Arm]) -> Table:
+def arm_table(found: Sequence[Arm]) -> Table:
+    """Greedy decoding and every search, with the other methods at its tokens."""
     groups = []
     for split in dict.fromkeys(arm.split for arm in found):
         ours = [arm for arm in found if arm.split == split]
