@@ -28,7 +28,8 @@ class Cost:
         asked_completions: Answers that loops ask for on train problems.
         grpo_completions: Completions GRPO samples if dynamic sampling replaces no group.
         grpo_completions_most: Completions GRPO samples if it replaces as many groups as the config allows.
-        eval_completions: Completions sampled in evaluations.
+        eval_completions: Completions sampled in evaluations, those of searches left out.
+        searched_problems: Problems that evaluations solve by search.
     """
 
     runs: int = 0
@@ -40,6 +41,7 @@ class Cost:
     grpo_completions: int = 0
     grpo_completions_most: int = 0
     eval_completions: int = 0
+    searched_problems: int = 0
 
     def __add__(self, other: Cost) -> Cost:
         """The counts of both."""
@@ -56,9 +58,14 @@ def evaluation_completions(trial: Trial) -> dict[Stage, int]:
     config = trial.config
     problems = len(config.eval.splits) * config.eval.num_problems
     completions = dict.fromkeys((Stage.BASE, *trained_stages(trial)), problems * (1 + config.eval.num_samples))
-    if config.policy.model == "tiny":  # random weights are evaluated greedily only
+    if _is_noise(trial, Stage.BASE):  # random weights are evaluated greedily only
         completions[Stage.BASE] = problems
     return completions
+
+
+def _is_noise(trial: Trial, stage: Stage) -> bool:
+    """Whether the weights of a stage are random."""
+    return stage is Stage.BASE and trial.config.policy.model == "tiny"
 
 
 def _cost(trial: Trial, *, left: bool) -> Cost:
@@ -88,6 +95,11 @@ def _cost(trial: Trial, *, left: bool) -> Cost:
         grpo_completions_most=most,
         eval_completions=sum(
             num for stage, num in evaluation_completions(trial).items() if stage not in evaluated
+        ),
+        searched_problems=sum(
+            len(config.eval.splits) * config.eval.num_problems
+            for stage in (Stage.BASE, *trained_stages(trial))
+            if config.eval.search and stage not in evaluated and not _is_noise(trial, stage)
         ),
     )
 

@@ -32,6 +32,7 @@ _COSTS = (
     ("GRPO completions, if dynamic sampling replaces no group", "grpo_completions"),
     ("GRPO completions, if it replaces as many as allowed", "grpo_completions_most"),
     ("evaluation completions", "eval_completions"),
+    ("problems solved by search", "searched_problems"),
 )
 
 
@@ -89,7 +90,11 @@ def _state(trial: Trial) -> str:
 
 def _cost_table(plan: Plan, left: list[Trial]) -> str:
     whole, rest = cost_of(plan.trials, left=False), cost_of(left, left=True)
-    shown = [one for one in _COSTS if _count(whole, one[1]) or not one[1].startswith(("key_steps", "asked"))]
+    shown = [
+        one
+        for one in _COSTS
+        if _count(whole, one[1]) or not one[1].startswith(("key_steps", "asked", "searched"))
+    ]
     rows = [[label, *(f"{_count(cost, name):,}" for cost in (whole, rest))] for label, name in shown]
     return text_table(["cost", "all", "left"], rows, num_left=1)
 

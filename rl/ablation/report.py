@@ -1,8 +1,9 @@
 """The results of an ablation as a page, as CSV and as text.
 
-In: a `Plan`, its runs finished or not. Out: `report.html` and `summary.csv` in its folder, and a table for
-the terminal. Where cases are step-skipping loops, the page is that of the study over their rounds, and the
-figures are those of its rounds; ordinary cases have their comparison beside it.
+In: a `Plan`, its runs finished or not. Out: `report.html` and `summary.csv` in its folder, with `eval.search`
+also `searches.csv` (each seed) and `mean_searches.csv`, and a table for the terminal. Where cases are
+step-skipping loops, the page is that of the study over their rounds, and the figures are those of its rounds;
+ordinary cases have their comparison beside it.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from configs.schema.ablation import Plan
 from rl.compare.export import comparison_csv
 from rl.compare.results import read_cases
 from rl.compare.runs import Comparison, FailedRun, plan_comparison
+from rl.compare.searches import mean_searches_csv, searches_csv
 from rl.compare.stored import store
 from rl.compare.study import make_study
 from rl.iterate.study import has_loops, read_loop_study
@@ -80,4 +82,7 @@ def _write_ordinary(compared: Comparison, path: Path, store_in: Path | None) -> 
         store(compared, cases, store_in)
     study = make_study(compared, cases)
     write_text(path.with_name("summary.csv"), comparison_csv(study))
+    if study.searches:
+        write_text(path.with_name("searches.csv"), searches_csv(study.searches))
+        write_text(path.with_name("mean_searches.csv"), mean_searches_csv(study.searches))
     write_text(path, render_comparison(study))

@@ -142,10 +142,13 @@ def _check(trial: Trial, gpus_per_trial: float | None) -> None:
 def _check_same_evaluation(trial: Trial) -> None:
     """Refuse a run with other evaluation settings: it could go on, but would be compared on other problems."""
     path = trial.folder / "config.yaml"
-    if load_config(path).eval != trial.config.eval:
+    before = load_config(path)
+    searched = trial.config.eval.search and before.search != trial.config.search
+    if before.eval != trial.config.eval or searched:
+        section = "search" if searched else "eval"
         raise RunFolderError(
-            f"{path.parent} holds a run with other eval settings, which cannot be compared; give the same, or "
-            "another --output"
+            f"{path.parent} holds a run with other {section} settings, which cannot be compared; give the "
+            "same, or another --output"
         )
 
 

@@ -14,6 +14,7 @@ from rl.compare.flags import Flag, case_flags
 from rl.compare.results import CaseRecord, Entry, TraceFacts, entries, read_cases
 from rl.compare.runs import Comparison
 from rl.compare.same_problems import num_problems, same_problems
+from rl.compare.searches import SearchedCase, read_searches
 from rl.compare.shared import on_shared_problems
 from rl.runs.read import PlainConfig
 from rl.runs.record import Stage, planned_stages
@@ -80,6 +81,7 @@ class Study:
         shared: Number of problems compared, for splits on which some cases were evaluated on more.
         left_out: Why each other split is not compared.
         flags: Failures by case.
+        searches: The searches of the cases' last stages (`eval.search`).
     """
 
     comparison: Comparison
@@ -88,6 +90,7 @@ class Study:
     shared: dict[str, int]
     left_out: dict[str, str]
     flags: dict[str, list[Flag]]
+    searches: tuple[SearchedCase, ...] = ()
 
     @property
     def entries(self) -> list[Entry]:
@@ -173,6 +176,7 @@ def make_study(comparison: Comparison, cases: list[CaseRecord] | None = None) ->
         shared=same.shared,
         left_out=same.left_out,
         flags={case.name: case_flags(case, every) for case in cases},
+        searches=read_searches(cases),
     )
 
 

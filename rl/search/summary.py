@@ -10,7 +10,7 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from statistics import fmean
-from typing import Any, get_args
+from typing import Any, NamedTuple, get_args
 
 import pandas as pd
 
@@ -97,6 +97,33 @@ class Arm:
     gain_high: float | None = None
 
 
+class Method(NamedTuple):
+    """A method with its setting, on a split.
+
+    Attributes:
+        split: The split.
+        name: A key of `LABELS`.
+        search: The search itself, or the one whose tokens it had; empty for greedy decoding.
+        breadth: N of that search.
+        depth: b of it.
+    """
+
+    split: str
+    name: str
+    search: str = ""
+    breadth: int | None = None
+    depth: int | None = None
+
+    @property
+    def is_search(self) -> bool:
+        """Whether it is a search and not beside one."""
+        return self.name == self.search
+
+    def beside(self, name: str) -> Method:
+        """Another method, with the tokens that this search takes on each problem."""
+        return self._replace(name=name)
+
+
 def arms(rows: Sequence[ProblemRow], merge: Merge, *, depth: int) -> list[Arm]:
     """Every method and setting, split by split.
 
@@ -105,35 +132,43 @@ def arms(rows: Sequence[ProblemRow], merge: Merge, *, depth: int) -> list[Arm]:
         merge: The merge rule of the searches.
         depth: The largest b.
     """
-    found = []
+    found = results_of(rows, merge, depth=depth)
+    made = []
+    for method, results in found.items():
+        setting: dict[str, Any] = {"breadth": method.breadth, "depth": method.depth}
+        if method.is_search:
+            best = found.get(method.beside(BEST_OF_N))
+            setting |= {"merge": merge, **(_gain(results, best) if best else {})}
+        made.append(_arm(method.split, method.name, results, **setting))
+    return made
+
+
+def results_of(rows: Sequence[ProblemRow], merge: Merge, *, depth: int) -> dict[Method, list[Result]]:
+    """What every method and setting did on each problem, split by split; the arguments are those of `arms`."""
+    found: dict[Method, list[Result]] = {}
     for split in dict.fromkeys(row.split for row in rows):
         ours = [row for row in rows if row.split == split]
         greedy = [row for row in ours if row.greedy is not None]
         if greedy:
-            found.append(_arm(split, GREEDY, [_greedy(row) for row in greedy]))
+            found[Method(split, GREEDY)] = [greedy_result(row) for row in greedy]
         for place, search in enumerate(ours[0].searches):
             for b in range(depth + 1):
-                found += _at_equal_tokens(split, ours, place, search, b, merge)
+                method = Method(split, search.strategy, search.strategy, search.breadth, b)
+                found |= _at_equal_tokens(method, ours, place, merge)
     return found
 
 
 def _at_equal_tokens(
-    split: str, rows: Sequence[ProblemRow], place: int, search: SearchRow, depth: int, merge: Merge
-) -> list[Arm]:
+    method: Method, rows: Sequence[ProblemRow], place: int, merge: Merge
+) -> dict[Method, list[Result]]:
     """A search up to a depth, and the other methods with the tokens that it took."""
-    budgets = {row.index: spent(up_to(row.searches[place], depth)) for row in rows}
-    searched = [searched_by(row, row.searches[place], merge, depth=depth) for row in rows]
-    setting: dict[str, Any] = {"breadth": search.breadth, "depth": depth}
-    found = []
-    sampled = any(row.samples for row in rows)  # none where baselines are not sampled
-    best = [chosen(row, budgets[row.index], BEST_OF_N) for row in rows] if sampled else []
-    gain = _gain(searched, best) if sampled else {}
-    found.append(_arm(split, search.strategy, searched, **setting, merge=merge, **gain))
-    if sampled:
-        found.append(_arm(split, BEST_OF_N, best, **setting))
-        found.append(_arm(split, MAJORITY, [chosen(r, budgets[r.index], MAJORITY) for r in rows], **setting))
+    budgets = {row.index: spent(up_to(row.searches[place], method.depth)) for row in rows}
+    found = {method: [searched_by(row, row.searches[place], merge, depth=method.depth) for row in rows]}
+    if any(row.samples for row in rows):  # none where baselines are not sampled
+        for name in (BEST_OF_N, MAJORITY):
+            found[method.beside(name)] = [chosen(row, budgets[row.index], name) for row in rows]
     if any(row.symbolic_tokens is not None for row in rows):
-        found.append(_arm(split, SYMBOLIC, [symbolic(row, budgets[row.index]) for row in rows], **setting))
+        found[method.beside(SYMBOLIC)] = [symbolic(row, budgets[row.index]) for row in rows]
     return found
 
 
@@ -268,7 +303,8 @@ def symbolic(row: ProblemRow, max_tokens: int) -> Result:
     )
 
 
-def _greedy(row: ProblemRow) -> Result:
+def greedy_result(row: ProblemRow) -> Result:
+    """What greedy decoding answers; the completion must be there."""
     assert row.greedy is not None
     complete = row.responses[row.greedy.response].complete
     return _result(row, [row.greedy], row.greedy.response if complete else None)

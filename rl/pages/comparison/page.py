@@ -17,6 +17,7 @@ from rl.pages.comparison.curves import learning_curves
 from rl.pages.comparison.legend import entry_name, legend
 from rl.pages.comparison.lengths import lengths
 from rl.pages.comparison.scatter import trade_offs
+from rl.pages.comparison.searches import searches
 from rl.pages.comparison.tables import config_table, difference_table, full_table, headline_table
 from rl.pages.decoding import decoding
 from rl.pages.render import render
@@ -69,6 +70,7 @@ def render_comparison(study: Study) -> str:
         decoding=decoding(entry.mean() for found in study.compared().values() for entry in found),
         headlines=headline_table(study) if is_comparable else None,
         figures=full_table(study) if is_comparable else None,
+        searches=searches(study) if is_comparable else None,
         buckets=by_bucket(means),
         empty_thoughts=empty_thoughts(means),
         backtracks=backtracks(means),

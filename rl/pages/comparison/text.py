@@ -9,6 +9,7 @@ from rl.compare.flags import by_kind, where
 from rl.compare.results import Figure
 from rl.compare.study import Study
 from rl.pages.comparison.legend import entry_name
+from rl.pages.comparison.searches import searches_text
 from rl.pages.decoding import decoding
 from rl.pages.steps import COUNTED
 from rl.pages.text import optional_shares, other_forms, text_table
@@ -41,6 +42,7 @@ def comparison_text(study: Study) -> str:
         rows.append([entry.split, name, str(len(entry.results)), f"{accuracy:.3f}{how}", interval, *cells])
     lines = [text_table(head, rows, num_left=2)]
     lines += [] if all(one.greedy for one in means) else [f"{decoding(means)}."]
+    lines += ["", searched, ""] if (searched := searches_text(study)) else []
     for case in study.cases:
         found = by_kind(study.flags[case.name])
         lines += [f"flag: {case.name}: {kind.value}: {where(splits)}" for kind, splits in found.items()]

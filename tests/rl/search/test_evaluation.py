@@ -13,6 +13,7 @@ from rl.pages.render import is_page
 from rl.parts import build_parts
 from rl.search.record import problem_log, stage_folder
 from scripts.evaluate import main as evaluate
+from scripts.report import main as report
 from scripts.train import main as train
 from tests.kit.tiny_config import write_tiny
 
@@ -65,6 +66,13 @@ def test_a_run_searches_after_its_stages_and_goes_on_within_a_search(
     assert evaluate(["run/models/warm", "small.yaml", "--output", "alone"]) == 0
     assert (stage_folder(Path("alone"), "base") / "search.jsonl").read_bytes() == whole
     assert "verified states, N = 3, b = 1" in capsys.readouterr().out
+
+    # Compared, each case has its searches.
+    assert report(["run", "alone", "--output", "both.html"]) == 0
+    both = Path("both.html").read_text()
+    assert is_page(both) and "At the tokens of greedy decoding of run" in both
+    assert both.count("verified states, N = 3, b = 0") == 2
+    assert "any completion right, tokens of run" in capsys.readouterr().out
 
     # Evaluated again without search, the stage keeps none of earlier weights.
     del summary["stages"]["base"]
