@@ -284,17 +284,18 @@ def best_passed(row: ProblemRow, search: SearchRow, merge: Merge) -> int | None:
 
 
 def train_plan(config: Config, env: Env[Any], number: int) -> Plan:
-    """What the search for a round solves: train problems that the warm start has not seen, where there are."""
+    """What the search for a round solves: train problems that no training has seen, where there are."""
     settings, learnt = config.expert_iteration, config.warm_start
     assert settings is not None and learnt is not None
     size = env.num_problems(Split.TRAIN)
     num = settings.num_problems if size is None else min(settings.num_problems, size)
+    first = learnt.num_problems + (number - 1) * num * settings.fresh_problems
     strategy, breadth, _ = config.search.learnt_from
     search = {"strategies": [strategy], "breadth": [breadth]}
     return Plan(
         splits={Split.TRAIN: config.eval.max_new_tokens.get("train", config.rollout.max_new_tokens)},
         num_problems=num,
-        first=learnt.num_problems if size is None else max(0, min(learnt.num_problems, size - num)),
+        first=first if size is None else max(0, min(first, size - num)),
         problems_per_batch=config.eval.problems_per_batch,
         together=workers(config),
         seed=derive_seed(config.seed, "expert", number),

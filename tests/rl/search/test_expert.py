@@ -17,7 +17,7 @@ from rl.models.tiny import make_tokenizer
 from rl.pages.render import is_page
 from rl.runs.models import find_trained
 from rl.runs.state import Condition, read_state
-from rl.search.expert import kept_examples, searched_accuracy
+from rl.search.expert import kept_examples, searched_accuracy, train_plan
 from rl.search.expert_record import evaluated_log, expert_log, model_folder, searched_log
 from rl.search.record import Draw, ProblemRow, Response, SearchRow
 from rl.search.summary import Arm
@@ -79,6 +79,7 @@ def test_rounds_are_kept_and_go_on_bit_for_bit_wherever_they_stopped(
     assert all(set(row.greedy) == set(row.searched) == {"id"} for row in rows)
     searched = searched_log(whole, 1).read()
     assert [row.index for row in searched] == list(range(30, 40))  # the warm start has seen those before
+    assert [row.index for row in searched_log(whole, 2).read()] == list(range(40, 50))
     assert all(not row.samples and [s.breadth for s in row.searches] == [4] for row in searched)
     assert len(evaluated_log(whole, 2).read()) == 6 and len(evaluated_log(whole, 2).read()[0].searches) == 2
     page = (whole / "report.html").read_text()
@@ -102,6 +103,14 @@ def test_rounds_are_kept_and_go_on_bit_for_bit_wherever_they_stopped(
     monkeypatch.chdir(tmp_path)
     assert main([str(whole / "config.yaml"), f"output_dir={whole}", "--resume"]) == 0
     assert "greedy id" in capsys.readouterr().out
+
+
+def test_a_round_searches_other_problems_or_the_same() -> None:
+    env = make_env("directional", CONFIG["env"]["settings"])
+    for fresh, first in ((True, [30, 40, 50]), (False, [30, 30, 30])):
+        settings = {**CONFIG["expert_iteration"], "fresh_problems": fresh}
+        whole = config(Path("run"), expert_iteration=settings)
+        assert [train_plan(whole, env, number).first for number in (1, 2, 3)] == first
 
 
 def test_greedy_decoding_alone_can_be_evaluated(tmp_path: Path) -> None:
