@@ -1,19 +1,21 @@
 """Where a trace goes wrong: the first line after which it can no longer be right, and what is right there.
 
 In: a checked trace of a task that checks steps. Out: the place of a line, counted over all lines; the closing
-line has the number of steps as its place. Lines that a backtrack took back do not count: nothing of them
-stands.
+line has the number of steps as its place. For the fault of a trace, lines that a backtrack took back do not
+count: nothing of them stands. Its *wrong turns* are counted with them.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import math
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from envs.base import Env
+from envs.line_facts import LineFacts
 from envs.path import StepError, UncheckedStep
 from envs.problem import Problem
-from envs.trace import StepKind, Trace
+from envs.trace import StepKind, Trace, Verdict
 
 
 def standing(env: Env[Any], problem: Problem, trace: Trace) -> Iterator[tuple[int, Any, Any, bool]]:
@@ -79,3 +81,39 @@ def counterpart(env: Env[Any], problem: Problem, right: Trace, wrong: Trace) -> 
     ours = [env.start(problem)]
     ours += [after for place, _, after, _ in standing(env, problem, wrong) if place < fault]
     return next(leaves[state] for state in reversed(ours) if state in leaves)
+
+
+def wrong_lines_stand(trace: Trace) -> tuple[bool, ...]:
+    """Whether an invalid line stands after each line, so that the trace can only pass if that is taken back.
+
+    Example: after "right", "wrong", "right", "<backtrack> 1" and "right": no, yes, yes, no, no.
+    """
+    path, found = [False], []
+    for step in trace.steps:
+        if step.kind is not StepKind.BACKTRACK:
+            path.append(path[-1] or step.verdict is Verdict.INVALID)
+        elif step.verdict is Verdict.VALID:
+            keep = len(path) - 2 if step.target is None else step.target
+            del path[keep + 1 :]
+        found.append(path[-1])
+    return tuple(found)
+
+
+def wrong_turns(trace: Trace, facts: Sequence[LineFacts]) -> tuple[int, ...]:
+    """Places of the lines that left the way: before each the trace could still pass, after it no longer.
+
+    They are invalid lines and valid ones into a dead end. What follows one is no other, until a backtrack has
+    led back; the turn was taken back if its step is `undone`.
+
+    Example: a line into a dead end, another move in there, the backtrack out of it and an invalid line: (0, 3).
+
+    Args:
+        trace: A checked trace.
+        facts: Of its lines.
+    """
+    found, off = [], bool(facts) and facts[0].before == math.inf
+    for place, (wrong, fact) in enumerate(zip(wrong_lines_stand(trace), facts, strict=True)):
+        before, off = off, wrong or fact.after == math.inf
+        if off and not before:
+            found.append(place)
+    return tuple(found)

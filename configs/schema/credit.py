@@ -40,7 +40,8 @@ class CreditConfig(Section):
     steps (omega), 1. `decs`: the part of the length in the reward (beta), 0.1. `swap`: the price of a sample
     twice as long as the shortest right one, 0.2."""
     dead_end: float | None = Field(None, ge=0)
-    """`progress`: how many elementary lines a dead end is further from the end than the start. null: 1."""
+    """`progress`: how many elementary lines a dead end, or a wrong line until it is taken back, is further from
+    the end than anything that the group wrote. null: 1."""
     discount: float | None = Field(None, gt=0, le=1)
     """`same_state`: the factor of the reward for each line that is left (gamma). null: 0.95."""
     share: float | None = Field(None, ge=0, le=1)

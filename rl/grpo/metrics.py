@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from statistics import fmean, pstdev
 
 from envs import Problem
+from envs.faults import wrong_turns
 from rewards import Outcome
 from rollout.source import RolloutBatch
 from rollout.types import Sample
@@ -34,7 +35,9 @@ def rollout_metrics(rollouts: RolloutBatch, num_groups: int) -> dict[str, float]
         `credit/extra_frac`, as a multiple of the tokens of the completions, and `credit/extra_ungraded`,
         continuations whose grader failed. Only where steps are checked: `outcome/verified`, and of the
         completions with checked steps `steps_saved` over the correct ones, `steps/invalid`, `steps/wasted` and
-        `backtracks/real`, `/fake` and `/needless`.
+        `backtracks/real`, `/fake` and `/needless`. Only where the task knows how far lines lead (`LineFacts`):
+        `wrong_turns` per completion, and if there are any `wrong_turns/taken_back`, the share of them that a
+        backtrack took back (`wrong_turns` in `envs/faults.py`).
     """
     samples = [(group.problem, sample) for group in rollouts.sampled for sample in group.samples]
     traces = [sample.trace for _, sample in samples]
@@ -65,6 +68,7 @@ def rollout_metrics(rollouts: RolloutBatch, num_groups: int) -> dict[str, float]
         metrics["backtracks/real"] = fmean(trace.real_backtracks for trace in checked)
         metrics["backtracks/fake"] = fmean(trace.fake_backtracks for trace in checked)
         metrics["backtracks/needless"] = fmean(trace.needless_backtracks for trace in checked)
+    metrics |= _wrong_turns([sample for _, sample in samples])
     saved = [1.0 - t.num_steps / p.num_full_steps for p, t in correct if t.steps_checked]
     if saved:
         metrics["steps_saved"] = fmean(saved)
@@ -81,6 +85,18 @@ def rollout_metrics(rollouts: RolloutBatch, num_groups: int) -> dict[str, float]
     for cause, count in sorted(rollouts.zero_signal.items()):
         metrics[f"groups/{cause}"] = count / len(rollouts.sampled)
     return metrics | _by_part(samples)
+
+
+def _wrong_turns(samples: Sequence[Sample]) -> dict[str, float]:
+    """How often samples left the way, and how often they came back; nothing where dead ends are unknown."""
+    known = [(sample.trace, sample.facts) for sample in samples if sample.facts is not None]
+    if not any(fact.before is not None for _, facts in known for fact in facts):
+        return {}
+    turns = [trace.steps[place] for trace, facts in known for place in wrong_turns(trace, facts)]
+    metrics = {"wrong_turns": len(turns) / len(known)}
+    if turns:
+        metrics["wrong_turns/taken_back"] = sum(step.undone for step in turns) / len(turns)
+    return metrics
 
 
 def _by_part(samples: Sequence[tuple[Problem, Sample]]) -> dict[str, float]:

@@ -26,7 +26,7 @@ import torch
 from configs.schema.config import GrpoConfig, RolloutConfig
 from rewards.correctness import group_accuracy
 from rl.grpo.advantages import AdvantageWeight, group_advantages, reward_deviations, weigh_advantages
-from rl.grpo.credit.figures import credit_figures
+from rl.grpo.credit.figures import backtrack_figures, credit_figures
 from rl.grpo.credit.rule import Credit
 from rl.grpo.decoupled import decoupled_weights
 from rl.grpo.logprob_check import LogprobCheck
@@ -255,7 +255,7 @@ class Updates:
     def _advantages(
         self, groups: Sequence[RolloutGroup], credit: Credit | None
     ) -> tuple[list[list[Advantage]], dict[str, float]]:
-        """Advantages of samples or their tokens, by group, and the figures of step credit."""
+        """Advantages of samples or their tokens, by group, and figures of where they fall."""
         compared = [group.rewards if self._decoupled is None else group.right for group in groups]
         rewards = [torch.tensor(values, dtype=torch.float64) for values in compared]
         deviations = reward_deviations(rewards, self.config.scale_rewards)
@@ -278,6 +278,7 @@ class Updates:
             for group, row in zip(groups, advantages, strict=True):
                 accuracy = group_accuracy([sample.trace for sample in group.samples])
                 row[:] = [self._weighed(advantage, accuracy) for advantage in row]
+        figures |= backtrack_figures(groups, advantages, None if credit is None else credit.spans)
         return advantages, figures
 
     def _weighed(self, advantage: Advantage, accuracy: float) -> Advantage:

@@ -12,7 +12,8 @@ from typing import Any
 import pytest
 
 from envs import Demonstration, Env, Grade, Problem, Split, make_env
-from envs.faults import counterpart, first_fault
+from envs.faults import counterpart, first_fault, wrong_lines_stand, wrong_turns
+from envs.line_facts import line_facts
 from envs.mixture import Mixture
 from tests.kit.problems import judge, make_problem
 
@@ -173,3 +174,44 @@ def test_no_rest_is_made_up() -> None:
     env = make_env("graph_search", {"grammar": "depth_first"})
     problem = make_problem("graph_search", "1,3|2,4|1,2|0,1|0,2|3,4/0,4", "0,2,4")
     assert env.solution_from(problem, ["0 > 1"]) is None
+
+
+# ---- wrong turns ----
+
+TURNS = make_problem("countdown", "Numbers: 2, 39, 45, 10. Target: 62", "10 * (45 - 39) + 2")
+
+
+@pytest.mark.parametrize(
+    ("lines", "turns", "taken_back"),
+    [
+        (["45 - 39 = 6", "10 * 6 = 60", "60 + 2 = 62"], (), []),
+        (["45 - 39 = 6", "<backtrack>", "45 - 39 = 6"], (), []),  # needless, but nothing was wrong
+        # Into a dead end, on in there, out of it, and a wrong result, taken back.
+        (
+            ["45 - 39 = 6", "10 + 6 = 16", "16 + 2 = 18", "<backtrack> 1", "10 * 6 = 61", "<backtrack>"],
+            (1, 4),
+            [True, True],
+        ),
+        (["45 - 39 = 7", "45 - 39 = 6", "<backtrack> 0", "45 - 39 = 6", "10 + 6 = 16"], (0, 4), [True, False]),
+        # Back, but not far enough; then far enough, and into the dead end again.
+        (
+            ["45 - 39 = 6", "10 + 6 = 16", "16 + 2 = 18", "<backtrack>", "<backtrack>", "10 + 6 = 16"],
+            (1, 5),
+            [True, False],
+        ),
+        (["45 - 39 = 6", "<backtrack> 7"], (), []),  # no such earlier step: it takes nothing back
+    ],
+)
+def test_wrong_turns_are_lines_after_which_a_trace_can_no_longer_pass(
+    lines: Sequence[str], turns: tuple[int, ...], taken_back: list[bool]
+) -> None:
+    env = make_env("countdown")
+    trace = judge(TURNS, lines, "10 * (45 - 39) + 2")
+    assert wrong_turns(trace, line_facts(env, TURNS, trace)) == turns
+    assert [trace.steps[place].undone for place in turns] == taken_back
+
+
+def test_a_wrong_line_stands_until_it_is_taken_back() -> None:
+    lines = ["45 - 39 = 6", "10 * 6 = 61", "10 * 6 = 60", "<backtrack>", "<backtrack> 1", "10 * 6 = 60"]
+    trace = judge(TURNS, lines, "62")
+    assert wrong_lines_stand(trace) == (False, True, True, True, False, False)

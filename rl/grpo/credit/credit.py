@@ -27,7 +27,7 @@ from rl.grpo.credit.decs import decs_credit
 from rl.grpo.credit.monte_carlo import monte_carlo_credit
 from rl.grpo.credit.parts import parts_credit
 from rl.grpo.credit.progress import progress_credit
-from rl.grpo.credit.rule import CreditGroup, Rule
+from rl.grpo.credit.rule import CreditGroup, Rule, Span
 from rl.grpo.credit.same_state import same_state_credit
 from rl.grpo.credit.sas import sas_credit
 from rl.grpo.credit.swap import pays_for_length, swap_credit
@@ -84,6 +84,10 @@ class StepCredit:
         )
         self._importances = {group.group_id: one for group, one in zip(groups, found, strict=True)}
 
+    def spans(self, group: RolloutGroup) -> list[tuple[Span, ...]]:
+        """See `Credit`."""
+        return [step_spans(self._encoder, s.completion.ids, s.trace) for s in group.samples]
+
     def __call__(
         self, group: RolloutGroup, advantages: Sequence[float], deviation: float | None = None
     ) -> list[Advantage]:
@@ -94,7 +98,7 @@ class StepCredit:
         found = self._rule(
             CreditGroup(
                 group=group,
-                spans=[step_spans(self._encoder, s.completion.ids, s.trace) for s in group.samples],
+                spans=self.spans(group),
                 start=self._start(group.problem),
                 advantages=advantages,
                 importances=self._importances.get(group.group_id, ()),

@@ -6,6 +6,9 @@ a trace these rewards add up to Phi(end) - Phi(start), the same for all complete
 order stays as the reward has it, and a way round gains nothing. As Phi is the value of the best way on, the
 reward of a line by itself says how good the line is (section 4 there), and no later line needs to be credited
 to it.
+
+The end is that of a trace that passes. While an invalid line stands it is out of reach, as in a dead end, until
+the line is taken back: so that pays, and to go on does not.
 """
 
 from __future__ import annotations
@@ -15,8 +18,10 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from statistics import fmean
 
+from envs.faults import wrong_lines_stand
 from envs.line_facts import LineFacts, LineUse
-from rl.grpo.credit.rule import CreditGroup
+from envs.trace import StepKind, Trace
+from rl.grpo.credit.rule import CreditGroup, Visit
 
 _ELEMENTARY = 1.0  # the progress of an elementary line
 
@@ -37,17 +42,18 @@ def progress_credit(group: CreditGroup, *, weight: float, dead_end: float) -> li
         dead_end: See `distance_of_dead_ends`.
     """
     lost = distance_of_dead_ends([sample.facts or () for sample in group.samples], dead_end)
-    progress = [finite_progress(sample.facts or (), lost) for sample in group.samples]
+    facts = [_to_a_pass(sample.trace, sample.facts or ()) for sample in group.samples]
+    progress = [finite_progress(one, lost) for one in facts]
     visits = [group.visits_before(number) for number in range(len(progress))]
-    found: dict[tuple[int, int], list[float]] = defaultdict(list)
+    found: dict[Visit, list[float]] = defaultdict(list)
     for places, values in zip(visits, progress, strict=True):
         for place, value in zip(places, values, strict=False):
             if value is not None:
                 found[place].append(value)
     lines = []
-    for sample, places, values in zip(group.samples, visits, progress, strict=True):
+    for own, places, values in zip(facts, visits, progress, strict=True):
         row = []
-        for place, value, fact in zip(places, values, sample.facts or (), strict=False):
+        for place, value, fact in zip(places, values, own, strict=False):
             if value is None:
                 row.append(0.0)
                 continue
@@ -57,6 +63,24 @@ def progress_credit(group: CreditGroup, *, weight: float, dead_end: float) -> li
             row.append(weight * (value - baseline) / group.scale)
         lines.append(row)
     return group.with_lines(lines)
+
+
+def _to_a_pass(trace: Trace, facts: Sequence[LineFacts]) -> list[LineFacts]:
+    """The facts of lines, with the end out of reach while an invalid line stands.
+
+    No line that is written then is needed, except for backtracks.
+    """
+    found, before = [], False
+    for step, fact, after in zip(trace.steps, facts, wrong_lines_stand(trace), strict=False):
+        found.append(
+            fact._replace(
+                before=math.inf if before else fact.before,
+                after=math.inf if after else fact.after,
+                use=LineUse.WRONG if after and step.kind is not StepKind.BACKTRACK else fact.use,
+            )
+        )
+        before = after
+    return found
 
 
 def distance_of_dead_ends(samples: Iterable[Sequence[LineFacts]], dead_end: float) -> float:

@@ -12,12 +12,17 @@ from typing import Protocol
 
 import torch
 
+from envs.faults import wrong_lines_stand
 from rl.grpo.micro_batches import Advantage
 from rl.grpo.old_policy import Score
 from rollout.types import RolloutGroup, Sample
 
 Span = tuple[int, int]
 """The tokens of a line: the first one, and the one after the last (`step_spans`)."""
+
+Visit = tuple[int, bool, int]
+"""Where a sample stands: the number of the state, whether a wrong line stands, and how often it had stood there
+before. An invalid line leaves the state as it is, but what helps then is to take it back."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -49,13 +54,16 @@ class CreditGroup:
         """The samples of the group."""
         return self.group.samples
 
-    def visits_before(self, sample: int) -> list[tuple[int, int]]:
-        """The state before each line of a sample and its closing line, with how often it had stood there."""
-        seen: Counter[int] = Counter()
+    def visits_before(self, sample: int) -> list[Visit]:
+        """Where a sample stood before each of its lines and its closing line."""
+        seen: Counter[tuple[int, bool]] = Counter()
         visits = []
-        for state in (self.start, *[fact.state for fact in self.samples[sample].facts or ()]):
-            visits.append((state, seen[state]))
-            seen[state] += 1
+        after = zip(
+            self.samples[sample].facts or (), wrong_lines_stand(self.samples[sample].trace), strict=False
+        )
+        for place in [(self.start, False), *((fact.state, stands) for fact, stands in after)]:
+            visits.append((*place, seen[place]))
+            seen[place] += 1
         return visits
 
     def with_lines(self, lines: Sequence[Sequence[float]]) -> list[list[float]]:
@@ -101,6 +109,10 @@ class Credit(Protocol):
             max_tokens: Tokens of a pass, padding included.
             device: Where it runs.
         """
+        ...
+
+    def spans(self, group: RolloutGroup) -> Sequence[Sequence[Span]]:
+        """The tokens of each line, by sample."""
         ...
 
     def __call__(

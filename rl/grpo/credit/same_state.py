@@ -6,8 +6,9 @@ the end (equation 6), less their mean, divided as `grpo.scale_rewards` says (equ
 the last step.
 
 The paper's states are observations; here they are values, so two texts that lead to the same place are the same
-state. The paper also compares the visits of one sample to a state with each other; here the first visits are
-compared, the second ones, and so on, so that samples which took the same steps get nothing.
+state, unless a wrong line stands in one of them. The paper also compares the visits of one sample to a state
+with each other; here the first visits are compared, the second ones, and so on, so that samples which took the
+same steps get nothing.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from collections import defaultdict
 from statistics import fmean, stdev
 
 from rl.grpo.advantages import EPSILON
-from rl.grpo.credit.rule import CreditGroup
+from rl.grpo.credit.rule import CreditGroup, Visit
 
 
 def same_state_credit(
@@ -33,7 +34,7 @@ def same_state_credit(
         discount: gamma.
         own_deviation: Divide by the deviation of the returns in each state, in place of the group's divisor.
     """
-    returns: dict[tuple[int, int], list[float]] = defaultdict(list)
+    returns: dict[Visit, list[float]] = defaultdict(list)
     by_sample = []
     for number, sample in enumerate(group.samples):
         states = group.visits_before(number)

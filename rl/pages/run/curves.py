@@ -130,8 +130,23 @@ def _grpo_panels(rows: Sequence[UpdateRow]) -> list[_Panel]:
         _Panel(
             title="Invalid and wasted steps",
             unit="per completion",
-            lines=(("steps/invalid", "invalid"), ("steps/wasted", "undone later")),
+            lines=(
+                ("steps/invalid", "invalid"),
+                ("steps/wasted", "undone later"),
+                ("wrong_turns", "wrong turns"),
+            ),
             from_zero=True,
+        ),
+        _Panel(
+            title="Wrong turns taken back",
+            unit="%",
+            lines=(("wrong_turns/taken_back", "of wrong lines and ways into dead ends"),),
+            from_zero=True,
+        ),
+        _Panel(
+            title="Advantage of backtracks",
+            unit="mean of tokens",
+            lines=(("credit/needed_backtracks", "needed"), ("credit/needless_backtracks", "needless")),
         ),
         _Panel(
             title="Outcomes that are not correct",

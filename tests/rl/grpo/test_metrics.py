@@ -11,10 +11,13 @@ from envs import Split, make_env, make_example, parse_trace, render_trace
 from rewards import RewardSum, Term
 from rl.grpo.metrics import rollout_metrics
 from rollout.types import RolloutGroup
+from tests.kit.credit_groups import credit_group
+from tests.kit.directional import END, FULL
 from tests.kit.rollouts import make_batch, make_group, score_texts
 
 ENV = make_env("directional", {"train": [3], "ood_easy": [4], "ood_hard": [5]})
 REWARDS = RewardSum([Term(name="correct", weight=1.0), Term(name="step_count", weight=-0.5, gate="correct")])
+OFF = "east. right, around\n"  # a wrong heading
 
 
 def scored_group(number: int, texts: list[str], lengths: list[int]) -> RolloutGroup:
@@ -69,6 +72,19 @@ def test_continuations_are_counted_beside_completions() -> None:
     assert found == {**expected, "ungraded": 0}
     none_graded = replace(group, extra_ungraded=2)
     assert rollout_metrics(make_batch(none_graded), num_groups=1)["credit/extra_ungraded"] == 2
+
+
+def test_wrong_turns_are_counted_where_it_is_known_how_far_lines_lead() -> None:
+    """Two wrong lines in three completions, one of which is taken back. Without facts nothing is said."""
+    texts = [OFF + "<backtrack>\n" + FULL + END, OFF + FULL + END, FULL + END]
+    found = {"wrong_turns": 2 / 3, "wrong_turns/taken_back": 1 / 2}
+    group = credit_group(texts)
+    metrics = rollout_metrics(make_batch(group), num_groups=1)
+    assert {key: metrics[key] for key in metrics if key.startswith("wrong_turns")} == pytest.approx(found)
+    none = rollout_metrics(make_batch(credit_group(texts[2:])), num_groups=1)
+    assert none["wrong_turns"] == 0 and "wrong_turns/taken_back" not in none
+    unknown = replace(group, samples=tuple(replace(sample, facts=None) for sample in group.samples))
+    assert "wrong_turns" not in rollout_metrics(make_batch(unknown), num_groups=1)
 
 
 def test_nothing_correct_leaves_steps_per_correct_out() -> None:

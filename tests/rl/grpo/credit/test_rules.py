@@ -124,14 +124,35 @@ def test_progress_by_hand() -> None:
     assert lines[1] == pytest.approx([0.2 * 0.5, 0, 0])
 
 
-def test_a_line_that_leads_nowhere_loses_what_the_others_gained() -> None:
-    """A wrong heading changes nothing: 0 of a mean of 1/2. Its backtrack and what follows stand alone: the
-    backtrack is needed and loses nothing, the lines make 1 of 1."""
+def test_a_wrong_line_is_a_dead_end_until_it_is_taken_back() -> None:
+    """After a wrong heading the end counts as 4 away, one line further than any has been. So it makes -1 and
+    the other sample's first line 1, of a mean of 0. The backtrack makes 1 of 1, what follows 1 of 1, alone."""
     group = credit_group([OFF_TURN + "<backtrack>\n" + FULL + END, FULL + END])
     assert [fact.progress for fact in group.samples[0].facts or ()] == [0, 0, 1, 1, 1]
     lines = by_line(group, credit_of(PROGRESS, group))
-    assert lines[0] == pytest.approx([-0.1, 0, 0, 0, 0, 0])
-    assert lines[1] == pytest.approx([0.1, 0, 0, 0])
+    assert lines[0] == pytest.approx([-0.2, 0, 0, 0, 0, 0])
+    assert lines[1] == pytest.approx([0.2, 0, 0, 0])
+
+
+def test_after_a_wrong_line_going_back_gains_and_going_on_loses() -> None:
+    """Dead ends are 3 + 2 = 5 away. After a wrong heading at the start one sample goes back, which makes 2, and
+    one goes on as if nothing were wrong, which makes 0, of a mean of 1; what that one writes then makes 0 of 1.
+    From "west", where no wrong line stands, the first one goes on and the third one goes back: 1 and -1, of 0.
+    """
+    rule = partial(progress_credit, weight=0.2, dead_end=2.0)
+    group = credit_group([OFF_TURN + "<backtrack>\n" + FULL + END, OFF_TURN + FULL + END, LOOP + FULL + END])
+    lines = by_line(group, credit_of(rule, group))
+    assert lines[0][1] == pytest.approx(0.2) and lines[1][1:4] == pytest.approx([-0.2] * 3)
+    assert lines[0][3] == pytest.approx(0.2) and lines[2][1] == pytest.approx(-0.2)
+
+
+def test_to_take_back_one_of_two_wrong_lines_is_neither_paid_nor_charged() -> None:
+    """The second wrong line makes 0 of 1. So does the first backtrack, which is needed and loses nothing. The
+    second one makes 4 - 3 = 1 of 1."""
+    text = OFF_TURN + OFF_TURN + "<backtrack>\n<backtrack>\n" + FULL + END
+    group = credit_group([text, FULL + END])
+    lines = by_line(group, credit_of(PROGRESS, group))
+    assert lines[0] == pytest.approx([-0.2, -0.2, 0, 0, 0, 0, 0, 0])
 
 
 def test_dead_ends_have_a_finite_potential() -> None:
@@ -181,6 +202,15 @@ def test_same_state_by_hand() -> None:
     lines = by_line(group, credit_of(SAME_STATE, group))
     assert lines[0] == pytest.approx([0.5 + 0.3645, 0.5, 0.5 + 0.45, 0.5 + 0.5])
     assert lines[1] == pytest.approx([-0.5 - 0.3645, -0.5 - 0.45, -0.5 - 0.5])
+
+
+def test_a_state_with_a_wrong_line_is_another_one() -> None:
+    """Both come to the start for the second time, one of them with a wrong line: only the first visits compare.
+    The returns there are 0 and 0.9^5."""
+    group = credit_group([OFF_TURN + FULL + WRONG, LOOP + FULL + END])
+    lines = by_line(group, credit_of(SAME_STATE, group))
+    assert lines[0] == pytest.approx([-0.5 - 0.9**5 / 2, *[-0.5] * 4])
+    assert lines[1] == pytest.approx([0.5 + 0.9**5 / 2, *[0.5] * 5])
 
 
 # ---- laws of all ----

@@ -13,21 +13,23 @@ from configs.schema.credit import CreditConfig
 from rewards import RewardSum, Term
 from rl.grpo.advantages import AdvantageWeight
 from rl.grpo.credit.credit import StepCredit, make_credit
+from rl.grpo.credit.figures import backtrack_figures
 from rl.grpo.credit.progress import progress_credit
 from rl.grpo.credit.same_state import same_state_credit
 from rl.grpo.update import Updates
 from rollout.types import RolloutGroup
 from tests.kit.credit_groups import ENCODER, ENV, by_line, credit_group
-from tests.kit.directional import END, FULL, SKIP, WRONG
+from tests.kit.directional import END, FULL, LOOP, SKIP, WRONG
 from tests.kit.rollouts import make_batch
 from tests.kit.scripted_pool import RecordingPool, ScriptedSource
 
 PROGRESS = partial(progress_credit, weight=0.2, dead_end=1.0)
+OFF_TURN = "east. right, around\n"  # a wrong heading
 LOUD = RewardSum([Term(name="correct", weight=2.0)])
 
 
 def train_on(
-    group: RolloutGroup, credit: StepCredit, **more: Any
+    group: RolloutGroup, credit: StepCredit | None, **more: Any
 ) -> tuple[list[list[float]], dict[str, float]]:
     """The advantages of the lines that an update trains on, and its figures."""
     seen: dict[int, Any] = {}
@@ -115,3 +117,25 @@ def test_a_group_of_equal_rewards_is_used_if_its_lines_differ() -> None:
 
 def test_no_credit_is_made_for_whole_answers() -> None:
     assert make_credit(GrpoConfig(), LOUD, ENV, ENCODER, max_length=100) is None
+
+
+def test_what_needed_and_needless_backtracks_get() -> None:
+    """Rewards 2, 2 and 0, so 2/3, 2/3 and -4/3. Of whole answers: (2/3 - 4/3) / 2 for the two needless
+    backtracks and 2/3 for the needed one. By token the third sample gets 1 more on its backtrack."""
+    texts = [OFF_TURN + "<backtrack>\n" + FULL + END, LOOP + FULL + END, LOOP + FULL + WRONG]
+    group = credit_group(texts, LOUD)
+    whole = [2 / 3, 2 / 3, -4 / 3]
+    figures = backtrack_figures([group], [whole], None)
+    assert figures == pytest.approx({"credit/needed_backtracks": 2 / 3, "credit/needless_backtracks": -1 / 3})
+    start = len("west. right, around\n")
+    tokens = [-4 / 3] * len(group.samples[2].completion.ids)
+    tokens[start : start + len("<backtrack>\n")] = [-1 / 3] * len("<backtrack>\n")
+    spans = StepCredit(PROGRESS, ENV, ENCODER).spans
+    figures = backtrack_figures([group], [[*whole[:2], tuple(tokens)]], spans)
+    assert figures == pytest.approx({"credit/needed_backtracks": 2 / 3, "credit/needless_backtracks": 1 / 6})
+    assert backtrack_figures([credit_group([FULL + END])], [[0.0]], None) == {}
+
+
+def test_an_update_logs_what_backtracks_get_of_whole_answers_too() -> None:
+    group = credit_group([LOOP + FULL + END, FULL + WRONG], LOUD)
+    assert train_on(group, None)[1]["credit/needless_backtracks"] == pytest.approx(1)
