@@ -192,6 +192,7 @@ def _buckets(
             accuracy_low=low,
             accuracy_high=high,
             errors=_errors(found, first_error),
+            steps_per_correct=_mean([one.trace.num_steps for one in samples if one.trace.correct]),
         )
     return results
 

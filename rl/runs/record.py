@@ -360,6 +360,7 @@ class BucketResult:
     accuracy_low: float
     accuracy_high: float
     errors: dict[str, float]
+    steps_per_correct: float | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

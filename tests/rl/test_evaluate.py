@@ -184,6 +184,7 @@ def test_difficulty_buckets_are_counted_separately() -> None:
     assert (first.num_problems, first.accuracy, first.errors) == (1, 1.0, {})
     assert (second.num_problems, second.accuracy, second.errors) == (3, 2 / 3, {"invalid": 2 / 3})
     assert (second.accuracy_low, second.accuracy_high) == wilson_interval(2, 3)
+    assert (first.steps_per_correct, second.steps_per_correct) == (1, 3)  # 1; 3 and 3, the wrong one left out
     assert summarise(groups[:3], bucket=ENV.bucket).buckets == {}  # one bucket is the whole split
     assert summarise(groups).buckets == {}
     named = summarise(groups, bucket=lambda problem: "level 9" if problem is one else "level 10")

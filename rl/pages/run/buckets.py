@@ -1,4 +1,4 @@
-"""The report's sections on difficulty: accuracy and first errors by bucket, and the share of empty thoughts.
+"""The report's sections on difficulty: accuracy, steps and first errors by bucket, and empty thoughts.
 
 In: the results of every stage and split. Out: a table each, or None where no split has several buckets, or no
 thought is empty.
@@ -74,5 +74,6 @@ def _row(bucket: str, rows: Mapping[str, BucketResult], columns: list[str]) -> R
 def _cell(result: BucketResult | None) -> Cell:
     if result is None:
         return Cell(text=ABSENT)
-    errors = [Note(text=f"{name} {percent(share)}") for name, share in result.errors.items() if share]
-    return Cell(text=percent(result.accuracy), notes=tuple(errors))
+    notes = [] if result.steps_per_correct is None else [f"{number(result.steps_per_correct)} steps"]
+    notes += [f"{name} {percent(share)}" for name, share in result.errors.items() if share]
+    return Cell(text=percent(result.accuracy), notes=tuple([Note(text=note) for note in notes]))

@@ -13,6 +13,7 @@ from pathlib import Path
 from rl.pages.decoding import decoding
 from rl.pages.render import render
 from rl.pages.run.backtracks import backtracks
+from rl.pages.run.bucket_steps import steps_by_bucket
 from rl.pages.run.buckets import by_bucket, empty_thoughts
 from rl.pages.run.curves import training
 from rl.pages.run.examples import examples
@@ -80,6 +81,8 @@ def render_report(run: RunRecord, *, viewer: str | None = None, searches: Sequen
         searches=searches,
         lengths=lengths(run),
         buckets=by_bucket(results),
+        bucket_steps=steps_by_bucket(results),
+        bucket_stages=run.stages,
         empty_thoughts=empty_thoughts(results),
         backtracks=backtracks(results),
         training=training(run),

@@ -7,6 +7,7 @@ import json
 import re
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +31,17 @@ from rl.runs.changes import Change, changes
 from rl.runs.errors import RunFolderError
 from rl.runs.log import evaluation_log, metrics_log
 from rl.runs.read import read_run
-from rl.runs.record import BestModel, LengthResult, SampleRow, SplitResult, Stage, StepRow, Summary, UpdateRow
+from rl.runs.record import (
+    BestModel,
+    BucketResult,
+    LengthResult,
+    SampleRow,
+    SplitResult,
+    Stage,
+    StepRow,
+    Summary,
+    UpdateRow,
+)
 from scripts.report import main
 from tests.kit import runs_by_hand
 
@@ -625,6 +636,22 @@ def test_buckets_are_shown_with_their_errors(tmp_path: Path) -> None:
     assert "Results by difficulty bucket" not in page_of(
         make_run(tmp_path / "none", {Stage.WARM: {"id": result(0.9, 3.0)}})
     )
+
+
+def test_steps_are_drawn_by_bucket(tmp_path: Path) -> None:
+    def buckets(*steps: float | None) -> dict[str, BucketResult]:
+        made = zip(("2x1_1-1", "2x2_1-1", "2x3_1-1"), steps, strict=True)
+        return {name: replace(runs_by_hand.bucket_result(0.5), steps_per_correct=one) for name, one in made}
+
+    stages = {
+        Stage.WARM: {"id": result(0.9, 3.0, buckets=buckets(4.0, 6.0, 9.0))},
+        Stage.GRPO: {"id": result(0.9, 3.0, buckets=buckets(4.0, None, 5.25))},
+    }
+    page = page_of(make_run(tmp_path, stages))
+    section = page[page.index('">Results by difficulty bucket</h2>') : page.index('">Training</h2>')]
+    assert "50.0 %<small>9.00 steps</small></td><td>50.0 %<small>5.25 steps</small>" in section
+    said = "warm start: 2x1_1-1 4.00, 2x2_1-1 6.00, 2x3_1-1 9.00; GRPO: 2x1_1-1 4.00, 2x2_1-1 –, 2x3_1-1 5.25"
+    assert f"Steps per correct answer by difficulty bucket on id; {said}" in section
 
 
 def test_merged_lines_and_empty_thoughts_are_shown_where_there_are_any(tmp_path: Path) -> None:
