@@ -6,10 +6,12 @@ VLLM_VENV := .venv-vllm
 INSTALLED := $(VENV)/.installed
 VLLM_INSTALLED := $(VLLM_VENV)/.installed
 PIP_INSTALL := -m pip install --quiet --disable-pip-version-check
+# Tests start a hundred processes, each of which would otherwise compile what it imports of this project.
+unexport PYTHONDONTWRITEBYTECODE
 SITE := -c 'import sysconfig; print(sysconfig.get_path("purelib"))'
 PIP := $(BIN)/python $(PIP_INSTALL)
 VLLM_PIP := $(VLLM_VENV)/bin/python $(PIP_INSTALL)
-# Processes that tests run in. Three on two cores take a sixth less time, but limits of time then fail now and then.
+# Processes that tests run in. A third on two cores saved nothing once it was alone, and limits of time failed.
 JOBS ?= 2
 # Further arguments of a run, for example ARGS="--overwrite grpo.updates=20".
 ARGS ?=
@@ -24,8 +26,10 @@ install: $(INSTALLED)  ## Make .venv with pinned dependencies.
 $(INSTALLED): pyproject.toml constraints.txt
 	@echo "installing into $(VENV) (about two minutes)"
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(PIP) --constraint constraints.txt torch
-	$(PIP) --constraint constraints.txt --editable '.[dev,docs]'
+	$(PIP) --no-compile --constraint constraints.txt torch
+	$(PIP) --no-compile --constraint constraints.txt --editable '.[dev,docs]'
+	# Half of the time is compiling: pip does it with one process. Some files of libraries are templates.
+	$(BIN)/python -W ignore -m compileall -qq -j 0 $(VENV)/lib || true
 	touch $(INSTALLED)
 
 install-vllm: $(VLLM_INSTALLED)  ## Make .venv-vllm: .venv and vLLM for CPUs.
@@ -72,7 +76,7 @@ gsm8k: install  ## SmolLM2-135M-Instruct on GSM8K with every equation checked: m
 test: check  ## Format check, lint, type check and the whole test suite, in two processes.
 	$(MAKE) suite
 
-suite: install  ## The whole test suite alone.
+suite: install  ## The whole test suite alone, that of vLLM with it where `make install-vllm` has been run.
 	$(BIN)/python -m pytest -n $(JOBS) --dist loadscope --no-loadscope-reorder
 
 test-fast: install  ## The quick tests, up to about two seconds each, for the inner loop.

@@ -1,6 +1,5 @@
 """What every test process needs: one thread each, no network, and which tests share a pytest-xdist worker.
 
-`make test` runs three workers on two cores, because tests of Ray, of signals and of time limits mostly wait.
 The tests of one file stay together, so that fixtures of a module are made once. Files that start Ray clusters,
 drive a browser or depend on time share a worker among themselves: two clusters at once would slow each other
 down past their deadlines.
@@ -39,6 +38,7 @@ GROUPS = {
 """The worker of each file that may not run beside any file; the others get one by file."""
 
 LONG = (
+    "tests/test_vllm.py",
     "tests/rollout/pools/test_chaos.py",
     "tests/rl/test_learning.py",
     "tests/rl/test_interrupt.py",
