@@ -29,8 +29,10 @@ from rollout.engines.cache_size import CacheError, CallSize, cache_bytes
 from rollout.engines.spec import EngineSpec
 from rollout.engines.vllm import check_arguments
 from rollout.engines.vllm_settings import MIN_TEMPERATURE, VllmSettings, check_installed
+from rollout.line_llama import positions_of
 from rollout.pools.base import RolloutPool
 from rollout.pools.local import LocalPool
+from rollout.positions import LinePositions
 from rollout.types import Sampling
 from rollout.worker import WorkerSpec
 
@@ -89,6 +91,14 @@ def check_lengths(config: Config, parts: Parts, policy: Policy) -> list[str]:
             raise ConfigError(
                 f"warm_start.position_range is {reach}, over the model's context of {context} tokens; lower "
                 f"it{key}"
+            )
+        if learnt.position_jumps is not None and not isinstance(positions_of(policy.model), LinePositions):
+            found = f"policy.tiny.positions is {config.policy.tiny.positions}"
+            if config.policy.model != "tiny":
+                found = f"policy.model '{config.policy.model}' has no line positions"
+            raise ConfigError(
+                f"warm_start.position_jumps is {learnt.position_jumps}, but {found}; set "
+                "policy.tiny.positions to lines with policy.model tiny, or warm_start.position_jumps to null"
             )
         if config.iterate is not None:  # the longest that a loop teaches
             learnt = learnt.model_copy(update={"skipped_frac": 0.0, "budget_frac": 1.0})

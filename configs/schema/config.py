@@ -39,7 +39,7 @@ class EnvConfig(Section):
 class TinyModelConfig(Section):
     """A small decoder from scratch, with a tokenizer made from the task's own text.
 
-    A Llama; with `positions` other than `rotary` a SmolLM3, which is a Llama whose layers may do without.
+    A Llama; with `positions` `none` or `hybrid` a SmolLM3, which is a Llama whose layers may do without.
     """
 
     hidden_size: int = Field(128, ge=8)
@@ -58,11 +58,15 @@ class TinyModelConfig(Section):
     hundreds, 1 / sqrt(hidden_size) lets attention learn several times sooner."""
     max_positions: int = Field(1024, ge=16)
     """Context length: the longest prompt plus completion, in tokens."""
-    positions: Literal["rotary", "none", "hybrid"] = "rotary"
+    positions: Literal["rotary", "none", "hybrid", "lines"] = "rotary"
     """How layers know the order of tokens, which decides how far a model reads beyond the lengths it has seen.
     `rotary`: rotary position embeddings in every layer (RoPE, arXiv 2104.09864). `none`: the causal mask alone
     (NoPE, arXiv 2305.19466). `hybrid`: rotary in every other layer, from the first on, and none between
-    (RNoPE, arXiv 2501.18795)."""
+    (RNoPE, arXiv 2501.18795). `lines`: rotary, and each line begins at the next multiple of `line_stride`, so
+    that what is copied from the line above stands at the same distance however long the lines are (after
+    arXiv 2405.20671); the embedded engine samples such a model, and nothing but Stride loads it."""
+    line_stride: int = Field(64, ge=2)
+    """Positions between the starts of lines with `positions: lines`, more than the tokens of a line."""
     rotary_window: int | None = Field(None, ge=1)
     """Tokens that rotary layers see, the current one included (sliding window). As long as the examples of the
     warm start, no distance is new to the model in longer texts. Needs `hybrid`: layers without positions see
@@ -230,6 +234,11 @@ class WarmStartConfig(Section):
     below a limit, in order, and the limit is drawn log-uniformly between its length and this. So the model
     meets the distances of texts up to this long. GRPO and evaluation use ordinary positions. null: the warm
     start does too."""
+    position_jumps: int | None = Field(None, ge=1)
+    """In most examples the positions jump by 1 to this many at one place of a list, the same in all lines, and
+    by 1 to this many lines between two lines; what is copied across a jump gets no loss. So the model meets the
+    distances of longer lists and texts while those by which it copies stay. Needs a model with
+    `policy.tiny.positions: lines`. null: never."""
     thought_dropout: float = Field(0.0, ge=0, le=1)
     """Probability that a demonstration is its closing line alone, after an empty thought where the prompt has
     marks for thoughts (TON, arXiv 2505.16854). GRPO then decides when to think. A budget in its prompt is 0
@@ -257,6 +266,15 @@ class WarmStartConfig(Section):
         if self.error_mix and not sum(self.error_mix.values()) > 0:
             raise ValueError(
                 "error_mix has no kind with a weight above 0; leave it empty to draw all uniformly"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _one_change_of_positions(self) -> WarmStartConfig:
+        if self.position_range is not None and self.position_jumps is not None:
+            raise ValueError(
+                f"position_range is {self.position_range} and position_jumps is {self.position_jumps}; set one "
+                "of them to null"
             )
         return self
 

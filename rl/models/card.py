@@ -28,6 +28,7 @@ _TRAINED = {
     Stage.KEY_STEPS: "training on the key steps of right and wrong traces (EDIT, arXiv 2405.19737)",
     Stage.GRPO: "reinforcement learning with GRPO (arXiv 2402.03300, TRL's GRPOTrainer)",
 }
+_OWN_TYPE = " Nothing else loads it: its tokens stand at line positions, which transformers does not have."
 
 
 def write_model_card(model: TrainedModel, name: str) -> None:
@@ -45,8 +46,10 @@ def model_card(model: TrainedModel, name: str) -> str:
     config = {} if model.run is None else read_config(model.run)
     policy = config.get("policy", {})
     base = policy.get("model")
+    ours = _is_own_type(model.path)
+    library = "peft" if (model.path / "adapter_config.json").is_file() else "transformers"
     meta: dict[str, Any] = {
-        "library_name": "peft" if (model.path / "adapter_config.json").is_file() else "transformers",
+        "library_name": "stride" if ours else library,
         "tags": ["stride", "grpo", "reasoning"],
     }
     if base is not None and base != "tiny" and not _is_local(base):
@@ -55,7 +58,7 @@ def model_card(model: TrainedModel, name: str) -> str:
         meta["license"] = license_name
     parts = [
         f"---\n{yaml.safe_dump(meta, sort_keys=False).strip()}\n---",
-        f"# {name}\n\nTrained with {_stride(model.run)}.",
+        f"# {name}\n\nTrained with {_stride(model.run)}.{_OWN_TYPE if ours else ''}",
     ]
     if model.run is None or model.stage is None:
         return "\n\n".join(parts) + "\n"
@@ -91,6 +94,12 @@ def _when(model: TrainedModel) -> str:
         f"{best.num_problems} problems of {best.split}: accuracy {best.accuracy:.3f}, "
         f"{table_number(best.steps_per_correct)} steps per right answer"
     )
+
+
+def _is_own_type(folder: Path) -> bool:
+    """Whether a folder holds a model of a type that only Stride has."""
+    config = folder / "config.json"
+    return config.is_file() and "line_stride" in json.loads(config.read_text())
 
 
 def _is_local(base: str) -> bool:

@@ -12,6 +12,7 @@ import torch
 from peft import PeftModel
 from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedModel
 
+import rollout.line_llama  # noqa: F401 - lets AutoConfig read the type
 from configs import Config
 from configs.schema.config import PolicyConfig
 from envs.one_line import one_line

@@ -1,7 +1,7 @@
 """A small policy made from scratch: a decoder and a tokenizer made from the task's own text.
 
 With it a CPU can run everything: the quickstart, the tests, the ablations. Saved, it is an ordinary Hugging
-Face folder.
+Face folder, except at line positions, which Stride alone loads.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ from transformers import (
 from configs.schema.config import TinyModelConfig
 from envs import Env, Problem
 from envs.trace import BACKTRACK
+from rollout.line_llama import LineLlamaConfig, LineLlamaForCausalLM
 from rollout.prompt_format import PLAIN, PromptFormat
 
 # Words and symbols include their neighbouring space. Digits are single tokens, so numbers of any length are
@@ -83,7 +84,7 @@ def make_tokenizer(
 
 
 def make_model(config: TinyModelConfig, tokenizer: PreTrainedTokenizerFast, seed: int) -> PreTrainedModel:
-    """A Llama or a SmolLM3 with random weights drawn from `seed`; the two differ in positions alone."""
+    """A Llama, one at line positions or a SmolLM3, as the config says; random weights are drawn from `seed`."""
     shape: dict[str, Any] = {
         "vocab_size": len(tokenizer),
         "hidden_size": config.hidden_size,
@@ -103,7 +104,16 @@ def make_model(config: TinyModelConfig, tokenizer: PreTrainedTokenizerFast, seed
         torch.manual_seed(seed)
         if config.positions == "rotary":
             return LlamaForCausalLM(LlamaConfig(**shape))
+        if config.positions == "lines":
+            return LineLlamaForCausalLM(
+                LineLlamaConfig(**shape, line_stride=config.line_stride, newline_token_ids=_newlines(tokenizer))
+            )
         return SmolLM3ForCausalLM(SmolLM3Config(**shape, **_positions(config)))
+
+
+def _newlines(tokenizer: PreTrainedTokenizerFast) -> list[int]:
+    """The tokens that end a line."""
+    return sorted(token for piece, token in tokenizer.get_vocab().items() if piece.endswith("\n"))
 
 
 def _positions(config: TinyModelConfig) -> dict[str, Any]:

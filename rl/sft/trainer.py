@@ -6,14 +6,13 @@ completions get a loss.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import pyarrow.compute as pc
 import torch
 from datasets import Dataset
-from torch import nn
 from transformers import PrinterCallback, TrainerCallback
 from trl import SFTConfig, SFTTrainer
 
@@ -21,15 +20,17 @@ from configs.schema.config import WarmStartConfig
 from rl.models.policy import Policy
 from rl.precision import Passes
 from rl.runs.record import Stage
-from rl.sft.encode import encode_phases
+from rl.sft.encode import IGNORED, encode_phases
 from rl.sft.examples import Phase
-from rl.sft.positions import draw_positions
+from rl.sft.positions import draw_positions, jump_positions
 from rl.trainer_arguments import adapter_kept, examples_of_a_pass, pin_one_device, trainer_arguments
 from rl.trainer_callback import SaveByTime, StopIfNotFinite
 from rl.trainer_checkpoints import WholeCheckpoints
 from rl.trainer_rates import ConfiguredRates
 from rl.update_boundary import InterruptibleTrainer
 from rollout.engines.cpu_linear import speed_up_linears
+from rollout.line_llama import positions_of
+from rollout.positions import LinePositions
 
 
 class WarmStartTrainer(InterruptibleTrainer, WholeCheckpoints, ConfiguredRates, SFTTrainer):
@@ -37,7 +38,8 @@ class WarmStartTrainer(InterruptibleTrainer, WholeCheckpoints, ConfiguredRates, 
 
     stage = Stage.WARM
     position_range: int | None = None
-    _rows: tuple[int, int] = (-1, 0)  # an update, and its rows so far
+    position_jumps: int | None = None
+    lines: LinePositions | None = None  # the rule of a model's positions, if it has this one
 
     def begin(self) -> None:
         """Training begins; the tokens that TRL has counted go on from the last row of the log."""
@@ -45,21 +47,34 @@ class WarmStartTrainer(InterruptibleTrainer, WholeCheckpoints, ConfiguredRates, 
         counted = [row["num_tokens"] for row in self.state.log_history if "num_tokens" in row]
         self._total_train_tokens = int(counted[-1]) if counted else 0
 
-    def training_step(
-        self, model: nn.Module, inputs: dict[str, Any], *args: Any, **kwargs: Any
-    ) -> torch.Tensor:
-        """See `Trainer.training_step`; positions may be drawn at random."""
-        if self.position_range is not None:
-            update, first = self.state.global_step, 0
-            if self._rows[0] == update:
-                first = self._rows[1]
-            mask_BT = inputs["attention_mask"]
-            inputs["position_ids"] = draw_positions(
-                mask_BT, self.position_range, self.args.seed, "warm_start", "positions", update, first=first
-            )
-            self._rows = update, first + len(mask_BT)
-        loss: torch.Tensor = super().training_step(model, inputs, *args, **kwargs)
-        return loss
+    def get_batch_samples(
+        self, epoch_iterator: Iterator[Any], num_batches: int, device: torch.device
+    ) -> tuple[list[Any], Any]:
+        """See `Trainer.get_batch_samples`: the passes of an update; positions may be drawn at random."""
+        batches: list[Any]
+        num_taught: Any
+        batches, num_taught = super().get_batch_samples(epoch_iterator, num_batches, device)
+        first = 0
+        for batch in batches:
+            key = self.args.seed, "warm_start", "positions", self.state.global_step
+            mask_BT = batch["attention_mask"]
+            if self.position_range is not None:
+                batch["position_ids"] = draw_positions(mask_BT, self.position_range, *key, first=first)
+            elif self.position_jumps is not None:
+                assert self.lines is not None
+                taught = int((batch["labels"] != IGNORED).sum())
+                batch["position_ids"], batch["labels"] = jump_positions(
+                    batch["input_ids"],
+                    mask_BT,
+                    batch["labels"],
+                    self.lines,
+                    self.position_jumps,
+                    *key,
+                    first=first,
+                )
+                num_taught -= taught - int((batch["labels"] != IGNORED).sum())
+            first += len(mask_BT)
+        return batches, num_taught
 
 
 def warm_start(
@@ -122,7 +137,9 @@ def warm_start(
             callbacks=[SaveByTime(config.save_minutes), StopIfNotFinite(), *callbacks],
         )
     trainer.say = say
-    trainer.position_range = config.position_range
+    trainer.position_range, trainer.position_jumps = config.position_range, config.position_jumps
+    positions = positions_of(policy.model)
+    trainer.lines = positions if isinstance(positions, LinePositions) else None
     trainer.remove_callback(PrinterCallback)  # progress is shown by our own
     trainer.train(resume_from_checkpoint=str(resume_from) if resume_from else None)
 

@@ -29,8 +29,16 @@ from transformers import (
 
 from rollout.engines.cpu_linear import Matrix
 from rollout.engines.prefix import PromptGrid
+from rollout.line_llama import LineLlamaForCausalLM, positions_of
 
-_FAMILIES = (LlamaForCausalLM, MistralForCausalLM, Qwen2ForCausalLM, Qwen3ForCausalLM, SmolLM3ForCausalLM)
+_FAMILIES = (
+    LlamaForCausalLM,
+    LineLlamaForCausalLM,
+    MistralForCausalLM,
+    Qwen2ForCausalLM,
+    Qwen3ForCausalLM,
+    SmolLM3ForCausalLM,
+)
 _FIXED_ROPE = ("default", "linear", "llama3")  # others depend on the length of the sequence
 
 
@@ -79,6 +87,7 @@ class Decoder:
         tied = head.weight is self._embed.weight
         self._head = Matrix(head.weight, head.bias) if tied else _join([head])
         self._rotary = inner.rotary_emb
+        self._positions = positions_of(model)
         self._tables: tuple[torch.Tensor, torch.Tensor] | None = None
 
     def refresh(self) -> None:
@@ -104,10 +113,11 @@ class Decoder:
 
     def reserve(self, length: int) -> bool:
         """Extend the tables of rotary positions to `length` tokens; returns whether they are new."""
-        new = self._tables is None or len(self._tables[0]) < length
+        size = self._positions.limit(length)
+        new = self._tables is None or len(self._tables[0]) < size
         if new:
             weight = self._embed.weight
-            cos, sin = self._rotary(weight, torch.arange(length, device=weight.device)[None])
+            cos, sin = self._rotary(weight, torch.arange(size, device=weight.device)[None])
             first, second = sin[0].chunk(2, dim=-1)
             self._tables = cos[0], torch.cat([-first, second], dim=-1)
         return new
@@ -124,7 +134,7 @@ class Decoder:
 
         Args:
             ids_B: The tokens.
-            position_B: Their positions, below the reserved length.
+            position_B: Their positions, among those of texts of the reserved length.
             mask_BS: The columns of `layers`, the new one included, that each row attends to; None: all.
             layers: Keys and values of the tokens after the prompts; the new ones are added.
             prompts: Keys and values of the prompts.

@@ -68,8 +68,8 @@ class DecoderRows(WindowRows):
         return len(request.sampled)
 
     def _admit(self, requests: Sequence[Request]) -> torch.Tensor:
-        logits_BV, cache, owner_B = self._prefill(requests)
-        for layer, (keys, values) in zip(self._layers, states(cache), strict=True):
+        read = self._prefill(requests)
+        for layer, (keys, values) in zip(self._layers, states(read.cache), strict=True):
             layer.reserve(keys, values)
         group_of = dict(zip(self._number, self._group, strict=True))
         width = max(len(request.tokens) for request in requests)
@@ -77,15 +77,15 @@ class DecoderRows(WindowRows):
         for row, request in enumerate(requests):
             if request.group not in group_of and request.group not in new:
                 new[request.group] = StoredPrompt(row, width - len(request.sampled), len(request.ids))
-        group_of |= zip(new, self._prefix.put(cache, list(new.values())), strict=True)
+        group_of |= zip(new, self._prefix.put(read.cache, list(new.values())), strict=True)
         if longest := max(len(request.sampled) for request in requests):
-            for layer, pair in zip(self._layers, states(cache), strict=True):
-                keys, values = (states[owner_B, :, width - longest :] for states in pair)
+            for layer, pair in zip(self._layers, states(read.cache), strict=True):
+                keys, values = (states[read.owner_B, :, width - longest :] for states in pair)
                 layer.put(keys, values, start=self._window.rows)
         self._number += [request.group for request in requests for _ in request.samples]
         self._group = self._prefix.assign([group_of[number] for number in self._number])
-        self._add(requests)
-        return logits_BV
+        self._add(requests, read.next_B)
+        return read.logits_BV
 
     def decode_step(self, token_B: torch.Tensor) -> torch.Tensor:
         """See `Rows.decode_step`."""
@@ -101,7 +101,7 @@ class DecoderRows(WindowRows):
                 layers=self._layers,
                 prefix=self._prefix,
             )
-        self._advance()
+        self._advance(token_B)
         return logits
 
     def _take(self, order: list[int], holes: list[int], movers: list[int]) -> None:

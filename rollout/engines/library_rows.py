@@ -84,27 +84,27 @@ class LibraryRows(WindowRows):
                 yield from super()._prefill_parts(list(part))
 
     def _admit(self, requests: Sequence[Request]) -> torch.Tensor:
-        cache: Any
-        logits_BV, cache, owner_B = self._prefill(requests)
+        read = self._prefill(requests)
+        cache: Any = read.cache
         if self._is_own:
             for own, new in zip(self._cache.layers, cache.layers, strict=True):
                 if isinstance(own, RowLayer):
-                    own.put(new.keys[owner_B], new.values[owner_B], start=self._window.rows)
+                    own.put(new.keys[read.owner_B], new.values[read.owner_B], start=self._window.rows)
                 if isinstance(own, StateLayer):
-                    own.add(new, owner_B)
+                    own.add(new, read.owner_B)
         else:
-            cache.reorder_cache(owner_B)
+            cache.reorder_cache(read.owner_B)
             self._cache = cache
             self._window.end = cache.get_seq_length()
-        self._add(requests)
-        return logits_BV
+        self._add(requests, read.next_B)
+        return read.logits_BV
 
     def decode_step(self, token_B: torch.Tensor) -> torch.Tensor:
         """See `Rows.decode_step`."""
         mask = self._mask() if self._layers or not self._is_own else None  # states have no columns to mask
         mask = None if mask is None else mask.long()
         logits = self._forward(token_B[:, None], mask, self._position_B[:, None], self._cache)
-        self._advance()
+        self._advance(token_B)
         return logits
 
     def _take(self, order: list[int], holes: list[int], movers: list[int]) -> None:

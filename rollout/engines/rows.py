@@ -18,6 +18,7 @@ from transformers import DynamicCache
 
 from rollout.engines.cache import RowLayer, Window, round_up
 from rollout.engines.states import cache_argument
+from rollout.line_llama import positions_of
 
 _PREFILLED_AT_ONCE = 1 << 15  # tokens, padding included
 
@@ -42,6 +43,23 @@ class Request:
     def tokens(self) -> tuple[int, ...]:
         """What is prefilled."""
         return self.ids + self.sampled
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Prefilled:
+    """What a prefill gives.
+
+    Attributes:
+        logits_BV: Logits of each sample's next token.
+        cache: The KV cache of the requests [P, ...].
+        owner_B: The request of each sample.
+        next_B: Position of each sample's next token.
+    """
+
+    logits_BV: torch.Tensor
+    cache: DynamicCache
+    owner_B: torch.Tensor
+    next_B: torch.Tensor
 
 
 class Rows(Protocol):
@@ -83,6 +101,7 @@ class WindowRows:
         self.model = model
         self.device = next(model.parameters()).device
         self._cache_name = cache_argument(model)
+        self._positions = positions_of(model)
         self._pad_id = pad_id
         self._window = window
         self._layers: list[RowLayer] = []
@@ -129,8 +148,8 @@ class WindowRows:
         """Prefill requests together."""
         raise NotImplementedError
 
-    def _prefill(self, requests: Sequence[Request]) -> tuple[torch.Tensor, DynamicCache, torch.Tensor]:
-        """Logits [B, V] of each sample's next token, the KV cache [P, ...], the request of each sample [B]."""
+    def _prefill(self, requests: Sequence[Request]) -> _Prefilled:
+        """Read the tokens of requests."""
         width = max(len(request.tokens) for request in requests)
         ids = torch.full((len(requests), width), self._pad_id)
         mask = torch.zeros((len(requests), width), dtype=torch.long)
@@ -140,10 +159,12 @@ class WindowRows:
         ids, mask = ids.to(self.device), mask.to(self.device)
         config: Any = self.model.config
         cache = DynamicCache(config=config.get_text_config())
-        logits_PV = self._forward(ids, mask, (mask.cumsum(1) - 1).clamp(min=0), cache)
+        position = self._positions.read(ids, mask)
+        logits_PV = self._forward(ids, mask, position, cache)
         owner = [p for p, request in enumerate(requests) for _ in request.samples]
         owner_B = torch.tensor(owner, dtype=torch.long, device=self.device)
-        return logits_PV[owner_B], cache, owner_B
+        next_B = self._positions.after(ids[:, -1], position[:, -1])[owner_B]
+        return _Prefilled(logits_BV=logits_PV[owner_B], cache=cache, owner_B=owner_B, next_B=next_B)
 
     def _forward(
         self, ids: torch.Tensor, mask: torch.Tensor | None, position: torch.Tensor, cache: DynamicCache
@@ -160,15 +181,14 @@ class WindowRows:
         logits: torch.Tensor = output.logits[:, -1].float()
         return logits
 
-    def _add(self, requests: Sequence[Request]) -> None:
-        """Add the samples of requests as rows."""
+    def _add(self, requests: Sequence[Request], next_B: torch.Tensor) -> None:
+        """Add the samples of requests as rows, with the positions of their next tokens."""
         samples = [request for request in requests for _ in request.samples]
         self._window.rows += len(samples)
         self._first += [self._window.end - self._num_columns(request) for request in samples]
         self._first_B = torch.tensor(self._first, device=self.device)
         self._begin()
-        added = torch.tensor([len(request.tokens) for request in samples], device=self.device)
-        self._position_B = torch.cat([self._position_B, added])
+        self._position_B = torch.cat([self._position_B, next_B])
 
     def make_way(self, steps: int) -> int:
         """See `Rows.make_way`."""
@@ -197,9 +217,9 @@ class WindowRows:
         self._first = [column - by for column in self._first]
         self._first_B = self._first_B - by
 
-    def _advance(self) -> None:
+    def _advance(self, token_B: torch.Tensor) -> None:
         self._window.end += 1
-        self._position_B = self._position_B + 1
+        self._position_B = self._positions.after(token_B, self._position_B)
 
     def _mask(self) -> torch.Tensor | None:
         """The columns that each row attends to [B, S], the next token's included; None where all see all."""

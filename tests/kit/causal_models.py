@@ -20,10 +20,19 @@ from transformers import (
     SmolLM3ForCausalLM,
 )
 
+from rollout.line_llama import LineLlamaConfig, LineLlamaForCausalLM
 from rollout.types import Completion, Prompt
 
 V, STOP, PAD = 19, 1, 0  # size of the vocabulary, and two of its tokens
-WRITTEN_OUT = ["llama", "llama-3", "qwen2", "qwen3", "mistral-full", "smollm3"]  # families with a `Decoder`
+WRITTEN_OUT = [
+    "llama",
+    "llama-3",
+    "llama-lines",
+    "qwen2",
+    "qwen3",
+    "mistral-full",
+    "smollm3",
+]  # with a `Decoder`
 SMALL = {"vocab_size": V, "hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 2}
 HEADS = {"num_attention_heads": 4, "num_key_value_heads": 2, "max_position_embeddings": 128}
 TOKENS = {"pad_token_id": PAD, "bos_token_id": None, "eos_token_id": STOP}
@@ -42,6 +51,9 @@ def make(family: str) -> torch.nn.Module:
         for name, parameter in model.named_parameters():
             if name.endswith("bias"):
                 parameter.data.normal_()
+    elif family == "llama-lines":  # at line positions, with lines shorter and longer than the stride
+        lines = {"line_stride": 4, "newline_token_ids": [3, 7]}
+        model = LineLlamaForCausalLM(LineLlamaConfig(**SMALL, **HEADS, **lines))
     elif family == "qwen2":
         model = Qwen2ForCausalLM(Qwen2Config(**SMALL, **HEADS))
     elif family == "qwen3":

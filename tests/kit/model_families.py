@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from transformers import AutoConfig, AutoModelForCausalLM
 
+import rollout.line_llama  # noqa: F401 - lets AutoConfig read the type
 from tests.kit.causal_models import V
 
 _SMALL: dict[str, Any] = {
@@ -136,6 +137,7 @@ ATTENTION: dict[str, dict[str, Any]] = {
     "starcoder2": {},
     "vaultgemma": _GEMMA,
     "xglm": {"d_model": 32, "ffn_dim": 48, "num_layers": 2, "attention_heads": 4},
+    "stride_line_llama": {"line_stride": 4, "newline_token_ids": [3, 7]},
 }
 """Families whose layers keep keys and values."""
 

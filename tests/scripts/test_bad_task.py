@@ -172,6 +172,13 @@ CASES: Cases = {
         ["good.yaml", "warm_start.position_range=200"],
         ("warm_start.position_range is 200, over the model's context of 104 tokens", "policy.tiny.max_pos"),
     ),
+    "jumps without line positions": (
+        ["good.yaml", "warm_start.position_jumps=20"],
+        (
+            "warm_start.position_jumps is 20, but policy.tiny.positions is rotary",
+            "set policy.tiny.positions to",
+        ),
+    ),
     "an empty file": (math_of("nothing.jsonl"), ("nothing.jsonl",)),
     "fewer problems than are evaluated": (math_of("few.jsonl"), ("few.jsonl",)),
     "rows without an answer": (math_of("unanswered.jsonl"), ("unanswered.jsonl row 1",)),

@@ -55,6 +55,14 @@ def test_the_card_of_a_tiny_model(tmp_path: Path) -> None:
         assert part in card, part
 
 
+def test_a_model_at_line_positions_is_none_of_the_librarys(tmp_path: Path) -> None:
+    model = trained(tmp_path)
+    (model.path / "config.json").write_text(json.dumps({"line_stride": 64}))
+    card = model_card(model, "lines")
+    assert metadata(card)["library_name"] == "stride"
+    assert "Nothing else loads it" in card
+
+
 @pytest.mark.parametrize("commit", [None, "c" * 40])
 def test_the_revision_of_the_base_model_is_stated(commit: str | None, tmp_path: Path) -> None:
     """The commit that was loaded, or the branch asked for where no commit is known."""

@@ -13,6 +13,7 @@ from transformers import AutoModelForCausalLM, PreTrainedModel
 from configs.schema.config import PolicyConfig, TinyModelConfig
 from envs import make_env
 from rl.models.policy import load_policy
+from rollout.line_llama import LineLlamaConfig
 
 ENV = make_env("directional")
 SIZE: dict[str, Any] = {"hidden_size": 16, "num_layers": 4, "num_heads": 2, "intermediate_size": 32}
@@ -55,6 +56,19 @@ def test_saved_it_is_an_ordinary_folder(settings: dict[str, Any], tmp_path: Path
     model.save_pretrained(tmp_path)
     loaded = AutoModelForCausalLM.from_pretrained(tmp_path).eval()
     assert torch.equal(last_logits(loaded), last_logits(model))
+
+
+def test_at_line_positions_it_is_a_type_of_its_own_that_stride_loads(tmp_path: Path) -> None:
+    policy = load_policy(
+        PolicyConfig(tiny=TinyModelConfig(**SIZE, positions="lines", line_stride=16)), ENV, seed=0
+    )
+    policy.save(tmp_path)
+    model = load_policy(PolicyConfig(model=str(tmp_path)), ENV, seed=1).model
+    assert isinstance(model.config, LineLlamaConfig)
+    (newline,) = model.config.newline_token_ids
+    assert policy.tokenizer.decode([newline]) == "\n"
+    assert model.config.positions.stride == 16
+    assert torch.equal(last_logits(model.eval()), last_logits(policy.model.eval()))  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("positions", ["rotary", "none"])

@@ -1,19 +1,25 @@
-"""Randomised positions of the warm start."""
+"""Randomised positions and position jumps of the warm start."""
 
 from __future__ import annotations
 
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+import pytest
 import torch
+from pydantic import ValidationError
 
-from configs.schema.config import WarmStartConfig
+from configs.schema.config import PolicyConfig, WarmStartConfig
 from envs import make_env
+from rl.models.policy import load_policy
 from rl.precision import Passes
+from rl.sft.encode import IGNORED
 from rl.sft.examples import make_phases
-from rl.sft.positions import draw_positions
+from rl.sft.positions import draw_positions, jump_positions
 from rl.sft.trainer import warm_start
-from tests.kit.tiny_policy import tiny_policy
+from rollout.positions import LinePositions
+from tests.kit.tiny_policy import TINY
 
 ENV = make_env("addition")
 
@@ -48,7 +54,8 @@ def test_a_row_depends_on_its_number_alone() -> None:
 
 def seen_positions(folder: Path, **settings: Any) -> list[list[list[int]]]:
     """The positions of each row, for every update, that a warm start gives its model."""
-    policy = tiny_policy(ENV)
+    tiny = TINY.model_copy(update={"positions": "lines"} if "position_jumps" in settings else {})
+    policy = load_policy(PolicyConfig(tiny=tiny), ENV, seed=0)
     config = WarmStartConfig(updates=3, num_problems=64, batch_size=4, **settings)
     passes: list[list[list[int]]] = []
 
@@ -82,3 +89,71 @@ def test_the_warm_start_reads_at_drawn_positions(tmp_path: Path) -> None:
     assert [[len(row) for row in update] for update in drawn] == [[len(row) for row in u] for u in ordinary]
     assert max(row[-1] for update in drawn for row in update) > 100
     assert drawn == seen_positions(tmp_path / "c", position_range=500, micro_batch_size=2)
+
+
+NEWLINE, ANSWER, STOP, HEAD, ACTION = 1, 2, 3, 10, 20
+LINES = LinePositions(stride=32, newline_ids=(NEWLINE,))
+
+
+def listed(num: int) -> tuple[list[int], int, dict[int, int]]:
+    """A text like one of directional reasoning: a list that loses its first item in each line.
+
+    Returns:
+        Its tokens, those of its prompt, and for each token that is copied from the line above the token there.
+    """
+    ids = [HEAD, *range(ACTION, ACTION + num), NEWLINE]
+    start, copied = len(ids), dict[int, int]()
+    above = {action: 1 + action for action in range(num)}
+    for done in range(1, num + 1):
+        here = {action: len(ids) + action - done + 1 for action in range(done, num)}
+        copied |= {here[action]: above[action] for action in here}
+        ids += [HEAD + done % 4, *range(ACTION + done, ACTION + num), NEWLINE]
+        above = here
+    return [*ids, ANSWER, HEAD + num % 4, STOP], start, copied
+
+
+def test_a_jump_leaves_what_is_copied_at_its_distance_or_without_loss() -> None:
+    ids, start, copied = listed(8)
+    plain = LINES.read(torch.tensor([ids]), torch.ones(1, len(ids)))[0]
+    num = 200
+    ids_BT = torch.tensor([ids] * num)
+    labels_BT = ids_BT.clone()
+    labels_BT[:, :start] = IGNORED
+    moved, labels = jump_positions(ids_BT, torch.ones_like(ids_BT), labels_BT, LINES, 10, "a")
+    masked = labels_BT != labels
+    for row in range(num):
+        for target, source in copied.items():  # a token is predicted where the one before it stands
+            distance = moved[row, target - 1] - moved[row, source]
+            assert distance == plain[target - 1] - plain[source] or masked[row, target]
+    assert (moved.diff(dim=1) > 0).all()
+    by = moved - plain
+    assert by[:, 0].eq(0).all()
+    within, between = by % LINES.stride, by // LINES.stride
+    assert 0.6 < (within > 0).any(1).float().mean() < 0.8 and within.max() == 10
+    assert 0.6 < (between > 0).any(1).float().mean() < 0.8 and between.max() == 10
+    assert masked.any(0)[start:].all() and 0.05 < masked[:, start:].float().mean() < 0.3
+    untouched = ~by.any(1)
+    assert untouched.any() and not masked[untouched].any()
+
+
+def test_what_has_no_list_or_no_room_does_not_jump_within_lines() -> None:
+    short = [HEAD, NEWLINE, ANSWER, HEAD, STOP]
+    for ids, lines in ((short, LINES), (listed(8)[0], LinePositions(stride=10, newline_ids=(NEWLINE,)))):
+        ids_BT = torch.tensor([ids] * 50)
+        ones = torch.ones_like(ids_BT)
+        moved, _ = jump_positions(ids_BT, ones, ids_BT, lines, 5, "a")
+        assert ((moved - lines.read(ids_BT, ones)) % lines.stride == 0).all()
+
+
+def test_the_warm_start_reads_at_jumping_positions(tmp_path: Path) -> None:
+    drawn = seen_positions(tmp_path / "a", position_jumps=20)
+    assert all(later > earlier for u in drawn for row in u for earlier, later in pairwise(row))
+    assert max(row[-1] for update in drawn for row in update) > 20 * TINY.line_stride / 2
+    assert drawn == seen_positions(tmp_path / "b", position_jumps=20, micro_batch_size=2)
+
+
+def test_positions_change_in_one_way() -> None:
+    with pytest.raises(
+        ValidationError, match="position_range is 500 and position_jumps is 20; set one of them"
+    ):
+        WarmStartConfig(position_range=500, position_jumps=20)

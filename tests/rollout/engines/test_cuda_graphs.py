@@ -234,7 +234,8 @@ class WindowOnly(WindowRows):
         return len(request.sampled)
 
     def _admit(self, requests: Sequence[Request]) -> torch.Tensor:
-        self._add(requests)
+        samples = sum(len(request.samples) for request in requests)
+        self._add(requests, torch.zeros(samples, dtype=torch.long))
         return torch.empty(0)
 
 

@@ -1,0 +1,122 @@
+"""A Llama whose rotary positions follow from the lines of the text (`positions.py`).
+
+Its forward computes them, so whoever passes tokens and a mask needs to know nothing: TRL's trainers, key steps,
+analyses. It is a model type of its own, since a program that took its folder for an ordinary Llama would read
+every token after the first newline at a wrong position, without any sign. Importing this module lets the
+library's `Auto` classes load it.
+
+Shapes: B rows, T tokens.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, NoReturn
+
+import torch
+from torch import nn
+from transformers import AutoConfig, AutoModelForCausalLM, LlamaConfig, LlamaForCausalLM
+from transformers.modeling_outputs import BaseModelOutputWithPast
+from transformers.models.llama.modeling_llama import LlamaModel, LlamaPreTrainedModel
+
+from rollout.positions import InOrder, LinePositions, Positions
+
+
+class LineLlamaConfig(LlamaConfig):  # type: ignore[no-untyped-call]
+    """A Llama's config with the rule of its positions.
+
+    Attributes:
+        line_stride: Positions between the starts of lines.
+        newline_token_ids: Tokens that end a line.
+    """
+
+    model_type = "stride_line_llama"
+
+    line_stride: int = 64
+    newline_token_ids: Sequence[int] = ()
+
+    @property
+    def positions(self) -> LinePositions:
+        """The rule."""
+        return LinePositions(stride=self.line_stride, newline_ids=tuple(self.newline_token_ids))
+
+
+class LineLlamaModel(LlamaModel):  # type: ignore[no-untyped-call]
+    """The layers of a Llama, at line positions."""
+
+    config: LineLlamaConfig
+    config_class = LineLlamaConfig
+
+    def forward(
+        self,
+        input_ids: torch.Tensor | None = None,
+        attention_mask: torch.Tensor | None = None,
+        position_ids: torch.Tensor | None = None,
+        past_key_values: Any = None,
+        inputs_embeds: torch.Tensor | None = None,
+        use_cache: bool | None = None,
+        **kwargs: Any,
+    ) -> BaseModelOutputWithPast:
+        """See `LlamaModel.forward`; positions that are not given are those of the lines of `input_ids` [B, T].
+
+        Raises:
+            ValueError: Positions are needed, but the tokens before `input_ids`, or all of them, are unknown.
+        """
+        goes_on = past_key_values is not None and past_key_values.get_seq_length() > 0
+        given = input_ids if input_ids is not None else inputs_embeds
+        if attention_mask is None and not goes_on and given is not None:
+            # Without a mask the library takes a jump of positions for the start of another text.
+            attention_mask = torch.ones(given.shape[:2], dtype=torch.long, device=given.device)
+        if position_ids is None:
+            if goes_on or input_ids is None or attention_mask is None or attention_mask.dim() != 2:
+                known = "a KV cache" if goes_on else "no token ids" if input_ids is None else "a mask of 4 axes"
+                raise ValueError(
+                    f"{type(self).__name__} got {known} and no position_ids, but its positions follow from the "
+                    "whole text; pass position_ids, or all token ids with a mask [B, T]"
+                )
+            position_ids = self.config.positions.read(input_ids, attention_mask)
+        outputs: BaseModelOutputWithPast = super().forward(
+            input_ids=input_ids,
+            attention_mask=attention_mask,
+            position_ids=position_ids,
+            past_key_values=past_key_values,
+            inputs_embeds=inputs_embeds,
+            use_cache=use_cache,
+            **kwargs,
+        )
+        return outputs
+
+
+class LineLlamaForCausalLM(LlamaForCausalLM):
+    """A Llama at line positions, with its output layer."""
+
+    config_class = LineLlamaConfig
+
+    def __init__(self, config: LineLlamaConfig) -> None:
+        """Make it, with random weights."""
+        LlamaPreTrainedModel.__init__(self, config)
+        self.model = LineLlamaModel(config)
+        self.vocab_size = config.vocab_size
+        self.lm_head = nn.Linear(config.hidden_size, config.vocab_size, bias=False)
+        self.post_init()  # type: ignore[no-untyped-call]
+
+    def generate(self, *args: Any, **kwargs: Any) -> NoReturn:
+        """Refused: the library would count positions token by token.
+
+        Raises:
+            NotImplementedError: Always; says what to use.
+        """
+        raise NotImplementedError(
+            f"{type(self).__name__} is not sampled by the library's generate, which counts positions token by "
+            "token; use Stride's engine (`stride chat`, `stride evaluate`)"
+        )
+
+
+def positions_of(model: nn.Module) -> Positions:
+    """The rule by which an engine gives positions to a model's tokens."""
+    config: Any = model.config
+    return config.positions if isinstance(config, LineLlamaConfig) else InOrder()
+
+
+AutoConfig.register(LineLlamaConfig.model_type, LineLlamaConfig)
+AutoModelForCausalLM.register(LineLlamaConfig, LineLlamaForCausalLM)

@@ -1,0 +1,102 @@
+"""Where tokens stand: one after the other, or line by line.
+
+In: tokens. Out: their rotary positions; of whole rows for a prefill or the learner's pass, and of the next
+token for a decode step, which needs nothing but the token before and where it stands.
+
+Line positions follow position coupling (Cho et al., arXiv 2405.20671) and Abacus embeddings (McLeish et al.,
+arXiv 2405.17399), where tokens that correspond to each other get matching positions from what is known of the
+task. Here newlines alone decide: a token that is copied from the line above stands at the same distance from
+its source, however long the lines are.
+
+Shapes: B rows, T tokens.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+import torch
+
+
+class Positions(Protocol):
+    """A rule that gives each token a position, from the tokens before it alone."""
+
+    def read(self, ids_BT: torch.Tensor, mask_BT: torch.Tensor) -> torch.Tensor:
+        """Positions [B, T] of whole rows.
+
+        Args:
+            ids_BT: The tokens.
+            mask_BT: 1 for tokens, 0 for padding, on either side of them.
+        """
+        ...
+
+    def after(self, token_B: torch.Tensor, position_B: torch.Tensor) -> torch.Tensor:
+        """Positions [B] of the tokens that follow `token_B` [B], which stand at `position_B` [B]."""
+        ...
+
+    def limit(self, num_tokens: int) -> int:
+        """What the positions of so many tokens stay below."""
+        ...
+
+
+class InOrder:
+    """One after the other, from 0."""
+
+    def read(self, ids_BT: torch.Tensor, mask_BT: torch.Tensor) -> torch.Tensor:
+        """See `Positions.read`."""
+        return (mask_BT.cumsum(1) - 1).clamp(min=0)
+
+    def after(self, token_B: torch.Tensor, position_B: torch.Tensor) -> torch.Tensor:
+        """See `Positions.after`."""
+        return position_B + 1
+
+    def limit(self, num_tokens: int) -> int:
+        """See `Positions.limit`."""
+        return num_tokens
+
+
+@dataclass(frozen=True, kw_only=True)
+class LinePositions:
+    """Every line begins at the next multiple of the stride.
+
+    With a stride of 8, a line of three tokens, its newline and the first token of the next line stand at 0, 1,
+    2, 3 and 8. A line that is longer than the stride runs on, past one or more multiples.
+
+    Attributes:
+        stride: Positions between the starts of lines.
+        newline_ids: Tokens that end a line.
+    """
+
+    stride: int
+    newline_ids: tuple[int, ...]
+
+    def read(self, ids_BT: torch.Tensor, mask_BT: torch.Tensor) -> torch.Tensor:
+        """See `Positions.read`."""
+        assert ids_BT.dim() == 2 and ids_BT.shape == mask_BT.shape
+        token_BT = mask_BT != 0
+        ends_BT = self.ends_line(ids_BT) & token_BT
+        number_BT = token_BT.long().cumsum(1) - 1  # of each token in its row
+        first_BT = torch.where(ends_BT, number_BT + 1, 0).cummax(1).values.roll(1, dims=1)
+        first_BT[:, 0] = 0
+        index_BT = (number_BT - first_BT).clamp(min=0)  # in its line
+        strides_BT = torch.where(ends_BT, index_BT // self.stride + 1, 0)  # that a line takes, where it ends
+        return (strides_BT.cumsum(1) - strides_BT) * self.stride + index_BT
+
+    def after(self, token_B: torch.Tensor, position_B: torch.Tensor) -> torch.Tensor:
+        """See `Positions.after`."""
+        next_line_B = (position_B // self.stride + 1) * self.stride
+        return torch.where(self.ends_line(token_B), next_line_B, position_B + 1)
+
+    def limit(self, num_tokens: int) -> int:
+        """See `Positions.limit`; all tokens may be newlines."""
+        return num_tokens * self.stride
+
+    def ends_line(self, ids: torch.Tensor) -> torch.Tensor:
+        """Which tokens end a line; bool, shaped as `ids`."""
+        ends = torch.zeros_like(ids, dtype=torch.bool)
+        for (
+            newline
+        ) in self.newline_ids:  # one, as a rule; a tensor of them would have to be copied to the device
+            ends |= ids == newline
+        return ends
