@@ -64,6 +64,8 @@ def searches(study: Study) -> Searches | None:
 
 def searches_text(study: Study) -> str:
     """The same for the terminal, in percent; empty without a search."""
+    if not study.searches:
+        return ""
     rows = []
     for split in study.splits:
         for one in study.searches:

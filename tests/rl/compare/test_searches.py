@@ -5,9 +5,11 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Sequence
+from pathlib import Path
 
 import pytest
 
+from rl.compare.folders import find_runs, folder_comparison
 from rl.compare.results import CaseRecord
 from rl.compare.searches import (
     SearchedCase,
@@ -16,8 +18,12 @@ from rl.compare.searches import (
     mean_searches_csv,
     searches_csv,
 )
+from rl.compare.study import make_study
+from rl.pages.comparison.searches import searches, searches_text
+from rl.pages.comparison.text import comparison_text
 from rl.search.record import Draw, ProblemRow, Response, SearchRow
 from rl.search.summary import Method
+from tests.kit.runs_by_hand import study, traces
 
 WRONG, RIGHT, OTHER = 0, 1, 2
 """Places of the responses."""
@@ -114,3 +120,10 @@ def test_raw_figures(sequential: SearchedCase, parallel: SearchedCase) -> None:
         0.25,
     )
     assert (means[1]["tokens_of"], means[1]["breadth"], means[1]["depth"]) == ("self_backtracking", "2", "0")
+
+
+def test_a_comparison_without_searches_says_nothing_of_them(tmp_path: Path) -> None:
+    study(tmp_path, {"plain": traces(6), "priced": traces(8)}, (0,))
+    found = make_study(folder_comparison(find_runs([tmp_path])))
+    assert (searches_text(found), searches(found)) == ("", None)
+    assert "best of N" not in comparison_text(found)
