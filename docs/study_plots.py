@@ -1,6 +1,7 @@
 """Draws the plots of a finished study as one SVG for the docs, with the code of its page.
 
-Loops, from their folder: accuracy and how requests are followed, by round.
+Loops, from their folder: accuracy and how requests are followed, by round; with ordinary runs beside them,
+accuracy against steps.
 
     python docs/study_plots.py docs/step_skipping_addition.svg step_skipping=runs/step_skipping
 
@@ -27,7 +28,7 @@ from rl.iterate.study import LoopStudy, read_loop_study
 from rl.pages.comparison.legend import case_style
 from rl.pages.figures import Plot
 from rl.pages.iteration.curves import GLYPHS, RoundLine, round_curves
-from rl.pages.iteration.study_plots import accuracy_plots, following_plots, key_of, steps_plots
+from rl.pages.iteration.study_plots import accuracy_plots, following_plots, fronts, key_of, names, steps_plots
 from rl.pages.style import COLOURS
 from rl.runs.record import Stage
 from rl.stats.intervals import mean_interval
@@ -65,7 +66,13 @@ def main(out: str, *rest: str) -> None:
 
 
 def _loops(name: str, study: LoopStudy, prefix: str) -> Row:
-    """Accuracy on id and on the easier test cell, and how a request for one step fewer is followed."""
+    """Accuracy on id and on the easier test cell, and how a request for one step fewer is followed.
+
+    With ordinary runs beside the loops: accuracy against steps on each test cell.
+    """
+    if study.others:
+        plots = fronts(study, prefix)[:COLUMNS]
+        return name, [(key_of(study, case), case) for case in names(study)], plots
     accuracy = accuracy_plots(study, prefix)[: len(study.test_cells)]
     wanted = [plot for plot in accuracy if plot.title.startswith(("id,", "ood_easy,"))]
     steps = [plot for plot in steps_plots(study, prefix) if plot.title.startswith("id,")]
