@@ -84,5 +84,5 @@ def _write_ordinary(compared: Comparison, path: Path, store_in: Path | None) -> 
     write_text(path.with_name("summary.csv"), comparison_csv(study))
     if study.searches:
         write_text(path.with_name("searches.csv"), searches_csv(study.searches))
-        write_text(path.with_name("mean_searches.csv"), mean_searches_csv(study.searches))
+        write_text(path.with_name("mean_searches.csv"), mean_searches_csv(study.searches, study.splits))
     write_text(path, render_comparison(study))

@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property
+from pathlib import Path
 from statistics import fmean
 from typing import Any
 
@@ -97,8 +98,12 @@ class MeanArm:
     gain: Difference | None = None
 
 
-def read_searches(cases: Sequence[CaseRecord]) -> tuple[SearchedCase, ...]:
+def read_searches(cases: Sequence[CaseRecord], shared: Mapping[str, int]) -> tuple[SearchedCase, ...]:
     """The searches of each case's last stage, finished or not; a case without one is left out.
+
+    Args:
+        cases: The cases.
+        shared: Number of problems that all cases share, for splits on which some have more.
 
     Raises:
         RunFolderError: A file of one is damaged.
@@ -107,11 +112,16 @@ def read_searches(cases: Sequence[CaseRecord]) -> tuple[SearchedCase, ...]:
     for case in cases:
         folders = {seed: stage_folder(record.folder, record.stage) for seed, record in case.last().items()}
         folders = {seed: folder for seed, folder in folders.items() if has_search(folder)}
-        rows = {seed: made for seed, folder in folders.items() if (made := problem_log(folder).read())}
+        rows = {seed: made for seed, folder in folders.items() if (made := _read(folder, shared))}
         if rows:
             search = read_settings(folders[next(iter(rows))], "search")["search"]
             found.append(SearchedCase(case=case, rows=rows, merge=search["merge"], depth=search["depth"]))
     return tuple(found)
+
+
+def _read(folder: Path, shared: Mapping[str, int]) -> list[ProblemRow]:
+    rows = problem_log(folder).read()
+    return [row for row in rows if row.index < shared.get(row.split, row.index + 1)]
 
 
 def mean_arms(searched: SearchedCase, split: str) -> dict[Method, MeanArm]:
@@ -127,7 +137,7 @@ def mean_arms(searched: SearchedCase, split: str) -> dict[Method, MeanArm]:
 def at_equal_tokens(base: SearchedCase, other: SearchedCase, split: str) -> list[MeanArm]:
     """What the samples of one case do with the tokens that greedy decoding of another took on each problem.
 
-    The first sample counts even where it is longer than that.
+    The first sample counts even where it is longer than that. Only problems that both have count.
 
     Returns:
         Greedy decoding of `base`, then best-of-N, majority vote and any completion right of `other`, each
@@ -136,11 +146,11 @@ def at_equal_tokens(base: SearchedCase, other: SearchedCase, split: str) -> list
     greedy: dict[int, list[Result]] = {}
     samples: dict[str, dict[int, list[Result]]] = {BEST_OF_N: {}, MAJORITY: {}, COVERED: {}}
     for seed in base.rows.keys() & other.rows.keys():
-        theirs = {row.index: row for row in other.rows[seed] if row.split == split and row.samples}
+        theirs = {_problem(row): row for row in other.rows[seed] if row.split == split and row.samples}
         pairs = [
-            (greedy_result(row), theirs[row.index])
+            (greedy_result(row), theirs[_problem(row)])
             for row in base.rows[seed]
-            if row.split == split and row.greedy is not None and row.index in theirs
+            if row.split == split and row.greedy is not None and _problem(row) in theirs
         ]
         if not pairs:
             continue
@@ -191,25 +201,30 @@ def searches_csv(searches: Sequence[SearchedCase]) -> str:
     return _csv(rows)
 
 
-def mean_searches_csv(searches: Sequence[SearchedCase]) -> str:
-    """Every method of each case over seeds, then cases at the tokens of the first one's greedy decoding."""
-    rows: list[dict[str, Any]] = []
+def mean_searches_csv(searches: Sequence[SearchedCase], splits: Sequence[str]) -> str:
+    """Every method of each case over seeds, then cases at the tokens of the first one's greedy decoding.
+
+    Args:
+        searches: The searches.
+        splits: The splits on which all cases have the same problems.
+    """
+    made: list[dict[str, Any]] = []
     for one in searches:
-        for split in splits_of([one]):
+        for split in dict.fromkeys(row.split for rows in one.rows.values() for row in rows):
             for method, arm in mean_arms(one, split).items():
                 about = {"case": one.case.name, "tokens_of": method.search, **method._asdict()}
-                rows.append({**about, **_flat(arm)})
-    for split in splits_of(searches[:1]):
+                made.append({**about, **_flat(arm)})
+    for split in splits:
         for one in searches[1:]:
             for arm in at_equal_tokens(searches[0], one, split)[1:]:
                 about = {"case": one.case.name, "split": split, "name": arm.method}
-                rows.append({**about, "tokens_of": f"greedy of {searches[0].case.name}", **_flat(arm)})
-    return _csv(rows)
+                made.append({**about, "tokens_of": f"greedy of {searches[0].case.name}", **_flat(arm)})
+    return _csv(made)
 
 
-def splits_of(searches: Sequence[SearchedCase]) -> list[str]:
-    """The splits that were searched, in order."""
-    return list(dict.fromkeys(row.split for one in searches for rows in one.rows.values() for row in rows))
+def _problem(row: ProblemRow) -> tuple[int, str, str]:
+    """What makes a problem the same in two cases."""
+    return row.index, row.question, row.answer
 
 
 def _right(results: BySeed) -> dict[int, dict[int, float]]:

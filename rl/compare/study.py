@@ -176,7 +176,7 @@ def make_study(comparison: Comparison, cases: list[CaseRecord] | None = None) ->
         shared=same.shared,
         left_out=same.left_out,
         flags={case.name: case_flags(case, every) for case in cases},
-        searches=read_searches(cases),
+        searches=read_searches(cases, same.shared),
     )
 
 

@@ -10,18 +10,20 @@ from pathlib import Path
 import pytest
 
 from rl.compare.folders import find_runs, folder_comparison
-from rl.compare.results import CaseRecord
+from rl.compare.results import CaseRecord, read_cases
 from rl.compare.searches import (
     SearchedCase,
     at_equal_tokens,
     mean_arms,
     mean_searches_csv,
+    read_searches,
     searches_csv,
 )
 from rl.compare.study import make_study
 from rl.pages.comparison.searches import searches, searches_text
 from rl.pages.comparison.text import comparison_text
-from rl.search.record import Draw, ProblemRow, Response, SearchRow
+from rl.runs.analysis import write_settings
+from rl.search.record import Draw, ProblemRow, Response, SearchRow, problem_log, stage_folder
 from rl.search.summary import Method
 from tests.kit.runs_by_hand import study, traces
 
@@ -40,13 +42,13 @@ def draw(response: int, tokens: int, score: float = -1.0) -> Draw:
     return Draw(round=0, state=0, tokens=tokens, score=score, response=response)
 
 
-def row(index: int, greedy: Draw, samples: Sequence[Draw]) -> ProblemRow:
+def row(index: int, greedy: Draw, samples: Sequence[Draw], question: str = "") -> ProblemRow:
     search = SearchRow(strategy="self_backtracking", breadth=2, states=("",), draws=tuple(samples[:2]))
     return ProblemRow(
         split="id",
         index=index,
         bucket=None,
-        question="",
+        question=question,
         answer="right",
         responses=responses(),
         greedy=greedy,
@@ -105,13 +107,36 @@ def test_samples_have_the_tokens_of_another_case(sequential: SearchedCase, paral
     assert not at_equal_tokens(sequential, searched("none", {5: parallel.rows[0]}), "id")  # no seed has both
 
 
+def test_only_the_same_problems_are_compared(sequential: SearchedCase, parallel: SearchedCase) -> None:
+    other = [row(1, draw(WRONG, 10), [draw(RIGHT, 10)], question="another")]
+    found = at_equal_tokens(sequential, searched("other", {0: [parallel.rows[0][0], *other]}), "id")
+    assert [(arm.seeds, arm.problems) for arm in found] == [(1, 1)] * 4
+    assert not at_equal_tokens(sequential, searched("other", {0: other}), "id")
+    means = mean_searches_csv([sequential, parallel], [])  # no split has the same problems
+    assert "greedy of sequential" not in means
+
+
+def test_searches_of_more_problems_are_cut_to_the_shared_ones(tmp_path: Path) -> None:
+    study(tmp_path, {"plain": traces(6)}, (0,))
+    cases = read_cases(folder_comparison(find_runs([tmp_path])))
+    stage = cases[0].last()[0]
+    folder = stage_folder(stage.folder, stage.stage)
+    folder.mkdir(parents=True)
+    write_settings(
+        folder, "search", {"name": "", "model": "", "env": {}, "search": {"merge": "mean", "depth": 0}}
+    )
+    problem_log(folder).append(*[row(n, draw(RIGHT, 10), [draw(RIGHT, 10)]) for n in range(3)])
+    for shared, kept in (({}, 3), ({"id": 2}, 2), ({"ood_easy": 2}, 3)):
+        assert [len(one.rows[0]) for one in read_searches(cases, shared)] == [kept]
+
+
 def test_raw_figures(sequential: SearchedCase, parallel: SearchedCase) -> None:
     rows = list(csv.DictReader(io.StringIO(searches_csv([sequential, parallel]))))
     assert len(rows) == 2 * 2 * 4  # greedy, search, best-of-N, vote
     assert {(one["case"], one["seed"]) for one in rows} == {
         (case, seed) for case in ("sequential", "parallel") for seed in ("0", "1")
     }
-    means = list(csv.DictReader(io.StringIO(mean_searches_csv([sequential, parallel]))))
+    means = list(csv.DictReader(io.StringIO(mean_searches_csv([sequential, parallel], ["id"]))))
     assert len(means) == 2 * 4 + 3
     last = means[-1]
     assert (last["method"], last["tokens_of"], float(last["gain"])) == (
