@@ -153,10 +153,11 @@ def _interrupt(job: _Job, draw: random.Random, tally: _Tally) -> int:
     asked, left, wanted = 0, 0, _STOPPED
     if kind == "actors killed":
         for pid in job.actors():
-            os.kill(pid, signal.SIGKILL)
+            _kill(pid)
         wanted = 0  # it goes on
     elif kind == "drivers killed":
-        os.kill(driver, signal.SIGKILL)
+        if not _kill(driver):
+            return job.end()  # it has got to its end meanwhile
         wanted = _KILLED
     elif kind == "stopped":
         asked = job.stop()
@@ -169,3 +170,12 @@ def _interrupt(job: _Job, draw: random.Random, tally: _Tally) -> int:
     if asked or code not in (wanted, 0):
         tally.failures.append(f"{kind}: the job ended with {code}, what was asked with {asked}: {job.said}")
     return code
+
+
+def _kill(pid: int) -> bool:
+    """SIGKILL to a process; returns whether it was there."""
+    try:
+        os.kill(pid, signal.SIGKILL)
+    except ProcessLookupError:
+        return False
+    return True

@@ -17,8 +17,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from rl.runs.checkpoints import checkpoints, find_fault
+from rl.runs.checkpoints import checkpoint_update, checkpoints, find_fault, newest_first
 from rl.runs.log import metrics_log
+from rl.runs.manifest import find_damage
 from rl.runs.record import Stage
 from rl.runs.trajectories import trajectory_log
 from tests.kit.family import command, started_with
@@ -65,8 +66,15 @@ def run(scale: float) -> Iterator[Finding]:
     with tempfile.TemporaryDirectory(prefix="s", dir="/tmp") as name, ForkServer() as server:
         folder = Path(name)
         yield _chains(server, "signals, one process", folder / "a", _LONG, share(50, scale), longest_s=4.0)
+        ahead = (*_AHEAD, "grpo.updates=60")
         yield _chains(
-            server, "signals, Ray, sampled ahead", folder / "b", _AHEAD, share(10, scale), longest_s=6.0
+            server,
+            "signals, Ray, sampled ahead",
+            folder / "b",
+            ahead,
+            share(10, scale),
+            longest_s=2.0,
+            training=True,
         )
         yield _while_ray_starts(server, folder / "c", share(10, scale))
         yield _twice(server, folder / "d", share(10, scale))
@@ -80,7 +88,12 @@ def _chains(
     num_signals: int,
     *,
     longest_s: float,
+    training: bool = False,
 ) -> Finding:
+    """Interrupt runs until there were so many signals, each up to `longest_s` after the run is loaded.
+
+    With `training` the time counts from the first update that it logs: Ray takes longer to start than that.
+    """
     folder.mkdir()
     rng, counts = random.Random(0), _Counts()
     whole = _Run(server, folder / "whole", *overrides)
@@ -91,6 +104,9 @@ def _chains(
         while code in _STOPPED:
             one = _Run(server, run_folder, *overrides, *(["--resume"] if resumed else []))
             if len(counts.ended_s) < num_signals:
+                one.wait_until_loaded()
+                if training:
+                    one.wait_for_an_update()
                 code = _signal(one, rng, rng.uniform(0, longest_s), counts)
             elif code := one.finish():
                 counts.failures.append(f"resuming ended with {code}: {one.said()[-500:]}")
@@ -107,7 +123,6 @@ def _chains(
 
 def _signal(run: _Run, rng: random.Random, after_s: float, counts: _Counts) -> int:
     """Send a signal after a time, unless the run is over; note what it said, and whether that is true."""
-    run.wait_until_loaded()
     try:
         return run.driver.wait(after_s)
     except TimeoutError:
@@ -124,10 +139,8 @@ def _signal(run: _Run, rng: random.Random, after_s: float, counts: _Counts) -> i
         counts.failures.append(f"ended with {code} at {number.name}: {output[-500:]}")
     saved = re.search(r"(warm start|GRPO): saved update ([0-9]+) in ([0-9.]+) s", output)
     if saved is None:
-        at = f"after {logged.stage} {logged.update}" if logged else "before the first update"
-        nothing_to_save = (f"from update {logged.update}" if logged else "", "evaluation", "is finished")
-        if not any(says in output for says in nothing_to_save):
-            counts.failures.append(f"nothing saved {at}: {output[-300:]}")
+        if logged is not None and not _is_kept(folder, logged.stage, logged.update):
+            counts.failures.append(f"{logged.stage} {logged.update} was logged, and is lost: {output[-300:]}")
         return code
     counts.num_saved += 1
     counts.saved_s.append(float(saved[3]))
@@ -138,6 +151,14 @@ def _signal(run: _Run, rng: random.Random, after_s: float, counts: _Counts) -> i
     if logged is not None and logged.stage is stage and int(saved[2]) < logged.update:
         counts.failures.append(f"saved update {saved[2]}, but {logged.update} was logged")
     return code
+
+
+def _is_kept(folder: Path, stage: Stage, update: int) -> bool:
+    """Whether an update is in a checkpoint of its stage, or in the model of a stage that is over."""
+    whole = [path for path in newest_first(checkpoints(folder, stage)) if not find_fault(path)]
+    if whole and checkpoint_update(whole[0]) >= update:
+        return True
+    return not find_damage(folder / "models" / stage)
 
 
 def _while_ray_starts(server: ForkServer, folder: Path, num: int) -> Finding:
@@ -210,5 +231,15 @@ class _Run:
         while not (self._log.exists() and self.said()) and self.driver.poll() is None:
             time.sleep(0.01)
 
+    def wait_for_an_update(self) -> None:
+        """Wait until it logs an update."""
+        before = self._num_logged()
+        while self._num_logged() <= before and self.driver.poll() is None:
+            time.sleep(0.01)
+
     def finish(self) -> int:
         return self.driver.wait(_LIMIT_S)
+
+    def _num_logged(self) -> int:
+        path = self.folder / "metrics.jsonl"
+        return path.read_bytes().count(b"\n") if path.exists() else 0
