@@ -75,7 +75,7 @@ SOAKS = (
     Soak(name="fake engine, in the driver", updates=2000, rollout={}, prepare="tests.kit.fake_engine:install"),
     Soak(name="fake engine, two actors", updates=2000, rollout=_RAY, prepare="tests.kit.fake_engine:install"),
     Soak(name="real engine, in the driver", updates=300, rollout={}),
-    Soak(name="real engine, two actors", updates=1000, rollout=_RAY),
+    Soak(name="real engine, two actors", updates=2000, rollout=_RAY),
 )
 
 
