@@ -6,8 +6,6 @@ VLLM_VENV := .venv-vllm
 INSTALLED := $(VENV)/.installed
 VLLM_INSTALLED := $(VLLM_VENV)/.installed
 PIP_INSTALL := -m pip install --quiet --disable-pip-version-check
-# Tests start a hundred processes, each of which would otherwise compile what it imports of this project.
-unexport PYTHONDONTWRITEBYTECODE
 SITE := -c 'import sysconfig; print(sysconfig.get_path("purelib"))'
 PIP := $(BIN)/python $(PIP_INSTALL)
 VLLM_PIP := $(VLLM_VENV)/bin/python $(PIP_INSTALL)
