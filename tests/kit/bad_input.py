@@ -51,10 +51,11 @@ def working_folder(path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def contents(folder: Path) -> dict[str, bytes | None]:
-    """Every file with its bytes, every folder with None."""
+    """Every file with its bytes, every folder with None; modules that Python has compiled do not count."""
     return {
         str(path.relative_to(folder)): path.read_bytes() if path.is_file() else None
         for path in folder.rglob("*")
+        if "__pycache__" not in path.parts
     }
 
 
