@@ -52,7 +52,13 @@ CONFIG: dict[str, Any] = {
     "grpo": None,
     "eval": {"splits": ["id"], "num_problems": 6, "problems_per_batch": 4, "num_samples": 0},
     "search": {"breadth": [2, 4]},
-    "expert_iteration": {"rounds": 2, "num_problems": 10, "updates": 5, "keep": "any"},
+    "expert_iteration": {
+        "rounds": 2,
+        "num_problems": 10,
+        "updates": 5,
+        "learning_rate": 1e-3,
+        "keep": "any",
+    },
 }
 
 
