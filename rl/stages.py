@@ -58,6 +58,7 @@ from rl.runs.progress import Progress
 from rl.runs.record import SampleRow, Stage
 from rl.runs.saving import whole_folder
 from rl.sample_tables import SampleTables
+from rl.search.record import is_finished, stage_folder
 from rl.search.run import search_stage
 from rl.sft.examples import describe_mix, make_phases
 from rl.sft.trainer import warm_start
@@ -184,9 +185,11 @@ class _Run:
     def stage_base(self, policy: Policy, pool: RolloutPool) -> None:
         if self.config.warm_start is None and not self.folder.model(Stage.BASE).is_dir():
             self._save(Stage.BASE, policy)
-        if self.folder.summary().done(Stage.BASE):
-            return
-        self.evaluate(Stage.BASE, policy, pool, base_config(self.config))
+        config = base_config(self.config)
+        if not self.folder.summary().done(Stage.BASE):
+            self.evaluate(Stage.BASE, policy, pool, config)
+        elif self._is_unsearched(Stage.BASE, config):
+            self._search(Stage.BASE, policy, pool)
 
     def stage_warm(self, policy: Policy, pool: RolloutPool) -> Policy:
         config, model = self.config, self.folder.model(Stage.WARM)
@@ -216,7 +219,10 @@ class _Run:
             self._trained(Stage.WARM, config.warm_start.updates, time.perf_counter() - started)
             self.evaluate(Stage.WARM, policy, pool, config)
         # Loaded from its folder: without the SFT trainer's hooks, and with a path for GRPO's reference.
-        return self._loaded(model, policy)
+        policy = self._loaded(model, policy)
+        if self._is_unsearched(Stage.WARM, config):
+            self._search(Stage.WARM, policy, pool)
+        return policy
 
     def stage_key_steps(self, policy: Policy, pool: RolloutPool) -> Policy:
         config, settings = self.config, self.config.key_steps
@@ -247,7 +253,10 @@ class _Run:
             self._save(Stage.KEY_STEPS, policy)
             self._trained(Stage.KEY_STEPS, settings.updates, time.perf_counter() - started)
             self.evaluate(Stage.KEY_STEPS, policy, pool, config)
-        return self._loaded(self.folder.model(Stage.KEY_STEPS), policy)
+        policy = self._loaded(self.folder.model(Stage.KEY_STEPS), policy)
+        if self._is_unsearched(Stage.KEY_STEPS, config):
+            self._search(Stage.KEY_STEPS, policy, pool)
+        return policy
 
     def _loaded(self, model: Path, before: Policy) -> Policy:
         """The policy in a folder; with an adapter, on the base of the one before, which the engine has too."""
@@ -259,6 +268,8 @@ class _Run:
         config = self.config
         assert config.grpo is not None
         if self.done(Stage.GRPO, config.grpo.updates):
+            if self._is_unsearched(Stage.GRPO, config):
+                self._search(Stage.GRPO, self._loaded(self.folder.model(Stage.GRPO), policy), pool)
             return
         if config.warm_start is None and config.key_steps is None:
             policy = self._loaded(self.folder.model(Stage.BASE), policy)
@@ -323,6 +334,15 @@ class _Run:
             shown = evaluation.headline(split)[: config.sample_tables.num_samples]
             rows = [row for g in shown for row in sample_rows(stage, 0, g, policy.encoder, tokens=False)]
             self.tables.show(f"eval-{stage}/{split}", 0, rows)
+
+    def _is_unsearched(self, stage: Stage, config: Config) -> bool:
+        """Whether a stage was evaluated before `eval.search` was set, or has lost rows of its search."""
+        return config.eval.search and not is_finished(stage_folder(self.folder.path, stage))
+
+    def _search(self, stage: Stage, policy: Policy, pool: RolloutPool) -> None:
+        pool.publish(trainable_weights(policy.model), 0)
+        search_stage(self.folder.path, stage, self.config, self.parts.env, policy.encoder, pool, self.progress)
+        pool.sleep()
 
     def _log_rollouts(
         self,

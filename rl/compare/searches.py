@@ -19,8 +19,7 @@ import pandas as pd
 
 from configs.schema.search import Merge
 from rl.compare.results import CaseRecord
-from rl.runs.analysis import read_settings
-from rl.search.record import ProblemRow, has_search, problem_log, stage_folder
+from rl.search.record import ProblemRow, has_search, problem_log, stage_folder, stage_settings
 from rl.search.summary import (
     BEST_OF_N,
     GREEDY,
@@ -114,7 +113,8 @@ def read_searches(cases: Sequence[CaseRecord], shared: Mapping[str, int]) -> tup
         folders = {seed: folder for seed, folder in folders.items() if has_search(folder)}
         rows = {seed: made for seed, folder in folders.items() if (made := _read(folder, shared))}
         if rows:
-            search = read_settings(folders[next(iter(rows))], "search")["search"]
+            record = case.last()[next(iter(rows))]
+            search = stage_settings(record.folder, record.stage)
             found.append(SearchedCase(case=case, rows=rows, merge=search["merge"], depth=search["depth"]))
     return tuple(found)
 

@@ -59,13 +59,18 @@ def check_folder(folder: Path, kind: str, settings: Mapping[str, Any], *, resume
             hint = ", or go on with --resume" if _settings(folder, kind).is_file() else ""
             raise RunFolderError(f"--output {folder} already exists; give a new folder{hint}")
         return
-    old = read_settings(folder, kind)
+    if given := difference(read_settings(folder, kind), settings):
+        raise RunFolderError(
+            f"--resume: the {_NAMES[kind]} in {folder} has {given}; give the same, or a new folder"
+        )
+
+
+def difference(old: Mapping[str, Any], settings: Mapping[str, Any]) -> str:
+    """How what something was started with differs from what is given; empty where it does not."""
     for key, now in settings.items():
         if (was := old.get(key)) != now:
-            given = "other settings of " + key if isinstance(now, dict) else f"{key} {was}, and {now} is given"
-            raise RunFolderError(
-                f"--resume: the {_NAMES[kind]} in {folder} has {given}; give the same, or a new folder"
-            )
+            return "other settings of " + key if isinstance(now, dict) else f"{key} {was}, and {now} is given"
+    return ""
 
 
 def open_folder(

@@ -26,11 +26,16 @@ def sync_folder(folder: Path) -> None:
         os.close(descriptor)
 
 
-def set_aside(path: Path) -> Path:
-    """Rename a damaged file to one that no reader looks for; returns it, and overwrites nothing."""
-    number, aside = 1, path.with_name(f"{path.name}.damaged")
+def set_aside(path: Path, why: str = "damaged") -> Path:
+    """Rename a damaged file or folder to one that no reader looks for; returns it, and overwrites nothing.
+
+    Args:
+        path: The file or folder.
+        why: What its new name ends in.
+    """
+    number, aside = 1, path.with_name(f"{path.name}.{why}")
     while aside.exists():
         number += 1
-        aside = path.with_name(f"{path.name}.damaged-{number}")
+        aside = path.with_name(f"{path.name}.{why}-{number}")
     path.rename(aside)
     return aside

@@ -23,6 +23,7 @@ from rl.runs.files import set_aside, write_text
 from rl.runs.log import evaluation_log, metrics_log, read_summary
 from rl.runs.record import SECTIONS, BestModel, Stage, Summary, UpdateRow
 from rl.runs.trajectories import TrajectoryFile, during_log, trajectory_log
+from rl.search.record import PAGE, has_search, problem_log, stage_folder, stage_settings
 
 _SUMMARY = "summary.json"
 
@@ -48,6 +49,7 @@ def check_formats(folder: Path) -> None:
     checks += [
         evaluation_log(folder, stage, greedy=greedy).check_format for stage in Stage for greedy in (True, False)
     ]
+    checks += [problem_log(stage_folder(folder, stage)).check_format for stage in Stage]
     checks += [log.check_format for log in all_logs(folder)]
     for check in checks:
         try:
@@ -106,6 +108,7 @@ def mend(folder: Path) -> list[str]:
     mends += [evaluation_log(folder, stage, greedy=greedy).mend for stage in Stage for greedy in (True, False)]
     mends += [log.mend for log in all_logs(folder)]
     lines += [line for mend in mends if (line := mend())]
+    lines += [line for stage in Stage if (line := _mend_search(folder, stage))]
     for trajectories in (trajectory_log(folder), during_log(folder)):
         for file in trajectories.files():
             if not file.is_whole():
@@ -114,6 +117,22 @@ def mend(folder: Path) -> list[str]:
     if line := _mend_summary(folder, summary):
         lines.append(line)
     return lines
+
+
+def _mend_search(run: Path, stage: Stage) -> str:
+    """Mend the search of a stage; it counts as unfinished then, and goes on where stages are searched."""
+    folder = stage_folder(run, stage)
+    if not has_search(folder):
+        return ""
+    try:
+        stage_settings(run, stage)
+    except DamagedFileError:
+        aside = set_aside(folder)
+        return f"{folder / 'search.json'} is missing or damaged; the search is set aside as {aside.name}"
+    line = problem_log(folder).mend()
+    if line:
+        (folder / PAGE).unlink(missing_ok=True)
+    return line
 
 
 def _mend_summary(folder: Path, summary: Summary) -> str:

@@ -12,11 +12,16 @@ from pathlib import Path
 from typing import Any
 
 from rl.runs import json_fields as check
-from rl.runs.log import RowLog
+from rl.runs.analysis import read_settings
+from rl.runs.errors import RunFolderError
+from rl.runs.log import RowLog, damaged
 from rl.runs.record import Stage, of_format
 
 FORMAT = 1
 """Version of the records; raise it with every change that an older reader would misread."""
+
+PAGE = "search.html"
+"""The page of a search in its folder."""
 
 SELF_BACKTRACKING, VERIFIED_STATES = "self_backtracking", "verified_states"
 """The strategies, as the config names them."""
@@ -190,9 +195,30 @@ def stage_folder(run: Path, stage: Stage) -> Path:
     return run / "eval" / f"{stage}-search"
 
 
+def stage_settings(run: Path, stage: Stage) -> Mapping[str, Any]:
+    """The section `search` by which a stage was searched.
+
+    Raises:
+        DamagedFileError: `search.json` is missing, or does not say it.
+    """
+    folder = stage_folder(run, stage)
+    try:
+        found = read_settings(folder, "search").get("search")
+    except RunFolderError:
+        found = None
+    if not isinstance(found, dict) or not {"merge", "depth"} <= found.keys():
+        raise damaged(folder / "search.json", "it does not say how was searched")
+    return found
+
+
 def has_search(folder: Path) -> bool:
     """Whether a folder holds a search that has begun."""
     return problem_log(folder).path.is_file()
+
+
+def is_finished(folder: Path) -> bool:
+    """Whether a folder holds a whole search: its page is written last."""
+    return has_search(folder) and (folder / PAGE).is_file()
 
 
 def in_order(rows: Sequence[ProblemRow]) -> list[ProblemRow]:

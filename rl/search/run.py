@@ -14,7 +14,6 @@
 
 from __future__ import annotations
 
-import shutil
 import sys
 from collections.abc import Mapping, Sequence
 from contextlib import closing
@@ -24,13 +23,14 @@ from typing import TYPE_CHECKING, Any
 from configs import Config
 from envs import Env, Split
 from rl.parts import build_parts
-from rl.runs.analysis import check_folder, open_folder, write_settings
+from rl.runs.analysis import check_folder, difference, open_folder, read_settings, write_settings
 from rl.runs.errors import RunFolderError
+from rl.runs.files import set_aside
 from rl.runs.forecast import Work
 from rl.runs.progress import Progress
 from rl.runs.record import Stage
 from rl.search.record import ProblemRow, in_order, problem_log, stage_folder
-from rl.standalone import free_folder, model_settings, name_of_model, with_model
+from rl.standalone import NO_TRAINING, free_folder, model_settings, name_of_model, with_model
 from rollout.threads import let_threads_sleep
 
 if TYPE_CHECKING:  # imports torch
@@ -104,14 +104,36 @@ def search_stage(
     from rl.runs.planned_work import search_work
 
     folder, model = stage_folder(run, stage), run / "models" / stage
-    settings = search_settings(*with_model(str(model) if model.is_dir() else "config", config))
-    try:
-        check_folder(folder, "search", settings, resume=True)
-    except RunFolderError:  # none yet, or one of weights that were trained further since
-        shutil.rmtree(folder, ignore_errors=True)
-        folder.mkdir(parents=True)
-        write_settings(folder, "search", settings)
+    given = with_model(str(model), config) if model.is_dir() else (config.model_copy(update=NO_TRAINING), None)
+    settings = search_settings(*given)
+    if folder.is_dir() and any(folder.iterdir()) and (why := unlike(folder, settings)):
+        aside = set_aside(folder, "replaced")
+        progress.say(f"{folder} has {why}: it is kept as {aside.name}, and searched anew")
+    folder.mkdir(parents=True, exist_ok=True)
+    write_settings(folder, "search", settings)
     search_into(folder, config, env, encoder, pool, progress, search_work(config, stage))
+
+
+def unlike(folder: Path, settings: Mapping[str, Any]) -> str:
+    """How the search in a folder differs from one with these settings; empty where it can go on.
+
+    Weights are known by their SHA-256 wherever they are, so that a run may be moved.
+    """
+    try:
+        old = read_settings(folder, "search")
+    except RunFolderError:
+        return "no search.json that can be read"
+    return difference(_without_place(old), _without_place(settings))
+
+
+def _without_place(settings: Mapping[str, Any]) -> Mapping[str, Any]:
+    if settings.get("model_sha256") is None:
+        return settings
+    found = {key: value for key, value in settings.items() if key not in ("name", "model")}
+    policy = found.get("policy")
+    if isinstance(policy, dict):
+        found["policy"] = {key: value for key, value in policy.items() if key != "model"}
+    return found
 
 
 def search_into(

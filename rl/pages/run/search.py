@@ -9,11 +9,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from rl.pages.search.write import PAGE, arm_table
+from rl.pages.search.write import arm_table
 from rl.pages.table import Table
-from rl.runs.analysis import read_settings
 from rl.runs.record import Stage
-from rl.search.record import has_search, problem_log, stage_folder
+from rl.search.record import PAGE, has_search, problem_log, stage_folder, stage_settings
 from rl.search.summary import LABELS, NO_SEARCH, Arm, arms
 
 
@@ -45,7 +44,7 @@ def stage_searches(run: Path, stages: Iterable[Stage]) -> list[StageSearch]:
         folder = stage_folder(run, stage)
         if not has_search(folder):
             continue
-        search, rows = read_settings(folder, "search")["search"], problem_log(folder).read()
+        search, rows = stage_settings(run, stage), problem_log(folder).read()
         made = arms(rows, search["merge"], depth=search["depth"])
         if made:
             page = (folder / PAGE).relative_to(run).as_posix() if (folder / PAGE).is_file() else None

@@ -17,7 +17,7 @@ from rl.pages.table import Cell, Group, Note, Row, Table
 from rl.runs.analysis import read_settings
 from rl.runs.files import write_text
 from rl.search.choose import spent
-from rl.search.record import ProblemRow, SearchRow, problem_log
+from rl.search.record import PAGE, ProblemRow, SearchRow, problem_log
 from rl.search.summary import (
     BEST_OF_N,
     GREEDY,
@@ -34,7 +34,6 @@ from rl.search.summary import (
 )
 from rl.stats.format import ABSENT, percent, signed
 
-PAGE = "search.html"
 _MOST_PROBLEMS = 6
 _MOST_DRAWS = 40
 

@@ -11,12 +11,15 @@ from typing import Any
 import pytest
 
 from configs import Config, check_config
+from rl.pages.run.search import stage_searches
+from rl.runs.analysis import write_settings
 from rl.runs.early_stopping import next_best
-from rl.runs.errors import OtherFormatError
+from rl.runs.errors import OtherFormatError, RunFolderError
 from rl.runs.folder import RunFolder, check_run_folder, open_run
 from rl.runs.read import read_run
 from rl.runs.record import Stage, Summary, UpdateRow
 from rl.runs.trajectories import trajectory_log
+from rl.search.record import ProblemRow, is_finished, problem_log, stage_folder
 from tests.kit.runs_by_hand import sample, split_result
 
 ACCURACIES = [0.5, 0.7, 0.6, 0.6]  # of the evaluations after updates 1 to 4
@@ -108,6 +111,53 @@ def test_a_damaged_summary_is_made_again(run: Path, damage: Callable[[bytes], by
     assert (found.best, found.stopped, found.updates) == (before.best, 4, before.updates)
     assert not any(found.done(stage) for stage in Stage)
     assert go_on(run).notes == ()
+
+
+def searched(run: Path) -> Path:
+    folder = stage_folder(run, Stage.WARM)
+    folder.mkdir()
+    write_settings(
+        folder, "search", {"name": "", "model": "", "env": {}, "search": {"merge": "mean", "depth": 1}}
+    )
+    plain: Any = {"split": "id", "bucket": None, "question": "", "answer": "", "greedy": None}
+    empty: Any = {"responses": (), "samples": (), "searches": ()}
+    problem_log(folder).append(*[ProblemRow(index=n, **plain, **empty) for n in range(3)])
+    (folder / "search.html").write_text("")
+    return folder
+
+
+def test_a_damaged_row_of_a_search_is_left_out_and_the_search_is_unfinished(run: Path) -> None:
+    folder = searched(run)
+    assert go_on(run).notes == () and is_finished(folder)
+    log = folder / "search.jsonl"
+    lines = log.read_bytes().splitlines(keepends=True)
+    log.write_bytes(b"".join([lines[0], b"{]\n", lines[2]]))
+    with pytest.raises(RunFolderError, match=f"{log} cannot be read: row 2 .* --resume, which sets it aside"):
+        stage_searches(run, [Stage.WARM])
+    (note,) = go_on(run).notes
+    assert note.startswith(f"{log}: row 2 damaged, and left out; the other 2 go on")
+    assert [row.index for row in problem_log(folder).read()] == [0, 2] and not is_finished(folder)
+
+
+@pytest.mark.parametrize("damage", [Path.unlink, lambda path: path.write_text("{}")], ids=["missing", "empty"])
+def test_a_search_without_settings_is_set_aside(run: Path, damage: Callable[[Path], object]) -> None:
+    folder = searched(run)
+    damage(folder / "search.json")
+    with pytest.raises(RunFolderError, match=r"search\.json cannot be read: .* --resume, which sets it aside"):
+        stage_searches(run, [Stage.WARM])
+    (note,) = go_on(run).notes
+    assert note == (
+        f"{folder / 'search.json'} is missing or damaged; the search is set aside as warm-search.damaged"
+    )
+    assert stage_searches(run, [Stage.WARM]) == []
+    assert (run / "eval" / "warm-search.damaged" / "search.jsonl").is_file()
+
+
+def test_a_search_of_a_newer_format_is_refused(run: Path) -> None:
+    log = searched(run) / "search.jsonl"
+    log.write_text(log.read_text().replace('"format": 1', '"format": 99'))
+    with pytest.raises(OtherFormatError, match=r"search\.jsonl has format 99"):
+        check_run_folder(config(run), resume=True, overwrite=False)
 
 
 def test_a_missing_summary_is_made_again(run: Path) -> None:

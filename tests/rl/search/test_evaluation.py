@@ -11,7 +11,9 @@ import pytest
 from configs import ConfigError, load_config
 from rl.pages.render import is_page
 from rl.parts import build_parts
+from rl.runs.analysis import write_settings
 from rl.search.record import problem_log, stage_folder
+from rl.search.run import unlike
 from scripts.evaluate import main as evaluate
 from scripts.report import main as report
 from scripts.train import main as train
@@ -62,6 +64,17 @@ def test_a_run_searches_after_its_stages_and_goes_on_within_a_search(
     assert log.read_bytes() == whole
     assert "search of warm start 3/3 problems" in capsys.readouterr().err
 
+    # A damaged row of a finished run that was moved: the row is searched again, the others stay.
+    log.write_bytes(lines[0] + b"{]\n" + lines[2])
+    with pytest.raises(SystemExit):
+        report(["run"])
+    assert f"{log} cannot be read: row 2 is damaged" in capsys.readouterr().err
+    run.rename("moved")
+    assert train(["small.yaml", "output_dir=moved", "--resume"]) == 0
+    Path("moved").rename(run)
+    assert log.read_bytes() == whole and not folder.with_name("warm-search.replaced").exists()
+    assert "search.jsonl: row 2 damaged, and left out" in capsys.readouterr().err
+
     # The same model on its own has the same rows.
     assert evaluate(["run/models/warm", "small.yaml", "--output", "alone"]) == 0
     assert (stage_folder(Path("alone"), "base") / "search.jsonl").read_bytes() == whole
@@ -79,6 +92,21 @@ def test_a_run_searches_after_its_stages_and_goes_on_within_a_search(
     (run / "summary.json").write_text(json.dumps(summary))
     assert train(["small.yaml", "output_dir=run", "eval.search=false", "--resume"]) == 0
     assert not folder.exists() and "warm-search" not in (run / "report.html").read_text()
+
+    # Stages that are evaluated already are searched when it is asked for.
+    assert train(["small.yaml", "output_dir=run", "--resume"]) == 0
+    assert log.read_bytes() == whole and "warm-search" in (run / "report.html").read_text()
+
+
+def test_weights_are_known_wherever_they_are(tmp_path: Path) -> None:
+    old = {"name": "a", "model": "/a", "model_sha256": "1", "policy": {"model": "/a", "lora": None}, "env": {}}
+    moved = {**old, "name": "b", "model": "/b", "policy": {"model": "/b", "lora": None}}
+    write_settings(tmp_path, "search", old)
+    assert unlike(tmp_path, moved) == ""
+    assert unlike(tmp_path, {**moved, "model_sha256": "2"}) == "model_sha256 1, and 2 is given"
+    assert unlike(tmp_path, {**moved, "model_sha256": None}) != ""
+    (tmp_path / "search.json").write_text("{")
+    assert unlike(tmp_path, old) == "no search.json that can be read"
 
 
 @pytest.mark.parametrize(
