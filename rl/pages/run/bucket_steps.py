@@ -1,12 +1,13 @@
 """The report's plot of steps against difficulty: how answers grow with the problems, stage by stage.
 
-In: the results of every stage by split. Out: a plot for each split with several buckets; none where no answer
-is right.
+In: the results of every stage by split. Out: a plot for each split with several buckets, and the stages drawn;
+none where no answer is right.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 import matplotlib as mpl
 from markupsafe import Markup
@@ -14,6 +15,7 @@ from matplotlib.figure import Figure
 
 from rl.pages.figures import Plot
 from rl.pages.run.trade_off import MARKERS
+from rl.pages.steps import worded
 from rl.pages.style import stage_colour, stand_in
 from rl.pages.svg import RC, name_y_axis, to_svg
 from rl.runs.record import SplitResult, Stage
@@ -23,20 +25,38 @@ _LEAST = 3
 """Buckets that a plot needs."""
 
 
-def steps_by_bucket(results: Mapping[str, Sequence[tuple[Stage, SplitResult]]]) -> list[Plot]:
-    """The plots.
+@dataclass(frozen=True, kw_only=True, slots=True)
+class BucketSteps:
+    """Steps by bucket.
+
+    Attributes:
+        plots: By split.
+        stages: The stages that are drawn in any of them, in order.
+    """
+
+    plots: Sequence[Plot]
+    stages: Sequence[Stage]
+
+
+def steps_by_bucket(
+    results: Mapping[str, Sequence[tuple[Stage, SplitResult]]], *, checked: bool
+) -> BucketSteps | None:
+    """The plots; None without any.
 
     Args:
         results: By split.
+        checked: Whether steps are checked; else the plots say that they are counted.
     """
-    plots = []
+    plots, drawn = [], set[Stage]()
+    axis = worded("steps per correct answer", checked=checked)
     for place, (split, found) in enumerate(results.items()):
         buckets = list(dict.fromkeys(name for _, result in found for name in result.buckets))
         lines = {stage: [_steps(result, name) for name in buckets] for stage, result in found}
         lines = {stage: steps for stage, steps in lines.items() if any(one is not None for one in steps)}
         if lines and len(buckets) >= _LEAST:
-            plots.append(Plot(title=split, svg=_plot(buckets, lines, name=f"bucket{place}", split=split)))
-    return plots
+            plots.append(Plot(title=split, svg=_plot(buckets, lines, f"bucket{place}", split, axis)))
+            drawn |= lines.keys()
+    return BucketSteps(plots=plots, stages=[stage for stage in Stage if stage in drawn]) if plots else None
 
 
 def _steps(result: SplitResult, bucket: str) -> float | None:
@@ -45,7 +65,7 @@ def _steps(result: SplitResult, bucket: str) -> float | None:
 
 
 def _plot(
-    buckets: Sequence[str], lines: Mapping[Stage, Sequence[float | None]], *, name: str, split: str
+    buckets: Sequence[str], lines: Mapping[Stage, Sequence[float | None]], name: str, split: str, axis: str
 ) -> Markup:
     with mpl.rc_context(RC):
         figure = Figure(figsize=(5.4, 3.0), layout="constrained")
@@ -63,8 +83,8 @@ def _plot(
         for label in axes.get_xticklabels():
             label.set_parse_math(False)  # names may come from a user's data
         axes.set_ylim(bottom=0)
-        name_y_axis(axes, "steps per correct answer")
+        name_y_axis(axes, axis)
         named = {stage: zip(buckets, map(number, steps), strict=True) for stage, steps in lines.items()}
         said = [f"{stage.label}: {', '.join(map(' '.join, found))}" for stage, found in named.items()]
-        alt = f"Steps per correct answer by difficulty bucket on {split}; {'; '.join(said)}"
+        alt = f"{axis[0].upper()}{axis[1:]} by difficulty bucket on {split}; {'; '.join(said)}"
         return to_svg(figure, name, alt)

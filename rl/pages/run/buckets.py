@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from rl.pages.run.backtracks import Rows
+from rl.pages.steps import are_checked
 from rl.pages.table import Cell, Group, Note, Row, Table, name_of
 from rl.runs.record import BucketResult
 from rl.stats.format import ABSENT, number, percent
@@ -21,6 +22,7 @@ def by_bucket(results: Mapping[str, Rows]) -> Table | None:
         results: By split.
     """
     buckets: dict[str, dict[str, dict[str, BucketResult]]] = {}
+    checked = are_checked(result for found in results.values() for _, result in found)
     for split, found in results.items():
         for column, result in found:
             for bucket, row in result.buckets.items():
@@ -31,7 +33,7 @@ def by_bucket(results: Mapping[str, Rows]) -> Table | None:
         dict.fromkeys(column for split in buckets.values() for rows in split.values() for column in rows)
     )
     groups = [
-        Group(name=split, rows=tuple(_row(bucket, rows, columns) for bucket, rows in found.items()))
+        Group(name=split, rows=tuple(_row(bucket, rows, columns, checked) for bucket, rows in found.items()))
         for split, found in buckets.items()
     ]
     heads = ("Bucket", "Problems", *map(name_of, columns))
@@ -66,14 +68,16 @@ def _empty(shares: Mapping[str, float] | None, name: str) -> Cell:
     return Cell(text=ABSENT if shares is None else percent(shares.get(name, 0.0)))
 
 
-def _row(bucket: str, rows: Mapping[str, BucketResult], columns: list[str]) -> Row:
+def _row(bucket: str, rows: Mapping[str, BucketResult], columns: list[str], checked: bool) -> Row:
     num = next(iter(rows.values())).num_problems
-    return Row(head=bucket, cells=(Cell(text=number(num, 0)), *(_cell(rows.get(column)) for column in columns)))
+    cells = [_cell(rows.get(column), checked) for column in columns]
+    return Row(head=bucket, cells=(Cell(text=number(num, 0)), *cells))
 
 
-def _cell(result: BucketResult | None) -> Cell:
+def _cell(result: BucketResult | None, checked: bool) -> Cell:
     if result is None:
         return Cell(text=ABSENT)
-    notes = [] if result.steps_per_correct is None else [f"{number(result.steps_per_correct)} steps"]
+    steps, counted = result.steps_per_correct, "steps" if checked else "steps counted"
+    notes = [] if steps is None else [f"{number(steps)} {counted}"]
     notes += [f"{name} {percent(share)}" for name, share in result.errors.items() if share]
     return Cell(text=percent(result.accuracy), notes=tuple([Note(text=note) for note in notes]))

@@ -32,6 +32,7 @@ from rl.runs.errors import RunFolderError
 from rl.runs.log import evaluation_log, metrics_log
 from rl.runs.read import read_run
 from rl.runs.record import (
+    JUDGING,
     BestModel,
     BucketResult,
     LengthResult,
@@ -644,6 +645,7 @@ def test_steps_are_drawn_by_bucket(tmp_path: Path) -> None:
         return {name: replace(runs_by_hand.bucket_result(0.5), steps_per_correct=one) for name, one in made}
 
     stages = {
+        Stage.BASE: {"id": result(0.0, None, buckets=buckets(None, None, None))},
         Stage.WARM: {"id": result(0.9, 3.0, buckets=buckets(4.0, 6.0, 9.0))},
         Stage.GRPO: {"id": result(0.9, 3.0, buckets=buckets(4.0, None, 5.25))},
     }
@@ -652,6 +654,15 @@ def test_steps_are_drawn_by_bucket(tmp_path: Path) -> None:
     assert "50.0 %<small>9.00 steps</small></td><td>50.0 %<small>5.25 steps</small>" in section
     said = "warm start: 2x1_1-1 4.00, 2x2_1-1 6.00, 2x3_1-1 9.00; GRPO: 2x1_1-1 4.00, 2x2_1-1 –, 2x3_1-1 5.25"
     assert f"Steps per correct answer by difficulty bucket on id; {said}" in section
+    # The base has no right answer, so it is not drawn, and the legend does not name it.
+    legend = re.search(r'<ul class="legend">(.*?)</ul>', section)
+    assert legend is not None and re.findall(r"</span>([^<]+)</li>", legend[1]) == ["warm start", "GRPO"]
+
+    counted = {stage: {"id": replace(found["id"], **dict.fromkeys(JUDGING))} for stage, found in stages.items()}
+    page = page_of(make_run(tmp_path / "counted", counted))
+    section = page[page.index('">Results by difficulty bucket</h2>') : page.index('">Training</h2>')]
+    assert "<small>9.00 steps counted</small>" in section and "undone" not in section
+    assert f"Steps counted per correct answer by difficulty bucket on id; {said}" in section
 
 
 def test_merged_lines_and_empty_thoughts_are_shown_where_there_are_any(tmp_path: Path) -> None:
