@@ -7,9 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TextIO
+from typing import Any, TextIO
 
 from configs import Config, ConfigError
+from envs import Env, Split
 from rl.iterate.record import VALIDATION
 from rl.launcher import check_launcher
 from rl.parts import Parts, build_parts
@@ -88,7 +89,40 @@ def check_run(config: Config, *, resume: bool, overwrite: bool, allow: Sequence[
     remove_leftovers()
     warnings = check_surroundings(config)
     parts = build_parts(config)
+    check_rounds(config, parts.env)
     names = [term.name for term in config.rewards.terms]
     problems = describe_problems(parts.env, parts.curriculum, names, parts.others.get(VALIDATION))
     check_run_folder(config, resume=resume, overwrite=overwrite, problems=problems, allow=allow)
     return CheckedRun(parts=parts, problems=problems, warnings=warnings)
+
+
+def check_rounds(config: Config, env: Env[Any]) -> None:
+    """Refuse rounds of `stride iterate` that contradict `eval.search`, or that the train split has too few for.
+
+    Evaluating a model by the same config is no training, so it is not checked there.
+
+    Raises:
+        ConfigError: Names the key and what to do.
+    """
+    expert, learnt = config.expert_iteration, config.warm_start
+    if config.eval.search and config.iterate is not None:
+        raise ConfigError(
+            "eval.search is for `stride train` and `stride evaluate`, but the config has iterate; set "
+            "eval.search to false"
+        )
+    if expert is None or learnt is None:
+        return
+    if config.eval.search:
+        raise ConfigError(
+            "eval.search is for `stride train` and `stride evaluate`, but the config has expert_iteration, "
+            "which searches as expert_iteration.evaluate_search says; set eval.search to false"
+        )
+    size = env.num_problems(Split.TRAIN)
+    needed = learnt.num_problems + expert.rounds * expert.num_problems
+    if expert.fresh_problems and size is not None and needed > size:
+        raise ConfigError(
+            f"expert_iteration.fresh_problems is true, but {expert.rounds} rounds of {expert.num_problems:,} "
+            f"problems after the {learnt.num_problems:,} of the warm start are {needed:,}, and the train split "
+            f"has {size:,}; lower rounds, num_problems or warm_start.num_problems, or set fresh_problems to "
+            "false"
+        )

@@ -105,5 +105,3 @@ def check_loop(config: Config) -> None:
     ):
         if value is not None:
             raise ValueError(f"{key} is for `stride train`, but the config has iterate; set {key} to null")
-    if config.eval.search:
-        raise ValueError("eval.search is for `stride train`, but the config has iterate; set it to false")

@@ -73,11 +73,11 @@ class ExpertIterationConfig(Section):
     rounds: int = Field(3, ge=0)
     """Rounds after the warm start. 0: the warm start alone."""
     num_problems: int = Field(2000, ge=1)
-    """Train problems that are searched in each round, beginning after `warm_start.num_problems`; the last ones
-    where the split ends before."""
+    """Train problems that are searched in each round, beginning after `warm_start.num_problems`; without
+    `fresh_problems` the last ones where the split ends before."""
     fresh_problems: bool = True
-    """Search other train problems in each round. false: the same ones again, which a small model learns by
-    heart."""
+    """Search other train problems in each round; refused where the split has too few. false: the same ones
+    again, which a small model learns by heart."""
     keep: Literal["chosen", "any"] = "chosen"
     """Which completions are learnt from. `chosen`: the one that the search answers with, if it verifies.
     `any`: the likeliest that verifies, whatever the search answers with."""
@@ -110,8 +110,3 @@ def check_expert_iteration(config: Config) -> None:
             raise ValueError(
                 f"{key} is for `stride train`, but the config has expert_iteration; set {key} to null"
             )
-    if config.eval.search:
-        raise ValueError(
-            "eval.search is for `stride train`, but the config has expert_iteration, which searches as "
-            "expert_iteration.evaluate_search says; set eval.search to false"
-        )

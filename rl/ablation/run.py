@@ -26,6 +26,7 @@ from rl.parts import build_parts
 from rl.runs.errors import RunFolderError
 from rl.runs.folder import check_run_folder
 from rl.runs.lock import lock_folder, sign_lock
+from rl.train import check_rounds
 
 
 def run_plan(plan: Plan, *, out: TextIO | None = None) -> tuple[Failure, ...]:
@@ -130,7 +131,8 @@ def _check(trial: Trial, gpus_per_trial: float | None) -> None:
             "device to cpu, or gpus_per_trial above 0"
         )
     try:
-        build_parts(trial.config, find_model=False)  # a run before it may write the model
+        parts = build_parts(trial.config, find_model=False)  # a run before it may write the model
+        check_rounds(trial.config, parts.env)
         from rl.build import check_backends  # imports torch
 
         # The GPU a run asks for may be on another node; the cluster says whether there is one.

@@ -97,6 +97,8 @@ _ROUNDING = (
     "rollout.threads",
     "warm_start.micro_batch_size",
 )
+_BEFORE = {("expert_iteration", "fresh_problems"): False}
+"""What runs did that are older than a key, where that is not today's default: section, key, value."""
 _OPTIMIZER = "the state of the optimizer in the checkpoints is that of another one"
 _MODEL = "the checkpoints hold weights of that model"
 _FIXED = {
@@ -245,10 +247,14 @@ def _kind_of(key: str, was: Any, now: Any) -> tuple[Kind, str]:
 def _completed(saved: Mapping[str, Any]) -> tuple[Mapping[str, Any], dict[str, Any]]:
     """A saved config with today's defaults for keys that it lacks; and its keys that this version lacks.
 
+    In place of a default stands what runs did before there was the key, if that differs (`_BEFORE`).
     A value that this version no longer takes stays as it is. Where no whole config can be made of it, nothing
     is filled in.
     """
     data = deepcopy(dict(saved))
+    for (section, key), value in _BEFORE.items():
+        if isinstance(found := data.get(section), dict):
+            found.setdefault(key, value)
     unknown: dict[str, Any] = {}
     refused: list[tuple[tuple[str | int, ...], Any]] = []
     while True:

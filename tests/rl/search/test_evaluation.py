@@ -14,6 +14,8 @@ from rl.parts import build_parts
 from rl.runs.analysis import write_settings
 from rl.search.record import problem_log, stage_folder
 from rl.search.run import unlike
+from rl.standalone import NO_TRAINING
+from rl.train import check_rounds
 from scripts.evaluate import main as evaluate
 from scripts.report import main as report
 from scripts.train import main as train
@@ -113,16 +115,19 @@ def test_weights_are_known_wherever_they_are(tmp_path: Path) -> None:
     ("changes", "message"),
     [
         ("eval: {search: true, splits: []}", "eval.splits is empty, so there is nothing to solve"),
-        (
-            "eval: {search: true}\niterate: {}\nwarm_start: {skipped_frac: 0.5}",
-            "eval.search is for `stride train`",
-        ),
-        (
-            "eval: {search: true}\nexpert_iteration: {}\ngrpo: null\nwarm_start: {updates: 2}",
-            "eval.search is for `stride train`",
-        ),
     ],
 )
 def test_a_search_that_cannot_be_is_refused(tmp_path: Path, changes: str, message: str) -> None:
     with pytest.raises(ConfigError, match=re.escape(message)):
         build_parts(load_config(write_tiny(tmp_path / "small.yaml", changes)))
+
+
+@pytest.mark.parametrize(
+    "changes",
+    ["iterate: {}\nwarm_start: {skipped_frac: 0.5}", "expert_iteration: {}\ngrpo: null\nwarm_start: {}"],
+)
+def test_rounds_are_not_searched_twice_but_their_config_evaluates(tmp_path: Path, changes: str) -> None:
+    config = load_config(write_tiny(tmp_path / "small.yaml", f"eval: {{search: true}}\n{changes}"))
+    with pytest.raises(ConfigError, match=r"eval\.search is for `stride train` and `stride evaluate`"):
+        check_rounds(config, build_parts(config).env)
+    check_rounds(config.model_copy(update=NO_TRAINING), build_parts(config).env)  # as `stride evaluate` has it

@@ -15,13 +15,14 @@ from envs import make_env
 from rl.iterate.run import iterate
 from rl.models.tiny import make_tokenizer
 from rl.pages.render import is_page
+from rl.runs.config_changes import Kind, compare_configs
 from rl.runs.models import find_trained
 from rl.runs.state import Condition, read_state
 from rl.search.expert import kept_examples, searched_accuracy, train_plan
 from rl.search.expert_record import evaluated_log, expert_log, model_folder, searched_log
 from rl.search.record import Draw, ProblemRow, Response, SearchRow
 from rl.search.summary import Arm
-from rl.train import train
+from rl.train import check_rounds, train
 from rollout.encoder import make_encoder
 from scripts.iterate import main
 
@@ -117,6 +118,31 @@ def test_a_round_searches_other_problems_or_the_same() -> None:
         settings = {**CONFIG["expert_iteration"], "fresh_problems": fresh}
         whole = config(Path("run"), expert_iteration=settings)
         assert [train_plan(whole, env, number).first for number in (1, 2, 3)] == first
+
+
+def test_rounds_that_the_train_split_has_too_few_problems_for_are_refused(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    env = make_env("directional", CONFIG["env"]["settings"])
+    whole = config(Path("run"))  # 30 problems, and two rounds of 10
+    check_rounds(whole, env)
+    monkeypatch.setattr(type(env), "num_problems", lambda self, split: 49)
+    with pytest.raises(
+        ConfigError, match=r"are 50, and the train split has 49; .* set fresh_problems to false"
+    ):
+        check_rounds(whole, env)
+    check_rounds(config(Path("run"), expert_iteration={"rounds": 2, "fresh_problems": False}), env)
+
+
+def test_a_run_from_before_fresh_problems_searched_the_same_ones() -> None:
+    now = config(Path("run"))
+    saved = now.model_dump(mode="json")
+    del saved["expert_iteration"]["fresh_problems"]
+    (change,) = compare_configs(saved, now).changes
+    assert str(change) == "expert_iteration.fresh_problems was false, is true" and change.kind is Kind.IDENTITY
+    settings = {**CONFIG["expert_iteration"], "fresh_problems": False}
+    found = compare_configs(saved, config(Path("run"), expert_iteration=settings))
+    assert found.changes == () and found.new_keys == {"expert_iteration.fresh_problems": False}
 
 
 def test_greedy_decoding_alone_can_be_evaluated(tmp_path: Path) -> None:
