@@ -9,7 +9,7 @@ of another took on the same problem.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from statistics import fmean
@@ -19,6 +19,7 @@ import pandas as pd
 
 from configs.schema.search import Merge
 from rl.compare.results import CaseRecord
+from rl.search.choose import within
 from rl.search.record import ProblemRow, has_search, problem_log, stage_folder, stage_settings
 from rl.search.summary import (
     BEST_OF_N,
@@ -83,6 +84,7 @@ class MeanArm:
         tokens: Mean tokens a problem.
         gain: Accuracy less that of what it is compared with, paired over seeds and problems; None for what is
             not compared.
+        samples: Mean completions a problem that fit into the tokens of another case; None elsewhere.
     """
 
     method: str
@@ -95,6 +97,7 @@ class MeanArm:
     verified: float | None
     tokens: float
     gain: Difference | None = None
+    samples: float | None = None
 
 
 def read_searches(cases: Sequence[CaseRecord], shared: Mapping[str, int]) -> tuple[SearchedCase, ...]:
@@ -140,10 +143,12 @@ def at_equal_tokens(base: SearchedCase, other: SearchedCase, split: str) -> list
     The first sample counts even where it is longer than that. Only problems that both have count.
 
     Returns:
-        Greedy decoding of `base`, then best-of-N, majority vote and any completion right of `other`, each
-        compared with it; empty where no seed has both.
+        Greedy decoding of `base`, then greedy decoding, best-of-N, majority vote and any completion right of
+        `other`, each compared with it; empty where no seed has both.
     """
     greedy: dict[int, list[Result]] = {}
+    direct: dict[int, list[Result]] = {}
+    counts: list[int] = []
     samples: dict[str, dict[int, list[Result]]] = {BEST_OF_N: {}, MAJORITY: {}, COVERED: {}}
     for seed in base.rows.keys() & other.rows.keys():
         theirs = {_problem(row): row for row in other.rows[seed] if row.split == split and row.samples}
@@ -155,9 +160,13 @@ def at_equal_tokens(base: SearchedCase, other: SearchedCase, split: str) -> list
         if not pairs:
             continue
         greedy[seed] = [one for one, _ in pairs]
+        if found := [greedy_result(row) for _, row in pairs if row.greedy is not None]:
+            direct[seed] = found
+        budgets = [max(one.tokens, row.samples[0].tokens) for one, row in pairs]
+        counts += [len(within(row.samples, budget)) for budget, (_, row) in zip(budgets, pairs, strict=True)]
         for name in (BEST_OF_N, MAJORITY):
             samples[name][seed] = [
-                chosen(row, max(one.tokens, row.samples[0].tokens), name) for one, row in pairs
+                chosen(row, budget, name) for budget, (_, row) in zip(budgets, pairs, strict=True)
             ]
         samples[COVERED][seed] = [
             Result(**{**asdict(one), "correct": one.covered, "verified": None})
@@ -167,7 +176,8 @@ def at_equal_tokens(base: SearchedCase, other: SearchedCase, split: str) -> list
         return []
     return [
         mean_arm(GREEDY, greedy),
-        *[mean_arm(name, results, greedy) for name, results in samples.items()],
+        *([mean_arm(GREEDY, direct, greedy)] if direct else []),
+        *[replace(mean_arm(name, results, greedy), samples=fmean(counts)) for name, results in samples.items()],
     ]
 
 

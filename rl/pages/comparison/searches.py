@@ -28,7 +28,7 @@ _HEADS = (
     "Majority vote",
     "Symbolic search",
 )
-_EQUAL_HEADS = ("Case and method", "Seeds", "Correct", "Tokens a problem", "Against it")
+_EQUAL_HEADS = ("Case and method", "Seeds", "Correct", "Tokens a problem", "Samples that fit", "Against it")
 _TEXT_HEADS = ("split", "case", "method", "seeds", "correct", "interval", "any right", "tokens", "against")
 _NAMES = {**LABELS, COVERED: "any completion right"}
 
@@ -66,15 +66,14 @@ def searches_text(study: Study) -> str:
     """The same for the terminal, in percent; empty without a search."""
     if not study.searches:
         return ""
-    rows = []
+    rows, base = [], study.searches[0].case.name
     for split in study.splits:
         for one in study.searches:
             for method, arm, _ in _methods(one, split):
                 rows.append([split, one.case.name, _name(method), *_text_cells(arm)])
         for one, arms in _equal(study, split):
             for arm in arms:
-                name = f"{_NAMES[arm.method]}, tokens of {study.searches[0].case.name}"
-                rows.append([split, one.case.name, name, *_text_cells(arm)])
+                rows.append([split, one.case.name, _equal_name(arm, base), *_text_cells(arm)])
     return text_table(_TEXT_HEADS, rows, num_left=3) if rows else ""
 
 
@@ -119,13 +118,23 @@ def _rows(study: Study, split: str) -> Iterator[Row]:
 def _equal_rows(study: Study, split: str) -> Iterator[Row]:
     for one, arms in _equal(study, split):
         for arm in arms:
-            figures = (Cell(text=str(arm.seeds)), _share(arm), Cell(text=f"{arm.tokens:,.0f}"), _gain(arm))
+            fit = Cell(text=ABSENT if arm.samples is None else f"{arm.samples:.2f}")
+            figures = (
+                *(Cell(text=str(arm.seeds)), _share(arm), Cell(text=f"{arm.tokens:,.0f}")),
+                *(fit, _gain(arm)),
+            )
             yield Row(key=one.case.key, head=one.case.name, note=_NAMES[arm.method], cells=figures)
 
 
 def _name(method: Method) -> str:
     name = _NAMES[method.name]
     return name if method.breadth is None else f"{name}, N = {method.breadth}, b = {method.depth}"
+
+
+def _equal_name(arm: MeanArm, base: str) -> str:
+    if arm.samples is None:
+        return f"{_NAMES[arm.method]}, against that of {base}"
+    return f"{_NAMES[arm.method]}, tokens of {base}: {arm.samples:.2f} samples"
 
 
 def _share(arm: MeanArm | None) -> Cell:

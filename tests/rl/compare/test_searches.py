@@ -96,11 +96,13 @@ def test_means_over_seeds(sequential: SearchedCase) -> None:
 
 
 def test_samples_have_the_tokens_of_another_case(sequential: SearchedCase, parallel: SearchedCase) -> None:
-    greedy, best, vote, anyone = at_equal_tokens(sequential, parallel, "id")
+    greedy, direct, best, vote, anyone = at_equal_tokens(sequential, parallel, "id")
     assert (greedy.method, greedy.accuracy, greedy.tokens) == ("greedy", 0.75, 30)
     # Problem 0: of right, wrong and right the likeliest is wrong, most are right. Problem 1: one sample, right.
     assert (best.accuracy, vote.accuracy, anyone.accuracy) == (0.5, 1, 1)
     assert best.tokens == (30 + 40) / 2
+    assert (direct.method, direct.accuracy, direct.tokens, direct.samples) == ("greedy", 0, 10, None)
+    assert best.samples == vote.samples == anyone.samples == (3 + 1) / 2
     # By seed and problem: 0 - 1, 1 - 0 and 0 - 1, 1 - 1.
     assert best.gain is not None and best.gain.mean == -0.25 and best.gain.num_pairs == 4
     assert anyone.gain is not None and anyone.gain.mean == 0.25
@@ -110,7 +112,7 @@ def test_samples_have_the_tokens_of_another_case(sequential: SearchedCase, paral
 def test_only_the_same_problems_are_compared(sequential: SearchedCase, parallel: SearchedCase) -> None:
     other = [row(1, draw(WRONG, 10), [draw(RIGHT, 10)], question="another")]
     found = at_equal_tokens(sequential, searched("other", {0: [parallel.rows[0][0], *other]}), "id")
-    assert [(arm.seeds, arm.problems) for arm in found] == [(1, 1)] * 4
+    assert [(arm.seeds, arm.problems) for arm in found] == [(1, 1)] * 5
     assert not at_equal_tokens(sequential, searched("other", {0: other}), "id")
     means = mean_searches_csv([sequential, parallel], [])  # no split has the same problems
     assert "greedy of sequential" not in means
@@ -137,7 +139,7 @@ def test_raw_figures(sequential: SearchedCase, parallel: SearchedCase) -> None:
         (case, seed) for case in ("sequential", "parallel") for seed in ("0", "1")
     }
     means = list(csv.DictReader(io.StringIO(mean_searches_csv([sequential, parallel], ["id"]))))
-    assert len(means) == 2 * 4 + 3
+    assert len(means) == 2 * 4 + 4
     last = means[-1]
     assert (last["method"], last["tokens_of"], float(last["gain"])) == (
         "any_of_n",
