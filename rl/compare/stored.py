@@ -6,6 +6,7 @@
     results.csv        one `SplitResult` per line: run, stage, split
     traces.csv         one `TraceFacts` per line: run, stage, split, problem index, sample
     updates.csv        one `UpdateRow` of GRPO per line: run, update
+    <run>/eval/<stage>-search/    the search of a case's last stage (`eval.search`), without its texts
 
 A CSV file above a megabyte is compressed and ends in `.csv.gz`. Numbers are written so that they read back
 exactly: the page of stored results is the page of their run folders, byte for byte.
@@ -17,16 +18,19 @@ import csv
 import gzip
 import io
 import json
+import shutil
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, fields
+from dataclasses import asdict, fields, replace
 from pathlib import Path
 from typing import Any
 
 from rewards import Outcome
 from rl.compare.results import CaseRecord, Origin, SeedRecord, StageRecord, TraceFacts, Traces
 from rl.compare.runs import Comparison
+from rl.runs.analysis import write_settings
 from rl.runs.errors import RunFolderError
 from rl.runs.record import SplitResult, Stage, UpdateRow
+from rl.search.record import ProblemRow, has_search, problem_log, stage_folder, stage_settings
 
 FORMAT = 2
 """Version of the files. Raise it with every change that an older reader would misread."""
@@ -99,6 +103,8 @@ def store(comparison: Comparison, cases: Sequence[CaseRecord], folder: Path) -> 
         _write(folder, "traces", ["run", "stage", "split", "index", "sample", *_FIELDS], traces)
         metrics = sorted({key for row in updates for key in row} - {"run", "update"})
         _write(folder, "updates", ["run", "update", *metrics], updates)
+        for stage in {(one.folder, one.stage): one for case in cases for one in case.last().values()}.values():
+            _store_search(stage, folder / names[stage.folder])
         (folder / _INDEX).write_text(
             json.dumps(contents, indent=1, ensure_ascii=False) + "\n", encoding="utf-8"
         )
@@ -106,6 +112,26 @@ def store(comparison: Comparison, cases: Sequence[CaseRecord], folder: Path) -> 
         raise RunFolderError(
             f"--store {folder} cannot be written: {error.strerror or error}; give another"
         ) from None
+
+
+def _store_search(record: StageRecord, run: Path) -> None:
+    """Write the search of a stage, without texts: no figure of a comparison needs them."""
+    source, place = [stage_folder(one, record.stage) for one in (record.folder, run)]
+    if not has_search(source):
+        shutil.rmtree(place, ignore_errors=True)  # of an earlier call
+        return
+    settings, rows = stage_settings(record.folder, record.stage), problem_log(source).read()
+    place.mkdir(parents=True, exist_ok=True)
+    write_settings(place, "search", {"name": "", "model": "", "env": {}, "search": settings})
+    problem_log(place).replace([_without_texts(row) for row in rows])
+
+
+def _without_texts(row: ProblemRow) -> ProblemRow:
+    return replace(
+        row,
+        responses=tuple([replace(one, text="") for one in row.responses]),
+        searches=tuple([replace(one, states=("",) * len(one.states)) for one in row.searches]),
+    )
 
 
 def read_stored(folder: Path) -> tuple[Comparison, list[CaseRecord]]:
@@ -146,7 +172,9 @@ def _read(folder: Path, index: Row) -> tuple[Comparison, list[CaseRecord]]:
             )
             for seed, about in seeds.items()
         }
-        folders[name] = {int(seed): tuple(map(Path, about["runs"])) for seed, about in seeds.items()}
+        folders[name] = {
+            int(seed): tuple(folder / run for run in about["runs"]) for seed, about in seeds.items()
+        }
         cases.append(CaseRecord(name=name, key=index["keys"][name], seeds=records))
     comparison = Comparison(
         folders=folders,
@@ -168,7 +196,7 @@ def _read_stages(folder: Path) -> dict[tuple[str, Stage], StageRecord]:
         of_split[index] = (*of_split.get(index, ()), _read_facts(row))
     return {
         (run, stage): StageRecord(
-            folder=Path(run), stage=stage, results=found, traces=traces.get((run, stage), {})
+            folder=folder / run, stage=stage, results=found, traces=traces.get((run, stage), {})
         )
         for (run, stage), found in results.items()
     }

@@ -15,7 +15,10 @@ from rl.ablation.schedule import Failure
 from rl.compare import stored
 from rl.compare.stored import read_stored
 from rl.pages.comparison.write import compare_folders
+from rl.runs.analysis import write_settings
 from rl.runs.errors import RunFolderError
+from rl.runs.record import Stage
+from rl.search.record import Draw, ProblemRow, Response, SearchRow, problem_log, stage_folder
 from scripts.report import main
 from tests.kit.runs_by_hand import on, study, traces
 
@@ -54,6 +57,39 @@ def test_the_page_of_stored_results_is_that_of_the_runs(
         "traces.csv",
         "updates.csv",
     ]
+
+
+def test_searches_are_stored_without_their_texts(tmp_path: Path) -> None:
+    runs, kept = tmp_path / "runs", tmp_path / "kept"
+    study(runs, {"a": traces(6), "b": traces(9)}, (0,))
+    text = Response(text="the text", complete=True, answer="7", correct=True, verified=True, backtracks=0)
+    draw = Draw(round=0, state=0, tokens=9, score=-1.0, response=0)
+    search = SearchRow(strategy="self_backtracking", breadth=1, states=("", "the text"), draws=(draw,))
+    row = ProblemRow(
+        split="id",
+        index=0,
+        bucket=None,
+        question="",
+        answer="7",
+        responses=(text,),
+        greedy=draw,
+        samples=(draw,),
+        searches=(search,),
+    )
+    for case in ("a", "b"):
+        folder = stage_folder(runs / f"{case}-seed0", Stage.GRPO)
+        folder.mkdir(parents=True)
+        about = {"name": "m", "model": "m", "env": {}, "search": {"merge": "mean", "depth": 0}}
+        write_settings(folder, "search", about)
+        problem_log(folder).append(row)
+    first, second, again = [tmp_path / f"{name}.html" for name in ("first", "second", "again")]
+    said = compare_folders([runs], first, store_in=kept)
+    shutil.rmtree(runs)
+    assert compare_folders([kept], second, store_in=kept) == said and "tokens of a-seed0: 1.00 samples" in said
+    assert compare_folders([kept], again) == said
+    assert first.read_bytes() == second.read_bytes() == again.read_bytes()
+    (stored_log,) = (kept / "a-seed0").rglob("*.jsonl")
+    assert "the text" not in stored_log.read_text()
 
 
 @pytest.mark.slow
