@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import shutil
-
 from configs import Config
 from rl.evaluate import Evaluation
 from rl.models.card import write_model_card
+from rl.runs.files import set_aside
 from rl.runs.folder import RunFolder
 from rl.runs.log import sample_rows
 from rl.runs.models import TrainedModel
@@ -40,8 +39,9 @@ def write_evaluation(
         log.path.unlink(missing_ok=True)
         for group in [group for found in groups.values() for group in found]:
             log.append(*sample_rows(stage, 0, group, encoder, tokens=greedy))
-    if not config.eval.search:
-        shutil.rmtree(stage_folder(folder.path, stage), ignore_errors=True)
+    searched = stage_folder(folder.path, stage)
+    if not config.eval.search and searched.exists():  # with other weights
+        set_aside(searched, "replaced")
     folder.write_summary(folder.summary().with_results(stage, evaluation.results, seconds))
     if (model := folder.model(stage)).is_dir():
         write_model_card(TrainedModel(path=model, run=folder.path, stage=stage), f"{config.name}-{stage}")
