@@ -68,14 +68,14 @@ def progress_credit(group: CreditGroup, *, weight: float, dead_end: float) -> li
 def _to_a_pass(trace: Trace, facts: Sequence[LineFacts]) -> list[LineFacts]:
     """The facts of lines, with the end out of reach while an invalid line stands.
 
-    No line that is written then is needed, except for backtracks.
+    What is unknown stays unknown. No line that is written then is needed, except for backtracks.
     """
     found, before = [], False
     for step, fact, after in zip(trace.steps, facts, wrong_lines_stand(trace), strict=False):
         found.append(
             fact._replace(
-                before=math.inf if before else fact.before,
-                after=math.inf if after else fact.after,
+                before=math.inf if before and fact.before is not None else fact.before,
+                after=math.inf if after and fact.after is not None else fact.after,
                 use=LineUse.WRONG if after and step.kind is not StepKind.BACKTRACK else fact.use,
             )
         )

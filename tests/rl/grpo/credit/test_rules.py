@@ -155,6 +155,16 @@ def test_to_take_back_one_of_two_wrong_lines_is_neither_paid_nor_charged() -> No
     assert lines[0] == pytest.approx([-0.2, -0.2, 0, 0, 0, 0, 0, 0])
 
 
+def test_lines_of_unknown_progress_get_nothing_while_a_wrong_line_stands() -> None:
+    group = credit_group([OFF_TURN + FULL + END, FULL + END])
+    samples = [
+        replace(sample, facts=tuple([fact._replace(before=None, after=None) for fact in sample.facts or ()]))
+        for sample in group.samples
+    ]
+    lines = by_line(group, credit_of(PROGRESS, replace(group, samples=tuple(samples))))
+    assert lines == [[0.0] * 5, [0.0] * 4]
+
+
 def test_dead_ends_have_a_finite_potential() -> None:
     """3 lines from the end, and none has been further, a line leads into a dead end: 3 - (3 + 2) = -2. Inside
     nothing changes."""
