@@ -45,7 +45,7 @@ _JOIN_S, _START_S, _END_S = 20.0, 180.0, 30.0
 _KILL_S, _CLEAN_S = 1.0, 10.0
 _SILENT_S = 20.0  # after 60 s Ray ends the process
 _SYSTEM = {"enable_metrics_collection": False}
-"""Ray's reports of its own metrics, which nobody reads in a private cluster, keep 3 to 7 KB/s in every process."""
+"""Ray's reports of its own metrics, which nobody reads here, keep 3 to 7 KB/s in every process."""
 
 
 class Cluster:
