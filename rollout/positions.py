@@ -35,10 +35,6 @@ class Positions(Protocol):
         """Positions [B] of the tokens that follow `token_B` [B], which stand at `position_B` [B]."""
         ...
 
-    def limit(self, num_tokens: int) -> int:
-        """What the positions of so many tokens stay below."""
-        ...
-
 
 class InOrder:
     """One after the other, from 0."""
@@ -50,10 +46,6 @@ class InOrder:
     def after(self, token_B: torch.Tensor, position_B: torch.Tensor) -> torch.Tensor:
         """See `Positions.after`."""
         return position_B + 1
-
-    def limit(self, num_tokens: int) -> int:
-        """See `Positions.limit`."""
-        return num_tokens
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -88,9 +80,10 @@ class LinePositions:
         next_line_B = (position_B // self.stride + 1) * self.stride
         return torch.where(self.ends_line(token_B), next_line_B, position_B + 1)
 
-    def limit(self, num_tokens: int) -> int:
-        """See `Positions.limit`; all tokens may be newlines."""
-        return num_tokens * self.stride
+    def line_sizes(self, ids_T: torch.Tensor) -> torch.Tensor:
+        """Tokens of each line of a text [T], its newline included."""
+        ends_T = self.ends_line(ids_T).long()
+        return (ends_T.cumsum(0) - ends_T).bincount()
 
     def ends_line(self, ids: torch.Tensor) -> torch.Tensor:
         """Which tokens end a line; bool, shaped as `ids`."""

@@ -30,6 +30,7 @@ from transformers import (
 from rollout.engines.cpu_linear import Matrix
 from rollout.engines.prefix import PromptGrid
 from rollout.line_llama import LineLlamaForCausalLM, positions_of
+from rollout.positions import InOrder
 
 _FAMILIES = (
     LlamaForCausalLM,
@@ -112,15 +113,22 @@ class Decoder:
         return len(self._head.weight)
 
     def reserve(self, length: int) -> bool:
-        """Extend the tables of rotary positions to `length` tokens; returns whether they are new."""
-        size = self._positions.limit(length)
-        new = self._tables is None or len(self._tables[0]) < size
-        if new:
-            weight = self._embed.weight
-            cos, sin = self._rotary(weight, torch.arange(size, device=weight.device)[None])
-            first, second = sin[0].chunk(2, dim=-1)
-            self._tables = cos[0], torch.cat([-first, second], dim=-1)
-        return new
+        """Extend the tables of rotary positions to `length` tokens; returns whether they are new.
+
+        Line positions have none: with a stride of 64, tables would be 64 times as long as the text.
+        """
+        if not isinstance(self._positions, InOrder) or (
+            self._tables is not None and len(self._tables[0]) >= length
+        ):
+            return False
+        self._tables = self._rotate(torch.arange(length, device=self.device))
+        return True
+
+    def _rotate(self, position_B: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Cosines and signed sines [B, E] of positions."""
+        cos, sin = self._rotary(self._embed.weight, position_B[None])
+        first, second = sin[0].chunk(2, dim=-1)
+        return cos[0], torch.cat([-first, second], dim=-1)
 
     def decode_step(
         self,
@@ -142,9 +150,13 @@ class Decoder:
         Returns:
             Logits [B, V] of the next token, in float32.
         """
-        assert self._tables is not None
+        if isinstance(self._positions, InOrder):
+            assert self._tables is not None
+            cos_BE, sin_BE = [table[position_B] for table in self._tables]
+        else:
+            cos_BE, sin_BE = self._rotate(position_B)
         scale_H1 = self._layers[0].scale_H1
-        rotation = [table[position_B][:, None] * scale_H1 for table in self._tables]
+        rotation = [cos_BE[:, None] * scale_H1, sin_BE[:, None] * scale_H1]
         hidden = None if mask_BS is None else ~mask_BS[:, None]
         x_BD = self._embed(ids_B)
         for index, (layer, cached) in enumerate(zip(self._layers, layers, strict=True)):

@@ -33,7 +33,6 @@ def test_a_prefill_and_decode_steps_agree(rule: LinePositions | InOrder) -> None
     for t in range(40):
         assert torch.equal(position, whole[:, t])
         position = rule.after(ids[:, t], position)
-    assert int(whole.max()) < rule.limit(40)
 
 
 def test_padding_and_a_missing_mask_change_nothing() -> None:
