@@ -21,6 +21,7 @@ from rl.models.four_bits import plain_copy
 from rl.models.policy import Policy, load_policy
 from rl.models.shape import shape_model
 from rl.parts import Parts
+from rl.positions import check_positions
 from rl.precision import check_precision, engine_dtype, gradient_checkpointing, learner_dtype, mixed_precision
 from rl.prompt_lengths import check_prompts
 from rl.sft.lengths import check_demonstrations
@@ -29,10 +30,8 @@ from rollout.engines.cache_size import CacheError, CallSize, cache_bytes
 from rollout.engines.spec import EngineSpec
 from rollout.engines.vllm import check_arguments
 from rollout.engines.vllm_settings import MIN_TEMPERATURE, VllmSettings, check_installed
-from rollout.line_llama import positions_of
 from rollout.pools.base import RolloutPool
 from rollout.pools.local import LocalPool
-from rollout.positions import LinePositions
 from rollout.types import Sampling
 from rollout.worker import WorkerSpec
 
@@ -75,7 +74,7 @@ def check_lengths(config: Config, parts: Parts, policy: Policy) -> list[str]:
         ConfigError: Names the numbers and what to change.
     """
     rollout = config.rollout
-    warnings = [check_prompts(config, parts.env, policy.encoder)]
+    warnings = [check_prompts(config, parts.env, policy.encoder), check_positions(config, parts, policy)]
     context = policy.context
     new = max([rollout.max_new_tokens, *config.eval.max_new_tokens.values()])
     if context is not None and rollout.max_prompt_tokens + new > context:
@@ -85,21 +84,6 @@ def check_lengths(config: Config, parts: Parts, policy: Policy) -> list[str]:
         )
     learnt = config.warm_start
     if learnt is not None:
-        reach = learnt.position_range
-        if reach is not None and context is not None and reach > context:
-            key = ", or raise policy.tiny.max_positions" if config.policy.model == "tiny" else ""
-            raise ConfigError(
-                f"warm_start.position_range is {reach}, over the model's context of {context} tokens; lower "
-                f"it{key}"
-            )
-        if learnt.position_jumps is not None and not isinstance(positions_of(policy.model), LinePositions):
-            found = f"policy.tiny.positions is {config.policy.tiny.positions}"
-            if config.policy.model != "tiny":
-                found = f"policy.model '{config.policy.model}' has no line positions"
-            raise ConfigError(
-                f"warm_start.position_jumps is {learnt.position_jumps}, but {found}; set "
-                "policy.tiny.positions to lines with policy.model tiny, or warm_start.position_jumps to null"
-            )
         if config.iterate is not None:  # the longest that a loop teaches
             learnt = learnt.model_copy(update={"skipped_frac": 0.0, "budget_frac": 1.0})
         demonstrations = check_demonstrations(

@@ -9,11 +9,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+import torch
+
 from configs import ConfigError
 from configs.schema.config import WarmStartConfig
 from envs import Env
 from rl.sft.examples import make_examples
 from rollout.encoder import Encoder
+from rollout.positions import LinePositions
 
 _TRIED = 128  # demonstrations of each phase, before anything is trained
 _MANY = 0.05  # share of demonstrations over the limit that is worth a line
@@ -63,6 +66,32 @@ def check_demonstrations(
     return (
         f"warning: rollout.max_new_tokens is {limit}, and {over} of the {len(lengths)} demonstrations tried "
         f"({100 * over / len(lengths):.0f} %) are longer, so what they teach is cut off; {remedy}"
+    )
+
+
+def check_lines(
+    envs: Sequence[Env[Any]], config: WarmStartConfig, encoder: Encoder, lines: LinePositions, *, seed: int
+) -> str:
+    """A warning where a line of a prompt or demonstration takes all places up to the next line, or more.
+
+    Args:
+        envs: The task of each phase.
+        config: The `warm_start` section.
+        encoder: The policy's.
+        lines: The rule of its positions.
+        seed: Of the mix.
+    """
+    longest = 0
+    for env in envs:
+        for example in make_examples(env, config, num_problems=min(_TRIED, config.num_problems), seed=seed):
+            ids = (*encoder.encode_prompt(example.problem), *encoder.encode_completion(example.text))
+            longest = max(longest, *lines.line_sizes(torch.tensor(ids)).tolist())
+    if longest < lines.stride:
+        return ""
+    return (
+        f"warning: a line of the demonstrations and their prompts has {longest} tokens, and the line stride is "
+        f"{lines.stride}: the positions of such lines have no room to jump, and from {lines.stride + 1} tokens "
+        "on run into those of the next line; raise policy.tiny.line_stride"
     )
 
 

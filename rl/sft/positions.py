@@ -143,7 +143,7 @@ def _jump_in_list(text: _Lines, stride: int, largest: int, rng: np.random.Genera
     begins = text.taught[0]
     is_list = (text.last == text.last[begins]) & (text.last >= 0)
     width = int(text.size[begins]) - 1
-    room = stride - int(text.size.max())
+    room = stride - int(text.size[is_list].max())  # what another line has is no concern of theirs
     if width < 2 or room < 1:
         return none
     by, place = min(int(rng.integers(1, largest + 1)), room), int(rng.integers(1, width))

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from configs import Config, ConfigError
-from rl.build import build_policy, check_backends, checked_memory, worker_spec
+from rl.build import build_policy, check_backends, check_lengths, checked_memory, worker_spec
 from rl.parts import build_parts
 from rl.precision import engine_dtype
 from rollout.engines.vllm_settings import VllmSettings
@@ -76,6 +76,21 @@ def test_sleep_and_split_models_need_their_gpus(gpu: None) -> None:
     with pytest.raises(ConfigError, match=r"over 2 GPUs, but rollout\.gpus_per_actor is 1; raise it to 2$"):
         check_backends(config(**split, gpus_per_actor=1))
     check_backends(config(**split, gpus_per_actor=2))
+
+
+def test_line_positions_are_refused() -> None:
+    run = config("cpu")
+    lines = run.model_copy(
+        update={
+            "policy": run.policy.model_copy(
+                update={"tiny": run.policy.tiny.model_copy(update={"positions": "lines"})}
+            )
+        }
+    )
+    with pytest.raises(
+        ConfigError, match=r"'vllm', but policy.tiny.positions is lines, .*set rollout.engine to 'torch'"
+    ):
+        check_lengths(lines, PARTS, build_policy(lines, PARTS))
 
 
 def test_arguments_that_vllm_does_not_have_are_refused(gpu: None) -> None:

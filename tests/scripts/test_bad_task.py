@@ -179,6 +179,13 @@ CASES: Cases = {
             "set policy.tiny.positions to",
         ),
     ),
+    "drawn positions with line positions": (
+        ["good.yaml", "policy.tiny.positions=lines", "warm_start.position_range=90"],
+        (
+            "warm_start.position_range is 90, which needs ordinary positions, but policy.tiny.positions is ",
+            "use warm_start.position_jumps instead, or set warm_start.position_range to null",
+        ),
+    ),
     "an empty file": (math_of("nothing.jsonl"), ("nothing.jsonl",)),
     "fewer problems than are evaluated": (math_of("few.jsonl"), ("few.jsonl",)),
     "rows without an answer": (math_of("unanswered.jsonl"), ("unanswered.jsonl row 1",)),
@@ -233,6 +240,7 @@ def test_these_mistakes_are_found_before_torch_is_imported(folder: Path) -> None
         "demonstration longer than the context",
         "positions drawn beyond the context",
         "jumps without line positions",
+        "drawn positions with line positions",
     )
     found = [arguments for name, (arguments, _) in CASES.items() if name not in late and "data set" not in name]
     check_before_torch(folder, found[::5])

@@ -15,7 +15,8 @@ from envs import make_env
 from rl.models.policy import load_policy
 from rl.precision import Passes
 from rl.sft.encode import IGNORED
-from rl.sft.examples import make_phases
+from rl.sft.examples import make_examples, make_phases
+from rl.sft.lengths import check_lines
 from rl.sft.positions import draw_positions, jump_positions
 from rl.sft.trainer import warm_start
 from rollout.positions import LinePositions
@@ -143,6 +144,32 @@ def test_what_has_no_list_or_no_room_does_not_jump_within_lines() -> None:
         ones = torch.ones_like(ids_BT)
         moved, _ = jump_positions(ids_BT, ones, ids_BT, lines, 5, "a")
         assert ((moved - lines.read(ids_BT, ones)) % lines.stride == 0).all()
+
+
+def test_another_line_that_is_long_leaves_the_jumps_in_lists() -> None:
+    ids = [*[HEAD] * (2 * LINES.stride), NEWLINE, *listed(8)[0]]
+    ids_BT = torch.tensor([ids] * 50)
+    ones, labels_BT = torch.ones_like(ids_BT), ids_BT.clone()
+    labels_BT[:, : ids.index(NEWLINE) + 1 + listed(8)[1]] = IGNORED
+    moved, _ = jump_positions(ids_BT, ones, labels_BT, LINES, 5, "a")
+    by = moved - LINES.read(ids_BT, ones)
+    assert (by % LINES.stride > 0).any() and (moved.diff(dim=1) > 0).all()
+
+
+def test_lines_that_outgrow_the_stride_are_told() -> None:
+    env, config = make_env("directional"), WarmStartConfig(num_problems=20)
+    encoder = load_policy(PolicyConfig(tiny=TINY), env, seed=0).encoder
+    newline_ids = encoder.encode("\n")
+    longest = max(
+        len(encoder.encode(line))
+        for example in make_examples(env, config, num_problems=20, seed=0)
+        for text in (encoder.tokenizer.decode(encoder.encode_prompt(example.problem)), example.text)
+        for line in text.splitlines(keepends=True)
+    )
+    for stride, told in ((longest + 1, False), (longest, True)):
+        lines = LinePositions(stride=stride, newline_ids=newline_ids)
+        warning = check_lines([env], config, encoder, lines, seed=0)
+        assert (f"has {longest} tokens, and the line stride is {stride}:" in warning) == told == bool(warning)
 
 
 def test_the_warm_start_reads_at_jumping_positions(tmp_path: Path) -> None:

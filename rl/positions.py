@@ -1,0 +1,60 @@
+"""The settings of positions beside the model: what they need of each other, and lines that are too long.
+
+In: a config and its policy. Out: a warning, or a refusal.
+"""
+
+from __future__ import annotations
+
+from configs import Config, ConfigError
+from rl.models.policy import Policy
+from rl.parts import Parts
+from rl.sft.lengths import check_lines
+from rollout.line_llama import positions_of
+from rollout.positions import LinePositions
+
+
+def check_positions(config: Config, parts: Parts, policy: Policy) -> str:
+    """Refuse what a model at its positions cannot learn or be sampled by.
+
+    Returns:
+        A warning about lines that outgrow the stride of line positions; "" without any.
+
+    Raises:
+        ConfigError: Names the keys and what to change.
+    """
+    rule, learnt = positions_of(policy.model), config.warm_start
+    lines = rule if isinstance(rule, LinePositions) else None
+    if lines is None:
+        found = f"policy.tiny.positions is {config.policy.tiny.positions}"
+        if config.policy.model != "tiny":
+            found = f"policy.model '{config.policy.model}' has no line positions"
+    else:
+        found = "policy.tiny.positions is lines"
+        if config.policy.model != "tiny":
+            found = f"policy.model '{config.policy.model}' has line positions"
+    if lines is not None and config.rollout.engine == "vllm":
+        raise ConfigError(
+            f"rollout.engine is 'vllm', but {found}, which vLLM does not know; set rollout.engine to 'torch'"
+        )
+    if learnt is None:
+        return ""
+    if lines is not None and learnt.position_range is not None:
+        raise ConfigError(
+            f"warm_start.position_range is {learnt.position_range}, which needs ordinary positions, but "
+            f"{found}; use warm_start.position_jumps instead, or set warm_start.position_range to null"
+        )
+    if lines is None and learnt.position_jumps is not None:
+        raise ConfigError(
+            f"warm_start.position_jumps is {learnt.position_jumps}, but {found}; set "
+            "policy.tiny.positions to lines with policy.model tiny, or warm_start.position_jumps to null"
+        )
+    context = policy.context
+    if learnt.position_range is not None and context is not None and learnt.position_range > context:
+        key = ", or raise policy.tiny.max_positions" if config.policy.model == "tiny" else ""
+        raise ConfigError(
+            f"warm_start.position_range is {learnt.position_range}, over the model's context of {context} "
+            f"tokens; lower it{key}"
+        )
+    if lines is None:
+        return ""
+    return check_lines((*parts.curriculum, parts.env), learnt, policy.encoder, lines, seed=config.seed)
