@@ -7,6 +7,7 @@ metadata block that the hub reads. Absolute paths, which reveal the machine, are
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -46,7 +47,7 @@ def model_card(model: TrainedModel, name: str) -> str:
     config = {} if model.run is None else read_config(model.run)
     policy = config.get("policy", {})
     base = policy.get("model")
-    ours = _is_own_type(model.path)
+    ours = _is_own_type(model.path, policy)
     library = "peft" if (model.path / "adapter_config.json").is_file() else "transformers"
     meta: dict[str, Any] = {
         "library_name": "stride" if ours else library,
@@ -96,8 +97,19 @@ def _when(model: TrainedModel) -> str:
     )
 
 
-def _is_own_type(folder: Path) -> bool:
-    """Whether a folder holds a model of a type that only Stride has."""
+def _is_own_type(folder: Path, policy: Mapping[str, Any]) -> bool:
+    """Whether a folder holds a model of a type that only Stride has, or an adapter on one.
+
+    Args:
+        folder: The model folder.
+        policy: The section of the run's config, empty without a run; it or the adapter names the base.
+    """
+    adapter = folder / "adapter_config.json"
+    if adapter.is_file():
+        base = policy.get("model") or json.loads(adapter.read_text()).get("base_model_name_or_path")
+        if base == "tiny":
+            return bool(policy.get("tiny", {}).get("positions") == "lines")
+        folder = Path(base or "").expanduser()
     config = folder / "config.json"
     return config.is_file() and "line_stride" in json.loads(config.read_text())
 

@@ -63,6 +63,24 @@ def test_a_model_at_line_positions_is_none_of_the_librarys(tmp_path: Path) -> No
     assert "Nothing else loads it" in card
 
 
+@pytest.mark.parametrize("base", ["tiny", "folder"])
+def test_an_adapter_on_a_model_at_line_positions_is_none_of_the_librarys(base: str, tmp_path: Path) -> None:
+    lines = tmp_path / "lines"
+    lines.mkdir()
+    (lines / "config.json").write_text(json.dumps({"line_stride": 64}))
+    model = trained(tmp_path, base=base if base == "tiny" else str(lines), adapter=True)
+    assert model.run is not None
+    config = yaml.safe_load((model.run / "config.yaml").read_text())
+    if base == "tiny":
+        assert metadata(model_card(model, "x"))["library_name"] == "peft"
+        config["policy"]["tiny"] = {"positions": "lines"}
+        (model.run / "config.yaml").write_text(yaml.safe_dump(config))
+    assert metadata(model_card(model, "x"))["library_name"] == "stride"
+    (model.path / "adapter_config.json").write_text(json.dumps({"base_model_name_or_path": str(lines)}))
+    alone = TrainedModel(path=model.path)
+    assert metadata(model_card(alone, "x"))["library_name"] == "stride"
+
+
 @pytest.mark.parametrize("commit", [None, "c" * 40])
 def test_the_revision_of_the_base_model_is_stated(commit: str | None, tmp_path: Path) -> None:
     """The commit that was loaded, or the branch asked for where no commit is known."""
