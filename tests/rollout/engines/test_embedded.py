@@ -11,6 +11,7 @@ import pytest
 import torch
 
 from rollout.engines.cache_size import CallSize, cache_bytes
+from rollout.engines.decoder import Decoder
 from rollout.engines.embedded import TorchEngine
 from rollout.types import Completion, FinishReason, Prompt, Sampling
 from tests.kit.causal_models import PAD, STOP, WRITTEN_OUT, V, full_forward, ids, make, mixed_prompts
@@ -80,6 +81,11 @@ def test_a_decoder_and_the_library_sample_the_same_tokens(family: str) -> None:
 @pytest.mark.parametrize("family", ["mistral", "smollm3-window", "gpt2"])
 def test_other_models_have_no_decoder(family: str) -> None:
     assert engine(family)._decoder is None
+
+
+def test_line_positions_take_no_table_of_rotations() -> None:
+    assert Decoder(make("llama")).reserve(50)
+    assert not Decoder(make("llama-lines")).reserve(50)
 
 
 @pytest.mark.parametrize("family", ["llama", "mistral", "gpt2"])
