@@ -232,8 +232,8 @@ class WarmStartConfig(Section):
     position_range: int | None = Field(None, ge=1)
     """Randomised positions (Ruoss et al., arXiv 2305.16843): the tokens of an example stand at positions drawn
     below a limit, in order, and the limit is drawn log-uniformly between its length and this. So the model
-    meets the distances of texts up to this long. GRPO and evaluation use ordinary positions. null: the warm
-    start does too."""
+    meets the distances of texts up to this long. GRPO and evaluation use ordinary positions. Not for line
+    positions, which have `position_jumps`. null: the warm start has ordinary positions too."""
     position_jumps: int | None = Field(None, ge=1)
     """In most examples the positions jump by 1 to this many at one place of a list, the same in all lines, and
     by 1 to this many lines between two lines; what is copied across a jump gets no loss. So the model meets the
