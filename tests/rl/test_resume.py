@@ -24,7 +24,9 @@ from tests.kit.tiny_config import write_tiny
 pytestmark = pytest.mark.slow
 
 CHANGES = """
-warm_start: {updates: 24, num_problems: 60, batch_size: 8, learning_rate: 3.0e-3, save_every: 8}
+policy: {tiny: {positions: lines}}
+warm_start:
+  {updates: 24, num_problems: 60, batch_size: 8, learning_rate: 3.0e-3, save_every: 8, position_jumps: 20}
 rewards:
   terms:
     - {name: correct, weight: 1.0}
