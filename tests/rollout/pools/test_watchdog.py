@@ -17,7 +17,8 @@ from rollout.pools.watchdog import MARK, Watchdog, cluster_processes
 STARTS = """
 import os, signal, sys, time
 def leave(number, frame): raise KeyboardInterrupt
-signal.signal(signal.SIGTERM, leave)
+for number in (signal.SIGTERM, signal.SIGINT):  # a shell's background jobs ignore SIGINT, and so would this
+    signal.signal(number, leave)
 import ray
 from rollout.pools import cluster
 from rollout.pools.room import ActorSize
@@ -91,8 +92,7 @@ def test_nothing_outlives_a_driver_that_is_killed() -> None:
 def test_a_signal_while_ray_starts(number: signal.Signals) -> None:
     """The program's own handler answers at once, and what has been started is killed.
 
-    Not before the process has ended: Ray would wait for it, and no thread could go on. Ray itself may hold the
-    interpreter's lock for 30 s, on a busy machine.
+    Not before the process has ended: Ray would wait for it, and no thread could go on.
     """
     driver = subprocess.Popen(
         [sys.executable, "-c", STARTS], env={**os.environ, "RAY_ADDRESS": ""}, stdout=subprocess.PIPE, text=True
