@@ -88,8 +88,6 @@ class LinePositions:
     def ends_line(self, ids: torch.Tensor) -> torch.Tensor:
         """Which tokens end a line; bool, shaped as `ids`."""
         ends = torch.zeros_like(ids, dtype=torch.bool)
-        for (
-            newline
-        ) in self.newline_ids:  # one, as a rule; a tensor of them would have to be copied to the device
+        for newline in self.newline_ids:  # few; a tensor of them would have to be copied to the device
             ends |= ids == newline
         return ends
