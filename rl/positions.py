@@ -24,14 +24,10 @@ def check_positions(config: Config, parts: Parts, policy: Policy) -> str:
     """
     rule, learnt = positions_of(policy.model), config.warm_start
     lines = rule if isinstance(rule, LinePositions) else None
-    if lines is None:
+    if tiny := config.policy.model == "tiny":
         found = f"policy.tiny.positions is {config.policy.tiny.positions}"
-        if config.policy.model != "tiny":
-            found = f"policy.model '{config.policy.model}' has no line positions"
     else:
-        found = "policy.tiny.positions is lines"
-        if config.policy.model != "tiny":
-            found = f"policy.model '{config.policy.model}' has line positions"
+        found = f"policy.model '{config.policy.model}' has {'no ' if lines is None else ''}line positions"
     if lines is not None and config.rollout.engine == "vllm":
         raise ConfigError(
             f"rollout.engine is 'vllm', but {found}, which vLLM does not know; set rollout.engine to 'torch'"
@@ -50,7 +46,7 @@ def check_positions(config: Config, parts: Parts, policy: Policy) -> str:
         )
     context = policy.context
     if learnt.position_range is not None and context is not None and learnt.position_range > context:
-        key = ", or raise policy.tiny.max_positions" if config.policy.model == "tiny" else ""
+        key = ", or raise policy.tiny.max_positions" if tiny else ""
         raise ConfigError(
             f"warm_start.position_range is {learnt.position_range}, over the model's context of {context} "
             f"tokens; lower it{key}"

@@ -169,8 +169,7 @@ def at_equal_tokens(base: SearchedCase, other: SearchedCase, split: str) -> list
                 chosen(row, budget, name) for budget, (_, row) in zip(budgets, pairs, strict=True)
             ]
         samples[COVERED][seed] = [
-            Result(**{**asdict(one), "correct": one.covered, "verified": None})
-            for one in samples[BEST_OF_N][seed]
+            replace(one, correct=one.covered, verified=None) for one in samples[BEST_OF_N][seed]
         ]
     if not greedy:
         return []
