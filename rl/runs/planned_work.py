@@ -7,6 +7,9 @@ from rl.evaluate import num_completions
 from rl.runs.forecast import Kind, Work
 from rl.runs.record import SECTIONS, Stage, Summary
 
+_NOISE_TOKENS = 32
+"""Tokens after which a completion of random weights is cut off."""
+
 
 def planned_work(config: Config, summary: Summary) -> list[Work]:
     """The work that is left of a run, in order; a stage that was cut off counts in full."""
@@ -56,9 +59,18 @@ def search_work(config: Config, stage: Stage | None = None) -> Work:
 
 
 def base_config(config: Config) -> Config:
-    """The config the base model is evaluated with: samples and searches of random weights cost time."""
+    """The config the base model is evaluated with: random weights are read greedily, and soon cut off.
+
+    They seldom stop, so on long limits they would take as long as the training after them.
+    """
     if config.policy.model != "tiny":
         return config
-    num_samples = 0 if config.eval.greedy else 1
-    changed = {"num_samples": num_samples, "search": False}
-    return config.model_copy(update={"eval": config.eval.model_copy(update=changed)})
+    rollout, settings = config.rollout, config.eval
+    limits = {split: settings.max_new_tokens.get(split, rollout.max_new_tokens) for split in settings.splits}
+    changed = {
+        "num_samples": 0 if settings.greedy else 1,
+        "search": False,
+        "max_new_tokens": {split: min(limit, _NOISE_TOKENS) for split, limit in limits.items()},
+        "length_limits": [],
+    }
+    return config.model_copy(update={"eval": settings.model_copy(update=changed)})
