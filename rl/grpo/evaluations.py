@@ -29,6 +29,7 @@ from rollout.pools.base import RolloutPool
 _LOGGED = (
     *("accuracy", "strict_accuracy", "verified", "steps_per_correct", "merged_lines", "empty_thoughts"),
     *("needed_lines", "skippable_lines", "wasted_lines", "wrong_lines"),
+    *("backtracks", "needed_backtracks", "needless_backtracks"),
     *("tokens", "truncated"),
 )
 

@@ -29,15 +29,16 @@ def rollout_metrics(rollouts: RolloutBatch, num_groups: int) -> dict[str, float]
         `ungraded` (completions left out because their grader failed); `steps` and, over correct completions,
         `steps_per_correct`; `backtracks` per completion; `groups/sampled`,
         `groups/useful_frac`, `groups/filled_frac` (useful groups over P) and `groups/<cause>` shares;
-        `tokens/mean`, `tokens/max` per completion; `prompts/skipped`, problems whose prompts are too long. Of a
-        mixture, for each part with completions, `part/<label>/reward`, `/accuracy` and, if any are right,
-        `/steps_per_correct`. With continuations `credit/extra_tokens`, sampled for values beside completions,
-        `credit/extra_frac`, as a multiple of the tokens of the completions, and `credit/extra_ungraded`,
-        continuations whose grader failed. Only where steps are checked: `outcome/verified`, and of the
-        completions with checked steps `steps_saved` over the correct ones, `steps/invalid`, `steps/wasted` and
-        `backtracks/real`, `/fake` and `/needless`. Only where the task knows how far lines lead (`LineFacts`):
-        `wrong_turns` per completion, and if there are any `wrong_turns/taken_back`, the share of them that a
-        backtrack took back (`wrong_turns` in `envs/faults.py`).
+        `tokens/mean`, `tokens/max` per completion; `tokens/sampled`, all of them, continuations included;
+        `prompts/skipped`, problems whose prompts are too long. Of a mixture, for each part with completions,
+        `part/<label>/reward`, `/accuracy` and, if any are right, `/steps_per_correct`. With continuations
+        `credit/extra_tokens`, sampled for values beside completions, `credit/extra_frac`, as a multiple of the
+        tokens of the completions, and `credit/extra_ungraded`, continuations whose grader failed. Only where
+        steps are checked: `outcome/verified`, and of the completions with checked steps `steps_saved` over the
+        correct ones, `steps/invalid`, `steps/wasted` and `backtracks/real`, `/fake` and `/needless`. Only where
+        the task knows how far lines lead (`LineFacts`): `wrong_turns` per completion, and if there are any
+        `wrong_turns/taken_back`, the share of them that a backtrack took back (`wrong_turns` in
+        `envs/faults.py`).
     """
     samples = [(group.problem, sample) for group in rollouts.sampled for sample in group.samples]
     traces = [sample.trace for _, sample in samples]
@@ -45,6 +46,7 @@ def rollout_metrics(rollouts: RolloutBatch, num_groups: int) -> dict[str, float]
     lengths = [len(sample.completion.ids) for _, sample in samples]
     correct = [(problem, sample.trace) for problem, sample in samples if sample.trace.correct]
     num = len(samples)
+    extra = sum(group.extra_tokens for group in rollouts.sampled)
     metrics = {
         "reward": fmean(sample.score.total for _, sample in samples),
         "reward/group_std": fmean(pstdev(group.rewards) for group in rollouts.sampled if group.samples),
@@ -58,6 +60,7 @@ def rollout_metrics(rollouts: RolloutBatch, num_groups: int) -> dict[str, float]
         "groups/filled_frac": len(rollouts.useful) / num_groups,
         "tokens/mean": fmean(lengths),
         "tokens/max": float(max(lengths)),
+        "tokens/sampled": float(sum(lengths) + extra),
         "prompts/skipped": float(rollouts.num_skipped),
     }
     if correct:
@@ -72,7 +75,6 @@ def rollout_metrics(rollouts: RolloutBatch, num_groups: int) -> dict[str, float]
     saved = [1.0 - t.num_steps / p.num_full_steps for p, t in correct if t.steps_checked]
     if saved:
         metrics["steps_saved"] = fmean(saved)
-    extra = sum(group.extra_tokens for group in rollouts.sampled)
     extra_ungraded = sum(group.extra_ungraded for group in rollouts.sampled)
     if extra or extra_ungraded:
         metrics["credit/extra_tokens"] = float(extra)

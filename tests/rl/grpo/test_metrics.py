@@ -54,6 +54,7 @@ def test_worked_by_hand() -> None:
         "groups/all_malformed": 1 / 2,
         "tokens/mean": 10.0,
         "tokens/max": 20.0,
+        "tokens/sampled": 40.0,
         "outcome/verified": 1 / 4,
         "outcome/wrong": 0.0,
         "outcome/malformed": 3 / 4,  # "up" is no heading
@@ -70,6 +71,7 @@ def test_continuations_are_counted_beside_completions() -> None:
     found = {key: value for key, value in metrics.items() if key.startswith("credit/") or key == "ungraded"}
     expected = {"credit/extra_tokens": 25, "credit/extra_frac": 25 / 20, "credit/extra_ungraded": 2}
     assert found == {**expected, "ungraded": 0}
+    assert metrics["tokens/sampled"] == 20 + 25
     none_graded = replace(group, extra_ungraded=2)
     assert rollout_metrics(make_batch(none_graded), num_groups=1)["credit/extra_ungraded"] == 2
 
