@@ -20,13 +20,18 @@ Hand-skip rules (`skip_kinds`):
     cancel_pair: The first adjacent pair of actions that cancel out is done in one line.
     any_pair: One adjacent pair, drawn at random, is done in one line.
 
+Wrong turns of detours (`error_kinds`); `<backtrack>` takes each back, and the correct line follows:
+    turn: A wrong heading.
+    lost_action: The next action is left out of the list.
+    again: The line is correct. It is taken back and written again.
+
 Mistakes (`mistake_kinds`); later turns start from the wrong heading:
     turn: A wrong heading.
     lost_action: An action is left out of the list, and never done.
 
 Source: the directional-reasoning data of "Can Language Models Learn to Skip Steps?" (arXiv 2411.01855, released
-files). Task, traces, `cancel_pair` and the default buckets follow it; `any_pair` and the mistakes are
-ours.
+files). Task, traces, `cancel_pair` and the default buckets follow it; `any_pair`, the detours and the mistakes
+are ours.
 """
 
 from __future__ import annotations
@@ -37,7 +42,7 @@ from dataclasses import dataclass
 
 from pydantic import field_validator
 
-from envs.base import Demonstration
+from envs.base import Demonstration, check_error_kinds
 from envs.generated import Draw
 from envs.grading import Grade
 from envs.path import StepError
@@ -45,6 +50,7 @@ from envs.problem import Problem
 from envs.released.directional import DirectionalWording
 from envs.released.env import ReleasedEnv, ReleasedSettings
 from envs.requests import ask_for_answer
+from envs.trace import BACKTRACK
 
 HEADINGS = ("north", "east", "south", "west")
 TURNS = {"left": 3, "right": 1, "around": 2}  # quarter turns clockwise
@@ -89,6 +95,7 @@ class Directional(ReleasedEnv[DirectionalState]):
     Settings = DirectionalSettings
     wording = DirectionalWording()
     skip_kinds = ("cancel_pair", "any_pair")
+    error_kinds = ("turn", "lost_action", "again")
     mistake_kinds = ("turn", "lost_action")
     instruction = "Which way do you face at the end?"
     format_request = (
@@ -142,6 +149,29 @@ class Directional(ReleasedEnv[DirectionalState]):
         if not pairs:
             return None
         return _write(state, skip=pairs[0] if kind == "cancel_pair" else rng.choice(pairs))
+
+    def detour_trace(self, problem: Problem, errors: Sequence[str], rng: random.Random) -> Demonstration | None:
+        """The full trace with one detour for each of `errors`, each before a different line.
+
+        Returns None if there are more errors than lines that can have them; the last one has no action to lose.
+        """
+        check_error_kinds(errors, self.error_kinds)
+        lines = self.full_trace(problem)
+        places: dict[int, str] = {}
+        for error in errors:
+            free = [i for i in range(len(lines) - (error == "lost_action")) if i not in places]
+            if not free:
+                return None
+            places[rng.choice(free)] = error
+        written: list[str] = []
+        wrong: set[int] = set()
+        for i, line in enumerate(lines):
+            if i in places:
+                if places[i] != "again":
+                    wrong.add(len(written))
+                written += [_turn_wrong(line, places[i], rng), BACKTRACK]
+            written.append(line)
+        return Demonstration(lines=tuple(written), wrong=frozenset(wrong))
 
     def mistaken_trace(self, problem: Problem, kind: str, rng: random.Random) -> Demonstration | None:
         """One line per action, one of them wrong; None if there is no second action that could be lost."""
@@ -219,6 +249,17 @@ def _write(state: DirectionalState, skip: int | None) -> tuple[str, ...]:
         if i != skip:
             lines.append(_line(heading, actions[i + 1 :]))
     return tuple(lines)
+
+
+def _turn_wrong(line: str, error: str, rng: random.Random) -> str:
+    """The line as a detour of this kind writes it."""
+    heading, dot, left = line.partition(". ")
+    if error == "turn":
+        heading = rng.choice([other for other in HEADINGS if other != heading])
+    elif error == "lost_action":
+        _, comma, left = left.partition(", ")
+        dot = dot if comma else ""
+    return f"{heading}{dot}{left}"
 
 
 def _line(heading: int, left: Sequence[str]) -> str:

@@ -63,16 +63,16 @@ def test_each_part_asks_in_its_own_words_and_shows_its_own_examples() -> None:
 
 
 def test_each_part_is_taught_what_it_can_write() -> None:
-    """Directional skips steps and knows no detours; countdown writes detours too."""
-    env = build_parts(config_of(TURNS, PLAN)).env
+    """Algebra skips steps and knows no detours; countdown writes detours too."""
+    env = build_parts(config_of({"name": "algebra"}, PLAN)).env
     warm = check_config({**CONFIG, "warm_start": {"skipped_frac": 0.3, "detour_frac": 0.7}}).warm_start
     assert warm is not None
     examples = make_examples(env, warm, num_problems=80, seed=0)
     kinds = {
         part: {example.written for example in examples if example.problem.part == part}
-        for part in ("directional", "countdown")
+        for part in ("algebra", "countdown")
     }
-    assert kinds["directional"] == {TraceKind.FULL, TraceKind.SKIPPED}
+    assert kinds["algebra"] == {TraceKind.FULL, TraceKind.SKIPPED}
     assert TraceKind.DETOUR in kinds["countdown"]
     for example in examples:
         part = env.part_of(example.problem)

@@ -13,7 +13,8 @@ from envs.grading import Grade
 from envs.path import StepError
 from envs.problem import Problem, Split
 from envs.tasks.directional import TURNS, Directional
-from tests.kit.problems import make_problem
+from envs.trace import Verdict
+from tests.kit.problems import judge, make_problem
 
 
 def ask(heading: str, actions: str, answer: str = "north") -> Problem:
@@ -222,3 +223,44 @@ def test_a_split_without_problems_is_an_error_and_no_endless_loop() -> None:
     assert any(
         "they hold too few distinct problems for train and id; add buckets" in outcome for outcome in outcomes
     )
+
+
+# ---- detours ----
+
+
+@pytest.mark.parametrize(
+    "errors", [["turn"], ["lost_action"], ["turn", "again"], ["again", "turn", "lost_action"]]
+)
+def test_wrong_lines_are_taken_back_because_they_must_be_and_right_ones_without_need(
+    errors: list[str],
+) -> None:
+    env = Directional()
+    for index in range(100):
+        problem = env.problem(Split.OOD_EASY, index)
+        detour = env.detour_trace(problem, errors, random.Random(index))
+        assert detour is not None and len(detour.lines) == problem.num_full_steps + 2 * len(errors)
+        trace = judge(problem, detour.lines, env=env)
+        assert trace.verified
+        wrong = {place for place, step in enumerate(trace.steps) if step.verdict is Verdict.INVALID}
+        assert wrong == detour.wrong and len(wrong) == len(errors) - errors.count("again")
+        assert len(trace.backtracks) == len(errors)
+        assert [one.needed for one in trace.backtracks] == [one.step - 1 in wrong for one in trace.backtracks]
+
+
+@pytest.mark.parametrize(
+    ("kind", "lines"),
+    [
+        ("lost_action", ("west", "<backtrack>", "west. right", "north")),
+        ("again", ("west. right", "<backtrack>", "west. right", "north")),
+    ],
+)
+def test_detours_by_hand(kind: str, lines: tuple[str, ...]) -> None:
+    problem = ask("north", "left, right")
+    found = {Directional().detour_trace(problem, [kind], random.Random(seed)) for seed in range(8)}
+    assert lines in [one.lines for one in found if one is not None]
+
+
+def test_a_line_has_at_most_one_detour_and_the_last_one_no_action_to_lose() -> None:
+    problem = ask("north", "left, right")
+    for errors, fit in ((["turn"] * 2, True), (["turn"] * 3, False), (["lost_action"] * 2, False)):
+        assert (Directional().detour_trace(problem, errors, random.Random(0)) is not None) is fit

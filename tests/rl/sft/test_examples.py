@@ -182,13 +182,13 @@ def test_a_step_budget_is_the_number_of_lines_of_the_trace() -> None:
     [
         (
             {"error_mix": {"ups": 1.0}},
-            r"error_mix has \['ups'\], which 'directional' does not know; known: none",
+            r"error_mix has \['ups'\], which 'algebra' does not know; known: none",
         ),
-        ({"detour_frac": 0.5}, "detour_frac is 0.5, but 'directional' writes no detours; set it to 0"),
-        ({"search_frac": 0.5}, "search_frac is 0.5, but 'directional' writes no search traces; set it to 0"),
+        ({"detour_frac": 0.5}, "detour_frac is 0.5, but 'algebra' writes no detours; set it to 0"),
+        ({"search_frac": 0.5}, "search_frac is 0.5, but 'algebra' writes no search traces; set it to 0"),
         (
             {"skip_kinds": ["all"]},
-            r"skip_kinds has \['all'\], which 'directional' does not know; known: cancel_pair",
+            r"skip_kinds has \['all'\], which 'algebra' does not know; known: any_pair",
         ),
     ],
 )
@@ -196,14 +196,14 @@ def test_demonstrations_that_an_environment_cannot_write_are_refused(
     settings: dict[str, Any], message: str
 ) -> None:
     with pytest.raises(ValueError, match=rf"^warm_start\.{message}"):
-        draw_examples(Directional(), config(**settings), seed=0)
+        draw_examples(make_env("algebra"), config(**settings), seed=0)
 
 
 def test_all_impossible_demonstrations_are_named_at_once() -> None:
     with pytest.raises(
         ValueError, match=r"skip_kinds .*known: .*; warm_start\.detour_frac .*; warm_start\.search"
     ):
-        draw_examples(Directional(), config(skip_kinds=["all"], detour_frac=0.5, search_frac=0.5), seed=0)
+        draw_examples(make_env("algebra"), config(skip_kinds=["all"], detour_frac=0.5, search_frac=0.5), seed=0)
 
 
 def test_an_environment_without_solutions_needs_a_single_change() -> None:
