@@ -9,7 +9,7 @@ from configs import Config, ConfigError
 from rl.models.policy import Policy
 from rl.parts import Parts
 from rl.sft.lengths import check_lines
-from rollout.line_llama import positions_of
+from rollout.line_llama import positions_of, window_of
 from rollout.positions import LinePositions
 
 
@@ -31,6 +31,11 @@ def check_positions(config: Config, parts: Parts, policy: Policy) -> str:
     if lines is not None and config.rollout.engine == "vllm":
         raise ConfigError(
             f"rollout.engine is 'vllm', but {found}, which vLLM does not know; set rollout.engine to 'torch'"
+        )
+    if window_of(policy.model) is not None and config.policy.attn_implementation == "flash_attention_2":
+        raise ConfigError(
+            "policy.attn_implementation is 'flash_attention_2', which takes no mask, but the model has a line "
+            "window; set policy.attn_implementation to 'sdpa'"
         )
     if learnt is None:
         return ""

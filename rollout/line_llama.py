@@ -1,9 +1,9 @@
 """A Llama whose rotary positions follow from the lines of the text (`positions.py`).
 
-Its forward computes them, so whoever passes tokens and a mask needs to know nothing: TRL's trainers, key steps,
-analyses. It is a model type of its own, since a program that took its folder for an ordinary Llama would read
-every token after the first newline at a wrong position, without any sign. Importing this module lets the
-library's `Auto` classes load it.
+With a window, so do the tokens that it attends to (`line_window.py`). Its forward computes both, so whoever
+passes tokens and a mask needs to know nothing: TRL's trainers, key steps, analyses. It is a model type of its
+own, since a program that took its folder for an ordinary Llama would read every token after the first newline
+at a wrong position, without any sign. Importing this module lets the library's `Auto` classes load it.
 
 Shapes: B rows, T tokens.
 """
@@ -16,9 +16,11 @@ from typing import Any, NoReturn
 import torch
 from torch import nn
 from transformers import AutoConfig, AutoModelForCausalLM, LlamaConfig, LlamaForCausalLM
+from transformers.masking_utils import create_causal_mask
 from transformers.modeling_outputs import BaseModelOutputWithPast
 from transformers.models.llama.modeling_llama import LlamaModel, LlamaPreTrainedModel
 
+from rollout.line_window import LineWindow
 from rollout.positions import InOrder, LinePositions, Positions
 
 
@@ -28,17 +30,26 @@ class LineLlamaConfig(LlamaConfig):  # type: ignore[no-untyped-call]
     Attributes:
         line_stride: Positions between the starts of lines.
         newline_token_ids: Tokens that end a line.
+        line_window: Lines that a token attends to, its own included; None: all.
     """
 
     model_type = "stride_line_llama"
 
     line_stride: int = 64
     newline_token_ids: Sequence[int] = ()
+    line_window: int | None = None
 
     @property
     def positions(self) -> LinePositions:
         """The rule."""
         return LinePositions(stride=self.line_stride, newline_ids=tuple(self.newline_token_ids))
+
+    @property
+    def window(self) -> LineWindow | None:
+        """The lines that a token attends to; None: all."""
+        if self.line_window is None:
+            return None
+        return LineWindow(lines=self.line_window, newline_ids=tuple(self.newline_token_ids))
 
 
 class LineLlamaModel(LlamaModel):  # type: ignore[no-untyped-call]
@@ -59,8 +70,11 @@ class LineLlamaModel(LlamaModel):  # type: ignore[no-untyped-call]
     ) -> BaseModelOutputWithPast:
         """See `LlamaModel.forward`; positions that are not given are those of the lines of `input_ids` [B, T].
 
+        After a KV cache the mask must leave out what is not in the window: the lines there are unknown.
+
         Raises:
-            ValueError: Positions are needed, but the tokens before `input_ids`, or all of them, are unknown.
+            ValueError: Positions or a window are needed, but the tokens before `input_ids`, or all of them, are
+                unknown.
         """
         goes_on = past_key_values is not None and past_key_values.get_seq_length() > 0
         given = input_ids if input_ids is not None else inputs_embeds
@@ -75,6 +89,8 @@ class LineLlamaModel(LlamaModel):  # type: ignore[no-untyped-call]
                     "whole text; pass position_ids, or all token ids with a mask [B, T]"
                 )
             position_ids = self.config.positions.read(input_ids, attention_mask)
+        if self.config.window is not None and not goes_on:
+            attention_mask = self._window_mask(self.config.window, input_ids, attention_mask)
         outputs: BaseModelOutputWithPast = super().forward(
             input_ids=input_ids,
             attention_mask=attention_mask,
@@ -85,6 +101,27 @@ class LineLlamaModel(LlamaModel):  # type: ignore[no-untyped-call]
             **kwargs,
         )
         return outputs
+
+    def _window_mask(
+        self, window: LineWindow, input_ids: torch.Tensor | None, attention_mask: torch.Tensor | None
+    ) -> torch.Tensor:
+        """The causal mask of the window, as the attention in use takes it."""
+        if input_ids is None or attention_mask is None or attention_mask.dim() != 2:
+            known = "no token ids" if input_ids is None else "a mask of 4 axes"
+            raise ValueError(
+                f"{type(self).__name__} got {known}, but the lines that a token attends to follow from the "
+                "whole text; pass all token ids with a mask [B, T]"
+            )
+        line_BT = window.line_numbers(input_ids, attention_mask)
+        mask = create_causal_mask(
+            config=self.config,
+            inputs_embeds=input_ids[..., None].to(self.dtype),  # gives shape, type and device
+            attention_mask=attention_mask,
+            past_key_values=None,
+            and_mask_function=lambda b, _, q, k: line_BT[b, k] > line_BT[b, q] - window.lines,
+        )
+        assert isinstance(mask, torch.Tensor) and mask.dim() == 4, "this attention takes no mask"
+        return mask
 
 
 class LineLlamaForCausalLM(LlamaForCausalLM):
@@ -116,6 +153,12 @@ def positions_of(model: nn.Module) -> Positions:
     """The rule by which an engine gives positions to a model's tokens."""
     config: Any = model.config
     return config.positions if isinstance(config, LineLlamaConfig) else InOrder()
+
+
+def window_of(model: nn.Module) -> LineWindow | None:
+    """The last lines that a model's tokens attend to; None: all tokens before them."""
+    config: Any = model.config
+    return config.window if isinstance(config, LineLlamaConfig) else None
 
 
 AutoConfig.register(LineLlamaConfig.model_type, LineLlamaConfig)

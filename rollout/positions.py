@@ -67,7 +67,7 @@ class LinePositions:
         """See `Positions.read`."""
         assert ids_BT.dim() == 2 and ids_BT.shape == mask_BT.shape
         token_BT = mask_BT != 0
-        ends_BT = self.ends_line(ids_BT) & token_BT
+        ends_BT = ends_line(ids_BT, self.newline_ids) & token_BT
         number_BT = token_BT.long().cumsum(1) - 1  # of each token in its row
         first_BT = torch.where(ends_BT, number_BT + 1, 0).cummax(1).values.roll(1, dims=1)
         first_BT[:, 0] = 0
@@ -78,16 +78,17 @@ class LinePositions:
     def after(self, token_B: torch.Tensor, position_B: torch.Tensor) -> torch.Tensor:
         """See `Positions.after`."""
         next_line_B = (position_B // self.stride + 1) * self.stride
-        return torch.where(self.ends_line(token_B), next_line_B, position_B + 1)
+        return torch.where(ends_line(token_B, self.newline_ids), next_line_B, position_B + 1)
 
     def line_sizes(self, ids_T: torch.Tensor) -> torch.Tensor:
         """Tokens of each line of a text [T], its newline included."""
-        ends_T = self.ends_line(ids_T).long()
+        ends_T = ends_line(ids_T, self.newline_ids).long()
         return (ends_T.cumsum(0) - ends_T).bincount()
 
-    def ends_line(self, ids: torch.Tensor) -> torch.Tensor:
-        """Which tokens end a line; bool, shaped as `ids`."""
-        ends = torch.zeros_like(ids, dtype=torch.bool)
-        for newline in self.newline_ids:  # few; a tensor of them would have to be copied to the device
-            ends |= ids == newline
-        return ends
+
+def ends_line(ids: torch.Tensor, newline_ids: tuple[int, ...]) -> torch.Tensor:
+    """Which tokens end a line; bool, shaped as `ids`."""
+    ends = torch.zeros_like(ids, dtype=torch.bool)
+    for newline in newline_ids:  # few; a tensor of them would have to be copied to the device
+        ends |= ids == newline
+    return ends

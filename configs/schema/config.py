@@ -67,6 +67,9 @@ class TinyModelConfig(Section):
     arXiv 2405.20671); the embedded engine samples such a model, and nothing but Stride loads it."""
     line_stride: int = Field(64, ge=2)
     """Positions between the starts of lines with `positions: lines`, more than the tokens of a line."""
+    line_window: int | None = Field(None, ge=2)
+    """Lines that a token attends to, its own included, with `positions: lines`. What is further up must not be
+    needed: the question is out of sight after this many lines, counted from its own. null: all."""
     rotary_window: int | None = Field(None, ge=1)
     """Tokens that rotary layers see, the current one included (sliding window). As long as the examples of the
     warm start, no distance is new to the model in longer texts. Needs `hybrid`: layers without positions see
@@ -94,6 +97,11 @@ class TinyModelConfig(Section):
             raise ValueError(
                 f"rotary_window is {self.rotary_window}, but positions is {self.positions}; set positions to "
                 "hybrid, or rotary_window to null"
+            )
+        if self.line_window is not None and self.positions != "lines":
+            raise ValueError(
+                f"line_window is {self.line_window}, but positions is {self.positions}; set positions to "
+                "lines, or line_window to null"
             )
         return self
 

@@ -106,7 +106,12 @@ def make_model(config: TinyModelConfig, tokenizer: PreTrainedTokenizerFast, seed
             return LlamaForCausalLM(LlamaConfig(**shape))
         if config.positions == "lines":
             return LineLlamaForCausalLM(
-                LineLlamaConfig(**shape, line_stride=config.line_stride, newline_token_ids=_newlines(tokenizer))
+                LineLlamaConfig(
+                    **shape,
+                    line_stride=config.line_stride,
+                    newline_token_ids=_newlines(tokenizer),
+                    line_window=config.line_window,
+                )
             )
         return SmolLM3ForCausalLM(SmolLM3Config(**shape, **_positions(config)))
 

@@ -6,8 +6,9 @@ ordinary positions, which GRPO and evaluation use, are among those that are lear
 by which a model copies too.
 
 Jumps: line positions (`rollout/positions.py`) with a jump at one place of a list, the same in every line, and
-one between two lines. A token and the one that it is copied from stand as far apart as ever, except across a
-jump, where no loss is taken.
+one between two lines; with a line window (`rollout/line_window.py`), the first alone, since no token sees more
+lines than training shows. A token and the one that it is copied from stand as far apart as ever, except across
+a jump, where no loss is taken.
 
 Shapes: B rows, T tokens.
 """
@@ -22,7 +23,7 @@ import torch
 
 from envs.seeding import Key, derive_seed
 from rl.sft.encode import IGNORED
-from rollout.positions import LinePositions
+from rollout.positions import LinePositions, ends_line
 
 _JUMP_FRAC = 0.7  # of the examples have a jump of each kind
 
@@ -58,6 +59,7 @@ def jump_positions(
     largest: int,
     *key: Key,
     first: int = 0,
+    between_lines: bool = True,
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Line positions with jumps [B, T], and the labels [B, T] without the tokens that are copied across one.
 
@@ -69,12 +71,13 @@ def jump_positions(
         largest: The largest jump, in tokens within a list and in lines between lines.
         key: What the draw depends on, with the number of the row.
         first: Number of the first row, as for `draw_positions`.
+        between_lines: Lines jump too, not only lists.
     """
     assert ids_BT.dim() == 2 and ids_BT.shape == mask_BT.shape == labels_BT.shape
     by_BT, broken_BT = np.zeros(ids_BT.shape, np.int64), np.zeros(ids_BT.shape, bool)
     rows = zip(
         ids_BT.cpu().numpy(),
-        lines.ends_line(ids_BT).cpu().numpy(),
+        ends_line(ids_BT, lines.newline_ids).cpu().numpy(),
         (labels_BT != IGNORED).cpu().numpy(),
         mask_BT.sum(1).tolist(),
         strict=True,
@@ -82,7 +85,7 @@ def jump_positions(
     for row, (ids, ends, taught, length) in enumerate(rows):
         rng = np.random.default_rng(derive_seed(*key, first + row))
         text = _Lines.of(ids[:length], ends[:length], taught[:length])
-        for draw in (_jump_in_list, _jump_between_lines):
+        for draw in (_jump_in_list, _jump_between_lines) if between_lines else (_jump_in_list,):
             if rng.random() < _JUMP_FRAC:
                 by, broken = draw(text, lines.stride, largest, rng)
                 by_BT[row, :length] += by

@@ -29,7 +29,7 @@ from rl.trainer_checkpoints import WholeCheckpoints
 from rl.trainer_rates import ConfiguredRates
 from rl.update_boundary import InterruptibleTrainer
 from rollout.engines.cpu_linear import speed_up_linears
-from rollout.line_llama import positions_of
+from rollout.line_llama import positions_of, window_of
 from rollout.positions import LinePositions
 
 
@@ -40,6 +40,7 @@ class WarmStartTrainer(InterruptibleTrainer, WholeCheckpoints, ConfiguredRates, 
     position_range: int | None = None
     position_jumps: int | None = None
     lines: LinePositions | None = None  # the rule of a model's positions, if it has this one
+    has_line_window = False
 
     def begin(self) -> None:
         """Training begins; the tokens that TRL has counted go on from the last row of the log."""
@@ -71,6 +72,7 @@ class WarmStartTrainer(InterruptibleTrainer, WholeCheckpoints, ConfiguredRates, 
                     self.position_jumps,
                     *key,
                     first=first,
+                    between_lines=not self.has_line_window,
                 )
                 num_taught -= taught - int((batch["labels"] != IGNORED).sum())
             first += len(mask_BT)
@@ -140,6 +142,7 @@ def warm_start(
     trainer.position_range, trainer.position_jumps = config.position_range, config.position_jumps
     positions = positions_of(policy.model)
     trainer.lines = positions if isinstance(positions, LinePositions) else None
+    trainer.has_line_window = window_of(policy.model) is not None
     trainer.remove_callback(PrinterCallback)  # progress is shown by our own
     trainer.train(resume_from_checkpoint=str(resume_from) if resume_from else None)
 

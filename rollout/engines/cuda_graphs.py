@@ -95,6 +95,7 @@ class DecodeGraphs:
         token_B: torch.Tensor,
         position_B: torch.Tensor,
         first_B: torch.Tensor,
+        prompt_seen_B: torch.Tensor | None,
         *,
         window: Window,
         layers: Sequence[RowLayer],
@@ -106,6 +107,7 @@ class DecodeGraphs:
             token_B: The tokens.
             position_B: Their positions.
             first_B: First column that each row attends to.
+            prompt_seen_B: See `Decoder.decode_step`.
             window: Rows and columns in use.
             layers: The KV cache of the new tokens.
             prefix: The KV cache of the prompts.
@@ -120,7 +122,7 @@ class DecodeGraphs:
         if len(self._steps) >= _MAX_GRAPHS:
             del self._steps[next(iter(self._steps))]  # the least recently used one
         self._steps[sizes] = step
-        step.put(token_B, position_B, first_B, window.end, prefix)
+        step.put(token_B, position_B, first_B, prompt_seen_B, window.end, prefix)
         if step.replay is None:  # capturing runs the step, so its inputs must be in place
             self._capture = self._capture or self._make_capture()
             step.replay = self._capture(step.run)
@@ -171,6 +173,7 @@ class _FixedStep:
         self._token_B = torch.zeros(sizes.rows, dtype=torch.long, device=device)
         self._position_B = torch.zeros_like(self._token_B)
         self._first_B = torch.zeros_like(self._token_B)
+        self._prompt_seen_B = torch.zeros_like(self._token_B) if decoder.has_window else None
         self._column_1 = torch.zeros(1, dtype=torch.long, device=device)
         self._columns = torch.arange(sizes.columns, device=device)
         self._layers = [_FixedLayer(layer, sizes.rows, sizes.columns, self._column_1) for layer in layers]
@@ -182,6 +185,7 @@ class _FixedStep:
         token_B: torch.Tensor,
         position_B: torch.Tensor,
         first_B: torch.Tensor,
+        prompt_seen_B: torch.Tensor | None,
         column: int,
         prefix: Prefix,
     ) -> None:
@@ -190,6 +194,8 @@ class _FixedStep:
         self._token_B[:rows] = token_B
         self._position_B[:rows] = position_B
         self._first_B[:rows] = first_B
+        if self._prompt_seen_B is not None and prompt_seen_B is not None:
+            self._prompt_seen_B[:rows] = prompt_seen_B
         self._column_1.fill_(column)
         if self._version != prefix.version:
             prefix.fill(self._prompts)
@@ -199,7 +205,9 @@ class _FixedStep:
         """Run the step."""
         mask_BS = (self._columns >= self._first_B[:, None]) & (self._columns <= self._column_1)
         self._logits_BV.copy_(
-            self._decoder.decode_step(self._token_B, self._position_B, mask_BS, self._layers, self._prompts)
+            self._decoder.decode_step(
+                self._token_B, self._position_B, mask_BS, self._layers, self._prompts, self._prompt_seen_B
+            )
         )
 
 

@@ -29,7 +29,7 @@ from transformers import (
 
 from rollout.engines.cpu_linear import Matrix
 from rollout.engines.prefix import PromptGrid
-from rollout.line_llama import LineLlamaForCausalLM, positions_of
+from rollout.line_llama import LineLlamaForCausalLM, positions_of, window_of
 from rollout.positions import InOrder
 
 _FAMILIES = (
@@ -70,7 +70,12 @@ class StepLayer(Protocol):
 
 
 class Decoder:
-    """The decode step of one model."""
+    """The decode step of one model.
+
+    Attributes:
+        num_layers: Layers.
+        has_window: The model's tokens attend to the last lines only.
+    """
 
     def __init__(self, model: nn.Module) -> None:
         """Concatenate the model's matrices.
@@ -89,6 +94,7 @@ class Decoder:
         self._head = Matrix(head.weight, head.bias) if tied else _join([head])
         self._rotary = inner.rotary_emb
         self._positions = positions_of(model)
+        self.has_window = window_of(model) is not None
         self._tables: tuple[torch.Tensor, torch.Tensor] | None = None
 
     def refresh(self) -> None:
@@ -137,6 +143,7 @@ class Decoder:
         mask_BS: torch.Tensor | None,
         layers: Sequence[StepLayer],
         prompts: PromptGrid,
+        prompt_seen_B: torch.Tensor | None = None,
     ) -> torch.Tensor:
         """Read one token per row.
 
@@ -146,6 +153,7 @@ class Decoder:
             mask_BS: The columns of `layers`, the new one included, that each row attends to; None: all.
             layers: Keys and values of the tokens after the prompts; the new ones are added.
             prompts: Keys and values of the prompts.
+            prompt_seen_B: How many of the last tokens of its prompt each row attends to; None: all.
 
         Returns:
             Logits [B, V] of the next token, in float32.
@@ -158,11 +166,12 @@ class Decoder:
         scale_H1 = self._layers[0].scale_H1
         rotation = [cos_BE[:, None] * scale_H1, sin_BE[:, None] * scale_H1]
         hidden = None if mask_BS is None else ~mask_BS[:, None]
+        prompt_mask = _prompt_mask(prompts, prompt_seen_B, self.queries)
         x_BD = self._embed(ids_B)
         for index, (layer, cached) in enumerate(zip(self._layers, layers, strict=True)):
             q_CRE, k_BKE, v_BKE = layer.project(x_BD, rotation)
             keys_CSE, values_CSE = cached.append(k_BKE, v_BKE)
-            read_CRE = _attend(q_CRE, keys_CSE, values_CSE, prompts, index, hidden)
+            read_CRE = _attend(q_CRE, keys_CSE, values_CSE, prompts, prompt_mask, index, hidden)
             x_BD = layer.finish(x_BD, read_CRE.view(len(x_BD), -1))
         return self._head(self._norm(x_BD)).float()
 
@@ -172,6 +181,7 @@ def _attend(
     keys_CSE: torch.Tensor,
     values_CSE: torch.Tensor,
     prompts: PromptGrid,
+    prompt_mask: torch.Tensor | None,
     index: int,
     hidden_B1S: torch.Tensor | None,
 ) -> torch.Tensor:
@@ -180,7 +190,7 @@ def _attend(
     The prompt enters the softmax as one more position: its score is the log-sum-exp of its scores, its value
     the attention output over the prompt alone.
     """
-    prompt_CRE, score_CR1 = _read_prompt(q_CRE, prompts, index)
+    prompt_CRE, score_CR1 = _read_prompt(q_CRE, prompts, prompt_mask, index)
     since_CRS = torch.bmm(q_CRE, keys_CSE.transpose(1, 2))
     if hidden_B1S is not None:
         since_CRS.view(len(hidden_B1S), -1, since_CRS.shape[2]).masked_fill_(hidden_B1S, -torch.inf)
@@ -190,7 +200,26 @@ def _attend(
     return torch.addcmul(torch.bmm(on_since, values_CSE), on_prompt, prompt_CRE)
 
 
-def _read_prompt(q_CRE: torch.Tensor, prompts: PromptGrid, index: int) -> tuple[torch.Tensor, torch.Tensor]:
+def _prompt_mask(prompts: PromptGrid, seen_B: torch.Tensor | None, queries: int) -> torch.Tensor | None:
+    """What is added to the scores of prompts [G, 1, 1 or N, L].
+
+    Tokens that a row no longer sees get a number that leaves them no weight beside its own token. It is finite,
+    since a softmax over minus infinity alone is undefined.
+    """
+    if seen_B is None:
+        return prompts.mask
+    groups, kv_heads, length, _ = prompts.keys[0].shape
+    row_GM = prompts.source.view(groups, kv_heads, -1)[:, 0] // kv_heads
+    seen_GN = seen_B[row_GM][..., None].expand(-1, -1, queries).flatten(1)
+    unseen_GNL = torch.arange(length, device=seen_B.device) < length - seen_GN[..., None]
+    mask = prompts.keys[0].new_zeros(unseen_GNL.shape)
+    mask = mask.masked_fill_(unseen_GNL, torch.finfo(mask.dtype).min / 2)[:, None]
+    return mask if prompts.mask is None else mask + prompts.mask
+
+
+def _read_prompt(
+    q_CRE: torch.Tensor, prompts: PromptGrid, mask: torch.Tensor | None, index: int
+) -> tuple[torch.Tensor, torch.Tensor]:
     """Attention output [C, R, E] over the prompt alone, and the log-sum-exp of its scores [C, R, 1].
 
     All rows of a group, and all query heads of a key-value head, are one batch of queries to the group's
@@ -201,11 +230,11 @@ def _read_prompt(q_CRE: torch.Tensor, prompts: PromptGrid, index: int) -> tuple[
     q_GKNE = q_CRE.flatten(1).index_select(0, prompts.source).view(groups, kv_heads, -1, dim)
     if q_GKNE.device.type == "cpu":
         read_GKNE, log_sum_GKN = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu(
-            q_GKNE, keys_GKLE, values_GKLE, attn_mask=prompts.mask, scale=1.0
+            q_GKNE, keys_GKLE, values_GKLE, attn_mask=mask, scale=1.0
         )
     else:
         scores = q_GKNE @ keys_GKLE.transpose(2, 3)
-        scores = (scores if prompts.mask is None else scores + prompts.mask).float()
+        scores = (scores if mask is None else scores + mask).float()
         log_sum_GKN = scores.logsumexp(dim=-1)
         read_GKNE = (scores - log_sum_GKN[..., None]).exp().to(q_GKNE.dtype) @ values_GKLE
     read, log_sum = read_GKNE.transpose(1, 2).reshape(-1, dim), log_sum_GKN.transpose(1, 2).reshape(-1)

@@ -84,25 +84,33 @@ class DecoderRows(WindowRows):
                 layer.put(keys, values, start=self._window.rows)
         self._number += [request.group for request in requests for _ in request.samples]
         self._group = self._prefix.assign([group_of[number] for number in self._number])
-        self._add(requests, read.next_B)
+        self._add(requests, read.next_B, read.lines_BW)
         return read.logits_BV
 
     def decode_step(self, token_B: torch.Tensor) -> torch.Tensor:
         """See `Rows.decode_step`."""
         if self._graphs is None:
-            mask = self._mask()
-            logits = self._decoder.decode_step(token_B, self._position_B, mask, self._layers, self._prefix.grid)
+            logits = self._decoder.decode_step(
+                token_B, self._position_B, self._mask(), self._layers, self._prefix.grid, self._prompt_seen()
+            )
         else:
             logits = self._graphs.decode_step(
                 token_B,
                 self._position_B,
-                self._first_B,
+                self._first_seen(),
+                self._prompt_seen(),
                 window=self._window,
                 layers=self._layers,
                 prefix=self._prefix,
             )
         self._advance(token_B)
         return logits
+
+    def _prompt_seen(self) -> torch.Tensor | None:
+        """The last tokens of its prompt that each row's next token attends to [B]; None: all."""
+        if self._lines_BW is None:
+            return None
+        return self._lines_BW.sum(1) - (self._window.end - self._first_B)
 
     def _take(self, order: list[int], holes: list[int], movers: list[int]) -> None:
         super()._take(order, holes, movers)

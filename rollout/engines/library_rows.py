@@ -96,7 +96,7 @@ class LibraryRows(WindowRows):
             cache.reorder_cache(read.owner_B)
             self._cache = cache
             self._window.end = cache.get_seq_length()
-        self._add(requests, read.next_B)
+        self._add(requests, read.next_B, read.lines_BW)
         return read.logits_BV
 
     def decode_step(self, token_B: torch.Tensor) -> torch.Tensor:

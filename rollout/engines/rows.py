@@ -18,7 +18,7 @@ from transformers import DynamicCache
 
 from rollout.engines.cache import RowLayer, Window, round_up
 from rollout.engines.states import cache_argument
-from rollout.line_llama import positions_of
+from rollout.line_llama import positions_of, window_of
 
 _PREFILLED_AT_ONCE = 1 << 15  # tokens, padding included
 
@@ -54,12 +54,14 @@ class _Prefilled:
         cache: The KV cache of the requests [P, ...].
         owner_B: The request of each sample.
         next_B: Position of each sample's next token.
+        lines_BW: The tokens that it sees of the last lines; None: all tokens, by a model without a line window.
     """
 
     logits_BV: torch.Tensor
     cache: DynamicCache
     owner_B: torch.Tensor
     next_B: torch.Tensor
+    lines_BW: torch.Tensor | None
 
 
 class Rows(Protocol):
@@ -95,19 +97,20 @@ class Rows(Protocol):
 
 
 class WindowRows:
-    """State of each row that both kinds keep: its first column and its next position."""
+    """State of each row that both kinds keep: its first column, its next position, its last lines."""
 
     def __init__(self, model: nn.Module, *, pad_id: int, window: Window) -> None:
         self.model = model
         self.device = next(model.parameters()).device
         self._cache_name = cache_argument(model)
-        self._positions = positions_of(model)
+        self._positions, self._line_window = positions_of(model), window_of(model)
         self._pad_id = pad_id
         self._window = window
         self._layers: list[RowLayer] = []
-        self._first: list[int] = []  # first column that each row attends to
+        self._first: list[int] = []  # first column of each row
         self._first_B = torch.empty(0, dtype=torch.long, device=self.device)
         self._position_B = torch.empty(0, dtype=torch.long, device=self.device)
+        self._lines_BW: torch.Tensor | None = None  # tokens of the last lines that each row sees
 
     def room(self, request: Request, coming: Sequence[Request]) -> int:
         """See `Rows.room`."""
@@ -164,7 +167,13 @@ class WindowRows:
         owner = [p for p, request in enumerate(requests) for _ in request.samples]
         owner_B = torch.tensor(owner, dtype=torch.long, device=self.device)
         next_B = self._positions.after(ids[:, -1], position[:, -1])[owner_B]
-        return _Prefilled(logits_BV=logits_PV[owner_B], cache=cache, owner_B=owner_B, next_B=next_B)
+        return _Prefilled(
+            logits_BV=logits_PV[owner_B],
+            cache=cache,
+            owner_B=owner_B,
+            next_B=next_B,
+            lines_BW=None if self._line_window is None else self._line_window.read(ids, mask)[owner_B],
+        )
 
     def _forward(
         self, ids: torch.Tensor, mask: torch.Tensor | None, position: torch.Tensor, cache: DynamicCache
@@ -181,14 +190,18 @@ class WindowRows:
         logits: torch.Tensor = output.logits[:, -1].float()
         return logits
 
-    def _add(self, requests: Sequence[Request], next_B: torch.Tensor) -> None:
-        """Add the samples of requests as rows, with the positions of their next tokens."""
+    def _add(
+        self, requests: Sequence[Request], next_B: torch.Tensor, lines_BW: torch.Tensor | None = None
+    ) -> None:
+        """Add the samples of requests as rows, with what the prefill says of their next tokens."""
         samples = [request for request in requests for _ in request.samples]
         self._window.rows += len(samples)
         self._first += [self._window.end - self._num_columns(request) for request in samples]
         self._first_B = torch.tensor(self._first, device=self.device)
         self._begin()
         self._position_B = torch.cat([self._position_B, next_B])
+        if lines_BW is not None:
+            self._lines_BW = lines_BW if self._lines_BW is None else torch.cat([self._lines_BW, lines_BW])
 
     def make_way(self, steps: int) -> int:
         """See `Rows.make_way`."""
@@ -220,13 +233,21 @@ class WindowRows:
     def _advance(self, token_B: torch.Tensor) -> None:
         self._window.end += 1
         self._position_B = self._positions.after(token_B, self._position_B)
+        if self._line_window is not None and self._lines_BW is not None:
+            self._lines_BW = self._line_window.after(token_B, self._lines_BW)
+
+    def _first_seen(self) -> torch.Tensor:
+        """The first column that each row's next token attends to [B]."""
+        if self._lines_BW is None:
+            return self._first_B
+        return torch.maximum(self._first_B, self._window.end - self._lines_BW.sum(1))
 
     def _mask(self) -> torch.Tensor | None:
         """The columns that each row attends to [B, S], the next token's included; None where all see all."""
-        if max(self._first) == self._window.begin:
+        if self._lines_BW is None and max(self._first) == self._window.begin:
             return None
         columns = torch.arange(self._window.begin, self._window.end + 1, device=self.device)
-        return columns >= self._first_B[:, None]
+        return columns >= self._first_seen()[:, None]
 
     def leave(self, leaving: Sequence[int]) -> list[int]:
         """See `Rows.leave`."""
@@ -250,6 +271,7 @@ class WindowRows:
         self._first = [self._first[row] for row in order]
         index = torch.tensor(order, dtype=torch.long, device=self.device)
         self._first_B, self._position_B = self._first_B[index], self._position_B[index]
+        self._lines_BW = None if self._lines_BW is None else self._lines_BW[index]
         self._begin()
 
     def _begin(self) -> None:

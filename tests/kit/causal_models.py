@@ -27,7 +27,7 @@ V, STOP, PAD = 19, 1, 0  # size of the vocabulary, and two of its tokens
 WRITTEN_OUT = [
     "llama",
     "llama-3",
-    "llama-lines",
+    "llama-line-window",
     "qwen2",
     "qwen3",
     "mistral-full",
@@ -53,6 +53,9 @@ def make(family: str) -> torch.nn.Module:
                 parameter.data.normal_()
     elif family == "llama-lines":  # at line positions, with lines shorter and longer than the stride
         lines = {"line_stride": 4, "newline_token_ids": [3, 7]}
+        model = LineLlamaForCausalLM(LineLlamaConfig(**SMALL, **HEADS, **lines))
+    elif family == "llama-line-window":  # and tokens see two lines
+        lines = {"line_stride": 4, "newline_token_ids": [3, 7], "line_window": 2}
         model = LineLlamaForCausalLM(LineLlamaConfig(**SMALL, **HEADS, **lines))
     elif family == "qwen2":
         model = Qwen2ForCausalLM(Qwen2Config(**SMALL, **HEADS))

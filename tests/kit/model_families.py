@@ -137,7 +137,7 @@ ATTENTION: dict[str, dict[str, Any]] = {
     "starcoder2": {},
     "vaultgemma": _GEMMA,
     "xglm": {"d_model": 32, "ffn_dim": 48, "num_layers": 2, "attention_heads": 4},
-    "stride_line_llama": {"line_stride": 4, "newline_token_ids": [3, 7]},
+    "stride_line_llama": {"line_stride": 4, "newline_token_ids": [3, 7], "line_window": 2},
 }
 """Families whose layers keep keys and values."""
 

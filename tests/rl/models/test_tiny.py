@@ -14,6 +14,7 @@ from configs.schema.config import PolicyConfig, TinyModelConfig
 from envs import make_env
 from rl.models.policy import load_policy
 from rollout.line_llama import LineLlamaConfig
+from rollout.line_window import LineWindow
 
 ENV = make_env("directional")
 SIZE: dict[str, Any] = {"hidden_size": 16, "num_layers": 4, "num_heads": 2, "intermediate_size": 32}
@@ -60,7 +61,9 @@ def test_saved_it_is_an_ordinary_folder(settings: dict[str, Any], tmp_path: Path
 
 def test_at_line_positions_it_is_a_type_of_its_own_that_stride_loads(tmp_path: Path) -> None:
     policy = load_policy(
-        PolicyConfig(tiny=TinyModelConfig(**SIZE, positions="lines", line_stride=16)), ENV, seed=0
+        PolicyConfig(tiny=TinyModelConfig(**SIZE, positions="lines", line_stride=16, line_window=3)),
+        ENV,
+        seed=0,
     )
     policy.save(tmp_path)
     model = load_policy(PolicyConfig(model=str(tmp_path)), ENV, seed=1).model
@@ -68,6 +71,7 @@ def test_at_line_positions_it_is_a_type_of_its_own_that_stride_loads(tmp_path: P
     (newline,) = model.config.newline_token_ids
     assert policy.tokenizer.decode([newline]) == "\n"
     assert model.config.positions.stride == 16
+    assert model.config.window == LineWindow(lines=3, newline_ids=(newline,))
     assert torch.equal(last_logits(model.eval()), last_logits(policy.model.eval()))  # type: ignore[arg-type]
 
 
@@ -75,6 +79,11 @@ def test_at_line_positions_it_is_a_type_of_its_own_that_stride_loads(tmp_path: P
 def test_a_window_needs_layers_that_see_everything(positions: str) -> None:
     with pytest.raises(ValidationError, match=f"rotary_window is 8, but positions is {positions}; set posi"):
         TinyModelConfig(positions=positions, rotary_window=8)
+
+
+def test_a_window_over_lines_needs_line_positions() -> None:
+    with pytest.raises(ValidationError, match="line_window is 3, but positions is rotary; set posi"):
+        TinyModelConfig(line_window=3)
 
 
 @pytest.mark.parametrize("positions", ["rotary", "none"])

@@ -53,9 +53,10 @@ def test_a_row_depends_on_its_number_alone() -> None:
     assert not torch.equal(both, draw_positions(mask([5, 5, 5, 5]), 100, "a", 8))
 
 
-def seen_positions(folder: Path, **settings: Any) -> list[list[list[int]]]:
+def seen_positions(folder: Path, line_window: int | None = None, **settings: Any) -> list[list[list[int]]]:
     """The positions of each row, for every update, that a warm start gives its model."""
-    tiny = TINY.model_copy(update={"positions": "lines"} if "position_jumps" in settings else {})
+    lines = {"positions": "lines", "line_window": line_window}
+    tiny = TINY.model_copy(update=lines if "position_jumps" in settings else {})
     policy = load_policy(PolicyConfig(tiny=tiny), ENV, seed=0)
     config = WarmStartConfig(updates=3, num_problems=64, batch_size=4, **settings)
     passes: list[list[list[int]]] = []
@@ -133,6 +134,8 @@ def test_a_jump_leaves_what_is_copied_at_its_distance_or_without_loss() -> None:
     assert 0.6 < (within > 0).any(1).float().mean() < 0.8 and within.max() == 10
     assert 0.6 < (between > 0).any(1).float().mean() < 0.8 and between.max() == 10
     assert masked.any(0)[start:].all() and 0.05 < masked[:, start:].float().mean() < 0.3
+    lists, _ = jump_positions(ids_BT, torch.ones_like(ids_BT), labels_BT, LINES, 10, "a", between_lines=False)
+    assert torch.equal(lists - plain, within)
     untouched = ~by.any(1)
     assert untouched.any() and not masked[untouched].any()
 
@@ -177,6 +180,18 @@ def test_the_warm_start_reads_at_jumping_positions(tmp_path: Path) -> None:
     assert all(later > earlier for u in drawn for row in u for earlier, later in pairwise(row))
     assert max(row[-1] for update in drawn for row in update) > 20 * TINY.line_stride / 2
     assert drawn == seen_positions(tmp_path / "b", position_jumps=20, micro_batch_size=2)
+
+
+def test_with_a_window_over_lines_only_lists_jump(tmp_path: Path) -> None:
+    drawn = seen_positions(tmp_path, line_window=3, position_jumps=20)
+    lines = [[position // TINY.line_stride for position in row] for update in drawn for row in update]
+    assert all(later - earlier <= 1 for row in lines for earlier, later in pairwise(row))
+    assert any(
+        later - earlier > 1 and later % TINY.line_stride
+        for update in drawn
+        for row in update
+        for earlier, later in pairwise(row)
+    )
 
 
 def test_positions_change_in_one_way() -> None:

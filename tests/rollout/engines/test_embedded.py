@@ -37,7 +37,7 @@ PROMPTS = [
 SAMPLING = Sampling(temperature=0.8, max_new_tokens=20)
 
 
-@pytest.mark.parametrize("family", [*WRITTEN_OUT, "mistral", "smollm3-window", "gpt2"])
+@pytest.mark.parametrize("family", [*WRITTEN_OUT, "llama-lines", "mistral", "smollm3-window", "gpt2"])
 @pytest.mark.parametrize("temperature", [0.8, 1.0, 1.7])
 def test_logprobs_agree_with_a_full_forward(family: str, temperature: float) -> None:
     sampler = engine(family)
