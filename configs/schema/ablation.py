@@ -15,14 +15,15 @@ In: a YAML file::
 
 Out: the runs it takes. Cases with the same warm start share it: it is a run of its own, and theirs begin from
 its model. With `policy.lora` they do not share it, since it would be an adapter and no model. A case with
-`iterate` is a step-skipping loop: one run, with trainings of its own.
+`iterate` is a step-skipping loop, one with `expert_iteration` has rounds of search: one run, with trainings of
+its own.
 """
 
 from __future__ import annotations
 
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass
 from hashlib import blake2b
@@ -246,12 +247,19 @@ def _configs_of_cases(
             wholes[case] = load_config(base, overrides, deepcopy({**keys, "name": f"{config.name}-{case}"}))
         except ConfigError as error:
             raise ConfigError(f"case '{case}': {error}") from None
-        if wholes[case].expert_iteration is not None:
-            raise ConfigError(
-                f"case '{case}' has the section expert_iteration, which only `stride iterate` runs; set it to "
-                "null"
-            )
+    _check_expert_iteration(wholes)
     return rewards, wholes
+
+
+def _check_expert_iteration(cases: Mapping[str, Config]) -> None:
+    """Refuse rounds of search beside cases that have none: their pages have nothing in common."""
+    rounds = [case for case, config in cases.items() if config.expert_iteration is not None]
+    others = [case for case in cases if case not in rounds]
+    if rounds and others:
+        raise ConfigError(
+            f"case '{rounds[0]}' has the section expert_iteration and case '{others[0]}' has not; set it to "
+            "null in all cases, or give it to all"
+        )
 
 
 def _trials_of(
@@ -264,7 +272,7 @@ def _trials_of(
         if config.iterate.train == "sft":
             config = config.model_copy(update={"grpo": None})  # the loop does not read it
         return (Trial(name=name, case=case, seed=seed, config=_in(config, folder / name)),)
-    if config.warm_start is None or config.policy.lora is not None:
+    if config.warm_start is None or config.policy.lora is not None or config.expert_iteration is not None:
         return (Trial(name=name, case=case, seed=seed, config=_in(config, folder / name)),)
     before = config.model_dump(mode="json", exclude=set(_AFTER_WARM_START))
     # Its name is a hash of what it depends on, so cases can be added and moved.

@@ -8,9 +8,9 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
+from configs import Config
 from configs.schema.ablation import Trial
-from rl.ablation.progress import planned_rounds, resume_updates, trained_stages
-from rl.iterate.read import finished_rounds
+from rl.ablation.progress import finished_rounds, planned_rounds, resume_updates, trained_stages
 from rl.runs.log import read_summary
 from rl.runs.record import Stage
 
@@ -29,7 +29,7 @@ class Cost:
         grpo_completions: Completions GRPO samples if dynamic sampling replaces no group.
         grpo_completions_most: Completions GRPO samples if it replaces as many groups as the config allows.
         eval_completions: Completions sampled in evaluations, those of searches left out.
-        searched_problems: Problems that evaluations solve by search.
+        searched_problems: Problems that evaluations, and rounds of expert iteration, solve by search.
     """
 
     runs: int = 0
@@ -71,7 +71,9 @@ def _is_noise(trial: Trial, stage: Stage) -> bool:
 def _cost(trial: Trial, *, left: bool) -> Cost:
     config = trial.config
     if planned_rounds(trial):
-        return _loop_cost(trial, left=left)
+        done = finished_rounds(trial) if left else set()
+        rounds = [number for number in range(planned_rounds(trial)) if number not in done]
+        return _loop_cost(config, rounds) if config.iterate is not None else _expert_cost(config, rounds)
     stages = trained_stages(trial)
     evaluated: Collection[Stage] = ()
     if left:
@@ -104,13 +106,24 @@ def _cost(trial: Trial, *, left: bool) -> Cost:
     )
 
 
-def _loop_cost(trial: Trial, *, left: bool) -> Cost:
-    """The cost of a loop's rounds; a round that is begun counts as a whole one."""
-    config = trial.config
+def _expert_cost(config: Config, rounds: Sequence[int]) -> Cost:
+    """The cost of rounds of expert iteration; one that is begun counts as a whole one."""
+    expert, training = config.expert_iteration, config.warm_start
+    assert expert is not None and training is not None
+    evaluated = len(config.eval.splits) * config.eval.num_problems
+    later = sum(number > 0 for number in rounds)
+    return Cost(
+        runs=1,
+        warm_updates=(len(rounds) - later) * training.updates + later * expert.updates,
+        eval_completions=len(rounds) * evaluated,
+        searched_problems=later * expert.num_problems + len(rounds) * evaluated * expert.evaluate_search,
+    )
+
+
+def _loop_cost(config: Config, rounds: Sequence[int]) -> Cost:
+    """The cost of a loop's rounds; one that is begun counts as a whole one."""
     loop, training, grpo = config.iterate, config.warm_start, config.grpo
     assert loop is not None and training is not None
-    finished = {row.round for row in finished_rounds(trial.folder)} if left else set[int]()
-    rounds = [number for number in range(loop.rounds + 1) if number not in finished]
     later = sum(number > 0 for number in rounds)
     by_grpo = later if grpo is not None else 0  # the model that is asked, if `iterate.train` is grpo
     grpo_updates = by_grpo * grpo.updates if grpo is not None else 0

@@ -13,12 +13,11 @@ from typing import Any
 from configs.schema.ablation import Plan, Trial
 from configs.schema.grid import Cases
 from rl.ablation.cost import Cost, cost_of
-from rl.ablation.progress import is_done, planned_rounds, resume_updates
+from rl.ablation.progress import finished_rounds, is_done, planned_rounds, resume_updates
 from rl.ablation.room import describe_bundles, this_machine
 from rl.ablation.run import fit_at_once, plan_bundles
 from rl.ablation.table import describe_estimate
 from rl.ablation.time_left import Measured, estimate
-from rl.iterate.read import finished_rounds
 from rl.pages.text import text_table
 from rl.runs.log import read_summary
 
@@ -82,7 +81,7 @@ def _state(trial: Trial) -> str:
     if is_done(trial):
         return "done"
     if rounds := planned_rounds(trial):
-        finished = len(finished_rounds(trial.folder))
+        finished = len(finished_rounds(trial))
         return f"from round {finished} of {rounds}" if finished else "to run"
     resumed = {stage: update for stage, update in resume_updates(trial).items() if update}
     return f"from {' '.join(map(str, list(resumed.items())[-1]))}" if resumed else "to run"

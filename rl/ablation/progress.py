@@ -10,11 +10,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from configs.schema.ablation import Trial
-from rl.iterate.read import finished_rounds
+from rl.iterate.files import rounds_log
 from rl.runs.checkpoints import checkpoint_update, latest_checkpoint
 from rl.runs.log import metrics_log, read_summary, read_tail
 from rl.runs.record import SECTIONS, Stage
 from rl.runs.recover import recovered_summary
+from rl.search.expert_record import expert_log
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -29,8 +30,8 @@ class Progress:
         accuracy: Of the last update's completions, 0 to 1; None where none is logged, as in a warm start.
         steps_per_correct: Of the same completions, or None.
         backtracks: Backtracks per completion, or None.
-        is_loop: Whether the run is a step-skipping loop; updates are then its rounds, and accuracy and steps
-            those of the last round's standard model on id.
+        is_loop: Whether the run has rounds; updates are then its rounds, and accuracy and steps those of the
+            last round's model on id.
     """
 
     stage: Stage | None = None
@@ -54,13 +55,24 @@ class Progress:
 
 
 def planned_rounds(trial: Trial) -> int:
-    """Rounds of a loop, round 0 included; 0 for an ordinary run."""
-    return 0 if trial.config.iterate is None else trial.config.iterate.rounds + 1
+    """Rounds of a loop or of expert iteration, round 0 included; 0 for an ordinary run."""
+    loop = trial.config.iterate or trial.config.expert_iteration
+    return 0 if loop is None else loop.rounds + 1
+
+
+def finished_rounds(trial: Trial) -> set[int]:
+    """The rounds of it that are finished.
+
+    Raises:
+        RunFolderError: The file has another format or is damaged.
+    """
+    log = rounds_log if trial.config.iterate is not None else expert_log
+    return {row.round for row in log(trial.folder).read()}
 
 
 def trained_stages(trial: Trial) -> dict[Stage, int]:
-    """The stages a run trains, with their updates; none for a loop, which has rounds."""
-    if trial.config.iterate is not None:
+    """The stages a run trains, with their updates; none for one that has rounds."""
+    if planned_rounds(trial):
         return {}
     sections = {stage: getattr(trial.config, name) for stage, name in SECTIONS.items()}
     return {stage: section.updates for stage, section in sections.items() if section is not None}
@@ -69,7 +81,7 @@ def trained_stages(trial: Trial) -> dict[Stage, int]:
 def is_done(trial: Trial) -> bool:
     """Whether every stage of a run is trained and evaluated, or every round of a loop finished."""
     if rounds := planned_rounds(trial):
-        return len(finished_rounds(trial.folder)) >= rounds
+        return len(finished_rounds(trial)) >= rounds
     summary = recovered_summary(trial.folder)  # a run whose summary is damaged goes on and mends it
     wanted = {Stage.BASE: 0, **trained_stages(trial)}
     return all(summary.done(stage, updates) for stage, updates in wanted.items())
@@ -99,10 +111,16 @@ def read_progress(trial: Trial) -> Progress:
 
 
 def _loop_progress(trial: Trial, rounds: int) -> Progress:
-    finished = finished_rounds(trial.folder)
-    on_id = finished[-1].solved.get("id") if finished else None
+    update = len(finished_rounds(trial))
+    if trial.config.iterate is None:
+        last = expert_log(trial.folder).last()
+        return Progress(
+            update=update, updates=rounds, accuracy=last.greedy.get("id") if last else None, is_loop=True
+        )
+    finished = rounds_log(trial.folder).last()
+    on_id = finished.solved.get("id") if finished else None
     return Progress(
-        update=len(finished),
+        update=update,
         updates=rounds,
         accuracy=on_id.accuracy if on_id is not None else None,
         steps_per_correct=on_id.steps_correct if on_id is not None else None,

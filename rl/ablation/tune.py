@@ -32,6 +32,7 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from configs.schema.ablation import Trial
 from envs.one_line import one_line
+from rl.ablation.progress import planned_rounds
 from rl.ablation.schedule import Schedule, TrialStatus
 from rl.ablation.stop import StopActor
 from rollout.interruption import Interrupted, ended_by_signals, protected, received
@@ -107,7 +108,7 @@ def _run(trial: Trial, log: TextIO) -> None:
         from rl.train import train
 
         signals.last_words = lambda: f"stopped; {describe_next(trial.folder, how='the same command')}"
-        run = train if trial.config.iterate is None else iterate
+        run = iterate if planned_rounds(trial) else train
         run(trial.config, resume=(trial.folder / "config.yaml").is_file(), out=log)
 
 

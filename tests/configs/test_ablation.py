@@ -244,8 +244,8 @@ def test_an_adapter_is_not_shared(tmp_path: Path) -> None:
             "cases: 'warm-' begins the names of shared warm starts; call 'warm-up' otherwise",
         ),
         (
-            {"cases": {"x": {"grpo": None, "expert_iteration.rounds": 2}}},
-            "case 'x' has the section expert_iteration, which only `stride iterate` runs; set it to null",
+            {"cases": {"x": {"grpo": None, "expert_iteration.rounds": 2}, "y": {}}},
+            "case 'x' has the section expert_iteration and case 'y' has not; set it to null in all cases",
         ),
         ({"cases": {"x": {"seed": 7}}}, "an ablation sets 'seed' itself, by seeds; leave it out"),
         (

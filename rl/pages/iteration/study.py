@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from rl.compare.config_differences import case_changes
+from rl.compare.runs import Comparison
 from rl.iterate.regret import RegretRow
 from rl.iterate.stopping import Rule
 from rl.iterate.study import LoopStudy, mean_accuracy
@@ -86,7 +87,7 @@ def render_loops(study: LoopStudy, *, others: str | None = None) -> str:
         is_begun=any(part.rounds for part in parts),
         parts_=parts,
         unfinished=study.unfinished(),
-        configs=_configs(study),
+        configs=changes_table(about),
         others=others,
     )
 
@@ -175,9 +176,9 @@ def _legend(study: LoopStudy) -> list[LegendEntry]:
     return made
 
 
-def _configs(study: LoopStudy) -> Table | None:
+def changes_table(about: Comparison) -> Table | None:
     """The keys in which each case differs from the first, a group for each case; None if none does."""
-    changes = case_changes(study.comparison.configs)
+    changes = case_changes(about.configs)
     groups = [
         Group(name=case, rows=tuple(Row(head=one.key, cells=cells([one.base, one.value])) for one in found))
         for case, found in changes.items()
@@ -185,5 +186,5 @@ def _configs(study: LoopStudy) -> Table | None:
     ]
     if not groups:
         return None
-    first = next(iter(study.comparison.configs))
+    first = next(iter(about.configs))
     return Table(label="differences between the configs", heads=("Key", first, "Case"), groups=tuple(groups))

@@ -95,7 +95,7 @@ def test_the_report_is_the_study_over_rounds(tmp_path: Path) -> None:
 
 def test_loops_are_not_stored_as_a_comparison(tmp_path: Path) -> None:
     plan = make_plan(tmp_path, {"cold": {}})
-    with pytest.raises(ConfigError, match=r"--store .* this ablation has loops"):
+    with pytest.raises(ConfigError, match=r"--store .* this ablation has rounds"):
         check_store(plan, tmp_path / "stored")
     check_store(plan, None)
     check_store(make_plan(tmp_path, {"plain": PLAIN}), tmp_path / "stored")
