@@ -18,6 +18,7 @@ COMMANDS = {
     "evaluate": "evaluate a model on the splits of a config",
     "search": "solve problems by search, beside best-of-N and majority vote",
     "needless": "measure how well published rules guess which steps were needless",
+    "backtracks": "measure whether a model goes back when it must, and only then",
     "importance": "measure which steps of a model's traces decide its answers",
     "runs": "list runs: what has become of each, and what to type to go on",
     "ablate": "run the cases and seeds of an ablation, and compare them",
@@ -37,7 +38,6 @@ HELP = "\n".join(
     [
         "usage: stride COMMAND ...   or   stride --version",
         "Post-train language models to reach verified answers in fewer reasoning steps.",
-        "",
         *[f"  {name:{_WIDTH}}{about}" for name, about in COMMANDS.items()],
         "",
         "  stride train quickstart      a run, from a shipped config (two CPU cores)",

@@ -1,0 +1,1 @@
+"""Whether a model goes back when it must, and only then."""
