@@ -223,8 +223,8 @@ class Asked:
         consistent: Answers with exactly the steps asked for, of the real ones.
         correct: Right answers, of the real ones.
         kept: Answers that are learnt from.
-        kept_verified: Those of them with every line verified; the others were luck. None where steps are not
-            checked.
+        kept_verified: Those of them with every line verified; the others were luck, or have a line that does
+            more steps than the task allows. None where steps are not checked.
         problems: Problems with an answer that is kept.
     """
 
