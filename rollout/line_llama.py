@@ -1,4 +1,4 @@
-"""A Llama whose rotary positions follow from the lines of the text (`positions.py`).
+"""A Llama whose rotary positions follow from the text: its lines (`positions.py`) or `column_positions.py`.
 
 With a window, so do the tokens that it attends to (`line_window.py`). Its forward computes both, so whoever
 passes tokens and a mask needs to know nothing: TRL's trainers, key steps, analyses. It is a model type of its
@@ -20,6 +20,7 @@ from transformers.masking_utils import create_causal_mask
 from transformers.modeling_outputs import BaseModelOutputWithPast
 from transformers.models.llama.modeling_llama import LlamaModel, LlamaPreTrainedModel
 
+from rollout.column_positions import ColumnPositions
 from rollout.line_window import LineWindow
 from rollout.positions import InOrder, LinePositions, Positions
 
@@ -28,9 +29,10 @@ class LineLlamaConfig(LlamaConfig):  # type: ignore[no-untyped-call]
     """A Llama's config with the rule of its positions.
 
     Attributes:
-        line_stride: Positions between the starts of lines.
+        line_stride: Positions between the starts of lines, or between columns.
         newline_token_ids: Tokens that end a line.
         line_window: Lines that a token attends to, its own included; None: all.
+        digit_token_ids: Tokens of one digit, for column positions; none: line positions.
     """
 
     model_type = "stride_line_llama"
@@ -38,11 +40,15 @@ class LineLlamaConfig(LlamaConfig):  # type: ignore[no-untyped-call]
     line_stride: int = 64
     newline_token_ids: Sequence[int] = ()
     line_window: int | None = None
+    digit_token_ids: Sequence[int] = ()
 
     @property
-    def positions(self) -> LinePositions:
+    def positions(self) -> LinePositions | ColumnPositions:
         """The rule."""
-        return LinePositions(stride=self.line_stride, newline_ids=tuple(self.newline_token_ids))
+        newline_ids, digit_ids = tuple(self.newline_token_ids), tuple(self.digit_token_ids)
+        if digit_ids:
+            return ColumnPositions(stride=self.line_stride, newline_ids=newline_ids, digit_ids=digit_ids)
+        return LinePositions(stride=self.line_stride, newline_ids=newline_ids)
 
     @property
     def window(self) -> LineWindow | None:
@@ -53,7 +59,7 @@ class LineLlamaConfig(LlamaConfig):  # type: ignore[no-untyped-call]
 
 
 class LineLlamaModel(LlamaModel):  # type: ignore[no-untyped-call]
-    """The layers of a Llama, at line positions."""
+    """The layers of a Llama, at line or column positions."""
 
     config: LineLlamaConfig
     config_class = LineLlamaConfig
@@ -68,7 +74,7 @@ class LineLlamaModel(LlamaModel):  # type: ignore[no-untyped-call]
         use_cache: bool | None = None,
         **kwargs: Any,
     ) -> BaseModelOutputWithPast:
-        """See `LlamaModel.forward`; positions that are not given are those of the lines of `input_ids` [B, T].
+        """See `LlamaModel.forward`; positions that are not given follow from the text of `input_ids` [B, T].
 
         After a KV cache the mask must leave out what is not in the window: the lines there are unknown.
 
@@ -125,7 +131,7 @@ class LineLlamaModel(LlamaModel):  # type: ignore[no-untyped-call]
 
 
 class LineLlamaForCausalLM(LlamaForCausalLM):
-    """A Llama at line positions, with its output layer."""
+    """A Llama at line or column positions, with its output layer."""
 
     config_class = LineLlamaConfig
 

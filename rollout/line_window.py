@@ -15,7 +15,7 @@ from dataclasses import dataclass
 
 import torch
 
-from rollout.positions import ends_line
+from rollout.positions import is_any
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,9 +53,9 @@ class LineWindow:
         """What `read` gives once `token_B` [B] has been read, which saw `sizes_BW` [B, W]."""
         grown_BW = torch.cat([sizes_BW[:, :1] + 1, sizes_BW[:, 1:]], dim=1)
         moved_BW = torch.cat([torch.zeros_like(sizes_BW[:, :1]), grown_BW[:, :-1]], dim=1)
-        return torch.where(ends_line(token_B, self.newline_ids)[:, None], moved_BW, grown_BW)
+        return torch.where(is_any(token_B, self.newline_ids)[:, None], moved_BW, grown_BW)
 
     def _ends(self, ids_BT: torch.Tensor, mask_BT: torch.Tensor) -> torch.Tensor:
         """1 where a line ends [B, T]."""
         assert ids_BT.dim() == 2 and ids_BT.shape == mask_BT.shape
-        return (ends_line(ids_BT, self.newline_ids) & (mask_BT != 0)).long()
+        return (is_any(ids_BT, self.newline_ids) & (mask_BT != 0)).long()

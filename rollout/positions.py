@@ -1,4 +1,4 @@
-"""Where tokens stand: one after the other, or line by line.
+"""Where tokens stand: one after the other, or line by line; column by column in `column_positions.py`.
 
 In: tokens. Out: their rotary positions; of whole rows for a prefill or the learner's pass, and of the next
 token for a decode step, which needs nothing but the token before and where it stands.
@@ -20,7 +20,7 @@ import torch
 
 
 class Positions(Protocol):
-    """A rule that gives each token a position, from the tokens before it alone."""
+    """A rule that gives each token a position, from the tokens before it alone or, in a prompt, all of it."""
 
     def read(self, ids_BT: torch.Tensor, mask_BT: torch.Tensor) -> torch.Tensor:
         """Positions [B, T] of whole rows.
@@ -67,7 +67,7 @@ class LinePositions:
         """See `Positions.read`."""
         assert ids_BT.dim() == 2 and ids_BT.shape == mask_BT.shape
         token_BT = mask_BT != 0
-        ends_BT = ends_line(ids_BT, self.newline_ids) & token_BT
+        ends_BT = is_any(ids_BT, self.newline_ids) & token_BT
         number_BT = token_BT.long().cumsum(1) - 1  # of each token in its row
         first_BT = torch.where(ends_BT, number_BT + 1, 0).cummax(1).values.roll(1, dims=1)
         first_BT[:, 0] = 0
@@ -78,17 +78,17 @@ class LinePositions:
     def after(self, token_B: torch.Tensor, position_B: torch.Tensor) -> torch.Tensor:
         """See `Positions.after`."""
         next_line_B = (position_B // self.stride + 1) * self.stride
-        return torch.where(ends_line(token_B, self.newline_ids), next_line_B, position_B + 1)
+        return torch.where(is_any(token_B, self.newline_ids), next_line_B, position_B + 1)
 
-    def line_sizes(self, ids_T: torch.Tensor) -> torch.Tensor:
-        """Tokens of each line of a text [T], its newline included."""
-        ends_T = ends_line(ids_T, self.newline_ids).long()
-        return (ends_T.cumsum(0) - ends_T).bincount()
+    @property
+    def room(self) -> int:
+        """Tokens of a line before it runs into another."""
+        return self.stride
 
 
-def ends_line(ids: torch.Tensor, newline_ids: tuple[int, ...]) -> torch.Tensor:
-    """Which tokens end a line; bool, shaped as `ids`."""
-    ends = torch.zeros_like(ids, dtype=torch.bool)
-    for newline in newline_ids:  # few; a tensor of them would have to be copied to the device
-        ends |= ids == newline
-    return ends
+def is_any(ids: torch.Tensor, chosen: tuple[int, ...]) -> torch.Tensor:
+    """Which tokens are among a few, such as those that end a line; bool, shaped as `ids`."""
+    found = torch.zeros_like(ids, dtype=torch.bool)
+    for one in chosen:  # a tensor of them would have to be copied to the device
+        found |= ids == one
+    return found

@@ -58,15 +58,18 @@ class TinyModelConfig(Section):
     hundreds, 1 / sqrt(hidden_size) lets attention learn several times sooner."""
     max_positions: int = Field(1024, ge=16)
     """Context length: the longest prompt plus completion, in tokens."""
-    positions: Literal["rotary", "none", "hybrid", "lines"] = "rotary"
+    positions: Literal["rotary", "none", "hybrid", "lines", "columns"] = "rotary"
     """How layers know the order of tokens, which decides how far a model reads beyond the lengths it has seen.
     `rotary`: rotary position embeddings in every layer (RoPE, arXiv 2104.09864). `none`: the causal mask alone
     (NoPE, arXiv 2305.19466). `hybrid`: rotary in every other layer, from the first on, and none between
     (RNoPE, arXiv 2501.18795). `lines`: rotary, and each line begins at the next multiple of `line_stride`, so
     that what is copied from the line above stands at the same distance however long the lines are (after
-    arXiv 2405.20671); the embedded engine samples such a model, and nothing but Stride loads it."""
+    arXiv 2405.20671); the embedded engine samples such a model, and nothing but Stride loads it. `columns`: the
+    same for traces of column addition, whose lines read one column of the question each: the digits of the
+    question, the lines and the digits of the answer stand at the multiple of their column."""
     line_stride: int = Field(64, ge=2)
-    """Positions between the starts of lines with `positions: lines`, more than the tokens of a line."""
+    """Positions between the starts of lines with `positions: lines`, more than the tokens of a line; between
+    columns with `positions: columns`, more than twice as many."""
     line_window: int | None = Field(None, ge=2)
     """Lines that a token attends to, its own included, with `positions: lines`. What is further up must not be
     needed: the question is out of sight after this many lines, counted from its own. null: all."""
@@ -103,6 +106,19 @@ class TinyModelConfig(Section):
                 f"line_window is {self.line_window}, but positions is {self.positions}; set positions to "
                 "lines, or line_window to null"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _columns_have_digits(self) -> TinyModelConfig:
+        for key, value, needed in (
+            ("number_digits", self.number_digits, 1),
+            ("join_signs", self.join_signs, False),
+        ):
+            if self.positions == "columns" and value != needed:
+                raise ValueError(
+                    f"{key} is {str(value).lower()}, but positions is columns, which needs a token for each "
+                    f"digit; set {key} to {str(needed).lower()}, or positions to rotary"
+                )
         return self
 
 
@@ -245,8 +261,13 @@ class WarmStartConfig(Section):
     position_jumps: int | None = Field(None, ge=1)
     """In most examples the positions jump by 1 to this many at one place of a list, the same in all lines, and
     by 1 to this many lines between two lines; what is copied across a jump gets no loss. So the model meets the
-    distances of longer lists and texts while those by which it copies stay. Needs a model with
-    `policy.tiny.positions: lines`. null: never."""
+    distances of longer lists and texts while those by which it copies stay. With
+    `policy.tiny.positions: columns` they jump by 1 to this many columns between columns. Needs one of these
+    two kinds of positions. null: never."""
+    number_lines_to: int | None = Field(None, ge=1)
+    """Where the lines of a trace are numbered ("1. ..."), most demonstrations count from a random first number
+    instead, which gets no loss, up to this number at most (index hints with random starts, arXiv 2310.16028).
+    So the model counts on from the line above and meets the numbers of longer traces. null: from 1."""
     thought_dropout: float = Field(0.0, ge=0, le=1)
     """Probability that a demonstration is its closing line alone, after an empty thought where the prompt has
     marks for thoughts (TON, arXiv 2505.16854). GRPO then decides when to think. A budget in its prompt is 0
@@ -284,6 +305,16 @@ class WarmStartConfig(Section):
                 f"position_range is {self.position_range} and position_jumps is {self.position_jumps}; set one "
                 "of them to null"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _numbers_are_not_named(self) -> WarmStartConfig:
+        for key, value in (("detour_frac", self.detour_frac), ("search_frac", self.search_frac)):
+            if self.number_lines_to is not None and value:
+                raise ValueError(
+                    f"number_lines_to is {self.number_lines_to} and {key} is {value:g}, but backtracks name "
+                    f"lines by their number; set {key} to 0, or number_lines_to to null"
+                )
         return self
 
     @model_validator(mode="after")

@@ -29,7 +29,9 @@ _TRAINED = {
     Stage.KEY_STEPS: "training on the key steps of right and wrong traces (EDIT, arXiv 2405.19737)",
     Stage.GRPO: "reinforcement learning with GRPO (arXiv 2402.03300, TRL's GRPOTrainer)",
 }
-_OWN_TYPE = " Nothing else loads it: its tokens stand at line positions, which transformers does not have."
+_OWN_TYPE = (
+    " Nothing else loads it: its tokens stand at line or column positions, which transformers does not have."
+)
 
 
 def write_model_card(model: TrainedModel, name: str) -> None:
@@ -108,7 +110,7 @@ def _is_own_type(folder: Path, policy: Mapping[str, Any]) -> bool:
     if adapter.is_file():
         base = policy.get("model") or json.loads(adapter.read_text()).get("base_model_name_or_path")
         if base == "tiny":
-            return bool(policy.get("tiny", {}).get("positions") == "lines")
+            return bool(policy.get("tiny", {}).get("positions") in ("lines", "columns"))
         folder = Path(base or "").expanduser()
     config = folder / "config.json"
     return config.is_file() and "line_stride" in json.loads(config.read_text())

@@ -1,7 +1,7 @@
 """A small policy made from scratch: a decoder and a tokenizer made from the task's own text.
 
 With it a CPU can run everything: the quickstart, the tests, the ablations. Saved, it is an ordinary Hugging
-Face folder, except at line positions, which Stride alone loads.
+Face folder, except at line and column positions, which Stride alone loads.
 """
 
 from __future__ import annotations
@@ -84,7 +84,7 @@ def make_tokenizer(
 
 
 def make_model(config: TinyModelConfig, tokenizer: PreTrainedTokenizerFast, seed: int) -> PreTrainedModel:
-    """A Llama, one at line positions or a SmolLM3, as the config says; random weights are drawn from `seed`."""
+    """A Llama, one at line or column positions or a SmolLM3, as the config says, drawn from `seed`."""
     shape: dict[str, Any] = {
         "vocab_size": len(tokenizer),
         "hidden_size": config.hidden_size,
@@ -104,13 +104,14 @@ def make_model(config: TinyModelConfig, tokenizer: PreTrainedTokenizerFast, seed
         torch.manual_seed(seed)
         if config.positions == "rotary":
             return LlamaForCausalLM(LlamaConfig(**shape))
-        if config.positions == "lines":
+        if config.positions in ("lines", "columns"):
             return LineLlamaForCausalLM(
                 LineLlamaConfig(
                     **shape,
                     line_stride=config.line_stride,
                     newline_token_ids=_newlines(tokenizer),
                     line_window=config.line_window,
+                    digit_token_ids=_digits(tokenizer) if config.positions == "columns" else [],
                 )
             )
         return SmolLM3ForCausalLM(SmolLM3Config(**shape, **_positions(config)))
@@ -119,6 +120,12 @@ def make_model(config: TinyModelConfig, tokenizer: PreTrainedTokenizerFast, seed
 def _newlines(tokenizer: PreTrainedTokenizerFast) -> list[int]:
     """The tokens that end a line."""
     return sorted(token for piece, token in tokenizer.get_vocab().items() if piece.endswith("\n"))
+
+
+def _digits(tokenizer: PreTrainedTokenizerFast) -> list[int]:
+    """The tokens of one digit."""
+    vocabulary = tokenizer.get_vocab()
+    return sorted(vocabulary[str(digit)] for digit in range(10))
 
 
 def _positions(config: TinyModelConfig) -> dict[str, Any]:

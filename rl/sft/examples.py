@@ -6,15 +6,17 @@ Skip Steps?" (arXiv 2411.01855, section 3); `skipped_frac: 0` is its cold start.
 Self-Backtracking (arXiv 2502.04404): the wrong step gets no loss, so the model reads it without imitating it,
 and the backtrack after it is learnt. Their length-matched controls answer the objection that backtracks only
 make traces longer. Thought dropout follows TON (arXiv 2505.16854): some traces are their closing
-line alone.
+line alone. Lines numbered from a random first number on are after the index hints of Zhou et al. (arXiv
+2310.16028).
 """
 
 from __future__ import annotations
 
 import random
+import re
 from collections import Counter
 from collections.abc import Collection, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from itertools import count, islice
 from typing import Any
@@ -24,6 +26,9 @@ from envs import Demonstration, Env, Problem, Split
 from envs.base import NoSolutionError
 from envs.seeding import derive_random
 from envs.trace import BACKTRACK
+
+_RENUMBERED_FRAC = 0.7  # of the demonstrations, with `number_lines_to`
+_NUMBERED = re.compile(r"[0-9]+(?=\. )")
 
 
 class TraceKind(StrEnum):
@@ -119,6 +124,11 @@ def make_examples(env: Env[Any], config: WarmStartConfig, *, num_problems: int, 
         if derive_random(seed, "thought_dropout", index).random() < config.thought_dropout:
             drawn = written = TraceKind.EMPTY
             demonstration = Demonstration(lines=())
+        numbered = None
+        if config.number_lines_to is not None:
+            numbers = derive_random(seed, "line_numbers", index)
+            numbered = _renumber(demonstration.lines, config.number_lines_to, numbers)
+            demonstration = replace(demonstration, lines=numbered or demonstration.lines)
         if rng.random() < config.budget_frac:
             problem = env.with_budget(problem, part.count_steps(demonstration.lines))
         text = (
@@ -127,6 +137,9 @@ def make_examples(env: Env[Any], config: WarmStartConfig, *, num_problems: int, 
             else part.demonstrate(demonstration.lines, demonstration.answer or problem.answer)
         )
         ignored = spans(demonstration.lines, text, demonstration.wrong) if config.mask_wrong_steps else ()
+        if numbered:
+            ((start, _),) = spans(numbered, text, {0})
+            ignored = ((start, start + len(_number(numbered[0]))), *ignored)
         examples.append(Example(problem=problem, text=text, ignored=ignored, drawn=drawn, written=written))
     return examples
 
@@ -177,6 +190,11 @@ def _check(env: Env[Any], config: WarmStartConfig) -> None:
     ):
         if share > 0 and not can:
             mistakes.append(f"warm_start.{key} is {share:g}, but '{env.name}' {reason}; set it to {value}")
+    if config.number_lines_to is not None and not all(map(_number, next(with_solutions(env))[1])):
+        mistakes.append(
+            f"warm_start.number_lines_to is {config.number_lines_to}, but lines of '{env.name}' begin with no "
+            "number; set it to null"
+        )
     if mistakes:
         raise ValueError("; ".join(mistakes))
 
@@ -221,6 +239,23 @@ def _draw(
     if number < config.search_frac:
         return TraceKind.SEARCH, env.search_trace(problem, rng)
     return TraceKind.FULL, None
+
+
+def _renumber(lines: Sequence[str], largest: int, rng: random.Random) -> tuple[str, ...] | None:
+    """Numbered lines with other numbers, the last at most `largest`; None for those that stay as they are.
+
+    The first number is then drawn uniformly, 1 included.
+    """
+    if not lines or not all(map(_number, lines)) or len(lines) > largest or rng.random() >= _RENUMBERED_FRAC:
+        return None
+    first = rng.randint(1, largest - len(lines) + 1)
+    return tuple(f"{number}{line[len(_number(line)) :]}" for number, line in enumerate(lines, first))
+
+
+def _number(line: str) -> str:
+    """The number that a line begins with ("3. ..."); "" without any."""
+    found = _NUMBERED.match(line)
+    return found[0] if found else ""
 
 
 def _stopped(detour: Demonstration) -> Demonstration:

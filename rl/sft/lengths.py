@@ -15,8 +15,9 @@ from configs import ConfigError
 from configs.schema.config import WarmStartConfig
 from envs import Env
 from rl.sft.examples import make_examples
+from rollout.column_positions import ColumnPositions
 from rollout.encoder import Encoder
-from rollout.positions import LinePositions
+from rollout.positions import LinePositions, is_any
 
 _TRIED = 128  # demonstrations of each phase, before anything is trained
 _MANY = 0.05  # share of demonstrations over the limit that is worth a line
@@ -70,28 +71,41 @@ def check_demonstrations(
 
 
 def check_lines(
-    envs: Sequence[Env[Any]], config: WarmStartConfig, encoder: Encoder, lines: LinePositions, *, seed: int
+    envs: Sequence[Env[Any]],
+    config: WarmStartConfig,
+    encoder: Encoder,
+    rule: LinePositions | ColumnPositions,
+    *,
+    seed: int,
 ) -> str:
-    """A warning where a line of a prompt or demonstration takes all places up to the next line, or more.
+    """A warning where a line of a prompt or demonstration takes all the room that it has, or more.
 
     Args:
         envs: The task of each phase.
         config: The `warm_start` section.
         encoder: The policy's.
-        lines: The rule of its positions.
+        rule: The rule of its positions.
         seed: Of the mix.
     """
     longest = 0
     for env in envs:
         for example in make_examples(env, config, num_problems=min(_TRIED, config.num_problems), seed=seed):
             ids = (*encoder.encode_prompt(example.problem), *encoder.encode_completion(example.text))
-            longest = max(longest, *lines.line_sizes(torch.tensor(ids)).tolist())
-    if longest < lines.stride:
+            ends_T = is_any(torch.tensor(ids), rule.newline_ids).long()
+            longest = max(longest, *(ends_T.cumsum(0) - ends_T).bincount().tolist())
+    if longest < rule.room:
         return ""
+    begun = (
+        f"warning: a line of the demonstrations and their prompts has {longest} tokens, and the line stride "
+    )
+    if isinstance(rule, ColumnPositions):
+        return (
+            f"{begun}is {rule.stride}: from {rule.room} tokens on the positions of a line run into others; "
+            "raise policy.tiny.line_stride"
+        )
     return (
-        f"warning: a line of the demonstrations and their prompts has {longest} tokens, and the line stride is "
-        f"{lines.stride}: the positions of such lines have no room to jump, and from {lines.stride + 1} tokens "
-        "on run into those of the next line; raise policy.tiny.line_stride"
+        f"{begun}is {rule.stride}: the positions of such lines have no room to jump, and from "
+        f"{rule.stride + 1} tokens on run into those of the next line; raise policy.tiny.line_stride"
     )
 
 

@@ -23,7 +23,7 @@ import torch
 
 from envs.seeding import Key, derive_seed
 from rl.sft.encode import IGNORED
-from rollout.positions import LinePositions, ends_line
+from rollout.positions import LinePositions, is_any
 
 _JUMP_FRAC = 0.7  # of the examples have a jump of each kind
 
@@ -77,7 +77,7 @@ def jump_positions(
     by_BT, broken_BT = np.zeros(ids_BT.shape, np.int64), np.zeros(ids_BT.shape, bool)
     rows = zip(
         ids_BT.cpu().numpy(),
-        ends_line(ids_BT, lines.newline_ids).cpu().numpy(),
+        is_any(ids_BT, lines.newline_ids).cpu().numpy(),
         (labels_BT != IGNORED).cpu().numpy(),
         mask_BT.sum(1).tolist(),
         strict=True,

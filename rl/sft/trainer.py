@@ -20,6 +20,7 @@ from configs.schema.config import WarmStartConfig
 from rl.models.policy import Policy
 from rl.precision import Passes
 from rl.runs.record import Stage
+from rl.sft.column_jumps import jump_columns
 from rl.sft.encode import IGNORED, encode_phases
 from rl.sft.examples import Phase
 from rl.sft.positions import draw_positions, jump_positions
@@ -28,9 +29,10 @@ from rl.trainer_callback import SaveByTime, StopIfNotFinite
 from rl.trainer_checkpoints import WholeCheckpoints
 from rl.trainer_rates import ConfiguredRates
 from rl.update_boundary import InterruptibleTrainer
+from rollout.column_positions import ColumnPositions
 from rollout.engines.cpu_linear import speed_up_linears
 from rollout.line_llama import positions_of, window_of
-from rollout.positions import LinePositions
+from rollout.positions import InOrder, LinePositions, Positions
 
 
 class WarmStartTrainer(InterruptibleTrainer, WholeCheckpoints, ConfiguredRates, SFTTrainer):
@@ -39,7 +41,7 @@ class WarmStartTrainer(InterruptibleTrainer, WholeCheckpoints, ConfiguredRates, 
     stage = Stage.WARM
     position_range: int | None = None
     position_jumps: int | None = None
-    lines: LinePositions | None = None  # the rule of a model's positions, if it has this one
+    rule: Positions = InOrder()
     has_line_window = False
 
     def begin(self) -> None:
@@ -62,18 +64,21 @@ class WarmStartTrainer(InterruptibleTrainer, WholeCheckpoints, ConfiguredRates, 
             if self.position_range is not None:
                 batch["position_ids"] = draw_positions(mask_BT, self.position_range, *key, first=first)
             elif self.position_jumps is not None:
-                assert self.lines is not None
                 taught = int((batch["labels"] != IGNORED).sum())
-                batch["position_ids"], batch["labels"] = jump_positions(
-                    batch["input_ids"],
-                    mask_BT,
-                    batch["labels"],
-                    self.lines,
-                    self.position_jumps,
-                    *key,
-                    first=first,
-                    between_lines=not self.has_line_window,
-                )
+                text = batch["input_ids"], mask_BT, batch["labels"]
+                if isinstance(self.rule, ColumnPositions):
+                    jumped = jump_columns(*text, self.rule, self.position_jumps, *key, first=first)
+                else:
+                    assert isinstance(self.rule, LinePositions)
+                    jumped = jump_positions(
+                        *text,
+                        self.rule,
+                        self.position_jumps,
+                        *key,
+                        first=first,
+                        between_lines=not self.has_line_window,
+                    )
+                batch["position_ids"], batch["labels"] = jumped
                 num_taught -= taught - int((batch["labels"] != IGNORED).sum())
             first += len(mask_BT)
         return batches, num_taught
@@ -140,9 +145,7 @@ def warm_start(
         )
     trainer.say = say
     trainer.position_range, trainer.position_jumps = config.position_range, config.position_jumps
-    positions = positions_of(policy.model)
-    trainer.lines = positions if isinstance(positions, LinePositions) else None
-    trainer.has_line_window = window_of(policy.model) is not None
+    trainer.rule, trainer.has_line_window = positions_of(policy.model), window_of(policy.model) is not None
     trainer.remove_callback(PrinterCallback)  # progress is shown by our own
     trainer.train(resume_from_checkpoint=str(resume_from) if resume_from else None)
 

@@ -66,7 +66,9 @@ def test_an_unknown_name_lists_the_nearest() -> None:
         "unknown config 'quikstart'; did you mean 'quickstart'? shipped: cluster, countdown"
     )
     assert message.endswith("or give the path of a YAML file")
-    assert "unknown config 'zzz'. shipped: backtracks, credit, credit_kinds" in refuse("zzz", Shipped.ABLATION)
+    assert "unknown config 'zzz'. shipped: backtracks, column_positions, credit" in refuse(
+        "zzz", Shipped.ABLATION
+    )
 
 
 def test_a_name_of_the_other_kind_names_its_command() -> None:

@@ -63,8 +63,10 @@ def test_a_model_at_line_positions_is_none_of_the_librarys(tmp_path: Path) -> No
     assert "Nothing else loads it" in card
 
 
-@pytest.mark.parametrize("base", ["tiny", "folder"])
-def test_an_adapter_on_a_model_at_line_positions_is_none_of_the_librarys(base: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("base", "positions"), [("tiny", "lines"), ("tiny", "columns"), ("folder", "")])
+def test_an_adapter_on_a_model_at_line_positions_is_none_of_the_librarys(
+    base: str, positions: str, tmp_path: Path
+) -> None:
     lines = tmp_path / "lines"
     lines.mkdir()
     (lines / "config.json").write_text(json.dumps({"line_stride": 64}))
@@ -73,7 +75,7 @@ def test_an_adapter_on_a_model_at_line_positions_is_none_of_the_librarys(base: s
     config = yaml.safe_load((model.run / "config.yaml").read_text())
     if base == "tiny":
         assert metadata(model_card(model, "x"))["library_name"] == "peft"
-        config["policy"]["tiny"] = {"positions": "lines"}
+        config["policy"]["tiny"] = {"positions": positions}
         (model.run / "config.yaml").write_text(yaml.safe_dump(config))
     assert metadata(model_card(model, "x"))["library_name"] == "stride"
     (model.path / "adapter_config.json").write_text(json.dumps({"base_model_name_or_path": str(lines)}))

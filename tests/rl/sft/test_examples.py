@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
@@ -11,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from pydantic import ValidationError
 
 from configs.schema.config import WarmStartConfig
 from envs import Demonstration, Env, Problem, Thinking, make_env, parse_trace
@@ -236,6 +238,36 @@ def test_a_task_without_solutions_is_refused_before_any_share_of_the_mix() -> No
 
     with pytest.raises(ValueError, match=r"^directional has no worked solutions .*; set warm_start to null$"):
         make_examples(Unsolved(), WarmStartConfig(), num_problems=5, seed=0)
+
+
+def test_lines_are_numbered_from_a_random_number_that_gets_no_loss() -> None:
+    env = make_env("addition")
+    plain = draw_examples(env, config(), seed=0)
+    firsts, longest = Counter[int](), max(example.text.count("\n") for example in plain)
+    for before, example in zip(plain, draw_examples(env, config(number_lines_to=9), seed=0), strict=True):
+        numbers = [int(step.text.split(".")[0]) for step in parse_trace(example.text).steps]
+        assert numbers == list(range(numbers[0], numbers[0] + len(numbers))) and numbers[-1] <= 9
+        if not example.ignored:
+            assert example == before
+        else:
+            ((start, end),) = example.ignored
+            assert (start, example.text[:end]) == (0, str(numbers[0]))
+            firsts[numbers[0]] += 1
+            rest = re.sub(r"^[0-9]+", "", example.text, flags=re.MULTILINE)
+            assert rest == re.sub(r"^[0-9]+", "", before.text, flags=re.MULTILINE)
+    assert 0.6 < firsts.total() / len(plain) < 0.8
+    assert set(range(1, 10 - longest + 1)) <= set(firsts)  # all that leave room for the longest
+
+
+def test_lines_without_numbers_and_those_that_backtracks_name_are_not_numbered() -> None:
+    with pytest.raises(
+        ValueError, match="number_lines_to is 9, but lines of 'directional' begin with no number"
+    ):
+        draw_examples(make_env("directional"), config(number_lines_to=9), seed=0)
+    with pytest.raises(
+        ValidationError, match=r"number_lines_to is 9 and detour_frac is 0\.5, but backtracks name"
+    ):
+        config(number_lines_to=9, detour_frac=0.5)
 
 
 def test_a_curriculum_comes_first() -> None:

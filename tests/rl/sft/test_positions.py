@@ -14,7 +14,8 @@ from configs.schema.config import PolicyConfig, WarmStartConfig
 from envs import make_env
 from rl.models.policy import load_policy
 from rl.precision import Passes
-from rl.sft.encode import IGNORED
+from rl.sft.column_jumps import jump_columns
+from rl.sft.encode import IGNORED, encode_examples
 from rl.sft.examples import make_examples, make_phases
 from rl.sft.lengths import check_lines
 from rl.sft.positions import draw_positions, jump_positions
@@ -53,10 +54,12 @@ def test_a_row_depends_on_its_number_alone() -> None:
     assert not torch.equal(both, draw_positions(mask([5, 5, 5, 5]), 100, "a", 8))
 
 
-def seen_positions(folder: Path, line_window: int | None = None, **settings: Any) -> list[list[list[int]]]:
+def seen_positions(
+    folder: Path, positions: str = "lines", line_window: int | None = None, **settings: Any
+) -> list[list[list[int]]]:
     """The positions of each row, for every update, that a warm start gives its model."""
-    lines = {"positions": "lines", "line_window": line_window}
-    tiny = TINY.model_copy(update=lines if "position_jumps" in settings else {})
+    chosen = {"positions": positions, "line_window": line_window}
+    tiny = TINY.model_copy(update=chosen if "position_jumps" in settings else {})
     policy = load_policy(PolicyConfig(tiny=tiny), ENV, seed=0)
     config = WarmStartConfig(updates=3, num_problems=64, batch_size=4, **settings)
     passes: list[list[list[int]]] = []
@@ -199,3 +202,41 @@ def test_positions_change_in_one_way() -> None:
         ValidationError, match="position_range is 500 and position_jumps is 20; set one of them"
     ):
         WarmStartConfig(position_range=500, position_jumps=20)
+
+
+def test_jumps_between_columns_move_all_that_is_about_those_behind_them() -> None:
+    policy = load_policy(PolicyConfig(tiny=TINY.model_copy(update={"positions": "columns"})), ENV, seed=0)
+    rule: Any = policy.model.config.positions
+    settings = WarmStartConfig(num_problems=100, skipped_frac=0.0)
+    rows = encode_examples(make_examples(ENV, settings, num_problems=100, seed=0), policy.encoder)
+    num_jumps, places, masked = 0, 0, 0
+    for row, (ids, labels) in enumerate(zip(rows["input_ids"], rows["labels"], strict=True)):
+        ids_BT, labels_BT = torch.tensor([ids]), torch.tensor([labels])
+        ones = torch.ones_like(ids_BT)
+        plain = rule.read(ids_BT, ones)[0]
+        moved, kept = jump_columns(ids_BT, ones, labels_BT, rule, 10, "a", first=row)
+        ends = [n for n, token in enumerate(ids) if token in rule.newline_ids]
+        # The question has its columns, the first step stands two lines below it.
+        column = [int(p) // rule.stride - (0 if n <= ends[0] else 2) for n, p in enumerate(plain)]
+        by_column = dict(zip(column, ((moved[0] - plain) // rule.stride).tolist(), strict=True))
+        assert moved[0].tolist() == [
+            int(p) + by_column[c] * rule.stride for p, c in zip(plain, column, strict=True)
+        ]
+        jumps = [by_column[c + 1] - by_column[c] for c in range(max(column))]
+        assert by_column[0] == by_column[-1] == 0 and all(0 <= jump <= 10 for jump in jumps)
+        closing = ends[-1] + 1
+        for n in range(ends[1] + 1, len(ids)):
+            read = {column[n - 1], column[n]}  # a token is predicted where the one before it stands
+            read |= {column[n] - 1} if n > closing else set()  # and the answer's from the column behind
+            told = {by_column.get(c, 0) for c in read}
+            assert (kept[0, n] == IGNORED) == (len(told) > 1 or labels[n] == IGNORED)
+        num_jumps, places = num_jumps + sum(jump > 0 for jump in jumps), places + len(jumps)
+        masked += int((kept != labels_BT).sum())
+    assert 0.3 < num_jumps / places < 0.4
+    assert masked > 0
+
+
+def test_the_warm_start_reads_at_columns_that_jump(tmp_path: Path) -> None:
+    drawn = seen_positions(tmp_path / "a", positions="columns", position_jumps=20)
+    assert max(position for update in drawn for row in update for position in row) > 10 * TINY.line_stride
+    assert drawn == seen_positions(tmp_path / "b", positions="columns", position_jumps=20, micro_batch_size=2)

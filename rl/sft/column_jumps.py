@@ -1,0 +1,71 @@
+"""Column positions of the warm start's examples with jumps between columns.
+
+Column positions (`rollout/column_positions.py`) keep the distances by which a trace of addition copies, but
+others grow with the operands: from a column to the last digit of a number that has none there, and to columns
+that must not be read. Jumps show them in short sums. All that is about the columns from one on moves, in the
+question, the trace and the answer, so what is copied within a column stays at its distance. What is copied from
+one column to the next, across a jump, gets no loss; but the carry does, which stands in the line above.
+
+Shapes: B rows, T tokens.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+
+from envs.seeding import Key, derive_seed
+from rl.sft.encode import IGNORED
+from rollout.column_positions import ColumnPositions
+from rollout.positions import is_any
+
+_JUMP_FRAC = 0.35  # of the places between two columns have a jump
+
+
+def jump_columns(
+    ids_BT: torch.Tensor,
+    mask_BT: torch.Tensor,
+    labels_BT: torch.Tensor,
+    columns: ColumnPositions,
+    largest: int,
+    *key: Key,
+    first: int = 0,
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Column positions with jumps [B, T], and the labels [B, T] without what is copied across one.
+
+    Args:
+        ids_BT: The tokens.
+        mask_BT: 1 for tokens, 0 for the padding on their right.
+        labels_BT: The ids of taught tokens; -100 elsewhere.
+        columns: The rule of the positions.
+        largest: The largest jump, in columns.
+        key: What the draw depends on, with the number of the row.
+        first: Number of the first row, so that rows do not depend on how an update is split into passes.
+    """
+    assert ids_BT.dim() == 2 and ids_BT.shape == mask_BT.shape == labels_BT.shape
+    positions_BT = columns.read(ids_BT, mask_BT)
+    ends_BT = is_any(ids_BT, columns.newline_ids) & (mask_BT != 0)
+    line_BT = ends_BT.cumsum(1) - ends_BT.long()
+    begins_B1 = line_BT.gather(
+        1, (labels_BT != IGNORED).long().argmax(1, keepdim=True)
+    )  # line of the first step
+    column_BT = positions_BT // columns.stride
+    column_BT = torch.where(line_BT == 0, column_BT, (column_BT - begins_B1).clamp(min=0)) * mask_BT
+    by_BC = _draw(column_BT.amax(1).tolist(), largest, *key, first=first).to(ids_BT.device)
+    by_BT = by_BC.gather(1, column_BT)
+    # A token is predicted where the one before it stands; the answer is copied from one column further back.
+    before_BT = column_BT.roll(1, dims=1)
+    answer_BT = (positions_BT % columns.stride >= columns.stride // 2) & (line_BT >= begins_B1)
+    lowest_BT = torch.minimum(before_BT, column_BT - answer_BT.long()).clamp(min=0)
+    across_BT = by_BC.gather(1, torch.maximum(before_BT, column_BT)) > by_BC.gather(1, lowest_BT)
+    return positions_BT + by_BT * columns.stride, labels_BT.masked_fill(across_BT, IGNORED)
+
+
+def _draw(last: list[int], largest: int, *key: Key, first: int) -> torch.Tensor:
+    """By how many columns each column of a row moves [B, C], given each row's last one."""
+    by = np.zeros((len(last), max(last) + 1), np.int64)
+    for row, num in enumerate(last):
+        rng = np.random.default_rng(derive_seed(*key, first + row))
+        jumps = rng.integers(1, largest + 1, num) * (rng.random(num) < _JUMP_FRAC)
+        by[row, 1:] = np.pad(np.cumsum(jumps), (0, by.shape[1] - 1 - num))
+    return torch.from_numpy(by)
