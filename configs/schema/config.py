@@ -85,6 +85,10 @@ class TinyModelConfig(Section):
     join_words: bool = False
     """Merge a word and the sign right after it ("left,", "north.") into one token. This halves the tokens of a
     list."""
+    join_pairs: bool = False
+    """Merge two such numbers with a comma between, and the sign after them, into one token where questions have
+    such pairs: the edges of a graph ("1,3|"). A model then looks an edge up in one place, and learns to do so
+    many times sooner; the vocabulary has every pair, so it is for few numbers."""
 
     @model_validator(mode="after")
     def _heads_divide(self) -> TinyModelConfig:

@@ -63,7 +63,12 @@ def _as_on_a_gpu(config: Config) -> Config:
 def _tiny(config: Config, parts: Parts) -> Model:
     tiny = config.policy.tiny
     tokenizer = make_tokenizer(
-        parts.env, tiny.number_digits, tiny.join_signs, parts.prompts, join_words=tiny.join_words
+        parts.env,
+        tiny.number_digits,
+        tiny.join_signs,
+        parts.prompts,
+        join_words=tiny.join_words,
+        join_pairs=tiny.join_pairs,
     )
     with torch.device("meta"):
         model: Any = make_model(tiny, tokenizer, config.seed)

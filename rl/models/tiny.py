@@ -32,6 +32,7 @@ from rollout.prompt_format import PLAIN, PromptFormat
 _PIECE = rf"{BACKTRACK} ?| ?[^\w\s] ?|[^\W\d]+ ?|\d|\s"
 _SHORT_NUMBER = r"(?<!\d)(?:0|[1-9]\d{{0,{more}}})(?!\d)"
 _WORD, _SIGN = r"[^\W\d]+", r"[^\w\s] ?"
+_PAIR = r"(?<![\d,]){number},{number}(?:{signs})"
 _PAD, _EOS, _UNKNOWN = "<|pad|>", "<|end|>", "<|unknown|>"
 _SAMPLES_PER_SPLIT = 200
 
@@ -43,6 +44,7 @@ def make_tokenizer(
     prompts: PromptFormat = PLAIN,
     *,
     join_words: bool = False,
+    join_pairs: bool = False,
 ) -> PreTrainedTokenizerFast:
     """A tokenizer whose vocabulary is every piece of the environment's prompts and traces.
 
@@ -53,6 +55,8 @@ def make_tokenizer(
             the environment's texts.
         prompts: The format of prompts.
         join_words: A word and the sign right after it are one token.
+        join_pairs: Two such numbers with a comma between, and the sign after them, are one token, for the
+            numbers and signs of such pairs in the environment's questions.
     """
     texts = _sample_texts(env, prompts)
     number = _SHORT_NUMBER.format(more=number_digits - 1)
@@ -65,6 +69,14 @@ def make_tokenizer(
     pieces |= {BACKTRACK, f"{BACKTRACK} ", " ", "\n"}
     for text in texts:
         pieces.update(re.findall(piece, text))
+    if join_pairs:
+        numbers, closing = _pairs(env, number)
+        piece = (
+            f"{_PAIR.format(number=number, signs='|'.join(map(re.escape, closing)))}|{piece}"
+            if closing
+            else piece
+        )
+        pieces |= {f"{u},{v}{sign}" for u in numbers for v in numbers for sign in closing}
     # A word or symbol may stand with or without its neighbouring spaces in texts not sampled here.
     vocabulary = [_PAD, _EOS, _UNKNOWN, *sorted(pieces)]
     tokenizer = Tokenizer(
@@ -154,6 +166,19 @@ def _sample_texts(env: Env[Any], prompts: PromptFormat) -> list[str]:
                 env.part_of(problem).demonstrate(lines, problem.answer) for lines in _traces(env, problem)
             ]
     return texts
+
+
+def _pairs(env: Env[Any], number: str) -> tuple[set[str], list[str]]:
+    """The numbers of pairs in questions, and the signs that close them; a longer list has none."""
+    pair = re.compile(rf"(?<![\d,])({number}),({number})(?!,)({_SIGN})")
+    found = {
+        pieces
+        for split in env.splits
+        for index in range(env.num_problems(split) or _SAMPLES_PER_SPLIT)
+        for pieces in pair.findall(env.problem(split, index).question)
+    }
+    numbers = {one for u, v, _ in found for one in (u, v)}
+    return numbers, sorted({sign for *_, sign in found}, key=len, reverse=True)
 
 
 def _traces(env: Env[Any], problem: Problem) -> list[tuple[str, ...]]:

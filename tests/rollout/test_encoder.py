@@ -106,6 +106,25 @@ def test_the_sign_after_a_word_can_be_part_of_its_token() -> None:
         assert tokenizer.unk_token_id not in encoder.encode(text)
 
 
+def test_an_edge_of_a_graph_can_be_one_token() -> None:
+    env = make_example("graph_search", num_labels=20)
+    tokenizer = make_tokenizer(env, number_digits=2, join_pairs=True)
+    assert tokenizer.tokenize("1,3|12,4/0,14\n0 > 1\nThus, the answer is 0,1,3,14.")[:12] == [
+        *("1,3|", "12,4/", "0", ",", "14", "\n", "0", " > ", "1", "\n", "Thus", ", ")
+    ]
+    path = tokenizer.tokenize("0,1,3,14.\n0,4.")  # no edges
+    assert path == [*"0,1,3,", "14", ".", "\n", *"0,4."]
+    pairs = [piece for piece in tokenizer.get_vocab() if piece.endswith("|")]
+    assert len(pairs) == 20 * 20 + 1  # and the sign alone
+    encoder = make_encoder(tokenizer)
+    for split in env.splits:
+        for index in range(20):
+            problem = env.problem(split, index)
+            for text in (problem.prompt, render_trace(env.full_trace(problem), problem.answer)):
+                assert encoder.decode(encoder.encode(text)) == text
+                assert tokenizer.unk_token_id not in encoder.encode(text)
+
+
 @pytest.mark.parametrize("name", [pytest.param(name, marks=SLOW.get(name, ())) for name in sorted(ENVS)])
 def test_tiny_reads_control_tokens_in_text_as_text(name: str) -> None:
     env, encoder = tiny(name)
