@@ -266,8 +266,8 @@ class WarmStartConfig(Section):
     """In most examples the positions jump by 1 to this many at one place of a list, the same in all lines, and
     by 1 to this many lines between two lines; what is copied across a jump gets no loss. So the model meets the
     distances of longer lists and texts while those by which it copies stay. With
-    `policy.tiny.positions: columns` they jump by 1 to this many columns between columns. Needs one of these
-    two kinds of positions. null: never."""
+    `policy.tiny.positions: columns` they jump by 1 to this many columns between columns, and carries, which are
+    copied across, keep their loss. Needs one of these two kinds of positions. null: never."""
     number_lines_to: int | None = Field(None, ge=1)
     """Where the lines of a trace are numbered ("1. ..."), most demonstrations count from a random first number
     instead, which gets no loss, up to this number at most (index hints with random starts, arXiv 2310.16028).

@@ -3,8 +3,9 @@
 Column positions (`rollout/column_positions.py`) keep the distances by which a trace of addition copies, but
 others grow with the operands: from a column to the last digit of a number that has none there, and to columns
 that must not be read. Jumps show them in short sums. All that is about the columns from one on moves, in the
-question, the trace and the answer, so what is copied within a column stays at its distance. What is copied from
-one column to the next, across a jump, gets no loss; but the carry does, which stands in the line above.
+question, the trace and the answer, so what is copied within a column stays at its distance. Across a jump, the
+number of a line and the digits of the answer, which follow from the column before, get no loss. The carry keeps
+its loss, although it is copied from the line above and stands further from it there.
 
 Shapes: B rows, T tokens.
 """
@@ -31,7 +32,7 @@ def jump_columns(
     *key: Key,
     first: int = 0,
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """Column positions with jumps [B, T], and the labels [B, T] without what is copied across one.
+    """Column positions with jumps [B, T], and the labels [B, T] without what follows across one, carries aside.
 
     Args:
         ids_BT: The tokens.
@@ -46,16 +47,17 @@ def jump_columns(
     positions_BT = columns.read(ids_BT, mask_BT)
     ends_BT = is_any(ids_BT, columns.newline_ids) & (mask_BT != 0)
     line_BT = ends_BT.cumsum(1) - ends_BT.long()
-    begins_B1 = line_BT.gather(
-        1, (labels_BT != IGNORED).long().argmax(1, keepdim=True)
-    )  # line of the first step
+    first_B1 = (labels_BT != IGNORED).long().argmax(1, keepdim=True)  # taught token, in the first step
     column_BT = positions_BT // columns.stride
-    column_BT = torch.where(line_BT == 0, column_BT, (column_BT - begins_B1).clamp(min=0)) * mask_BT
+    behind_BT = (column_BT - column_BT.gather(1, first_B1)).clamp(min=0)
+    column_BT = torch.where(line_BT == 0, column_BT, behind_BT) * mask_BT
     by_BC = _draw(column_BT.amax(1).tolist(), largest, *key, first=first).to(ids_BT.device)
     by_BT = by_BC.gather(1, column_BT)
     # A token is predicted where the one before it stands; the answer is copied from one column further back.
     before_BT = column_BT.roll(1, dims=1)
-    answer_BT = (positions_BT % columns.stride >= columns.stride // 2) & (line_BT >= begins_B1)
+    answer_BT = (positions_BT % columns.stride >= columns.stride // 2) & (
+        line_BT >= line_BT.gather(1, first_B1)
+    )
     lowest_BT = torch.minimum(before_BT, column_BT - answer_BT.long()).clamp(min=0)
     across_BT = by_BC.gather(1, torch.maximum(before_BT, column_BT)) > by_BC.gather(1, lowest_BT)
     return positions_BT + by_BT * columns.stride, labels_BT.masked_fill(across_BT, IGNORED)
