@@ -24,7 +24,7 @@ from tests.kit.tiny_config import write_tiny
 pytestmark = pytest.mark.slow
 
 CHANGES = """
-policy: {tiny: {positions: lines}}
+policy: {tiny: {positions: lines, line_window: 3}}
 warm_start:
   {updates: 24, num_problems: 60, batch_size: 8, learning_rate: 3.0e-3, save_every: 8, position_jumps: 20}
 rewards:
