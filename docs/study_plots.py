@@ -62,7 +62,7 @@ def main(out: str, *rest: str) -> None:
     else:
         figures = [tuple(one.split(":", 1)) for one in rest[0].split(",")]
         rows = [_evaluations(Path(folder), figures, f"{prefix}{n}-") for n, folder in enumerate(rest[1:])]
-    Path(out).write_text(_svg(rows))
+    Path(out).write_text(svg_of_rows(rows))
 
 
 def _loops(name: str, study: LoopStudy, prefix: str) -> Row:
@@ -119,12 +119,18 @@ def _by_update(record: SeedRecord, split: str, figure: str) -> dict[int, float]:
     return during if start is None else {0: start, **during}
 
 
-def _svg(rows: Sequence[Row]) -> str:
+def svg_of_rows(rows: Sequence[Row], height: int = HEIGHT) -> str:
+    """The rows as one SVG, with a legend above each.
+
+    Args:
+        rows: What to draw.
+        height: Of a plot.
+    """
     top, body = 0, []
     for name, cases, plots in rows:
         body.append(_legend(name, cases, top + TITLE - 8))
-        body += [_placed(plot, place * (WIDTH + GAP), top + TITLE) for place, plot in enumerate(plots)]
-        top += HEIGHT + 2 * TITLE + GAP
+        body += [_placed(plot, place * (WIDTH + GAP), top + TITLE, height) for place, plot in enumerate(plots)]
+        top += height + 2 * TITLE + GAP
     names = ("light", 0), ("dark", 1)
     style = {name: " ".join(f"--{c}: {pair[at]};" for c, pair in COLOURS.items()) for name, at in names}
     width = COLUMNS * (WIDTH + GAP) - GAP
@@ -132,9 +138,9 @@ def _svg(rows: Sequence[Row]) -> str:
     return "\n".join([head, f"<style>{STYLE.format(**style)}</style>", *body, "</svg>", ""])
 
 
-def _placed(plot: Plot, x: int, y: int) -> str:
+def _placed(plot: Plot, x: int, y: int, height: int) -> str:
     title = f'<text x="{x}" y="{y + 12}" class="title">{escape(plot.title)}</text>'
-    place = f'<svg x="{x}" y="{y + 16}" width="{WIDTH}" height="{HEIGHT}" '
+    place = f'<svg x="{x}" y="{y + 16}" width="{WIDTH}" height="{height}" '
     return title + str(plot.svg).replace("<svg ", place, 1)
 
 
