@@ -65,11 +65,14 @@ class Kind:
     spent: Sequence[float]
     metrics: Sequence[Metrics]
 
-    def after(self, tokens: float, figure: str) -> float:
-        """A figure of the samples after so many tokens; NaN where no sample has it."""
+    def after(self, tokens: float, window: float, figure: str) -> float:
+        """The mean of a figure over the updates that began with so many tokens, or up to `window` fewer.
+
+        The last update before if there is none; NaN where no sample has the figure.
+        """
         updates = zip(self.spent, self.metrics, strict=False)
         known = [(before, row[figure]) for before, row in updates if figure in row and before <= tokens]
-        near = [value for before, value in known if before > tokens - WINDOW * self.spent[-1]]
+        near = [value for before, value in known if before > tokens - window]
         return fmean(near or [value for _, value in known[-1:]] or [math.nan])
 
     def first(self, holds: Callable[[Sequence[Metrics]], bool], num: int) -> str:
@@ -138,7 +141,7 @@ def values(study: Study, case: str, share: float, figure: str) -> dict[int, floa
     found = {}
     for seed, kind in study[case].items():
         tokens = min(seeds[seed].spent[-1] for seeds in study.values() if seed in seeds)
-        found[seed] = scale * kind.after(share * tokens, figure)
+        found[seed] = scale * kind.after(share * tokens, WINDOW * tokens, figure)
     return {seed: value for seed, value in found.items() if not math.isnan(value)}
 
 
@@ -187,15 +190,15 @@ REACHED: dict[str, Callable[[Kind], str]] = {
     "update (thousand tokens) at 5 % of the needless backtracks": lambda kind: kind.first(
         kind.has_none_needless, 1
     ),
+    "at the start's accuracy with as few": lambda kind: kind.first(
+        lambda rows: kind.has_none_needless(rows) and kind.is_as_accurate(rows), TRAILING
+    ),
     "at the start's accuracy with 25 % fewer steps": lambda kind: kind.first(
         lambda rows: kind.is_shorter(rows) and kind.is_as_accurate(rows), TRAILING
     ),
 }
 ENDS: dict[str, Callable[[Kind], str]] = {
     "updates (thousand tokens)": lambda kind: f"{len(kind.metrics)} ({kind.spent[-1] / 1000:.0f})",
-    "at the start's accuracy with 5 % of the needless backtracks": lambda kind: kind.first(
-        lambda rows: kind.has_none_needless(rows) and kind.is_as_accurate(rows), TRAILING
-    ),
     "at 25 % fewer steps": lambda kind: kind.first(kind.is_shorter, TRAILING),
     "lowest accuracy of three updates, %": lambda kind: f"{kind.lowest:.0f}",
     "evaluated: right, greedy": lambda kind: f"{100 * kind.end.accuracy:.1f}",
