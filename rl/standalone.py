@@ -140,6 +140,23 @@ def model_settings(config: Config, checkpoint: Path | None) -> dict[str, Any]:
     }
 
 
+def sampling_settings(config: Config, split: str) -> dict[str, Any]:
+    """How the samples of an evaluation are drawn on a split: the fields of `Sampling`, from the section `eval`.
+
+    Args:
+        config: The config.
+        split: The split.
+    """
+    evaluation = config.eval
+    limits: dict[str, int] = {str(name): limit for name, limit in evaluation.max_new_tokens.items()}
+    return {
+        "temperature": evaluation.temperature,
+        "top_p": evaluation.top_p,
+        "top_k": evaluation.top_k,
+        "max_new_tokens": limits.get(split, config.rollout.max_new_tokens),
+    }
+
+
 def name_of_model(model: str, checkpoint: Path | None) -> str:
     """A short name of a model: `quickstart-grpo` for `runs/quickstart/models/grpo`, else the end of its id."""
     if checkpoint is None:

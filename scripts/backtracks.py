@@ -2,12 +2,13 @@
 
 Problems are begun twice for each kind of wrong turn that the task writes (`error_kinds`): up to the end of the
 wrong turn, and with the right line in its place. The model continues both. The table has how often its next
-line is a backtrack, and how often the answer passes in the end. Where both go back equally often, credit
-cannot keep the needed backtracks and remove the others: look here before GRPO.
+line is a backtrack, and how often the answer passes in the end. Where a warm start goes back equally often
+after both, credit cannot keep the needed backtracks and remove the others: look here before GRPO.
 
 MODEL is the folder of a run or of a model, a hub id, or `config` for the config's own policy. CONFIG may be
 left out for a model of a run. Of it, the sections env, policy, prompt, rollout and eval are used; samples are
-drawn with `eval.temperature`.
+drawn with `eval.temperature`, `eval.top_p` and `eval.top_k`. Nothing is stored on the way: a measurement that
+is stopped starts over.
 """
 
 from __future__ import annotations
@@ -23,7 +24,9 @@ from scripts.find_model import add_model, find_model, parse_with_model
 def main(argv: list[str] | None = None) -> int:
     """Parse arguments, measure, print the table."""
     parser = Arguments(
-        "backtracks", about=f"{__doc__}", example="stride backtracks runs/needed_backtracks --problems 300"
+        "backtracks",
+        about=f"{__doc__}",
+        example="stride backtracks runs/needed_backtracks/models/warm --problems 300",
     )
     add_model(parser)
     parser.add_argument("--split", default="id", choices=["train", "id", "ood_easy", "ood_hard"])
@@ -36,6 +39,8 @@ def main(argv: list[str] | None = None) -> int:
     for name in ("problems", "samples"):
         if getattr(arguments, name) < 1:
             parser.error(f"--{name} is {getattr(arguments, name)}; give 1 or more")
+    if arguments.csv is not None and arguments.csv.exists():
+        parser.error(f"--csv {arguments.csv} already exists; give another file")
     if arguments.csv is not None and not arguments.csv.parent.is_dir():
         parser.error(f"--csv {arguments.csv} is in a folder that does not exist; create it first")
     with user_errors():

@@ -86,6 +86,8 @@ def wrong_turn_pairs(env: Env[Any], split: Split, num_problems: int, seed: int) 
 def count_by_kind(pairs: Sequence[Pair], groups: Sequence[RolloutGroup]) -> list[KindRow]:
     """A row for each kind, in the order in which kinds first occur.
 
+    A pair counts only if both of its beginnings have a continuation that was graded.
+
     Args:
         pairs: The pairs.
         groups: For each pair the continuations of its wrong beginning, then those of its right one.
@@ -97,14 +99,14 @@ def count_by_kind(pairs: Sequence[Pair], groups: Sequence[RolloutGroup]) -> list
         for kind in dict.fromkeys(pair.kind for pair in pairs)
     }
     for pair, after_wrong, after_right in zip(pairs, groups[::2], groups[1::2], strict=True):
+        if not (after_wrong.samples and after_right.samples):
+            continue
         row = rows[pair.kind]
         for group, lines, back, passed in (
             (after_wrong, pair.wrong, row.back_after_wrong, row.passed_after_wrong),
             (after_right, pair.right, row.back_after_right, row.passed_after_right),
         ):
             traces = [sample.trace for sample in group.samples]
-            if not traces:
-                continue
             following = [trace.steps[len(lines)] for trace in traces if len(trace.steps) > len(lines)]
             back.append((sum(step.kind is StepKind.BACKTRACK for step in following), len(traces)))
             passed.append((sum(trace.passed for trace in traces), len(traces)))

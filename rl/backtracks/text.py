@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from math import nan
 
 from rl.backtracks.pairs import Counts, KindRow
 from rl.pages.text import text_table
-from rl.stats.format import percent
+from rl.stats.format import ABSENT, percent
 from rl.stats.intervals import clustered_interval
 
 HEAD = (
@@ -42,7 +43,7 @@ def backtracks_text(rows: Sequence[KindRow]) -> str:
 
 
 def backtracks_table(rows: Sequence[KindRow]) -> list[list[str | float]]:
-    """The same as shares from 0 to 1, the names of the columns first."""
+    """The same as shares from 0 to 1, the names of the columns first; empty cells where nothing was graded."""
     table: list[list[str | float]] = [
         ["kind", "after", "problems", "back", "back_low", "back_high", "passed", "passed_low", "passed_high"]
     ]
@@ -51,17 +52,25 @@ def backtracks_table(rows: Sequence[KindRow]) -> list[list[str | float]]:
             ("wrong", row.back_after_wrong, row.passed_after_wrong),
             ("right", row.back_after_right, row.passed_after_right),
         ):
-            figures = [
-                figure for counts in (back, passed) for figure in (_share(counts), *clustered_interval(counts))
-            ]
-            table.append([row.kind, after, len(back), *[round(figure, 5) for figure in figures]])
+            figures: list[str | float] = [""] * 6
+            if back:
+                figures = [
+                    round(figure, 5)
+                    for counts in (back, passed)
+                    for figure in (_share(counts), *clustered_interval(counts))
+                ]
+            table.append([row.kind, after, len(back), *figures])
     return table
 
 
 def _share(counts: Counts) -> float:
-    return sum(some for some, _ in counts) / sum(num for _, num in counts)
+    """Share of all continuations; not a number without any."""
+    num = sum(num for _, num in counts)
+    return sum(some for some, _ in counts) / num if num else nan
 
 
 def _cells(counts: Counts) -> list[str]:
+    if not counts:
+        return [ABSENT, ABSENT]
     low, high = clustered_interval(counts)
     return [percent(_share(counts)), f"{100 * low:.0f} to {100 * high:.0f} %"]

@@ -13,7 +13,7 @@ from rl.parts import build_parts
 from rl.runs.analysis import check_folder, open_folder
 from rl.runs.forecast import Kind, Work
 from rl.runs.progress import Progress
-from rl.standalone import free_folder, model_settings, name_of_model, with_model
+from rl.standalone import free_folder, model_settings, name_of_model, sampling_settings, with_model
 from rollout.threads import let_threads_sleep
 
 
@@ -67,14 +67,7 @@ def analyse_model(
         "problems_per_batch": config.eval.problems_per_batch,
         "seed": config.seed,
     }
-    evaluation = config.eval
-    limits: dict[str, int] = {str(name): limit for name, limit in evaluation.max_new_tokens.items()}
-    sampling: dict[str, Any] = {
-        "temperature": evaluation.temperature,
-        "top_p": evaluation.top_p,
-        "top_k": evaluation.top_k,
-        "max_new_tokens": limits.get(split, config.rollout.max_new_tokens),
-    }
+    sampling = sampling_settings(config, split)
     folder = output or free_folder(f"importance-{name_of_model(model, checkpoint)}-{config.name}")
     settings = {
         **model_settings(config, checkpoint),

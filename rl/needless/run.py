@@ -30,7 +30,14 @@ from rl.parts import build_parts
 from rl.runs.analysis import check_folder, open_folder
 from rl.runs.forecast import Kind, Work
 from rl.runs.progress import Progress
-from rl.standalone import NO_TRAINING, free_folder, model_settings, name_of_model, with_model
+from rl.standalone import (
+    NO_TRAINING,
+    free_folder,
+    model_settings,
+    name_of_model,
+    sampling_settings,
+    with_model,
+)
 from rollout.threads import let_threads_sleep
 
 LINES = "lines.csv"
@@ -54,7 +61,7 @@ def measure_guesses(
         model: Model or adapter folder, hub id, or "config" for the config's own policy.
         config: Its `env`, `policy`, `prompt`, `rollout`, `eval` and `seed` are used.
         split: The split; its first problems are sampled.
-        num_problems: How many.
+        num_problems: How many; a split that holds fewer is used once.
         num_samples: Samples of each; those that are right are judged.
         num_continuations: Continuations from each boundary of their steps.
         output: The folder. None: the next free one of `runs/needless-<model>-<config>`, `-2` and so on.
@@ -64,7 +71,7 @@ def measure_guesses(
         The folder.
 
     Raises:
-        ConfigError: The task does not know its lines, or has no such split.
+        ConfigError: The task does not know its lines, or has no such split, or the prompts are over the limit.
         PolicyError: The model cannot be found or used.
         RunFolderError: The folder cannot be used, or holds another measurement.
         GraderError: Graders failed on more completions than allowed.
@@ -80,7 +87,8 @@ def measure_guesses(
         )
     if Split(split) not in parts.env.splits:
         raise ConfigError(f"--split {split}: the task has {', '.join(parts.env.splits)}")
-    limits: dict[str, int] = {str(name): limit for name, limit in config.eval.max_new_tokens.items()}
+    num_problems = min(num_problems, parts.env.num_problems(Split(split)) or num_problems)
+    sampling = sampling_settings(config, split)
     folder = output or free_folder(f"needless-{name_of_model(model, checkpoint)}-{config.name}")
     settings: dict[str, Any] = {
         **model_settings(config, checkpoint),
@@ -88,8 +96,7 @@ def measure_guesses(
         "num_problems": num_problems,
         "num_samples": num_samples,
         "num_continuations": num_continuations,
-        "temperature": config.eval.temperature,
-        "max_new_tokens": limits.get(split, config.rollout.max_new_tokens),
+        **sampling,
         "problems_per_batch": config.rollout.problems_per_batch,
         "seed": config.seed,
         "env": config.env.model_dump(mode="json"),
@@ -97,6 +104,8 @@ def measure_guesses(
         "max_prompt_tokens": config.rollout.max_prompt_tokens,
     }
     check_folder(folder, "needless", settings, resume=resume)
+    measured = config.eval.model_copy(update={"splits": [split], "num_problems": num_problems})
+    used = config.model_copy(update={"eval": measured})  # whose prompts are measured
 
     let_threads_sleep()  # everything that needs no torch is checked
     import pandas as pd
@@ -104,28 +113,12 @@ def measure_guesses(
     from rl.needless.table import line_table, rule_rows
     from rl.opening import opened_model
     from rl.pages.needless.write import write_page
+    from rl.prompt_lengths import fits
     from rollout.types import Batch, Continuations, GroupRequest, Sampling
     from rollout.ungraded_limit import UngradedLimit
 
-    sampling = Sampling(temperature=config.eval.temperature, max_new_tokens=settings["max_new_tokens"])
-    requests = [
-        GroupRequest(
-            group_id=index,
-            split=Split(split),
-            index=index,
-            budget=None,
-            num_samples=num_samples,
-            seed=config.seed,
-            evaluation=True,
-            facts=True,
-            continuations=Continuations(num=num_continuations),
-        )
-        for index in range(num_problems)
-    ]
-    size = config.rollout.problems_per_batch
-    batches = [requests[start : start + size] for start in range(0, len(requests), size)]
     with (
-        opened_model(config, parts, checkpoint) as (loaded, pool, warnings),
+        opened_model(used, parts, checkpoint) as (loaded, pool, warnings),
         closing(open_folder(folder, "needless", settings, config, loaded.commit, resume=resume)),
     ):
         log, progress = problem_log(folder), Progress(sys.stderr)
@@ -133,6 +126,24 @@ def measure_guesses(
             progress.say(warning)
         if note := log.mend():
             progress.say(note)
+        within = fits(config, loaded.encoder)
+        requests = [
+            GroupRequest(
+                group_id=index,
+                split=Split(split),
+                index=index,
+                budget=None,
+                num_samples=num_samples,
+                seed=config.seed,
+                evaluation=True,
+                facts=True,
+                continuations=Continuations(num=num_continuations),
+            )
+            for index in range(num_problems)
+            if within(parts.env.problem(Split(split), index))
+        ]
+        size = config.rollout.problems_per_batch
+        batches = [requests[start : start + size] for start in range(0, len(requests), size)]
         found = {row.index: row for row in log.read()}
         whole = [batch for batch in batches if all(one.index in found for one in batch)]
         rows = [found[one.index] for batch in whole for one in batch]
@@ -140,7 +151,7 @@ def measure_guesses(
         model_of, encoder = loaded.model.eval(), loaded.encoder
         ungraded = UngradedLimit(config.rollout.max_ungraded)
         num_lines = sum(len(row.lines) for row in rows)
-        work = Work(label="needless steps", kind=Kind.PROBLEM, units=num_problems)
+        work = Work(label="needless steps", kind=Kind.PROBLEM, units=len(requests))
         with progress.showing(work, done=len(rows)) as task:
 
             def take(batch: Batch) -> None:
@@ -149,14 +160,15 @@ def measure_guesses(
                 for group in batch.groups:
                     ungraded.add(group)
                     part = parts.env.part_of(group.problem)
-                    lines = _lines(part, model_of, encoder, group, sampling.temperature)
+                    lines = _lines(part, model_of, encoder, group, config.eval.temperature)
                     new.append(ProblemRow(index=group.problem.index, lines=tuple(lines)))
                     num_lines += len(lines)
                     task.advance(len(rows) + len(new), [f"{num_lines:,} lines of right traces"])
                 log.append(*new)
                 rows.extend(new)
 
-            pool.rollout([batch for batch in batches if batch not in whole], sampling, on_batch=take)
+            left = [batch for batch in batches if batch not in whole]
+            pool.rollout(left, Sampling(**sampling), on_batch=take)
         log.replace(sorted(rows, key=lambda row: row.index))
         lines = line_table(log.read())
         lines.to_csv(folder / LINES, index=False)

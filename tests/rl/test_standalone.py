@@ -1,4 +1,6 @@
-"""What a command on one model remembers of it: another model, or engine, is refused when it goes on."""
+"""What a command on one model remembers of it: another model, or engine, is refused when it goes on; how it
+samples.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +13,8 @@ from configs import Config, check_config
 from rl.runs.analysis import check_folder, open_folder
 from rl.runs.errors import RunFolderError
 from rl.runs.manifest import write_manifest
-from rl.standalone import model_settings, with_model
+from rl.standalone import model_settings, sampling_settings, with_model
+from tests.kit.tiny_config import tiny_config
 
 
 def config(**rollout: Any) -> Config:
@@ -49,3 +52,12 @@ def test_a_model_whose_weights_have_changed_is_another(listed: bool, tmp_path: P
     train("first")
     with pytest.raises(RunFolderError, match="has engine torch, and vllm is given"):
         check_folder(folder, "search", settings(model, engine="vllm"), resume=True)
+
+
+def test_samples_are_drawn_as_the_section_eval_says() -> None:
+    config = check_config(
+        tiny_config("eval: {temperature: 0.7, top_p: 0.9, top_k: 5, max_new_tokens: {ood_hard: 60}}")
+    )
+    drawn = {"temperature": 0.7, "top_p": 0.9, "top_k": 5}
+    assert sampling_settings(config, "ood_hard") == {**drawn, "max_new_tokens": 60}
+    assert sampling_settings(config, "id") == {**drawn, "max_new_tokens": 40}

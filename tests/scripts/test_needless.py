@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import pytest
 
 from rl.needless.guesses import RULES
 from rl.pages.render import is_page
+from rl.runs.analysis import read_settings
 from scripts.needless import main
 from scripts.train import main as train
 
@@ -73,6 +75,18 @@ def test_a_task_of_whose_lines_nothing_is_known_is_refused(capsys: pytest.Captur
     with pytest.raises(SystemExit):
         main(["config", "small.yaml", "--continuations", "0"])
     assert "--continuations is 0; give 1 or more" in capsys.readouterr().err
+
+
+def test_long_prompts_are_left_out(capsys: pytest.CaptureFixture[str]) -> None:
+    """A heading and a list of actions take 23 tokens with the shorter lists."""
+    more = ["env={name: directional}", "rollout.max_prompt_tokens=22", "eval.top_p=0.9", "--output", "out"]
+    few = ["--problems", "12", "--samples", "1", "--continuations", "1"]
+    assert main(["config", "small.yaml", *few, *more]) == 0
+    skipped = re.search(r"\(22\) are skipped: (\d+) of 12 id problems", capsys.readouterr().err)
+    assert skipped is not None and 0 < int(skipped[1]) < 12
+    log, page = Path("out/needless.jsonl").read_text(), Path("out/needless.html").read_text()
+    assert log.count("\n") == 12 - int(skipped[1]) and f"Of {log.count(chr(10))} problem" in page
+    assert read_settings(Path("out"), "needless")["top_p"] == 0.9
 
 
 BROKEN = """

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from rl.needless.record import problem_log
 from rl.needless.run import LINES
 from rl.needless.table import RuleRow, rule_rows
 from rl.needless.text import HEAD, cells_of
@@ -41,7 +42,7 @@ def write_page(folder: Path) -> Path:
         model=str(settings["model"]),
         task=str(settings["env"]["name"]),
         split=str(settings["split"]),
-        num_problems=int(settings["num_problems"]),
+        num_problems=len(problem_log(folder).read()),
         num_samples=int(settings["num_samples"]),
         num_continuations=int(settings["num_continuations"]),
         verdict=_verdict(rows),

@@ -6,12 +6,13 @@ from dataclasses import replace
 
 import pytest
 
-from envs import Split, StepKind, Verdict, make_env, make_example
+from envs import Split, StepKind, Thinking, Verdict, make_env, make_example
 from rl.backtracks.pairs import Pair, count_by_kind, wrong_turn_pairs
 from rl.backtracks.run import written
 from rl.backtracks.text import backtracks_table, backtracks_text
 from rollout.encoder import make_encoder
-from tests.kit.byte_tokenizer import byte_tokenizer
+from rollout.prompt_format import PromptFormat
+from tests.kit.byte_tokenizer import CONTROL, byte_tokenizer
 from tests.kit.credit_groups import credit_group
 from tests.kit.directional import END, FULL, TURNS
 from tests.kit.problems import judge
@@ -47,17 +48,27 @@ def test_what_comes_next_and_what_passes_is_counted() -> None:
     )
     after_right = credit_group([FULL + END, "west. right, around\n<backtrack>\n" + FULL + END])
     nobody = replace(after_right, samples=())  # no sample was graded
-    (row,) = count_by_kind([pair, pair], [after_wrong, after_right, after_wrong, nobody])
-    assert (row.kind, row.back_after_wrong, row.back_after_right) == ("turn", [(2, 3)] * 2, [(1, 2)])
-    assert (row.passed_after_wrong, row.passed_after_right) == ([(1, 3)] * 2, [(2, 2)])
-    text = backtracks_text([row])
+    pairs = [pair, replace(pair, kind="lost_action"), pair]
+    row, empty = count_by_kind(pairs, [after_wrong, after_right, nobody, after_right, after_wrong, nobody])
+    assert (row.kind, row.back_after_wrong, row.back_after_right) == ("turn", [(2, 3)], [(1, 2)])
+    assert (row.passed_after_wrong, row.passed_after_right) == ([(1, 3)], [(2, 2)])
+    assert (empty.kind, empty.back_after_right, empty.passed_after_right) == ("lost_action", [], [])
+    text = backtracks_text([row, empty])
     assert "66.7 %" in text and "50.0 %" in text and "33.3 %" in text and "100.0 %" in text
-    head, *table = backtracks_table([row])
-    assert [dict(zip(head, cells, strict=True))["back"] for cells in table] == [0.66667, 0.5]
+    assert text.splitlines()[-1].split() == ["lost_action", "0", *"––––––"]
+    head, *table = backtracks_table([row, empty])
+    assert [dict(zip(head, cells, strict=True))["back"] for cells in table] == [0.66667, 0.5, "", ""]
 
 
-def test_a_beginning_is_text_without_answer() -> None:
+@pytest.mark.parametrize("thinking", [None, Thinking()])
+@pytest.mark.parametrize("marks", [(), ("<think>", "</think>")])
+def test_a_beginning_is_that_of_a_demonstration(thinking: Thinking | None, marks: tuple[str, ...]) -> None:
+    """It has no answer, and the mark of its thought is the control token that the warm start teaches."""
     env = make_env("directional")
-    encoder = make_encoder(byte_tokenizer())
+    encoder = make_encoder(byte_tokenizer(control=(*CONTROL, *marks)), PromptFormat(thinking=thinking))
     lines = ("west. right, around", "<backtrack>", "west. right, around")
-    assert written(env, TURNS, lines, encoder) == "".join([f"{line}\n" for line in lines])
+    ids = written(env, TURNS, lines, encoder)
+    begun = "<think>\n" if thinking else ""
+    assert encoder.show(ids) == begun + "".join([f"{line}\n" for line in lines])
+    demonstration = encoder.encode_completion(env.demonstrate((*lines, "north. around"), TURNS.answer))
+    assert ids == demonstration[: len(ids)]
