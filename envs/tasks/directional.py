@@ -158,7 +158,7 @@ class Directional(ReleasedEnv[DirectionalState]):
         check_error_kinds(errors, self.error_kinds)
         lines = self.full_trace(problem)
         places: dict[int, str] = {}
-        for error in errors:
+        for error in sorted(errors, key=lambda error: error != "lost_action"):  # which fits fewer lines
             free = [i for i in range(len(lines) - (error == "lost_action")) if i not in places]
             if not free:
                 return None

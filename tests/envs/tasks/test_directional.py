@@ -264,3 +264,5 @@ def test_a_line_has_at_most_one_detour_and_the_last_one_no_action_to_lose() -> N
     problem = ask("north", "left, right")
     for errors, fit in ((["turn"] * 2, True), (["turn"] * 3, False), (["lost_action"] * 2, False)):
         assert (Directional().detour_trace(problem, errors, random.Random(0)) is not None) is fit
+    for errors in (["turn", "lost_action"], ["again", "lost_action"]):  # one line alone has an action to lose
+        assert all(Directional().detour_trace(problem, errors, random.Random(seed)) for seed in range(50))
