@@ -114,24 +114,24 @@ class ExpertStudy:
 
     @cached_property
     def arms(self) -> list[RoundArm]:
-        """Every split, case, method and round over its seeds."""
-        found = []
-        for split in self.splits:
-            for case in self.cases:
-                for method in self.methods(case):
-                    base = self._by_seed(case, 0, split, method)
-                    for number in self.rounds(case):
-                        results = self._by_seed(case, number, split, method)
-                        if results:
-                            mean = mean_arm(method, results, base if number else None)
-                            found.append(
-                                RoundArm(case=case, split=split, method=method, round=number, mean=mean)
-                            )
-        return found
+        """Every split, case, method and round over the seeds that have the round."""
+        return [
+            arm
+            for split in self.splits
+            for case in self.cases
+            for method in self.methods(case)
+            for arm in self._arms(self.of(case), split, method)
+        ]
 
     def of_arm(self, case: str, split: str, method: str) -> list[RoundArm]:
         """The rounds of a method."""
         return [arm for arm in self.arms if (arm.case, arm.split, arm.method) == (case, split, method)]
+
+    def followed(self, case: str, split: str, method: str) -> list[RoundArm]:
+        """The rounds of a method over the seeds that have the last of the case: the same seeds in each."""
+        last = max(self.rounds(case), default=0)
+        runs = [run for run in self.of(case) if any(row.round == last for row in run.rows)]
+        return self._arms(runs, split, method)
 
     def learnt(self, case: str, number: int, figure: Callable[[ExpertRow], int]) -> float:
         """Mean over seeds of a figure of a round, such as how many answers it has kept."""
@@ -150,9 +150,25 @@ class ExpertStudy:
                     lines.append(f"{case}, seed {seed}: {done} of {planned} rounds")
         return lines
 
-    def _by_seed(self, case: str, number: int, split: str, method: str) -> BySeed:
-        found = {run.seed: run.results(number, split, method) for run in self.of(case)}
-        return {seed: results for seed, results in found.items() if results}
+    def _arms(self, runs: Sequence[ExpertRun], split: str, method: str) -> list[RoundArm]:
+        """The rounds of runs of one case, each compared with round 0 of the same runs."""
+        base = _by_seed(runs, 0, split, method)
+        return [
+            RoundArm(
+                case=runs[0].case,
+                split=split,
+                method=method,
+                round=number,
+                mean=mean_arm(method, results, base if number else None),
+            )
+            for number in sorted({row.round for run in runs for row in run.rows})
+            if (results := _by_seed(runs, number, split, method))
+        ]
+
+
+def _by_seed(runs: Sequence[ExpertRun], number: int, split: str, method: str) -> BySeed:
+    found = {run.seed: run.results(number, split, method) for run in runs}
+    return {seed: results for seed, results in found.items() if results}
 
 
 def has_experts(comparison: Comparison) -> bool:

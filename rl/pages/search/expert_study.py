@@ -50,12 +50,12 @@ def render_expert_study(study: ExpertStudy) -> str:
 
 
 def answer(study: ExpertStudy) -> str:
-    """How far greedy decoding has come in the last round of each case."""
+    """How far greedy decoding has come in the last round of each case, on the seeds that have it."""
     sentences = []
     for case in study.cases:
         parts = []
         for split in study.splits:
-            rounds = study.of_arm(case, split, GREEDY)
+            rounds = study.followed(case, split, GREEDY)
             gain = rounds[-1].mean.gain if rounds else None
             if gain is not None:
                 parts.append(
@@ -65,7 +65,9 @@ def answer(study: ExpertStudy) -> str:
         if parts:
             begin = f"{case}: by" if len(study.cases) > 1 else "By"
             last = study.rounds(case)[-1]
-            sentences.append(f"{begin} round {last}, greedy decoding has gone from {'; '.join(parts)}.")
+            begun, seeds = len(study.of(case)), study.followed(case, study.splits[0], GREEDY)[-1].mean.seeds
+            over = "" if seeds == begun else f", over {seeds} of {begun} seeds"
+            sentences.append(f"{begin} round {last}, greedy decoding has gone from {'; '.join(parts)}{over}.")
     return " ".join(sentences)
 
 
@@ -106,7 +108,7 @@ def _lines(study: ExpertStudy, split: str) -> list[RoundLine]:
         )
         for case in study.cases
         for method in study.methods(case)
-        if (found := study.of_arm(case, split, method))
+        if (found := study.followed(case, split, method))
     ]
 
 
@@ -132,7 +134,8 @@ def _accuracy_table(study: ExpertStudy) -> Table:
         for case in study.cases:
             for method in study.methods(case):
                 arms = {arm.round: arm for arm in study.of_arm(case, split, method)}
-                shown = [_figure(arms.get(number)) for number in rounds]
+                begun = len(study.of(case))
+                shown = [_figure(arms.get(number), begun) for number in rounds]
                 rows.append(
                     Row(
                         head=case, note=LABELS[method], cells=(*shown, _gain(arms[max(arms)] if arms else None))
@@ -143,10 +146,11 @@ def _accuracy_table(study: ExpertStudy) -> Table:
     return Table(label="accuracy by round", heads=heads, groups=tuple(groups))
 
 
-def _figure(arm: RoundArm | None) -> Cell:
+def _figure(arm: RoundArm | None, begun: int) -> Cell:
     if arm is None:
         return Cell(text=ABSENT)
-    return Cell(text=percent(arm.mean.accuracy), notes=(Note(text=_between(arm)),))
+    some = [Note(text=f"{arm.mean.seeds} of {begun} seeds")] if arm.mean.seeds < begun else []
+    return Cell(text=percent(arm.mean.accuracy), notes=(Note(text=_between(arm)), *some))
 
 
 def _gain(arm: RoundArm | None) -> Cell:

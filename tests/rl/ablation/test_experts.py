@@ -19,6 +19,7 @@ from rl.ablation.report import check_store, comparison, write_comparison
 from rl.compare.expert import read_expert_study, rounds_csv
 from rl.compare.runs import plan_comparison
 from rl.pages.render import is_page
+from rl.pages.search.expert_study import answer
 from rl.search.expert_record import ExpertRow, evaluated_log, expert_log
 from rl.search.record import Draw, ProblemRow, Response, SearchRow
 
@@ -43,7 +44,7 @@ def make_plan(folder: Path) -> Plan:
     return load_ablation(folder / "study.yaml", (), folder / "out")
 
 
-def write_rounds(trial: Trial, num: int) -> None:
+def write_rounds(trial: Trial, num: int, right_by_round: dict[int, tuple[int, ...]] = RIGHT) -> None:
     """The first rounds of a run; the larger of two searches answers rightly, the smaller one wrongly."""
     trial.folder.mkdir(parents=True, exist_ok=True)
     (trial.folder / "config.yaml").write_text(yaml.safe_dump(trial.config.model_dump(mode="json")))
@@ -59,7 +60,7 @@ def write_rounds(trial: Trial, num: int) -> None:
         return SearchRow(strategy="self_backtracking", breadth=breadth, states=("",), draws=draws(*places))
 
     for number in range(num):
-        right = RIGHT[number]
+        right = right_by_round[number]
         log = evaluated_log(trial.folder, number)
         log.path.parent.mkdir(parents=True, exist_ok=True)
         rows = [
@@ -140,3 +141,17 @@ def test_the_report_has_every_round_over_seeds(tmp_path: Path) -> None:
         "0.5",
     ]
     assert "over round 0" in comparison(plan) and "any, seed 1: not begun" in comparison(plan)
+
+
+def test_a_line_and_the_verdict_are_over_the_seeds_that_have_the_last_round(tmp_path: Path) -> None:
+    """One seed comes from 25 to 75 % in two rounds; another has round 0 alone, with 100 %."""
+    plan = make_plan(tmp_path)
+    write_rounds(plan.trials[0], 3)
+    write_rounds(plan.trials[2], 1, {0: (1, 1, 1, 1)})
+    study = read_expert_study(plan_comparison(plan))
+    assert [arm.mean.accuracy for arm in study.of_arm("plain", "id", "greedy")] == [0.625, 0.5, 0.75]
+    assert [arm.mean.accuracy for arm in study.followed("plain", "id", "greedy")] == [0.25, 0.5, 0.75]
+    said = answer(study)
+    assert "from 25.0 % to 75.0 % of id (+50.0 points" in said and said.endswith("over 1 of 2 seeds.")
+    page = write_comparison(plan).read_text()
+    assert "1 of 2 seeds" in page
