@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from configs import Config
 from rl.evaluate import num_completions
 from rl.runs.forecast import Kind, Work
@@ -67,7 +69,7 @@ def base_config(config: Config) -> Config:
         return config
     rollout, settings = config.rollout, config.eval
     limits = {split: settings.max_new_tokens.get(split, rollout.max_new_tokens) for split in settings.splits}
-    changed = {
+    changed: dict[str, Any] = {
         "num_samples": 0 if settings.greedy else 1,
         "search": False,
         "max_new_tokens": {split: min(limit, _NOISE_TOKENS) for split, limit in limits.items()},

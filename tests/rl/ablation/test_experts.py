@@ -33,7 +33,11 @@ BASE: dict[str, Any] = {
     "search": {"breadth": [1, 2], "depth": 0},
     "expert_iteration": {"rounds": 2, "num_problems": 10, "updates": 5},
 }
-RIGHT = {0: (1, 0, 0, 0), 1: (1, 1, 0, 0), 2: (1, 1, 1, 0)}  # of four problems, by round: greedy decoding
+RIGHT: dict[int, tuple[int, ...]] = {
+    0: (1, 0, 0, 0),
+    1: (1, 1, 0, 0),
+    2: (1, 1, 1, 0),
+}  # of four problems, by round: greedy decoding
 
 
 def make_plan(folder: Path) -> Plan:
