@@ -169,10 +169,10 @@ class _Loop:
         """The answers of the model of the round before to requests for fewer steps on the train problems."""
         answers = self._answers(Phase.ASK, number, ModelKind.CONDITIONED, self.asks, of_round=number - 1)
         found = asked(answers)
-        luck = (
+        verified = (
             "" if found.kept_verified is None else f", {found.kept_verified:,} of them with every line verified"
         )
-        self.say(f"round {number}: kept {found.kept:,} of {found.num:,} answers{luck}")
+        self.say(f"round {number}: kept {found.kept:,} of {found.num:,} answers{verified}")
         return answers
 
     def _answers(

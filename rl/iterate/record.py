@@ -189,7 +189,7 @@ class Solved:
         equal_accuracy: Among those with as many.
         more_accuracy: Among those with more.
         unverified_correct: Share of right answers with a line that does not hold, or a missing one; None where
-            steps are not checked. In answers with fewer steps it says how often a skip was luck.
+            steps are not checked. In answers with fewer steps it is where a skip may be luck.
         unverified_fewer: The same among right answers with fewer steps.
         invalid_correct: Invalid lines per right answer; None where steps are not checked.
         tokens: Mean tokens.

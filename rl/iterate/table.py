@@ -57,8 +57,8 @@ def rounds_table(rows: Sequence[RoundRow]) -> str:
 def _kept(row: RoundRow) -> str:
     if row.asked is None:
         return "-"
-    luck = "" if row.asked.kept_verified is None else f", {row.asked.kept_verified} verified"
-    return f"{row.asked.kept} of {row.asked.num}{luck}"
+    verified = "" if row.asked.kept_verified is None else f", {row.asked.kept_verified} verified"
+    return f"{row.asked.kept} of {row.asked.num}{verified}"
 
 
 def _share(value: float | None) -> str:

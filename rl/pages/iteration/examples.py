@@ -1,7 +1,7 @@
 """Answers to requests for fewer steps, beside the full traces of the same problems.
 
 In: a `LoopRecord`. Out: examples as data for the template: answers that were kept with every line verified,
-answers that were kept though a line does not hold or is missing (luck), and answers that were not kept. The
+answers that were kept though a line does not hold or is missing, and answers that were not kept. The
 records hold neither prompts nor verdicts on single lines, so the task of the config makes the problems again
 and checks the lines.
 """
@@ -98,7 +98,7 @@ def _kinds(rows: Sequence[AnswerRow]) -> dict[str, list[AnswerRow]]:
     follows = [row for row in rows if row.correct and row.consistent]
     return {
         "kept, every line holds": [row for row in rows if row.kept and row.verified is not False],
-        "kept by luck: a line is invalid or missing": [
+        "kept, not verified: a line is invalid or missing": [
             row for row in rows if row.kept and row.verified is False
         ],
         "not kept: right, but a line is invalid or missing": [row for row in follows if not row.kept],

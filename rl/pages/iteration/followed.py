@@ -1,7 +1,7 @@
 """What the model of each round that is asked for a number of steps makes of it, and what was learnt from that.
 
 In: a `LoopRecord`. Out: plots and tables for the template: step-following by request, and the answers kept
-for the next round with the share that was luck.
+for the next round with the share that is not verified.
 """
 
 from __future__ import annotations
@@ -112,22 +112,23 @@ def kept_plots(loop: LoopRecord) -> list[Plot]:
     """Answers kept for each round and request, and those of them with every line verified."""
     by_request = _by_request(loop)
     kept: list[RoundLine] = []
-    lucky: list[RoundLine] = []
+    unverified: list[RoundLine] = []
     for place, (fewer, by_round) in enumerate(by_request.items()):
         name = request_name(fewer)
         values = {number_: float(one.kept) for number_, one in by_round.items()}
         kept.append(RoundLine(label=name, place=place, values=values))
         sure = {n: float(one.kept_verified) for n, one in by_round.items() if one.kept_verified is not None}
         kept.append(RoundLine(label="", place=place, values=sure, dashed=True))
-        share = {n: 100 * luck for n, one in by_round.items() if (luck := luck_frac(one)) is not None}
-        lucky.append(RoundLine(label=name, place=place, values=share))
+        share = {n: 100 * frac for n, one in by_round.items() if (frac := unverified_frac(one)) is not None}
+        unverified.append(RoundLine(label=name, place=place, values=share))
     plots = []
     if any(line.values for line in kept):
         svg = round_curves(kept, unit="answers", name="kept0", alt="Answers kept by round")
         plots.append(Plot(title="Answers kept (dashed: every line verified)", svg=svg))
-    if any(line.values for line in lucky):
-        svg = round_curves(lucky, unit="% of the kept", name="kept1", alt="Lucky answers by round", top=102.0)
-        plots.append(Plot(title="Kept by luck: a line invalid or missing", svg=svg))
+    if any(line.values for line in unverified):
+        alt = "Kept answers that are not verified, by round"
+        svg = round_curves(unverified, unit="% of the kept", name="kept1", alt=alt, top=102.0)
+        plots.append(Plot(title="Kept, not verified: a line invalid or missing", svg=svg))
     return plots
 
 
@@ -141,7 +142,7 @@ def kept_table(loop: LoopRecord) -> Table:
         "right",
         "Kept",
         "Every line verified",
-        "Luck",
+        "Not verified",
     )
     by_request = _by_request(loop)
     groups = []
@@ -161,7 +162,7 @@ def kept_table(loop: LoopRecord) -> Table:
     return Table(label="what every round learnt", heads=heads, groups=tuple(groups))
 
 
-def luck_frac(one: Asked) -> float | None:
+def unverified_frac(one: Asked) -> float | None:
     """Share of the kept answers that have a line which is invalid or missing; None where that is not known."""
     return 1 - one.kept_verified / one.kept if one.kept and one.kept_verified is not None else None
 
@@ -178,7 +179,7 @@ def _by_request(loop: LoopRecord) -> dict[int, dict[int, Asked]]:
 
 def _counts(one: Asked) -> tuple[Cell, ...]:
     known = one.kept_verified is not None
-    luck = percent(luck_frac(one)) if known else ABSENT
+    unverified = percent(unverified_frac(one)) if known else ABSENT
     verified = f"{one.kept_verified:,}" if known else ABSENT
     counts = [f"{num:,}" for num in (one.num, one.num_real, one.consistent, one.correct, one.kept)]
-    return cells([*counts, verified, luck])
+    return cells([*counts, verified, unverified])

@@ -26,7 +26,7 @@ def steps_frac(solved: Solved) -> float | None:
 
 
 def solved_plots(loop: LoopRecord, kept: int | None) -> list[Plot]:
-    """Accuracy, steps, the share with fewer steps and how many of these were luck, each over rounds.
+    """Accuracy, steps, the share with fewer steps and how many of these are not verified, each over rounds.
 
     Args:
         loop: The loop.
@@ -39,7 +39,12 @@ def solved_plots(loop: LoopRecord, kept: int | None) -> list[Plot]:
     ]
     if any(row.solved[cell].unverified_fewer is not None for row in loop.rounds for cell in row.solved):
         panels.append(
-            ("Lucky skips", "% of right answers with fewer steps", lambda one: one.unverified_fewer, 102.0)
+            (
+                "Skips that are not verified",
+                "% of right answers with fewer steps",
+                lambda one: one.unverified_fewer,
+                102.0,
+            )
         )
     plots = []
     for place, (title, unit, figure, top) in enumerate(panels):

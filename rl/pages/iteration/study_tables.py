@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 from rl.iterate.record import Solved
 from rl.iterate.regret import ALL_MIXES, RegretRow, RoundDifference
 from rl.iterate.study import LoopStudy, mean_accuracy, values
-from rl.pages.iteration.followed import luck_frac, request_name
+from rl.pages.iteration.followed import request_name, unverified_frac
 from rl.pages.table import Cell, Group, Note, Row, Table
 from rl.stats.format import ABSENT, bare_percent, number, percent, signed
 from rl.stats.intervals import mean_interval
@@ -36,7 +36,7 @@ def rounds_table(study: LoopStudy) -> Table:
         "With fewer steps",
         "With as many",
         "With more",
-        "Lucky, of right ones with fewer",
+        "Not verified, of right ones with fewer",
     )
     groups = []
     for cell in study.cells:
@@ -118,7 +118,7 @@ def requests_table(study: LoopStudy) -> Table | None:
         "Right, of those",
         "Right with the steps asked for",
         "Kept for this round",
-        "Luck among the kept",
+        "Not verified, of the kept",
     )
     groups = []
     for case in study.cases:
@@ -130,7 +130,7 @@ def requests_table(study: LoopStudy) -> Table | None:
                     continue
                 ones = list(results.values())
                 asked = study.asked(case, round_, fewer).values() if fewer else []
-                lucky = [share for one in asked if (share := luck_frac(one)) is not None]
+                unverified = [share for one in asked if (share := unverified_frac(one)) is not None]
                 cells = (
                     Cell(text=str(round_)),
                     _over_seeds(
@@ -145,7 +145,7 @@ def requests_table(study: LoopStudy) -> Table | None:
                     ),
                     _over_seeds([s for o in ones if (s := o.joint_real if fewer else o.joint) is not None]),
                     _over_seeds([float(one.kept) for one in asked], lambda value: number(value, 0)),
-                    _over_seeds(lucky),
+                    _over_seeds(unverified),
                 )
                 rows.append(Row(head=request_name(fewer), cells=cells))
         if rows:

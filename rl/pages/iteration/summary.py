@@ -70,11 +70,9 @@ def tiles(loop: LoopRecord, kept: Kept | None) -> list[Tile]:
         made.append(Tile(name="Steps saved on id", figure=percent(1 - share), notes=notes))
     asked = [row.asked for row in loop.rounds if row.asked is not None and row.asked.kept_verified is not None]
     if num := sum(one.kept for one in asked):
-        lucky = num - sum(one.kept_verified or 0 for one in asked)
-        tile = Tile(
-            name="Kept by luck", figure=percent(lucky / num), notes=(f"{lucky:,} of {num:,} kept answers",)
-        )
-        made.append(tile)
+        unverified = num - sum(one.kept_verified or 0 for one in asked)
+        notes = (f"{unverified:,} of {num:,} kept answers",)
+        made.append(Tile(name="Kept, not verified", figure=percent(unverified / num), notes=notes))
     return made
 
 

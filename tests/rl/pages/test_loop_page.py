@@ -10,7 +10,7 @@ import pytest
 
 from rl.iterate.read import is_loop, read_loop
 from rl.pages.iteration.choice import kept_round, why
-from rl.pages.iteration.followed import followed, kept_table, luck_frac
+from rl.pages.iteration.followed import followed, kept_table, unverified_frac
 from rl.pages.iteration.solved import solved_table
 from rl.pages.iteration.summary import verdict
 from rl.pages.iteration.write import render_loop, write_loop_report
@@ -48,7 +48,12 @@ def test_the_page_says_what_was_chosen_and_shows_every_round(folder: Path) -> No
     text = page_text(page)
     assert why(kept) in text
     assert "Round kept" in text
-    for section in ("Standard models by round", "The round to keep", "Asked for fewer steps", "kept by luck"):
+    for section in (
+        "Standard models by round",
+        "The round to keep",
+        "Asked for fewer steps",
+        "kept, not verified",
+    ):
         assert section in text
     assert page.count("<svg") == 4 + 3 + 2
     assert "<script" not in page
@@ -69,13 +74,14 @@ def test_figures_are_those_of_the_answers(folder: Path) -> None:
     assert two.num_real == sum(row.full_steps > 2 for row in loop.standard[0]["id"])
 
 
-def test_luck_is_what_was_kept_without_every_line_verified(folder: Path) -> None:
+def test_what_was_kept_without_every_line_verified_is_said_to_be_that(folder: Path) -> None:
     loop = read_loop(folder)
     found = loop.rounds[1].asked
     assert found is not None and found.kept_verified is not None
     kept = [row for row in loop.asked[1] if row.kept]
     assert found.kept == len(kept) and found.kept_verified < found.kept
-    assert luck_frac(found) == pytest.approx(sum(not row.verified for row in kept) / len(kept))
+    assert unverified_frac(found) == pytest.approx(sum(not row.verified for row in kept) / len(kept))
+    assert kept_table(loop).heads[-2:] == ("Every line verified", "Not verified")
     first = kept_table(loop).groups[0]
     assert "learnt 12 full traces and 0 skipped by hand" in first.about
 
