@@ -1,6 +1,6 @@
-"""The settings of positions beside the model: what they need of each other, and lines that are too long.
+"""The settings of positions beside the model: what they need of each other and of the task, and lines too long.
 
-In: a config and its policy. Out: a warning, or a refusal.
+In: a config and its policy. Out: warnings, or a refusal.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from rl.models.policy import Policy
 from rl.parts import Parts
 from rl.sft.lengths import check_lines
 from rollout.column_positions import ColumnPositions
+from rollout.encoder import Encoder
 from rollout.line_llama import positions_of, window_of
 from rollout.positions import InOrder, LinePositions
 
@@ -19,7 +20,8 @@ def check_positions(config: Config, parts: Parts, policy: Policy) -> str:
     """Refuse what a model at its positions cannot learn or be sampled by.
 
     Returns:
-        A warning about lines that outgrow the stride of line or column positions; "" without any.
+        Warnings, a line each, about lines that outgrow the stride of line or column positions, and traces that
+        leave their columns; "" without any.
 
     Raises:
         ConfigError: Names the keys and what to change.
@@ -40,12 +42,7 @@ def check_positions(config: Config, parts: Parts, policy: Policy) -> str:
             "window; set policy.attn_implementation to 'sdpa'"
         )
     if isinstance(rule, ColumnPositions):
-        prompt = policy.encoder.encode_prompt(parts.env.problem(Split.TRAIN, 0))
-        if not set(prompt) & set(rule.newline_ids):
-            raise ConfigError(
-                f"{found}, which reads the first line of a text whole, but prompts of "
-                f"'{parts.env.name}' do not end it; set policy.tiny.positions to rotary"
-            )
+        _check_columns(config, parts, policy.encoder, rule, found)
     if learnt is None:
         return ""
     if not ordinary and learnt.position_range is not None:
@@ -54,9 +51,9 @@ def check_positions(config: Config, parts: Parts, policy: Policy) -> str:
             f"{found}; use warm_start.position_jumps instead, or set warm_start.position_range to null"
         )
     if ordinary and learnt.position_jumps is not None:
+        other = "set policy.tiny.positions to lines or columns" if tiny else "take a model that has"
         raise ConfigError(
-            f"warm_start.position_jumps is {learnt.position_jumps}, but {found}; set "
-            "policy.tiny.positions to lines or columns with policy.model tiny, or "
+            f"warm_start.position_jumps is {learnt.position_jumps}, but {found}; {other}, or set "
             "warm_start.position_jumps to null"
         )
     context = policy.context
@@ -68,4 +65,40 @@ def check_positions(config: Config, parts: Parts, policy: Policy) -> str:
         )
     if not isinstance(rule, LinePositions | ColumnPositions):
         return ""
-    return check_lines((*parts.curriculum, parts.env), learnt, policy.encoder, rule, seed=config.seed)
+    wider = "raise policy.tiny.line_stride" if tiny else "train a model with a larger policy.tiny.line_stride"
+    envs = (*parts.curriculum, parts.env)
+    warnings = [check_lines(envs, learnt, policy.encoder, rule, seed=config.seed, remedy=wider)]
+    if isinstance(rule, ColumnPositions) and learnt.skipped_frac:
+        warnings.append(
+            f"warning: warm_start.skipped_frac is {learnt.skipped_frac:g}, and below a line that adds two "
+            "columns the others stand one column off; set it to 0 for distances that never change"
+        )
+    return "\n".join(filter(None, warnings))
+
+
+def _check_columns(config: Config, parts: Parts, encoder: Encoder, rule: ColumnPositions, found: str) -> None:
+    """Refuse prompts whose first line is not a question with digits, and traces that take lines back."""
+    other = "set policy.tiny.positions to rotary" if config.policy.model == "tiny" else "take another model"
+    for split in map(Split, dict.fromkeys(("train", *config.eval.splits))):
+        problem = parts.env.problem(split, 0)
+        for asked in (problem, parts.env.with_budget(problem, 2)):
+            ids = encoder.encode_prompt(asked)
+            end = next((n for n, token in enumerate(ids) if token in rule.newline_ids), len(ids))
+            line = encoder.tokenizer.decode(list(ids[:end]), skip_special_tokens=True)
+            if line != problem.question or end == len(ids):
+                raise ConfigError(
+                    f"{found}, which reads the question from the first line of a prompt, but prompts of "
+                    f"{split} begin with {line[:60]!r}; let prompts begin with the question on a line of its "
+                    f"own, or {other}"
+                )
+            if not {*ids[:end]} & {*rule.digit_ids}:
+                raise ConfigError(
+                    f"{found}, which are for sums, but a question of '{parts.env.name}' has no digits: "
+                    f"{line[:60]!r}; {other}"
+                )
+    for key in ("detour_frac", "search_frac"):
+        if config.warm_start is not None and (share := getattr(config.warm_start, key)):
+            raise ConfigError(
+                f"warm_start.{key} is {share:g}, but {found}, and a line that is taken back moves those below "
+                f"it one column on; set warm_start.{key} to 0, or {other}"
+            )

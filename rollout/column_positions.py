@@ -37,7 +37,7 @@ class ColumnPositions:
     is read whole, all digits of a number have one place, and its last digit stands in column 0.
 
     Attributes:
-        stride: Positions between columns, more than twice the tokens of a line.
+        stride: Positions between columns, at least twice the tokens of a line.
         newline_ids: Tokens that end a line.
         digit_ids: Tokens of one digit.
     """
@@ -48,7 +48,7 @@ class ColumnPositions:
 
     @property
     def room(self) -> int:
-        """Tokens of a line before it runs into another half of the stride."""
+        """Places of a line: one half of the stride."""
         return self.stride // 2
 
     def read(self, ids_BT: torch.Tensor, mask_BT: torch.Tensor) -> torch.Tensor:

@@ -82,7 +82,7 @@ class LinePositions:
 
     @property
     def room(self) -> int:
-        """Tokens of a line before it runs into another."""
+        """Places of a line."""
         return self.stride
 
 

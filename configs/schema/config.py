@@ -66,10 +66,12 @@ class TinyModelConfig(Section):
     that what is copied from the line above stands at the same distance however long the lines are (after
     arXiv 2405.20671); the embedded engine samples such a model, and nothing but Stride loads it. `columns`: the
     same for traces of column addition, whose lines read one column of the question each: the digits of the
-    question, the lines and the digits of the answer stand at the multiple of their column."""
+    question, the lines and the digits of the answer stand at the multiple of their column. Prompts must begin
+    with the question on a line of its own, and a warm start has no detours or searches; skipped traces leave
+    their columns."""
     line_stride: int = Field(64, ge=2)
     """Positions between the starts of lines with `positions: lines`, more than the tokens of a line; between
-    columns with `positions: columns`, more than twice as many."""
+    columns with `positions: columns`, at least twice as many."""
     line_window: int | None = Field(None, ge=2)
     """Lines that a token attends to, its own included, with `positions: lines`. What is further up must not be
     needed: the question is out of sight after this many lines, counted from its own. null: all."""

@@ -7,9 +7,11 @@ the warm start would teach nothing that can be sampled, or what the model cannot
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import torch
+from torch.nn.utils.rnn import pad_sequence
 
 from configs import ConfigError
 from configs.schema.config import WarmStartConfig
@@ -17,7 +19,7 @@ from envs import Env
 from rl.sft.examples import make_examples
 from rollout.column_positions import ColumnPositions
 from rollout.encoder import Encoder
-from rollout.positions import LinePositions, is_any
+from rollout.positions import LinePositions
 
 _TRIED = 128  # demonstrations of each phase, before anything is trained
 _MANY = 0.05  # share of demonstrations over the limit that is worth a line
@@ -77,6 +79,7 @@ def check_lines(
     rule: LinePositions | ColumnPositions,
     *,
     seed: int,
+    remedy: str,
 ) -> str:
     """A warning where a line of a prompt or demonstration takes all the room that it has, or more.
 
@@ -86,26 +89,31 @@ def check_lines(
         encoder: The policy's.
         rule: The rule of its positions.
         seed: Of the mix.
+        remedy: How to get a larger stride.
     """
-    longest = 0
-    for env in envs:
-        for example in make_examples(env, config, num_problems=min(_TRIED, config.num_problems), seed=seed):
-            ids = (*encoder.encode_prompt(example.problem), *encoder.encode_completion(example.text))
-            ends_T = is_any(torch.tensor(ids), rule.newline_ids).long()
-            longest = max(longest, *(ends_T.cumsum(0) - ends_T).bincount().tolist())
-    if longest < rule.room:
-        return ""
-    begun = (
-        f"warning: a line of the demonstrations and their prompts has {longest} tokens, and the line stride "
-    )
+    num = min(_TRIED, config.num_problems)
+    texts = [
+        torch.tensor([*encoder.encode_prompt(example.problem), *encoder.encode_completion(example.text)])
+        for env in envs
+        for example in make_examples(env, config, num_problems=num, seed=seed)
+    ]
+    ids_BT = pad_sequence(texts, batch_first=True)
+    mask_BT = pad_sequence([torch.ones_like(ids) for ids in texts], batch_first=True)
+    begun = "warning: a line of the demonstrations and their prompts"
+    wide = replace(rule, stride=2**20)  # no line outgrows it
+    places = int((wide.read(ids_BT, mask_BT) % wide.room * mask_BT).max()) + 1
     if isinstance(rule, ColumnPositions):
+        if places <= rule.room:
+            return ""
         return (
-            f"{begun}is {rule.stride}: from {rule.room} tokens on the positions of a line run into others; "
-            "raise policy.tiny.line_stride"
+            f"{begun} takes {places} places, and a line has half of the line stride, {rule.room}: its "
+            f"positions run into others; {remedy}"
         )
+    if places < rule.room:
+        return ""
     return (
-        f"{begun}is {rule.stride}: the positions of such lines have no room to jump, and from "
-        f"{rule.stride + 1} tokens on run into those of the next line; raise policy.tiny.line_stride"
+        f"{begun} has {places} tokens, and the line stride is {rule.stride}: the positions of such lines have "
+        f"no room to jump, and from {rule.stride + 1} tokens on run into those of the next line; {remedy}"
     )
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -10,8 +9,6 @@ from pydantic import ValidationError
 
 from configs import Config, ConfigError
 from configs.schema.config import TinyModelConfig
-from envs import Problem, Split
-from envs.tasks.addition import Addition
 from rl.build import build_policy
 from rl.parts import build_parts
 from rl.positions import check_positions
@@ -34,40 +31,53 @@ def test_an_attention_that_takes_no_mask_is_refused_with_a_line_window() -> None
         check_positions(config.model_copy(update={"policy": flash}), parts, policy)
 
 
-def with_columns(stride: int) -> Config:
+def with_columns(stride: int = 64, **more: Any) -> Config:
     return Config.model_validate(
         {
             "env": {"name": "addition"},
             "rewards": {"terms": [{"name": "correct", "weight": 1}]},
             "policy": {"tiny": {"positions": "columns", "line_stride": stride}},
             "device": "cpu",
+            **more,
         }
     )
 
 
+def check(config: Config) -> str:
+    parts = build_parts(config)
+    return check_positions(config, parts, build_policy(config, parts))
+
+
 def test_a_line_that_runs_into_another_column_is_told() -> None:
-    said = {}
-    for stride in (44, 42):  # the longest line has 21 tokens: "2. 12 + 88 + 1 = 101, write 01, carry 1"
-        config = with_columns(stride)
-        parts = build_parts(config)
-        said[stride] = check_positions(config, parts, build_policy(config, parts))
-    assert said[44] == ""
-    assert "has 21 tokens, and the line stride is 42: from 21 tokens on the positions of a line" in said[42]
+    # The longest line has the places 0 to 20: "2. 12 + 88 + 1 = 101, write 01, carry 1".
+    assert "takes 21 places" not in check(with_columns(42))
+    assert "takes 21 places, and a line has half of the line stride, 20: its positions" in check(
+        with_columns(40)
+    )
 
 
-class OneLine(Addition):
-    def problem(self, split: Split, index: int) -> Problem:
-        drawn = super().problem(split, index)
-        return replace(drawn, prompt=drawn.question)
+def test_all_digits_of_a_number_of_the_question_take_one_place() -> None:
+    env = {"name": "addition", "settings": {"train": {"15_15": 1.0}}}  # a question of 34 tokens
+    assert check(with_columns(env=env, warm_start={"skipped_frac": 0.0})) == ""
 
 
-def test_columns_need_prompts_that_end_their_first_line() -> None:
-    config = with_columns(64)
-    parts = replace(build_parts(config), env=OneLine())
-    with pytest.raises(
-        ConfigError, match="reads the first line of a text whole, but prompts of 'addition' do not"
+def test_traces_and_prompts_that_leave_the_columns_are_told() -> None:
+    assert "skipped_frac is 0.5, and below a line that adds two columns the others" in check(with_columns())
+    with pytest.raises(ConfigError, match=r"detour_frac is 0.2, but policy.tiny.positions is columns, .*to 0"):
+        check(with_columns(warm_start={"skipped_frac": 0.0, "detour_frac": 0.2}))
+    with pytest.raises(ConfigError, match=r"for sums, but a question of 'directional' has no digits: .*rotary"):
+        check(with_columns(env={"name": "directional"}))
+    for template, begins in (
+        ("Question:\n{question}\nAnswer:\n", "'Question:'"),
+        ("{budget}\n{question}\nAnswer:\n", "'2'"),  # where a budget is stated
+        ("{question} =", "'Add [0-9]+ and [0-9]+ ='"),
     ):
-        check_positions(config, parts, build_policy(config, parts))
+        told = f"question from the first line of a prompt, but prompts of train begin with {begins}; let"
+        with pytest.raises(ConfigError, match=told):
+            check(with_columns(prompt={"template": template}))
+    templates = {"train": "{question}\n", "id": "{question}\n", "ood_easy": "Sum: {question}\n"}
+    with pytest.raises(ConfigError, match="prompts of ood_easy begin with 'Sum: Add "):
+        check(with_columns(prompt={"template": templates}))
 
 
 @pytest.mark.parametrize(("key", "value"), [("number_digits", 2), ("join_signs", True)])

@@ -174,7 +174,7 @@ def test_lines_that_outgrow_the_stride_are_told() -> None:
     )
     for stride, told in ((longest + 1, False), (longest, True)):
         lines = LinePositions(stride=stride, newline_ids=newline_ids)
-        warning = check_lines([env], config, encoder, lines, seed=0)
+        warning = check_lines([env], config, encoder, lines, seed=0, remedy="raise it")
         assert (f"has {longest} tokens, and the line stride is {stride}:" in warning) == told == bool(warning)
 
 
