@@ -32,9 +32,11 @@ from rollout.positions import is_any
 class ColumnPositions:
     """Lines one column further on each, and the digits of a number in columns of their own.
 
-    A line that begins with a digit takes the first half of the stride, token after token. Any other line takes
-    the second half, where a digit moves what follows it one column back. In the first line, the question, which
-    is read whole, all digits of a number have one place, and its last digit stands in column 0.
+    A line that begins with a digit takes the first half of the stride, token after token; only the digits of
+    its number behind the first one share a place with the token that follows, so "9." and "10." take the same.
+    Any other line takes the second half, where a digit moves what follows it one column back. In the first
+    line, the question, which is read whole, all digits of a number have one place, and its last digit stands
+    in column 0.
 
     Attributes:
         stride: Positions between columns, at least twice the tokens of a line.
@@ -76,7 +78,8 @@ class ColumnPositions:
         """Positions [B] after tokens that end a line, are a digit or neither."""
         half, place_B = self.stride // 2, position_B % self.stride
         back_B = digit_B & (place_B >= half) & (position_B >= self.stride)
-        next_B = torch.where(back_B, position_B - self.stride, position_B + 1)
+        stays_B = digit_B & (place_B == 1)  # in the number of a line, behind its first digit
+        next_B = torch.where(back_B, position_B - self.stride, position_B + (~stays_B).long())
         next_B = torch.where(~digit_B & (place_B == 0), position_B + half, next_B)
         return torch.where(ends_B, position_B - place_B + self.stride, next_B)
 

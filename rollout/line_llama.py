@@ -15,7 +15,7 @@ from typing import Any, NoReturn
 
 import torch
 from torch import nn
-from transformers import AutoConfig, AutoModelForCausalLM, LlamaConfig, LlamaForCausalLM
+from transformers import AutoConfig, AutoModel, AutoModelForCausalLM, LlamaConfig, LlamaForCausalLM
 from transformers.masking_utils import create_causal_mask
 from transformers.modeling_outputs import BaseModelOutputWithPast
 from transformers.models.llama.modeling_llama import LlamaModel, LlamaPreTrainedModel
@@ -27,6 +27,8 @@ from rollout.positions import InOrder, LinePositions, Positions
 
 class LineLlamaConfig(LlamaConfig):  # type: ignore[no-untyped-call]
     """A Llama's config with the rule of its positions.
+
+    Saved folders name the type, so it stays what it was when lines were the only rule.
 
     Attributes:
         line_stride: Positions between the starts of lines, or between columns.
@@ -76,11 +78,12 @@ class LineLlamaModel(LlamaModel):  # type: ignore[no-untyped-call]
     ) -> BaseModelOutputWithPast:
         """See `LlamaModel.forward`; positions that are not given follow from the text of `input_ids` [B, T].
 
-        After a KV cache the mask must leave out what is not in the window: the lines there are unknown.
+        After a KV cache the mask must leave out what is not in the window, since the lines there are unknown: a
+        mask [B, T] for one new token, one of 4 axes for more.
 
         Raises:
             ValueError: Positions or a window are needed, but the tokens before `input_ids`, or all of them, are
-                unknown.
+                unknown; or there is a window, and the mask after a KV cache cannot leave out what is not in it.
         """
         goes_on = past_key_values is not None and past_key_values.get_seq_length() > 0
         given = input_ids if input_ids is not None else inputs_embeds
@@ -95,8 +98,15 @@ class LineLlamaModel(LlamaModel):  # type: ignore[no-untyped-call]
                     "whole text; pass position_ids, or all token ids with a mask [B, T]"
                 )
             position_ids = self.config.positions.read(input_ids, attention_mask)
-        if self.config.window is not None and not goes_on:
-            attention_mask = self._window_mask(self.config.window, input_ids, attention_mask)
+        if self.config.window is not None:
+            if not goes_on:
+                attention_mask = self._window_mask(self.config.window, input_ids, attention_mask)
+            elif attention_mask is None or (attention_mask.dim() == 2 and position_ids.shape[1] > 1):
+                known = "no mask" if attention_mask is None else "several tokens with a mask of 2 axes"
+                raise ValueError(
+                    f"{type(self).__name__} got {known} after a KV cache, but it attends to the last lines "
+                    "only; pass one token at a time, with a mask [B, T] of what is in them"
+                )
         outputs: BaseModelOutputWithPast = super().forward(
             input_ids=input_ids,
             attention_mask=attention_mask,
@@ -168,4 +178,5 @@ def window_of(model: nn.Module) -> LineWindow | None:
 
 
 AutoConfig.register(LineLlamaConfig.model_type, LineLlamaConfig)
+AutoModel.register(LineLlamaConfig, LineLlamaModel)
 AutoModelForCausalLM.register(LineLlamaConfig, LineLlamaForCausalLM)

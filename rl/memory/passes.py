@@ -31,6 +31,8 @@ from transformers import PreTrainedModel
 from trl.trainer.utils import add_fused_lm_head
 
 from rl.grpo.evaluation_mode import switch_to_evaluation
+from rollout.line_llama import positions_of
+from rollout.positions import InOrder
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -76,6 +78,7 @@ class PassSimulation:
         base: Any = self._model.get_base_model() if isinstance(self._model, PeftModel) else self._model
         vars(base).pop("forward", None)  # a trainer's
         self._config = base.config.get_text_config()
+        self._own_positions = not isinstance(positions_of(base), InOrder)  # slow to find, and small
         if attention is not None:
             base.set_attn_implementation("eager" if attention == "eager" else "sdpa")  # flash keeps the same
         add_fused_lm_head(base, outputs=("log_probs", "entropy"))
@@ -101,6 +104,7 @@ class PassSimulation:
     def _run(self, rows: int, width: int, *, padded: bool) -> PassMemory:
         with self._mode, self._as_in_training(), self._attention():
             ids_BW = torch.zeros(rows, width, dtype=torch.long)
+            positions = {"position_ids": torch.arange(width).expand(rows, -1)} if self._own_positions else {}
             alive = _Alive()
             for parameter in self._model.parameters():
                 alive.leave_out(parameter)
@@ -116,6 +120,7 @@ class PassSimulation:
                         attention_mask=torch.ones_like(ids_BW) if padded else None,
                         labels=ids_BW,
                         fused_lm_head=True,
+                        **positions,
                     )
                 kept = alive.bytes
                 outputs.log_probs.mean().backward()

@@ -60,7 +60,10 @@ def test_the_example_by_hand() -> None:
     assert places[closing + 5 : closing + 9] == [(5, HALF + 4), (4, HALF + 4), (3, HALF + 4), (2, HALF + 4)]
 
 
-@pytest.mark.parametrize(("first", "second"), [(345, 78), (7, 9999999), (12345678, 87654321), (5, 4)])
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [(345, 78), (7, 9999999), (12345678, 87654321), (5, 4), (123456789012, 1), (10**99, 10**99 - 1)],
+)
 def test_what_is_copied_stands_at_one_distance_in_every_column(first: int, second: int) -> None:
     """A token is predicted where the one before it stands."""
     pieces, positions = text_of(first, second)
@@ -70,7 +73,8 @@ def test_what_is_copied_stands_at_one_distance_in_every_column(first: int, secon
     written = []
     for column, start in enumerate(starts[1:-1]):
         written.append(pieces.index("write ", start) + 1)
-        for operand, target in zip(operands, (start + 2, start + 4), strict=True):
+        dot = pieces.index(". ", start)  # behind the number of the line, which has up to three digits
+        for operand, target in zip(operands, (dot + 1, dot + 3), strict=True):
             if column < len(operand):
                 assert pieces[target] == pieces[operand[column]]
                 distance = positions[target - 1] - positions[operand[column]]

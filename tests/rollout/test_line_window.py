@@ -77,3 +77,23 @@ def test_after_a_cache_the_mask_is_the_window() -> None:
         past_key_values=model(ids[:, :-1], use_cache=True).past_key_values,
     )
     assert torch.allclose(last.logits[0, -1], model(ids).logits[0, -1], atol=1e-5)
+
+
+@torch.no_grad()
+@pytest.mark.parametrize(
+    ("num", "mask", "said"),
+    [(1, None, "got no mask after a KV"), (2, torch.ones(1, 7), "got several tokens with a mask of 2 axes")],
+)
+def test_after_a_cache_a_mask_that_cannot_be_the_window_is_refused(
+    num: int, mask: torch.Tensor | None, said: str
+) -> None:
+    model: Any = make("llama-line-window").eval()
+    ids = torch.tensor([[4, 5, 3, 6, 7, 8, 9]])
+    cache = model(ids[:, :-num], use_cache=True).past_key_values
+    with pytest.raises(ValueError, match=said):
+        model(
+            ids[:, -num:],
+            attention_mask=mask,
+            position_ids=torch.arange(7 - num, 7)[None],
+            past_key_values=cache,
+        )

@@ -13,6 +13,8 @@ from trl.trainer.utils import add_fused_lm_head
 from rl.grpo.evaluation_mode import switch_to_evaluation
 from rl.memory.learner import bytes_of
 from rl.memory.passes import PassMemory, PassSimulation, _Alive
+from rollout.column_positions import ColumnPositions
+from tests.kit.causal_models import make
 from tests.kit.model_families import make_family
 from tests.kit.update_memory import Case
 
@@ -81,6 +83,18 @@ def test_a_gpu_folds_logits_in_place_and_keeps_scores_in_float32() -> None:
 def test_a_padded_pass_has_a_mask() -> None:
     simulation = PassSimulation(SMALL.model(), mixed_precision=False, checkpointing=False, on_gpu=False)
     assert simulation.measure(2, 48, padded=True).kept > simulation.measure(2, 48).kept
+
+
+def test_positions_that_follow_from_the_text_are_not_found_for_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It would take a minute for long rows, and they take no memory worth counting."""
+    monkeypatch.delattr(ColumnPositions, "read")
+    own, plain = (
+        PassSimulation(make(family), mixed_precision=False, checkpointing=False, on_gpu=False)
+        for family in ("llama-columns", "llama")
+    )
+    measured = own.measure(2, 24, padded=True)
+    assert not measured.estimated
+    assert measured.kept == pytest.approx(plain.measure(2, 24, padded=True).kept, rel=0.05)
 
 
 @pytest.mark.parametrize("family", ["gemma2", "gpt2", "qwen3", "mixtral", "mamba2", "falcon_h1"])

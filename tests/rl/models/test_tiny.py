@@ -8,12 +8,13 @@ from typing import Any
 import pytest
 import torch
 from pydantic import ValidationError
-from transformers import AutoModelForCausalLM, PreTrainedModel
+from transformers import AutoModel, AutoModelForCausalLM, PreTrainedModel
 
 from configs.schema.config import PolicyConfig, TinyModelConfig
 from envs import make_env
 from rl.models.policy import load_policy
-from rollout.line_llama import LineLlamaConfig
+from rollout.column_positions import ColumnPositions
+from rollout.line_llama import LineLlamaConfig, LineLlamaModel
 from rollout.line_window import LineWindow
 
 ENV = make_env("directional")
@@ -73,6 +74,17 @@ def test_at_line_positions_it_is_a_type_of_its_own_that_stride_loads(tmp_path: P
     assert model.config.positions.stride == 16
     assert model.config.window == LineWindow(lines=3, newline_ids=(newline,))
     assert torch.equal(last_logits(model.eval()), last_logits(policy.model.eval()))  # type: ignore[arg-type]
+    layers = AutoModel.from_pretrained(tmp_path)
+    assert type(layers) is LineLlamaModel and layers.config.window == model.config.window
+
+
+def test_at_column_positions_a_saved_folder_has_the_digits(tmp_path: Path) -> None:
+    policy = load_policy(PolicyConfig(tiny=TinyModelConfig(**SIZE, positions="columns")), ENV, seed=0)
+    policy.save(tmp_path)
+    config: Any = load_policy(PolicyConfig(model=str(tmp_path)), ENV, seed=1).model.config
+    assert isinstance(config.positions, ColumnPositions)
+    assert config.positions == policy.model.config.positions  # type: ignore[union-attr]
+    assert {*policy.tokenizer.decode([*config.positions.digit_ids])} == {*"0123456789"}
 
 
 @pytest.mark.parametrize("positions", ["rotary", "none"])
