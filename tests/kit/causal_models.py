@@ -28,6 +28,7 @@ WRITTEN_OUT = [
     "llama",
     "llama-3",
     "llama-line-window",
+    "llama-columns",
     "qwen2",
     "qwen3",
     "mistral-full",
@@ -57,6 +58,9 @@ def make(family: str) -> torch.nn.Module:
     elif family == "llama-line-window":  # and tokens see two lines
         lines = {"line_stride": 4, "newline_token_ids": [3, 7], "line_window": 2}
         model = LineLlamaForCausalLM(LineLlamaConfig(**SMALL, **HEADS, **lines))
+    elif family == "llama-columns":  # a prompt needs one of its newlines: the first line is read whole
+        columns = {"line_stride": 16, "newline_token_ids": [2, 3, 7], "digit_token_ids": [4, 5, 6, 8]}
+        model = LineLlamaForCausalLM(LineLlamaConfig(**SMALL, **HEADS, **columns))
     elif family == "qwen2":
         model = Qwen2ForCausalLM(Qwen2Config(**SMALL, **HEADS))
     elif family == "qwen3":
@@ -91,12 +95,12 @@ def full_forward(
     return logprobs.gather(1, torch.tensor(ids)[:, None]).squeeze(1)
 
 
-def mixed_prompts() -> list[Prompt]:
-    """25 prompts of 1 to 14 tokens, 1 to 5 samples each."""
-    rng = random.Random(0)
+def mixed_prompts(family: str = "") -> list[Prompt]:
+    """25 prompts of 1 to 14 tokens, 1 to 5 samples each; those of column positions end with a newline too."""
+    rng, end = random.Random(0), (3,) if family == "llama-columns" else ()
     return [
         Prompt(
-            ids=tuple(rng.randrange(2, V) for _ in range(rng.randint(1, 14))),
+            ids=(*(rng.randrange(2, V) for _ in range(rng.randint(1, 14))), *end),
             seeds=tuple(range(100 * p, 100 * p + rng.randint(1, 5))),
         )
         for p in range(25)

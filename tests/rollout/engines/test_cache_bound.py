@@ -43,16 +43,26 @@ def assert_same(got: list[list[Completion]], expected: list[list[Completion]]) -
 
 
 def model_of(family: str) -> Any:
-    return make(family) if family in {"llama", "qwen3", "gpt2", "mistral"} else make_family(family)
+    return make(family) if family in {*WRITTEN_OUT, "gpt2", "mistral"} else make_family(family)
 
 
 @pytest.mark.parametrize(
     ("family", "check_every"),
-    [("llama", 1), ("llama", 16), ("qwen3", 5), ("gpt2", 1), ("gpt2", 16), ("qwen3_next", 5), ("mamba2", 5)],
+    [
+        ("llama", 1),
+        ("llama", 16),
+        ("llama-line-window", 5),
+        ("llama-columns", 5),
+        ("qwen3", 5),
+        ("gpt2", 1),
+        ("gpt2", 16),
+        ("qwen3_next", 5),
+        ("mamba2", 5),
+    ],
 )
 def test_a_tight_cache_gives_the_same_completions(family: str, check_every: int) -> None:
     """Twice the memory of one sample, for dozens of up to 60 tokens: rows are preempted and go on."""
-    prompts = mixed_prompts()[: None if family in WRITTEN_OUT else 8]  # the library's forward is slow
+    prompts = mixed_prompts(family)[: None if family in WRITTEN_OUT else 8]  # the library's forward is slow
     expected = engine(model_of(family)).generate(prompts, LONG)
     assert max(len(c.ids) for group in expected for c in group) > 50
     bound = 2 * one_sample(model_of(family), 60)

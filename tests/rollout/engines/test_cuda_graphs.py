@@ -82,8 +82,8 @@ def test_replayed_steps_sample_the_same_tokens(family: str, max_rows: int | None
         Sampling(temperature=1.0, max_new_tokens=40),
         Sampling(temperature=0.0, max_new_tokens=70),
     ):
-        expected = engine(family, max_rows=max_rows).generate(mixed_prompts(), sampling)
-        got = replayed.generate(mixed_prompts(), sampling)
+        expected = engine(family, max_rows=max_rows).generate(mixed_prompts(family), sampling)
+        got = replayed.generate(mixed_prompts(family), sampling)
         assert ids(got) == ids(expected)
         for ours, theirs in zip(got, expected, strict=True):
             for a, b in zip(ours, theirs, strict=True):
@@ -296,8 +296,8 @@ def test_cuda_graphs_sample_the_same_tokens(family: str, dtype: torch.dtype, max
         for sampler in (plain, replayed):
             sampler.load_weights({name: tensor * 0.98**version for name, tensor in weights.items()}, version)
         sampling = Sampling(temperature=0.0, max_new_tokens=limit)
-        expected = plain.generate(mixed_prompts(), sampling)
-        got = replayed.generate(mixed_prompts(), sampling)
+        expected = plain.generate(mixed_prompts(family), sampling)
+        got = replayed.generate(mixed_prompts(family), sampling)
         torch.randn(1 << 22, device="cuda").sort()
         torch.cuda.empty_cache()
         for ours, theirs in zip(got, expected, strict=True):

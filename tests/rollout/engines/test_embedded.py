@@ -69,9 +69,10 @@ def test_greedy_is_the_likeliest_token_of_a_full_forward(family: str) -> None:
 def test_a_decoder_and_the_library_sample_the_same_tokens(family: str) -> None:
     fast, slow = engine(family), library_engine(family)
     assert fast._decoder is not None
+    prompts = mixed_prompts(family)
     for sampling in (SAMPLING, Sampling(temperature=0.0, max_new_tokens=30)):
         for ours, theirs in zip(
-            fast.generate(mixed_prompts(), sampling), slow.generate(mixed_prompts(), sampling), strict=True
+            fast.generate(prompts, sampling), slow.generate(prompts, sampling), strict=True
         ):
             for a, b in zip(ours, theirs, strict=True):
                 assert a.ids == b.ids
