@@ -31,7 +31,8 @@ def check_positions(config: Config, parts: Parts, policy: Policy) -> str:
     if tiny := config.policy.model == "tiny":
         found = f"policy.tiny.positions is {config.policy.tiny.positions}"
     else:
-        found = f"policy.model '{config.policy.model}' has {'no ' if ordinary else ''}line or column positions"
+        kind = "column" if isinstance(rule, ColumnPositions) else "no line or column" if ordinary else "line"
+        found = f"policy.model '{config.policy.model}' has {kind} positions"
     if not ordinary and config.rollout.engine == "vllm":
         raise ConfigError(
             f"rollout.engine is 'vllm', but {found}, which vLLM does not know; set rollout.engine to 'torch'"
@@ -87,13 +88,13 @@ def _check_columns(config: Config, parts: Parts, encoder: Encoder, rule: ColumnP
             line = encoder.tokenizer.decode(list(ids[:end]), skip_special_tokens=True)
             if line != problem.question or end == len(ids):
                 raise ConfigError(
-                    f"{found}, which reads the question from the first line of a prompt, but prompts of "
+                    f"{found}, and the question is read from the first line of a prompt, but prompts of "
                     f"{split} begin with {line[:60]!r}; let prompts begin with the question on a line of its "
                     f"own, or {other}"
                 )
             if not {*ids[:end]} & {*rule.digit_ids}:
                 raise ConfigError(
-                    f"{found}, which are for sums, but a question of '{parts.env.name}' has no digits: "
+                    f"{found}, and columns are for sums, but a question of '{parts.env.name}' has no digits: "
                     f"{line[:60]!r}; {other}"
                 )
     for key in ("detour_frac", "search_frac"):

@@ -72,7 +72,9 @@ def test_traces_and_prompts_that_leave_the_columns_are_told() -> None:
         ("{budget}\n{question}\nAnswer:\n", "'2'"),  # where a budget is stated
         ("{question} =", "'Add [0-9]+ and [0-9]+ ='"),
     ):
-        told = f"question from the first line of a prompt, but prompts of train begin with {begins}; let"
+        told = (
+            f"question is read from the first line of a prompt, but prompts of train begin with {begins}; let"
+        )
         with pytest.raises(ConfigError, match=told):
             check(with_columns(prompt={"template": template}))
     templates = {"train": "{question}\n", "id": "{question}\n", "ood_easy": "Sum: {question}\n"}
