@@ -43,7 +43,9 @@ def _ablate(arguments: argparse.Namespace) -> int:
         plan = load_ablation(arguments.ablation, arguments.overrides, arguments.output)
         if arguments.dry_run:
             from rl.ablation.preview import preview
+            from rl.ablation.run import check_cases
 
+            check_cases(plan)
             print(preview(plan))
             return 0
         if arguments.store is not None:

@@ -46,11 +46,9 @@ def run_plan(plan: Plan, *, out: TextIO | None = None) -> tuple[Failure, ...]:
         RunBusyError: The ablation or one of its runs is being run by another process.
     """
     out = out or sys.stderr
-    to_check = [trial for trial in plan.trials if trial.seed == plan.config.seeds[0]]
-    _write(out, f"checking {len(to_check)} configs")
+    _write(out, f"checking {len(plan.config.cases)} cases")
     check_launcher()
-    for trial in to_check:
-        _check(trial, plan.config.gpus_per_trial)
+    check_cases(plan)
     make_folder(plan)
     with _locked(plan.folder):
         for trial in plan.trials:
@@ -60,6 +58,17 @@ def run_plan(plan: Plan, *, out: TextIO | None = None) -> tuple[Failure, ...]:
         schedule = Schedule(plan.trials, done={trial.name for trial in plan.trials if is_done(trial)})
         _run(plan, schedule, out)
     return tuple(schedule.failures.values())
+
+
+def check_cases(plan: Plan) -> None:
+    """Find mistakes of a case before hours are spent on other cases.
+
+    Raises:
+        ConfigError: A case names an unknown environment or reward, or one that does not take its settings.
+    """
+    for trial in plan.trials:
+        if trial.seed == plan.config.seeds[0]:
+            _check(trial, plan.config.gpus_per_trial)
 
 
 def plan_bundles(plan: Plan, nodes: Sequence[Mapping[str, float]]) -> dict[str, list[Bundle]]:
@@ -124,7 +133,6 @@ def _run(plan: Plan, schedule: Schedule, out: TextIO) -> None:
 
 
 def _check(trial: Trial, gpus_per_trial: float | None) -> None:
-    """Find mistakes of a case before hours are spent on other cases."""
     if trial.config.device == "cuda" and gpus_per_trial == 0:
         raise ConfigError(
             f"case '{trial.case}': device is cuda, but gpus_per_trial is 0, so that no run sees a GPU; set "

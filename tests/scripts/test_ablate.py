@@ -171,6 +171,15 @@ def test_lack_of_memory_is_reported(folder: Path) -> None:
     assert "Traceback" not in errors
 
 
+def test_a_preview_names_what_a_task_does_not_take(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (folder / "study.yaml").write_text(f"{STUDY}  other: {{env.settings: {{ood_easy: [4]}}}}\n")
+    with contextlib.chdir(folder), pytest.raises(SystemExit) as exit_info:
+        main(["ablate", "study.yaml", "--output", "out", "--dry-run"])
+    assert exit_info.value.code == 2
+    shown, errors = capsys.readouterr()
+    assert shown == "" and "case 'other'" in errors and "share" in errors and errors.count("\n") == 1
+
+
 @pytest.mark.slow
 def test_the_reader_of_a_preview_may_leave_early(folder: Path) -> None:
     with start(folder, "--dry-run") as process:
