@@ -140,11 +140,11 @@ CASES: Cases = {
             "good.yaml",
             "warm_start.skip_kinds=[low_pair]",
             "warm_start.skipped_frac=0",
-            "warm_start.detour_frac=1",
+            "warm_start.search_frac=1",
         ],
         (
             "warm_start.skip_kinds has ['low_pair']",
-            "; warm_start.detour_frac is 1, but ",
+            "; warm_start.search_frac is 1, but ",
         ),
     ),
     "no worked solutions": (
