@@ -16,7 +16,6 @@ from typing import Any
 from configs import Config
 from configs.schema.iterate import IterateConfig
 from envs import Env, Problem, Split
-from envs.own import draw_problem
 from envs.seeding import derive_random
 from rl.iterate.record import AnswerRow
 from rl.sft.examples import Example, TraceKind, with_solutions
@@ -58,10 +57,10 @@ def train_problems(env: Env[Any], config: Config) -> list[Problem]:
     assert config.warm_start is not None
     num, size = config.warm_start.num_problems, env.num_problems(Split.TRAIN)
     found = []
-    for index, _ in islice(with_solutions(env), num):
-        if size is not None and index >= size:
+    for problem, _ in islice(with_solutions(env), num):
+        if size is not None and problem.index >= size:
             break
-        found.append(draw_problem(env, Split.TRAIN, index))
+        found.append(problem)
     return found
 
 

@@ -114,9 +114,9 @@ def make_examples(env: Env[Any], config: WarmStartConfig, *, num_problems: int, 
     """
     _check(env, config)
     examples = []
-    for index, full in islice(with_solutions(env), num_problems):
+    for problem, full in islice(with_solutions(env), num_problems):
+        index = problem.index
         rng = derive_random(seed, "warm_start", index)
-        problem = env.problem(Split.TRAIN, index)
         part = env.part_of(problem)
         drawn, demonstration = _draw(env, config, problem, rng)
         written = drawn if demonstration is not None else TraceKind.FULL
@@ -144,8 +144,8 @@ def make_examples(env: Env[Any], config: WarmStartConfig, *, num_problems: int, 
     return examples
 
 
-def with_solutions(env: Env[Any]) -> Iterator[tuple[int, tuple[str, ...]]]:
-    """The train problems that have a worked solution, without end: their index and full trace.
+def with_solutions(env: Env[Any]) -> Iterator[tuple[Problem, tuple[str, ...]]]:
+    """The train problems that have a worked solution, without end, with their full traces.
 
     Raises:
         NoSolutionError: None of them has one.
@@ -162,7 +162,7 @@ def with_solutions(env: Env[Any]) -> Iterator[tuple[int, tuple[str, ...]]]:
                 raise
         else:
             last_found = index
-            yield index, full
+            yield problem, full
 
 
 def _check(env: Env[Any], config: WarmStartConfig) -> None:

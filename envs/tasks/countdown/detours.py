@@ -24,6 +24,8 @@ def write_detours(
     errors: Sequence[str],
     max_number: int,
     rng: random.Random,
+    *,
+    target_slips: float = 0.0,
 ) -> Demonstration | None:
     """Write a solution with one detour for each error.
 
@@ -37,6 +39,7 @@ def write_detours(
         errors: One of `ERROR_KINDS` for each detour.
         max_number: Largest number that a rule error may make up.
         rng: Draws the places and the wrong turns.
+        target_slips: Share of the computation errors in the last line that state the target.
 
     Returns:
         The demonstration, or None if the solution has too few points or too few dead ends next to it.
@@ -62,7 +65,14 @@ def write_detours(
         if at in slips:
             wrong.add(len(lines))
             if slips[at] == COMPUTATION:
-                lines.append(slipped(rng.choice(operations(states[at])), rng).line)
+                chosen = rng.choice(operations(states[at]))
+                can = target_slips > 0 and at == len(steps) - 1 and chosen.result != target
+                slip = (
+                    chosen._replace(result=target)
+                    if can and rng.random() < target_slips
+                    else slipped(chosen, rng)
+                )
+                lines.append(slip.line)
             else:
                 lines.append(break_the_rule(states[: at + 1], max_number, rng).line)
             lines.append(BACKTRACK)

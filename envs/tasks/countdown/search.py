@@ -6,7 +6,7 @@ In: the numbers left, in ascending order, and the target. Out: the possible `ope
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from functools import lru_cache
 from itertools import combinations
 from typing import NamedTuple
@@ -77,13 +77,23 @@ def after(numbers: Numbers, operation: Operation) -> Numbers:
 
 
 def can_be_reached(target: int, numbers: Numbers) -> bool:
-    """Whether operations lead from `numbers` to `target`, a positive number, alone; an exhaustive search."""
-    if len(numbers) == 1:
-        return numbers[0] == target
-    if len(numbers) == 2:
-        small, large = numbers
-        return target in (large + small, large - small, large * small) or target * small == large
-    return _can_be_reached(target, numbers)
+    """Whether operations lead from `numbers` to `target`, a positive number, alone; exact.
+
+    With four numbers, the last operation joins what three of them make with the fourth, or what two pairs make.
+    """
+    if len(numbers) <= 3:
+        return target in _values(numbers)
+    if len(numbers) > 4:
+        return _can_be_reached(target, numbers)
+    a, b, c, d = numbers
+    for one, others in ((a, (b, c, d)), (b, (a, c, d)), (c, (a, b, d)), (d, (a, b, c))):
+        if not _values(others).isdisjoint(_before(target, one)):
+            return True
+    for pair, other in (((a, b), (c, d)), ((a, c), (b, d)), ((a, d), (b, c))):
+        results = _values(other)
+        if any(not results.isdisjoint(_before(target, one)) for one in _values(pair)):
+            return True
+    return False
 
 
 @lru_cache(maxsize=1 << 16)
@@ -91,17 +101,47 @@ def _can_be_reached(target: int, numbers: Numbers) -> bool:
     return any(can_be_reached(target, after(numbers, operation)) for operation in operations(numbers))
 
 
+def _values(numbers: Numbers) -> set[int]:
+    """What all of up to three numbers can make."""
+    if len(numbers) == 1:
+        return {*numbers}
+    found: set[int] = set()
+    if len(numbers) == 2:
+        pairs: tuple[tuple[int, Iterable[int]], ...] = ((numbers[0], numbers[1:]),)
+    else:
+        a, b, c = numbers
+        pairs = ((a, _values((b, c))), (b, _values((a, c))), (c, _values((a, b))))
+    for one, others in pairs:
+        for other in others:
+            found |= {one + other, one * other, abs(one - other)}
+            if one % other == 0:
+                found.add(one // other)
+            if other % one == 0:
+                found.add(other // one)
+    found.discard(0)
+    return found
+
+
+def _before(target: int, number: int) -> list[int]:
+    """The numbers that one operation with `number` turns into the target, and perhaps 0, which is none."""
+    found = [target + number, target * number, abs(target - number)]
+    if target % number == 0:
+        found.append(target // number)
+    if number % target == 0:
+        found.append(number // target)
+    return found
+
+
 def solution(target: int, numbers: Numbers) -> list[Operation] | None:
     """The first operations, in the order of `operations`, that lead to the target; None if none do."""
+    if not can_be_reached(target, numbers):
+        return None
     steps: list[Operation] = []
     while len(numbers) > 1:
         ways = ((way, after(numbers, way)) for way in operations(numbers))
-        found = next((way for way in ways if can_be_reached(target, way[1])), None)
-        if found is None:
-            return None
-        steps.append(found[0])
-        numbers = found[1]
-    return steps if numbers == (target,) else None
+        step, numbers = next(way for way in ways if can_be_reached(target, way[1]))
+        steps.append(step)
+    return steps
 
 
 def search(target: int, numbers: Numbers, max_lines: int) -> tuple[str, ...] | None:

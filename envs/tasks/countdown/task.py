@@ -94,6 +94,8 @@ class CountdownSettings(EnvSettings):
             full trace is then the first solution in a fixed order.
         max_search_lines: Largest number of lines in a search trace, including backtracks. Problems whose search
             takes more have no search trace.
+        target_slips: Share of the computation errors in the last line of a detour whose wrong result is the
+            target, as small models make them; the others are off by 1, 2 or 10.
     """
 
     max_merge: int = Field(default=1, ge=1, le=1)
@@ -106,6 +108,7 @@ class CountdownSettings(EnvSettings):
     new_targets: list[int] | None = None
     draw: Literal["expressions", "numbers"] = "expressions"
     max_search_lines: int = Field(default=60, ge=2, le=10_000)
+    target_slips: float = Field(default=0.0, ge=0, le=1)
 
     @field_validator("train", "ood_easy", "ood_hard")
     @classmethod
@@ -219,7 +222,15 @@ class Countdown(GeneratedEnv[CountdownState]):
         """
         state = self.start(problem)
         steps = steps_of(problem.answer)
-        return write_detours(state.target, state.numbers, steps, errors, self.settings.max_number, rng)
+        return write_detours(
+            state.target,
+            state.numbers,
+            steps,
+            errors,
+            self.settings.max_number,
+            rng,
+            target_slips=self.settings.target_slips,
+        )
 
     def padded_trace(self, problem: Problem, num_lines: int, rng: random.Random) -> Demonstration | None:
         """The full trace with `left:` lines spread evenly before, between and after its lines."""

@@ -714,6 +714,22 @@ def test_a_rule_error_takes_a_used_up_number_if_there_is_one() -> None:
     assert seen == {39, 45}
 
 
+@pytest.mark.parametrize("share", [0.0, 0.5, 1.0])
+def test_false_results_in_the_last_line_may_be_the_target(share: float) -> None:
+    """With 60 and 2 left, 62 is the target: stated for three of four operations, it is false."""
+    env = Countdown({"target_slips": share})
+    stated = []
+    for seed in range(300):
+        demonstration = env.detour_trace(sixty_two(), ["computation"], random.Random(seed))
+        assert demonstration is not None
+        check_detours(sixty_two(), demonstration, Counter(computation=1))
+        if demonstration.wrong == {2}:
+            operation, _, result = demonstration.lines[2].partition(" = ")
+            stated += [result] * (operation != "60 + 2")
+    assert len(stated) > 50
+    assert stated.count("62") / len(stated) == pytest.approx(share, abs=0.13 if 0 < share < 1 else 0)
+
+
 def test_detours_depend_only_on_the_generator() -> None:
     one, two = Countdown(), Countdown()
     kinds = ["exploration", "computation"]
