@@ -218,8 +218,8 @@ class WarmStartConfig(Section):
     batch_size: int = Field(64, ge=1)
     """Demonstrations per update."""
     micro_batch_size: int | None = Field(None, ge=1)
-    """Demonstrations per forward pass (gradient accumulation); must divide `batch_size`. null: as many as fit,
-    on a GPU up to 16,384 tokens; the run says how many tokens that is."""
+    """Demonstrations per forward pass, at most (gradient accumulation). null: as many as fit, on a GPU up to
+    16,384 tokens; the run says how many tokens that is. Passes hold demonstrations of like length."""
     learning_rate: float = Field(1e-3, gt=0)
     """Peak learning rate, reached after `warmup_frac`, then decayed to 0 along a cosine."""
     warmup_frac: float = Field(0.05, ge=0, le=1)
@@ -327,14 +327,6 @@ class WarmStartConfig(Section):
     def _curriculum_fits(self) -> WarmStartConfig:
         if (taken := sum(stage.updates for stage in self.curriculum)) > self.updates:
             raise ValueError(f"updates is {self.updates}, but the curriculum takes {taken}; raise it to that")
-        return self
-
-    @model_validator(mode="after")
-    def _micro_divides(self) -> WarmStartConfig:
-        if self.micro_batch_size is not None and self.batch_size % self.micro_batch_size:
-            raise ValueError(
-                f"micro_batch_size ({self.micro_batch_size}) must divide batch_size ({self.batch_size})"
-            )
         return self
 
 

@@ -1,9 +1,8 @@
 """From scored groups to the tensors of one update, cut into micro-batches.
 
-In: groups and their advantages. Out: one dict of tensors a micro-batch, with the keys TRL's loss reads. Rows
-are sorted by length and cut where that leaves least padding, so little of a forward pass is wasted. The cuts
-change neither loss nor gradient: every micro-batch carries a factor with which the losses of all micro-batches
-add up to the loss of the whole batch.
+In: groups and their advantages. Out: one dict of tensors a micro-batch, with the keys TRL's loss reads. The
+cuts are those of `rl/pass_cuts.py`. They change neither loss nor gradient: every micro-batch carries a factor
+with which the losses of all micro-batches add up to the loss of the whole batch.
 
 Shapes: B rows of a micro-batch, L prompt tokens (left-padded), T completion tokens (right-padded).
 """
@@ -14,9 +13,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 import torch
 
+from rl.pass_cuts import cut_passes
 from rollout.types import FinishReason, RolloutGroup
 
 Advantage = float | tuple[float, ...]
@@ -26,7 +25,6 @@ MicroBatch = dict[str, Any]
 """Tensors of one forward and backward pass, by the keys TRL's loss reads; see `make_micro_batches`."""
 
 _PER_TOKEN = ("dapo", "bnpo", "cispo", "vespo")  # every token weighs the same
-_PASS = 128  # positions whose cost equals that of one more forward and backward pass
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -77,38 +75,6 @@ def make_rows(
     ]
 
 
-def longest_first(rows: Sequence[Row]) -> list[int]:
-    """The places of the rows in the order in which micro-batches hold them: by length, the longest first."""
-    return sorted(range(len(rows)), key=lambda place: rows[place].length, reverse=True)
-
-
-def split_rows(rows: Sequence[Row], max_tokens: int) -> list[list[Row]]:
-    """Sort by length, longest first, and cut where rows times longest row, summed over parts, is least.
-
-    Every part is charged the fixed cost of a pass too, so parts do not get tiny.
-
-    Args:
-        rows: At least one.
-        max_tokens: Rows times longest row of a part, at most; a row longer than that is a part of its own.
-    """
-    ordered = [rows[place] for place in longest_first(rows)]
-    length = np.array([row.length for row in ordered])
-    # least[i] is the lowest cost of the first i rows, cut[i] the start of the last part of them.
-    least, cut = np.zeros(len(ordered) + 1), np.zeros(len(ordered) + 1, dtype=int)
-    for end in range(1, len(ordered) + 1):
-        first = max(0, min(end - 1, end - max_tokens // length[end - 1]))  # earlier ones are too large
-        positions = np.arange(end - first, 0, -1) * length[first:end]
-        cost = np.where(positions <= max_tokens, least[first:end] + positions + _PASS, np.inf)
-        cost[-1] = least[end - 1] + length[end - 1] + _PASS
-        cut[end] = first + cost.argmin()
-        least[end] = cost.min()
-    parts, end = [], len(ordered)
-    while end > 0:
-        parts.append(ordered[cut[end] : end])
-        end = cut[end]
-    return parts[::-1]
-
-
 def make_micro_batches(
     rows: Sequence[Row],
     max_tokens: int,
@@ -123,7 +89,7 @@ def make_micro_batches(
 
     Args:
         rows: At least one completion.
-        max_tokens: Limit of a micro-batch, padding included; see `split_rows`.
+        max_tokens: Limit of a micro-batch, padding included; see `cut_passes`.
         pad_id: Fills prompts on the left and completions on the right.
         loss_type: TRL's; decides what the loss of a token is divided by.
         max_length: Length limit of a completion in tokens, by which `dr_grpo` divides.
@@ -139,7 +105,8 @@ def make_micro_batches(
     """
     total_rows, total_tokens = num_rows or len(rows), sum(len(row.ids) for row in rows)
     batches = []
-    for part in split_rows(rows, max_tokens):
+    for places in cut_passes([row.length for row in rows], max_tokens, device=device):
+        part = [rows[place] for place in places]
         tokens = sum(len(row.ids) for row in part)
         batch = {key: tensor.to(device) for key, tensor in _collate(part, pad_id).items()}
         mask = batch["completion_mask"].float()

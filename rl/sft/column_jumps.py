@@ -30,7 +30,6 @@ def jump_columns(
     columns: ColumnPositions,
     largest: int,
     *key: Key,
-    first: int = 0,
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Column positions with jumps [B, T], and the labels [B, T] without what follows across one, carries aside.
 
@@ -41,7 +40,6 @@ def jump_columns(
         columns: The rule of the positions.
         largest: The largest jump, in columns.
         key: What the draw depends on, with the number of the row.
-        first: Number of the first row, so that rows do not depend on how an update is split into passes.
     """
     assert ids_BT.dim() == 2 and ids_BT.shape == mask_BT.shape == labels_BT.shape
     positions_BT = columns.read(ids_BT, mask_BT)
@@ -51,7 +49,7 @@ def jump_columns(
     column_BT = positions_BT // columns.stride
     behind_BT = (column_BT - column_BT.gather(1, first_B1)).clamp(min=0)
     column_BT = torch.where(line_BT == 0, column_BT, behind_BT) * mask_BT
-    by_BC = _draw(column_BT.amax(1).tolist(), largest, *key, first=first).to(ids_BT.device)
+    by_BC = _draw(column_BT.amax(1).tolist(), largest, *key).to(ids_BT.device)
     by_BT = by_BC.gather(1, column_BT)
     # A token is predicted where the one before it stands; the answer is copied from one column further back.
     before_BT = column_BT.roll(1, dims=1)
@@ -63,11 +61,11 @@ def jump_columns(
     return positions_BT + by_BT * columns.stride, labels_BT.masked_fill(across_BT, IGNORED)
 
 
-def _draw(last: list[int], largest: int, *key: Key, first: int) -> torch.Tensor:
+def _draw(last: list[int], largest: int, *key: Key) -> torch.Tensor:
     """By how many columns each column of a row moves [B, C], given each row's last one."""
     by = np.zeros((len(last), max(last) + 1), np.int64)
     for row, num in enumerate(last):
-        rng = np.random.default_rng(derive_seed(*key, first + row))
+        rng = np.random.default_rng(derive_seed(*key, row))
         jumps = rng.integers(1, largest + 1, num) * (rng.random(num) < _JUMP_FRAC)
         by[row, 1:] = np.pad(np.cumsum(jumps), (0, by.shape[1] - 1 - num))
     return torch.from_numpy(by)

@@ -28,7 +28,7 @@ from rollout.positions import LinePositions, is_any
 _JUMP_FRAC = 0.7  # of the examples have a jump of each kind
 
 
-def draw_positions(mask_BT: torch.Tensor, position_range: int, *key: Key, first: int = 0) -> torch.Tensor:
+def draw_positions(mask_BT: torch.Tensor, position_range: int, *key: Key) -> torch.Tensor:
     """Positions [B, T] of each row's tokens, ascending from 0 or later.
 
     Args:
@@ -36,12 +36,11 @@ def draw_positions(mask_BT: torch.Tensor, position_range: int, *key: Key, first:
         position_range: The largest range; a row of n tokens draws its positions below a limit that is
             log-uniform between n and this. Rows that are longer have ordinary positions.
         key: What the draw depends on, with the number of the row.
-        first: Number of the first row, so that rows do not depend on how an update is split into passes.
     """
     assert mask_BT.dim() == 2
     width = mask_BT.shape[1]
     rows = []
-    for row, length in enumerate(mask_BT.sum(1).tolist(), first):
+    for row, length in enumerate(mask_BT.sum(1).tolist()):
         rng = np.random.default_rng(derive_seed(*key, row))
         limit = length
         if position_range > length:
@@ -58,7 +57,6 @@ def jump_positions(
     lines: LinePositions,
     largest: int,
     *key: Key,
-    first: int = 0,
     between_lines: bool = True,
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Line positions with jumps [B, T], and the labels [B, T] without the tokens that are copied across one.
@@ -70,7 +68,6 @@ def jump_positions(
         lines: The rule of the positions.
         largest: The largest jump, in tokens within a list and in lines between lines.
         key: What the draw depends on, with the number of the row.
-        first: Number of the first row, as for `draw_positions`.
         between_lines: Lines jump too, not only lists.
     """
     assert ids_BT.dim() == 2 and ids_BT.shape == mask_BT.shape == labels_BT.shape
@@ -83,7 +80,7 @@ def jump_positions(
         strict=True,
     )
     for row, (ids, ends, taught, length) in enumerate(rows):
-        rng = np.random.default_rng(derive_seed(*key, first + row))
+        rng = np.random.default_rng(derive_seed(*key, row))
         text = _Lines.of(ids[:length], ends[:length], taught[:length])
         for draw in (_jump_in_list, _jump_between_lines) if between_lines else (_jump_in_list,):
             if rng.random() < _JUMP_FRAC:

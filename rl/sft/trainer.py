@@ -10,21 +10,21 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-import pyarrow.compute as pc
+import numpy as np
 import torch
-from datasets import Dataset
 from transformers import PrinterCallback, TrainerCallback
 from trl import SFTConfig, SFTTrainer
 
 from configs.schema.config import WarmStartConfig
 from rl.models.policy import Policy
+from rl.pass_cuts import cut_passes
 from rl.precision import Passes
 from rl.runs.record import Stage
 from rl.sft.column_jumps import jump_columns
 from rl.sft.encode import IGNORED, encode_phases
 from rl.sft.examples import Phase
 from rl.sft.positions import draw_positions, jump_positions
-from rl.trainer_arguments import adapter_kept, examples_of_a_pass, pin_one_device, trainer_arguments
+from rl.trainer_arguments import adapter_kept, pin_one_device, trainer_arguments
 from rl.trainer_callback import SaveByTime, StopIfNotFinite
 from rl.trainer_checkpoints import WholeCheckpoints
 from rl.trainer_rates import ConfiguredRates
@@ -36,9 +36,15 @@ from rollout.positions import InOrder, LinePositions, Positions
 
 
 class WarmStartTrainer(InterruptibleTrainer, WholeCheckpoints, ConfiguredRates, SFTTrainer):
-    """TRL's trainer, which can be interrupted, whose checkpoints are whole and whose rates are the config's."""
+    """TRL's trainer, which can be interrupted, whose checkpoints are whole and whose rates are the config's.
+
+    An update is one batch, which `training_step` cuts into passes of rows of like length: with rows as they
+    come, padding took up to half of the positions.
+    """
 
     stage = Stage.WARM
+    max_rows: int | None = None
+    max_tokens: int | None = None
     position_range: int | None = None
     position_jumps: int | None = None
     rule: Positions = InOrder()
@@ -53,21 +59,20 @@ class WarmStartTrainer(InterruptibleTrainer, WholeCheckpoints, ConfiguredRates, 
     def get_batch_samples(
         self, epoch_iterator: Iterator[Any], num_batches: int, device: torch.device
     ) -> tuple[list[Any], Any]:
-        """See `Trainer.get_batch_samples`: the passes of an update; positions may be drawn at random."""
+        """See `Trainer.get_batch_samples`: the rows of an update; positions may be drawn at random."""
         batches: list[Any]
         num_taught: Any
         batches, num_taught = super().get_batch_samples(epoch_iterator, num_batches, device)
-        first = 0
         for batch in batches:
             key = self.args.seed, "warm_start", "positions", self.state.global_step
             mask_BT = batch["attention_mask"]
             if self.position_range is not None:
-                batch["position_ids"] = draw_positions(mask_BT, self.position_range, *key, first=first)
+                batch["position_ids"] = draw_positions(mask_BT, self.position_range, *key)
             elif self.position_jumps is not None:
                 taught = int((batch["labels"] != IGNORED).sum())
                 text = batch["input_ids"], mask_BT, batch["labels"]
                 if isinstance(self.rule, ColumnPositions):
-                    jumped = jump_columns(*text, self.rule, self.position_jumps, *key, first=first)
+                    jumped = jump_columns(*text, self.rule, self.position_jumps, *key)
                 else:
                     assert isinstance(self.rule, LinePositions)
                     jumped = jump_positions(
@@ -75,13 +80,29 @@ class WarmStartTrainer(InterruptibleTrainer, WholeCheckpoints, ConfiguredRates, 
                         self.rule,
                         self.position_jumps,
                         *key,
-                        first=first,
                         between_lines=not self.has_line_window,
                     )
                 batch["position_ids"], batch["labels"] = jumped
                 num_taught -= taught - int((batch["labels"] != IGNORED).sum())
-            first += len(mask_BT)
         return batches, num_taught
+
+    def training_step(
+        self, model: torch.nn.Module, inputs: dict[str, Any], num_items_in_batch: Any = None
+    ) -> torch.Tensor:
+        """See `Trainer.training_step`: an update in passes. The cuts change neither loss nor gradient."""
+        lengths = inputs["attention_mask"].sum(1).tolist()
+        passes = cut_passes(lengths, self.max_tokens, max_rows=self.max_rows, device=inputs["input_ids"].device)
+        self.current_gradient_accumulation_steps = len(passes)  # what a router's loss, a pass's mean, is over
+        loss, taught = torch.zeros((), device=self.args.device), []
+        for places in passes:
+            width = max(lengths[place] for place in places)
+            part = {name: tensor[places, :width] for name, tensor in inputs.items()}
+            loss = loss + super().training_step(model, part, num_items_in_batch)
+            taught.append(int((part["labels"] != IGNORED).sum()))
+        for values in self._metrics["train"].values():  # TRL's: one for each pass, the mean of its tokens
+            if len(values) >= len(passes) > 1 and any(taught):
+                values[-len(passes) :] = [np.average(values[-len(passes) :], weights=taught)]
+        return loss
 
 
 def warm_start(
@@ -120,12 +141,11 @@ def warm_start(
     rows = encode_phases(
         phases, policy.encoder, batch_size=config.batch_size, seed=seed, context=policy.context
     )
-    micro = config.micro_batch_size or rows_of_a_pass(rows, config.batch_size, pass_tokens)
     arguments = SFTConfig(
         **trainer_arguments(config, folder=folder, seed=seed, passes=passes, report_to=report_to),
         train_sampling_strategy="sequential",  # the phases are shuffled already
-        per_device_train_batch_size=micro,
-        gradient_accumulation_steps=config.batch_size // micro,
+        per_device_train_batch_size=config.batch_size,  # `training_step` cuts an update into passes
+        gradient_accumulation_steps=1,
         lr_scheduler_type="cosine",
         warmup_steps=round(config.warmup_frac * config.updates),
         save_total_limit=config.keep_checkpoints,
@@ -144,14 +164,8 @@ def warm_start(
             callbacks=[SaveByTime(config.save_minutes), StopIfNotFinite(), *callbacks],
         )
     trainer.say = say
+    trainer.max_rows, trainer.max_tokens = config.micro_batch_size, pass_tokens
     trainer.position_range, trainer.position_jumps = config.position_range, config.position_jumps
     trainer.rule, trainer.has_line_window = positions_of(policy.model), window_of(policy.model) is not None
     trainer.remove_callback(PrinterCallback)  # progress is shown by our own
     trainer.train(resume_from_checkpoint=str(resume_from) if resume_from else None)
-
-
-def rows_of_a_pass(rows: Dataset, batch_size: int, pass_tokens: int | None) -> int:
-    """The most demonstrations that a pass takes, as a divisor of those of an update; at least one."""
-    return examples_of_a_pass(
-        batch_size, pass_tokens, lambda: pc.max(pc.list_value_length(rows.data["input_ids"])).as_py()
-    )

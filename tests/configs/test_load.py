@@ -186,10 +186,6 @@ def test_wrong_values_name_key_value_and_what_is_allowed(
             ["rollout.max_staleness is 1, but only actors sample ahead", "rollout.backend to ray"],
         ),
         (
-            ["warm_start.micro_batch_size=48"],
-            ["warm_start: micro_batch_size (48) must divide batch_size (64)"],
-        ),
-        (
             ["grpo.num_iterations=3", "grpo.updates=10"],
             ["grpo.updates (10) must be a multiple of grpo.num_iterations (3)"],
         ),

@@ -37,8 +37,8 @@ CASES: Cases = {
     "not finite": (["good.yaml", "rollout.temperature=.inf"], ("rollout.temperature is inf", "finite")),
     "group of one": (["good.yaml", "rollout.samples_per_problem=1"], ("rollout.samples_per_problem is 1", "2")),
     "micro-batch": (
-        ["good.yaml", "warm_start.micro_batch_size=7"],
-        ("warm_start: micro_batch_size (7) must divide batch_size",),
+        ["good.yaml", "warm_start.micro_batch_size=0"],
+        ("warm_start.micro_batch_size is 0", "greater than or equal to 1"),
     ),
     "too long for the model": (
         ["good.yaml", "rollout.max_new_tokens=30"],

