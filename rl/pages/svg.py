@@ -8,12 +8,15 @@ from __future__ import annotations
 import io
 import re
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
+import matplotlib as mpl
 import numpy as np
 from markupsafe import Markup
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.font_manager import fontManager
 
 from rl.pages.render import attribute
 from rl.pages.style import COLOURS, stand_in
@@ -41,6 +44,22 @@ RC: dict[Any, Any] = {
     "hatch.linewidth": 0.6,
 }
 """What every plot of the report is drawn with."""
+
+
+def know_own_fonts() -> None:
+    """Add matplotlib's own fonts to its list of fonts if they are not there.
+
+    The list is a file in the user's cache, written once. Written while matplotlib was being installed, it has
+    fonts of the system alone: every plot with a logarithmic axis then warns about 21 fonts, and without DejaVu
+    on the system none can be drawn.
+    """
+    known = {font.fname for font in fontManager.ttflist}
+    for file in sorted(Path(mpl.get_data_path(), "fonts", "ttf").glob("*.ttf")):
+        if str(file) not in known:
+            fontManager.addfont(file)
+
+
+know_own_fonts()
 
 
 def running_mean(values: Sequence[float] | np.ndarray[Any, Any], window: int) -> np.ndarray[Any, Any]:
