@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from pathlib import Path
 
 from configs import Config, load_config
@@ -12,6 +13,7 @@ from rl.parts import build_rewards
 CONFIGS = Path(__file__).resolve().parents[2] / "configs"
 
 
+@functools.cache
 def shipped_terms() -> dict[str, tuple[Term, ...]]:
     """The terms by their source; of an ablation, those of its cases that no config has.
 
