@@ -1,7 +1,8 @@
 """Runs that start in a tenth of a second: a process imports what a run needs once, and forks a driver for each.
 
-In: arguments of `stride train`. Out: a `Driver`, a process of its own that runs to its end like any other. It
-is killed from outside, or at a `Moment`: before its n-th change of a file, or so long after it.
+In: arguments of `stride train`, or of another command. Out: a `Driver`, a process of its own that runs to its
+end like any other. It is killed from outside, or at a `Moment`: before its n-th change of a file, or so long
+after it.
 
 ::
 
@@ -102,8 +103,13 @@ class ForkServer:
         if ready is None:
             raise TimeoutError(f"the fork server was not ready within {_START_S:g} s")
 
-    def train(
+    def train(self, arguments: Sequence[str], **how: Any) -> Driver:
+        """Start `stride train`; `how`: see `run`."""
+        return self.run("train", arguments, **how)
+
+    def run(
         self,
+        command: str,
         arguments: Sequence[str],
         *,
         log: Path,
@@ -112,9 +118,10 @@ class ForkServer:
         changes: Path | None = None,
         prepare: str = "",
     ) -> Driver:
-        """Start `stride train`.
+        """Start a command of `stride`.
 
         Args:
+            command: Its name.
             arguments: Its arguments.
             log: Where its output goes, behind what is there.
             environment: Environment variables to set.
@@ -123,6 +130,7 @@ class ForkServer:
             prepare: `package.module:function` that the driver calls first.
         """
         job = {
+            "command": command,
             "arguments": list(arguments),
             "log": str(log),
             "environment": dict(environment or {}),
@@ -230,7 +238,7 @@ def drive(job: Mapping[str, Any]) -> int:
     os.close(log)
     os.environ.update(job["environment"])
     tempfile.tempdir = None  # follows TMPDIR again
-    sys.argv = ["train", *job["arguments"]]
+    sys.argv = [job["command"], *job["arguments"]]
     if job["moment"] or job["changes"]:
         watch = _Watch(Moment(**job["moment"]) if job["moment"] else None, job["changes"])
         sys.addaudithook(watch.see)
@@ -238,9 +246,8 @@ def drive(job: Mapping[str, Any]) -> int:
     if job["prepare"]:
         module, _, function = job["prepare"].partition(":")
         getattr(importlib.import_module(module), function)()
-    from scripts.train import main as train
-
-    return train(job["arguments"])
+    code: int = importlib.import_module(f"scripts.{job['command']}").main(job["arguments"])
+    return code
 
 
 class _Watch:

@@ -6,8 +6,6 @@ import contextlib
 import json
 import os
 import signal
-import subprocess
-import sys
 import time
 from pathlib import Path
 
@@ -15,6 +13,7 @@ import pytest
 
 from configs.schema.ablation import load_ablation
 from scripts.cli import main
+from tests.kit.fork_server import Driver, ForkServer
 
 BASE = """
 device: cpu
@@ -46,20 +45,15 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def start(folder: Path, *arguments: str, **variables: str) -> subprocess.Popen[str]:
+def start(server: ForkServer, folder: Path, log: str, **variables: str) -> Driver:
+    """Start it in a process of its own, whose output goes into a file of the folder."""
     home = folder / "home"
     home.mkdir(exist_ok=True)
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", "HOME": str(home), "MPLCONFIGDIR": str(folder / "mpl")}
-    environment.pop("RAY_ADDRESS", None)
-    environment.update(variables)
-    return subprocess.Popen(
-        [sys.executable, "-m", "scripts.cli", "ablate", "study.yaml", "--output", "out", *arguments],
-        cwd=folder,
-        env=environment,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
+    return server.run(
+        "ablate",
+        [str(folder / "study.yaml"), "--output", str(folder / "out")],
+        log=folder / log,
+        environment={"HOME": str(home), "MPLCONFIGDIR": str(folder / "mpl"), "RAY_ADDRESS": "", **variables},
     )
 
 
@@ -69,9 +63,9 @@ def updates(folder: Path, trial: str) -> list[int]:
     return [json.loads(line)["update"] for line in lines]
 
 
-def wait_for_update(process: subprocess.Popen[str], folder: Path, trial: str, update: int) -> None:
+def wait_for_update(driver: Driver, folder: Path, log: str, trial: str, update: int) -> None:
     while max(updates(folder, trial), default=0) < update:
-        assert process.poll() is None, process.communicate()
+        assert driver.poll() is None, (folder / log).read_text()
         time.sleep(0.02)
 
 
@@ -105,22 +99,24 @@ def alive(processes: dict[int, str]) -> set[int]:
 
 @pytest.mark.slow
 @pytest.mark.timeout(600)
-def test_a_terminated_ablation_continues(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_terminated_ablation_continues(
+    fork_server: ForkServer, folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     study = load_ablation(folder / "study.yaml", (), folder / "out")
     short, long = [trial.name for trial in study.trials]
-    process = start(folder)
-    wait_for_update(process, folder, long, 9)
-    below = descendants(process.pid)
+    driver = start(fork_server, folder, "first.log")
+    wait_for_update(driver, folder, "first.log", long, 9)
+    below = descendants(driver.pid)
     assert int((folder / "out" / long / ".lock").read_text().split()[1]) in below
-    process.send_signal(signal.SIGTERM)
-    _, errors = process.communicate()
-    assert process.returncode == 128 + signal.SIGTERM, errors
-    assert f"{short}: done" in errors and "Traceback" not in errors
+    driver.send(signal.SIGTERM)
+    code, shown = driver.wait(120), (folder / "first.log").read_text()
+    assert code == 128 + signal.SIGTERM, shown
+    assert f"{short}: done" in shown and "Traceback" not in shown
     while alive(below):  # gone, or going
         time.sleep(0.1)
     reached = max(updates(folder, long))
     assert reached < 300
-    lines = errors.splitlines()
+    lines = shown.splitlines()
     assert "stopping: the run that is running saves its last update; a second signal ends at once" in lines
     assert f"{long}: stopped; the same command continues warm start from update {reached}" in lines
     assert lines[-1] == "stopped; the same command continues where each run was stopped"
@@ -132,43 +128,40 @@ def test_a_terminated_ablation_continues(folder: Path, capsys: pytest.CaptureFix
     (row,) = [line.split() for line in shown.splitlines() if line.startswith(long.removesuffix("-seed0"))]
     assert row[1:] == ["-", "from", "warm", str(reached)]
 
-    process = start(folder)
-    wait_for_update(process, folder, long, reached + 1)
+    driver = start(fork_server, folder, "second.log")
+    wait_for_update(driver, folder, "second.log", long, reached + 1)
     os.kill(int((folder / "out" / long / ".lock").read_text().split()[1]), signal.SIGSTOP)  # it cannot save
-    below = descendants(process.pid)
-    process.send_signal(signal.SIGINT)
+    below = descendants(driver.pid)
+    driver.send(signal.SIGINT)
     time.sleep(1.0)
-    assert process.poll() is None
+    assert driver.poll() is None
     second = time.monotonic()
-    process.send_signal(signal.SIGINT)
-    assert process.wait(30) == 128 + signal.SIGINT and time.monotonic() - second < 1.0
-    process.communicate()
+    driver.send(signal.SIGINT)
+    assert driver.wait(30) == 128 + signal.SIGINT and time.monotonic() - second < 1.0
     while alive(below):
         time.sleep(0.1)
 
-    process = start(folder)
-    shown, errors = process.communicate()
-    assert process.returncode == 0, errors
-    assert "2 runs, 1 of them finished before" in errors and f"{short}: started" not in errors
+    driver = start(fork_server, folder, "third.log")
+    code, shown = driver.wait(300), (folder / "third.log").read_text()
+    assert code == 0, shown
+    assert "2 runs, 1 of them finished before" in shown and f"{short}: started" not in shown
     assert f"warm start: continuing from update {reached}" in (folder / "out" / f"{long}.log").read_text()
     assert updates(folder, long) == list(range(1, 301))
     assert (folder / "out" / short / "provenance.json").read_text() == before
-    assert "report: " in shown and "Traceback" not in errors
+    assert "report: " in shown and "Traceback" not in shown
     assert not (folder / "out/.tune").exists() and list((folder / "home").iterdir()) == []
 
 
 @pytest.mark.slow
-def test_lack_of_memory_is_reported(folder: Path) -> None:
+def test_lack_of_memory_is_reported(fork_server: ForkServer, folder: Path) -> None:
     (folder / "study.yaml").write_text(STUDY.partition("  long:")[0])
     # More than a hundredth of the memory of any machine is in use.
-    process = start(folder, RAY_memory_usage_threshold="0.01", RAY_memory_monitor_refresh_ms="200")
-    _, errors = process.communicate()
-    assert process.returncode == 1
-    assert (
-        errors.count("FAILED: Ray ended its process because the node ran low on memory; run fewer at a time")
-        == 1
-    )
-    assert "Traceback" not in errors
+    limits = {"RAY_memory_usage_threshold": "0.01", "RAY_memory_monitor_refresh_ms": "200"}
+    code, shown = start(fork_server, folder, "log", **limits).wait(120), (folder / "log").read_text()
+    assert code == 1
+    said = "FAILED: Ray ended its process because the node ran low on memory; run fewer at a time"
+    assert shown.count(said) == 1
+    assert "Traceback" not in shown
 
 
 def test_a_preview_names_what_a_task_does_not_take(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -178,12 +171,3 @@ def test_a_preview_names_what_a_task_does_not_take(folder: Path, capsys: pytest.
     assert exit_info.value.code == 2
     shown, errors = capsys.readouterr()
     assert shown == "" and "case 'other'" in errors and "share" in errors and errors.count("\n") == 1
-
-
-@pytest.mark.slow
-def test_the_reader_of_a_preview_may_leave_early(folder: Path) -> None:
-    with start(folder, "--dry-run") as process:
-        assert process.stdout is not None and process.stderr is not None
-        process.stdout.close()  # as `head` does
-        assert process.stderr.read() == ""
-    assert process.returncode in (0, 128 + signal.SIGPIPE)  # done, or cut off

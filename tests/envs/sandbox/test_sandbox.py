@@ -155,19 +155,19 @@ def test_a_hang_ends_at_the_time_limit(sandbox: Sandbox, operation: str) -> None
 
 
 def test_the_time_limit_counts_processor_time() -> None:
-    with make(timeout_s=0.5) as sandbox:
+    with make(timeout_s=0.3) as sandbox:
         pid = sandbox.call("describe").value["pid"]
         hanging = threading.Thread(target=sandbox.call, args=("hang",))
         start = time.monotonic()
         hanging.start()
         time.sleep(0.05)
         os.kill(pid, signal.SIGSTOP)  # as if other processes had the processor
-        hanging.join(1.0)
+        hanging.join(0.6)
         assert hanging.is_alive() and alive(pid)
         os.kill(pid, signal.SIGCONT)
         hanging.join(SOON_S)
-        assert not hanging.is_alive() and time.monotonic() - start > 1.2
-        assert sandbox.call("nap", seconds=0.8, value=1) == ok(1)
+        assert not hanging.is_alive() and time.monotonic() - start > 0.8
+        assert sandbox.call("nap", seconds=0.5, value=1) == ok(1)
 
 
 def test_a_worker_that_does_not_compute_ends_at_the_wall_limit() -> None:
@@ -337,7 +337,7 @@ def test_without_the_kernels_help_no_process_is_left(then: str, status: ReplySta
 
 
 def test_without_the_kernels_help_no_process_of_a_fork_bomb_is_left() -> None:
-    with make(layers=[Layer.LIMITS]) as weak:
+    with make(layers=[Layer.LIMITS], wall_timeout_s=2.0) as weak:
         assert weak.call("echo", value=1) == ok(1)
         zygote = weak.zygote_pid
         assert weak.call("fork_bomb").status is ReplyStatus.TIMEOUT
@@ -388,7 +388,7 @@ def test_a_lost_zygote_is_replaced(monkeypatch: pytest.MonkeyPatch) -> None:
         assert len(zygotes) == 3
         assert left == []
     monkeypatch.setattr(client, "GRACE_S", 0.2)
-    with make() as sandbox:
+    with make(wall_timeout_s=1.5) as sandbox:
         assert sandbox.call("echo", value=1) == ok(1)
         os.kill(sandbox.zygote_pid or 0, signal.SIGSTOP)
         assert sandbox.call("echo", value="frozen") == ok("frozen")
@@ -616,51 +616,7 @@ def test_a_forked_client_has_processes_of_its_own() -> None:
 
 @pytest.mark.slow
 def test_soak() -> None:
-    figures = soak(150, seed=0, timeout_s=1.5)  # a plain call takes longer on a busy machine
+    figures = soak(150, seed=0, timeout_s=TIMEOUT_S)
     assert (figures.num_wrong, figures.first_wrong) == (0, "")
     assert sum(figures.statuses.values()) == 150 and len(figures.statuses) == 3
     assert (figures.files_added, figures.zombies_added, figures.processes_left) == (0, 0, 0)
-
-
-@pytest.mark.slow
-def test_any_kind_of_ray_worker_can_call() -> None:
-    import ray
-
-    from rollout.pools.cluster import connect
-    from rollout.pools.room import ActorSize
-
-    def scenario(sandbox: Sandbox) -> list[str]:
-        with sandbox:
-            start = time.monotonic()
-            replies = [sandbox.call("echo", value="right"), sandbox.call("hang"), sandbox.call("exit_quietly")]
-            replies.append(sandbox.call("echo", value="right"))
-            assert time.monotonic() - start < 30
-            return [reply.value or reply.status.value for reply in replies]
-
-    class Plain:
-        def score(self, sandbox: Sandbox) -> list[str]:
-            return scenario(sandbox)
-
-    class Asynchronous:
-        async def score(self, sandbox: Sandbox) -> list[str]:
-            return scenario(sandbox)
-
-    before = signal.getsignal(signal.SIGTERM)
-    cluster = connect(num_actors=2, size=ActorSize(cpus=1, gpus=0))
-    try:
-        light = {"num_cpus": 0.1}
-        plain = ray.remote(Plain).options(**light).remote()
-        asynchronous = ray.remote(Asynchronous).options(**light).remote()
-        threaded = ray.remote(Plain).options(**light, max_concurrency=2).remote()
-        refs = [
-            ray.remote(scenario).options(**light).remote(make()),
-            plain.score.remote(make()),
-            asynchronous.score.remote(make()),
-            threaded.score.remote(make()),
-            threaded.score.remote(make()),
-        ]
-        answers = ray.get(refs, timeout=120)
-    finally:
-        cluster.close()
-        signal.signal(signal.SIGTERM, before)
-    assert answers == [["right", "timeout", "crash", "right"]] * len(refs)

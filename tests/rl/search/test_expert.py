@@ -48,7 +48,7 @@ CONFIG: dict[str, Any] = {
         "learning_rate": 1e-2,
         "skipped_frac": 0.0,
     },
-    "rollout": {"max_prompt_tokens": 100, "max_new_tokens": 60, "num_actors": 2},
+    "rollout": {"max_prompt_tokens": 100, "max_new_tokens": 60, "num_actors": 1},
     "rewards": {"terms": [{"name": "correct", "weight": 1.0}]},
     "grpo": None,
     "eval": {"splits": ["id"], "num_problems": 6, "problems_per_batch": 4, "num_samples": 0},

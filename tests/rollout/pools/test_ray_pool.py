@@ -17,6 +17,7 @@ import ray
 import torch
 
 from envs import Problem, Split, Trace, make_env
+from envs.sandbox import Sandbox
 from rewards import History, RewardSum, Score, Term
 from rollout.engines.base import Engine, Weights
 from rollout.engines.spec import EngineSpec
@@ -29,6 +30,7 @@ from rollout.pools.ray_pool import RayPool
 from rollout.pools.room import ActorSize, ResourceError, TryAgainError, check_room
 from rollout.types import Batch, Completion, GroupRequest, Prompt, PromptTooLongError, RolloutGroup, Sampling
 from rollout.worker import WorkerSpec
+from tests.kit.soak import OPERATIONS
 from tests.kit.tiny_policy import tiny_policy, worker_spec
 
 pytestmark = pytest.mark.slow
@@ -525,6 +527,40 @@ def test_a_batch_that_never_fits_names_the_keys(
         SamplingMemoryError, match=r"ran out of memory .*rollout.max_rows.*rollout.kv_cache_gib"
     ):
         LocalPool(broken.build()).rollout([order(NEVER_FITS)])
+
+
+def test_any_kind_of_ray_worker_can_call_a_sandbox(cluster: Cluster) -> None:
+    def scenario(sandbox: Sandbox) -> list[str]:
+        with sandbox:
+            start = time.monotonic()
+            replies = [sandbox.call("echo", value="right"), sandbox.call("hang"), sandbox.call("exit_quietly")]
+            replies.append(sandbox.call("echo", value="right"))
+            assert time.monotonic() - start < 30
+            return [reply.value or reply.status.value for reply in replies]
+
+    class Plain:
+        def score(self, sandbox: Sandbox) -> list[str]:
+            return scenario(sandbox)
+
+    class Asynchronous:
+        async def score(self, sandbox: Sandbox) -> list[str]:
+            return scenario(sandbox)
+
+    def make() -> Sandbox:
+        return Sandbox(OPERATIONS, timeout_s=0.4, memory_mb=256)
+
+    light = {"num_cpus": 0.1}
+    plain = ray.remote(Plain).options(**light).remote()
+    asynchronous = ray.remote(Asynchronous).options(**light).remote()
+    threaded = ray.remote(Plain).options(**light, max_concurrency=2).remote()
+    refs = [
+        ray.remote(scenario).options(**light).remote(make()),
+        plain.score.remote(make()),
+        asynchronous.score.remote(make()),
+        threaded.score.remote(make()),
+        threaded.score.remote(make()),
+    ]
+    assert ray.get(refs, timeout=120) == [["right", "timeout", "crash", "right"]] * len(refs)
 
 
 def test_resources_are_counted_per_node_and_per_gpu() -> None:

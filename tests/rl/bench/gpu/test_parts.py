@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import importlib
 from collections.abc import Callable
 from typing import Any
@@ -25,9 +26,12 @@ def measure(part: str) -> dict[str, Figure]:
     return {figure.name: figure for figure in module.measure(TINY)}
 
 
+measure_once = functools.cache(measure)
+
+
 @pytest.mark.parametrize("part", [part for part in PARTS if part not in ("machine", "suite", "smollm2")])
 def test_a_part_measures_and_keeps_its_bounds(part: str) -> None:
-    figures = measure(part)
+    figures = measure_once(part)
     assert figures and all(figure.passed is not False for figure in figures.values())
 
 
@@ -63,7 +67,7 @@ def test_rotary_positions_that_are_cast_with_the_weights_are_noticed(monkeypatch
 
 
 def test_an_update_is_whole() -> None:
-    figures = measure("update")
+    figures = measure_once("update")
     phases = [figures[f"float32: seconds/{phase}"].value for phase in ("rollout", "publish", "update")]
     assert 0 < sum(map(float, phases)) < 1.5 * float(figures["float32: an update"].value)
     assert float(figures["float32: largest difference of log-probabilities, sampler to learner"].value) > 0
