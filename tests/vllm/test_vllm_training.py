@@ -3,22 +3,16 @@
 from __future__ import annotations
 
 import io
-import os
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 
 from configs import check_config
 from rl.runs.folder import RunFolder
 from rl.runs.record import Stage, UpdateRow
-from rl.runs.trajectories import trajectory_log
 from rl.train import train
 
-ROOT = Path(__file__).resolve().parents[2]
 CONFIG: dict[str, Any] = {
     "name": "vllm",
     "device": "cpu",
@@ -59,7 +53,7 @@ def updates(folder: RunFolder) -> list[UpdateRow]:
 
 @pytest.fixture(scope="module")
 def local(tmp_path_factory: pytest.TempPathFactory) -> RunFolder:
-    """A run in this process."""
+    """A run whose sampler is in this process."""
     return run(tmp_path_factory.mktemp("runs") / "local", CONFIG)
 
 
@@ -70,19 +64,13 @@ def test_the_learner_agrees_with_vllm(local: RunFolder) -> None:
     assert all(row.metrics["grad_norm"] > 0 for row in rows)  # so the weights did change
 
 
-def test_an_actor_samples_the_same_tokens(local: RunFolder, tmp_path: Path) -> None:
+def test_an_actor_samples_the_same_tokens(
+    local: RunFolder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PYTHONWARNINGS", "ignore")  # the actor's
     rollout = {**CONFIG["rollout"], "backend": "ray", "num_actors": 1}
-    path = tmp_path / "ray.yaml"
-    path.write_text(yaml.safe_dump({**CONFIG, "rollout": rollout, "output_dir": str(tmp_path / "ray")}))
-    subprocess.run(
-        [sys.executable, "scripts/train.py", str(path)],
-        cwd=ROOT,
-        env={**os.environ, "PYTHONWARNINGS": "ignore"},
-        capture_output=True,
-        timeout=280,
-        check=True,
-    )
-    assert trajectory_log(tmp_path / "ray").read() == local.trajectories.read() != []
+    ray = run(tmp_path / "ray", {**CONFIG, "rollout": rollout})
+    assert ray.trajectories.read() == local.trajectories.read() != []
 
 
 def test_the_learner_agrees_on_an_adapter(local: RunFolder, tmp_path: Path) -> None:
