@@ -78,7 +78,7 @@ def running_mean(values: Sequence[float] | np.ndarray[Any, Any], window: int) ->
 
 def name_y_axis(axes: Axes, text: str) -> None:
     """Write the name of the y axis above it, where it cannot run over the numbers."""
-    axes.set_title(text, loc="left", fontsize=8, color=stand_in("muted"), pad=5, x=-0.0)
+    axes.set_title(text, loc="left", fontsize=8, color=stand_in("muted"), pad=5, x=-0.0, y=1.0)
 
 
 def spread(heights: Sequence[float], apart: float, top: float) -> list[float]:
