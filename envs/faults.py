@@ -117,3 +117,23 @@ def wrong_turns(trace: Trace, facts: Sequence[LineFacts]) -> tuple[int, ...]:
         if off and not before:
             found.append(place)
     return tuple(found)
+
+
+def straight_backs(trace: Trace, facts: Sequence[LineFacts]) -> tuple[bool, ...]:
+    """For each backtrack from a dead end, whether it led out: to a state from which the end can be reached.
+
+    Others try one more branch of what is a dead end all the same.
+
+    Example: into a dead end, back to a state before it that is one too, and back to the start: (False, True).
+
+    Args:
+        trace: A checked trace.
+        facts: Of its lines.
+    """
+    return tuple(
+        [
+            fact.after != math.inf
+            for step, fact in zip(trace.steps, facts, strict=True)
+            if step.kind is StepKind.BACKTRACK and fact.before == math.inf
+        ]
+    )

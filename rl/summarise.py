@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 from statistics import fmean
 
 from envs import Problem, Status, StepKind, Trace
+from envs.faults import straight_backs
 from envs.line_facts import LineUse
 from rl.runs.record import BucketResult, LengthResult, SplitResult
 from rl.stats.intervals import clustered_interval, pass_at_k
@@ -82,6 +83,7 @@ def summarise(
         strict_accuracy=fmean(trace.strictly_correct for trace in traces),
         merged_lines=_merged_lines([sample for problem, sample in pairs if merges(problem)]),
         **_line_uses([sample for _, sample in pairs]),
+        straight_back=_straight_back([sample for _, sample in pairs]),
         empty_thoughts=fmean(_is_empty(sample) for _, sample in pairs),
         empty_by_difficulty=_empty_by_difficulty(pairs, bucket),
     )
@@ -114,6 +116,13 @@ def _line_uses(samples: Sequence[Sample]) -> dict[str, float | None]:
     del found[LineUse.UNKNOWN]
     names = {use: f"{use.value}_lines" for use in LineUse if use is not LineUse.UNKNOWN}
     return {name: found[use] / found.total() if found else None for use, name in names.items()}
+
+
+def _straight_back(samples: Sequence[Sample]) -> float | None:
+    """The share of the backtracks from a dead end that led out of it."""
+    return _mean(
+        [out for sample in samples if sample.facts for out in straight_backs(sample.trace, sample.facts)]
+    )
 
 
 def _is_empty(sample: Sample) -> bool:
@@ -193,6 +202,8 @@ def _buckets(
             accuracy_high=high,
             errors=_errors(found, first_error),
             steps_per_correct=_mean([one.trace.num_steps for one in samples if one.trace.correct]),
+            backtracks_per_correct=_mean([one.trace.num_backtracks for one in samples if one.trace.correct]),
+            straight_back=_straight_back(samples),
         )
     return results
 

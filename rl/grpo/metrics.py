@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from statistics import fmean, pstdev
 
 from envs import Problem
-from envs.faults import wrong_turns
+from envs.faults import straight_backs, wrong_turns
 from rewards import Outcome
 from rollout.source import RolloutBatch
 from rollout.types import Sample
@@ -38,7 +38,8 @@ def rollout_metrics(rollouts: RolloutBatch, num_groups: int) -> dict[str, float]
         correct ones, `steps/invalid`, `steps/wasted` and `backtracks/real`, `/fake` and `/needless`. Only where
         the task knows how far lines lead (`LineFacts`): `wrong_turns` per completion, and if there are any
         `wrong_turns/taken_back`, the share of them that a backtrack took back (`wrong_turns` in
-        `envs/faults.py`).
+        `envs/faults.py`); of the backtracks from a dead end `backtracks/straight_back`, the share that led out
+        of it (`straight_backs` there).
     """
     samples = [(group.problem, sample) for group in rollouts.sampled for sample in group.samples]
     traces = [sample.trace for _, sample in samples]
@@ -98,6 +99,8 @@ def _wrong_turns(samples: Sequence[Sample]) -> dict[str, float]:
     metrics = {"wrong_turns": len(turns) / len(known)}
     if turns:
         metrics["wrong_turns/taken_back"] = sum(step.undone for step in turns) / len(turns)
+    if led_out := [out for trace, facts in known for out in straight_backs(trace, facts)]:
+        metrics["backtracks/straight_back"] = fmean(led_out)
     return metrics
 
 

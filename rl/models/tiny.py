@@ -32,7 +32,7 @@ from rollout.prompt_format import PLAIN, PromptFormat
 _PIECE = rf"{BACKTRACK} ?| ?[^\w\s] ?|[^\W\d]+ ?|\d|\s"
 _SHORT_NUMBER = r"(?<!\d)(?:0|[1-9]\d{{0,{more}}})(?!\d)"
 _WORD, _SIGN = r"[^\W\d]+", r"[^\w\s] ?"
-_PAIR = r"(?<![\d,]){number},{number}(?:{signs})"
+_PAIR = r"(?<![\d,]){number},{number}(?={signs})"
 _PAD, _EOS, _UNKNOWN = "<|pad|>", "<|end|>", "<|unknown|>"
 _SAMPLES_PER_SPLIT = 200
 
@@ -55,8 +55,8 @@ def make_tokenizer(
             the environment's texts.
         prompts: The format of prompts.
         join_words: A word and the sign right after it are one token.
-        join_pairs: Two such numbers with a comma between, and the sign after them, are one token, for the
-            numbers and signs of such pairs in the environment's questions.
+        join_pairs: Two such numbers with a comma between are one token, for the numbers of such pairs in the
+            environment's questions, before the signs that follow them there.
     """
     texts = _sample_texts(env, prompts)
     number = _SHORT_NUMBER.format(more=number_digits - 1)
@@ -76,7 +76,7 @@ def make_tokenizer(
             if closing
             else piece
         )
-        pieces |= {f"{u},{v}{sign}" for u in numbers for v in numbers for sign in closing}
+        pieces |= {f"{u},{v}" for u in numbers for v in numbers}
     # A word or symbol may stand with or without its neighbouring spaces in texts not sampled here.
     vocabulary = [_PAD, _EOS, _UNKNOWN, *sorted(pieces)]
     tokenizer = Tokenizer(

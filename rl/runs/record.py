@@ -353,7 +353,11 @@ _read_update = check.record(
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class BucketResult:
-    """How a policy does on one difficulty bucket of a split; fields as in `SplitResult`."""
+    """How a policy does on one difficulty bucket of a split; fields as in `SplitResult`.
+
+    Attributes:
+        backtracks_per_correct: Mean backtracks over correct answers; with `steps_per_correct` all their lines.
+    """
 
     num_problems: int
     accuracy: float
@@ -361,6 +365,8 @@ class BucketResult:
     accuracy_high: float
     errors: dict[str, float]
     steps_per_correct: float | None = None
+    backtracks_per_correct: float | None = None
+    straight_back: float | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -427,6 +433,8 @@ class SplitResult:
         wasted_lines: Share of lines that a backtrack took back or that lead no nearer the end, and of needless
             backtracks.
         wrong_lines: Share of invalid lines.
+        straight_back: Share of the backtracks from a dead end that led out of it (`straight_backs` in
+            `envs/faults.py`); None where none came from one, and in results of versions that did not know it.
         empty_thoughts: Share of completions that state an answer without a step before it. None in results of
             versions that did not count them.
         empty_by_difficulty: The same by difficulty bucket, or by the problems' difficulty where the task has no
@@ -467,6 +475,7 @@ class SplitResult:
     skippable_lines: float | None = None
     wasted_lines: float | None = None
     wrong_lines: float | None = None
+    straight_back: float | None = None
     empty_thoughts: float | None = None
     empty_by_difficulty: dict[str, float] | None = None
 
@@ -490,7 +499,8 @@ class SplitResult:
 
 
 JUDGING = (
-    *("verified", "steps_saved", "merged_lines", "invalid_steps", "wasted_steps", "backtrack_depth"),
+    *("verified", "steps_saved", "merged_lines", "invalid_steps", "wasted_steps"),
+    *("backtrack_depth", "straight_back"),
     *(f"{kind}_backtracks" for kind in ("real", "fake", "needed", "needless")),
     *(f"{use}_lines" for use in ("needed", "skippable", "wasted", "wrong")),
 )

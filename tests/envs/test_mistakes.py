@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from envs import Demonstration, Env, Grade, Problem, Split, make_env
-from envs.faults import counterpart, first_fault, wrong_lines_stand, wrong_turns
+from envs.faults import counterpart, first_fault, straight_backs, wrong_lines_stand, wrong_turns
 from envs.line_facts import line_facts
 from envs.mixture import Mixture
 from tests.kit.problems import judge, make_problem
@@ -209,6 +209,15 @@ def test_wrong_turns_are_lines_after_which_a_trace_can_no_longer_pass(
     trace = judge(TURNS, lines, "10 * (45 - 39) + 2")
     assert wrong_turns(trace, line_facts(env, TURNS, trace)) == turns
     assert [trace.steps[place].undone for place in turns] == taken_back
+
+
+def test_backtracks_from_a_dead_end_lead_out_of_it_or_do_not() -> None:
+    env = make_env("countdown")
+    into = ["45 - 39 = 6", "10 + 6 = 16", "16 + 2 = 18"]
+    # The first leads to a state that is a dead end too, the next one out of it; the last comes from none.
+    lines = [*into, "<backtrack>", "<backtrack>", "10 * 6 = 60", "<backtrack>", *into[1:], "<backtrack> 0"]
+    trace = judge(TURNS, lines, "10 * (45 - 39) + 2")
+    assert straight_backs(trace, line_facts(env, TURNS, trace)) == (False, True, True)
 
 
 def test_a_wrong_line_stands_until_it_is_taken_back() -> None:

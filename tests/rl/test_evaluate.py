@@ -138,7 +138,7 @@ def test_greedy_figures() -> None:
 
 JUDGING = (
     *("verified", "steps_saved", "merged_lines", "invalid_steps", "wasted_steps", "backtrack_depth"),
-    *("needed_lines", "skippable_lines", "wasted_lines", "wrong_lines"),
+    *("needed_lines", "skippable_lines", "wasted_lines", "wrong_lines", "straight_back"),
     *("real_backtracks", "fake_backtracks", "needed_backtracks", "needless_backtracks"),
 )
 
@@ -185,10 +185,27 @@ def test_difficulty_buckets_are_counted_separately() -> None:
     assert (second.num_problems, second.accuracy, second.errors) == (3, 2 / 3, {"invalid": 2 / 3})
     assert (second.accuracy_low, second.accuracy_high) == wilson_interval(2, 3)
     assert (first.steps_per_correct, second.steps_per_correct) == (1, 3)  # 1; 3 and 3, the wrong one left out
+    assert (first.backtracks_per_correct, second.backtracks_per_correct) == (0, 0)
+    again = summarise([group(AGAIN), *groups], bucket=ENV.bucket).buckets["3"]
+    assert again.backtracks_per_correct == 1 / 3 and again.straight_back is None  # from no dead end
     assert summarise(groups[:3], bucket=ENV.bucket).buckets == {}  # one bucket is the whole split
     assert summarise(groups).buckets == {}
     named = summarise(groups, bucket=lambda problem: "level 9" if problem is one else "level 10")
     assert list(named.buckets) == ["level 9", "level 10"]
+
+
+def test_backtracks_from_a_dead_end_lead_out_of_it_or_not() -> None:
+    """Two ways into dead ends; after the first, one more branch of it is tried."""
+    env = make_env("graph_search", {"grammar": "depth_first", "path": "any"})
+    problem = replace(env.problem(Split.ID, 0), question="0,1|1,2|1,3|0,4|4,5/0,5", answer="0,4,5")
+    texts = ["0 > 1\n1 > 2\n<backtrack> 1\n1 > 3\n<backtrack> 0\n0 > 4\n4 > 5", "0 > 4\n4 > 5"]
+    groups = []
+    for text in texts:
+        trace = env.check(problem, env.parse(f"{text}\nThus, the answer is 0,4,5."))
+        (sample,) = score_texts(problem, [trace], [text], [9], REWARDS)
+        groups.append(make_group(problem, [replace(sample, facts=line_facts(env, problem, trace))]))
+    assert summarise(groups).straight_back == 1 / 2
+    assert summarise(groups[1:]).straight_back is None
 
 
 def test_merged_lines_are_a_share_of_the_lines_of_verified_traces() -> None:

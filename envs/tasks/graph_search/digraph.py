@@ -10,7 +10,7 @@ September 2025): edges ``u,v`` in any order, separated by ``|``, then ``/``, the
 from __future__ import annotations
 
 import random
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -93,8 +93,10 @@ def distance(graph: Graph, node: int, *, avoiding: Collection[int] = ()) -> int 
     return None
 
 
-def depth_first(graph: Graph, max_length: int | None = None) -> tuple[tuple[str, ...], tuple[int, ...]]:
-    """Search depth first, with neighbours in ascending order and one backtrack per exhausted branch.
+def depth_first(
+    graph: Graph, max_length: int | None = None, *, straight_back: Callable[[], bool] = lambda: False
+) -> tuple[tuple[str, ...], tuple[int, ...]]:
+    """Search depth first, with neighbours in ascending order and one backtrack per dead end.
 
     Every branch it leaves is a dead end. Without a limit each node is entered once, since from an exhausted
     node the target can only be reached through nodes on the path. With a limit a node is entered again if fewer
@@ -103,6 +105,9 @@ def depth_first(graph: Graph, max_length: int | None = None) -> tuple[tuple[str,
     Args:
         graph: The graph.
         max_length: Largest length of a path, in edges; None for no limit.
+        straight_back: Asked at each dead end. If true, the search goes back to the last node of the path from
+            which the target can be reached, otherwise to the last one with a neighbour that it has not tried.
+            The path found is the same.
 
     Returns:
         The lines (moves and backtracks), and the path found.
@@ -122,8 +127,12 @@ def depth_first(graph: Graph, max_length: int | None = None) -> tuple[tuple[str,
         elif len(path) <= max_length:
             neighbour = next((v for v in untried[-1] if entered.get(v, max_length + 1) > len(path)), None)
         if neighbour is None:
-            path.pop()
-            untried.pop()
+            to_hope = not left_branch and straight_back()
+            while True:
+                path.pop()
+                untried.pop()
+                if not path or not to_hope or _can_reach(graph, path, max_length):
+                    break
             if not path:
                 raise ValueError(f"no path from {graph.start} to {graph.target} within the allowed length")
             left_branch = True
@@ -136,6 +145,12 @@ def depth_first(graph: Graph, max_length: int | None = None) -> tuple[tuple[str,
         path.append(neighbour)
         untried.append(iter(graph.neighbours[neighbour]))
     return tuple(lines), tuple(path)
+
+
+def _can_reach(graph: Graph, path: Sequence[int], max_length: int | None) -> bool:
+    """Whether a path can be completed, within a length if one is given."""
+    moves = distance(graph, path[-1], avoiding=path)
+    return moves is not None and (max_length is None or len(path) - 1 + moves <= max_length)
 
 
 def move_line(node: int, neighbour: int) -> str:

@@ -121,6 +121,8 @@ class GraphSearchSettings(RangeSettings):
         path: Whether only a shortest path is right, or any path without repeated nodes.
         grammar: Which lines are valid. If both are and the reward penalises steps, a policy replaces the
             breadth-first search by guessed moves, which need fewer lines.
+        straight_back: Probability that a written search goes straight back at a dead end: to the last node of
+            its path from which the target can be reached, instead of the last one with an edge left to try.
     """
 
     max_merge: int = Field(default=1, ge=1, le=1)
@@ -128,6 +130,7 @@ class GraphSearchSettings(RangeSettings):
     num_labels: int = Field(default=20, ge=2, le=1000)
     path: PathKind = PathKind.SHORTEST
     grammar: Grammar = Grammar.EITHER
+    straight_back: float = Field(default=0.0, ge=0.0, le=1.0)
     train: dict[str, float] = {"15_2-4": 1.0}
     ood_easy: dict[str, float] = {"17_2-4": 1.0, "20_2-4": 1.0}
     ood_hard: dict[str, float] = {"15_5-6": 1.0, "17_5-6": 1.0, "20_5-6": 1.0}
@@ -249,12 +252,16 @@ class GraphSearch(GeneratedEnv[GraphState]):
     def search_trace(self, problem: Problem, rng: random.Random) -> Demonstration | None:
         """The depth-first search for the problem's answer, with neighbours in ascending order.
 
-        If only a shortest path is right, the search goes no deeper than its length, which the question does not
-        state. None if moves are not valid.
+        At a dead end it goes back as the setting `straight_back` says. If only a shortest path is right, the
+        search goes no deeper than its length, which the question does not state. None if moves are not valid.
         """
         if self.settings.grammar is Grammar.BREADTH_FIRST:
             return None
-        return Demonstration(lines=self._depth_first(self.start(problem))[0])
+        state, frac = self.start(problem), self.settings.straight_back
+        lines, _ = depth_first(
+            state.graph, self._longest(state), straight_back=lambda: frac > 0 and rng.random() < frac
+        )
+        return Demonstration(lines=lines)
 
     def detour_trace(self, problem: Problem, errors: Sequence[str], rng: random.Random) -> Demonstration | None:
         """The moves to the problem's answer, with a wrong branch for each of `errors`.
@@ -358,7 +365,11 @@ class GraphSearch(GeneratedEnv[GraphState]):
         return grammar is Grammar.DEPTH_FIRST or (grammar is Grammar.EITHER and self._any)
 
     def _depth_first(self, state: GraphState) -> tuple[tuple[str, ...], tuple[int, ...]]:
-        return depth_first(state.graph, None if self._any else len(state.shortest) - 1)
+        return depth_first(state.graph, self._longest(state))
+
+    def _longest(self, state: GraphState) -> int | None:
+        """The largest length of a right path."""
+        return None if self._any else len(state.shortest) - 1
 
     def _walk_on(self, state: GraphState, rng: random.Random) -> GraphState:
         """Move at random until no move is possible, or until the path is as long as a shortest one."""

@@ -44,6 +44,7 @@ _COLUMNS: tuple[tuple[str, Callable[[SplitResult], float | None]], ...] = (
     ("Needless", lambda result: result.needless_backtracks),
     ("Lines undone by each", lambda result: result.backtrack_depth),
     ("Wasted steps", lambda result: result.wasted_steps),
+    ("Share straight out of a dead end", lambda result: result.straight_back),
 )
 
 

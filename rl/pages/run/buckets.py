@@ -79,5 +79,9 @@ def _cell(result: BucketResult | None, checked: bool) -> Cell:
         return Cell(text=ABSENT)
     steps, counted = result.steps_per_correct, "steps" if checked else "steps counted"
     notes = [] if steps is None else [f"{number(steps)} {counted}"]
+    if backtracks := result.backtracks_per_correct:
+        notes.append(f"{number(backtracks)} backtracks")
+    if result.straight_back is not None:
+        notes.append(f"{percent(result.straight_back)} straight back")
     notes += [f"{name} {percent(share)}" for name, share in result.errors.items() if share]
     return Cell(text=percent(result.accuracy), notes=tuple([Note(text=note) for note in notes]))

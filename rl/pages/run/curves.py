@@ -144,6 +144,12 @@ def _grpo_panels(rows: Sequence[UpdateRow]) -> list[_Panel]:
             from_zero=True,
         ),
         _Panel(
+            title="Backtracks from a dead end that led out of it",
+            unit="%",
+            lines=(("backtracks/straight_back", "straight back"),),
+            from_zero=True,
+        ),
+        _Panel(
             title="Advantage of backtracks",
             unit="mean of tokens",
             lines=(("credit/needed_backtracks", "needed"), ("credit/needless_backtracks", "needless")),

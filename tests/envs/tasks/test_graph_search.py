@@ -15,7 +15,9 @@ from pydantic import ValidationError
 from envs.base import Demonstration
 from envs.check.contract import check_env
 from envs.check.oracles import another_path, another_shortest_path, edges_of, is_path, shortest_length
+from envs.faults import straight_backs
 from envs.grading import Grade
+from envs.line_facts import line_facts
 from envs.problem import Problem, Split
 from envs.tasks.graph_search.digraph import breadth_first, depth_first, distance, draw_graph, read_graph
 from envs.tasks.graph_search.errors import GraphError, error_category, first_error
@@ -35,6 +37,12 @@ ANY = {"path": "any"}
 
 def ask(question: str, answer: str) -> Problem:
     return make_problem("graph_search", question, answer)
+
+
+def straight_path(trace: Trace) -> str:
+    """The nodes of the moves that stand."""
+    moves = [step.text for step in trace.steps if step.kind is StepKind.FORWARD and not step.undone]
+    return ",".join([moves[0].split(" > ")[0], *[move.split(" > ")[1] for move in moves]])
 
 
 POST_PROBLEM, FORK_PROBLEM = ask(POST, "0,2,4"), ask(FORK, "0,2,5,6")
@@ -417,11 +425,47 @@ def test_search_traces_end_at_the_answer_and_every_backtrack_is_needed(settings:
             assert all(step.verdict is Verdict.VALID for step in trace.steps)
             assert trace.real_backtracks == trace.num_backtracks
             assert all(backtrack.needed for backtrack in trace.backtracks)
-            moves = [step.text for step in trace.steps if step.kind is StepKind.FORWARD and not step.undone]
-            nodes = [moves[0].split(" > ")[0], *[move.split(" > ")[1] for move in moves]]
-            assert ",".join(nodes) == problem.answer
+            assert straight_path(trace) == problem.answer
             num_backtracks += trace.num_backtracks
     assert num_backtracks > 600
+
+
+STAR = "0,1|1,2|1,3|2,4|3,4|0,5|5,6|5,7|6,8|7,8/0,8"  # two arms of one stage with two ways each
+
+
+@pytest.mark.parametrize(
+    ("straight_back", "lines"),
+    [
+        (
+            0.0,
+            ("0 > 1", "1 > 2", "2 > 4", "<backtrack> 1", "1 > 3", "<backtrack> 0", "0 > 5", "5 > 6", "6 > 8"),
+        ),
+        (1.0, ("0 > 1", "1 > 2", "2 > 4", "<backtrack> 0", "0 > 5", "5 > 6", "6 > 8")),
+    ],
+)
+def test_a_search_tries_every_way_of_a_wrong_arm_or_goes_straight_back(
+    straight_back: float, lines: tuple[str, ...]
+) -> None:
+    env = GraphSearch({**ANY, "grammar": "depth_first", "straight_back": straight_back})
+    assert env.search_trace(ask(STAR, ""), random.Random(0)) == Demonstration(lines=lines)
+
+
+@pytest.mark.parametrize("settings", [{}, ANY])
+def test_going_straight_back_leads_out_of_every_dead_end_to_the_same_path(settings: dict[str, Any]) -> None:
+    env = GraphSearch({**settings, "straight_back": 1.0})
+    fewer = led_out = 0
+    for index in range(200):
+        problem = env.problem(Split.OOD_EASY, index)
+        straight = env.search_trace(problem, random.Random(0))
+        every_way = GraphSearch(settings).search_trace(problem, random.Random(0))
+        assert straight is not None and every_way is not None
+        trace = judge(problem, straight.lines, env=env)
+        assert trace.verified and straight_path(trace) == problem.answer
+        out = straight_backs(trace, line_facts(env, problem, trace))
+        assert all(out)
+        led_out += len(out)
+        fewer += len(every_way.lines) - len(straight.lines)
+    assert fewer > 100 and led_out > 100
 
 
 # ---- detours ----

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from dataclasses import replace
 
@@ -87,6 +88,22 @@ def test_wrong_turns_are_counted_where_it_is_known_how_far_lines_lead() -> None:
     assert none["wrong_turns"] == 0 and "wrong_turns/taken_back" not in none
     unknown = replace(group, samples=tuple(replace(sample, facts=None) for sample in group.samples))
     assert "wrong_turns" not in rollout_metrics(make_batch(unknown), num_groups=1)
+
+
+def test_backtracks_from_dead_ends_are_counted_by_where_they_lead() -> None:
+    """Three backtracks, two of them from what is said to be a dead end, one of which leads out of it."""
+    group = credit_group([OFF + "<backtrack>\n" + FULL + END] * 3)
+    afters = [2.0, math.inf, None]
+    samples = []
+    for sample, after in zip(group.samples, afters, strict=True):
+        assert sample.facts is not None
+        turn, back, *rest = sample.facts
+        if after is not None:
+            back = back._replace(before=math.inf, after=after)
+        samples.append(replace(sample, facts=(turn, back, *rest)))
+    metrics = rollout_metrics(make_batch(replace(group, samples=tuple(samples))), num_groups=1)
+    assert metrics["backtracks/straight_back"] == 1 / 2
+    assert "backtracks/straight_back" not in rollout_metrics(make_batch(group), num_groups=1)
 
 
 def test_nothing_correct_leaves_steps_per_correct_out() -> None:

@@ -595,13 +595,15 @@ def test_backtracks_are_shown_by_kind(tmp_path: Path) -> None:
         "needless_backtracks": 1.25,
         "backtrack_depth": 3.0,
         "wasted_steps": 4.5,
+        "straight_back": 0.125,
     }
     stages = {Stage.WARM: {"id": result(0.9, 3.0, **found)}, Stage.GRPO: {"id": result(0.9, 2.0)}}
     page = page_of(make_run(tmp_path, stages))
     section = page[page.index('">Backtracks and errors</h2>') : page.index('">Training</h2>')]
     row = re.search(r'<th scope="row">[^/]*</span>warm start</th>(.*?)</tr>', section)
     assert row is not None
-    assert re.findall(r"<td>(.*?)</td>", row[1]) == ["2.00", "1.50", "0.50", "0.25", "1.25", "3.00", "4.50"]
+    cells = ["2.00", "1.50", "0.50", "0.25", "1.25", "3.00", "4.50", "0.12"]
+    assert re.findall(r"<td>(.*?)</td>", row[1]) == cells
     assert 'aria-label="Backtracks per trace: warm start 2.00; GRPO 0.00"' in section
     assert "first wrong line" not in section
 
@@ -620,7 +622,8 @@ def test_errors_are_shown_by_category(tmp_path: Path) -> None:
 
 def test_buckets_are_shown_with_their_errors(tmp_path: Path) -> None:
     bucket = runs_by_hand.bucket_result
-    warm = {"2_1": bucket(0.75, queue=0.25), "<i>": bucket(1.0)}
+    going_back = replace(bucket(1.0), steps_per_correct=4.5, backtracks_per_correct=1.25, straight_back=0.625)
+    warm = {"2_1": bucket(0.75, queue=0.25), "<i>": going_back}
     stages = {
         Stage.WARM: {"id": result(0.9, 3.0, buckets=warm)},
         Stage.GRPO: {"id": result(0.9, 3.0, buckets={"2_1": bucket(0.5, queue=0.0, revisit=0.5)})},
@@ -632,7 +635,11 @@ def test_buckets_are_shown_with_their_errors(tmp_path: Path) -> None:
             "2_1",
             "<td>40</td><td>75.0 %<small>queue 25.0 %</small></td><td>50.0 %<small>revisit 50.0 %</small></td>",
         ),
-        ("&lt;i&gt;", "<td>40</td><td>100.0 %</td><td>–</td>"),
+        (
+            "&lt;i&gt;",
+            "<td>40</td><td>100.0 %<small>4.50 steps</small><small>1.25 backtracks</small>"
+            "<small>62.5 % straight back</small></td><td>–</td>",
+        ),
     ]
     assert "Results by difficulty bucket" not in page_of(
         make_run(tmp_path / "none", {Stage.WARM: {"id": result(0.9, 3.0)}})

@@ -140,7 +140,7 @@ def test_fields_that_are_missing_are_named() -> None:
         with pytest.raises(RecordError, match=f"it has no '{name}'"):
             UpdateRow.from_json({key: value for key, value in UPDATE.to_json().items() if key != name})
     newer = {"strict_accuracy", "merged_lines", "empty_thoughts", "empty_by_difficulty"}
-    newer |= {"needed_lines", "skippable_lines", "wasted_lines", "wrong_lines"}
+    newer |= {"needed_lines", "skippable_lines", "wasted_lines", "wrong_lines", "straight_back"}
     for name in RESULT.to_json().keys() - newer:
         with pytest.raises(RecordError, match=f"it has no '{name}'"):
             SplitResult.from_json({key: value for key, value in RESULT.to_json().items() if key != name})
