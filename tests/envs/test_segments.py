@@ -147,6 +147,8 @@ def test_hostile_text_takes_linear_time(rule: Segmentation) -> None:
 
     for piece in HOSTILE:
         short = piece * (5_000 // len(piece))
+        if seconds(4 * short) < 0.1:
+            continue  # below the bound whatever the short one takes
         # Four times the text: linear time is fourfold, quadratic sixteenfold.
         few, many = (min(seconds(text) for _ in range(3)) for text in (short, 4 * short))
         assert many < 9 * few + 0.1, piece

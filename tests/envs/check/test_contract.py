@@ -35,7 +35,7 @@ SMALL = {"train": [3], "ood_easy": [4], "ood_hard": [5]}
 AT_FULL_SIZE = ("arc_1d", "countdown", "geometry", "sudoku")
 """Tasks whose own tests hold them to the contract, on more problems and with a throughput."""
 
-SLOW = {"reasoning_gym": pytest.mark.slow}
+SLOW = {"math": pytest.mark.slow, "reasoning_gym": pytest.mark.slow}
 
 
 @pytest.mark.parametrize("name", [pytest.param(name, marks=SLOW.get(name, ())) for name in sorted(ENVS)])

@@ -337,7 +337,7 @@ def test_without_the_kernels_help_no_process_is_left(then: str, status: ReplySta
 
 
 def test_without_the_kernels_help_no_process_of_a_fork_bomb_is_left() -> None:
-    with make(layers=[Layer.LIMITS], wall_timeout_s=2.0) as weak:
+    with make(layers=[Layer.LIMITS], wall_timeout_s=1.5) as weak:
         assert weak.call("echo", value=1) == ok(1)
         zygote = weak.zygote_pid
         assert weak.call("fork_bomb").status is ReplyStatus.TIMEOUT

@@ -117,6 +117,7 @@ def test_all_of_1_5_billion_weights_fit_into_80_gib() -> None:
     assert found.peak < 76 * GIB
 
 
+@pytest.mark.slow
 def test_7_billion_weights_with_an_adapter_fit_into_80_gib() -> None:
     """7.6 B parameters in bfloat16 are 14.2 GiB, once for the learner and once for the engine."""
     found = fit(config(lora=True), qwen("7B", lora=True), gpu(80))
@@ -137,6 +138,7 @@ def test_what_cannot_fit_is_refused_with_the_keys_that_help() -> None:
         fit(config(lora=True), qwen("7B", lora=True), gpu(24))
 
 
+@pytest.mark.slow
 def test_passes_shrink_to_what_is_left() -> None:
     """Rows of 1,024 tokens: 16 in a pass where there is room, fewer in less, and what is stated fits."""
     run, model = config(rollout={"max_new_tokens": 512}), qwen("0.5B")

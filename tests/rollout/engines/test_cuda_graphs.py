@@ -177,7 +177,11 @@ def test_the_number_of_graphs_is_limited(monkeypatch: pytest.MonkeyPatch) -> Non
 
 @pytest.mark.parametrize(
     ("calls", "limit", "mean", "max_rows", "share"),
-    [(200, 2048, 900, None, 1.0), (40, 1024, 300, None, 0.15), (40, 1024, 300, 128, 1.0)],
+    [
+        pytest.param(200, 2048, 900, None, 1.0, marks=pytest.mark.slow),
+        (40, 1024, 300, None, 0.15),
+        (40, 1024, 300, 128, 1.0),
+    ],
 )
 def test_a_run_of_many_calls_captures_few_steps(
     calls: int, limit: int, mean: int, max_rows: int | None, share: float
