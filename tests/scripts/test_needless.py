@@ -22,7 +22,7 @@ threads: 1
 report_to: []
 env: {name: addition, settings: {train: ["1_1"], ood_easy: ["2_1"], ood_hard: ["2_2"]}}
 policy: {tiny: {hidden_size: 64, num_layers: 2, num_heads: 2, intermediate_size: 128, max_positions: 128}}
-warm_start: {updates: 400, num_problems: 400, batch_size: 16, learning_rate: 3.0e-3, detour_frac: 0.5}
+warm_start: {updates: 200, num_problems: 400, batch_size: 16, learning_rate: 3.0e-3, detour_frac: 0.5}
 rollout: {max_prompt_tokens: 40, max_new_tokens: 60, problems_per_batch: 4}
 rewards: {terms: [{name: correct, weight: 1.0}]}
 grpo: null
