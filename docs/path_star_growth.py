@@ -135,7 +135,8 @@ def panel(place: int, over: str, found: Mapping[str, Buckets], written: Searches
     for number, search in enumerate(written.values(), len(lines)):
         sizes = {size: search[bucket][place] for size, bucket in buckets.items() if bucket in search}
         lines.append(RoundLine(label=KEYS[number], place=number, values=sizes, dashed=True))
-    return round_curves(lines, unit=title.split()[0], name=name, alt=f"{title} over {over}", over=over)
+    unit, letter = title.split()[0], over.split()[1]
+    return round_curves(lines, unit=unit, name=name, alt=f"{title} over {over}", over=letter)
 
 
 def table(found: Mapping[str, Buckets], written: Searches) -> str:
@@ -160,8 +161,9 @@ def _interval(seeds: Sequence[float], digits: int) -> str:
     if not seeds:
         return "–"
     mean, low, high = mean_interval(seeds)
-    middle = f"{mean:.{digits}f}"
-    return middle if math.isnan(low) else f"{middle} ({low:.{digits}f} to {high:.{digits}f})".replace("-", "−")
+    if math.isnan(low):
+        return f"{mean:.{digits}f}"
+    return f"{mean:.{digits}f} ({max(0.0, low):.{digits}f} to {min(100.0, high):.{digits}f})"
 
 
 if __name__ == "__main__":
