@@ -38,8 +38,7 @@ from rollout.positions import InOrder, LinePositions, Positions
 class WarmStartTrainer(InterruptibleTrainer, WholeCheckpoints, ConfiguredRates, SFTTrainer):
     """TRL's trainer, which can be interrupted, whose checkpoints are whole and whose rates are the config's.
 
-    An update is one batch, which `training_step` cuts into passes of rows of like length: with rows as they
-    come, padding took up to half of the positions.
+    An update is one batch, which `training_step` cuts into passes of rows of like length.
     """
 
     stage = Stage.WARM
@@ -164,7 +163,9 @@ def warm_start(
             callbacks=[SaveByTime(config.save_minutes), StopIfNotFinite(), *callbacks],
         )
     trainer.say = say
-    trainer.max_rows, trainer.max_tokens = config.micro_batch_size, pass_tokens
+    trainer.model_accepts_loss_kwargs = True  # TRL divides by the tokens of an update itself, for every model
+    trainer.max_rows = config.micro_batch_size
+    trainer.max_tokens = pass_tokens if config.micro_batch_size is None else None
     trainer.position_range, trainer.position_jumps = config.position_range, config.position_jumps
     trainer.rule, trainer.has_line_window = positions_of(policy.model), window_of(policy.model) is not None
     trainer.remove_callback(PrinterCallback)  # progress is shown by our own
