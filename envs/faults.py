@@ -120,9 +120,9 @@ def wrong_turns(trace: Trace, facts: Sequence[LineFacts]) -> tuple[int, ...]:
 
 
 def straight_backs(trace: Trace, facts: Sequence[LineFacts]) -> tuple[bool, ...]:
-    """For each backtrack from a dead end, whether it led out: to a state from which the end can be reached.
+    """For each backtrack from a dead end, whether it led out: to a state from which the end is known to be in reach.
 
-    Others try one more branch of what is a dead end all the same.
+    Others try one more branch of what is a dead end all the same, or are invalid.
 
     Example: into a dead end, back to a state before it that is one too, and back to the start: (False, True).
 
@@ -132,7 +132,7 @@ def straight_backs(trace: Trace, facts: Sequence[LineFacts]) -> tuple[bool, ...]
     """
     return tuple(
         [
-            fact.after != math.inf
+            fact.after is not None and fact.after != math.inf
             for step, fact in zip(trace.steps, facts, strict=True)
             if step.kind is StepKind.BACKTRACK and fact.before == math.inf
         ]

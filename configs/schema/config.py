@@ -89,8 +89,8 @@ class TinyModelConfig(Section):
     list."""
     join_pairs: bool = False
     """Merge two such numbers with a comma between into one token where questions have such pairs: the edges of
-    a graph ("1,3"). A model then looks an edge up in one place, and learns to do so from about half the traces;
-    the vocabulary has every pair, so it is for few numbers."""
+    a graph ("1,3"). A model then looks an edge up in one place; the vocabulary has every pair, so it is for
+    few numbers."""
 
     @model_validator(mode="after")
     def _heads_divide(self) -> TinyModelConfig:

@@ -5,6 +5,7 @@ The contract (`tests/envs/check`) holds every task's mistakes to their marks and
 
 from __future__ import annotations
 
+import math
 import random
 from collections.abc import Sequence
 from typing import Any
@@ -217,7 +218,10 @@ def test_backtracks_from_a_dead_end_lead_out_of_it_or_do_not() -> None:
     # The first leads to a state that is a dead end too, the next one out of it; the last comes from none.
     lines = [*into, "<backtrack>", "<backtrack>", "10 * 6 = 60", "<backtrack>", *into[1:], "<backtrack> 0"]
     trace = judge(TURNS, lines, "10 * (45 - 39) + 2")
-    assert straight_backs(trace, line_facts(env, TURNS, trace)) == (False, True, True)
+    facts = line_facts(env, TURNS, trace)
+    assert straight_backs(trace, facts) == (False, True, True)
+    unknown = [fact._replace(after=None) if fact.after != math.inf else fact for fact in facts]
+    assert straight_backs(trace, unknown) == (False, False, False)  # where it led is not known
 
 
 def test_a_wrong_line_stands_until_it_is_taken_back() -> None:

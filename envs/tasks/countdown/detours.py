@@ -39,7 +39,8 @@ def write_detours(
         errors: One of `ERROR_KINDS` for each detour.
         max_number: Largest number that a rule error may make up.
         rng: Draws the places and the wrong turns.
-        target_slips: Share of the computation errors in the last line that state the target.
+        target_slips: Share of the computation errors in the last line that state the target, of those whose
+            operation does not make it.
 
     Returns:
         The demonstration, or None if the solution has too few points or too few dead ends next to it.

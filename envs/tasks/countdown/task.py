@@ -95,7 +95,8 @@ class CountdownSettings(EnvSettings):
         max_search_lines: Largest number of lines in a search trace, including backtracks. Problems whose search
             takes more have no search trace.
         target_slips: Share of the computation errors in the last line of a detour whose wrong result is the
-            target, as small models make them; the others are off by 1, 2 or 10.
+            target, as small models make them, of those whose operation does not make it; the others are off by
+            1, 2 or 10.
     """
 
     max_merge: int = Field(default=1, ge=1, le=1)
