@@ -120,7 +120,7 @@ def wrong_turns(trace: Trace, facts: Sequence[LineFacts]) -> tuple[int, ...]:
 
 
 def straight_backs(trace: Trace, facts: Sequence[LineFacts]) -> tuple[bool, ...]:
-    """For each backtrack from a dead end, whether it led out: to a state from which the end is known to be in reach.
+    """For each backtrack from a dead end, whether it led to a state from which the end is known to be in reach.
 
     Others try one more branch of what is a dead end all the same, or are invalid.
 
