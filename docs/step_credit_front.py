@@ -131,7 +131,7 @@ def _kind(record: SeedRecord) -> Kind:
     start, end = record.at(Stage.WARM), record.at(Stage.GRPO)
     assert start is not None and end is not None
     metrics = [row.metrics for row in record.updates]
-    spent = [0.0, *accumulate(row["tokens/sampled"] for row in metrics)]
+    spent = [0.0, *accumulate(row.get("tokens/sampled", 0.0) for row in metrics)]
     return Kind(start=start.results["id"], end=end.results["id"], spent=spent, metrics=metrics)
 
 

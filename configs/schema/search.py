@@ -39,6 +39,10 @@ class SearchConfig(Section):
     logarithm of their number. `mean` and `max`: repeats count for nothing. The page compares all four."""
     temperature: float = Field(0.7, gt=0)
     """Sampling temperature; scores are those of the distribution that was drawn from."""
+    top_p: float = Field(1.0, gt=0, le=1)
+    """Nucleus sampling (arXiv 1904.09751): draw from the likeliest tokens with this total probability."""
+    top_k: int | None = Field(None, ge=1)
+    """Draw from this many likeliest tokens only (arXiv 1805.04833), before `top_p`. null: from all."""
     max_tokens: int | None = Field(None, ge=1)
     """Budget of a search in sampled tokens a problem: completions that would go beyond it do not count, and no
     further round begins. null: none."""

@@ -37,6 +37,8 @@ if TYPE_CHECKING:  # imports torch
     from rollout.encoder import Encoder
     from rollout.pools.base import RolloutPool
 
+_NEWER = {"top_p": 1.0, "top_k": None}  # keys of the section `search` that older folders do not have
+
 
 def search_with_model(model: str, config: Config, *, output: Path | None = None, resume: bool = False) -> Path:
     """Solve the problems of a config with a model and every method of search.
@@ -123,6 +125,8 @@ def unlike(folder: Path, settings: Mapping[str, Any]) -> str:
         old = read_settings(folder, "search")
     except RunFolderError:
         return "no search.json that can be read"
+    if isinstance(search := old.get("search"), dict):
+        old = {**old, "search": {**_NEWER, **search}}
     return difference(_without_place(old), _without_place(settings))
 
 

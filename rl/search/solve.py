@@ -156,7 +156,9 @@ class Solver:
     def _solve(self, problems: Sequence[Problem]) -> Steps:
         plan, search = self._plan, self._plan.search
         limit = plan.splits[problems[0].split]
-        warm = Sampling(temperature=search.temperature, max_new_tokens=limit)
+        warm = Sampling(
+            temperature=search.temperature, top_p=search.top_p, top_k=search.top_k, max_new_tokens=limit
+        )
         greedy: list[RolloutGroup | None] = [None] * len(problems)
         if plan.baselines:
             best = Sampling(temperature=0.0, max_new_tokens=limit)

@@ -84,11 +84,19 @@ def render_page(settings: dict[str, Any], rows: Sequence[ProblemRow]) -> str:
         merge=merge,
         depth=depth,
         states=search["states"],
-        temperature=f"{search['temperature']:g}",
+        drawn=_drawn(search),
         max_tokens=search["max_tokens"],
         strategies=search["strategies"],
         problems=[(row, one, _draw_table(row, one, merge)) for row, one in _shown(rows)],
     )
+
+
+def _drawn(search: Mapping[str, Any]) -> str:
+    """How tokens were drawn; older folders have no `top_p` and `top_k`."""
+    top_p, top_k = search.get("top_p", 1.0), search.get("top_k")
+    told = [f"temperature {search['temperature']:g}"]
+    told += [f"top-p {top_p:g}"] if top_p < 1 else []
+    return ", ".join(told + ([f"top-k {top_k}"] if top_k else []))
 
 
 def _verdict(found: Sequence[Arm]) -> str:

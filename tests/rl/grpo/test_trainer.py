@@ -196,6 +196,7 @@ def test_weights_are_published_once_an_update_before_sampling(tmp_path: Path) ->
     assert any(not torch.equal(first[name], tensor) for name, tensor in pool.published[1][1].items())
     assert len(rows) == 4
     assert "reward" in rows[0] and "reward" not in rows[1]  # the second pass samples nothing
+    assert ["tokens/sampled" in row for row in rows] == [True, False, True, False]
 
 
 def test_weights_stay_float32(tmp_path: Path) -> None:

@@ -107,6 +107,9 @@ def test_weights_are_known_wherever_they_are(tmp_path: Path) -> None:
     assert unlike(tmp_path, moved) == ""
     assert unlike(tmp_path, {**moved, "model_sha256": "2"}) == "model_sha256 1, and 2 is given"
     assert unlike(tmp_path, {**moved, "model_sha256": None}) != ""
+    write_settings(tmp_path, "search", {**old, "search": {"depth": 1}})  # from before `search.top_p`
+    assert unlike(tmp_path, {**moved, "search": {"depth": 1, "top_p": 1.0, "top_k": None}}) == ""
+    assert unlike(tmp_path, {**moved, "search": {"depth": 1, "top_p": 0.9, "top_k": None}}) != ""
     (tmp_path / "search.json").write_text("{")
     assert unlike(tmp_path, old) == "no search.json that can be read"
 

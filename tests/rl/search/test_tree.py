@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import pytest
@@ -48,15 +48,18 @@ class TableEngine:
         table: Texts by prefix.
         scores: Log-probability of each sampled token by text; -1 where not given.
         calls: The prompts of each call.
+        drawn: How the tokens of each call were to be drawn.
     """
 
     table: dict[str, Sequence[str]]
     scores: dict[str, float]
     calls: list[list[Prompt]]
+    drawn: list[Sampling] = field(default_factory=list)
     weight_version: int = 0
 
     def generate(self, prompts: Sequence[Prompt], sampling: Sampling) -> list[list[Completion]]:
         self.calls.append(list(prompts))
+        self.drawn.append(sampling)
         return [[self._sample(prompt, at) for at in range(len(prompt.seeds))] for prompt in prompts]
 
     def _sample(self, prompt: Prompt, at: int) -> Completion:
@@ -124,6 +127,13 @@ def test_a_completion_is_rolled_back_to_the_line_before_the_wrong_one() -> None:
     prefix, whole = len(ENCODER.encode_completion("3 + 5 = 8\n")) - 1, len(ENCODER.encode_completion(RIGHT))
     assert {draw.tokens for draw in search.draws if draw.round == 1} == {whole - prefix}
     assert {draw.state for draw in search.draws if draw.round == 1} == {1}
+
+
+def test_completions_are_drawn_as_the_section_says() -> None:
+    _, engine = solve({"": [STOPS], "3 + 5 = 8\n": [RIGHT]}, temperature=0.5, top_p=0.9, top_k=3)
+    greedy = Sampling(temperature=0.0, max_new_tokens=64)
+    drawn = Sampling(temperature=0.5, max_new_tokens=64, top_p=0.9, top_k=3)
+    assert engine.drawn[:3] == [greedy, drawn, drawn] and set(engine.drawn) == {greedy, drawn}
 
 
 def test_scores_are_means_over_all_tokens_prefix_included() -> None:
