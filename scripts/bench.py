@@ -143,7 +143,8 @@ def _prefix(argv: list[str]) -> int:
     parser = Arguments(
         "bench prefix",
         about="CPU time of k continuations of a prefix over that of k samples of the remaining length, in the "
-        "embedded engine. Time is that of this process alone, so others on the machine disturb it less.",
+        "embedded engine, and the part of it for reading the prefix; the rest is for attending to it. Time is "
+        "that of this process alone, so others on the machine disturb it less.",
         example="stride bench prefix --model 1m --samples 32 --prefix 64 --new 64",
     )
     parser.add_argument("--model", choices=list(MODELS), default="1m")
@@ -161,7 +162,7 @@ def _prefix(argv: list[str]) -> int:
 
     from rl.bench.prefix import price_of_prefixes
 
-    ratios = price_of_prefixes(
+    prices = price_of_prefixes(
         arguments.model,
         samples=arguments.samples,
         prefix_tokens=arguments.prefix,
@@ -171,10 +172,12 @@ def _prefix(argv: list[str]) -> int:
         threads=arguments.threads,
         say=_say,
     )
+    ratios, reading = [each.ratio for each in prices], [each.reading for each in prices]
     print(
         f"{arguments.samples} continuations of {arguments.prefix} + {arguments.new} tokens take "
         f"{statistics.median(ratios):.3f} x ({min(ratios):.3f} to {max(ratios):.3f}) the CPU time of as many "
-        f"samples of {arguments.new}; {describe_cpu()}"
+        f"samples of {arguments.new}, {statistics.median(reading):.3f} of it for reading the prefix; "
+        f"{describe_cpu()}"
     )
     return 0
 

@@ -18,7 +18,6 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
-from transformers import DynamicCache
 from transformers.cache_utils import DynamicLayer
 
 _LEAST_COLUMNS = 64  # that rows can grow by when some are admitted
@@ -213,12 +212,3 @@ class RowLayer(DynamicLayer):  # type: ignore[no-untyped-call]
             moved.append(new)
         self.keys, self.values = moved
         self._views = None
-
-
-def states(cache: DynamicCache) -> list[tuple[torch.Tensor, torch.Tensor]]:
-    """Keys and values [B, K, S, E] of each layer of the library's cache."""
-    pairs = []
-    for layer in cache.layers:
-        assert isinstance(layer, DynamicLayer) and layer.keys is not None and layer.values is not None
-        pairs.append((layer.keys, layer.values))
-    return pairs

@@ -1,14 +1,14 @@
-"""A decode step of the common decoder families, without the overhead of the library's forward.
+"""Prefills and decode steps of the common decoder families, without the overhead of the library's forward.
 
 Llama, Mistral, Qwen2, Qwen3 and SmolLM3 are one model up to a few switches: RMS norms, rotary positions (in
-SmolLM3 not in every layer), grouped-query attention, a gated MLP (Touvron et al., arXiv 2302.13971). Their
-decode step, one new token per row, is written out here on the library's own weights: matrices with the same
-input are concatenated in one buffer, and the model's parameters become views of it, so weights loaded into the
-model are the weights used here. The library's forward does the prefill, once for all samples of a group, which
-share its KV cache.
+SmolLM3 not in every layer), grouped-query attention, a gated MLP (Touvron et al., arXiv 2302.13971). They are
+written out here on the library's own weights: matrices with the same input are concatenated in one buffer, and
+the model's parameters become views of it, so weights loaded into the model are the weights used here. A prompt
+is prefilled once for all samples of a group, which share its KV cache; a decode step is one new token per row.
 
 Shapes: B rows, H query heads in K groups of R, C = B * K, E head dimension, D hidden size, L prompt positions,
-S columns of new tokens, V vocabulary; G groups of up to M rows, N = M * R.
+S columns of new tokens, V vocabulary; G groups of up to M rows, N = M * R. In a prefill, P texts of L positions
+and T = P * L.
 """
 
 from __future__ import annotations
@@ -28,6 +28,7 @@ from transformers import (
 )
 
 from rollout.engines.cpu_linear import Matrix
+from rollout.engines.decoder_layer import DecoderLayer, Norm, join
 from rollout.engines.prefix import PromptGrid
 from rollout.line_llama import LineLlamaForCausalLM, positions_of, window_of
 from rollout.positions import InOrder
@@ -86,12 +87,12 @@ class Decoder:
         """
         inner: Any = model.model
         self._embed = inner.embed_tokens
-        self._layers = [_Layer(layer) for layer in inner.layers]
+        self._layers = [DecoderLayer(layer) for layer in inner.layers]
         self.num_layers = len(self._layers)
-        self._norm = _Norm(inner.norm)
+        self._norm = Norm(inner.norm)
         head: Any = model.lm_head
         tied = head.weight is self._embed.weight
-        self._head = Matrix(head.weight, head.bias) if tied else _join([head])
+        self._head = Matrix(head.weight, head.bias) if tied else join([head])
         self._rotary = inner.rotary_emb
         self._positions = positions_of(model)
         self.has_window = window_of(model) is not None
@@ -136,6 +137,64 @@ class Decoder:
         first, second = sin[0].chunk(2, dim=-1)
         return cos[0], torch.cat([-first, second], dim=-1)
 
+    def _rotation(self, position_B: torch.Tensor) -> list[torch.Tensor]:
+        """Scaled cosines and sines [B, H + K, E], as layers take them."""
+        if isinstance(self._positions, InOrder):
+            assert self._tables is not None
+            cos_BE, sin_BE = [table[position_B] for table in self._tables]
+        else:
+            cos_BE, sin_BE = self._rotate(position_B)
+        scale_H1 = self._layers[0].scale_H1
+        return [cos_BE[:, None] * scale_H1, sin_BE[:, None] * scale_H1]
+
+    def prefill(
+        self,
+        ids_PL: torch.Tensor,
+        position_PL: torch.Tensor,
+        seen_PLL: torch.Tensor | None,
+        last_N: torch.Tensor,
+    ) -> tuple[torch.Tensor, list[tuple[torch.Tensor, torch.Tensor]]]:
+        """Read texts.
+
+        In the last layer only the tokens in `last_N` go further than their keys and values.
+
+        Args:
+            ids_PL: Their tokens.
+            position_PL: Their positions, among those of texts of the reserved length.
+            seen_PLL: The tokens that each one attends to, itself included; None: all up to itself.
+            last_N: Flat indices into [P, L] of the tokens whose next one is wanted.
+
+        Returns:
+            Logits [N, V] of the tokens after those of `last_N`, in float32; keys and values [P, K, L, E] of
+            each layer.
+        """
+        texts, length = ids_PL.shape
+        rotation = self._rotation(position_PL.flatten())
+        seen = None if seen_PLL is None else seen_PLL[:, None]
+        x_TD = self._embed(ids_PL).flatten(0, 1)
+        states = []
+        for layer in self._layers:
+            q_CRE, k_TKE, v_TKE = layer.project(x_TD, rotation)
+            query, key, value = (
+                each.view(texts, length, -1, layer.head_dim).transpose(1, 2).contiguous()
+                for each in (q_CRE, k_TKE, v_TKE)
+            )
+            read_PHLE = F.scaled_dot_product_attention(
+                query,
+                key,
+                value,
+                seen,
+                is_causal=seen is None,
+                scale=1.0,
+                enable_gqa=layer.heads != layer.groups,
+            )
+            states.append((key, value))
+            read_TD = read_PHLE.transpose(1, 2).reshape(texts * length, -1)
+            if layer is self._layers[-1]:
+                x_TD, read_TD = x_TD[last_N], read_TD[last_N]
+            x_TD = layer.finish(x_TD, read_TD)
+        return self._head(self._norm(x_TD)).float(), states
+
     def decode_step(
         self,
         ids_B: torch.Tensor,
@@ -158,13 +217,7 @@ class Decoder:
         Returns:
             Logits [B, V] of the next token, in float32.
         """
-        if isinstance(self._positions, InOrder):
-            assert self._tables is not None
-            cos_BE, sin_BE = [table[position_B] for table in self._tables]
-        else:
-            cos_BE, sin_BE = self._rotate(position_B)
-        scale_H1 = self._layers[0].scale_H1
-        rotation = [cos_BE[:, None] * scale_H1, sin_BE[:, None] * scale_H1]
+        rotation = self._rotation(position_B)
         hidden = None if mask_BS is None else ~mask_BS[:, None]
         prompt_mask = _prompt_mask(prompts, prompt_seen_B, self.queries)
         x_BD = self._embed(ids_B)
@@ -241,90 +294,3 @@ def _read_prompt(
     if prompts.target is not None:
         read, log_sum = read.index_select(0, prompts.target), log_sum.index_select(0, prompts.target)
     return read.view(q_CRE.shape), log_sum.view(*q_CRE.shape[:2], 1)
-
-
-class _Layer:
-    """A decoder block with concatenated matrices."""
-
-    def __init__(self, layer: Any) -> None:
-        attention, mlp = layer.self_attn, layer.mlp
-        self.head_dim: int = attention.head_dim
-        self.groups: int = attention.k_proj.out_features // self.head_dim
-        self.heads: int = attention.q_proj.out_features // self.head_dim
-        # The scale of the queries is applied with their rotation; keys have none.
-        scales = [attention.scaling] * self.heads + [1.0] * self.groups
-        self.scale_H1 = attention.q_proj.weight.new_tensor(scales)[:, None]
-        self.rotary = bool(getattr(attention, "use_rope", True))
-        self.qkv = _join([attention.q_proj, attention.k_proj, attention.v_proj])
-        self.gate_up = _join([mlp.gate_proj, mlp.up_proj])
-        self.out, self.down = _join([attention.o_proj]), _join([mlp.down_proj])
-        self.matrices = (self.qkv, self.gate_up, self.out, self.down)
-        self.norm, self.mlp_norm = _Norm(layer.input_layernorm), _Norm(layer.post_attention_layernorm)
-        has_norms = hasattr(attention, "q_norm")
-        self.qk_norms = (_Norm(attention.q_norm), _Norm(attention.k_norm)) if has_norms else None
-
-    def project(
-        self, x_BD: torch.Tensor, rotation: Sequence[torch.Tensor]
-    ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-        """Scaled queries [C, R, E], keys and values [B, K, E]."""
-        heads, groups = self.heads, self.groups
-        qkv = self.qkv(self.norm(x_BD)).view(len(x_BD), heads + 2 * groups, self.head_dim)
-        qk, v_BKE = qkv.split_with_sizes([heads + groups, groups], dim=1)
-        if self.qk_norms is not None:
-            parts = zip(self.qk_norms, qk.split_with_sizes([heads, groups], dim=1), strict=True)
-            qk = torch.cat([norm(part) for norm, part in parts], dim=1)
-        if self.rotary:
-            cos, sin = rotation
-            first, second = qk.chunk(2, dim=-1)
-            qk = torch.addcmul(qk * cos, torch.cat([second, first], dim=-1), sin)
-        else:
-            qk = qk * self.scale_H1
-        q_BHE, k_BKE = qk.split_with_sizes([heads, groups], dim=1)
-        return q_BHE.reshape(-1, heads // groups, self.head_dim), k_BKE, v_BKE
-
-    def finish(self, x_BD: torch.Tensor, read_BD: torch.Tensor) -> torch.Tensor:
-        """Output of the block, from its input and its attention output."""
-        x_BD = self.out.add_to(x_BD, read_BD)
-        gate, up = self.gate_up(self.mlp_norm(x_BD)).chunk(2, dim=-1)
-        return self.down.add_to(x_BD, F.silu(gate).mul_(up))
-
-
-class _Norm:
-    """An RMS norm; on a CPU in fewer operations than the library's."""
-
-    def __init__(self, norm: Any) -> None:
-        self.weight: torch.Tensor = norm.weight
-        self.epsilon: float = norm.variance_epsilon
-        self.epsilon_1 = self.weight.new_tensor(self.epsilon)
-        self.written_out = self.weight.device.type == "cpu" and self.weight.dtype == torch.float32
-
-    def __call__(self, x: torch.Tensor) -> torch.Tensor:
-        if not self.written_out:
-            return F.rms_norm(x, self.weight.shape, self.weight, self.epsilon)
-        length = torch.linalg.vector_norm(x, dim=-1, keepdim=True)
-        scale = torch.addcmul(self.epsilon_1, length, length, value=1 / x.shape[-1]).rsqrt_()
-        return (x * scale).mul_(self.weight)
-
-
-def _join(linears: list[Any]) -> Matrix:
-    """Weight and bias of linear maps with the same input, as one map; their parameters become views of it.
-
-    On a CPU the weights of one input are contiguous, instead of those of one output: with few rows such
-    products are faster, because the other layout is repacked in each of them (docs/LOG.md).
-    """
-    by_input = linears[0].weight.device.type == "cpu"
-    weight = _share([linear.weight for linear in linears], by_input=by_input)
-    biases = [linear.bias for linear in linears]
-    return Matrix(weight, None if biases[0] is None else _share(biases))
-
-
-def _share(parameters: list[nn.Parameter], *, by_input: bool = False) -> torch.Tensor:
-    if len(parameters) == 1 and not by_input:
-        return parameters[0].detach()
-    if by_input:
-        joined = torch.cat([parameter.detach().t() for parameter in parameters], dim=1).t()
-    else:
-        joined = torch.cat([parameter.detach() for parameter in parameters])
-    for parameter, part in zip(parameters, joined.split_with_sizes([len(p) for p in parameters]), strict=True):
-        parameter.data = part
-    return joined

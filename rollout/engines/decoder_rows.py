@@ -5,12 +5,13 @@ Shapes: P requests, B rows, V vocabulary.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 
 import torch
 from torch import nn
 
-from rollout.engines.cache import Buffers, RowLayer, Window, states
+from rollout.engines.cache import Buffers, RowLayer, Window
 from rollout.engines.cache_size import CachePlan
 from rollout.engines.cuda_graphs import DecodeGraphs
 from rollout.engines.decoder import Decoder
@@ -35,8 +36,8 @@ class DecoderRows(WindowRows):
         """Allocate nothing before the first prompts.
 
         Args:
-            model: The causal LM, for the prefill.
-            decoder: Its decode step, with tables for all positions.
+            model: The causal LM.
+            decoder: Its prefill and decode step, with tables for all positions.
             buffers: Source of memory.
             pad_id: Token that pads prompts on the left.
             plan: The division of the memory.
@@ -68,24 +69,51 @@ class DecoderRows(WindowRows):
         return len(request.sampled)
 
     def _admit(self, requests: Sequence[Request]) -> torch.Tensor:
-        read = self._prefill(requests)
-        for layer, (keys, values) in zip(self._layers, states(read.cache), strict=True):
+        texts, owner_B = self._texts(requests), self._owners(requests)
+        read_in = _read_in(requests, texts.position_PL.tolist())
+        row_of = {reader: row for row, reader in enumerate(dict.fromkeys(read_in))}
+        rows, length = torch.tensor(list(row_of), device=self.device), texts.ids_PL.shape[1]
+        ends = [
+            length - len(requests[reader].tokens) + len(request.tokens)
+            for request, reader in zip(requests, read_in, strict=True)
+        ]
+        last = [row_of[reader] * length + end - 1 for reader, end in zip(read_in, ends, strict=True)]
+        logits_PV, states = self._decoder.prefill(
+            texts.ids_PL[rows],
+            texts.position_PL[rows],
+            self._seen(texts.ids_PL[rows], texts.mask_PL[rows]),
+            torch.tensor(last, device=self.device),
+        )
+        for layer, (keys, values) in zip(self._layers, states, strict=True):
             layer.reserve(keys, values)
         group_of = dict(zip(self._number, self._group, strict=True))
-        width = max(len(request.tokens) for request in requests)
         new: dict[int, StoredPrompt] = {}
-        for row, request in enumerate(requests):
+        for request, reader, end in zip(requests, read_in, ends, strict=True):
             if request.group not in group_of and request.group not in new:
-                new[request.group] = StoredPrompt(row, width - len(request.sampled), len(request.ids))
-        group_of |= zip(new, self._prefix.put(read.cache, list(new.values())), strict=True)
+                at = StoredPrompt(row_of[reader], end - len(request.sampled), len(request.ids))
+                new[request.group] = at
+        group_of |= zip(new, self._prefix.put(states, list(new.values())), strict=True)
         if longest := max(len(request.sampled) for request in requests):
-            for layer, pair in zip(self._layers, states(read.cache), strict=True):
-                keys, values = (states[read.owner_B, :, width - longest :] for states in pair)
+            row_B = torch.tensor([row_of[reader] for reader in read_in], device=self.device)[owner_B]
+            for layer, pair in zip(self._layers, states, strict=True):
+                keys, values = (each[row_B, :, length - longest :] for each in pair)
                 layer.put(keys, values, start=self._window.rows)
         self._number += [request.group for request in requests for _ in request.samples]
         self._group = self._prefix.assign([group_of[number] for number in self._number])
-        self._add(requests, read.next_B, read.lines_BW)
-        return read.logits_BV
+        self._add(requests, texts)
+        return logits_PV[owner_B]
+
+    def _seen(self, ids_PL: torch.Tensor, mask_PL: torch.Tensor) -> torch.Tensor | None:
+        """What each token of texts attends to [P, L, L]; None: all up to itself."""
+        length, window = ids_PL.shape[1], self._line_window
+        if window is None and bool(mask_PL.all()):
+            return None
+        until_LL = torch.ones((length, length), dtype=torch.bool, device=self.device).tril()
+        seen_PLL = until_LL & (mask_PL != 0)[:, None]
+        if window is not None:
+            line_PL = window.line_numbers(ids_PL, mask_PL)
+            seen_PLL &= line_PL[:, None] > line_PL[:, :, None] - window.lines
+        return seen_PLL | torch.eye(length, dtype=torch.bool, device=self.device)  # padding sees itself
 
     def decode_step(self, token_B: torch.Tensor) -> torch.Tensor:
         """See `Rows.decode_step`."""
@@ -116,3 +144,23 @@ class DecoderRows(WindowRows):
         super()._take(order, holes, movers)
         self._number = [self._number[row] for row in order]
         self._group = self._prefix.assign([self._group[row] for row in order])
+
+
+def _read_in(requests: Sequence[Request], positions: Sequence[Sequence[int]]) -> list[int]:
+    """For each request, the one whose tokens begin with its own, so that both are read at once.
+
+    Requests sorted by their tokens are followed by those that they begin. A preempted one is read by itself.
+
+    Args:
+        requests: The requests.
+        positions: Of the tokens of each, padded on the left; they may follow from later tokens.
+    """
+    order = sorted(range(len(requests)), key=lambda place: requests[place].tokens)
+    found = list(range(len(requests)))
+    for place, after in reversed(list(itertools.pairwise(order))):
+        tokens, longer = requests[place].tokens, requests[after].tokens
+        at = len(positions[after]) - len(longer)
+        begins = longer[: len(tokens)] == tokens and not requests[place].sampled
+        if begins and positions[after][at : at + len(tokens)] == positions[place][-len(tokens) :]:
+            found[place] = found[after]
+    return found

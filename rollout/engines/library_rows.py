@@ -16,7 +16,7 @@ from transformers import DynamicCache
 from rollout.engines.cache import Buffers, RowLayer, Window
 from rollout.engines.cache_size import CachePlan
 from rollout.engines.rows import Request, WindowRows
-from rollout.engines.states import StateLayer, keeps_states, make_row_layers
+from rollout.engines.states import StateLayer, cache_argument, keeps_states, make_row_layers
 
 
 class LibraryRows(WindowRows):
@@ -50,6 +50,7 @@ class LibraryRows(WindowRows):
             reserve=plan.prompt_columns,
         )
         super().__init__(model, pad_id=pad_id, window=window)
+        self._cache_name = cache_argument(model)
         config: Any = model.config
         self._cache: Any = DynamicCache(config=config.get_text_config())
         self._has_states = keeps_states(model)
@@ -84,20 +85,37 @@ class LibraryRows(WindowRows):
                 yield from super()._prefill_parts(list(part))
 
     def _admit(self, requests: Sequence[Request]) -> torch.Tensor:
-        read = self._prefill(requests)
-        cache: Any = read.cache
+        texts, owner_B = self._texts(requests), self._owners(requests)
+        config: Any = self.model.config
+        cache: Any = DynamicCache(config=config.get_text_config())
+        logits_PV = self._forward(texts.ids_PL, texts.mask_PL, texts.position_PL, cache)
         if self._is_own:
             for own, new in zip(self._cache.layers, cache.layers, strict=True):
                 if isinstance(own, RowLayer):
-                    own.put(new.keys[read.owner_B], new.values[read.owner_B], start=self._window.rows)
+                    own.put(new.keys[owner_B], new.values[owner_B], start=self._window.rows)
                 if isinstance(own, StateLayer):
-                    own.add(new, read.owner_B)
+                    own.add(new, owner_B)
         else:
-            cache.reorder_cache(read.owner_B)
+            cache.reorder_cache(owner_B)
             self._cache = cache
             self._window.end = cache.get_seq_length()
-        self._add(requests, read.next_B, read.lines_BW)
-        return read.logits_BV
+        self._add(requests, texts)
+        return logits_PV[owner_B]
+
+    def _forward(
+        self, ids: torch.Tensor, mask: torch.Tensor | None, position: torch.Tensor, cache: DynamicCache
+    ) -> torch.Tensor:
+        """Logits [rows, V] of the next token, in float32, after the last of `ids` [rows, n]."""
+        output = self.model(
+            input_ids=ids,
+            attention_mask=mask,
+            position_ids=position,
+            use_cache=True,
+            logits_to_keep=1,
+            **{self._cache_name: cache},
+        )
+        logits: torch.Tensor = output.logits[:, -1].float()
+        return logits
 
     def decode_step(self, token_B: torch.Tensor) -> torch.Tensor:
         """See `Rows.decode_step`."""

@@ -12,9 +12,8 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 import torch
-from transformers import DynamicCache
 
-from rollout.engines.cache import Buffers, shaped, states
+from rollout.engines.cache import Buffers, shaped
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -91,10 +90,17 @@ class Prefix:
         self.groups = 0
         self.version = next(self._versions)
 
-    def put(self, cache: DynamicCache, prompts: Sequence[StoredPrompt]) -> list[int]:
-        """Store prompts from a prefill; returns their groups."""
+    def put(
+        self, states: Sequence[tuple[torch.Tensor, torch.Tensor]], prompts: Sequence[StoredPrompt]
+    ) -> list[int]:
+        """Store prompts; returns their groups.
+
+        Args:
+            states: Keys and values [P, K, *, E] of each layer, from a prefill.
+            prompts: Where the prompts stand in them.
+        """
         start, self.groups = self.groups, self.groups + len(prompts)
-        for index, pair in enumerate(states(cache)):
+        for index, pair in enumerate(states):
             if index == len(self.keys):
                 self.keys.append(self._take(f"keys {index}", pair[0]))
                 self.values.append(self._take(f"values {index}", pair[1]))

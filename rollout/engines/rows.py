@@ -10,17 +10,17 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Protocol
 
 import torch
 from torch import nn
-from transformers import DynamicCache
 
 from rollout.engines.cache import RowLayer, Window, round_up
-from rollout.engines.states import cache_argument
 from rollout.line_llama import positions_of, window_of
 
-_PREFILLED_AT_ONCE = 1 << 15  # tokens, padding included
+# Tokens, padding included; on a CPU few enough for its cache (docs/LOG.md).
+_PREFILLED_AT_ONCE = {"cpu": 1 << 9}
+_PREFILLED_AT_ONCE_ELSEWHERE = 1 << 15
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,22 +46,18 @@ class Request:
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Prefilled:
-    """What a prefill gives.
+class Texts:
+    """Tokens to read, padded on the left.
 
     Attributes:
-        logits_BV: Logits of each sample's next token.
-        cache: The KV cache of the requests [P, ...].
-        owner_B: The request of each sample.
-        next_B: Position of each sample's next token.
-        lines_BW: The tokens that it sees of the last lines; None: all tokens, by a model without a line window.
+        ids_PL: The tokens.
+        mask_PL: 1 for tokens, 0 for padding.
+        position_PL: Their positions.
     """
 
-    logits_BV: torch.Tensor
-    cache: DynamicCache
-    owner_B: torch.Tensor
-    next_B: torch.Tensor
-    lines_BW: torch.Tensor | None
+    ids_PL: torch.Tensor
+    mask_PL: torch.Tensor
+    position_PL: torch.Tensor
 
 
 class Rows(Protocol):
@@ -102,7 +98,6 @@ class WindowRows:
     def __init__(self, model: nn.Module, *, pad_id: int, window: Window) -> None:
         self.model = model
         self.device = next(model.parameters()).device
-        self._cache_name = cache_argument(model)
         self._positions, self._line_window = positions_of(model), window_of(model)
         self._pad_id = pad_id
         self._window = window
@@ -138,10 +133,11 @@ class WindowRows:
 
     def _prefill_parts(self, requests: Sequence[Request]) -> Iterator[list[Request]]:
         """The requests that are prefilled together."""
+        most = _PREFILLED_AT_ONCE.get(self.device.type, _PREFILLED_AT_ONCE_ELSEWHERE)
         part: list[Request] = []
         for request in requests:
             width = max(len(each.tokens) for each in (*part, request))
-            if part and width * (len(part) + 1) > _PREFILLED_AT_ONCE:
+            if part and width * (len(part) + 1) > most:
                 yield part
                 part = []
             part.append(request)
@@ -151,8 +147,8 @@ class WindowRows:
         """Prefill requests together."""
         raise NotImplementedError
 
-    def _prefill(self, requests: Sequence[Request]) -> _Prefilled:
-        """Read the tokens of requests."""
+    def _texts(self, requests: Sequence[Request]) -> Texts:
+        """What is prefilled for requests."""
         width = max(len(request.tokens) for request in requests)
         ids = torch.full((len(requests), width), self._pad_id)
         mask = torch.zeros((len(requests), width), dtype=torch.long)
@@ -160,47 +156,25 @@ class WindowRows:
             ids[p, width - len(request.tokens) :] = torch.tensor(request.tokens)
             mask[p, width - len(request.tokens) :] = 1
         ids, mask = ids.to(self.device), mask.to(self.device)
-        config: Any = self.model.config
-        cache = DynamicCache(config=config.get_text_config())
-        position = self._positions.read(ids, mask)
-        logits_PV = self._forward(ids, mask, position, cache)
+        return Texts(ids_PL=ids, mask_PL=mask, position_PL=self._positions.read(ids, mask))
+
+    def _owners(self, requests: Sequence[Request]) -> torch.Tensor:
+        """The request of each sample [B]."""
         owner = [p for p, request in enumerate(requests) for _ in request.samples]
-        owner_B = torch.tensor(owner, dtype=torch.long, device=self.device)
-        next_B = self._positions.after(ids[:, -1], position[:, -1])[owner_B]
-        return _Prefilled(
-            logits_BV=logits_PV[owner_B],
-            cache=cache,
-            owner_B=owner_B,
-            next_B=next_B,
-            lines_BW=None if self._line_window is None else self._line_window.read(ids, mask)[owner_B],
-        )
+        return torch.tensor(owner, dtype=torch.long, device=self.device)
 
-    def _forward(
-        self, ids: torch.Tensor, mask: torch.Tensor | None, position: torch.Tensor, cache: DynamicCache
-    ) -> torch.Tensor:
-        """Logits [rows, V] of the next token, in float32, after the last of `ids` [rows, n]."""
-        output = self.model(
-            input_ids=ids,
-            attention_mask=mask,
-            position_ids=position,
-            use_cache=True,
-            logits_to_keep=1,
-            **{self._cache_name: cache},
-        )
-        logits: torch.Tensor = output.logits[:, -1].float()
-        return logits
-
-    def _add(
-        self, requests: Sequence[Request], next_B: torch.Tensor, lines_BW: torch.Tensor | None = None
-    ) -> None:
-        """Add the samples of requests as rows, with what the prefill says of their next tokens."""
+    def _add(self, requests: Sequence[Request], texts: Texts) -> None:
+        """Add the samples of requests as rows."""
         samples = [request for request in requests for _ in request.samples]
+        owner_B = self._owners(requests)
         self._window.rows += len(samples)
         self._first += [self._window.end - self._num_columns(request) for request in samples]
         self._first_B = torch.tensor(self._first, device=self.device)
         self._begin()
-        self._position_B = torch.cat([self._position_B, next_B])
-        if lines_BW is not None:
+        next_P = self._positions.after(texts.ids_PL[:, -1], texts.position_PL[:, -1])
+        self._position_B = torch.cat([self._position_B, next_P[owner_B]])
+        if self._line_window is not None:
+            lines_BW = self._line_window.read(texts.ids_PL, texts.mask_PL)[owner_B]
             self._lines_BW = lines_BW if self._lines_BW is None else torch.cat([self._lines_BW, lines_BW])
 
     def make_way(self, steps: int) -> int:

@@ -238,8 +238,7 @@ class WindowOnly(WindowRows):
         return len(request.sampled)
 
     def _admit(self, requests: Sequence[Request]) -> torch.Tensor:
-        samples = sum(len(request.samples) for request in requests)
-        self._add(requests, torch.zeros(samples, dtype=torch.long))
+        self._add(requests, self._texts(requests))
         return torch.empty(0)
 
 

@@ -22,7 +22,7 @@ SAMPLING = Sampling(temperature=1.0, max_new_tokens=24)
 
 
 def engine(family: str, **more: Any) -> TorchEngine:
-    library = family not in ("llama", "qwen3", "gpt2", "mistral")
+    library = family in ("qwen3_next", "mamba2")
     model = make_family(family) if library else make(family)
     return TorchEngine(model, stop_ids=[STOP], pad_id=PAD, threads=1, **more)
 
@@ -34,6 +34,20 @@ def cut(prompts: Sequence[Prompt], groups: Sequence[Sequence[Completion]], rng: 
         for prompt, group in zip(prompts, groups, strict=True)
         for seed, completion in zip(prompt.seeds, group, strict=True)
     ]
+
+
+def prefilled(
+    sampler: TorchEngine, prompts: Sequence[Prompt]
+) -> tuple[list[list[Completion]], list[tuple[int, ...]]]:
+    """Completions, and rows and columns of each prefill on the way: of embedded tokens with two axes."""
+    shapes: list[tuple[int, ...]] = []
+    model: Any = sampler.model
+    hook = model.get_input_embeddings().register_forward_pre_hook(
+        lambda _, given: shapes.append(tuple(given[0].shape))
+    )
+    groups = sampler.generate(prompts, SAMPLING)
+    hook.remove()
+    return groups, [shape for shape in shapes if len(shape) == 2 and shape[1] > 1]
 
 
 def some_prompts() -> list[Prompt]:
@@ -58,19 +72,37 @@ def test_a_sample_continued_with_its_own_seed_is_that_sample(family: str) -> Non
 def test_continuations_are_read_once_and_have_the_logprobs_of_a_full_forward(family: str) -> None:
     sampler = engine(family)
     prompt = Prompt(ids=(3, 4, 5), seeds=tuple(range(16)), prefix_ids=(6, 7, 8, 9, 10))
-    shapes: list[tuple[int, ...]] = []
-    hook = sampler.model.register_forward_pre_hook(
-        lambda _, __, given: shapes.append(tuple(given["input_ids"].shape)), with_kwargs=True
-    )
-    (group,) = sampler.generate([prompt], SAMPLING)
-    hook.remove()
-    assert [shape for shape in shapes if shape[1] > 1] == [(1, 8)]  # one row of prompt and prefix for all 16
+    (group,), read = prefilled(sampler, [prompt])
+    assert read == [(1, 8)]  # one row of prompt and prefix for all 16
     assert len({completion.ids for completion in group}) > 12
     for completion in group:
         assert completion.ids[:5] == prompt.prefix_ids
         with torch.no_grad():
             expected = full_forward(sampler.model, prompt.read_ids, completion.ids[5:])
         assert completion.logprobs == pytest.approx(expected.tolist(), abs=1e-4)
+
+
+@pytest.mark.parametrize("family", ["llama", "qwen3", "llama-line-window", "llama-columns"])
+@pytest.mark.parametrize("newline", [True, False])
+def test_texts_that_begin_another_are_read_with_it(family: str, newline: bool) -> None:
+    """Prefixes of one sample, and the same text as a prompt; but not a question that goes on, by columns."""
+    sampler, end = engine(family), (3,) if newline else ()
+    text = (9, 4, 5, *end, 6, 8, 10, 3, 12, 4, 9, 5, 11)
+    prompts = [
+        *(Prompt(ids=text[:4], seeds=(at, at + 1), prefix_ids=text[4:at]) for at in (6, 12, 4, 9)),
+        Prompt(ids=text[:9], seeds=(1,)),
+        Prompt(ids=(*text[:5], 13), seeds=(2, 3)),
+    ]
+    groups, read = prefilled(sampler, prompts)
+    apart = family == "llama-columns" and not newline
+    assert [shape[0] > 2 for shape in read] == [apart] and (apart or read == [(2, 12)])
+    for prompt, group in zip(prompts, groups, strict=True):
+        for completion in group:
+            with torch.no_grad():
+                new = completion.ids[completion.num_given :]
+                expected = full_forward(sampler.model, prompt.read_ids, new)
+            if family != "llama-columns" or newline:  # of which a question needs its newline
+                assert completion.logprobs == pytest.approx(expected.tolist(), abs=1e-4)
 
 
 def test_a_prefix_that_leaves_nothing_to_sample_is_refused() -> None:
