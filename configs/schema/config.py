@@ -87,6 +87,9 @@ class TinyModelConfig(Section):
     join_words: bool = False
     """Merge a word and the sign right after it ("left,", "north.") into one token. This halves the tokens of a
     list."""
+    join_names: bool = False
+    """Merge a name of letters and digits, such as "r1c2" for a cell of a Sudoku board, and the sign right after
+    it into one token."""
     join_pairs: bool = False
     """Merge two such numbers with a comma between into one token where questions have such pairs: the edges of
     a graph ("1,3"). A model then looks an edge up in one place; the vocabulary has every pair, so it is for

@@ -68,6 +68,7 @@ def _tiny(config: Config, parts: Parts) -> Model:
         tiny.join_signs,
         parts.prompts,
         join_words=tiny.join_words,
+        join_names=tiny.join_names,
         join_pairs=tiny.join_pairs,
     )
     with torch.device("meta"):

@@ -126,6 +126,7 @@ def load_policy(
                 config.tiny.join_signs,
                 prompts,
                 join_words=config.tiny.join_words,
+                join_names=config.tiny.join_names,
                 join_pairs=config.tiny.join_pairs,
             )
         except ValueError as error:

@@ -31,6 +31,7 @@ from rollout.prompt_format import PLAIN, PromptFormat
 # read digit by digit, except numbers short enough to be one token.
 _PIECE = rf"{BACKTRACK} ?| ?[^\w\s] ?|[^\W\d]+ ?|\d|\s"
 _SHORT_NUMBER = r"(?<!\d)(?:0|[1-9]\d{{0,{more}}})(?!\d)"
+_NAME = r"(?:[^\W\d_]+\d+){2,}"
 _WORD, _SIGN = r"[^\W\d]+", r"[^\w\s] ?"
 _PAIR = r"(?<![\d,]){number},{number}(?={signs})"
 _PAD, _EOS, _UNKNOWN = "<|pad|>", "<|end|>", "<|unknown|>"
@@ -45,6 +46,7 @@ def make_tokenizer(
     *,
     join_words: bool = False,
     join_pairs: bool = False,
+    join_names: bool = False,
 ) -> PreTrainedTokenizerFast:
     """A tokenizer whose vocabulary is every piece of the environment's prompts and traces.
 
@@ -57,12 +59,15 @@ def make_tokenizer(
         join_words: A word and the sign right after it are one token.
         join_pairs: Two such numbers with a comma between are one token, for the numbers of such pairs in the
             environment's questions, before the signs that follow them there.
+        join_names: A name of letters and digits ("r1c2") and the sign right after it are one token.
     """
     texts = _sample_texts(env, prompts)
     number = _SHORT_NUMBER.format(more=number_digits - 1)
     signs = {sign for text in texts for sign in re.findall(f"{number}({_SIGN})", text)} if join_signs else set()
     endings = [*sorted(signs, key=len, reverse=True), ""]
     piece = f"{number}(?:{'|'.join(map(re.escape, endings))})|{_PIECE}"
+    if join_names:
+        piece = f"{_NAME}(?:{_SIGN})?|{piece}"
     if join_words:
         piece = f"{_WORD}{_SIGN}|{piece}"
     pieces = {f"{value}{ending}" for value in range(10**number_digits) for ending in endings}

@@ -108,6 +108,21 @@ def test_the_sign_after_a_word_can_be_part_of_its_token() -> None:
         assert tokenizer.unk_token_id not in encoder.encode(text)
 
 
+def test_the_cell_of_a_board_can_be_one_token() -> None:
+    env = make_example("sudoku", train=["4_9-11"], ood_easy=["4_4-8"], ood_hard=["6_12-16"])
+    tokenizer = make_tokenizer(env, join_names=True)
+    assert tokenizer.tokenize("boxes 2x2:\n.41\nsee r4c1: 12, 2 > 2\n") == [
+        *("boxes ", "2", "x", "2", ":", "\n", ".", "4", "1", "\n"),
+        *("see ", "r4c1: ", "1", "2", ", ", "2", " > ", "2", "\n"),
+    ]
+    encoder = make_encoder(tokenizer)
+    for split in env.splits:
+        problem = env.problem(split, 0)
+        for text in (problem.prompt, render_trace(env.full_trace(problem), problem.answer)):
+            assert encoder.decode(encoder.encode(text)) == text
+            assert tokenizer.unk_token_id not in encoder.encode(text)
+
+
 def test_an_edge_of_a_graph_can_be_one_token() -> None:
     env = make_example("graph_search", num_labels=20)
     tokenizer = make_tokenizer(env, number_digits=2, join_pairs=True)

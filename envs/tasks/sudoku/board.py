@@ -9,15 +9,20 @@ are 4, 6 and 9, with boxes of 2 by 2, of 2 rows by 3 columns, and of 3 by 3. Cel
     ..41
     1324
     .4.3
+
+or one per given cell, ``r1c3: 3``, then ``r2c3: 4`` and so on.
 """
 
 from __future__ import annotations
 
 import random
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import islice
+
+from envs.seeding import derive_random
 
 Cells = tuple[int, ...]
 BOXES = {4: (2, 2), 6: (2, 3), 9: (3, 3)}
@@ -25,7 +30,9 @@ BOXES = {4: (2, 2), 6: (2, 3), 9: (3, 3)}
 MOST_EMPTY = {4: 11, 6: 25, 9: 55}
 """Largest number of empty cells, for each side. Over 95 in 100 full boards allow that many."""
 _MAX_BOARDS = 1000
+_NEW_FRAC = 0.25
 _EMPTY = "."
+_GIVEN = re.compile("r([1-9])c([1-9]): ([1-9])")
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,19 +60,41 @@ def read_puzzle(question: str) -> Puzzle:
     Raises:
         ValueError: The board has no solution, or several.
     """
-    rows = question.split("\n")[1:]
-    givens = tuple([int(cell) for row in rows for cell in row.replace(_EMPTY, "0")])
-    found = list(islice(solutions(givens, len(rows)), 2))
+    heading, *lines = question.split("\n")
+    side = next(side for side in BOXES if heading == _heading(side))
+    listed = [_GIVEN.fullmatch(line) for line in lines]
+    if all(listed):
+        cells = [0] * side**2
+        for given in listed:
+            row, column, digit = map(int, given.groups())  # type: ignore[union-attr]
+            cells[(row - 1) * side + column - 1] = digit
+    else:
+        cells = [int(cell) for row in lines for cell in row.replace(_EMPTY, "0")]
+    givens = tuple(cells)
+    found = list(islice(solutions(givens, side), 2))
     if len(found) != 1:
         raise ValueError(f"the board has {'several solutions' if found else 'no solution'}: {question!r}")
-    return Puzzle(len(rows), givens, found[0])
+    return Puzzle(side, givens, found[0])
 
 
-def write_question(side: int, givens: Sequence[int]) -> str:
-    """The text of a question."""
+def write_question(side: int, givens: Sequence[int], *, listed: bool = False) -> str:
+    """The text of a question: its rows, or a line for each given cell."""
+    if listed:
+        lines = [f"{cell_name(i, side)}: {digit}" for i, digit in enumerate(givens) if digit]
+    else:
+        lines = rows_of("".join([str(digit) if digit else _EMPTY for digit in givens]), side)
+    return "\n".join([_heading(side), *lines])
+
+
+def _heading(side: int) -> str:
     height, width = BOXES[side]
-    text = "".join([str(digit) if digit else _EMPTY for digit in givens])
-    return "\n".join([f"Sudoku, boxes {height}x{width}:", *rows_of(text, side)])
+    return f"Sudoku, boxes {height}x{width}:"
+
+
+def cell_name(cell: int, side: int) -> str:
+    """The name of a cell by its row and column, both from 1: "r1c3"."""
+    row, column = divmod(cell, side)
+    return f"r{row + 1}c{column + 1}"
 
 
 def rows_of(text: str, side: int) -> list[str]:
@@ -170,6 +199,12 @@ def draw_puzzle(side: int, num_empty: int, rng: random.Random) -> Puzzle:
     raise ValueError(
         f"no board of side {side} with {num_empty} empty cells in {_MAX_BOARDS} draws; use fewer empty cells"
     )
+
+
+@lru_cache(maxsize=1024)
+def is_new(solution: Cells) -> bool:
+    """Whether a full board is among the one in four that buckets of new boards hold out."""
+    return derive_random("sudoku", "new board", "".join(map(str, solution))).random() < _NEW_FRAC
 
 
 def dig(solution: Cells, side: int, num_empty: int, rng: random.Random) -> Cells | None:

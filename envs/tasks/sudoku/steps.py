@@ -9,18 +9,41 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from enum import StrEnum
 from typing import NamedTuple
 
 from envs.path import StepError
-from envs.tasks.sudoku.board import Cells, Puzzle, units
+from envs.tasks.sudoku.board import Cells, Puzzle, cell_name, units
 from envs.trace import BACKTRACK
 
 _SEE, _NONE = "see ", "none"
-_SET = "([1-9]{1,9})"
-_LINE = re.compile(rf"({_SEE})?r([1-9])c([1-9]): {_SET}, {_SET}, {_SET}, ({_NONE}|[1-9]{{1,9}})(?: > ([1-9]))?")
 _TEXTS = tuple("".join([str(digit) for digit in range(1, 10) if bits >> digit & 1]) for bits in range(1 << 10))
-_FIELDS = ("row", "column", "box", "candidates")
+
+
+class Stated(StrEnum):
+    """What a line states about its cell besides the digit placed."""
+
+    UNITS = "units"
+    """The digits missing in its row, in its column and in its box, and those missing in all three, first."""
+    UNTRIED = "untried"
+    """The candidates above the digit, after it: those that a search in ascending order has yet to try. The line
+    begins with the number of cells filled before it, which is what a backtrack to it names. This is ours; lines
+    are a quarter as long."""
+
+
+_SET = "[1-9]{1,9}"
+_CELL = "r(?P<r>[1-9])c(?P<c>[1-9]): "
+_LINES = {
+    Stated.UNITS: re.compile(
+        rf"(?P<see>{_SEE})?{_CELL}(?P<row>{_SET}), (?P<column>{_SET}), (?P<box>{_SET}), "
+        rf"(?P<candidates>{_NONE}|{_SET})(?: > (?P<digit>[1-9]))?"
+    ),
+    Stated.UNTRIED: re.compile(
+        rf"(?P<number>[0-9]{{1,2}})\. {_CELL}(?:{_NONE}|(?P<digit>[1-9])(?:/(?P<untried>{_SET}))?)"
+    ),
+}
+_LOOK = re.compile(rf"(?P<see>{_SEE}){_CELL}(?P<candidates>{_NONE}|{_SET})")
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,10 +53,12 @@ class SudokuState:
     Attributes:
         puzzle: The board and its solution.
         cells: The digits placed so far, 0 for an empty cell.
+        stated: What lines state about a cell.
     """
 
     puzzle: Puzzle
     cells: Cells
+    stated: Stated = Stated.UNITS
 
     @property
     def next_cell(self) -> int | None:
@@ -44,19 +69,19 @@ class SudokuState:
 class Allowed(NamedTuple):
     """The digits missing around an empty cell, each set in ascending order.
 
-    Example: `Allowed(row="125", column="258", box="129", all_three="2")`.
+    Example: `Allowed(row="125", column="258", box="129", candidates="2")`.
 
     Attributes:
         row: Those missing in its row.
         column: Those missing in its column.
         box: Those missing in its box.
-        all_three: Those missing in all three: the candidates of the cell, which may be none.
+        candidates: Those missing in all three: the candidates of the cell, which may be none.
     """
 
     row: str
     column: str
     box: str
-    all_three: str
+    candidates: str
 
 
 def allowed(state: SudokuState, cell: int) -> Allowed:
@@ -74,7 +99,7 @@ def allowed(state: SudokuState, cell: int) -> Allowed:
 
 def place(state: SudokuState, cell: int, digit: str) -> SudokuState:
     """The state after a digit is placed."""
-    return SudokuState(state.puzzle, (*state.cells[:cell], int(digit), *state.cells[cell + 1 :]))
+    return replace(state, cells=(*state.cells[:cell], int(digit), *state.cells[cell + 1 :]))
 
 
 def advance(state: SudokuState, line: str) -> SudokuState:
@@ -83,33 +108,38 @@ def advance(state: SudokuState, line: str) -> SudokuState:
     Raises:
         StepError: The line is not a valid step from this state.
     """
-    match = _LINE.fullmatch(line)
+    match = _LINES[state.stated].fullmatch(line)
+    if match is None and state.stated is Stated.UNTRIED:
+        match = _LOOK.fullmatch(line)
     if match is None:
         raise StepError("not a line about a cell")
-    see, row, column, *stated, digit = match.groups()
+    fields = match.groupdict()
     side = state.puzzle.side
+    row, column = int(fields.pop("r")), int(fields.pop("c"))
     name = f"r{row}c{column}"
-    if int(row) > side or int(column) > side:
+    if row > side or column > side:
         raise StepError(f"the board has no {name}")
-    cell = (int(row) - 1) * side + int(column) - 1
+    cell = (row - 1) * side + column - 1
     if state.cells[cell]:
         raise StepError(f"{name} is already filled")
+    see, digit = fields.pop("see", None), fields.pop("digit", None)
     if not see and cell != state.next_cell:
         raise StepError(f"the next cell is {_name(state, state.cells.index(0))}")
     right = allowed(state, cell)
-    for field, got, should in zip(_FIELDS, stated, right, strict=True):
-        if got != (should or _NONE):
-            raise StepError(f"{field} should be {should or _NONE}")
+    should = {**right._asdict(), "number": _number(state), "untried": _untried(right, digit)}
+    for field, got in fields.items():
+        if (got or _NONE) != (should[field] or _NONE):
+            raise StepError(f"{field} should be {should[field] or _NONE}")
     if see:
         if digit:
             raise StepError("a 'see' line places no digit")
         return state
     if not digit:
-        if right.all_three:
-            raise StepError(f"a digit is missing, one of {right.all_three}")
+        if right.candidates:
+            raise StepError(f"a digit is missing, one of {right.candidates}")
         return state
-    if digit not in right.all_three:
-        raise StepError(f"{digit} is not one of {right.all_three or _NONE}")
+    if digit not in right.candidates:
+        raise StepError(f"{digit} is not one of {right.candidates or _NONE}")
     return place(state, cell, digit)
 
 
@@ -118,23 +148,42 @@ def advance(state: SudokuState, line: str) -> SudokuState:
 
 def look_line(state: SudokuState, cell: int) -> str:
     """The line that states the candidates of an empty cell and places nothing."""
-    return f"{_SEE}{_sets(state, cell)}"
+    return f"{_SEE}{_name(state, cell)}: {_sets(state, cell)}"
 
 
 def place_line(state: SudokuState, cell: int, digit: str) -> str:
     """The line that places a digit."""
-    return f"{_sets(state, cell)} > {digit}"
+    if state.stated is Stated.UNITS:
+        return f"{_name(state, cell)}: {_sets(state, cell)} > {digit}"
+    rest = _untried(allowed(state, cell), digit)
+    return f"{_number(state)}. {_name(state, cell)}: {digit}{f'/{rest}' if rest else ''}"
+
+
+def dead_end_line(state: SudokuState, cell: int) -> str:
+    """The line that states that a cell has no candidate."""
+    line = f"{_name(state, cell)}: {_sets(state, cell)}"
+    return line if state.stated is Stated.UNITS else f"{_number(state)}. {line}"
 
 
 def _sets(state: SudokuState, cell: int) -> str:
-    """A cell and its missing digits; without a digit after it, this is the line of a dead end."""
-    row, column, box, all_three = allowed(state, cell)
-    return f"{_name(state, cell)}: {row}, {column}, {box}, {all_three or _NONE}"
+    """The missing digits of a cell, in full or its candidates alone."""
+    *units_missing, candidates = allowed(state, cell)
+    shown = units_missing if state.stated is Stated.UNITS else []
+    return ", ".join([*shown, candidates or _NONE])
+
+
+def _number(state: SudokuState) -> str:
+    """The number of cells filled since the start."""
+    return str(state.puzzle.givens.count(0) - state.cells.count(0))
+
+
+def _untried(right: Allowed, digit: str | None) -> str:
+    """The candidates above a digit."""
+    return "".join([candidate for candidate in right.candidates if digit is not None and candidate > digit])
 
 
 def _name(state: SudokuState, cell: int) -> str:
-    row, column = divmod(cell, state.puzzle.side)
-    return f"r{row + 1}c{column + 1}"
+    return cell_name(cell, state.puzzle.side)
 
 
 # ---- the solution, wrong turns, and the search ----
@@ -158,9 +207,9 @@ def walk(state: SudokuState, cell: int, digit: str) -> list[str]:
     while True:
         at = state.next_cell
         assert at is not None, "a wrong digit led to a solution"
-        candidates = allowed(state, at).all_three
+        candidates = allowed(state, at).candidates
         if not candidates:
-            return [*lines, _sets(state, at)]
+            return [*lines, dead_end_line(state, at)]
         lines.append(place_line(state, at, candidates[0]))
         state = place(state, at, candidates[0])
 
@@ -195,8 +244,8 @@ def search(state: SudokuState, max_lines: int) -> tuple[str, ...] | None:
         state = place(state, cell, digit)
         path.append((state, _candidates(state)))
         at = state.next_cell
-        if at is not None and not allowed(state, at).all_three:
-            lines.append(_sets(state, at))
+        if at is not None and not allowed(state, at).candidates:
+            lines.append(dead_end_line(state, at))
         if len(lines) > max_lines:
             return None
     raise AssertionError("the board has no solution")
@@ -204,4 +253,4 @@ def search(state: SudokuState, max_lines: int) -> tuple[str, ...] | None:
 
 def _candidates(state: SudokuState) -> Iterator[str]:
     cell = state.next_cell
-    return iter("" if cell is None else allowed(state, cell).all_three)
+    return iter("" if cell is None else allowed(state, cell).candidates)

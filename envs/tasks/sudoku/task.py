@@ -25,12 +25,17 @@ candidate; it is valid if that is so, here after a 2 and a 1 in the first row. `
 states the candidates of any empty cell, here at the start; padded traces use it. The answer is the rows of the
 only solution.
 
+With ``stated: untried`` lines are shorter: ``0. r1c1: 2/4`` places a 2 and leaves a 4 to try, after no other
+cell; ``2. r1c4: none``, ``see r4c1: 2``.
+
 There are no hand-skip rules, since every line is about one cell.
 
 `remaining`: one line for each empty cell; infinite once a digit is wrong.
 
 Buckets: a bucket is "SIDE_LOW-HIGH", the side of the board (4, 6 or 9) and the range of the number of empty
-cells ("9_30-40"). Numbers are drawn uniformly; `board.py` draws the boards.
+cells ("9_30-40"). Numbers are drawn uniformly; `board.py` draws the boards. With a bucket such as "4new_9-11"
+one full board in four, chosen by a hash, is *new* and occurs in such buckets only: there are 288 of side 4, few
+enough to be learnt by heart.
 
 Wrong turns (`error_kinds`):
     digit: A wrong candidate is placed, then the lowest candidate of each next cell, until a cell has none.
@@ -57,8 +62,17 @@ from envs.grading import Grade
 from envs.problem import Problem
 from envs.ranges import RangeSettings, draw_from_range
 from envs.requests import ask_for_answer
-from envs.tasks.sudoku.board import MOST_EMPTY, draw_puzzle, read_puzzle, rows_of, write_question
+from envs.tasks.sudoku.board import (
+    MOST_EMPTY,
+    Puzzle,
+    draw_puzzle,
+    is_new,
+    read_puzzle,
+    rows_of,
+    write_question,
+)
 from envs.tasks.sudoku.steps import (
+    Stated,
     SudokuState,
     advance,
     allowed,
@@ -70,7 +84,8 @@ from envs.tasks.sudoku.steps import (
 )
 from envs.trace import BACKTRACK
 
-_BUCKET = re.compile(r"([469])_([1-9][0-9]?)-([1-9][0-9]?)")
+_NEW = "new"
+_BUCKET = re.compile(rf"([469])(?:{_NEW})?_([1-9][0-9]?)-([1-9][0-9]?)")
 _ERROR = "digit"
 
 
@@ -83,6 +98,15 @@ class DetourDigits(StrEnum):
     """All of them. This is ours; there are about twice as many."""
 
 
+class Question(StrEnum):
+    """How a question shows the board."""
+
+    ROWS = "rows"
+    """A line for each row, with a point for an empty cell."""
+    CELLS = "cells"
+    """A line for each given cell, "r1c3: 3", as in arXiv 2504.07052: the same words as in the trace."""
+
+
 class SudokuSettings(RangeSettings):
     """Settings of `sudoku`; buckets are sides and ranges of the number of empty cells.
 
@@ -90,6 +114,8 @@ class SudokuSettings(RangeSettings):
         max_merge: Fixed at 1, since each line fills one cell.
         max_search_lines: Largest number of lines in a search trace, including backtracks. Problems whose search
             takes more have no search trace.
+        question: How a question shows the board.
+        stated: What a line states about its cell. With "untried" a line is "0. r1c1: 2/4".
         detour_digits: The wrong candidates a detour may place. With "tried", half the boards of the three
             default buckets have room for 3, 7 and 10 detours; with "any", for 7, 14 and 20.
     """
@@ -100,6 +126,8 @@ class SudokuSettings(RangeSettings):
     ood_hard: dict[str, float] = {"9_46-50": 1.0}
     max_search_lines: int = Field(default=200, ge=1, le=10_000)
     detour_digits: DetourDigits = DetourDigits.TRIED
+    question: Question = Question.ROWS
+    stated: Stated = Stated.UNITS
 
     @field_validator("train", "ood_easy", "ood_hard")
     @classmethod
@@ -114,6 +142,17 @@ class SudokuSettings(RangeSettings):
                 )
         return value
 
+    @property
+    def holds_out(self) -> bool:
+        """Whether there are buckets of new boards."""
+        return any(_NEW in bucket for bucket in self._buckets)
+
+
+def _request(line: str) -> str:
+    """The form of steps and answer; `line` is an example of a line, with what it says."""
+    answer = ask_for_answer("the rows of the full board, separated by spaces")
+    return f"Fill the empty cells row by row, one line per cell, such as {line}. {answer}"
+
 
 class Sudoku(GeneratedEnv[SudokuState]):
     """Fill a Sudoku board."""
@@ -125,20 +164,30 @@ class Sudoku(GeneratedEnv[SudokuState]):
     instruction = (
         "Fill the board so that every row, column and box holds each digit once; a dot is an empty cell."
     )
-    format_request = (
-        'Fill the empty cells row by row, one line per cell, such as "r1c1: 124, 234, 1234, 24 > 4": the '
-        "digits missing in its row, in its column and in its box, those missing in all three, and the one "
-        "placed. "
-        f"{ask_for_answer('the rows of the full board, separated by spaces')}"
+    format_request = _request(
+        '"r1c1: 124, 234, 1234, 24 > 4": the digits missing in its row, in its column and in its box, those '
+        "missing in all three, and the one placed"
     )
+
+    @property
+    def request(self) -> str:
+        """The form of steps and answer, with a line as the settings want it."""
+        if self.settings.stated is Stated.UNITS:
+            return self.format_request
+        return _request(
+            '"3. r1c1: 2/4": the number of cells filled before, the digit placed, and the larger ones that its '
+            "row, column and box would allow too"
+        )
 
     def draw(self, bucket: str, rng: random.Random) -> Draw:
         """Draw a number of empty cells from the bucket's range, and a board with that many."""
         kind, num_empty = draw_from_range(bucket, rng)
-        side = int(kind)
+        side = int(kind[0])
         puzzle = draw_puzzle(side, num_empty, rng)
+        while self._kind(puzzle) != kind:
+            puzzle = draw_puzzle(side, num_empty, rng)
         return Draw(
-            question=write_question(side, puzzle.givens),
+            question=write_question(side, puzzle.givens, listed=self.settings.question is Question.CELLS),
             answer=" ".join(rows_of("".join(map(str, puzzle.solution)), side)),
             num_full_steps=num_empty,
             difficulty=num_empty,
@@ -147,12 +196,16 @@ class Sudoku(GeneratedEnv[SudokuState]):
     def bucket(self, problem: Problem) -> str:
         """The bucket of its side and number of empty cells; see `RangeSettings.bucket_of`."""
         puzzle = read_puzzle(problem.question)
-        return self.settings.bucket_of(str(puzzle.side), puzzle.givens.count(0))
+        return self.settings.bucket_of(self._kind(puzzle), puzzle.givens.count(0))
+
+    def _kind(self, puzzle: Puzzle) -> str:
+        """The kind of its bucket: its side, and whether its full board is held out."""
+        return f"{puzzle.side}{_NEW if self.settings.holds_out and is_new(puzzle.solution) else ''}"
 
     def start(self, problem: Problem) -> SudokuState:
         """The board as given in the question."""
         puzzle = read_puzzle(problem.question)
-        return SudokuState(puzzle, puzzle.givens)
+        return SudokuState(puzzle, puzzle.givens, self.settings.stated)
 
     def full_trace(self, problem: Problem) -> tuple[str, ...]:
         """Every digit of the solution, placed without a detour."""
@@ -172,7 +225,7 @@ class Sudoku(GeneratedEnv[SudokuState]):
         turns = [
             (at, digit)
             for at, (state, cell, right) in enumerate(way)
-            for digit in allowed(state, cell).all_three
+            for digit in allowed(state, cell).candidates
             if digit < right or (digit > right and self.settings.detour_digits is DetourDigits.ANY)
         ]
         if len(errors) > len(turns):

@@ -29,12 +29,12 @@ from envs.check.contract import check_env
 from envs.grading import Grade
 from envs.path import StepError
 from envs.problem import Problem, Split
-from envs.tasks.sudoku.board import BOXES, MOST_EMPTY, dig, draw_puzzle, read_puzzle, solutions
+from envs.tasks.sudoku.board import BOXES, MOST_EMPTY, dig, draw_puzzle, read_puzzle, solutions, write_question
 from envs.tasks.sudoku.steps import SudokuState
 from envs.tasks.sudoku.task import Sudoku
 from envs.trace import StepKind, Verdict, parse_trace, render_trace
 from tests.kit.fuzz import mutate
-from tests.kit.problems import judge, make_problem
+from tests.kit.problems import judge, make_problem, refusal
 
 QUESTION = "Sudoku, boxes 2x2:\n..3.\n..41\n1324\n.4.3"
 ANSWER = "4132 3241 1324 2413"
@@ -62,11 +62,12 @@ LOOK = "see r4c1: 12, 234, 2, 2"
 
 SMALL = {"train": ["4_9-11"], "ood_easy": ["4_4-8"], "ood_hard": ["6_12-16"]}
 SIX = {"train": ["6_15-20"], "ood_easy": ["6_8-14", "4_11-11"], "ood_hard": ["6_21-25"]}
+SHORT = {**SMALL, "question": "cells", "stated": "untried"}
 DEEP = {"train": ["9_20-25"], "ood_easy": ["9_1-3"], "ood_hard": ["9_51-55"], "detour_digits": "any"}
 
 
 def ask(question: str, answer: str) -> Problem:
-    num_empty = question.count(".")
+    num_empty = read_puzzle(question).givens.count(0)
     return make_problem("sudoku", question, answer, num_full_steps=num_empty, difficulty=num_empty)
 
 
@@ -92,7 +93,7 @@ def test_the_contract() -> None:
     assert report.problems_per_s > 20  # 400 on a quiet core
 
 
-@pytest.mark.parametrize("settings", [SMALL, SIX, DEEP])
+@pytest.mark.parametrize("settings", [SMALL, SIX, SHORT, DEEP])
 def test_the_contract_holds_for_other_settings(settings: dict[str, object]) -> None:
     check_env(Sudoku(settings), num_problems=6 if settings is DEEP else 25)
 
@@ -105,6 +106,34 @@ def test_full_trace() -> None:
     assert list(env.full_trace(seven())) == FULL
     assert judge(seven(), FULL).verified
     assert env.skipped_trace(seven(), "any", random.Random(0)) is None
+
+
+def test_a_question_may_list_the_given_cells() -> None:
+    puzzle = read_puzzle(QUESTION)
+    listed = write_question(4, puzzle.givens, listed=True)
+    assert listed == (
+        "Sudoku, boxes 2x2:\nr1c3: 3\nr2c3: 4\nr2c4: 1\nr3c1: 1\nr3c2: 3\nr3c3: 2\nr3c4: 4\nr4c2: 4\nr4c4: 3"
+    )
+    assert read_puzzle(listed) == puzzle
+    problem = ask(listed, ANSWER)
+    assert Sudoku().full_trace(problem) == tuple(FULL)
+    env = Sudoku({**SIX, "question": "cells"})
+    for split in Split:
+        drawn = env.problem(split, 3)
+        found = read_puzzle(drawn.question)
+        assert write_question(found.side, found.givens, listed=True) == drawn.question
+        assert found.givens.count(0) == drawn.num_full_steps
+
+
+def test_full_boards_can_be_held_out() -> None:
+    env = Sudoku({"train": ["4_9-11"], "ood_easy": ["4new_9-11"], "ood_hard": ["6_8-9"]})
+    problems = {split: [env.problem(split, index) for index in range(120)] for split in Split}
+    answers = {split: {problem.answer for problem in problems[split]} for split in Split}
+    assert not (answers[Split.TRAIN] | answers[Split.ID]) & answers[Split.OOD_EASY]
+    assert 50 < len(answers[Split.OOD_EASY]) < 90  # of the 93 that the hash holds out of 288
+    assert answers[Split.TRAIN] & answers[Split.ID]
+    for split in Split:
+        assert {env.bucket(problem) for problem in problems[split]} == set(env.settings.buckets(split))
 
 
 def test_splits_differ_in_the_number_of_empty_cells() -> None:
@@ -234,6 +263,8 @@ def test_impossible_boards_are_reported() -> None:
         ({"max_merge": 2}, "less than or equal to 1"),
         ({"max_search_lines": 0}, "greater than or equal to 1"),
         ({"detour_digits": "low"}, "should be 'tried' or 'any'"),
+        ({"question": "board"}, "should be 'rows' or 'cells'"),
+        ({"stated": "all"}, "should be 'units' or 'untried'"),
     ],
 )
 def test_wrong_settings(settings: dict[str, object], message: str) -> None:
@@ -250,6 +281,37 @@ def test_ranges_of_different_sides_may_overlap_and_extremes_can_be_drawn() -> No
 
 
 # ---- steps ----
+
+
+def test_lines_may_state_what_is_left_to_try() -> None:
+    env = Sudoku({"stated": "untried"})
+    lines = ["0. r1c1: 4", "1. r1c2: 1/2", "2. r1c4: 2", "3. r2c1: 3", "4. r2c2: 2", "5. r4c1: 2", "6. r4c3: 1"]
+    assert list(env.full_trace(seven())) == lines  # candidates 24, 12, 2, 23, 2, 2 and 1: see FULL
+    search = env.search_trace(seven(), random.Random(0))
+    assert search is not None
+    first = ("0. r1c1: 2/4", "1. r1c2: 1", "2. r1c4: none", "<backtrack> 0", *lines[:3])
+    assert search.lines == (*first, "3. r2c1: 2/3", "4. r2c2: none", "<backtrack> 3", *lines[3:])
+    assert judge(seven(), search.lines, env=env).verified
+    assert judge(seven(), ["see r4c1: 2", *lines], env=env).verified
+    assert '"3. r1c1: 2/4"' in env.request and "row by row" in env.request
+
+
+@pytest.mark.parametrize(
+    ("line", "reason"),
+    [
+        ("0. r1c1: 2", "untried should be 4"),
+        ("0. r1c1: 4/2", "untried should be none"),
+        ("1. r1c1: 2/4", "number should be 0"),
+        ("0. r1c1: 1/24", "1 is not one of 24"),
+        ("0. r1c1: none", "a digit is missing, one of 24"),
+        ("see r1c1: 4", "candidates should be 24"),
+        ("0. r1c1: none/4", "not a line about a cell"),
+        ("r1c1: 2/4", "not a line about a cell"),
+        (FULL[0], "not a line about a cell"),
+    ],
+)
+def test_such_lines_are_checked(line: str, reason: str) -> None:
+    assert refusal(seven(), [line], env=Sudoku({"stated": "untried"})) == reason
 
 
 @pytest.mark.parametrize(
