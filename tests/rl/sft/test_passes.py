@@ -12,11 +12,10 @@ from transformers import TrainerCallback, TrainerControl, TrainerState, Training
 from configs.schema.config import PolicyConfig, WarmStartConfig
 from envs import make_env
 from rl.models.policy import Policy, load_policy
-from rl.precision import Passes
 from rl.sft.encode import IGNORED, encode_phases
 from rl.sft.examples import make_phases
-from rl.sft.trainer import warm_start
 from tests.kit.tiny_policy import TINY
+from tests.kit.warm_starts import run_warm_start
 
 ENV = make_env("addition", {"train": ["1_1", "3_3"]})
 BATCH = 12
@@ -54,17 +53,7 @@ def train(
         lambda module, args, given: shapes.append(tuple(given["input_ids"].shape)), with_kwargs=True
     )
     log = Log()
-    warm_start(
-        policy,
-        make_phases(ENV, [], config, seed=0),
-        config,
-        folder=folder,
-        seed=0,
-        passes=Passes(cpu=True, mixed_precision=False, checkpointing=False),
-        report_to=[],
-        callbacks=[log],
-        pass_tokens=pass_tokens,
-    )
+    run_warm_start(policy, ENV, config, folder, callbacks=[log], pass_tokens=pass_tokens)
     return policy, log.rows, shapes
 
 

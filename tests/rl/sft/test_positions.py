@@ -13,15 +13,14 @@ from pydantic import ValidationError
 from configs.schema.config import PolicyConfig, WarmStartConfig
 from envs import make_env
 from rl.models.policy import load_policy
-from rl.precision import Passes
 from rl.sft.column_jumps import jump_columns
 from rl.sft.encode import IGNORED, encode_examples
-from rl.sft.examples import make_examples, make_phases
+from rl.sft.examples import make_examples
 from rl.sft.lengths import check_lines
 from rl.sft.positions import draw_positions, jump_positions
-from rl.sft.trainer import warm_start
 from rollout.positions import LinePositions
 from tests.kit.tiny_policy import TINY
+from tests.kit.warm_starts import run_warm_start
 
 ENV = make_env("addition")
 
@@ -70,16 +69,7 @@ def seen_positions(
         passes.append([row[: int(n)].tolist() for row, n in zip(given, tokens.sum(1), strict=True)])
 
     policy.model.model.register_forward_pre_hook(keep, with_kwargs=True)
-    warm_start(
-        policy,
-        make_phases(ENV, [], config, seed=0),
-        config,
-        folder=folder,
-        seed=0,
-        passes=Passes(cpu=True, mixed_precision=False, checkpointing=False),
-        report_to=[],
-        callbacks=[],
-    )
+    run_warm_start(policy, ENV, config, folder)
     size = config.micro_batch_size or config.batch_size
     rows = [row for part in passes for row in part]
     assert all(len(part) <= size for part in passes)
