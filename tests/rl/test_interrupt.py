@@ -53,8 +53,8 @@ def send(call: int, function: Callable[..., Any], number: int = signal.SIGTERM) 
 # and where the run is said to go on.
 WARM, GRPO = "warm start: saved update ", "GRPO: saved update "
 STARTS: dict[str, tuple[Any, str, int, str, str]] = {
-    "before anything is saved": (WarmStartTrainer, "training_step", 2, "", "starts warm start at update 1"),
-    "between micro-batches": (WarmStartTrainer, "training_step", 6, f"{WARM}2 ", "warm start from update 2"),
+    "before anything is saved": (WarmStartTrainer, "training_step", 1, "", "starts warm start at update 1"),
+    "between two passes": (Accelerator, "backward", 6, f"{WARM}2 ", "warm start from update 2"),
     "in a step of the warm start": (AcceleratedOptimizer, "step", 1, f"{WARM}3 ", "warm start from update 3"),
     "in the evaluation of a stage": (LocalPool, "rollout", 1, "", "the evaluation of warm start"),
     "in the first sampling": (GroupSource, "next_update", 1, "", "starts GRPO at update 1"),
