@@ -70,7 +70,7 @@ class DecoderRows(WindowRows):
 
     def _admit(self, requests: Sequence[Request]) -> torch.Tensor:
         texts, owner_B = self._texts(requests), self._owners(requests)
-        read_in = _read_in(requests, texts.position_PL.tolist())
+        read_in = _read_in(requests, texts.position_PL)
         row_of = {reader: row for row, reader in enumerate(dict.fromkeys(read_in))}
         rows, length = torch.tensor(list(row_of), device=self.device), texts.ids_PL.shape[1]
         ends = [
@@ -100,7 +100,7 @@ class DecoderRows(WindowRows):
                 layer.put(keys, values, start=self._window.rows)
         self._number += [request.group for request in requests for _ in request.samples]
         self._group = self._prefix.assign([group_of[number] for number in self._number])
-        self._add(requests, texts)
+        self._add(requests, texts, owner_B)
         return logits_PV[owner_B]
 
     def _seen(self, ids_PL: torch.Tensor, mask_PL: torch.Tensor) -> torch.Tensor | None:
@@ -146,21 +146,22 @@ class DecoderRows(WindowRows):
         self._group = self._prefix.assign([self._group[row] for row in order])
 
 
-def _read_in(requests: Sequence[Request], positions: Sequence[Sequence[int]]) -> list[int]:
+def _read_in(requests: Sequence[Request], position_PL: torch.Tensor) -> list[int]:
     """For each request, the one whose tokens begin with its own, so that both are read at once.
 
     Requests sorted by their tokens are followed by those that they begin. A preempted one is read by itself.
 
     Args:
         requests: The requests.
-        positions: Of the tokens of each, padded on the left; they may follow from later tokens.
+        position_PL: Of the tokens of each, padded on the left; they may follow from later tokens.
     """
     order = sorted(range(len(requests)), key=lambda place: requests[place].tokens)
     found = list(range(len(requests)))
     for place, after in reversed(list(itertools.pairwise(order))):
         tokens, longer = requests[place].tokens, requests[after].tokens
-        at = len(positions[after]) - len(longer)
-        begins = longer[: len(tokens)] == tokens and not requests[place].sampled
-        if begins and positions[after][at : at + len(tokens)] == positions[place][-len(tokens) :]:
+        if longer[: len(tokens)] != tokens or requests[place].sampled:
+            continue
+        at = position_PL.shape[1] - len(longer)
+        if torch.equal(position_PL[after, at : at + len(tokens)], position_PL[place, -len(tokens) :]):
             found[place] = found[after]
     return found

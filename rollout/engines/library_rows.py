@@ -99,7 +99,7 @@ class LibraryRows(WindowRows):
             cache.reorder_cache(owner_B)
             self._cache = cache
             self._window.end = cache.get_seq_length()
-        self._add(requests, texts)
+        self._add(requests, texts, owner_B)
         return logits_PV[owner_B]
 
     def _forward(

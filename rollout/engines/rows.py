@@ -18,9 +18,8 @@ from torch import nn
 from rollout.engines.cache import RowLayer, Window, round_up
 from rollout.line_llama import positions_of, window_of
 
-# Tokens, padding included; on a CPU few enough for its cache (docs/LOG.md).
-_PREFILLED_AT_ONCE = {"cpu": 1 << 9}
-_PREFILLED_AT_ONCE_ELSEWHERE = 1 << 15
+_PREFILLED_AT_ONCE = 1 << 15  # tokens, padding included
+_PREFILLED_AT_ONCE_ON_CPU = 1 << 9  # few enough for its cache (docs/LOG.md)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -133,7 +132,7 @@ class WindowRows:
 
     def _prefill_parts(self, requests: Sequence[Request]) -> Iterator[list[Request]]:
         """The requests that are prefilled together."""
-        most = _PREFILLED_AT_ONCE.get(self.device.type, _PREFILLED_AT_ONCE_ELSEWHERE)
+        most = _PREFILLED_AT_ONCE_ON_CPU if self.device.type == "cpu" else _PREFILLED_AT_ONCE
         part: list[Request] = []
         for request in requests:
             width = max(len(each.tokens) for each in (*part, request))
@@ -163,10 +162,9 @@ class WindowRows:
         owner = [p for p, request in enumerate(requests) for _ in request.samples]
         return torch.tensor(owner, dtype=torch.long, device=self.device)
 
-    def _add(self, requests: Sequence[Request], texts: Texts) -> None:
-        """Add the samples of requests as rows."""
+    def _add(self, requests: Sequence[Request], texts: Texts, owner_B: torch.Tensor) -> None:
+        """Add the samples of requests, which are those of `owner_B`, as rows."""
         samples = [request for request in requests for _ in request.samples]
-        owner_B = self._owners(requests)
         self._window.rows += len(samples)
         self._first += [self._window.end - self._num_columns(request) for request in samples]
         self._first_B = torch.tensor(self._first, device=self.device)

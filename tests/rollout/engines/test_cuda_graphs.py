@@ -238,7 +238,7 @@ class WindowOnly(WindowRows):
         return len(request.sampled)
 
     def _admit(self, requests: Sequence[Request]) -> torch.Tensor:
-        self._add(requests, self._texts(requests))
+        self._add(requests, self._texts(requests), self._owners(requests))
         return torch.empty(0)
 
 
