@@ -11,6 +11,7 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 
+CPU_TOKENS, GPU_TOKENS = 768, 16384  # of a pass at most, where the config leaves it open
 _PASS = 128  # positions that cost as much as one more pass, on a CPU
 _LAUNCHED = 2048  # the same where kernels are launched: an estimate, no GPU has been tried
 

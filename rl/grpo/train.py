@@ -37,7 +37,7 @@ def train_grpo(
     parts: Parts,
     settings: GrpoConfig,
     *,
-    pass_tokens: int | None,
+    pass_tokens: int,
     folder: Path,
     callbacks: list[TrainerCallback],
     on_rollouts: Callable[[int, RolloutBatch, Mapping[int, Sequence[Advantage]]], None],
@@ -56,7 +56,7 @@ def train_grpo(
         config: Its `rollout`, `rewards` and `seed` are used, and what says how passes run.
         parts: Its task and rewards.
         settings: The section `grpo`, where it differs from the config's.
-        pass_tokens: Tokens of a forward pass.
+        pass_tokens: Tokens of a forward pass at most.
         folder: Checkpoints go here.
         callbacks: Notified of every update.
         on_rollouts: Called with each update, its rollout batch, and the advantages by group.

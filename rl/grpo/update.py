@@ -34,13 +34,12 @@ from rl.grpo.metrics import rollout_metrics
 from rl.grpo.micro_batches import Advantage, MicroBatch, make_micro_batches, make_rows, useful_frac
 from rl.grpo.old_policy import Score, apply_old_policy, reads_old_policy
 from rl.grpo.zero_signal import ZeroSignalWatch
+from rl.pass_cuts import CPU_TOKENS, GPU_TOKENS
 from rollout.engines.base import Weights
 from rollout.pools.base import RolloutPool
 from rollout.source import GroupSource, RolloutBatch
 from rollout.stream import AheadBatch, Delivery, RolloutStream
 from rollout.types import RolloutGroup
-
-_CPU_TOKENS, _GPU_TOKENS = 768, 16384  # of a micro-batch, where the config leaves it open
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -181,8 +180,8 @@ class Updates:
         sampled = self._clock()
         # Without a signal the update still takes place, on a group whose advantages are all 0.
         groups = rollouts.useful or [group for group in rollouts.sampled if group.samples][:1]
-        on_cpu = _CPU_TOKENS if device.type == "cpu" else _GPU_TOKENS
-        max_tokens = self.config.micro_batch_tokens or on_cpu
+        left_open = CPU_TOKENS if device.type == "cpu" else GPU_TOKENS
+        max_tokens = self.config.micro_batch_tokens or left_open
         credit = self._credit if rollouts.useful else None
         if credit is not None and credit.reads_policy:
             assert learner is not None

@@ -27,10 +27,10 @@ from rl.memory.engine import (
 from rl.memory.learner import LearnerMemory, Model, learner_memory
 from rl.memory.passes import PassMemory, PassSimulation
 from rl.memory.text import gib
+from rl.pass_cuts import CPU_TOKENS, GPU_TOKENS
 from rl.runs.record import SECTIONS, Stage
 from rollout.engines.cache_size import CallSize
 
-CPU_TOKENS, GPU_TOKENS = 768, 16384  # of a pass at most, where the config leaves it open
 WARM, KEY_STEPS, GRPO = Stage.WARM.label, Stage.KEY_STEPS.label, Stage.GRPO.label
 
 _Section = WarmStartConfig | KeyStepsConfig | GrpoConfig

@@ -17,9 +17,10 @@ from rl.memory import devices as places
 from rl.memory import fit as fitting
 from rl.memory.devices import Devices, find_devices
 from rl.memory.engine import largest_calls
-from rl.memory.fit import CPU_TOKENS, GPU_TOKENS, Fit, check_fit, fit_memory, rows_that_fit
+from rl.memory.fit import Fit, check_fit, fit_memory, rows_that_fit
 from rl.memory.passes import PassMemory, PassSimulation
 from rl.models.adapter import add_adapter
+from rl.pass_cuts import CPU_TOKENS, GPU_TOKENS
 from tests.kit.update_memory import Case
 
 GIB, MIB = 2**30, 2**20
