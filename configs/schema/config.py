@@ -607,9 +607,10 @@ class EvalConfig(Section):
     all."""
     search: bool = False
     """Also solve the problems by search, as the section `search` says, in `stride evaluate` and after each
-    stage of `stride train`: beside greedy decoding and, at equal tokens, best-of-N, a majority vote and the
-    task's own search. The report has the figures; completions, CSV and a page of its own are in
-    `eval/<stage>-search`."""
+    stage that `stride train` trains: beside greedy decoding and, at equal tokens, best-of-N, a majority vote
+    and the task's own search. The report has the figures; completions, CSV and a page of its own are in
+    `eval/<stage>-search`. For the model that a run begins with, which many runs may share, use `stride
+    search`."""
     max_new_tokens: dict[SplitName, Annotated[int, Field(ge=1)]] = {}
     """Length limit of a completion by split; `rollout.max_new_tokens` where not given."""
     every: int | None = Field(None, ge=1)

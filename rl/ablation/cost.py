@@ -13,6 +13,7 @@ from configs.schema.ablation import Trial
 from rl.ablation.progress import finished_rounds, planned_rounds, resume_updates, trained_stages
 from rl.runs.log import read_summary
 from rl.runs.record import Stage
+from rl.search.record import searched_stages
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -58,14 +59,9 @@ def evaluation_completions(trial: Trial) -> dict[Stage, int]:
     config = trial.config
     problems = len(config.eval.splits) * config.eval.num_problems
     completions = dict.fromkeys((Stage.BASE, *trained_stages(trial)), problems * (1 + config.eval.num_samples))
-    if _is_noise(trial, Stage.BASE):  # random weights are evaluated greedily only
+    if config.policy.model == "tiny":  # random weights are evaluated greedily only
         completions[Stage.BASE] = problems
     return completions
-
-
-def _is_noise(trial: Trial, stage: Stage) -> bool:
-    """Whether the weights of a stage are random."""
-    return stage is Stage.BASE and trial.config.policy.model == "tiny"
 
 
 def _cost(trial: Trial, *, left: bool) -> Cost:
@@ -100,8 +96,8 @@ def _cost(trial: Trial, *, left: bool) -> Cost:
         ),
         searched_problems=sum(
             len(config.eval.splits) * config.eval.num_problems
-            for stage in (Stage.BASE, *trained_stages(trial))
-            if config.eval.search and stage not in evaluated and not _is_noise(trial, stage)
+            for stage in searched_stages(config)
+            if stage not in evaluated
         ),
     )
 

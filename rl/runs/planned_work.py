@@ -8,6 +8,7 @@ from configs import Config
 from rl.evaluate import num_completions
 from rl.runs.forecast import Kind, Work
 from rl.runs.record import SECTIONS, Stage, Summary
+from rl.search.record import searched_stages
 
 _NOISE_TOKENS = 32
 """Tokens after which a completion of random weights is cut off."""
@@ -63,16 +64,18 @@ def search_work(config: Config, stage: Stage | None = None) -> Work:
 def base_config(config: Config) -> Config:
     """The config the base model is evaluated with: random weights are read greedily, and soon cut off.
 
-    They seldom stop, so on long limits they would take as long as the training after them.
+    They seldom stop, so on long limits they would take as long as the training after them. Whether a base is
+    searched with, `searched_stages` says.
     """
-    if config.policy.model != "tiny":
-        return config
     rollout, settings = config.rollout, config.eval
-    limits = {split: settings.max_new_tokens.get(split, rollout.max_new_tokens) for split in settings.splits}
-    changed: dict[str, Any] = {
-        "num_samples": 0 if settings.greedy else 1,
-        "search": False,
-        "max_new_tokens": {split: min(limit, _NOISE_TOKENS) for split, limit in limits.items()},
-        "length_limits": [],
-    }
+    changed: dict[str, Any] = {"search": Stage.BASE in searched_stages(config)}
+    if config.policy.model == "tiny":
+        limits = {
+            split: settings.max_new_tokens.get(split, rollout.max_new_tokens) for split in settings.splits
+        }
+        changed |= {
+            "num_samples": 0 if settings.greedy else 1,
+            "max_new_tokens": {split: min(limit, _NOISE_TOKENS) for split, limit in limits.items()},
+            "length_limits": [],
+        }
     return config.model_copy(update={"eval": settings.model_copy(update=changed)})

@@ -11,11 +11,12 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from configs import Config
 from rl.runs import json_fields as check
 from rl.runs.analysis import read_settings
 from rl.runs.errors import RunFolderError
 from rl.runs.log import RowLog, damaged
-from rl.runs.record import Stage, of_format
+from rl.runs.record import SECTIONS, Stage, of_format
 
 FORMAT = 1
 """Version of the records; raise it with every change that an older reader would misread."""
@@ -188,6 +189,18 @@ _read_problem = check.record(
 def problem_log(folder: Path) -> RowLog[ProblemRow]:
     """The rows of a search."""
     return RowLog(folder / "search.jsonl", ProblemRow)
+
+
+def searched_stages(config: Config) -> tuple[Stage, ...]:
+    """The stages of a run that are searched with under `eval.search`: those it trains, else its base.
+
+    A base that is trained further is the model of another run, which many may share (the seeds of an
+    ablation): `stride search` and `stride evaluate` search with it once. Random weights are not searched with.
+    """
+    if not config.eval.search:
+        return ()
+    trained = tuple(stage for stage, section in SECTIONS.items() if getattr(config, section) is not None)
+    return trained or (() if config.policy.model == "tiny" else (Stage.BASE,))
 
 
 def stage_folder(run: Path, stage: Stage) -> Path:

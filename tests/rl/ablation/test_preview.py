@@ -71,6 +71,13 @@ def test_the_cost_of_all_runs(study: Plan) -> None:
     )
 
 
+def test_the_model_that_runs_share_is_not_searched_with(tmp_path: Path) -> None:
+    shared = {"policy.model": "some/model", "eval.search": True}
+    study = plan(tmp_path, {"plain": shared, "longer": {**shared, "grpo.updates": 8}})
+    # In each seed the warm start and what follows it twice, on 2 splits of 10 problems.
+    assert cost_of(study.trials, left=False).searched_problems == 2 * 3 * 20
+
+
 def test_skipped_groups_are_not_replaced(tmp_path: Path) -> None:
     found = cost_of(plan(tmp_path, {"plain": {"grpo.dynamic_sampling": False}}).trials, left=False)
     assert found.grpo_completions_most == found.grpo_completions == 2 * 36
