@@ -1,12 +1,14 @@
 """Cuts the rows of an update into forward and backward passes that hold little padding.
 
-In: tokens of each row. Out: the rows of each pass. Rows are sorted by length and cut where padding costs least;
-a pass has a cost of its own, so passes do not get tiny.
+In: tokens of each row, or the whole batch. Out: the rows of each pass. Rows are sorted by length and cut where
+padding costs least; a pass has a cost of its own, so passes do not get tiny.
+
+Shapes: B rows; T tokens.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import torch
@@ -63,3 +65,22 @@ def cut_passes(
         passes.append(order[cut[end] : end])
         end = cut[end]
     return passes[::-1]
+
+
+def cut_batch(
+    batch: Mapping[str, torch.Tensor], max_tokens: int | None = None, *, max_rows: int | None = None
+) -> list[dict[str, torch.Tensor]]:
+    """Cut the batch of an update into passes, each as wide as its longest row.
+
+    Args:
+        batch: Tensors [B, T], padded on the right, or [B]; with `attention_mask`.
+        max_tokens: See `cut_passes`.
+        max_rows: Likewise.
+    """
+    mask_BT = batch["attention_mask"]
+    lengths = mask_BT.sum(1).tolist()
+    parts = []
+    for places in cut_passes(lengths, max_tokens, max_rows=max_rows, device=mask_BT.device):
+        width = max(lengths[place] for place in places)
+        parts.append({name: t[places, :width] if t.dim() == 2 else t[places] for name, t in batch.items()})
+    return parts

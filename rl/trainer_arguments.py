@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -79,18 +79,3 @@ def pin_one_device(arguments: TrainingArguments) -> None:
     """Keep the Trainer from splitting batches over all GPUs of the host (`nn.DataParallel`)."""
     on_gpu = arguments.n_gpu > 0  # setting up the devices, it counts all
     arguments._n_gpu = int(on_gpu)
-
-
-def examples_of_a_pass(batch_size: int, pass_tokens: int | None, example_tokens: Callable[[], int]) -> int:
-    """The most examples that a pass takes, as a divisor of those of an update; at least one.
-
-    Args:
-        batch_size: Examples of an update.
-        pass_tokens: Tokens of a pass at most, padding included; None: any number.
-        example_tokens: Gives the tokens of the longest example; not called if the number is open.
-    """
-    if pass_tokens is None:
-        return batch_size
-    tokens = example_tokens()
-    divisors = [size for size in range(1, batch_size + 1) if batch_size % size == 0]
-    return max(size for size in divisors if size == 1 or size * tokens <= pass_tokens)

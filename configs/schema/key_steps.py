@@ -42,8 +42,9 @@ class KeyStepsConfig(Section):
     batch_size: int = Field(16, ge=1)
     """Pairs per update."""
     micro_batch_size: int | None = Field(None, ge=1)
-    """Pairs per forward pass (gradient accumulation); must divide `batch_size`. null: as many as fit, on a GPU
-    up to 16,384 tokens."""
+    """Pairs per forward pass, at most (gradient accumulation). null: as many as fit, on a GPU up to 16,384
+    tokens; the run says how many tokens that is. Passes hold traces of like length, so the two of a pair may
+    be in different ones."""
     learning_rate: float = Field(1e-5, gt=0)
     """Learning rate, the same in all updates. EDIT takes a fortieth of that of its supervised fine-tuning."""
     alpha: float = Field(1.0, ge=0)
@@ -84,10 +85,6 @@ class KeyStepsConfig(Section):
 
     @model_validator(mode="after")
     def _fits(self) -> KeyStepsConfig:
-        if self.micro_batch_size is not None and self.batch_size % self.micro_batch_size:
-            raise ValueError(
-                f"micro_batch_size ({self.micro_batch_size}) must divide batch_size ({self.batch_size})"
-            )
         if self.mistakes and not sum(self.mistakes.values()) > 0:
             raise ValueError("mistakes has no kind with a weight above 0; leave it empty to draw all uniformly")
         if self.alpha == self.beta == 0:

@@ -1,8 +1,8 @@
 """Encodes dual traces as rows of token ids with their key tokens, in training order, and as batches.
 
-In: pairs. Out: one `PairRow` for each place in the training, and tensors for a pass.
+In: pairs. Out: one `PairRow` for each place in the training, and tensors for an update.
 
-Shapes: N pairs of a pass; B = 2 N rows, the right traces before the wrong ones; T tokens, prompts included.
+Shapes: N pairs of an update; B = 2 N rows; T tokens, prompts included.
 """
 
 from __future__ import annotations
@@ -20,7 +20,6 @@ from envs.seeding import derive_random
 from rl.key_steps.agreement import Agreement, agreement_of, both_keys
 from rl.key_steps.duals import Dual
 from rl.key_steps.responses import Response
-from rl.trainer_arguments import examples_of_a_pass
 from rollout.encoder import Encoder
 
 
@@ -107,21 +106,12 @@ def in_order(rows: Sequence[PairRow], num: int, *, seed: int) -> list[PairRow]:
     return order[:num]
 
 
-def pairs_of_a_pass(rows: Sequence[PairRow], batch_size: int, pass_tokens: int | None) -> int:
-    """The most pairs that a pass takes, as a divisor of those of an update; at least one."""
-    return examples_of_a_pass(
-        batch_size,
-        pass_tokens,
-        lambda: 2 * max(len(row.ids) for pair in rows for row in (pair.right, pair.wrong)),
-    )
-
-
 def collate(pairs: Sequence[PairRow], pad_id: int) -> dict[str, torch.Tensor]:
-    """The tensors of a pass, padded on the right.
+    """The tensors of an update, padded on the right.
 
     Returns:
-        `input_ids`, `attention_mask` and `keys` [B, T], `num_tokens` [B], and `agreement` [2, 7]: the counts of
-        right and of wrong traces, in the order of `Agreement`.
+        `input_ids`, `attention_mask` and `keys` [B, T], `num_tokens` and `is_wrong` [B], and `agreement`
+        [2, 7]: the counts of right and of wrong traces, in the order of `Agreement`.
     """
     rows = [*[pair.right for pair in pairs], *[pair.wrong for pair in pairs]]
     width = max(len(row.ids) for row in rows)
@@ -138,5 +128,6 @@ def collate(pairs: Sequence[PairRow], pad_id: int) -> dict[str, torch.Tensor]:
         "attention_mask": torch.from_numpy(mask),
         "keys": torch.from_numpy(keys),
         "num_tokens": torch.tensor([row.num_tokens for row in rows]),
+        "is_wrong": torch.arange(len(rows)) >= len(pairs),
         "agreement": counts,
     }

@@ -18,9 +18,10 @@ from transformers import PrinterCallback, TrainerCallback, TrainingArguments
 from configs.schema.key_steps import KeyStepsConfig
 from rl.key_steps.agreement import Agreement
 from rl.key_steps.duals import Dual
-from rl.key_steps.loss import KeyLoss, key_loss
-from rl.key_steps.pairs import collate, encode_pairs, in_order, pairs_of_a_pass
+from rl.key_steps.loss import key_loss
+from rl.key_steps.pairs import collate, encode_pairs, in_order
 from rl.models.policy import Policy
+from rl.pass_cuts import cut_batch
 from rl.precision import Passes
 from rl.runs.record import Stage
 from rl.trainer_arguments import pin_one_device, trainer_arguments
@@ -34,20 +35,34 @@ from rollout.engines.cpu_linear import speed_up_linears
 class KeyStepsTrainer(InterruptibleTrainer, WholeCheckpoints, ConfiguredRates):
     """Transformers' trainer with the key step loss; interrupted, saved and resumed as `WarmStartTrainer` is.
 
+    An update is one batch, which `training_step` cuts into passes of rows of like length.
+
     Attributes:
         settings: The `key_steps` section.
+        max_rows: Rows of a pass at most; None: any number.
+        max_tokens: Tokens of a pass at most; None: any number.
     """
 
     stage = Stage.KEY_STEPS
     settings: KeyStepsConfig
+    max_rows: int | None = None
+    max_tokens: int | None = None
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self.model_accepts_loss_kwargs = (
-            False  # a pass gives the mean of its pairs, which accumulation averages
-        )
+        self.model_accepts_loss_kwargs = False  # it is ours, and takes none
         self._sums: dict[str, float] = defaultdict(float)
         self._found = (Agreement(), Agreement())
+
+    def training_step(
+        self, model: torch.nn.Module, inputs: dict[str, Any], num_items_in_batch: Any = None
+    ) -> torch.Tensor:
+        """See `Trainer.training_step`: an update in passes. The cuts change neither loss nor gradient."""
+        right, wrong = inputs.pop("agreement").tolist()
+        self._found = Agreement(*right), Agreement(*wrong)
+        passes = cut_batch(inputs, self.max_tokens, max_rows=self.max_rows)
+        losses = [super(KeyStepsTrainer, self).training_step(model, part) for part in passes]
+        return torch.stack(losses).sum()
 
     def compute_loss(
         self,
@@ -56,7 +71,7 @@ class KeyStepsTrainer(InterruptibleTrainer, WholeCheckpoints, ConfiguredRates):
         return_outputs: bool = False,
         num_items_in_batch: torch.Tensor | int | None = None,
     ) -> torch.Tensor:
-        """The loss of the pairs of a pass (`pairs.collate`)."""
+        """What the rows of a pass add to the loss of the update."""
         ids = inputs["input_ids"]
         logits = model(input_ids=ids, attention_mask=inputs["attention_mask"], use_cache=False).logits
         found = key_loss(
@@ -64,11 +79,14 @@ class KeyStepsTrainer(InterruptibleTrainer, WholeCheckpoints, ConfiguredRates):
             ids,
             inputs["keys"],
             inputs["num_tokens"],
+            inputs["is_wrong"],
+            num_pairs=self.settings.batch_size,
             alpha=self.settings.alpha,
             beta=self.settings.beta,
             max_nll=self.settings.max_nll,
         )
-        self._count(found, inputs["agreement"])
+        for name in ("right_nll", "wrong_nll", "num_right", "num_wrong", "num_dropped"):
+            self._sums[name] += float(getattr(found, name))
         return found.loss
 
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
@@ -76,14 +94,7 @@ class KeyStepsTrainer(InterruptibleTrainer, WholeCheckpoints, ConfiguredRates):
         if "loss" in logs:
             logs |= update_figures(self._sums, self._found)
             self._sums.clear()
-            self._found = (Agreement(), Agreement())
         super().log(logs, start_time)
-
-    def _count(self, found: KeyLoss, agreement: torch.Tensor) -> None:
-        for name in ("right_nll", "wrong_nll", "num_right", "num_wrong", "num_dropped"):
-            self._sums[name] += float(getattr(found, name))
-        right, wrong = (Agreement(*counts) for counts in agreement.tolist())
-        self._found = self._found[0].plus(right), self._found[1].plus(wrong)
 
 
 def update_figures(sums: Mapping[str, float], found: tuple[Agreement, Agreement]) -> dict[str, float]:
@@ -137,12 +148,11 @@ def train_key_steps(
         NotFiniteError: A loss, a gradient norm or a weight is not finite.
     """
     rows = encode_pairs(pairs, policy.encoder, config.key, context=policy.context)
-    micro = config.micro_batch_size or pairs_of_a_pass(rows, config.batch_size, pass_tokens)
     arguments = TrainingArguments(
         **trainer_arguments(config, folder=folder, seed=seed, passes=passes, report_to=report_to),
         train_sampling_strategy="sequential",  # the pairs are shuffled already
-        per_device_train_batch_size=micro,
-        gradient_accumulation_steps=config.batch_size // micro,
+        per_device_train_batch_size=config.batch_size,  # `training_step` cuts an update into passes
+        gradient_accumulation_steps=1,
         lr_scheduler_type="constant",
         save_total_limit=config.keep_checkpoints,
         remove_unused_columns=False,
@@ -158,6 +168,10 @@ def train_key_steps(
         callbacks=[SaveByTime(config.save_minutes), StopIfNotFinite(), *callbacks],
     )
     trainer.settings = config
+    if config.micro_batch_size is None:
+        trainer.max_tokens = pass_tokens
+    else:
+        trainer.max_rows = 2 * config.micro_batch_size  # a pair has two rows
     trainer.say = say
     trainer.remove_callback(PrinterCallback)  # progress is shown by our own
     trainer.train(resume_from_checkpoint=str(resume_from) if resume_from else None)

@@ -17,7 +17,7 @@ from trl import SFTConfig, SFTTrainer
 
 from configs.schema.config import WarmStartConfig
 from rl.models.policy import Policy
-from rl.pass_cuts import cut_passes
+from rl.pass_cuts import cut_batch
 from rl.precision import Passes
 from rl.runs.record import Stage
 from rl.sft.column_jumps import jump_columns
@@ -89,19 +89,16 @@ class WarmStartTrainer(InterruptibleTrainer, WholeCheckpoints, ConfiguredRates, 
         self, model: torch.nn.Module, inputs: dict[str, Any], num_items_in_batch: Any = None
     ) -> torch.Tensor:
         """See `Trainer.training_step`: an update in passes. The cuts change neither loss nor gradient."""
-        lengths = inputs["attention_mask"].sum(1).tolist()
-        passes = cut_passes(lengths, self.max_tokens, max_rows=self.max_rows, device=inputs["input_ids"].device)
+        passes = cut_batch(inputs, self.max_tokens, max_rows=self.max_rows)
         self.current_gradient_accumulation_steps = len(passes)  # what a router's loss, a pass's mean, is over
-        loss, taught = torch.zeros((), device=self.args.device), []
-        for places in passes:
-            width = max(lengths[place] for place in places)
-            part = {name: tensor[places, :width] for name, tensor in inputs.items()}
-            loss = loss + super().training_step(model, part, num_items_in_batch)
-            taught.append(int((part["labels"] != IGNORED).sum()))
+        taught = [int((part["labels"] != IGNORED).sum()) for part in passes]
+        losses = [
+            super(WarmStartTrainer, self).training_step(model, part, num_items_in_batch) for part in passes
+        ]
         for values in self._metrics["train"].values():  # TRL's: one for each pass, the mean of its tokens
             if len(values) >= len(passes) > 1 and any(taught):
                 values[-len(passes) :] = [np.average(values[-len(passes) :], weights=taught)]
-        return loss
+        return torch.stack(losses).sum()
 
 
 def warm_start(

@@ -137,7 +137,6 @@ def test_pairs_that_the_task_cannot_give_are_refused() -> None:
 @pytest.mark.parametrize(
     ("given", "message"),
     [
-        ({"batch_size": 4, "micro_batch_size": 3}, "micro_batch_size (3) must divide batch_size (4)"),
         ({"mistakes": {"digit": 0}}, "mistakes has no kind with a weight above 0"),
         ({"alpha": 0, "beta": 0}, "alpha and beta are both 0, so nothing would be trained"),
         ({"key": "truth"}, "key_steps.key"),

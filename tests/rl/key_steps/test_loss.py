@@ -18,8 +18,10 @@ def logits_of(*rows: list[list[float]]) -> torch.Tensor:
 
 def loss_of(logits: torch.Tensor, keys: list[list[int]], num: list[int], **changes: Any) -> KeyLoss:
     ids = torch.tensor([[0, 1, 2]] * len(keys))
-    settings = {"alpha": 1.0, "beta": 0.025, "max_nll": 20.0, **changes}
-    return key_loss(logits, ids, torch.tensor(keys).bool(), torch.tensor(num), **settings)
+    num_pairs = len(keys) // 2
+    is_wrong = torch.arange(len(keys)) >= num_pairs
+    settings = {"num_pairs": num_pairs, "alpha": 1.0, "beta": 0.025, "max_nll": 20.0, **changes}
+    return key_loss(logits, ids, torch.tensor(keys).bool(), torch.tensor(num), is_wrong, **settings)
 
 
 ANY = [1 / 3, 1 / 3, 1 / 3]

@@ -86,7 +86,7 @@ def test_stopped_and_resumed_equals_uninterrupted(
         # In the second pass of the second update: the first update is saved.
         (
             KeyStepsTrainer,
-            "training_step",
+            "compute_loss",
             4,
             "key steps: saved update 1 ",
             "continues key steps from update 1",

@@ -15,7 +15,7 @@ from configs.schema.config import LoraSettings
 from configs.schema.key_steps import KeyStepsConfig
 from envs.tasks.directional import Directional
 from rl.key_steps.duals import Dual, make_duals
-from rl.key_steps.pairs import collate, encode_pairs, in_order, pairs_of_a_pass
+from rl.key_steps.pairs import collate, encode_pairs, in_order
 from rl.key_steps.trainer import train_key_steps
 from rl.models.policy import Policy
 from rl.precision import Passes
@@ -39,9 +39,20 @@ def pairs_for(policy: Policy, config: KeyStepsConfig) -> list[Dual]:
 
 
 def train(
-    folder: Path, config: KeyStepsConfig, *, resume: int = 0, **of_policy: Any
+    folder: Path,
+    config: KeyStepsConfig,
+    *,
+    resume: int = 0,
+    pass_tokens: int | None = None,
+    shapes: list[tuple[int, int]] | None = None,
+    **of_policy: Any,
 ) -> tuple[Policy, list[UpdateRow]]:
+    """A policy trained, and what was logged; `shapes` gets rows and width of every pass."""
     policy = tiny_policy(ENV, **of_policy)
+    if shapes is not None:
+        policy.model.register_forward_pre_hook(
+            lambda module, args, given: shapes.append(tuple(given["input_ids"].shape)), with_kwargs=True
+        )
     log = metrics_log(folder)
     work = Work(label="key steps", kind=Kind.KEY_STEPS_UPDATE, units=config.updates)
     task = Task(work, 0, clock=time.monotonic, show=lambda task: None)
@@ -54,6 +65,7 @@ def train(
         passes=Passes(cpu=True),
         report_to=[],
         callbacks=[UpdateCallback(Stage.KEY_STEPS, log, task)],
+        pass_tokens=pass_tokens,
         resume_from=folder / "checkpoints" / "key_steps" / f"checkpoint-{resume}" if resume else None,
     )
     return policy, log.read()
@@ -98,18 +110,6 @@ def test_pairs_are_repeated_in_a_new_order() -> None:
     assert order[:12] != order[12:24] and order[:20] == [id(row) for row in in_order(rows, 20, seed=0)]
 
 
-def test_a_pass_takes_as_many_pairs_as_fit() -> None:
-    policy = tiny_policy(ENV)
-    rows = encode_pairs(pairs_for(policy, settings()), policy.encoder, "true", context=None)
-    longest = max(len(row.ids) for pair in rows for row in (pair.right, pair.wrong))
-    assert [pairs_of_a_pass(rows, 12, tokens) for tokens in (None, 1, 9 * longest, 12 * longest)] == [
-        12,
-        1,
-        4,
-        6,
-    ]
-
-
 def test_pairs_over_the_context_are_refused() -> None:
     policy = tiny_policy(ENV)
     with pytest.raises(
@@ -131,15 +131,48 @@ def test_it_learns_what_the_pairs_differ_in(key: Any, tmp_path: Path) -> None:
     assert first["key/dropped_frac"] == 0.0
 
 
-def test_the_update_does_not_depend_on_passes(tmp_path: Path) -> None:
-    plain = {"updates": 2, "optim": "sgd", "learning_rate": 0.5}
-    whole, _ = train(tmp_path / "whole", settings(**plain))
-    split, rows = train(tmp_path / "split", settings(**plain, micro_batch_size=1))
-    for name, value in weights(whole).items():
-        torch.testing.assert_close(weights(split)[name], value, atol=1e-5, rtol=1e-4)
-    assert rows[0].metrics["loss"] == pytest.approx(
-        metrics_log(tmp_path / "whole").read()[0].metrics["loss"], rel=1e-4
-    )
+def test_the_cuts_change_nothing_but_the_padding(tmp_path: Path) -> None:
+    given: dict[str, Any] = {"updates": 2, "optim": "sgd", "learning_rate": 0.5, "batch_size": 6}
+    shapes: list[tuple[int, int]] = []
+    whole, rows = train(tmp_path / "whole", settings(**given), shapes=shapes)
+    assert sum(num for num, _ in shapes) == 2 * 2 * 6
+    splits: dict[str, dict[str, int]] = {"tokens": {"pass_tokens": 100}, "rows": {"micro_batch_size": 2}}
+    for name, limits in splits.items():
+        pass_tokens, micro = limits.get("pass_tokens"), limits.get("micro_batch_size")
+        passes: list[tuple[int, int]] = []
+        config = settings(**given, micro_batch_size=micro)
+        split, logged = train(tmp_path / name, config, shapes=passes, pass_tokens=pass_tokens)
+        assert len(passes) > len(shapes) and len({width for _, width in passes}) > 1
+        assert all(num <= 2 * (micro or 6) for num, _ in passes)
+        assert all(num == 1 or num * width <= (pass_tokens or 10**6) for num, width in passes)
+        for weight, value in weights(whole).items():
+            torch.testing.assert_close(weights(split)[weight], value, atol=1e-5, rtol=1e-4)
+        for one, two in zip(rows, logged, strict=True):
+            figures = [key for key in one.metrics if key.startswith(("loss", "grad_norm", "key"))]
+            assert len(figures) > 5
+            assert {key: two.metrics[key] for key in figures} == pytest.approx(
+                {key: one.metrics[key] for key in figures}, rel=1e-4
+            )
+
+
+def test_the_loss_is_the_mean_of_all_pairs_of_an_update(tmp_path: Path) -> None:
+    config = settings()
+    _, logged = train(tmp_path, config, pass_tokens=50)
+    policy, total = tiny_policy(ENV), 0.0
+    rows = encode_pairs(pairs_for(policy, config), policy.encoder, config.key, context=None)
+    for pair in in_order(rows, config.batch_size, seed=0):
+        for row, factor in ((pair.right, config.alpha), (pair.wrong, -config.beta)):
+            with torch.no_grad():
+                logprobs = policy.model(torch.from_numpy(row.ids)[None]).logits[0].log_softmax(-1)
+            nll = -sum(float(logprobs[place - 1, row.ids[place]]) for place in row.keys.nonzero()[0])
+            total += factor * nll / row.num_tokens
+    assert logged[0].metrics["loss"] == pytest.approx(total / config.batch_size, rel=1e-4)
+
+
+def test_a_given_number_of_pairs_is_kept_whatever_the_tokens(tmp_path: Path) -> None:
+    shapes: list[tuple[int, int]] = []
+    train(tmp_path, settings(updates=1, micro_batch_size=4), shapes=shapes, pass_tokens=1)
+    assert max(num for num, _ in shapes) > 1
 
 
 @pytest.mark.parametrize("lora", [None, LoraSettings(r=2)])
