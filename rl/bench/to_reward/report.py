@@ -15,6 +15,7 @@ from matplotlib.figure import Figure
 from rl.bench.machine import describe_cpu
 from rl.bench.to_reward.contest import Contest
 from rl.bench.to_reward.curve import Duel, Point
+from rl.pages.svg import know_own_fonts
 from rl.pages.text import text_table
 
 _COLOURS = {"Stride": "#2a6fb0", "stock TRL": "#c2571a"}
@@ -64,6 +65,7 @@ def as_json(duels: Sequence[Duel], contest: Contest) -> dict[str, Any]:
 
 def plot(duels: Sequence[Duel], path: Path) -> None:
     """Reward against seconds: a panel for each task, a line for each seed; dots where the target is reached."""
+    know_own_fonts()
     tasks = list(dict.fromkeys(duel.task for duel in duels))
     with mpl.rc_context({"svg.hashsalt": "to_reward", "font.size": 9, "axes.grid": True, "grid.alpha": 0.3}):
         figure = Figure(figsize=(4.2 * len(tasks), 3.0), layout="constrained")

@@ -1,10 +1,14 @@
-"""When a curve reaches a target, worked by hand."""
+"""When a curve reaches a target, worked by hand; curves are drawn."""
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
+from matplotlib.font_manager import fontManager
 
 from rl.bench.to_reward.curve import Duel, Point, target_reward, time_to
+from rl.bench.to_reward.report import plot
 
 
 def curve(*rewards: float, seconds: float) -> tuple[Point, ...]:
@@ -59,3 +63,12 @@ def test_a_rival_that_does_not_arrive_bounds_the_ratio() -> None:
     )
     assert duel.trl_to is None and duel.is_bound
     assert duel.ratio == pytest.approx(1.0 / 8.0)  # at most: it would have taken more than its 8 s
+
+
+def test_the_plot_needs_no_fonts_of_the_system(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(fontManager, "ttflist", [])
+    fontManager._findfont_cached.cache_clear()
+    plot([Duel(task="t", seed=0, target=None, stride=curve(0.2, 0.8, seconds=2.0), trl=())], tmp_path / "a.png")
+    assert (tmp_path / "a.png").stat().st_size and caplog.messages == []
