@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from statistics import fmean, pstdev
 
-from envs import Problem
+from envs import Problem, Verdict
 from envs.faults import straight_backs, wrong_turns
 from rewards import Outcome
 from rollout.source import RolloutBatch
@@ -38,7 +38,8 @@ def rollout_metrics(rollouts: RolloutBatch, num_groups: int) -> dict[str, float]
         correct ones, `steps/invalid`, `steps/wasted` and `backtracks/real`, `/fake` and `/needless`. Only where
         the task knows how far lines lead (`LineFacts`): `wrong_turns` per completion, and if there are any
         `wrong_turns/taken_back`, the share of them that a backtrack took back (`wrong_turns` in
-        `envs/faults.py`); of the backtracks from a dead end `backtracks/straight_back`, the share that led out
+        `envs/faults.py`), and with `/invalid` and `/dead_end` that of wrong lines and of valid ones into a dead
+        end; of the backtracks from a dead end `backtracks/straight_back`, the share that led out
         of it (`straight_backs` there).
     """
     samples = [(group.problem, sample) for group in rollouts.sampled for sample in group.samples]
@@ -98,7 +99,10 @@ def _wrong_turns(samples: Sequence[Sample]) -> dict[str, float]:
     turns = [trace.steps[place] for trace, facts in known for place in wrong_turns(trace, facts)]
     metrics = {"wrong_turns": len(turns) / len(known)}
     if turns:
-        metrics["wrong_turns/taken_back"] = sum(step.undone for step in turns) / len(turns)
+        metrics["wrong_turns/taken_back"] = fmean(step.undone for step in turns)
+    for kind, invalid in (("invalid", True), ("dead_end", False)):
+        if of_kind := [step.undone for step in turns if (step.verdict is Verdict.INVALID) is invalid]:
+            metrics[f"wrong_turns/taken_back/{kind}"] = fmean(of_kind)
     if led_out := [out for trace, facts in known for out in straight_backs(trace, facts)]:
         metrics["backtracks/straight_back"] = fmean(led_out)
     return metrics

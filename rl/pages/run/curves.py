@@ -140,7 +140,11 @@ def _grpo_panels(rows: Sequence[UpdateRow]) -> list[_Panel]:
         _Panel(
             title="Wrong turns taken back",
             unit="%",
-            lines=(("wrong_turns/taken_back", "of wrong lines and ways into dead ends"),),
+            lines=(
+                ("wrong_turns/taken_back", "all"),
+                ("wrong_turns/taken_back/invalid", "wrong lines"),
+                ("wrong_turns/taken_back/dead_end", "ways into dead ends"),
+            ),
             from_zero=True,
         ),
         _Panel(

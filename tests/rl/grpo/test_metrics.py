@@ -80,7 +80,7 @@ def test_continuations_are_counted_beside_completions() -> None:
 def test_wrong_turns_are_counted_where_it_is_known_how_far_lines_lead() -> None:
     """Two wrong lines in three completions, one of which is taken back. Without facts nothing is said."""
     texts = [OFF + "<backtrack>\n" + FULL + END, OFF + FULL + END, FULL + END]
-    found = {"wrong_turns": 2 / 3, "wrong_turns/taken_back": 1 / 2}
+    found = {"wrong_turns": 2 / 3, "wrong_turns/taken_back": 1 / 2, "wrong_turns/taken_back/invalid": 1 / 2}
     group = credit_group(texts)
     metrics = rollout_metrics(make_batch(group), num_groups=1)
     assert {key: metrics[key] for key in metrics if key.startswith("wrong_turns")} == pytest.approx(found)
@@ -88,6 +88,19 @@ def test_wrong_turns_are_counted_where_it_is_known_how_far_lines_lead() -> None:
     assert none["wrong_turns"] == 0 and "wrong_turns/taken_back" not in none
     unknown = replace(group, samples=tuple(replace(sample, facts=None) for sample in group.samples))
     assert "wrong_turns" not in rollout_metrics(make_batch(unknown), num_groups=1)
+
+
+def test_wrong_turns_that_are_taken_back_are_counted_by_kind() -> None:
+    """Two wrong lines, one of them taken back, and a line into what is said to be a dead end, which stands."""
+    group = credit_group([OFF + "<backtrack>\n" + FULL + END, OFF + FULL + END, FULL + END])
+    *others, last = group.samples
+    assert last.facts is not None
+    last = replace(last, facts=tuple(fact._replace(before=math.inf, after=math.inf) for fact in last.facts))
+    last = replace(last, facts=(last.facts[0]._replace(before=3.0), *last.facts[1:]))
+    metrics = rollout_metrics(make_batch(replace(group, samples=(*others, last))), num_groups=1)
+    found = {"": 1 / 3, "/invalid": 1 / 2, "/dead_end": 0.0}
+    assert {kind: metrics[f"wrong_turns/taken_back{kind}"] for kind in found} == pytest.approx(found)
+    assert metrics["wrong_turns"] == 1.0
 
 
 def test_backtracks_from_dead_ends_are_counted_by_where_they_lead() -> None:
