@@ -12,11 +12,13 @@ from transformers import TrainingArguments
 
 from configs.schema.config import GrpoConfig, WarmStartConfig
 from configs.schema.key_steps import KeyStepsConfig
+from configs.schema.section import Optim
 from rl.precision import Passes
 
 _RENAMED = "activation_checkpointing" in TrainingArguments.__dataclass_fields__  # from transformers 5.24 on
 _CHECKPOINTING = "activation_checkpointing" if _RENAMED else "gradient_checkpointing"
 NO_CHECKPOINTING: dict[str, Any] = {_CHECKPOINTING: False}
+MUON = "matrices=muon"  # as `optim_args`, beside AdamW
 
 
 def trainer_arguments(
@@ -43,7 +45,7 @@ def trainer_arguments(
         "output_dir": str(folder),
         "max_steps": config.updates,
         "learning_rate": config.learning_rate,
-        "optim": config.optim,
+        **_optimizer(config.optim),
         "weight_decay": config.weight_decay,
         "adam_beta1": config.adam_beta1,
         "adam_beta2": config.adam_beta2,
@@ -60,6 +62,11 @@ def trainer_arguments(
         "disable_tqdm": True,
         "report_to": report_to,
     }
+
+
+def _optimizer(name: Optim) -> dict[str, Any]:
+    """What names the optimizer: transformers' own names, or an AdamW that `ConfiguredRates` makes Muon of."""
+    return {"optim": "adamw_torch_fused", "optim_args": MUON} if name == "muon" else {"optim": name}
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""A Trainer that goes on with the learning rate, decay and betas of its config, not with those of a checkpoint.
+"""A Trainer with the optimizer, learning rate, decay and betas of its config, resumed or not.
 
 A checkpoint's optimizer and schedule hold the values that they had. Where the config is the same, these are
 equal; where a run was resumed with others (`--allow-change grpo.learning_rate`), the config decides.
@@ -8,11 +8,42 @@ from __future__ import annotations
 
 from typing import Any
 
+import torch
 from transformers import Trainer
+
+from configs.schema.yaml_text import ConfigError
+from rl.muon import MuonWithAdamW, hidden_matrices
+from rl.runs.record import SECTIONS, Stage
+from rl.trainer_arguments import MUON
 
 
 class ConfiguredRates(Trainer):
-    """A base class to the left of TRL's trainer."""
+    """A base class to the left of TRL's trainer.
+
+    Attributes:
+        stage: What is trained.
+    """
+
+    stage: Stage
+
+    def create_optimizer(self, model: Any = None) -> torch.optim.Optimizer:
+        """See `Trainer.create_optimizer`.
+
+        Raises:
+            ConfigError: Muon is asked for, and no hidden matrix is trained.
+        """
+        if self.optimizer is None and self.args.optim_args == MUON:
+            policy: Any = self.model
+            matrices = list(hidden_matrices(policy))
+            if not matrices:
+                raise ConfigError(
+                    f"{SECTIONS[self.stage]}.optim is 'muon', which is for hidden matrices, but "
+                    "policy.lora.target_modules leaves none to train; add modules with matrices, or set it to "
+                    "'adamw_torch_fused'"
+                )
+            adamw: Any = super().create_optimizer(model)
+            self.optimizer = MuonWithAdamW(adamw, matrices)
+        return super().create_optimizer(model)
 
     def _load_optimizer_and_scheduler(self, checkpoint: str | None) -> None:
         optimizer: Any = self.optimizer

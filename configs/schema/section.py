@@ -15,6 +15,7 @@ Optim = Literal[
     "paged_adamw_8bit",
     "paged_adamw_32bit",
     "adafactor",
+    "muon",
     "sgd",
 ]
 

@@ -16,6 +16,7 @@ from transformers import PreTrainedModel
 
 from rl.memory.passes import PassMemory
 from rl.memory.text import gib
+from rl.muon import hidden_matrices
 
 Model = PreTrainedModel | PeftModel
 
@@ -96,7 +97,7 @@ def learner_memory(
         gradients=sum(_size(parameter) for parameter in trained),
         optimizer=_state(model, optim),
         reference=bytes_of(model) if reference else 0,
-        step=_step(trained, optim, on_gpu=on_gpu),
+        step=_step(model, trained, optim, on_gpu=on_gpu),
         activations=passes.peak + largest,
         tokens=tokens,
         estimated=passes.estimated,
@@ -127,6 +128,8 @@ def _state(model: Model, optim: str) -> int:
         return 0
     if optim == "adafactor":
         return sum(4 * _factors(parameter) for parameter in trained)
+    if optim == "muon":  # momentum alone
+        return sum(2 * _size(parameter) for parameter in trained) - sum(map(_size, hidden_matrices(model)))
     if optim != "adamw_8bit":
         return sum(2 * _size(parameter) for parameter in trained)
     embeddings = {id(m.weight) for m in model.modules() if isinstance(m, nn.Embedding)}  # kept in 32 bits
@@ -147,11 +150,19 @@ def _factors(parameter: Any) -> int:
     return math.prod(leading) * (rows + columns)
 
 
-def _step(trained: list[Any], optim: str, *, on_gpu: bool) -> int:
+def _step(model: Model, trained: list[Any], optim: str, *, on_gpu: bool) -> int:
     """The most that an optimizer step allocates for a moment."""
     if not trained:
         return 0
     if optim == "adamw_torch" and on_gpu:  # all square roots at once
         return sum(_size(parameter) for parameter in trained)
+    if optim == "muon":
+        return max((_newton_schulz(matrix) for matrix in hidden_matrices(model)), default=0)
     largest = max(parameter.numel() for parameter in trained)
     return {"adafactor": 3 * 4 * largest, "adamw_torch": 2 * 4 * largest}.get(optim, 0)
+
+
+def _newton_schulz(matrix: Any) -> int:
+    """Bytes beside a matrix while its step is made: the update, and in bfloat16 two copies and two products."""
+    rows = min(matrix.shape)
+    return _size(matrix) + 2 * (2 * matrix.numel() + 2 * rows * rows)

@@ -23,6 +23,7 @@ def run_warm_start(
     *,
     callbacks: list[TrainerCallback] | None = None,
     pass_tokens: int | None = None,
+    resume_from: Path | None = None,
 ) -> None:
     """Train `policy` on demonstrations of `env`, seed 0, in float32 on the CPU."""
     warm_start(
@@ -35,4 +36,5 @@ def run_warm_start(
         report_to=[],
         callbacks=callbacks or [],
         pass_tokens=pass_tokens,
+        resume_from=resume_from,
     )

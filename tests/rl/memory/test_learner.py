@@ -14,6 +14,7 @@ from rl.memory.passes import PassMemory
 
 # Embeddings 100 * 8, tied; a layer: q and o 2 * 64 + 8, k and v 2 * (8 * 4 + 4), MLP 3 * 128, 2 norms of 8.
 EMBEDDINGS, LAYER, NORM = 800, 2 * 64 + 8 + 2 * 36 + 3 * 128 + 16, 8
+MATRICES = 2 * 64 + 2 * 32 + 3 * 128  # of a layer
 PARAMETERS = EMBEDDINGS + 2 * LAYER + NORM
 ROTARY = 2 * 2 * 4  # two buffers of 2 frequencies in float32
 
@@ -68,6 +69,8 @@ def test_an_adapter_on_bfloat16() -> None:
         ("paged_adamw_8bit", 0, 0),
         ("adamw_8bit", 8 * PARAMETERS, 0),  # tensors under 4,096 numbers stay in float32
         ("sgd", 0, 0),
+        # Momentum of the matrices; for the largest, its update, and in bfloat16 two copies and two squares.
+        ("muon", 8 * PARAMETERS - 4 * 2 * MATRICES, 4 * 128 + 2 * 2 * (128 + 64)),
         # Rows and columns of each matrix, and vectors whole.
         ("adafactor", 4 * (108 + 8 + 2 * (16 + 12 + 12 + 16 + 3 * 24 + 8 + 4 + 4 + 16)), 3 * 4 * 800),
     ],
