@@ -81,6 +81,11 @@ class TinyModelConfig(Section):
     all tokens. null: all."""
     number_digits: int = Field(1, ge=1, le=3)
     """Numbers of up to this many digits are one token each; longer ones are tokenized digit by digit."""
+    number_features: Literal["fourier"] | None = None
+    """`fourier`: the embeddings of tokens that are numbers begin with the cosine and sine of the number at
+    periods from 2 to 200, and of its logarithm; pretrained models have such features (arXiv 2406.03445), and a
+    model from scratch calculates sooner with them. Needs a `hidden_size` of at least 36. null: random, as the
+    other tokens."""
     join_signs: bool = False
     """Merge such a number and the sign right after it ("4,", "2)") into one token. This halves the tokens of a
     graph."""
@@ -100,6 +105,15 @@ class TinyModelConfig(Section):
         if self.hidden_size % (2 * self.num_heads):
             raise ValueError(
                 f"hidden_size ({self.hidden_size}) must be a multiple of 2 * num_heads ({2 * self.num_heads})"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _features_fit(self) -> TinyModelConfig:
+        if self.number_features is not None and self.hidden_size < 36:
+            raise ValueError(
+                f"number_features needs 36 dimensions, but hidden_size is {self.hidden_size}; set hidden_size "
+                "to 36 or more, or number_features to null"
             )
         return self
 

@@ -24,6 +24,7 @@ from transformers import (
 from configs.schema.config import TinyModelConfig
 from envs import Env, Problem
 from envs.trace import BACKTRACK
+from rl.models.number_features import start_from_features
 from rollout.line_llama import LineLlamaConfig, LineLlamaForCausalLM
 from rollout.prompt_format import PLAIN, PromptFormat
 
@@ -102,6 +103,15 @@ def make_tokenizer(
 
 def make_model(config: TinyModelConfig, tokenizer: PreTrainedTokenizerFast, seed: int) -> PreTrainedModel:
     """A Llama, one at line or column positions or a SmolLM3, as the config says, drawn from `seed`."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        model = _draw(config, tokenizer)
+    if config.number_features is not None:
+        start_from_features(model, tokenizer, seed)
+    return model
+
+
+def _draw(config: TinyModelConfig, tokenizer: PreTrainedTokenizerFast) -> PreTrainedModel:
     shape: dict[str, Any] = {
         "vocab_size": len(tokenizer),
         "hidden_size": config.hidden_size,
@@ -117,21 +127,19 @@ def make_model(config: TinyModelConfig, tokenizer: PreTrainedTokenizerFast, seed
         "eos_token_id": tokenizer.eos_token_id,
         "pad_token_id": tokenizer.pad_token_id,
     }
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        if config.positions == "rotary":
-            return LlamaForCausalLM(LlamaConfig(**shape))
-        if config.positions in ("lines", "columns"):
-            return LineLlamaForCausalLM(
-                LineLlamaConfig(
-                    **shape,
-                    line_stride=config.line_stride,
-                    newline_token_ids=_newlines(tokenizer),
-                    line_window=config.line_window,
-                    digit_token_ids=_digits(tokenizer) if config.positions == "columns" else [],
-                )
+    if config.positions == "rotary":
+        return LlamaForCausalLM(LlamaConfig(**shape))
+    if config.positions in ("lines", "columns"):
+        return LineLlamaForCausalLM(
+            LineLlamaConfig(
+                **shape,
+                line_stride=config.line_stride,
+                newline_token_ids=_newlines(tokenizer),
+                line_window=config.line_window,
+                digit_token_ids=_digits(tokenizer) if config.positions == "columns" else [],
             )
-        return SmolLM3ForCausalLM(SmolLM3Config(**shape, **_positions(config)))
+        )
+    return SmolLM3ForCausalLM(SmolLM3Config(**shape, **_positions(config)))
 
 
 def _newlines(tokenizer: PreTrainedTokenizerFast) -> list[int]:
