@@ -18,6 +18,7 @@ from envs.tasks.directional import Directional
 from envs.tasks.geometry.task import Geometry
 from envs.tasks.graph_search.task import GraphSearch
 from envs.tasks.math.task import MathProblems
+from envs.tasks.multistep_arithmetic.task import MultistepArithmetic
 from envs.tasks.reasoning_gym.task import ReasoningGym
 from envs.tasks.sudoku.task import Sudoku
 
@@ -28,6 +29,7 @@ ENVS: dict[str, type[Env[Any]]] = {
         Addition,
         Algebra,
         Countdown,
+        MultistepArithmetic,
         GraphSearch,
         Sudoku,
         Arc1D,

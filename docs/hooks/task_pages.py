@@ -21,7 +21,12 @@ from rl.prompts import make_prompt_format
 _TRIED = 300  # problems among which the example is chosen
 # Smaller problems than the default ones, to be read.
 _SMALL = {"sudoku": {"train": {"4_6-8": 1}, "ood_easy": {"6_12-16": 1}, "ood_hard": {"9_41-45": 1}}}
-_TITLES = {"arc_1d": "Arc 1D", "math": "Math (your data)", "reasoning_gym": "reasoning-gym"}
+_TITLES = {
+    "arc_1d": "Arc 1D",
+    "math": "Math (your data)",
+    "multistep_arithmetic": "Multi-step arithmetic",
+    "reasoning_gym": "reasoning-gym",
+}
 
 
 def titles() -> dict[str, str]:

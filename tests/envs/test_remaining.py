@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable, Iterator, Sequence
 from functools import cache
 from itertools import permutations, product
@@ -14,6 +15,7 @@ import pytest
 from envs import ENVS, Split, StepError, StepKind, Verdict, make_env, make_example
 from envs.base import Env
 from envs.line_facts import line_facts
+from envs.operations import SYMBOLS, outcome
 from envs.released.env import ReleasedEnv
 from envs.released.write import FILES, write_files
 from envs.seeding import derive_random
@@ -26,6 +28,7 @@ from envs.tasks.countdown.task import CountdownState
 from envs.tasks.directional import HEADINGS, DirectionalState
 from envs.tasks.geometry.steps import GeometryState, sub_results
 from envs.tasks.graph_search.steps import GraphState
+from envs.tasks.multistep_arithmetic.expressions import Tree, write
 from envs.tasks.sudoku.steps import SudokuState, look_line, place_line
 from tests.kit.problems import make_problem
 
@@ -98,6 +101,14 @@ def countdown_lines(env: Env[Any], state: CountdownState) -> Iterator[str]:
             yield f"{a} {symbol} {b} = {result}"
 
 
+def arithmetic_lines(env: Env[Any], state: Tree) -> Iterator[str]:
+    """Every operation on two numbers of the expression, in either order and in place or not, and the note."""
+    yield f"left: {write(state)}"
+    for a, b in permutations(re.findall("[0-9]+", write(state)), 2):
+        for symbol in SYMBOLS:
+            yield f"{a} {symbol} {b} = {outcome(int(a), symbol, int(b)) or 0}"
+
+
 def sudoku_lines(env: Env[Any], state: SudokuState) -> Iterator[str]:
     """Every digit in every empty cell, a look at it, and the line of a cell without candidates."""
     for cell in [place for place, digit in enumerate(state.cells) if not digit]:
@@ -152,6 +163,7 @@ SEARCHED: dict[str, tuple[str, dict[str, Any], int, Lines]] = {
         graph_lines,
     ),
     "graph_search, either": ("graph_search", _GRAPHS, 8, graph_lines),
+    "multistep_arithmetic": ("multistep_arithmetic", {"train": ["2", "4", "5"]}, 12, arithmetic_lines),
     "sudoku": ("sudoku", {"train": ["4_4-7"]}, 12, sudoku_lines),
 }
 

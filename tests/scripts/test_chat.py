@@ -141,7 +141,8 @@ def test_a_task_that_needs_no_right_answer_judges_a_typed_question() -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["directional", "algebra", "graph_search", "sudoku", "arc_1d", "geometry", "math"]
+    "name",
+    ["directional", "algebra", "multistep_arithmetic", "graph_search", "sudoku", "arc_1d", "geometry", "math"],
 )
 def test_any_text_may_be_typed_in_any_task(name: str) -> None:
     env = make_example(name)

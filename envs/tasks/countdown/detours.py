@@ -10,11 +10,11 @@ import random
 from collections.abc import Sequence
 
 from envs.base import Demonstration, check_error_kinds
-from envs.tasks.countdown.search import SYMBOLS, Numbers, Operation, after, can_be_reached, operations, outcome
+from envs.operations import SYMBOLS, Operation, outcome, slipped
+from envs.tasks.countdown.search import Numbers, after, can_be_reached, operations
 from envs.trace import BACKTRACK
 
 EXPLORATION, COMPUTATION, RULE = ERROR_KINDS = ("exploration", "computation", "rule")
-_SLIPS = (-10, -2, -1, 1, 2, 10)
 
 
 def write_detours(
@@ -116,12 +116,6 @@ def walk(numbers: Numbers, rng: random.Random) -> list[Operation]:
         steps.append(rng.choice(operations(numbers)))
         numbers = after(numbers, steps[-1])
     return steps
-
-
-def slipped(step: Operation, rng: random.Random) -> Operation:
-    """An operation with a slightly wrong result."""
-    slips = [slip for slip in _SLIPS if step.result + slip > 0]
-    return step._replace(result=step.result + rng.choice(slips))
 
 
 def break_the_rule(states: Sequence[Numbers], max_number: int, rng: random.Random) -> Operation:

@@ -10,15 +10,13 @@ from __future__ import annotations
 import random
 import re
 from collections.abc import Iterable, Sequence
-from functools import lru_cache
-from math import isqrt
 from typing import NamedTuple
 
-from envs.tasks.countdown.search import SYMBOLS, Operation, operations, outcome, solution
+from envs.operations import SYMBOLS, Operation, divisors, outcome
+from envs.tasks.countdown.search import operations, solution
 
 _RANK = {"(": 0, "+": 1, "-": 1, "*": 2, "/": 2, "": 3}
 _TOKEN = re.compile(r"[0-9]+|[-+*/()]")
-_MAX_FACTORED = 10_000
 _MAX_DIVISOR = 10  # of drawn divisors; those from sums and products may be larger
 
 
@@ -76,10 +74,10 @@ def _aim(target: int, count: int, max_number: int, rng: random.Random) -> _Part 
         # The rest is the minuend or the subtrahend.
         rest = first.value + (target if random_() < 0.5 else -target)
     elif symbol == "*":
-        divisors = _divisors(target)
-        if not divisors:
+        factors = divisors(target)
+        if not factors:
             return None
-        factor = divisors[int(random_() * len(divisors))]
+        factor = factors[int(random_() * len(factors))]
         first, rest = _aim(factor, num_first, max_number, rng), target // factor
     else:
         factor = 2 + int(random_() * (_MAX_DIVISOR - 1))
@@ -99,15 +97,6 @@ def _random(count: int, max_number: int, rng: random.Random) -> _Part:
     one, two = _random(num_first, max_number, rng), _random(count - num_first, max_number, rng)
     ways = operations((min(one.value, two.value), max(one.value, two.value)))
     return _join(one, ways[int(rng.random() * len(ways))].symbol, two)
-
-
-@lru_cache(maxsize=_MAX_FACTORED)
-def _divisors(number: int) -> tuple[int, ...]:
-    """Divisors except 1 and the number itself; none for a number above `_MAX_FACTORED`."""
-    if number > _MAX_FACTORED:
-        return ()
-    low = [d for d in range(2, isqrt(number) + 1) if number % d == 0]
-    return tuple(sorted({*low, *(number // d for d in low)}))
 
 
 def _number(value: int) -> _Part:

@@ -11,17 +11,17 @@ import random
 from collections.abc import Sequence
 
 from envs.base import Demonstration, check_error_kinds
+from envs.operations import Operation, slipped
 from envs.tasks.countdown.detours import (
     COMPUTATION,
     ERROR_KINDS,
     EXPLORATION,
     break_the_rule,
     draw_dead_ends,
-    slipped,
     walk,
 )
 from envs.tasks.countdown.expressions import expression_of
-from envs.tasks.countdown.search import Numbers, Operation, after, solution
+from envs.tasks.countdown.search import Numbers, after, solution
 
 
 def write_mistake(

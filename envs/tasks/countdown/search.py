@@ -9,40 +9,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from functools import lru_cache
 from itertools import combinations
-from typing import NamedTuple
 
+from envs.operations import SYMBOLS, Operation, outcome
 from envs.trace import BACKTRACK
 
 Numbers = tuple[int, ...]
-SYMBOLS = "+-*/"
-
-
-class Operation(NamedTuple):
-    """One operation and its result.
-
-    Example: `Operation(45, "-", 39, 6).line` is `"45 - 39 = 6"`.
-    """
-
-    left: int
-    symbol: str
-    right: int
-    result: int
-
-    @property
-    def line(self) -> str:
-        """The operation as a line of a trace."""
-        return f"{self.left} {self.symbol} {self.right} = {self.result}"
-
-
-def outcome(left: int, symbol: str, right: int) -> int | None:
-    """The result of an operation on two positive numbers, or None if it is not a positive whole number."""
-    if symbol == "+":
-        return left + right
-    if symbol == "-":
-        return left - right if left > right else None
-    if symbol == "*":
-        return left * right
-    return left // right if left % right == 0 else None
 
 
 def operations(numbers: Numbers) -> list[Operation]:

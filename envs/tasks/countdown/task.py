@@ -60,13 +60,14 @@ from envs.arithmetic import ExpressionError, Rules, evaluate
 from envs.base import Demonstration, spread
 from envs.generated import Draw, EnvSettings, GeneratedEnv
 from envs.grading import Grade
+from envs.operations import Operation, outcome
 from envs.path import StepError
 from envs.problem import Problem, Split
 from envs.requests import ask_for_answer
 from envs.tasks.countdown.detours import ERROR_KINDS, write_detours
 from envs.tasks.countdown.expressions import draw_expression, draw_numbers, expression_of, numbers_of, steps_of
 from envs.tasks.countdown.mistakes import write_mistake
-from envs.tasks.countdown.search import Numbers, Operation, after, can_be_reached, outcome, search, solution
+from envs.tasks.countdown.search import Numbers, after, can_be_reached, search, solution
 from envs.trace import StepKind, Verdict, render_trace
 
 _NUMBERS, _TARGET, _LEFT = "Numbers: ", ". Target: ", "left: "

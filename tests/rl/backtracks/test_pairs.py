@@ -20,7 +20,10 @@ from tests.kit.problems import judge
 OFF_TURN = "east. right, around\n"  # a wrong heading
 
 
-@pytest.mark.parametrize("name", ["directional", "addition", "countdown", "graph_search", "sudoku", "arc_1d"])
+@pytest.mark.parametrize(
+    "name",
+    ["directional", "addition", "countdown", "multistep_arithmetic", "graph_search", "sudoku", "arc_1d"],
+)
 def test_a_wrong_beginning_needs_a_backtrack_and_the_right_one_none(name: str) -> None:
     env = make_example(name)
     pairs = list(wrong_turn_pairs(env, Split.ID, 12, seed=0))

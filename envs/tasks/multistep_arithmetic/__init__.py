@@ -1,0 +1,1 @@
+"""Evaluate an expression, one operation a line."""
