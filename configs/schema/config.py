@@ -247,7 +247,7 @@ class WarmStartConfig(Section):
     `adafactor` keeps almost none. `muon` is Muon (4 bytes; arXiv 2502.16982) for hidden matrices, at AdamW's
     learning rate and decay, and AdamW for embeddings, the output layer, norms and biases."""
     weight_decay: float = Field(0.01, ge=0)
-    """Weight decay of AdamW (arXiv 1711.05101); not of biases and norms."""
+    """Weight decay of AdamW and Muon (arXiv 1711.05101); not of biases and norms."""
     adam_beta1: float = Field(0.9, ge=0, lt=1)
     """AdamW's decay of the mean gradient."""
     adam_beta2: float = Field(0.999, ge=0, lt=1)
@@ -557,7 +557,7 @@ class UpdatesConfig(Section):
     optim: Optim = "adamw_torch_fused"
     """Optimizer, by its name in transformers; see `warm_start.optim`."""
     weight_decay: float = Field(0.0, ge=0)
-    """Weight decay of AdamW (arXiv 1711.05101); not of biases and norms."""
+    """Weight decay of AdamW and Muon (arXiv 1711.05101); not of biases and norms."""
     adam_beta1: float = Field(0.9, ge=0, lt=1)
     """AdamW's decay of the mean gradient."""
     adam_beta2: float = Field(0.999, ge=0, lt=1)

@@ -158,6 +158,7 @@ CASES = (
     Case(**_MIDDLE, vocabulary=32_000, lora=True, rows=2, width=2048),
     Case(**_MIDDLE, vocabulary=32_000, tied=False, optim="adafactor", checkpointing=True),
     Case(**_MIDDLE, vocabulary=32_000, tied=False, optim="sgd", mixed_precision=True, rows=4, width=512),
+    Case(**_MIDDLE, vocabulary=32_000, tied=False, optim="muon", checkpointing=True),
     Case(**_SMALL, vocabulary=151_936),
     Case(**_SMALL, vocabulary=151_936, **_MANY, rows=4, width=512),
     Case(**_SMALL, vocabulary=151_936, lora=True, mixed_precision=True),
