@@ -9,10 +9,10 @@ RECIPES = Path(__file__).parents[2] / "docs" / "recipes"
 PAGE = RECIPES / "own_task.md"
 
 
-def block_of(language: str, page: Path = PAGE) -> str:
-    """The code block of a page in this language."""
-    (found,) = re.findall(rf"^```{language}\n(.*?)^```$", page.read_text(), re.MULTILINE | re.DOTALL)
-    return str(found)
+def block_of(language: str, page: Path = PAGE, *, place: int = 0) -> str:
+    """A code block of a page in this language; the first one is at place 0."""
+    found = re.findall(rf"^```{language}\n(.*?)^```$", page.read_text(), re.MULTILINE | re.DOTALL)
+    return str(found[place])
 
 
 def write_own_env(folder: Path, module: str = "my_env") -> Path:

@@ -9,11 +9,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from configs import Config, ConfigError, check_config, load_config
-from envs import Env, Split
+from envs import Env, Split, make_env
 from envs.tasks.math.task import EXAMPLE
 from rl.chat import read_question
+from rl.models.tiny import make_tokenizer
 from rl.parts import build_parts
 from rl.runs.log import evaluation_log
 from rl.runs.record import Stage
@@ -60,6 +62,21 @@ def test_each_part_asks_in_its_own_words_and_shows_its_own_examples() -> None:
             alone = build_parts(check_config({**CONFIG, **changes}))
             assert parts.env.problem(Split.TRAIN, index).part == part["name"]
             assert texts(parts.prompts, parts.env, index) == texts(alone.prompts, alone.env, 0)
+
+
+def test_the_recipe_learns_one_part_first_with_the_words_of_all() -> None:
+    section = yaml.safe_load(block_of("yaml", RECIPES / "mixture.md", place=1))
+    parts = build_parts(check_config({**CONFIG, **section}))
+    shown = [
+        {env.problem(Split.TRAIN, index).part for index in range(4)} for env in (*parts.curriculum, parts.env)
+    ]
+    assert shown == [{"multistep_arithmetic"}, {"countdown"}, {"multistep_arithmetic", "countdown"}]
+    tokenizer = make_tokenizer(parts.env, section["policy"]["tiny"]["number_digits"])
+    plain = make_env("countdown", parts.env.parts["countdown"].settings.model_dump())
+    for index in range(220, 260):  # the vocabulary is from the first 100 of each part
+        problem = plain.problem(Split.TRAIN, index)
+        text = problem.prompt + plain.demonstrate(plain.full_trace(problem), problem.answer)
+        assert tokenizer.unk_token_id not in tokenizer(text).input_ids, text
 
 
 def test_each_part_is_taught_what_it_can_write() -> None:
