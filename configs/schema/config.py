@@ -244,8 +244,8 @@ class WarmStartConfig(Section):
     optim: Optim = "adamw_torch_fused"
     """Optimizer, by its name in transformers. AdamW keeps 8 bytes of state a trained weight; the 8-bit ones of
     bitsandbytes keep 2, and `paged_` ones move it to host memory when the GPU is full (extra `bitsandbytes`).
-    `adafactor` keeps almost none. `muon` is Muon (4 bytes; arXiv 2502.16982) for hidden matrices, at AdamW's
-    learning rate and decay, and AdamW for embeddings, the output layer, norms and biases."""
+    `adafactor` keeps almost none. `muon` is Muon (4 bytes; arXiv 2502.16982) for hidden matrices and AdamW for
+    embeddings, the output layer, norms and biases, at the same learning rate and decay."""
     weight_decay: float = Field(0.01, ge=0)
     """Weight decay of AdamW and Muon (arXiv 1711.05101); not of biases and norms."""
     adam_beta1: float = Field(0.9, ge=0, lt=1)

@@ -243,9 +243,9 @@ class _Learner:
             of_update = stage.problems_per_update * self._config.rollout.samples_per_problem
             return max(1, min(tokens // self._longest, of_update))
         of_one = 2 if isinstance(stage, KeyStepsConfig) else 1  # a pair has two rows
-        if stage.micro_batch_size is not None:
-            return of_one * stage.micro_batch_size
         of_update = of_one * stage.batch_size
+        if stage.micro_batch_size is not None:
+            return min(of_one * stage.micro_batch_size, of_update)
         return max(of_one, min(GPU_TOKENS // self._longest, of_update)) if on_gpu else of_update
 
     def _is_open(self, stage: _Section) -> bool:

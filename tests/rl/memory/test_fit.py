@@ -204,6 +204,17 @@ def test_on_a_cpu_nothing_changes_while_it_fits(monkeypatch: pytest.MonkeyPatch)
         fit(run, model, Devices(size=10 * MIB, on_gpu=False, engines_here=1), on_cpu=True)
 
 
+def test_a_pass_has_no_more_rows_than_an_update() -> None:
+    case = Case(hidden=64, layers=2, heads=4, kv_heads=4, mlp=128, vocabulary=100)
+    for micro_batch_size, rows in ((2, 2), (64, 4)):
+        run = config(
+            rollout={"max_new_tokens": 64, "max_prompt_tokens": 64},
+            warm_start={"batch_size": 4, "micro_batch_size": micro_batch_size},
+        )
+        found = fit(run, case.model(), Devices(size=8 * GIB, on_gpu=False, engines_here=1), on_cpu=True)
+        assert found.learner["warm start"].tokens == rows * 128
+
+
 def test_lines_say_everything() -> None:
     lines = fit(config(lora=True), qwen("7B", lora=True), gpu(80)).lines()
     assert [line.split(":")[0] for line in lines] == [
