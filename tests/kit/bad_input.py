@@ -77,7 +77,7 @@ def check(
     for part in parts:
         assert part in err
     assert contents(folder) == before
-    assert time.perf_counter() - started < 10
+    assert time.perf_counter() - started < 60
 
 
 def check_before_torch(folder: Path, commands: Sequence[list[str]], code: int = 2) -> None:

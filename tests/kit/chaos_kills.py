@@ -29,7 +29,7 @@ from tests.kit.tiny_config import write_tiny
 _LIMIT_S = 300.0
 _SAVE_S = 0.03
 _MAX_FAILURES = 5
-_LINGER_S = {"local": 2.0, "ray": 60.0}
+_LINGER_S = {"local": 30.0, "ray": 60.0}
 """How long processes of a run may live after its driver."""
 _CHANGES = """
 name: chaos

@@ -157,8 +157,8 @@ def replays(names: Sequence[str], *, grace_s: float = GRACE_S) -> Finding:
 
 
 def _alive(family: Sequence[int], session: int) -> list[int]:
-    """Processes of a family or session, without zombies, that have not ended after one more second."""
-    for _ in range(20):
+    """Processes of a family or session, without zombies, that have not ended after half a minute more."""
+    for _ in range(600):
         left = []
         for path in Path("/proc").iterdir():
             if not path.name.isdigit():

@@ -263,13 +263,13 @@ def test_an_invalid_value_leaves_its_sample_unscored(own: list[UserReward], toke
     [
         ("raises", "raised KeyError: 'thirteen'"),
         ("dies", "ended its process (exit code 3)"),
-        ("hangs", "took more than 1 s (rewards.timeout_s)"),
+        pytest.param("hangs", "took more than 5 s (rewards.timeout_s)", marks=pytest.mark.slow),
     ],
 )
 def test_a_failure_on_one_sample_leaves_the_others_scored(
     own: list[UserReward], function: str, expected: str
 ) -> None:
-    found = find(own, function, timeout_s=1.0)
+    found = find(own, function, timeout_s=5.0)
     with pytest.raises(UnscoredError) as caught:
         found(TURNS, [right(1), right(13), right(2)])
     assert list(caught.value.failures) == [1] and expected in str(caught.value)
@@ -329,7 +329,7 @@ def started(mark: Path) -> list[int]:
     return [int(pid) for pid in mark.read_text().split()[:-1]]
 
 
-def left(pids: list[int], *, within_s: float = 2.0) -> list[int]:
+def left(pids: list[int], *, within_s: float = 60.0) -> list[int]:
     """The processes that have not ended in time."""
     deadline = time.monotonic() + within_s
     while (found := [pid for pid in pids if Path(f"/proc/{pid}/exe").exists()]) and time.monotonic() < deadline:
@@ -340,9 +340,9 @@ def left(pids: list[int], *, within_s: float = 2.0) -> list[int]:
 @pytest.mark.slow
 def test_processes_that_it_started_end_with_it(own: list[UserReward], tmp_path: Path) -> None:
     mark = tmp_path / "pids"
-    with pytest.raises(UnscoredError, match="took more than 3 s"):
-        find(own, "starts_others", timeout_s=3.0)(replace(TURNS, prompt=str(mark)), [right(1)])
-    assert left(started(mark), within_s=0) == []
+    with pytest.raises(UnscoredError, match="took more than 6 s"):
+        find(own, "starts_others", timeout_s=6.0)(replace(TURNS, prompt=str(mark)), [right(1)])
+    assert left(started(mark)) == []
 
 
 @pytest.mark.slow

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -196,13 +195,10 @@ def unchanged(folder: Path) -> Iterator[None]:
 
 @pytest.mark.usefixtures("unchanged")
 def test_mistakes_in_a_separate_process(folder: Path) -> None:
-    started = time.perf_counter()
     done = run(folder, "good.yaml", "grpo.updaets=3")
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr.startswith("error: good.yaml: unknown key 'grpo.updaets'; did you mean 'updates'?")
     assert done.stderr.count("\n") == 1
-    # Nothing heavy is imported before the config is read.
-    assert time.perf_counter() - started < 5
 
 
 def test_mistakes_are_found_before_torch_is_imported(folder: Path) -> None:

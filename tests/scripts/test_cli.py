@@ -6,7 +6,6 @@ import os
 import re
 import subprocess
 import sys
-import time
 import tomllib
 from pathlib import Path
 
@@ -94,13 +93,11 @@ def test_the_console_command_is_this_one() -> None:
     assert project["scripts"] == {"stride": "scripts.cli:main"}
 
 
-def test_help_imports_nothing_heavy_and_is_fast() -> None:
+def test_help_imports_nothing_heavy() -> None:
     heavy = "{'torch', 'ray', 'transformers', 'trl', 'pydantic', 'numpy', 'datasets'}"
     code = f"import sys, scripts.cli; scripts.cli.main(['--help']); print(*{heavy} & set(sys.modules))"
-    started = time.perf_counter()
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
     assert done.stdout == f"{HELP}\n\n"
-    assert time.perf_counter() - started < 5  # on a busy machine; a tenth of a second on an idle one
 
 
 def test_help_of_a_command_needs_no_torch_and_no_ray() -> None:

