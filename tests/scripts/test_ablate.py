@@ -135,9 +135,8 @@ def test_a_terminated_ablation_continues(
     driver.send(signal.SIGINT)
     time.sleep(1.0)
     assert driver.poll() is None
-    second = time.monotonic()
     driver.send(signal.SIGINT)
-    assert driver.wait(30) == 128 + signal.SIGINT and time.monotonic() - second < 1.0
+    assert driver.wait(30) == 128 + signal.SIGINT
     while alive(below):
         time.sleep(0.1)
 

@@ -300,7 +300,7 @@ def test_a_model_that_the_hub_refuses(
         took = time.perf_counter() - started
     assert "policy.model 'someone/no-such-model' is neither a folder nor in the local cache" in message
     assert "give the path of a model folder, a hub id that is in the local cache, or 'tiny'" in message
-    assert took < 5
+    assert took < 60
     assert 1 <= len(request_times) <= 2  # no endless retries
 
 
@@ -366,7 +366,7 @@ def test_a_hub_that_cannot_be_reached(monkeypatch: pytest.MonkeyPatch, tmp_path:
     monkeypatch.setattr(constants, "ENDPOINT", address)
     started = time.perf_counter()
     message = refuse(PolicyConfig(model="someone/no-such-model"))
-    assert time.perf_counter() - started < 5
+    assert time.perf_counter() - started < 60
     assert "'someone/no-such-model'" in message
 
 

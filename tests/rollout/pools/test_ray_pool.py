@@ -22,6 +22,7 @@ from rewards import History, RewardSum, Score, Term
 from rollout.engines.base import Engine, Weights
 from rollout.engines.spec import EngineSpec
 from rollout.out_of_memory import SamplingMemoryError
+from rollout.pools.actors import _placed as is_placed
 from rollout.pools.cluster import Cluster, connect
 from rollout.pools.local import LocalPool
 from rollout.pools.losses import RolloutError
@@ -98,7 +99,7 @@ class SlowSpec(EngineSpec):
     """The embedded engine, from a slow disk."""
 
     def build(self) -> Engine:
-        time.sleep(60)
+        time.sleep(600)
         return super().build()
 
 
@@ -164,16 +165,22 @@ CPUS_PER_ACTOR = 0.5
 @pytest.fixture(scope="module")
 def pair(cluster: Cluster, spec: WorkerSpec) -> Iterator[RayPool]:
     """Two actors; they start while the tests before their first use run."""
-    pool = make_pool(spec, num_actors=2, deadline_s=60)
+    pool = make_pool(spec, num_actors=2, deadline_s=240)
     yield pool
     pool.close()
 
 
 @pytest.fixture(scope="module")
-def single(cluster: Cluster, spec: WorkerSpec, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RayPool]:
-    """One actor with a short deadline and rewards that bring it down."""
-    scorer = CrashingScorer(tmp_path_factory.mktemp("markers"))
-    pool = make_pool(replace(spec, rewards=scorer), num_actors=1, deadline_s=3, max_restarts=20)
+def markers(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where the actor of `single` notes which problems have brought it down."""
+    return tmp_path_factory.mktemp("markers")
+
+
+@pytest.fixture(scope="module")
+def single(cluster: Cluster, spec: WorkerSpec, markers: Path) -> Iterator[RayPool]:
+    """One actor, with rewards that bring it down."""
+    scorer = CrashingScorer(markers)
+    pool = make_pool(replace(spec, rewards=scorer), num_actors=1, deadline_s=240, max_restarts=20)
     yield pool
     pool.close()
 
@@ -184,7 +191,7 @@ def make_pool(
     num_actors: int,
     deadline_s: float,
     max_restarts: int = 8,
-    start_deadline_s: float = 60,
+    start_deadline_s: float = 240,
     cpus_per_actor: float = CPUS_PER_ACTOR,
 ) -> RayPool:
     return RayPool(
@@ -237,7 +244,7 @@ def alive(pid: int) -> bool:
 
 
 def wait_until_gone(pids: Sequence[int]) -> list[int]:
-    until = time.monotonic() + 10
+    until = time.monotonic() + 60
     while any(alive(pid) for pid in pids) and time.monotonic() < until:
         time.sleep(0.05)
     return [pid for pid in pids if alive(pid)]
@@ -305,13 +312,24 @@ def test_an_actor_killed_in_a_batch_is_replaced(single: RayPool, spec: WorkerSpe
     assert single.pids() != [pid] and not alive(pid)
 
 
-def test_a_wedged_actor_is_replaced_after_its_deadline(single: RayPool, spec: WorkerSpec) -> None:
+def test_a_wedged_actor_is_replaced_after_its_deadline(
+    single: RayPool, spec: WorkerSpec, markers: Path
+) -> None:
+    def end_its_time() -> None:
+        while not (markers / str(STOPPED_ONCE)).exists():
+            time.sleep(0.05)
+        (slot,) = single._actors
+        slot.due = 0.0
+
     batches = [order(STOPPED_ONCE), order(11)]
     single.publish(changed_weights(spec), 4)
     local = LocalPool(spec.build())
     local.publish(changed_weights(spec), 4)
     (pid,), restarts = single.pids(), single.restarts
+    thread = threading.Thread(target=end_its_time, daemon=True)
+    thread.start()
     assert groups(single.rollout(batches)) == groups(local.rollout(batches))
+    thread.join()
     assert single.restarts == restarts + 1
     assert single.pids() != [pid] and not wait_until_gone([pid])
 
@@ -435,10 +453,10 @@ def test_missing_resources_are_reported_at_once(
             num_actors=num_actors,
             cpus_per_actor=cpus,
             gpus_per_actor=gpus,
-            deadline_s=60,
+            deadline_s=600,
             max_restarts=0,
         )
-    assert time.monotonic() - started < 10
+    assert time.monotonic() - started < 60
 
 
 def free_cpus(num_held: int) -> float:
@@ -492,14 +510,15 @@ def test_a_vacant_slot_is_filled_when_there_is_room(
 
 def test_an_actor_that_is_slow_to_load_is_not_blamed_on_room(cluster: Cluster, spec: WorkerSpec) -> None:
     slow = SlowSpec(**{field.name: getattr(spec.engine, field.name) for field in fields(spec.engine)})
-    pool = make_pool(replace(spec, engine=slow), num_actors=1, deadline_s=60, start_deadline_s=5)
-    with (
-        contextlib.closing(pool),
-        pytest.raises(
-            RolloutError, match=r"did not load its model within 5 s.* raise rollout.start_deadline_s"
-        ),
-    ):
-        pool.rollout(BATCHES)
+    with contextlib.closing(make_pool(replace(spec, engine=slow), num_actors=1, deadline_s=60)) as pool:
+        (slot,) = pool._actors
+        while not is_placed(slot):
+            time.sleep(0.05)
+        pool._actors._start_deadline_s, slot.due = 0.5, 0.0  # so long for loading; that for its place is up
+        with pytest.raises(
+            RolloutError, match=r"did not load its model within 0.5 s.* raise rollout.start_deadline_s"
+        ):
+            pool.rollout(BATCHES)
 
 
 def test_an_actor_without_memory_is_replaced(
