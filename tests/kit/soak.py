@@ -20,7 +20,11 @@ from envs.sandbox.client import ReplyStatus, Sandbox
 OPERATIONS = Path(__file__).with_name("soak_operations.py")
 HANGS = ("hang", "hang_in_c")
 DEATHS = ("exit_quietly", "kill_itself", "segfault", "abort", "exit_python")
-BOMBS = ("grab_at_once", "grab_slowly")
+# Filling memory takes processor time, on some machines more than the limit: either limit may end it.
+BOMBS = {
+    "grab_at_once": {ReplyStatus.CRASH},
+    "grab_slowly": {ReplyStatus.CRASH, ReplyStatus.TIMEOUT},
+}
 _HANG_FRAC, _DEATH_FRAC, _BOMB_FRAC = 0.05, 0.05, 0.02
 _PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 
@@ -120,8 +124,7 @@ def _draw(rng: random.Random) -> tuple[str, Collection[ReplyStatus]]:
     if draw < _HANG_FRAC + _DEATH_FRAC:
         return rng.choice(DEATHS), {ReplyStatus.CRASH}
     if draw < _HANG_FRAC + _DEATH_FRAC + _BOMB_FRAC:
-        # Filling memory takes processor time, on some machines more than the limit: either limit may end it.
-        return rng.choice(BOMBS), {ReplyStatus.CRASH, ReplyStatus.TIMEOUT}
+        return rng.choice(list(BOMBS.items()))
     return "echo", {ReplyStatus.OK}
 
 
