@@ -63,10 +63,10 @@ class Drawing:
                 return (one, two) if one + two <= self._max_result else None
             return (max(one, two), min(one, two)) if one != two else None
         limit = self._max_result if symbol == "*" else most
+        if limit < 4:  # no two factors above 1
+            return None
         low = 2 + int(uniform() * (min(isqrt(limit), most) - 1))
         high = low + int(uniform() * (min(limit // low, most) - low + 1))
-        if high < low:  # no two factors above 1
-            return None
         one, two = (low, high) if uniform() < 0.5 else (high, low)
         return (one, two) if symbol == "*" else (one * two, two)
 

@@ -2,6 +2,7 @@
 
 In: text such as ``10 * (45 - 39) + 2``, which may be a model's. Out: a `Tree`, immutable, of positive whole
 numbers. A text of more than `MAX_CHARS` characters or `MAX_NUMBERS` numbers is refused, so trees are small.
+Numbers and results have at most 16 digits, so every expression that is left can be written and read again.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from envs.operations import Operation, outcome
 
 MAX_NUMBERS = 12
 MAX_CHARS = 250
+MAX_VALUE = 10**16 - 1
 _TOKEN = re.compile(r"[0-9]+|[-+*/()]")
 _NUMBER = re.compile(r"[1-9][0-9]{0,15}")
 _RANK = {"(": 0, "+": 1, "-": 1, "*": 2, "/": 2}
@@ -33,7 +35,7 @@ class Part(NamedTuple):
 
 
 class ExpressionError(ValueError):
-    """The text is no expression as this module writes them, or one without a positive whole value."""
+    """The text is no expression as this module writes them, or a result in it is refused."""
 
 
 # ---- text ----
@@ -125,18 +127,26 @@ def num_operations(tree: Tree) -> int:
     return 0 if isinstance(tree, int) else 1 + num_operations(tree.left) + num_operations(tree.right)
 
 
+def result_of(left: int, symbol: str, right: int) -> int | None:
+    """The result of an operation, or None if it is not a positive whole number up to `MAX_VALUE`."""
+    result = outcome(left, symbol, right)
+    return None if result is None or result > MAX_VALUE else result
+
+
 def value_of(tree: Tree) -> int:
     """The value of an expression.
 
     Raises:
-        ExpressionError: A result is not a positive whole number.
+        ExpressionError: A result is not a positive whole number of at most 16 digits.
     """
     if isinstance(tree, int):
         return tree
     left, right = value_of(tree.left), value_of(tree.right)
-    value = outcome(left, tree.symbol, right)
+    value = result_of(left, tree.symbol, right)
     if value is None:
-        raise ExpressionError(f"{left} {tree.symbol} {right} is not a positive whole number")
+        raise ExpressionError(
+            f"{left} {tree.symbol} {right} is not a positive whole number of at most 16 digits"
+        )
     return value
 
 
@@ -156,7 +166,7 @@ def steps_of(tree: Tree) -> list[tuple[Tree, Operation]]:
     """The operations of an expression, innermost first, from the left, each with the expression before it.
 
     Raises:
-        ExpressionError: A result is not a positive whole number.
+        ExpressionError: A result is not a positive whole number of at most 16 digits.
     """
     steps: list[tuple[Tree, Operation]] = []
     while isinstance(tree, Part):

@@ -10,13 +10,15 @@ import random
 from collections.abc import Sequence
 
 from envs.base import Demonstration, check_error_kinds
-from envs.operations import Operation, outcome, slipped
+from envs.operations import Operation, slipped
 from envs.tasks.multistep_arithmetic.expressions import (
+    MAX_VALUE,
     ExpressionError,
     Part,
     Tree,
     read_tokens,
     replaced,
+    result_of,
     steps_of,
     tokens_of,
 )
@@ -76,7 +78,7 @@ def write_mistake(tree: Tree, kind: str, rng: random.Random) -> Demonstration | 
 
     Returns:
         The trace; None where no mistake of this kind was found after which all results are positive whole
-        numbers and the value is wrong.
+        numbers of at most 16 digits and the value is wrong.
 
     Raises:
         ValueError: The kind is unknown.
@@ -95,7 +97,7 @@ def write_mistake(tree: Tree, kind: str, rng: random.Random) -> Demonstration | 
         except ExpressionError:
             continue
         written = [*[step for _, step in steps[:at]], turn, *rest]
-        if written[-1].result != value:
+        if written[-1].result != value and turn.result <= MAX_VALUE:
             return Demonstration(
                 lines=tuple([step.line for step in written]),
                 wrong=frozenset([at]),
@@ -126,7 +128,7 @@ def out_of_order(tree: Tree) -> list[tuple[Operation, Tree]]:
         if not (one.isdigit() and two.isdigit()):
             continue
         left, right = int(one), int(two)
-        result = outcome(left, symbol, right)
+        result = result_of(left, symbol, right)
         if result is None or replaced(tree, Part(left, symbol, right), result) is not None:
             continue
         after = read_tokens([*tokens[:at], str(result), *tokens[at + 3 :]])

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import ast
 import random
+import re
 from collections import Counter
+from collections.abc import Iterable
+from dataclasses import replace
 from fractions import Fraction
 
 import pytest
@@ -17,7 +20,7 @@ from envs.mixture import Mixture
 from envs.operations import divisors
 from envs.path import StepError
 from envs.problem import Problem, Split
-from envs.tasks.multistep_arithmetic.expressions import ExpressionError, Part, read, value_of, write
+from envs.tasks.multistep_arithmetic.expressions import ExpressionError, Part, Tree, read, value_of, write
 from envs.tasks.multistep_arithmetic.task import MultistepArithmetic
 from tests.kit.fuzz import mutate
 from tests.kit.problems import judge, make_problem, refusal
@@ -125,7 +128,8 @@ def test_operations_may_come_in_any_order_that_the_rules_allow() -> None:
     ("lines", "reason"),
     [
         (["45 - 39 = 7"], "result should be 6"),
-        (["39 - 45 = 6"], "39 - 45 is no operation that is next in 10 * (45 - 39) + 2"),
+        (["39 - 45 = 6"], "operands of - may not be exchanged; should be 45 - 39"),
+        (["(45 - 39) * 2 = 12"], "(45 - 39) * 2 is no operation that is next in 10 * (45 - 39) + 2"),
         (["39 + 2 = 41"], "39 + 2 is no operation that is next in 10 * (45 - 39) + 2"),
         (["45 - 39 = 6", "6 + 2 = 8"], "6 + 2 is no operation that is next in 10 * 6 + 2"),
         (["45 - 39 = 6", "45 - 39 = 6"], "45 - 39 is no operation that is next in 10 * 6 + 2"),
@@ -141,6 +145,54 @@ def test_operations_may_come_in_any_order_that_the_rules_allow() -> None:
 )
 def test_what_is_refused(lines: list[str], reason: str) -> None:
     assert refusal(sixty_two(), lines) == reason
+
+
+LARGEST = "9999999999999999"
+
+
+@pytest.mark.parametrize(
+    "expression",
+    [
+        f"{LARGEST} * {LARGEST} + 1",
+        f"{LARGEST} + 1",
+        f"{LARGEST} * 2 / 2",
+        f"2 * {LARGEST} + {LARGEST} * 5",
+    ],
+)
+def test_results_have_at_most_16_digits(expression: str) -> None:
+    with pytest.raises(ExpressionError, match="is not a positive whole number of at most 16 digits"):
+        MultistepArithmetic().start(ask(expression, "1"))
+
+
+def test_what_is_accepted_can_be_solved() -> None:
+    env, rng = MultistepArithmetic(), random.Random(0)
+    largest: list[int] = []
+    for _ in range(1500):
+        problem = ask(write(large_tree(rng, rng.randint(2, 5))), "")
+        try:
+            tree = env.start(problem)
+        except ExpressionError:
+            continue
+        answered = replace(problem, answer=str(value_of(tree)))
+        lines = env.full_trace(problem)
+        largest.append(max(int(line.rpartition(" ")[2]) for line in lines))
+        padded = env.padded_trace(problem, len(lines) + 3, rng)
+        detours = [env.detour_trace(problem, [kind], rng) for kind in env.error_kinds]
+        traces = [lines, env.skipped_trace(problem, "any_pair", rng)]
+        traces += [each.lines for each in (padded, *detours) if each is not None]
+        assert all(judge(answered, each).verified for each in traces if each is not None)
+        for kind in env.mistake_kinds:
+            mistaken = env.mistaken_trace(problem, kind, rng)
+            assert mistaken is None or max(map(len, re.findall("[0-9]+", str(mistaken.lines)))) <= 16
+    assert len(largest) > 100 and sum(value > 10**14 for value in largest) > 40
+
+
+def large_tree(rng: random.Random, count: int) -> Tree:
+    """An expression of so many numbers of 1 to 16 digits; its results may be anything."""
+    if count == 1:
+        return rng.choice([int(LARGEST), rng.randrange(1, 10 ** rng.randint(1, 16)), rng.randint(1, 9)])
+    num_left = rng.randrange(1, count)
+    return Part(large_tree(rng, num_left), rng.choice("+-*/"), large_tree(rng, count - num_left))
 
 
 def test_answers_are_compared_exactly() -> None:
@@ -213,6 +265,15 @@ def test_mistakes_are_calculated_with() -> None:
     assert env.mistaken_trace(ask("9 + 5 + 2", "16"), "order", random.Random(0)) is None
 
 
+def test_no_operation_out_of_order_has_more_than_16_digits() -> None:
+    env, rng = MultistepArithmetic(), random.Random(0)
+    # 2 + 9999999999999999 stands there, and once 4999999999999999 is in its place, another sum of 17 digits.
+    problem = ask(f"9999999999999998 / 2 + {LARGEST} / 9", "6111111111111110")
+    assert judge(problem, env.full_trace(problem)).verified
+    assert env.detour_trace(problem, ["order"], rng) is None
+    assert env.mistaken_trace(problem, "order", rng) is None
+
+
 def test_padded_traces_state_what_is_left() -> None:
     padded = MultistepArithmetic().padded_trace(ask("20 - 4 * 3", "8"), 5, random.Random(0))
     assert padded == Demonstration(
@@ -244,10 +305,26 @@ def by_python(expression: str) -> Fraction:
 def test_drawn_problems_keep_their_bounds_and_have_the_value_that_python_finds(
     settings: dict[str, object],
 ) -> None:
-    env = MultistepArithmetic(settings)
+    symbols = drawn_symbols(MultistepArithmetic(settings), 150)
+    assert min(symbols[symbol] for symbol in "+-*/") > 0.15 * symbols.total()
+
+
+@pytest.mark.parametrize(
+    ("max_number", "max_result", "symbols"),
+    [(2, 2, "+-"), (2, 3, "+-"), (3, 3, "+-"), (2, 4, "+-*"), (3, 4, "+-*"), (4, 4, "+-*/")],
+)
+def test_the_smallest_bounds_are_kept(max_number: int, max_result: int, symbols: str) -> None:
+    buckets = {"train": ["4"], "ood_easy": ["2"], "ood_hard": ["3"]}
+    env = MultistepArithmetic({**buckets, "max_number": max_number, "max_result": max_result})
+    assert {*drawn_symbols(env, 60, [Split.OOD_EASY])} == {*symbols}  # 4 / 2 and 2 * 2 need a 4
+    assert {*drawn_symbols(env, 60, [Split.OOD_HARD])} >= {*symbols, "/"}  # 2 / 2 = 1 is possible: (1 + 1) / 2
+
+
+def drawn_symbols(env: MultistepArithmetic, num_problems: int, splits: Iterable[Split] = Split) -> Counter[str]:
+    """Check so many problems of each split, and count their operators."""
     symbols: Counter[str] = Counter()
-    for split in Split:
-        for index in range(150):
+    for split in splits:
+        for index in range(num_problems):
             problem = env.problem(split, index)
             expression = problem.question.removeprefix("Calculate: ")
             assert by_python(expression) == int(problem.answer)
@@ -260,7 +337,7 @@ def test_drawn_problems_keep_their_bounds_and_have_the_value_that_python_finds(
                 symbols[symbol] += 1
             numbers = [int(token) for token in expression.replace("(", "").replace(")", "").split(" ")[::2]]
             assert max(numbers) <= env.settings.max_number
-    assert min(symbols[symbol] for symbol in "+-*/") > 0.15 * symbols.total()
+    return symbols
 
 
 def test_weights_of_operators() -> None:
@@ -279,6 +356,9 @@ def test_weights_of_operators() -> None:
         ({"train": ["13"]}, "got the bucket '13'"),
         ({"operators": []}, "name one or more of"),
         ({"operators": {"+": 0}}, "each with a finite weight above 0"),
+        ({"operators": {"+": float("nan"), "-": 1.0}}, "each with a finite weight above 0"),
+        ({"operators": {"-": 1.0, "+": float("nan")}}, "each with a finite weight above 0"),
+        ({"operators": {"+": float("inf")}}, "each with a finite weight above 0"),
         ({"operators": ["^"]}, "Input should be '\\+', '-', '\\*' or '/'"),
         ({"max_number": 99, "max_result": 50}, r"max_result \(50\) is below max_number \(99\)"),
     ],
@@ -293,6 +373,10 @@ def test_bounds_that_no_expression_keeps_are_named() -> None:
     with pytest.raises(ValueError, match="found no expression of 12 numbers up to 99 with results up to 300"):
         env.problem(Split.TRAIN, 0)
     assert divisors(12) == (2, 3, 4, 6)
+    small = {"max_number": 3, "max_result": 3, "train": ["2"], "ood_easy": ["3"], "ood_hard": ["4"]}
+    for operator in "*/":  # two factors above 1 make 4 or more
+        with pytest.raises(ValueError, match="found no expression of 2 numbers up to 3 with results up to 3"):
+            MultistepArithmetic({**small, "operators": [operator]}).problem(Split.TRAIN, 0)
 
 
 def test_beside_countdown_in_a_mixture() -> None:
