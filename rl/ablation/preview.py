@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from configs.schema.ablation import Plan, Trial
@@ -33,6 +33,8 @@ _COSTS = (
     ("evaluation completions", "eval_completions"),
     ("problems solved by search", "searched_problems"),
 )
+
+_CASES_NAMED = 3
 
 
 def preview(plan: Plan) -> str:
@@ -67,14 +69,22 @@ def _keys(head: str, keys: Mapping[str, Any]) -> list[str]:
 
 
 def _matrix(plan: Plan) -> str:
-    """A row for each case and each shared warm start, a column for each seed."""
+    """A row for each run, with the cases whose warm start it is, and a column for each seed."""
     rows: dict[str, list[str]] = {}
     for trial in plan.trials:
+        cases = [case for (case, seed), names in plan.results.items() if trial.name in names]
+        shown = "-" if trial.group in cases else _named(cases)
         before = trial.after.removesuffix(f"-seed{trial.seed}") if trial.after else "-"
-        rows.setdefault(trial.group, [trial.group, before]).append(_state(trial))
-    head = ["run", "begins with", *(f"seed {seed}" for seed in plan.config.seeds)]
-    warm_first = sorted(rows.values(), key=lambda row: row[1] != "-")
+        rows.setdefault(trial.group, [trial.group, shown, before]).append(_state(trial))
+    head = ["run", "warm start of", "begins with", *(f"seed {seed}" for seed in plan.config.seeds)]
+    warm_first = sorted(rows.values(), key=lambda row: row[2] != "-")
     return text_table(head, warm_first, num_left=len(head))
+
+
+def _named(cases: Sequence[str]) -> str:
+    if len(cases) <= _CASES_NAMED:
+        return ", ".join(cases)
+    return f"{cases[0]} and {len(cases) - 1} others"
 
 
 def _state(trial: Trial) -> str:

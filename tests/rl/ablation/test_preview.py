@@ -101,9 +101,9 @@ def test_the_cost_of_the_remaining_work(study: Plan) -> None:
     assert cost_of([hot], left=True) == cost_of([hot], left=False)
     shown = preview(study)
     assert [line.split() for line in shown.splitlines() if line.startswith(("warm-", "plain  ", "hot  "))] == [
-        [warm.name.removesuffix("-seed0"), "-", "done", "to", "run"],
-        ["plain", warm.name.removesuffix("-seed0"), "from", "grpo", "4", "to", "run"],
-        ["hot", warm.name.removesuffix("-seed0"), "to", "run", "to", "run"],
+        [warm.name.removesuffix("-seed0"), "plain,", "hot", "-", "done", "to", "run"],
+        ["plain", "-", warm.name.removesuffix("-seed0"), "from", "grpo", "4", "to", "run"],
+        ["hot", "-", warm.name.removesuffix("-seed0"), "to", "run", "to", "run"],
     ]
     assert "    grpo.beta: 0.1" in shown and "plain: as the base" in shown
 
