@@ -159,22 +159,22 @@ def test_a_hang_ends_at_the_time_limit(sandbox: Sandbox, operation: str) -> None
     assert not alive(pid)
     start = time.monotonic()
     assert sandbox.call("echo", value=1) == ok(1)
-    assert time.monotonic() - start < 1
+    assert time.monotonic() - start < SOON_S
 
 
 def test_the_time_limit_counts_processor_time() -> None:
-    with make(timeout_s=0.3) as sandbox:
+    with make(timeout_s=1.0) as sandbox:
         pid = sandbox.call("describe").value["pid"]
         hanging = threading.Thread(target=sandbox.call, args=("hang",))
         start = time.monotonic()
         hanging.start()
         time.sleep(0.05)
         os.kill(pid, signal.SIGSTOP)  # as if other processes had the processor
-        hanging.join(0.6)
+        hanging.join(1.3)
         assert hanging.is_alive() and alive(pid)
         os.kill(pid, signal.SIGCONT)
         hanging.join(SOON_S)
-        assert not hanging.is_alive() and time.monotonic() - start > 0.8
+        assert not hanging.is_alive() and time.monotonic() - start > 2
         assert sandbox.call("nap", seconds=0.5, value=1) == ok(1)
 
 
