@@ -126,7 +126,7 @@ def test_a_terminated_ablation_continues(
         assert main(["ablate", "study.yaml", "--output", "out", "--dry-run"]) == 0
     shown = capsys.readouterr().out
     (row,) = [line.split() for line in shown.splitlines() if line.startswith(long.removesuffix("-seed0"))]
-    assert row[1:] == ["-", "from", "warm", str(reached)]
+    assert row[1:] == ["long", "-", "from", "warm", str(reached)]
 
     driver = start(fork_server, folder, "second.log")
     wait_for_update(driver, folder, "second.log", long, reached + 1)
