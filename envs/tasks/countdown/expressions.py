@@ -12,10 +12,10 @@ import re
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
-from envs.operations import SYMBOLS, Operation, divisors, outcome
+from envs.operations import RANKS, SYMBOLS, Operation, divisors, outcome, postfix
 from envs.tasks.countdown.search import operations, solution
 
-_RANK = {"(": 0, "+": 1, "-": 1, "*": 2, "/": 2, "": 3}
+_RANK = {**RANKS, "": 3}  # a number needs no parentheses
 _TOKEN = re.compile(r"[0-9]+|[-+*/()]")
 _MAX_DIVISOR = 10  # of drawn divisors; those from sums and products may be larger
 
@@ -126,31 +126,16 @@ def numbers_of(expression: str) -> list[int]:
 def steps_of(expression: str) -> tuple[Operation, ...]:
     """The operations of an expression written here, in order: from the inside out, left to right."""
     values: list[int] = []
-    waiting: list[str] = []
     steps: list[Operation] = []
-
-    def apply() -> None:
-        right, left, symbol = values.pop(), values.pop(), waiting.pop()
-        result = outcome(left, symbol, right)
-        assert result is not None, expression
-        steps.append(Operation(left, symbol, right, result))
-        values.append(result)
-
-    for token in _TOKEN.findall(expression):
-        if token == "(":
-            waiting.append(token)
-        elif token == ")":
-            while waiting[-1] != "(":
-                apply()
-            waiting.pop()
-        elif token in _RANK:
-            while waiting and _RANK[waiting[-1]] >= _RANK[token]:
-                apply()
-            waiting.append(token)
+    for token in postfix(_TOKEN.findall(expression)):
+        if token in SYMBOLS:
+            right, left = values.pop(), values.pop()
+            result = outcome(left, token, right)
+            assert result is not None, expression
+            steps.append(Operation(left, token, right, result))
+            values.append(result)
         else:
             values.append(int(token))
-    while waiting:
-        apply()
     return tuple(steps)
 
 

@@ -10,14 +10,13 @@ from __future__ import annotations
 import re
 from typing import NamedTuple, TypeAlias
 
-from envs.operations import Operation, outcome
+from envs.operations import RANKS, Operation, outcome, postfix
 
 MAX_NUMBERS = 12
 MAX_CHARS = 250
 MAX_VALUE = 10**16 - 1
 _TOKEN = re.compile(r"[0-9]+|[-+*/()]")
 _NUMBER = re.compile(r"[1-9][0-9]{0,15}")
-_RANK = {"(": 0, "+": 1, "-": 1, "*": 2, "/": 2}
 _COMMUTE = "+*"
 
 Tree: TypeAlias = "int | Part"
@@ -64,32 +63,15 @@ def read_tokens(tokens: list[str]) -> Tree:
             them by writing the tree.
     """
     values: list[Tree] = []
-    waiting: list[str] = []  # operators and open parentheses
-
-    def apply() -> None:
-        right, left = values.pop(), values.pop()
-        values.append(Part(left, waiting.pop(), right))
-
     try:
-        for token in tokens:
-            if token == "(":
-                waiting.append(token)
-            elif token == ")":
-                while waiting[-1] != "(":
-                    apply()
-                waiting.pop()
-            elif token in _RANK:
-                while waiting and _RANK[waiting[-1]] >= _RANK[token]:
-                    apply()
-                waiting.append(token)
+        for token in postfix(tokens):
+            if token in RANKS:
+                right, left = values.pop(), values.pop()
+                values.append(Part(left, token, right))
             elif not _NUMBER.fullmatch(token) or len(values) == MAX_NUMBERS:
                 raise ExpressionError("not an expression")
             else:
                 values.append(int(token))
-        if "(" in waiting:
-            raise ExpressionError("not an expression")
-        while waiting:
-            apply()
         (tree,) = values
     except (IndexError, ValueError):
         raise ExpressionError("not an expression") from None
@@ -108,15 +90,15 @@ def write(tree: Tree) -> str:
     if isinstance(tree, int):
         return str(tree)
     left, right = write(tree.left), write(tree.right)
-    if _rank(tree.left) < _RANK[tree.symbol]:
+    if _rank(tree.left) < RANKS[tree.symbol]:
         left = f"({left})"
-    if _rank(tree.right) <= _RANK[tree.symbol]:
+    if _rank(tree.right) <= RANKS[tree.symbol]:
         right = f"({right})"
     return f"{left} {tree.symbol} {right}"
 
 
 def _rank(tree: Tree) -> int:
-    return 3 if isinstance(tree, int) else _RANK[tree.symbol]
+    return 3 if isinstance(tree, int) else RANKS[tree.symbol]
 
 
 # ---- values ----
