@@ -66,3 +66,15 @@ def why_refused(text: str, *, max_chars: int = MAX_ANSWER_CHARS) -> str | None:
         if kind[0] == "N" and not character.isascii() and character not in _FRACTIONS_AND_INDICES:
             return "a digit other than 0 to 9"
     return None
+
+
+def grade_whole_number(answer: str, gold: str) -> Grade:
+    """Right if it is the same whole number in plain digits, without sign, space, underscore or leading zero.
+
+    Every number has one such spelling, so the texts are compared, and no untrusted text is converted to a
+    number.
+    """
+    if answer == gold:
+        return Grade.CORRECT
+    plain = answer.isascii() and answer.isdigit() and (answer[0] != "0" or answer == "0")
+    return Grade.WRONG if plain else Grade.MALFORMED

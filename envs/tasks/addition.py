@@ -52,7 +52,7 @@ from pydantic import Field, field_validator
 
 from envs.base import Demonstration
 from envs.generated import Draw
-from envs.grading import Grade
+from envs.grading import Grade, grade_whole_number
 from envs.path import StepError
 from envs.problem import Problem
 from envs.released.addition import AdditionWording
@@ -252,15 +252,8 @@ class Addition(ReleasedEnv[AdditionState]):
         return state.columns + int(carries)
 
     def grade_answer(self, problem: Problem, answer: str) -> Grade:
-        """Right if it is the same integer in plain digits, without sign, space, underscore or leading zero.
-
-        Every integer has one such spelling, so the texts are compared, and no untrusted text is converted to a
-        number.
-        """
-        if answer == problem.answer:
-            return Grade.CORRECT
-        plain = answer.isascii() and answer.isdigit() and (answer[0] != "0" or answer == "0")
-        return Grade.WRONG if plain else Grade.MALFORMED
+        """See `grade_whole_number`."""
+        return grade_whole_number(answer, problem.answer)
 
 
 def _draw(first: int, second: int) -> Draw:

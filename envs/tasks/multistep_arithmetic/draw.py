@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from itertools import accumulate
 from math import isqrt
 
-from envs.operations import divisors
+from envs.operations import divisors, outcome
 from envs.tasks.multistep_arithmetic.expressions import Part, Tree
 
 _MAX_DIVISOR = 10  # of quotients that are operands
@@ -47,7 +47,12 @@ class Drawing:
         else:
             return None
         tree = self._join(found, symbol, (num_left, count - num_left), seen, rng)
-        return None if tree is None or len(seen) < count - 1 else (tree, _result(*found, symbol))
+        if tree is None or len(seen) < count - 1:
+            return None
+        left, right = found
+        value = outcome(left, symbol, right)
+        assert value is not None
+        return tree, value
 
     def _symbol(self, rng: random.Random) -> str:
         at = bisect(self._cumulative, rng.random() * self._cumulative[-1])
@@ -123,11 +128,3 @@ class Drawing:
             return None
         seen.add(Part(max(values), symbol, min(values)))
         return Part(one, symbol, two) if values[0] >= values[1] else Part(two, symbol, one)
-
-
-def _result(left: int, right: int, symbol: str) -> int:
-    if symbol == "+":
-        return left + right
-    if symbol == "-":
-        return left - right
-    return left * right if symbol == "*" else left // right

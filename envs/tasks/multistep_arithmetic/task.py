@@ -54,7 +54,7 @@ from pydantic import BaseModel, Field, field_validator, model_validator
 
 from envs.base import Demonstration, spread
 from envs.generated import Draw, EnvSettings, GeneratedEnv
-from envs.grading import Grade
+from envs.grading import Grade, grade_whole_number
 from envs.path import StepError
 from envs.problem import Problem
 from envs.requests import ask_for_answer
@@ -269,15 +269,8 @@ class MultistepArithmetic(GeneratedEnv[Tree]):
         return num_operations(state)
 
     def grade_answer(self, problem: Problem, answer: str) -> Grade:
-        """Right if it is the same number in plain digits, without sign, space, underscore or leading zero.
-
-        Every number has one such spelling, so the texts are compared, and no untrusted text is converted to a
-        number.
-        """
-        if answer == problem.answer:
-            return Grade.CORRECT
-        plain = answer.isascii() and answer.isdigit() and (answer[0] != "0" or answer == "0")
-        return Grade.WRONG if plain else Grade.MALFORMED
+        """See `grade_whole_number`."""
+        return grade_whole_number(answer, problem.answer)
 
 
 def _note(tree: Tree) -> str:
